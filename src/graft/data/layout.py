@@ -1,0 +1,107 @@
+"""How a folder of photographs says which class, and which split, an image belongs to.
+
+Two layouts, told apart by the names of the top folders::
+
+    data/<class>/...            one folder per class; graft makes the split
+    data/train/<class>/...      an official split: train/ with test/, val/ or both beside it
+    data/test/<class>/...
+
+Below a class folder images may lie in folders of any depth.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft.errors import GraftError
+from graft.inference.images import SUFFIXES
+
+# Folder names seen for each split in the data sets of the field, lower case.
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layout of one folder of photographs: top folders by split where there is an official split."""
+
+    root: Path
+    split_folders: dict[str, str]  # folder name -> train, val or test; empty without an official split
+
+    @property
+    def is_official(self) -> bool:
+        return bool(self.split_folders)
+
+    def place(self, path: Path) -> tuple[str, str]:
+        """(label, split) of an image below the root; split is ``""`` without an official split."""
+        parts = path.relative_to(self.root).parts
+        if self.is_official:
+            return parts[1], self.split_folders[parts[0]]
+        return parts[0], ""
+
+
+def read_layout(root: Path) -> Layout:
+    """The layout of ``root``.
+
+    Raises:
+        GraftError: the folder is missing or holds no class folders, or split folders lie beside other folders,
+            so that both layouts would be meant at once.
+    """
+    if not root.is_dir():
+        raise GraftError(
+            f"There is no folder {root.name}/ in {root.parent}",
+            "Bring data in with `graft data use traffic_lights` or `graft data import FOLDER`",
+        )
+    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not folders:
+        raise GraftError(
+            f"{root.name}/ holds no folders",
+            "Put the images of each class in a folder named after it, or run `graft data import FOLDER`",
+        )
+    split_folders = {name: SPLIT_FOLDERS[name.lower()] for name in folders if name.lower() in SPLIT_FOLDERS}
+    if "train" not in split_folders.values() or len(split_folders) < 2:
+        # A class may well be called 'test' or 'train'; an official split needs train and one more.
+        return Layout(root, {})
+    strays = [name for name in folders if name not in split_folders]
+    if strays:
+        raise GraftError(
+            f"{root.name}/ has split folders ({', '.join(split_folders)}) and beside them '{strays[0]}'",
+            "Use either split folders with class folders inside, or class folders alone",
+        )
+    if len(set(split_folders.values())) < len(split_folders):
+        raise GraftError(
+            f"{root.name}/ has two folders for one split: {', '.join(split_folders)}",
+            "Merge them: one folder each for train, val and test",
+        )
+    return Layout(root, split_folders)
+
+
+def image_files(layout: Layout) -> Iterator[Path]:
+    """Every file that lies in a class folder and has an image's suffix, in a fixed order.
+
+    Symbolic links that lead out of the root are not followed. Files of other kinds are passed over.
+    """
+    root = layout.root.resolve()
+    depth = 2 if layout.is_official else 1
+    for folder, subfolders, files in os.walk(layout.root):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        here = Path(folder)
+        if len(here.relative_to(layout.root).parts) < depth:
+            continue
+        for name in sorted(files):
+            path = here / name
+            if path.suffix.lower() not in SUFFIXES or name.startswith("."):
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                continue
+            yield path

@@ -1,0 +1,42 @@
+"""The one exception that graft raises on purpose, and the exit codes that its commands end with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_FAILURE = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class GraftError(Exception):
+    """A problem the user can act on: what was found and where, and what would be right.
+
+    Commands print it as one sentence and end with exit code 1; only other exceptions show a traceback.
+
+    Args:
+        what: what was found, and where (a path, a key, a number).
+        fix: what to do about it.
+    """
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        self.what = what
+        self.fix = fix
+        super().__init__(" ".join(_as_sentence(part) for part in (what, fix) if part))
+
+    def __reduce__(self) -> tuple[type[GraftError], tuple[str, str]]:
+        # Prefect pickles the exception of a failed task; the default would rebuild it from its message.
+        return (type(self), (self.what, self.fix))
+
+
+def _as_sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """The nearest known name as a sentence, or the list of known names where none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    return otherwise or f"Known: {', '.join(names)}"

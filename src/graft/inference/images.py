@@ -1,0 +1,88 @@
+"""From the bytes of an image file to pixels: one road for training, evaluation and serving."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+DEFAULT_MAX_PIXELS = 100_000_000
+# Reported by Pillow for what people photograph and export; anything else is refused by name.
+READABLE_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
+
+
+class UnreadableImageError(ValueError):
+    """The bytes are no image that can be used; the message says why in a few words."""
+
+
+def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    """Opens an image file's bytes; reads its header only, pixels follow on demand.
+
+    Raises:
+        UnreadableImageError: empty, not an image, of an unknown format, or larger than ``max_pixels``.
+    """
+    if not data:
+        raise UnreadableImageError("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own bomb limit is a process-wide global; ours is checked below, before any pixel is read.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"too many pixels: {error}") from None
+    except Exception as error:
+        # Pillow's plugins raise anything from SyntaxError to struct.error on damaged headers.
+        raise UnreadableImageError("not an image that can be read") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnreadableImageError(f"{width}x{height} is more than {max_pixels} pixels")
+    return image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The first frame, upright, as 8-bit RGB; transparent parts show white, as on a page.
+
+    Raises:
+        UnreadableImageError: the pixels are truncated or damaged, or of a kind without a range (float).
+    """
+    try:
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    except Exception as error:
+        raise UnreadableImageError("the file is truncated or damaged") from error
+    if image.mode.startswith("I"):
+        # 16 bits a pixel; Pillow's own conversion would clip at 255 instead of scaling.
+        samples = np.asarray(image).astype(np.int64)
+        image = Image.fromarray(np.clip(samples >> 8, 0, 255).astype(np.uint8))
+    if image.mode == "F":
+        raise UnreadableImageError("floating-point pixels have no fixed range")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.new("RGBA", rgba.size, "white")
+        image.alpha_composite(rgba)
+    return image.convert("RGB")
+
+
+def decode(data: bytes, size: int, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
+    """Pixels of an image file, uint8 ``[size, size, 3]``, RGB in 0..255; the aspect ratio is not kept.
+
+    Raises:
+        UnreadableImageError: see :func:`open_image` and :func:`to_rgb`.
+    """
+    image = open_image(data, max_pixels)
+    if image.format in ("JPEG", "MPO"):
+        # Decodes at 1/2, 1/4 or 1/8 where that still leaves twice the wanted side: up to 4 x faster.
+        image.draft("RGB", (2 * size, 2 * size))
+    return resize(to_rgb(image), size)
+
+
+def resize(image: Image.Image, size: int) -> np.ndarray:
+    """An RGB image as uint8 ``[size, size, 3]``: bilinear, with antialiasing when it shrinks."""
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8)

@@ -1,0 +1,202 @@
+"""The settings of params.yaml as typed models: one class per section, one per kind of strategy.
+
+Types are strict (``"3"`` is not a number) and unknown keys are refused, so that a typo can never pass for a
+setting. Every default here equals the value that params.yaml ships with or is the neutral one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from graft.errors import did_you_mean
+
+# Names become folder names, DVC stage names and MLflow tags.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+LearningRate = Annotated[float, Field(gt=0, le=10)]
+
+
+class Section(BaseModel):
+    """Base of every section: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ValidateParams(Section):
+    """What the raw images must be like before anything is trained on them."""
+
+    min_images_per_class: Count = 10
+    max_broken_share: Share = 0.02
+    min_side_px: Count = 8
+    max_pixels: Count = 100_000_000
+
+
+class SplitParams(Section):
+    """How images are divided into train, val and test."""
+
+    method: Literal["auto", "official", "stratified"] = "auto"
+    val_fraction: Fraction = 0.15
+    test_fraction: Fraction = 0.2
+    seed: int = 13
+
+    @model_validator(mode="after")
+    def _leave_something_to_train_on(self) -> SplitParams:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                f"val_fraction and test_fraction add up to {self.val_fraction + self.test_fraction:g}, "
+                "which leaves nothing to train on; their sum must be below 1"
+            )
+        return self
+
+
+class KerasBackboneParams(Section):
+    """A ``keras.applications`` model by name."""
+
+    source: Literal["keras"]
+    name: str = "MobileNetV2"
+    weights: str = "imagenet"
+
+
+class HubBackboneParams(Section):
+    """A TensorFlow Hub image feature-vector module: a handle (https://...) or a local folder."""
+
+    source: Literal["hub"]
+    name: str
+
+
+BackboneParams = Annotated[KerasBackboneParams | HubBackboneParams, Field(discriminator="source")]
+
+
+class AugmentParams(Section):
+    """Random changes to training images; every amount is a maximum, 0 or none switches it off.
+
+    Attributes:
+        flip: mirror along an axis, each image with probability 1/2.
+        rotate: fraction of a full turn, either way.
+        zoom: fraction of the side, in and out.
+        translate: fraction of the side, each direction.
+        contrast: factor drawn from [1 - contrast, 1 + contrast].
+        brightness: fraction of the value range, either way.
+    """
+
+    flip: Literal["none", "horizontal", "vertical", "horizontal_and_vertical"] = "none"
+    rotate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    translate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    brightness: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class FitParams(Section):
+    """What every kind of strategy shares: the optimisation and what guards it."""
+
+    epochs: Count
+    patience: Count = 5
+    batch_size: Count = 32
+    learning_rate: LearningRate
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weight: Literal["none", "balanced"] = "none"
+    image_size: Count | None = None
+
+
+class TransferParams(FitParams):
+    """What strategies with a pretrained trunk share."""
+
+    backbone: BackboneParams | None = None
+
+
+class FrozenParams(TransferParams):
+    """Features of the frozen backbone computed once, then the head trained on them."""
+
+    kind: Literal["frozen"]
+
+
+class FineTuneParams(TransferParams):
+    """The backbone trained too, from a named layer up or whole, end to end with the head.
+
+    Attributes:
+        unfreeze_from: name of the first layer that is trained, or ``all``.
+        warm_up_epochs: epochs for the head alone before the trunk is unfrozen. A head of random weights would
+            send large, meaningless gradients into the trunk.
+        batch_norm: ``inference`` keeps the statistics (and scales) of the pretrained network, ``update``
+            lets batches move them, which needs large batches of images like those it was trained on.
+        augment: random changes to the training images.
+    """
+
+    kind: Literal["fine_tune"]
+    unfreeze_from: str
+    warm_up_epochs: Annotated[int, Field(ge=0)] = 2
+    batch_norm: Literal["inference", "update"] = "inference"
+    augment: AugmentParams = AugmentParams()
+
+
+class ScratchParams(FitParams):
+    """A small CNN from random weights: blocks of convolution, batch norm, relu and pooling."""
+
+    kind: Literal["scratch"]
+    filters: Annotated[list[Count], Field(min_length=1, max_length=6)] = [32, 64, 128]
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
+    augment: AugmentParams = AugmentParams()
+
+
+StrategyParams = Annotated[FrozenParams | FineTuneParams | ScratchParams, Field(discriminator="kind")]
+
+
+class TrainParams(Section):
+    """Which strategies are trained, and what they share unless one says otherwise."""
+
+    run: Annotated[list[Name], Field(min_length=1)]
+    image_size: Count = 96
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    backbone: BackboneParams
+    strategies: dict[Name, StrategyParams]
+
+    @model_validator(mode="after")
+    def _run_names_strategies(self) -> TrainParams:
+        for name in self.run:
+            if name not in self.strategies:
+                raise ValueError(
+                    f"run names '{name}', which is not under train.strategies. "
+                    f"{did_you_mean(name, self.strategies)}"
+                )
+        if len(set(self.run)) < len(self.run):
+            raise ValueError(f"run names a strategy twice: {self.run}")
+        return self
+
+    def strategy(self, name: str) -> StrategyParams:
+        """One strategy with the shared backbone and image size filled in where it names none of its own."""
+        own = self.strategies[name]
+        shared: dict[str, object] = {}
+        if own.image_size is None:
+            shared["image_size"] = self.image_size
+        if isinstance(own, TransferParams) and own.backbone is None:
+            shared["backbone"] = self.backbone
+        return own.model_copy(update=shared)
+
+
+class EvaluateParams(Section):
+    """How the test split is run through the models."""
+
+    batch_size: Count = 64
+
+
+class RegisterParams(Section):
+    """How the best strategy is chosen and under which name it is registered."""
+
+    metric: Literal["log_loss", "accuracy", "macro_f1"] = "log_loss"
+    model_name: str = "auto"
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    validate_: ValidateParams = Field(alias="validate")
+    split: SplitParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    register_: RegisterParams = Field(alias="register")

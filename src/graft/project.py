@@ -1,0 +1,97 @@
+"""Where everything of a project lies on disk.
+
+    <root>/data                raw images, owned by data.dvc
+    <root>/artifacts/<stage>   outputs of the pipeline's stages, owned by DVC
+    <home>/mlflow.db           MLflow's runs and registry
+    <home>/mlartifacts         MLflow's models and pictures
+    <home>/.graft              caches and state that may be deleted at any time
+
+``root`` and ``home`` are the same folder, except under ``dvc exp run --queue`` or ``--temp``: DVC then runs
+the stages in a copy below ``.dvc/tmp/exps``, and runs and caches must land in the project itself.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft.errors import GraftError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Project:
+    """The paths of one project; see the module's text for what lies where."""
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        """The project's own folder, also when DVC runs an experiment in a temporary copy of it."""
+        parts = self.root.parts
+        for i in range(len(parts) - 2):
+            if parts[i : i + 3] == (".dvc", "tmp", "exps"):
+                return Path(*parts[:i])
+        return self.root
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def params_file(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def state(self) -> Path:
+        """What graft keeps for itself here: Prefect's home, timings, checkpoints of a training under way."""
+        return self.home / ".graft"
+
+    @property
+    def cache(self) -> Path:
+        """Downloads and weights; ``GRAFT_CACHE`` names another folder, for example one that projects share."""
+        override = os.environ.get("GRAFT_CACHE")
+        return Path(override).expanduser() if override else self.state / "cache"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's store; ``MLFLOW_TRACKING_URI`` wins where it is set, as everywhere in MLflow."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.home / "mlartifacts"
+
+    @property
+    def manifest(self) -> Path:
+        return self.artifacts("validate") / "manifest.parquet"
+
+    def artifacts(self, stage: str) -> Path:
+        """The folder of one stage's outputs."""
+        return self.root / "artifacts" / stage
+
+    def split_table(self, split: str) -> Path:
+        """The table of one split: path, label and sha256 of each image."""
+        return self.artifacts("split") / f"{split}.csv"
+
+    def strategy(self, name: str) -> Path:
+        """The folder of what training one strategy left: model, history, validation predictions."""
+        return self.artifacts("train") / name
+
+
+def find_project(start: Path | None = None) -> Project:
+    """The project that ``start`` (default: the working directory) lies in.
+
+    Raises:
+        GraftError: no folder from there up to the root holds both a params.yaml and a dvc.yaml.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+            return Project(folder)
+    raise GraftError(
+        f"No graft project in {here} or above it: a project holds params.yaml and dvc.yaml",
+        "Change into the project's folder and run the command again",
+    )
