@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from graft.errors import did_you_mean
 
 # Names become folder names, DVC stage names and MLflow tags.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
+
+
+def _fraction_or_number(size: float) -> float:
+    if not (0 < size < 1 or (size >= 1 and size == int(size))):
+        raise ValueError(f"{size:g} is neither a fraction between 0 and 1 nor a whole number of images")
+    return size
+
+
+Size = Annotated[float, AfterValidator(_fraction_or_number)]
 
 
 class Section(BaseModel):
@@ -36,21 +44,19 @@ class ValidateParams(Section):
 
 
 class SplitParams(Section):
-    """How images are divided into train, val and test."""
+    """How images are divided into train, val and test.
+
+    Attributes:
+        method: ``official`` (train/ and test/ folders), ``stratified``, or ``auto`` for whichever there is.
+        test_size: of all images, a fraction or a number; only where the data brings no test split.
+        val_size: of the images that are not in test, a fraction or a number; only where it brings no val split.
+        seed: of the assignment.
+    """
 
     method: Literal["auto", "official", "stratified"] = "auto"
-    val_fraction: Fraction = 0.15
-    test_fraction: Fraction = 0.2
+    val_size: Size = 0.15
+    test_size: Size = 0.2
     seed: int = 13
-
-    @model_validator(mode="after")
-    def _leave_something_to_train_on(self) -> SplitParams:
-        if self.val_fraction + self.test_fraction >= 1:
-            raise ValueError(
-                f"val_fraction and test_fraction add up to {self.val_fraction + self.test_fraction:g}, "
-                "which leaves nothing to train on; their sum must be below 1"
-            )
-        return self
 
 
 class KerasBackboneParams(Section):
@@ -123,6 +129,7 @@ class FineTuneParams(TransferParams):
         unfreeze_from: name of the first layer that is trained, or ``all``.
         warm_up_epochs: epochs for the head alone before the trunk is unfrozen. A head of random weights would
             send large, meaningless gradients into the trunk.
+        warm_up_learning_rate: of those epochs; Adam's own default suits a new head.
         batch_norm: ``inference`` keeps the statistics (and scales) of the pretrained network, ``update``
             lets batches move them, which needs large batches of images like those it was trained on.
         augment: random changes to the training images.
@@ -130,7 +137,8 @@ class FineTuneParams(TransferParams):
 
     kind: Literal["fine_tune"]
     unfreeze_from: str
-    warm_up_epochs: Annotated[int, Field(ge=0)] = 2
+    warm_up_epochs: Annotated[int, Field(ge=0)] = 10
+    warm_up_learning_rate: LearningRate = 0.001
     batch_norm: Literal["inference", "update"] = "inference"
     augment: AugmentParams = AugmentParams()
 

@@ -1,0 +1,32 @@
+"""Stage register: the best strategy by validation becomes a version in MLflow's registry."""
+
+from __future__ import annotations
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from graft.params import Params, load_params
+from graft.project import Project
+from graft.timing import StageClock
+from pipelines.runner import RETRIES, run_stage
+
+
+@task(name="register", cache_policy=NO_CACHE, **RETRIES)
+def register_version(project: Project, params: Params, clock: StageClock) -> None:
+    """Chooses, registers and sets the aliases; safe to repeat."""
+    with clock.span("mlflow import", "imports"):
+        import mlflow  # noqa: F401
+    with clock.span("mlflow register", "mlflow"):
+        from graft.registry.register import register_best
+
+        register_best(project, params.register_, list(params.train.run))
+
+
+@flow(name="register", validate_parameters=False)
+def register(project: Project, clock: StageClock) -> None:
+    """Registers the best strategy's model."""
+    register_version(project, load_params(project.params_file), clock)
+
+
+if __name__ == "__main__":
+    run_stage("register", register)

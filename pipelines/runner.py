@@ -1,0 +1,52 @@
+"""Runs the flow of one stage as a command: timing, one clear sentence on failure, and the exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
+from graft.prefect_server import wait_until_ready
+from graft.project import find_project
+from graft.timing import StageClock
+
+
+def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:
+    """False for a problem that only the user can mend: the same sentence would come back after each wait."""
+    outcome = state.result(raise_on_failure=False)
+    return not isinstance(outcome, GraftError)
+
+
+# For tasks that talk to a database or a server, which may be busy or restarting.
+RETRIES: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": 5,
+    "retry_condition_fn": _is_worth_a_retry,
+}
+
+
+def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
+    """Calls ``flow(project, clock, *arguments)`` and ends the process.
+
+    A :class:`GraftError` is printed as a sentence and ends with 1, Ctrl-C with 130; anything else is a defect
+    and shows its traceback. What a failed stage had written is removed by DVC before it runs again.
+    """
+    project = find_project()
+    clock = StageClock(stage)
+    code = 0
+    try:
+        if url := os.environ.get("PREFECT_API_URL"):
+            wait_until_ready(url)
+        flow(project, clock, *arguments)
+    except GraftError as error:
+        print(f"\n{stage} stopped: {error}", file=sys.stderr)
+        code = EXIT_FAILURE
+    except KeyboardInterrupt:
+        print(f"\n{stage} was interrupted. `dvc repro` carries on from here.", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    clock.write(project.state / "timings")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.exit(code)

@@ -1,0 +1,56 @@
+"""Stage train: one strategy, trained and recorded. DVC runs it once per name in ``train.run``.
+
+    python -m pipelines.train frozen
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import quote
+
+from graft.data.splitting import read_split
+from graft.params import Params, load_params
+from graft.project import Project
+from graft.timing import StageClock
+from pipelines.runner import RETRIES, run_stage
+
+
+@task(name="fit", cache_policy=NO_CACHE)
+def fit_strategy(project: Project, params: Params, name: str, clock: StageClock) -> Any:
+    """Trains the strategy and writes its folder of outputs."""
+    from graft.training.train import train_strategy
+
+    return train_strategy(project, params.train, name, clock)
+
+
+@task(name="record", cache_policy=NO_CACHE, **RETRIES)
+def record(project: Project, run_id: str, result: Any, clock: StageClock) -> None:
+    """Logs parameters, curves, figures, data set and model to the strategy's MLflow run."""
+    from graft.tracking.runs import record_training
+
+    tables = {split: read_split(project.split_table(split)) for split in ("train", "val")}
+    record_training(project, run_id, result, tables, clock)
+
+
+@flow(name="train", flow_run_name="train {name}", validate_parameters=False)
+def train(project: Project, clock: StageClock, name: str) -> None:
+    """Trains one strategy inside one MLflow run."""
+    params = load_params(project.params_file)
+    with clock.span("tensorflow import", "imports"):
+        from graft.tensorflow_import import import_tensorflow
+
+        import_tensorflow()
+    from graft.tracking.runs import training_run
+
+    with training_run(project, params.train, name, clock) as run_id:
+        # Quoted: Prefect would search a trained model for futures to wait on.
+        result = fit_strategy(project, params, name, clock)
+        record(project, run_id, quote(result), clock)
+
+
+if __name__ == "__main__":
+    run_stage("train", train, sys.argv[1])

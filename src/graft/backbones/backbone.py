@@ -1,0 +1,51 @@
+"""What every backbone is to the rest of graft, whichever source it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained trunk that takes photographs as they are and answers with one feature vector each.
+
+    Attributes:
+        name: as the user named it in params.
+        model: float32 ``[N, S, S, 3]``, RGB in 0..255, to float32 ``[N, D]``. Holds the input scaling that the
+            weights were trained with, the trunk, and global average pooling where the trunk ends in a map.
+        trunk: the pretrained network itself, a layer of ``model``; what is unfrozen is unfrozen in here.
+        image_size: S, in pixels.
+        weights_source: the road by which the weights came, in words.
+        weights_digest: see :func:`weights_digest`; equal for equal weights, whatever their road or file.
+    """
+
+    name: str
+    model: keras.Model
+    trunk: keras.layers.Layer
+    image_size: int
+    weights_source: str
+    weights_digest: str
+
+    @property
+    def feature_count(self) -> int:
+        return int(self.model.output_shape[-1])
+
+
+def weights_digest(tensors: Sequence[Any]) -> str:
+    """SHA-256 over shapes and float32 bytes of the tensors, in order; hexadecimal.
+
+    The official download, a copy in a package and a file of one's own are the same weights exactly if their
+    digests agree. Names stay out of it: Keras numbers them differently from one process to the next.
+    """
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        array = np.ascontiguousarray(keras.ops.convert_to_numpy(tensor), dtype="<f4")
+        digest.update(repr(array.shape).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

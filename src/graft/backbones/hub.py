@@ -1,0 +1,109 @@
+"""Backbones from TensorFlow Hub: image feature-vector modules by handle or local folder.
+
+``hub.KerasLayer`` belongs to Keras 2 and cannot enter a Keras 3 model. :class:`HubModule` takes its place: a
+layer that adopts the module's own variables, so that training the layer trains the module.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from graft.backbones.backbone import Backbone, weights_digest
+from graft.errors import GraftError
+from graft.params.models import HubBackboneParams
+
+
+class HubModule(keras.layers.Layer):
+    """A TF2 SavedModel with the reusable interface as a Keras 3 layer: ``module(images, training=...)``.
+
+    A SavedModel has no layers, so it can be trained whole or not at all.
+
+    Args:
+        module: the loaded object: callable, with ``variables`` and ``trainable_variables``.
+        trainable: whether the module's trainable variables are trained.
+        batch_norm_updates: whether the module runs in training mode when the model does, which moves its
+            batch-norm statistics.
+    """
+
+    def __init__(self, module: Any, trainable: bool = False, batch_norm_updates: bool = False, **options: Any):
+        super().__init__(trainable=trainable, **options)
+        self.module = module
+        self.batch_norm_updates = batch_norm_updates
+        learned = {id(variable) for variable in module.trainable_variables}
+        # A keras.Variable around a tf.Variable is that variable: the optimizer moves the module itself.
+        self.adopted = [
+            keras.Variable(variable, trainable=id(variable) in learned, name=f"adopted_{i}")
+            for i, variable in enumerate(module.variables)
+        ]
+        self.built = True
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Features of images, float32 ``[N, S, S, 3]`` in [0, 1], as the module answers them."""
+        return self.module(images, training=bool(training and self.batch_norm_updates and self.trainable))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """``[N, D]``, found by asking the module once."""
+        sample = np.zeros((1, *input_shape[1:]), "float32")
+        return (input_shape[0], *self.module(sample, training=False).shape[1:])
+
+
+def build(params: HubBackboneParams, image_size: int) -> Backbone:
+    """The backbone of a Hub module.
+
+    Raises:
+        GraftError: the module cannot be loaded, is no image feature vector, or takes images of another size.
+    """
+    module = _load(params.name)
+    for attribute in ("__call__", "variables", "trainable_variables"):
+        if not hasattr(module, attribute):
+            raise GraftError(
+                f"The Hub module {params.name} has no '{attribute}': it is not a TF2 feature-vector module",
+                "Name a module whose kind is 'image feature vector' for TF2",
+            )
+    try:
+        features_shape = module(np.zeros((1, image_size, image_size, 3), "float32"), training=False).shape
+    except (ValueError, TypeError) as error:
+        raise GraftError(
+            f"The Hub module {params.name} does not take images of {image_size}x{image_size} pixels",
+            "Set image_size to the module's own size in params.yaml (224 for most)",
+        ) from error
+    if len(features_shape) != 2:
+        raise GraftError(
+            f"The Hub module {params.name} answers with shape {tuple(features_shape)} instead of [N, D]",
+            "Name a feature-vector module rather than a classifier or a detector",
+        )
+    trunk = HubModule(module, name="hub_module")
+    inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
+    # The common image input of Hub modules is [0, 1]: https://www.tensorflow.org/hub/common_signatures/images
+    outputs = trunk(keras.layers.Rescaling(1 / 255, name="input_scaling")(inputs))
+    return Backbone(
+        name=params.name,
+        model=keras.Model(inputs, outputs, name="backbone"),
+        trunk=trunk,
+        image_size=image_size,
+        weights_source="Hub module",
+        weights_digest=weights_digest(module.variables),
+    )
+
+
+def _load(handle: str) -> Any:
+    import tensorflow_hub
+
+    is_remote = "://" in handle
+    if not is_remote and not (Path(handle).expanduser() / "saved_model.pb").is_file():
+        raise GraftError(
+            f"There is no Hub module in the folder {handle} (no saved_model.pb)",
+            "Correct the backbone's name in params.yaml: a folder, or a handle that starts with https://",
+        )
+    try:
+        return tensorflow_hub.load(handle if is_remote else str(Path(handle).expanduser()))
+    except Exception as error:
+        # tensorflow_hub passes on whatever urllib, tarfile or TensorFlow raise.
+        raise GraftError(
+            f"The Hub module {handle} cannot be loaded: {str(error).splitlines()[0][:160]}",
+            "Check the network, or download the module and name its folder instead",
+        ) from error

@@ -1,0 +1,88 @@
+"""Backbones of ``keras.applications``: any of its models by name, each with its own input scaling."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from graft.backbones.backbone import Backbone, weights_digest
+from graft.backbones.weights import load_weights
+from graft.errors import GraftError, did_you_mean
+from graft.params.models import KerasBackboneParams
+
+
+def application_names() -> list[str]:
+    """Names of all models in ``keras.applications``."""
+    return [name for name in dir(keras.applications) if name[0].isupper()]
+
+
+def build(params: KerasBackboneParams, image_size: int, cache: Path) -> Backbone:
+    """The backbone with its weights loaded; ``cache`` is where downloaded weights are kept.
+
+    Raises:
+        GraftError: no such model, images too small for it, or its weights cannot be had.
+    """
+    application = _application(params.name)
+    arguments: dict[str, Any] = {
+        "include_top": False,
+        "input_shape": (image_size, image_size, 3),
+        "weights": None,
+        "name": params.name.lower(),
+    }
+    try:
+        trunk = application(**arguments)
+    except ValueError as error:
+        raise GraftError(
+            f"{params.name} cannot take images of {image_size}x{image_size} pixels: {error}",
+            "Raise image_size under train, or under the strategy, in params.yaml",
+        ) from None
+    source = load_weights(trunk, params, cache)
+
+    inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
+    features = trunk(input_scaling(application)(inputs))
+    if len(features.shape) == 4:
+        features = keras.layers.GlobalAveragePooling2D(name="pool")(features)
+    model = keras.Model(inputs, features, name="backbone")
+    return Backbone(
+        name=params.name,
+        model=model,
+        trunk=trunk,
+        image_size=image_size,
+        weights_source=source,
+        weights_digest=weights_digest(trunk.weights),
+    )
+
+
+def input_scaling(application: Callable[..., Any]) -> Callable[[Any], Any]:
+    """The model's own ``preprocess_input`` as a layer, RGB in 0..255 in.
+
+    Each of Keras' preprocessing functions is an affine map of the channels, some after a flip to BGR. It is
+    read off the function itself, by its values at black and at the three primary colours, so that no table
+    here can fall out of step with Keras; the contract test compares both on random images.
+    """
+    preprocess = importlib.import_module(application.__module__).preprocess_input
+    black = np.zeros((1, 1, 1, 3), "float32")
+    offset = np.asarray(preprocess(black.copy()), dtype=np.float64).reshape(3)
+    primaries = [np.asarray(preprocess(black + 255 * np.eye(3, dtype="float32")[c])).reshape(3) for c in range(3)]
+    matrix = (np.stack(primaries).astype(np.float64) - offset) / 255  # row: channel in, column: channel out
+
+    flipped = bool(abs(matrix[0, 2]) > abs(matrix[0, 0]))
+    scale = np.diag(matrix[::-1] if flipped else matrix)
+    if np.allclose(scale, 1, atol=1e-6) and np.allclose(offset, 0) and not flipped:
+        return lambda images: images  # the model scales its inputs itself
+    rescaling = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="input_scaling")
+    return (lambda images: rescaling(keras.ops.flip(images, axis=-1))) if flipped else rescaling
+
+
+def _application(name: str) -> Callable[..., Any]:
+    if name not in application_names():
+        raise GraftError(f"keras.applications has no model '{name}'", did_you_mean(name, application_names()))
+    application = getattr(keras.applications, name)
+    assert "include_top" in inspect.signature(application).parameters
+    return application  # type: ignore[no-any-return]

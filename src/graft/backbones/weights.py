@@ -1,0 +1,188 @@
+"""Where pretrained weights come from: a path, the local cache, Keras' own download, a registry package.
+
+The roads are tried in that order, one that does not answer is given up within seconds, and the one taken is
+reported. Whatever the road, loaded weights are identified by their digest: where the digest of the original is
+known, any other is an error.
+"""
+
+from __future__ import annotations
+
+import socket
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from graft.backbones.backbone import weights_digest
+from graft.errors import GraftError
+from graft.params.models import KerasBackboneParams
+
+# A host that does not answer in this time is taken for unreachable.
+NETWORK_TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class RegistryWeights:
+    """A package whose source archive holds a Keras H5 model with these weights, untouched, inside.
+
+    Attributes:
+        package, version, sha256: of the archive, as declared by the registry and checked after the download.
+        member: path of the H5 file below the archive's top folder.
+    """
+
+    package: str
+    version: str
+    sha256: str
+    member: str
+
+
+# Digests of the original ImageNet weights (include_top=False), for models whose bytes were seen by two roads.
+KNOWN_DIGESTS = {
+    "MobileNetV2": "f2e5eabe2b38e1da785a808166bbc22773644d87ffec204179292e6986f65802",
+}
+
+REGISTRY = {
+    # A mask detector whose frozen base is ImageNet's MobileNetV2, all 260 tensors untouched.
+    "MobileNetV2": RegistryWeights(
+        package="grace_qui_face_mask_detection_model",
+        version="1.0.0",
+        sha256="8c36300758a1673f9a121cfa7d5ea8e2d4d78fa6d30555b269c8ac2fa2f1cefb",
+        member="src/main/models/mask_detector.model",
+    ),
+}
+
+
+def load_weights(trunk: keras.Model, params: KerasBackboneParams, cache: Path) -> str:
+    """Fills ``trunk`` with the weights that ``params`` names; returns the road taken, in words.
+
+    Args:
+        trunk: a ``keras.applications`` model without its top, still with random weights.
+        params: name of the model, and ``imagenet``, ``none`` or the path of a weights file.
+        cache: folder for downloads and for weights once loaded.
+
+    Raises:
+        GraftError: no road leads to the weights, or they are not the ones they should be.
+    """
+    if params.weights == "none":
+        return "random"
+    if params.weights != "imagenet":
+        return _from_path(trunk, Path(params.weights).expanduser(), params.name)
+
+    known = KNOWN_DIGESTS.get(params.name)
+    folder = cache / "weights"
+    if _from_cache(trunk, params.name, folder, known):
+        return "local cache"
+    source = _from_network(trunk, params.name, cache)
+    digest = weights_digest(trunk.weights)
+    if known and digest != known:
+        raise GraftError(
+            f"The weights of {params.name} from {source} have digest {digest[:16]}, not {known[:16]} as ImageNet's",
+            "Name a weights file of your own in params.yaml if that is what you want",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{params.name}-{digest[:16]}.weights.h5"
+    partial = folder / f".partial-{target.name}"
+    trunk.save_weights(partial, overwrite=True)
+    partial.replace(target)
+    return source
+
+
+def _from_path(trunk: keras.Model, path: Path, name: str) -> str:
+    if not path.is_file():
+        raise GraftError(
+            f"There is no weights file {path} for {name}", "Correct train.backbone.weights in params.yaml"
+        )
+    try:
+        trunk.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise GraftError(
+            f"{path} holds no weights for {name} without its top: {str(error).splitlines()[0]}",
+            f"Name a file saved from keras.applications.{name}(include_top=False)",
+        ) from error
+    return "file given in params"
+
+
+def _from_cache(trunk: keras.Model, name: str, folder: Path, known: str | None) -> bool:
+    for path in sorted(folder.glob(f"{name}-*.weights.h5")):
+        expected = path.name.removeprefix(f"{name}-").removesuffix(".weights.h5")
+        try:
+            trunk.load_weights(path)
+        except (ValueError, OSError, KeyError):
+            digest = "unreadable"
+        else:
+            digest = weights_digest(trunk.weights)
+        if digest[:16] == expected and known in (None, digest):
+            return True
+        path.unlink()  # damaged: fetched anew, as if it had never been there
+    return False
+
+
+def _from_network(trunk: keras.Model, name: str, cache: Path) -> str:
+    reasons = []
+    try:
+        _official(trunk, name)
+        return "official Keras download"
+    except Exception as error:
+        # Keras wraps what urllib raises in a bare Exception.
+        reasons.append(f"the official download did not answer ({str(error).splitlines()[0][:120]})")
+    if name in REGISTRY:
+        try:
+            _from_registry(trunk, REGISTRY[name], cache)
+            return f"registry package {REGISTRY[name].package} {REGISTRY[name].version}"
+        except GraftError as error:
+            reasons.append(f"the registry package did not either ({error.what})")
+    raise GraftError(
+        f"The ImageNet weights of {name} cannot be had: {'; '.join(reasons)}",
+        "Connect to a network once, or name a weights file as train.backbone.weights in params.yaml",
+    )
+
+
+def _official(trunk: keras.Model, name: str) -> None:
+    application = getattr(keras.applications, name)
+    with _socket_timeout(NETWORK_TIMEOUT_SECONDS):
+        original = application(include_top=False, weights="imagenet", input_shape=trunk.input_shape[1:])
+    trunk.set_weights(original.get_weights())
+
+
+def _from_registry(trunk: keras.Model, entry: RegistryWeights, cache: Path) -> None:
+    import h5py
+
+    from graft.fetch import registry_archive
+
+    archive = registry_archive(entry.package, entry.version, entry.sha256, cache / "downloads")
+    with tarfile.open(archive) as tar:
+        member = next(m for m in tar.getmembers() if m.isfile() and m.name.split("/", 1)[1] == entry.member)
+        stream = tar.extractfile(member)
+        assert stream is not None  # isfile() above
+        with stream, h5py.File(stream, "r") as file:
+            _copy_by_layer_name(trunk, file)
+
+
+def _copy_by_layer_name(trunk: keras.Model, file: object) -> None:
+    """Copies the tensors of an H5 model saved by Keras 2 into the layers of the same names."""
+    tensors: dict[tuple[str, str], object] = {}
+
+    def collect(path: str, node: object) -> None:
+        if hasattr(node, "shape"):
+            layer, tensor = path.split("/")[-2:]
+            # Keras 2 said depthwise_kernel where Keras 3 says kernel.
+            tensors[layer, tensor.removesuffix(":0").replace("depthwise_kernel", "kernel")] = node[()]  # type: ignore[index]
+
+    file["model_weights"].visititems(collect)  # type: ignore[index]
+    for layer in trunk.layers:
+        if layer.weights:
+            layer.set_weights([tensors[layer.name, weight.name] for weight in layer.weights])
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Limits how long new connections may be silent: urllib, which Keras downloads with, has no other way."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,129 @@
+"""`graft data`: what data sets there are, and bringing one into data/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graft.progress import console
+from graft.project import find_project
+
+if TYPE_CHECKING:
+    from graft.data.importing import Imported
+
+# Imports of graft.data stand in the commands: `graft --help` should not wait for Pillow and pydantic.
+app = typer.Typer(help="See which data sets there are, and bring one into data/.", no_args_is_help=True)
+
+_AVAILABLE = {
+    "here": "[green]here[/]",
+    "reachable": "[green]reachable[/]",
+    "unreachable": "[yellow]no answer[/]",
+}
+
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Put it in the place of what is in data/; DVC keeps that.")
+]
+
+
+@app.command("list", epilog="Example: graft data list")
+def list_data_sets() -> None:
+    """Show every data set of the catalogue, and whether it can be had right now."""
+    from rich.table import Table
+
+    from graft.data.catalogue import availability, read_catalogue
+    from graft.data.swap import is_empty
+    from graft.data.versioning import dataset_name
+
+    project = find_project()
+    current = None if is_empty(project.data) else dataset_name(project)
+    with console.status("Asking where the data sets are published"):
+        available = availability(project)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, entry in read_catalogue().items():
+        in_data = "\nin data/ now"
+        figures = f"{len(entry.classes)} classes, {entry.images:,} images, {entry.megabytes:g} MB"
+        table.add_row(
+            f"[bold]{name}[/]{in_data if name == current else ''}",
+            _AVAILABLE[available[name]],
+            f"{entry.title}\n{figures}, {entry.split} split, {entry.licence}\n[dim]from {entry.origin}[/]",
+            end_section=True,
+        )
+    console.print(table)
+    if current is not None and current not in available:
+        console.print(f"data/ holds '{current}', images of your own.")
+    if "unreachable" in available.values():
+        console.print("What does not answer can come from a copy: graft data use NAME --from PATH")
+    _next("graft data use NAME", "graft data import FOLDER_OR_ARCHIVE")
+
+
+@app.command(epilog="Example: graft data use rock_paper_scissors --from ~/Downloads/rock_paper_scissors.zip")
+def use(
+    name: Annotated[str, typer.Argument(help="A name from `graft data list`.", show_default=False)],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="A local copy, archive or folder, to take instead of fetching it."),
+    ] = None,
+    replace: Replace = False,
+) -> None:
+    """Bring a data set of the catalogue into data/."""
+    from graft.data import catalogue
+
+    _report(catalogue.use(find_project(), name, source, replace=replace))
+
+
+@app.command("import", epilog="Example: graft data import ~/Pictures/flowers --name flowers")
+def import_data(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A folder with one folder per class (or with train/, val/, test/ and these inside), or "
+            "a zip or tar archive of such a folder.",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="What to call the data set; by default as its folder or archive.")
+    ] = None,
+    replace: Replace = False,
+) -> None:
+    """Bring your own images into data/. They are copied; what you have stays as it is."""
+    from graft.data.importing import import_images
+
+    _report(import_images(find_project(), path, name=name, replace=replace))
+
+
+def _report(imported: Imported) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("class")
+    for split in imported.counts:
+        table.add_column(split or "images", justify="right")
+    for label in sorted({label for classes in imported.counts.values() for label in classes}):
+        table.add_row(escape(label), *(f"{classes.get(label, 0):,}" for classes in imported.counts.values()))
+    console.print(table)
+    left_out = f" (other files left out: {imported.left_out:,})" if imported.left_out else ""
+    console.print(f"data/ now holds [bold]{imported.dataset}[/]: {imported.images:,} images{left_out}.")
+    if imported.replaced:
+        pointer = _short(imported.replaced)
+        console.print(
+            f"What was there comes back with: cp {pointer} data.dvc && dvc checkout data.dvc", soft_wrap=True
+        )
+    _next("graft run", "git add data.dvc && git commit")
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _next(*commands: str) -> None:
+    console.print(
+        f"Next: [bold]{commands[0]}[/]" + "".join(f"  or  [bold]{command}[/]" for command in commands[1:])
+    )

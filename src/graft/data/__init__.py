@@ -1,0 +1,1 @@
+"""Data: bringing photographs in, checking them, splitting them."""

@@ -1,0 +1,307 @@
+"""Folders, zip files and tar files behind one interface: a list of members, then their bytes as streams.
+
+    with open_source(path) as source:
+        names = [member.name for member in source.members()]
+        for member, chunks in source.read(names):
+            ...
+
+What could write outside the folder it is unpacked into (``..``, absolute names, links, device files) is an
+error that names the member. What systems leave behind (hidden files, ``__MACOSX``, ``Thumbs.db``) is passed
+over. Nothing is ever held in memory whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import lzma
+import os
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+from graft.errors import GraftError
+
+_LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+_CHUNK = 1 << 20
+_DRIVE = re.compile(r"^[A-Za-z]:")
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,  # tarfile on header fields that are no numbers
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One regular file of a source: its name with forward slashes, and its size unpacked."""
+
+    name: str
+    size: int
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The folders' names and, last, the file's."""
+        return PurePosixPath(self.name).parts
+
+
+class Source(Protocol):
+    """What can be imported from: a folder or an archive. Errors are GraftErrors that name the path."""
+
+    path: Path
+
+    def members(self) -> list[Member]:
+        """Every file that is not a system's leftover; duplicates stay in."""
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """The bytes of the members so named, in pieces, in the source's own order.
+
+        The pieces of one member have to be taken before the next member is asked for.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_source(path: Path, limit: int | None = None) -> Source:
+    """The folder or archive at ``path``; what an archive is follows from its bytes, not from its name.
+
+    Args:
+        path: a folder, or a zip, whl, tar, tar.gz, tar.bz2 or tar.xz file.
+        limit: bytes that its members may come to unpacked, for example the free disk space.
+
+    Raises:
+        GraftError: there is nothing at ``path``, it cannot be read, or it is neither folder nor archive.
+    """
+    if path.is_dir():
+        return FolderSource(path)
+    if not path.is_file():
+        raise GraftError(
+            f"There is no {path}", "Name a folder of photographs, or a zip or tar archive of one"
+        )
+    with _damage(path):
+        # In this order: a zip's mark is sought at the end of the file, where a tar may hold a zip.
+        if tarfile.is_tarfile(path):
+            return TarSource(path, limit)
+        with path.open("rb") as stream:
+            starts_as_zip = stream.read(4) == b"PK\3\4"
+        if starts_as_zip or zipfile.is_zipfile(path):
+            return ZipSource(path, limit)
+    raise GraftError(
+        f"{path} is neither a folder nor an archive that can be read",
+        "If it should be a zip or tar archive, fetch it again: it may be cut off",
+    )
+
+
+class _Closing:
+    """What the three kinds share: a path, and being closed at the end of a ``with``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def close(self) -> None:
+        """Nothing to close unless a subclass has."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class FolderSource(_Closing):
+    """A folder; links to files inside it are followed, links that lead out are refused."""
+
+    def members(self) -> list[Member]:
+        """See :class:`Source`."""
+        root = self.path.resolve()
+        found = []
+        with _damage(self.path):
+            for folder, subfolders, files in os.walk(root, onerror=_raise):
+                subfolders[:] = sorted(name for name in subfolders if not _is_leftover(name))
+                for name in (*subfolders, *sorted(name for name in files if not _is_leftover(name))):
+                    path = Path(folder, name)
+                    relative = path.relative_to(root).as_posix()
+                    if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root)):
+                        raise GraftError(
+                            f"{self.path}: '{relative}' is a link to a folder, or leads out",
+                            "Put the files themselves in its place",
+                        )
+                    status = path.stat()
+                    if stat.S_ISREG(status.st_mode):
+                        found.append(Member(_safe_name(relative, self.path), status.st_size))
+                    elif not stat.S_ISDIR(status.st_mode):
+                        raise _special(relative, self.path)
+        return found
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """See :class:`Source`."""
+        for name in sorted(names):
+            with _damage(self.path), (self.path / name).open("rb") as stream:
+                member = Member(name, os.fstat(stream.fileno()).st_size)
+                yield member, _chunks(stream, member, self.path)
+
+
+class ZipSource(_Closing):
+    """A zip file; a wheel is one too."""
+
+    def __init__(self, path: Path, limit: int | None) -> None:
+        super().__init__(path)
+        self._limit = limit
+        self._zip = zipfile.ZipFile(path)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._zip.close()
+
+    def members(self) -> list[Member]:
+        """See :class:`Source`."""
+        return [member for member, _ in self._entries()]
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """See :class:`Source`."""
+        for member, info in self._entries():
+            if member.name in names:
+                with _damage(self.path, member.name), self._zip.open(info) as stream:
+                    yield member, _chunks(stream, member, self.path)
+
+    def _entries(self) -> Iterator[tuple[Member, zipfile.ZipInfo]]:
+        total = 0
+        for info in self._zip.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            # Some Windows tools write backslashes, against the format's rules.
+            name = _safe_name(info.filename.replace("\\", "/"), self.path)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _special(name, self.path)
+            if info.is_dir() or kind == stat.S_IFDIR or _has_leftover(name):
+                continue
+            if info.flag_bits & 1:
+                raise GraftError(f"{self.path}: '{name}' has a password", "Unpack it and import the folder")
+            total += info.file_size
+            _require_below(total, self._limit, self.path)
+            yield Member(name, info.file_size), info
+
+
+class TarSource(_Closing):
+    """A tar file, plain or compressed; read from front to back, once for the list and once for the bytes."""
+
+    def __init__(self, path: Path, limit: int | None) -> None:
+        super().__init__(path)
+        self._limit = limit
+
+    def members(self) -> list[Member]:
+        """See :class:`Source`."""
+        return [member for member, _ in self._entries()]
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """See :class:`Source`."""
+        for member, stream in self._entries():
+            if member.name in names:
+                yield member, _chunks(stream, member, self.path)
+
+    def _entries(self) -> Iterator[tuple[Member, IO[bytes]]]:
+        total = 0
+        with _damage(self.path), tarfile.open(self.path) as tar:
+            while (info := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # or every header stays in memory
+                name = _safe_name(info.name, self.path)
+                if not (info.isreg() or info.isdir()):
+                    raise _special(name, self.path)
+                if info.isdir() or _has_leftover(name):
+                    continue
+                total += info.size
+                _require_below(total, self._limit, self.path)
+                stream = tar.extractfile(info)
+                assert stream is not None  # it is a regular file
+                yield Member(name, info.size), stream
+            # tarfile takes a damaged header, or a file cut off between two members, for the end.
+            assert tar.fileobj is not None
+            tar.fileobj.seek(tar.offset)
+            if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise EOFError("it has no end mark")
+
+
+def _chunks(stream: IO[bytes], member: Member, source: Path) -> Iterator[bytes]:
+    size = 0
+    with _damage(source, member.name):
+        while chunk := stream.read(_CHUNK):
+            size += len(chunk)
+            yield chunk
+        if size != member.size:
+            raise EOFError(f"{size} bytes instead of {member.size}")
+
+
+def _safe_name(name: str, source: Path) -> str:
+    """The member's name, normalised; raises where it could land outside, or cannot be written everywhere."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise GraftError(f"{source}: {name!r} is not a name in UTF-8", "Rename that file") from None
+    parts = name.split("/")
+    if name.startswith("/") or _DRIVE.match(name) or ".." in parts or "\0" in name:
+        raise GraftError(
+            f"{source}: '{name}' would be written outside the folder it belongs in",
+            "Do not use this archive, or unpack it where it can do no harm and import the folder",
+        )
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _is_leftover(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LEFTOVERS
+
+
+def _has_leftover(name: str) -> bool:
+    return any(_is_leftover(part) for part in name.split("/"))
+
+
+def _special(name: str, source: Path) -> GraftError:
+    return GraftError(
+        f"{source}: '{name}' is a link or a device, not a file",
+        "Put the file itself in its place, or leave it out",
+    )
+
+
+def _require_below(total: int, limit: int | None, source: Path) -> None:
+    if limit is not None and total > limit:
+        raise GraftError(
+            f"{source} unpacks to more than the {limit / 1e6:.0f} MB that are free",
+            "Free some space, or check that it is the archive you meant",
+        )
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+@contextlib.contextmanager
+def _damage(path: Path, name: str = "") -> Iterator[None]:
+    """Turns what the libraries raise on damaged or unreadable files into one sentence."""
+    where = f"{path}: '{name}'" if name else f"{path}"
+    try:
+        yield
+    except GraftError:
+        raise
+    except NotImplementedError as error:
+        raise GraftError(
+            f"{where} is packed in a way unknown here: {error}", "Import the unpacked folder"
+        ) from None
+    except _DAMAGE as error:
+        raise GraftError(f"{where} is damaged or cut off: {error}", "Fetch or pack it again") from None
+    except OSError as error:
+        raise GraftError(
+            f"{where} cannot be read: {error.strerror or error}", "Check the file and its permissions"
+        ) from None

@@ -1,0 +1,112 @@
+"""The Data Docs: one HTML page that needs no network, and the list of every offending file.
+
+Great Expectations renders its pages for a browser that is online: styles, icons, scripts and the table of
+runs come from other hosts, and without them a page shows no outcome at all. Its rendered results are kept
+here, put on one page with a style sheet of its own. What differs from run to run (random ids) is taken out,
+so that equal data gives an equal page.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graft.data.verdict import Offender, Verdict
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 72rem;
+       margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; }
+h5 { font-size: 1rem; margin: 1rem 0 .3rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { border: 1px solid #ddd; padding: .35rem .6rem; text-align: left; vertical-align: top;
+         overflow-wrap: anywhere; }
+th { background: #f5f5f5; }
+td table { width: auto; margin: .5rem 0; }
+.passed, .text-success { color: #18733c; } .failed, .text-danger { color: #b3261e; }
+.text-warning { color: #8a5a00; }
+.fas { font-style: normal; font-weight: bold; }
+.fa-check-circle::before { content: "passed"; }
+.fa-times::before { content: "failed"; }
+.fa-exclamation-triangle::before { content: "not run"; }
+.badge { background: #eee; border-radius: .25rem; padding: 0 .3rem; }
+/* A pandas expression for a frame that no longer exists. */
+[data-toggle=collapse], .collapse { display: none; }
+"""
+
+
+def write_data_docs(
+    folder: Path, pages: dict[str, str], verdict: Verdict, offenders: dict[str, list[Offender]]
+) -> None:
+    """Replaces ``folder`` by ``index.html`` and ``offenders.csv`` (columns rule, path, found; UTF-8, LF).
+
+    Args:
+        folder: emptied first.
+        pages: validation pages as Great Expectations rendered them, by the name of the table checked.
+        verdict: the outcome of every rule.
+        offenders: all of them, by rule.
+    """
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    results = "".join(
+        f"<section id={_quoted(table)}><h2>Table: {html.escape(table)}</h2>{_results(page, table)}</section>"
+        for table, page in pages.items()
+    )
+    page = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Data Docs</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"{_summary(verdict)}\n{results}\n</body>\n</html>\n"
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8", newline="\n")
+    with (folder / "offenders.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["rule", "path", "found"])
+        for rule, found in offenders.items():
+            writer.writerows([rule, offender.path, offender.found] for offender in found)
+
+
+def _summary(verdict: Verdict) -> str:
+    rows = "".join(
+        f"<tr><td>{_status(rule.passed)}</td><td>{html.escape(rule.name)}</td>"
+        f"<td>{html.escape(rule.description)}</td><td>{html.escape(rule.observed)}</td>"
+        f"<td>{html.escape(rule.limit)}</td><td>{'' if rule.passed else html.escape(rule.remedy)}</td></tr>\n"
+        for rule in verdict.rules
+    )
+    return (
+        f"<h1>Data Docs: {_status(verdict.passed)}</h1>\n"
+        f"<p>{verdict.images} images, {verdict.unreadable} of them unreadable. "
+        'Every file that breaks a rule: <a href="offenders.csv">offenders.csv</a>. '
+        "Paths are relative to data/.</p>\n"
+        "<table><thead><tr><th>Status</th><th>Rule</th><th>Expected</th><th>Observed</th><th>Limit</th>"
+        f"<th>What to do</th></tr></thead>\n<tbody>\n{rows}</tbody></table>"
+    )
+
+
+def _status(passed: bool) -> str:
+    return '<span class="passed">passed</span>' if passed else '<span class="failed">failed</span>'
+
+
+def _results(page: str, table: str) -> str:
+    """The results in a page of Great Expectations: the sections after its overview, without its scripts."""
+    start, end = page.index('<div id="section-2"'), page.rindex("<footer>")
+    # The three elements closed last were opened before the first section.
+    body = re.sub(r"(</div>\s*){3}$", "", page[start:end].rstrip())
+    body = re.sub(r"(?s)<script\b.*?</script>", "", body)
+    body = re.sub(r"(collapse-body)-[0-9a-f-]{36}", r"\1", body)
+    body = re.sub(r"""(id|href)=(["']?)(#?)section-""", rf"\1=\2\3{_slug(table)}-section-", body)
+    return re.sub(r"[ \t]*\n\s*", "\n", body)
+
+
+def _slug(text: str) -> str:
+    return text.replace(" ", "-")
+
+
+def _quoted(text: str) -> str:
+    return f'"{html.escape(_slug(text))}"'

@@ -1,0 +1,49 @@
+"""Settings of the libraries graft stands on, made through environment variables before their import.
+
+Every value is only a default: what the user has set in the environment stays.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from graft.project import Project
+
+# A pipeline over private photographs must run offline and tell nobody.
+NO_TELEMETRY = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's C++ side greets every process with a page about CPU features
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A failed task would print its traceback three times; Prefect's UI keeps the log, the stage prints a sentence.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
+
+# Without a shared server each flow starts one of its own; on an empty home that takes longer than Prefect's
+# limit of 20 s on a small machine.
+PREFECT_STARTUP_SECONDS = "120"
+
+
+def configure(project: Project) -> None:
+    """Fills in the environment for this process and those it starts."""
+    settings = {
+        **NO_TELEMETRY,
+        **QUIET,
+        "PREFECT_HOME": str(project.state / "prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": PREFECT_STARTUP_SECONDS,
+        "KERAS_HOME": str(project.cache / "keras"),
+        "TFHUB_CACHE_DIR": str(project.cache / "hub"),
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    # Prefect creates its home but not the folders above it, and then fails at its database.
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""Evaluation: figures and pictures of a classifier on a split."""

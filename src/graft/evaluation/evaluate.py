@@ -1,0 +1,96 @@
+"""Running every strategy's bundle over the untouched test split, and writing what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from graft.data.splitting import read_split
+from graft.evaluation.figures import confusion_picture
+from graft.evaluation.metrics import Evaluation, evaluate
+from graft.inference.model import ImageClassifier
+from graft.project import Project
+from graft.progress import progress_bar
+from graft.timing import StageClock
+from graft.training.images import load_images
+
+
+class TestImages:
+    """The test split, decoded once for each image size that a strategy asks for."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.table = read_split(project.split_table("test"))
+        self._by_size: dict[int, np.ndarray] = {}
+
+    def at(self, size: int) -> np.ndarray:
+        """Pixels uint8 ``[N, size, size, 3]`` in the order of the table."""
+        if size not in self._by_size:
+            paths = list(self.table["path"])
+            self._by_size[size] = load_images(self.project.data, paths, size, f"test images at {size} px")
+        return self._by_size[size]
+
+
+def evaluate_strategy(
+    project: Project, name: str, images: TestImages, batch_size: int, clock: StageClock
+) -> Evaluation:
+    """Figures of one strategy on the test split; its predictions and confusion matrix go to files.
+
+    What is evaluated is the bundle: the very files that are registered and served.
+    """
+    with clock.span(f"load {name}"):
+        model = ImageClassifier(project.strategy(name) / "model")
+    with clock.span("decode"):
+        pixels = images.at(model.image_size)
+    probabilities = np.empty((len(pixels), len(model.classes)), np.float32)
+    with clock.span(f"predict {name}"), progress_bar(f"{name}: test images", len(pixels)) as advance:
+        for start in range(0, len(pixels), batch_size):
+            batch = pixels[start : start + batch_size]
+            probabilities[start : start + len(batch)] = model.probabilities(batch)
+            advance(len(batch))
+    labels = np.array([model.classes.index(label) for label in images.table["label"]])
+    evaluation = evaluate(labels, probabilities, model.classes)
+    _write(project.artifacts("evaluate"), name, evaluation, images.table, probabilities, model.classes)
+    return evaluation
+
+
+def write_evaluations(project: Project, evaluations: dict[str, Evaluation]) -> None:
+    """Writes the figures of all strategies to the stage's metrics file, which ``dvc metrics`` shows."""
+    figures = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
+    path = project.artifacts("evaluate") / "metrics.json"
+    path.write_text(json.dumps({"test": figures}, indent=1), encoding="utf-8")
+
+
+def read_evaluations(project: Project) -> dict[str, Any]:
+    """What :func:`write_evaluations` wrote, by strategy: accuracy, macro_f1, log_loss, per_class."""
+    path = project.artifacts("evaluate") / "metrics.json"
+    figures = json.loads(path.read_text(encoding="utf-8"))["test"]
+    assert isinstance(figures, dict)
+    return figures
+
+
+def _write(
+    folder: Path,
+    name: str,
+    evaluation: Evaluation,
+    table: pd.DataFrame,
+    probabilities: np.ndarray,
+    classes: Sequence[str],
+) -> None:
+    for part in ("predictions", "confusion", "pictures"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    predicted = [classes[i] for i in probabilities.argmax(axis=1)]
+    predictions = table[["path", "sha256", "label"]].copy()
+    predictions["predicted"] = predicted
+    for index, label in enumerate(classes):
+        predictions[f"p_{label}"] = probabilities[:, index]
+    predictions.to_csv(folder / "predictions" / f"{name}.csv", index=False, float_format="%.6g")
+    # One row per image: what DVC's confusion templates count, and normalise, by themselves.
+    pairs = pd.DataFrame({"actual": table["label"], "predicted": predicted})
+    pairs.to_csv(folder / "confusion" / f"{name}.csv", index=False)
+    confusion_picture(evaluation.confusion, classes, f"{name}, test", folder / "pictures" / f"{name}.png")

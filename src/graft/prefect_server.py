@@ -1,0 +1,139 @@
+"""One Prefect server for all flows of a project, on loopback.
+
+Without ``PREFECT_API_URL`` every flow's process would start a temporary server of its own, which takes longer
+than most stages. `graft run` starts one for the length of the pipeline and `graft ui` one that stays; both leave
+their address in ``<state>/prefect/server.json``, where flows started by a bare `dvc repro` find it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+from graft.errors import GraftError
+from graft.project import Project
+
+HOST = "127.0.0.1"
+START_LIMIT_SECONDS = 120.0  # the first start creates Prefect's database, slow on a busy small machine
+
+
+def use_running_server(project: Project) -> None:
+    """Points this process at the project's running server, if there is one and the user has named none."""
+    if "PREFECT_API_URL" in os.environ:
+        return
+    url = running_server(project)
+    if url:
+        os.environ["PREFECT_API_URL"] = url
+
+
+def running_server(project: Project) -> str | None:
+    """API address of the project's server where one answers, else None."""
+    record = project.state / "prefect" / "server.json"
+    try:
+        url = json.loads(record.read_text(encoding="utf-8"))["url"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return str(url) if answers(url, timeout=2) else None
+
+
+def answers(url: str, timeout: float = 2) -> bool:
+    """Whether a Prefect API at ``url`` reports itself healthy."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=timeout) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def wait_until_ready(url: str, limit: float = START_LIMIT_SECONDS) -> None:
+    """Returns once the server at ``url`` answers.
+
+    Raises:
+        GraftError: it did not within ``limit`` seconds.
+    """
+    deadline = time.monotonic() + limit
+    while not answers(url):
+        if time.monotonic() > deadline:
+            raise GraftError(
+                f"The Prefect server at {url} did not answer within {limit:.0f} s",
+                "See <project>/.graft/prefect/server.log, or unset PREFECT_API_URL to let each flow start its own",
+            )
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def start_server(project: Project, port: int, services: bool = True) -> tuple[subprocess.Popen[bytes], str]:
+    """Starts a Prefect server without waiting for it; returns its process and API address.
+
+    Args:
+        project: the project whose ``PREFECT_HOME`` it serves.
+        port: a free loopback port.
+        services: also run the scheduler and other background services; one pipeline run needs none of them.
+    """
+    folder = project.state / "prefect"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    if not services:
+        command.append("--no-services")
+    url = f"http://{HOST}:{port}/api"
+    environment = {**os.environ, "PREFECT_API_URL": url, "PREFECT_UI_API_URL": url}
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+    (folder / "server.json").write_text(json.dumps({"url": url, "pid": process.pid}), encoding="utf-8")
+    return process, url
+
+
+def stop_server(project: Project, process: subprocess.Popen[bytes]) -> None:
+    """Ends a server that :func:`start_server` started and forgets its address."""
+    (project.state / "prefect" / "server.json").unlink(missing_ok=True)
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def shared_server(project: Project) -> Iterator[str]:
+    """The address of the project's server: the running one, else one that lives as long as the block.
+
+    The server may still be starting when the block begins: flows wait for it with :func:`wait_until_ready`,
+    so that its start overlaps with theirs.
+    """
+    url = os.environ.get("PREFECT_API_URL") or running_server(project)
+    if url:
+        yield url
+        return
+    process, url = start_server(project, free_port(), services=False)
+    try:
+        yield url
+    finally:
+        stop_server(project, process)

@@ -1,0 +1,29 @@
+"""Progress bars for long work: drawn on a terminal, one closing line anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(stderr=False, highlight=False)
+
+Advance = Callable[[int], None]
+
+
+@contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Advance]:
+    """Yields a function that counts steps done; the bar stays on the terminal when it is full."""
+    started = time.perf_counter()
+    if not console.is_terminal:
+        yield lambda steps: None
+        print(f"{label}: {total} in {time.perf_counter() - started:.1f} s", file=sys.stdout, flush=True)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda steps: progress.advance(task, steps)

@@ -1,0 +1,98 @@
+"""From trained strategies to a registered model: the best by validation becomes the challenger."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from graft.data.versioning import dataset_name
+from graft.errors import GraftError
+from graft.evaluation.metrics import HIGHER_IS_BETTER
+from graft.params.models import RegisterParams
+from graft.project import Project
+from graft.tracking.provenance import provenance_tags
+from graft.tracking.runs import read_run
+from graft.tracking.store import open_store
+
+CHALLENGER = "challenger"
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What was registered.
+
+    Attributes:
+        model, version: name and version in MLflow's registry.
+        aliases: those that point at the version now.
+        strategy: the one that was chosen, by ``metric`` on validation, at ``value``.
+        run_id: its MLflow run.
+    """
+
+    model: str
+    version: str
+    aliases: list[str]
+    strategy: str
+    metric: str
+    value: float
+    run_id: str
+
+
+def choose_strategy(project: Project, names: list[str], metric: str) -> tuple[str, float]:
+    """The strategy that is best by a validation metric, and its value there; the first named wins a tie.
+
+    Test figures are not read here, so that no test image ever chooses a model.
+    """
+    values = {}
+    for name in names:
+        figures = json.loads((project.strategy(name) / "metrics.json").read_text(encoding="utf-8"))
+        values[name] = float(figures["val"][metric])
+    choose = max if HIGHER_IS_BETTER[metric] else min
+    best = choose(names, key=lambda name: values[name])
+    return best, values[best]
+
+
+def register_best(project: Project, params: RegisterParams, names: list[str]) -> Registered:
+    """Registers the best strategy's model as ``challenger``, and as ``champion`` where there is none yet.
+
+    A run that is registered already keeps its version: repeating the stage makes no second one.
+
+    Raises:
+        GraftError: the strategy's run or model is no longer in MLflow's store.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = open_store(project)
+    strategy, value = choose_strategy(project, names, params.metric)
+    run = read_run(project.strategy(strategy))
+    model = dataset_name(project) if params.model_name == "auto" else params.model_name
+    try:
+        client.get_run(run["run_id"])
+    except MlflowException:
+        raise GraftError(
+            f"The run {run['run_id']} of strategy '{strategy}' is not in MLflow's store {project.tracking_uri}",
+            "Train again into this store: dvc repro --force --downstream train",
+        ) from None
+    if not client.search_registered_models(f"name = '{model}'"):
+        client.create_registered_model(model)
+
+    versions = client.search_model_versions(f"name = '{model}'")
+    known = [version for version in versions if version.run_id == run["run_id"]]
+    if known:
+        version = known[0].version
+    else:
+        tags = {"strategy": strategy, f"val_{params.metric}": f"{value:.6g}", **provenance_tags(project)}
+        created = client.create_model_version(model, run["model_uri"], run["run_id"], tags=tags)
+        version = created.version
+    version = str(version)
+    client.set_registered_model_alias(model, CHALLENGER, version)
+    aliases = dict(client.get_registered_model(model).aliases)
+    if CHAMPION not in aliases:
+        client.set_registered_model_alias(model, CHAMPION, version)
+        aliases[CHAMPION] = version
+    mine = sorted(alias for alias, target in aliases.items() if str(target) == version)
+    registered = Registered(model, version, mine, strategy, params.metric, value, run["run_id"])
+    folder = project.artifacts("register")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "registered.json").write_text(json.dumps(asdict(registered), indent=1), encoding="utf-8")
+    return registered

@@ -1,0 +1,1 @@
+"""Tracking: what MLflow is told, and what a run was made from."""

@@ -1,0 +1,180 @@
+"""What a strategy leaves in MLflow: one run with parameters, curves, figures, data set, model and provenance."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.data.versioning import dataset_name
+from graft.evaluation.figures import confusion_picture, learning_curves_picture
+from graft.evaluation.metrics import HIGHER_IS_BETTER, Evaluation
+from graft.params.models import TrainParams
+from graft.project import Project
+from graft.timing import StageClock
+from graft.tracking.models import log_bundle
+from graft.tracking.provenance import data_hash, provenance_tags
+from graft.tracking.store import experiment_id, open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from graft.training.train import TrainedStrategy
+
+RUN_FILE = "run.json"
+# MLflow takes at most this many metrics in one call (its REST API's documented limit).
+METRICS_PER_CALL = 1000
+
+
+@contextmanager
+def training_run(project: Project, params: TrainParams, name: str, clock: StageClock) -> Iterator[str]:
+    """Opens a run for one strategy and yields its id; an exception in the block marks the run as failed."""
+    with clock.span("mlflow import", "imports"):
+        import mlflow
+    with clock.span("mlflow run", "mlflow"):
+        client = open_store(project)
+        dataset = dataset_name(project)
+        tags = {"strategy": name, "dataset": dataset, **provenance_tags(project)}
+        run = mlflow.start_run(
+            experiment_id=experiment_id(project, client, dataset), run_name=name, tags=tags, log_system_metrics=False
+        )
+        strategy = params.strategy(name).model_dump()
+        mlflow.log_params({**flatten(strategy), "seed": params.seed})
+    try:
+        yield run.info.run_id
+    except BaseException:
+        mlflow.end_run("FAILED")
+        raise
+    mlflow.end_run()
+
+
+def record_training(
+    project: Project, run_id: str, result: TrainedStrategy, tables: Mapping[str, pd.DataFrame], clock: StageClock
+) -> None:
+    """Logs what training left into its run and writes the run's id beside the strategy's other outputs."""
+    import mlflow
+    from mlflow import MlflowClient
+
+    with clock.span("mlflow log", "mlflow"):
+        _log_history(MlflowClient(), run_id, result)
+        for split, table in tables.items():
+            mlflow.log_input(_dataset(project, table, split), context=split)
+        mlflow.log_metrics({f"val_best_{key}": value for key, value in result.validation.headline().items()})
+        mlflow.set_tags(
+            {
+                "weights.source": result.trained.weights_source,
+                "weights.digest": result.trained.weights_digest,
+                "best_epoch": str(result.trained.fit.best_epoch + 1),
+            }
+        )
+        mlflow.log_params({"parameters_total": _size(result, False), "parameters_trained": _size(result, True)})
+        with tempfile.TemporaryDirectory() as folder:
+            curves = Path(folder) / "learning_curves.png"
+            fit = result.trained.fit
+            learning_curves_picture(fit.epochs, fit.best_epoch, result.name, curves)
+            mlflow.log_artifact(str(curves))
+        _log_confusion(result.validation, result.classes, f"{result.name}, validation", "val")
+        example = project.data / tables["val"]["path"].iloc[0]
+        model_uri = log_bundle(result.folder / "model", example)
+    mlflow.log_metrics({f"seconds_{span.name.replace(' ', '_')}": span.seconds for span in clock.spans})
+    record = {"run_id": run_id, "model_uri": model_uri, "seconds": round(clock.seconds("compute"), 1)}
+    (result.folder / RUN_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def record_evaluation(project: Project, name: str) -> None:
+    """Adds the figures of the test split, its confusion matrix and its picture to a strategy's run."""
+    import mlflow
+    import pandas as pd
+
+    folder = project.artifacts("evaluate")
+    figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"][name]
+    with mlflow.start_run(run_id=read_run(project.strategy(name))["run_id"], log_system_metrics=False):
+        mlflow.log_metrics({f"test_{metric}": figures[metric] for metric in HIGHER_IS_BETTER})
+        for label, of_class in figures["per_class"].items():
+            mlflow.log_metrics(
+                {f"test_{_metric_name(label)}_{metric}": of_class[metric] for metric in ("precision", "recall")}
+            )
+        mlflow.log_dict(figures, "test/metrics.json")
+        pairs = pd.read_csv(folder / "confusion" / f"{name}.csv", dtype=str, keep_default_na=False)
+        mlflow.log_table(pd.crosstab(pairs["actual"], pairs["predicted"]).reset_index(), "test/confusion.json")
+        mlflow.log_artifact(str(folder / "pictures" / f"{name}.png"), "test")
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The record that :func:`record_training` wrote into a strategy's folder: run_id, model_uri, seconds."""
+    record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    assert isinstance(record, dict)
+    return record
+
+
+def confusion_table(evaluation: Evaluation, classes: list[str]) -> dict[str, Any]:
+    """Counts, and shares of each actual class, as JSON-ready rows in the order of ``classes``."""
+    counts = evaluation.confusion
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    return {"classes": classes, "counts": counts.tolist(), "shares": shares.round(6).tolist()}
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level: ``{"augment": {"flip": "none"}}`` becomes ``{"augment.flip": "none"}``."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _log_history(client: Any, run_id: str, result: TrainedStrategy) -> None:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    fit = result.trained.fit
+    metrics = [
+        Metric(f"batch_{name}", float(row[name]), now, int(row["step"]))
+        for row in fit.steps.to_dict("records")
+        for name in ("loss", "accuracy")
+    ]
+    metrics += [
+        Metric(str(name), float(value), now, int(row["epoch"]))
+        for row in fit.epochs.to_dict("records")
+        for name, value in row.items()
+        if name != "epoch"
+    ]
+    for start in range(0, len(metrics), METRICS_PER_CALL):
+        client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_CALL])
+
+
+def _dataset(project: Project, table: pd.DataFrame, split: str) -> Any:
+    import mlflow.data
+
+    # The digest is DVC's hash of the raw data, cut to MLflow's limit of 36 characters.
+    digest = (data_hash(project) or "")[:36] or None
+    return mlflow.data.from_pandas(
+        table, source=str(project.split_table(split)), targets="label", name=dataset_name(project), digest=digest
+    )
+
+
+def _log_confusion(evaluation: Evaluation, classes: list[str], title: str, split: str) -> None:
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "confusion.png"
+        confusion_picture(evaluation.confusion, classes, title, picture)
+        mlflow.log_artifact(str(picture), split)
+    mlflow.log_dict(confusion_table(evaluation, classes), f"{split}/confusion.json")
+
+
+def _size(result: TrainedStrategy, trained_only: bool) -> int:
+    model = result.trained.model
+    weights = model.trainable_weights if trained_only else model.weights
+    return int(sum(weight.size if hasattr(weight, "size") else 0 for weight in weights))
+
+
+def _metric_name(label: str) -> str:
+    """A class name as a part of a metric's name: MLflow allows letters, digits, and ``_-. /`` only."""
+    return "".join(character if character.isalnum() and character.isascii() else "_" for character in label)

@@ -1,0 +1,53 @@
+"""MLflow's store of this project: opened once per process, created once however many processes come first."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from graft.errors import GraftError
+from graft.project import Project
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def open_store(project: Project) -> MlflowClient:
+    """A client of the project's tracking store and registry, which are created where they do not exist.
+
+    Raises:
+        GraftError: the store cannot be reached or created.
+    """
+    import mlflow
+    from mlflow import MlflowClient
+
+    # The first use announces every migration of its database, a page of lines nobody can act on.
+    for name in ("mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.pyfunc", "mlflow.models.model", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    project.state.mkdir(parents=True, exist_ok=True)
+    try:
+        # Two processes that create the database at once collide; the second waits and finds it there.
+        with FileLock(project.state / "mlflow.lock"):
+            mlflow.set_tracking_uri(project.tracking_uri)
+            mlflow.set_registry_uri(project.tracking_uri)
+            client = MlflowClient()
+            client.search_experiments(max_results=1)
+    except Exception as error:
+        # Database drivers and HTTP clients raise each their own.
+        raise GraftError(
+            f"MLflow's store {project.tracking_uri} cannot be opened: {str(error).splitlines()[0][:200]}",
+            "Check MLFLOW_TRACKING_URI, free disk space, and that the folder can be written",
+        ) from error
+    return client
+
+
+def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
+    """The experiment of a data set, created at first use with its artifacts inside the project."""
+    with FileLock(project.state / "mlflow.lock"):
+        experiment = client.get_experiment_by_name(dataset)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        location = (project.mlflow_artifacts / dataset).as_uri() if project.tracking_uri.startswith("sqlite") else None
+        return str(client.create_experiment(dataset, artifact_location=location))

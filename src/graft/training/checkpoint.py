@@ -1,0 +1,147 @@
+"""State of a training between epochs: the best epoch so far, early stopping, and a checkpoint to carry on from.
+
+One callback holds it all, because a training that was killed ends with the figures it would have had only if
+weights, optimizer, best epoch, patience and history are restored together. Order of images and random layers
+follow from seed and epoch; the state of the random layers is part of the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from graft.errors import GraftError
+from graft.training.batches import Batches
+
+# Log loss on validation: unlike accuracy it still moves on small validation sets, and label smoothing or class
+# weights, which are part of the training loss, do not blur it.
+MONITOR = "val_log_loss"
+
+
+class TrainingState(keras.callbacks.Callback):
+    """Follows a ``fit``, keeps its best weights and writes a checkpoint after each epoch.
+
+    Args:
+        batches: the training batches, put into the right epoch on resume.
+        patience: epochs without a better validation log loss before training stops.
+        folder: where the checkpoint lies, one folder per piece of work; None keeps none.
+    """
+
+    def __init__(self, batches: Batches, patience: int, folder: Path | None = None) -> None:
+        super().__init__()
+        self.batches = batches
+        self.patience = patience
+        self.folder = folder
+        self.epochs: list[dict[str, float]] = []
+        self.steps: list[dict[str, float]] = []
+        self.best_epoch = -1
+        self.best_value = math.inf
+        self.best_weights: list[np.ndarray] | None = None
+
+    def resume(self) -> int:
+        """Restores the checkpoint where there is a whole one; returns the epoch to go on with (0: from start).
+
+        The model must be compiled and its optimizer built.
+        """
+        record = self._read_record()
+        if record is None:
+            return 0
+        assert self.folder is not None  # a record was read from it
+        self.model.load_weights(self.folder / record["best"])
+        self.best_weights = self.model.get_weights()
+        self.model.load_weights(self.folder / record["last"])
+        self.epochs, self.steps = record["epochs"], record["steps"]
+        self.best_epoch, self.best_value = record["best_epoch"], record["best_value"]
+        self.batches.start_epoch(len(self.epochs))
+        return len(self.epochs)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether patience has run out, also in a checkpoint that was killed just then."""
+        return len(self.epochs) - 1 - self.best_epoch >= self.patience
+
+    def restore_best(self) -> None:
+        """Gives the model the weights of its best epoch."""
+        if self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
+
+    # --- called by Keras -------------------------------------------------------------------------------------
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch_start = time.perf_counter()
+        self._sums = {"loss": 0.0, "accuracy": 0.0}
+        self._seen = 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = logs or {}
+        if not math.isfinite(logs["loss"]):
+            rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+            raise GraftError(
+                f"The loss became {logs['loss']} in epoch {len(self.epochs) + 1}, step {batch + 1}, "
+                f"at learning rate {rate:g}",
+                f"Try a learning rate of {rate / 10:g}",
+            )
+        # Keras reports means since the epoch began; a batch's own value is the difference of two sums.
+        size = min(self.batches.batch_size, len(self.batches.labels) - self._seen)
+        seen = self._seen + size
+        step: dict[str, float] = {"epoch": len(self.epochs), "step": len(self.steps)}
+        for name, sum_before in self._sums.items():
+            sum_now = float(logs[name]) * seen
+            step[name] = (sum_now - sum_before) / size
+            self._sums[name] = sum_now
+        self._seen = seen
+        self.steps.append(step)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        seconds = time.perf_counter() - self._epoch_start
+        self.epochs.append({"epoch": epoch, **figures, "learning_rate": rate, "seconds": round(seconds, 3)})
+        improved = figures[MONITOR] < self.best_value
+        if improved:
+            self.best_epoch, self.best_value = epoch, figures[MONITOR]
+            self.best_weights = self.model.get_weights()
+        if self.folder is not None:
+            self._write_checkpoint(epoch)
+        if self.is_finished:
+            self.model.stop_training = True
+
+    # --- the checkpoint on disk ------------------------------------------------------------------------------
+
+    def _write_checkpoint(self, epoch: int) -> None:
+        """Weights first, then the record that names them: killed in between, the old record still holds."""
+        assert self.folder is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        last = f"epoch-{epoch}.weights.h5"
+        best = f"epoch-{self.best_epoch}.weights.h5"
+        try:
+            self.model.save_weights(self.folder / last, overwrite=True)
+            record = {
+                "last": last,
+                "best": best,
+                "best_epoch": self.best_epoch,
+                "best_value": self.best_value,
+                "epochs": self.epochs,
+                "steps": self.steps,
+            }
+            partial = self.folder / "record.json.partial"
+            partial.write_text(json.dumps(record), encoding="utf-8")
+            partial.replace(self.folder / "record.json")
+        except OSError as error:
+            raise GraftError(f"The checkpoint in {self.folder} cannot be written ({error})", "Free some disk space") from error
+        for path in self.folder.glob("epoch-*.weights.h5"):
+            if path.name not in (last, best):
+                path.unlink()
+
+    def _read_record(self) -> dict[str, Any] | None:
+        if self.folder is None or not (self.folder / "record.json").is_file():
+            return None
+        record = json.loads((self.folder / "record.json").read_text(encoding="utf-8"))
+        assert isinstance(record, dict)
+        return record

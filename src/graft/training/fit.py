@@ -1,0 +1,156 @@
+"""One fit for every strategy: loss, optimizer, early stopping on validation, checkpoint, progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from graft.params.models import FitParams
+from graft.progress import console
+from graft.training.batches import Batches, balanced_class_weights
+from graft.training.checkpoint import TrainingState
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Inputs with their class indices: images uint8 ``[N, S, S, 3]`` or features float32 ``[N, D]``."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit leaves beside the model, whose weights are those of the best epoch.
+
+    Attributes:
+        epochs: a row per epoch: loss, accuracy, log_loss and their val_ twins, learning_rate, seconds.
+        steps: a row per batch: epoch, step, loss, accuracy, of that batch alone.
+        best_epoch: index of the epoch whose weights were kept.
+    """
+
+    epochs: pd.DataFrame
+    steps: pd.DataFrame
+    best_epoch: int
+
+
+def fit(
+    model: keras.Model,
+    train: Labelled,
+    val: Labelled,
+    params: FitParams,
+    *,
+    classes: int,
+    seed: int,
+    label: str,
+    checkpoint: Path | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+) -> FitResult:
+    """Trains ``model`` (inputs to logits) and leaves it with the weights of its best epoch.
+
+    Args:
+        model: float32 inputs to float32 logits ``[N, C]``; compiled here.
+        train, val: what to train on, and what chooses the epoch.
+        params: epochs, patience, batch size, rate, label smoothing, class weights.
+        classes: C.
+        seed: order of the batches.
+        label: what progress calls it.
+        checkpoint: folder to keep a checkpoint in, and to carry on from if one is there.
+        epochs, learning_rate: instead of those in ``params``.
+
+    Raises:
+        GraftError: the loss stopped being a number, or the checkpoint cannot be written.
+    """
+    weights = balanced_class_weights(train.labels, classes) if params.class_weight == "balanced" else None
+    batches = Batches(train.inputs, train.labels, classes, params.batch_size, seed, weights)
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate or params.learning_rate),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=params.label_smoothing),
+        metrics=[
+            keras.metrics.CategoricalAccuracy(name="accuracy"),
+            keras.metrics.CategoricalCrossentropy(from_logits=True, name="log_loss"),
+        ],
+        # Compiling with XLA takes longer than the whole training of a small data set on a CPU.
+        jit_compile="auto" if has_gpu() else False,
+    )
+    model.optimizer.build(model.trainable_variables)
+    state = TrainingState(batches, params.patience, checkpoint)
+    state.set_model(model)
+    first = state.resume()
+    total = epochs or params.epochs
+    if first:
+        console.print(f"{label}: carrying on after epoch {first} of {total}")
+    if first < total and not state.is_finished:
+        model.fit(
+            batches,
+            epochs=total,
+            initial_epoch=first,
+            shuffle=False,  # the batches shuffle themselves, reproducibly
+            validation_data=Batches(val.inputs, val.labels, classes, max(params.batch_size, 64)),
+            callbacks=[state, EpochLines(label, total, len(batches))],
+            verbose=0,
+        )
+    state.restore_best()
+    return FitResult(pd.DataFrame(state.epochs), pd.DataFrame(state.steps), state.best_epoch)
+
+
+def has_gpu() -> bool:
+    """Whether Keras' backend sees a GPU."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+class EpochLines(keras.callbacks.Callback):
+    """Progress of a fit: a line that is rewritten on a terminal; elsewhere a new one every few seconds."""
+
+    SECONDS_BETWEEN_LINES = 10.0
+
+    def __init__(self, label: str, epochs: int, steps: int) -> None:
+        super().__init__()
+        self.label, self.total_epochs, self.total_steps = label, epochs, steps
+        self.figures = ""
+        self.last_line = time.perf_counter()
+        self.status: Any = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if console.is_terminal:
+            self.status = console.status(self.label)
+            self.status.start()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.status is not None:
+            share = (batch + 1) / self.total_steps
+            bar = "━" * round(20 * share) + " " * (20 - round(20 * share))
+            self.status.update(f"{self.label}  epoch {self.epoch}/{self.total_epochs} {bar}{self.figures}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = logs or {}
+        self.figures = (
+            f"  loss {logs['loss']:.4f}  val log loss {logs['val_log_loss']:.4f}"
+            f"  val accuracy {logs['val_accuracy']:.2%}"
+        )
+        if self.status is None and time.perf_counter() - self.last_line > self.SECONDS_BETWEEN_LINES:
+            self._line()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self.status is not None:
+            self.status.stop()
+        self._line()
+
+    def _line(self) -> None:
+        print(f"{self.label}: epoch {self.epoch}/{self.total_epochs}{self.figures}", file=sys.stdout, flush=True)
+        self.last_line = time.perf_counter()

@@ -1,0 +1,54 @@
+"""Images of a split as one array: decoded and resized once, then read by every epoch."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from graft.errors import GraftError
+from graft.inference.images import UnreadableImageError, decode
+from graft.progress import progress_bar
+
+# Up to here images are held in memory, above in a temporary file that the operating system pages in and out.
+IN_MEMORY_BYTES = 2 * 1024**3
+
+
+def load_images(
+    root: Path, paths: Sequence[str], size: int, label: str, in_memory_bytes: int = IN_MEMORY_BYTES
+) -> np.ndarray:
+    """Pixels of the images in order, uint8 ``[N, size, size, 3]``, RGB; decoded in parallel threads.
+
+    Args:
+        root: the folder that ``paths`` are relative to.
+        paths: one per image, with forward slashes.
+        size: side in pixels.
+        label: what the progress bar calls them.
+        in_memory_bytes: larger arrays are memory-mapped from a temporary file that vanishes with the process.
+
+    Raises:
+        GraftError: a file is gone or no longer readable, so that the data is not what was validated.
+    """
+    shape = (len(paths), size, size, 3)
+    if int(np.prod(shape, dtype=np.int64)) <= in_memory_bytes:
+        images = np.empty(shape, np.uint8)
+    else:
+        images = np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=shape)
+
+    def load(index: int) -> None:
+        try:
+            images[index] = decode((root / paths[index]).read_bytes(), size)
+        except (OSError, UnreadableImageError) as error:
+            raise GraftError(
+                f"{root.name}/{paths[index]} cannot be read any more ({error})",
+                "The data changed since it was validated: run `dvc repro` again",
+            ) from error
+
+    # Pillow lets go of the interpreter lock while it decodes, so threads do work side by side.
+    with ThreadPoolExecutor() as pool, progress_bar(label, len(paths)) as advance:
+        for _ in pool.map(load, range(len(paths)), chunksize=8):
+            advance(1)
+    return images

@@ -1,0 +1,72 @@
+"""What every strategy is given and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from graft.timing import StageClock
+from graft.training.fit import FitResult, Labelled
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training to do.
+
+    Attributes:
+        name: of the strategy, as in params.
+        classes: labels in the order of the logits.
+        train, val: images uint8 ``[N, S, S, 3]`` with class indices.
+        image_size: S.
+        seed: for initial weights, order, dropout and augmentation.
+        cache: folder for downloaded weights.
+        checkpoint: folder for this very piece of work: another data set or parameter is another folder.
+        clock: where the time goes.
+    """
+
+    name: str
+    classes: list[str]
+    train: Labelled
+    val: Labelled
+    image_size: int
+    seed: int
+    cache: Path
+    checkpoint: Path
+    clock: StageClock
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained strategy.
+
+    Attributes:
+        model: float32 images ``[N, S, S, 3]`` in 0..255 to logits ``[N, C]``.
+        val_logits: of the validation images, in their order.
+        fit: the history of the (last) fit.
+        weights_source, weights_digest: where the initial weights came from, and which they were.
+    """
+
+    model: keras.Model
+    val_logits: np.ndarray
+    fit: FitResult
+    weights_source: str
+    weights_digest: str
+
+
+def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:
+    """Backbone and head as one model, images to logits; weights are shared with both."""
+    return keras.Model(backbone.input, head(backbone.output), name="classifier")
+
+
+def with_augmentation(model: keras.Model, layers: list[keras.layers.Layer]) -> keras.Model:
+    """The model with augmentation before it, for training only; weights are shared with ``model``."""
+    if not layers:
+        return model
+    inputs = keras.Input(model.input_shape[1:], dtype="float32", name="image")
+    x = inputs
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, model(x), name="training")

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from graft.data.expectations import check
+from graft.data.layout import read_layout
+from graft.data.manifest import scan
+from graft.data.verdict import OFFENDERS_KEPT, Rule, Verdict, raise_for, read_verdict
+from graft.errors import GraftError
+from graft.params.models import ValidateParams
+
+ClassFolder = Callable[..., None]
+
+PARAMS = ValidateParams()
+HOSTILE = "<img src=x onerror=alert(1)> &amp; $HOME 6546fb62-eddb-480a-a47a-bc73ff9ca4a1.png"
+
+
+@dataclass
+class Checked:
+    verdict: Verdict
+    folder: Path
+
+    @property
+    def docs(self) -> Path:
+        return self.folder / "data_docs"
+
+    @property
+    def broken(self) -> list[str]:
+        return [rule.name for rule in self.verdict.rules if not rule.passed]
+
+    def rule(self, name: str) -> Rule:
+        return next(rule for rule in self.verdict.rules if rule.name == name)
+
+    def message(self) -> str:
+        with pytest.raises(GraftError) as caught:
+            raise_for(self.verdict, self.docs)
+        return str(caught.value)
+
+
+def checked(root: Path, params: ValidateParams = PARAMS, out: str = "out") -> Checked:
+    folder = root.parent / out
+    manifest = folder / "manifest.parquet"
+    scan(read_layout(root), params, manifest)
+    verdict = check(manifest, params, folder / "verdict.json", folder / "data_docs")
+    return Checked(verdict, folder)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, class_folder: ClassFolder) -> Checked:
+    root = tmp_path_factory.mktemp("good") / "data"
+    class_folder(root / "cat", 60, 0)
+    class_folder(root / "dog", 39, 100)
+    (root / "dog" / "empty.png").touch()
+    return checked(root)
+
+
+@pytest.fixture(scope="module")
+def bad(
+    tmp_path_factory: pytest.TempPathFactory, class_folder: ClassFolder, photograph: Callable[..., Path]
+) -> Checked:
+    """Breaks every rule that images on a disk can break, on an official split."""
+    root = tmp_path_factory.mktemp("bad") / "data"
+    class_folder(root / "train" / "cat", 30, 0)
+    class_folder(root / "train" / "few", 3, 100)
+    (root / "train" / "none").mkdir()
+    class_folder(root / "test" / "cat", 5, 200)
+    class_folder(root / "test" / "few", 20, 300)
+    class_folder(root / "test" / "strange", 2, 400)
+    for i in range(25):
+        (root / "train" / "cat" / f"empty-{i:02d}.png").touch()
+    photograph(root / "train" / "cat" / HOSTILE, 500, size=(40, 3))
+    return checked(root)
+
+
+def test_good_images_pass_and_broken_ones_within_the_share_are_listed(good: Checked) -> None:
+    raise_for(good.verdict, good.docs)
+    assert good.verdict.passed
+    assert (good.verdict.images, good.verdict.unreadable) == (100, 1)
+    readable = good.rule("readable")
+    assert readable.observed == "1 of 100 images cannot be read, 1 %"
+    assert [offender.path for offender in readable.offenders] == ["dog/empty.png"]
+
+
+def test_the_verdict_is_a_file(good: Checked, bad: Checked) -> None:
+    for one in (good, bad):
+        assert read_verdict(one.folder / "verdict.json") == one.verdict
+
+
+def test_a_missing_or_foreign_verdict_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(GraftError, match=r"There is no verdict at .*dvc repro -f validate"):
+        read_verdict(tmp_path / "verdict.json")
+    (tmp_path / "verdict.json").write_text("{}")
+    with pytest.raises(GraftError, match="is not a verdict"):
+        read_verdict(tmp_path / "verdict.json")
+
+
+def test_every_broken_rule_is_found_with_its_offenders(bad: Checked) -> None:
+    assert bad.broken == ["readable", "large_enough", "known_classes", "enough_per_class"]
+    found = {name: [(o.path, o.found) for o in bad.rule(name).offenders] for name in bad.broken}
+    assert found["readable"][0] == ("train/cat/empty-00.png", "the file is empty")
+    assert found["large_enough"] == [(f"train/cat/{HOSTILE}", "3 pixels")]
+    assert found["known_classes"] == [
+        ("test/strange/000.png", "class strange"),
+        ("test/strange/001.png", "class strange"),
+    ]
+    # Test images do not count; a class that train lacks altogether has a rule of its own.
+    assert found["enough_per_class"] == [("few/", "3 images"), ("none/", "0 images")]
+
+
+def test_the_verdict_keeps_the_first_offenders_and_the_list_all(bad: Checked) -> None:
+    readable = bad.rule("readable")
+    assert (len(readable.offenders), readable.offender_count) == (OFFENDERS_KEPT, 25)
+    with (bad.docs / "offenders.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(row["rule"] == "readable" for row in rows) == 25
+    assert f"train/cat/{HOSTILE}" in [row["path"] for row in rows]
+
+
+def test_the_error_names_rules_files_and_what_to_do(bad: Checked) -> None:
+    message = bad.message()
+    assert "readable: 25 of 86 images cannot be read, 29.1 % (needed: at most 2 %)" in message
+    assert "train/cat/empty-00.png (the file is empty)" in message
+    assert "and 22 more" in message
+    assert "test/strange/000.png (class strange)" in message
+    assert "few/ (3 images)" in message
+    assert "validate.max_broken_share" in message
+    assert str(bad.docs / "offenders.csv") in message
+    assert str(bad.docs / "index.html") in message
+
+
+def test_data_docs_show_the_failed_expectations(bad: Checked, good: Checked) -> None:
+    page = (bad.docs / "index.html").read_text(encoding="utf-8")
+    for rule in bad.verdict.rules:
+        # Once in the summary, once where Great Expectations shows its result.
+        assert page.count(rule.description) == 2, rule.name
+    assert "fa-times text-danger" in page
+    assert "train/cat/empty-00.png" in page
+    assert "fa-times" not in (good.docs / "index.html").read_text(encoding="utf-8").split("</style>")[1]
+
+
+def test_data_docs_need_no_network_and_no_script(bad: Checked) -> None:
+    page = (bad.docs / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|<script|<link|@import|url\(", page)
+    assert sorted(path.name for path in bad.docs.iterdir()) == ["index.html", "offenders.csv"]
+
+
+def test_names_of_files_are_text_in_data_docs(bad: Checked) -> None:
+    page = (bad.docs / "index.html").read_text(encoding="utf-8")
+    assert "<img" not in page
+    assert (
+        "&lt;img src=x onerror=alert(1)&gt; &amp;amp; $HOME 6546fb62-eddb-480a-a47a-bc73ff9ca4a1.png" in page
+    )
+
+
+def test_equal_data_gives_equal_bytes(bad: Checked, tmp_path: Path) -> None:
+    manifest = shutil.copy(bad.folder / "manifest.parquet", tmp_path)
+    check(Path(manifest), PARAMS, tmp_path / "verdict.json", tmp_path / "data_docs")
+    for name in ("verdict.json", "data_docs/index.html", "data_docs/offenders.csv"):
+        assert (tmp_path / name).read_bytes() == (bad.folder / name).read_bytes(), name
+
+
+def test_nothing_is_printed(bad: Checked, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    check(bad.folder / "manifest.parquet", PARAMS, tmp_path / "verdict.json", tmp_path / "data_docs")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_empty_folder_is_one_finding(tmp_path: Path) -> None:
+    (tmp_path / "data" / "cat").mkdir(parents=True)
+    result = checked(tmp_path / "data")
+    assert result.broken == ["has_images", "several_classes", "enough_per_class"]
+    assert "has_images: 0 images found (needed: at least 1). Bring images in" in result.message()
+    assert "several_classes" not in result.message()
+
+
+def test_only_broken_images(tmp_path: Path) -> None:
+    for i in range(3):
+        folder = tmp_path / "data" / f"class-{i}"
+        folder.mkdir(parents=True)
+        (folder / "empty.png").touch()
+    result = checked(tmp_path / "data")
+    assert result.broken == ["readable", "several_classes", "enough_per_class"]
+
+
+def test_a_single_class(tmp_path: Path, class_folder: ClassFolder) -> None:
+    class_folder(tmp_path / "data" / "cat", 12, 0)
+    result = checked(tmp_path / "data")
+    assert result.broken == ["several_classes"]
+    assert "1 classes with readable images found (needed: at least 2)" in result.message()
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.7, True), (0.69, False)])
+def test_the_share_of_broken_images_is_a_limit_not_a_hair_less(
+    tmp_path: Path, class_folder: ClassFolder, share: float, passes: bool
+) -> None:
+    class_folder(tmp_path / "data" / "cat", 2, 0)
+    class_folder(tmp_path / "data" / "dog", 1, 100)
+    for i in range(7):
+        (tmp_path / "data" / "cat" / f"empty-{i}.png").touch()
+    params = ValidateParams(max_broken_share=share, min_images_per_class=1)
+    assert checked(tmp_path / "data", params).verdict.passed is passes
+
+
+def test_images_at_the_limits_pass(data: Path) -> None:
+    params = ValidateParams(min_images_per_class=12, min_side_px=12, max_pixels=16 * 12)
+    assert checked(data, params).verdict.passed
+
+
+def test_images_beyond_the_limits_do_not(data: Path) -> None:
+    scan(read_layout(data), PARAMS, data.parent / "manifest.parquet")
+    params = ValidateParams(min_images_per_class=13, min_side_px=13, max_pixels=16 * 12 - 1)
+    verdict = check(data.parent / "manifest.parquet", params, data.parent / "v.json", data.parent / "docs")
+    assert Checked(verdict, data.parent).broken == ["large_enough", "not_too_large", "enough_per_class"]
+
+
+def test_classes_named_like_missing_values_are_classes(tmp_path: Path, class_folder: ClassFolder) -> None:
+    for i, label in enumerate(("NA", "null", "001")):
+        class_folder(tmp_path / "data" / label, 10, 100 * i)
+    assert checked(tmp_path / "data").verdict.passed
