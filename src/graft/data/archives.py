@@ -233,6 +233,10 @@ class TarSource(_Closing):
             tar.fileobj.seek(tar.offset)
             if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise EOFError("it has no end mark")
+            # The checksum of a compressed file stands at its end, and is checked by reading up to there.
+            while rest := tar.fileobj.read(_CHUNK):
+                total += len(rest)
+                _require_below(total, self._limit, self.path)
 
 
 def _chunks(stream: IO[bytes], member: Member, source: Path) -> Iterator[bytes]:
@@ -299,9 +303,11 @@ def _damage(path: Path, name: str = "") -> Iterator[None]:
         raise GraftError(
             f"{where} is packed in a way unknown here: {error}", "Import the unpacked folder"
         ) from None
-    except _DAMAGE as error:
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            reason = error.strerror or str(error)
+            raise GraftError(
+                f"{where} cannot be read: {reason}", "Check the file and its permissions"
+            ) from None
+        # gzip and bz2 report damage as an OSError that no system call made.
         raise GraftError(f"{where} is damaged or cut off: {error}", "Fetch or pack it again") from None
-    except OSError as error:
-        raise GraftError(
-            f"{where} cannot be read: {error.strerror or error}", "Check the file and its permissions"
-        ) from None

@@ -42,7 +42,7 @@ class Imported:
         dataset: the name that data.dvc now carries.
         counts: images by split and class; the only split is ``""`` where the data brings none.
         left_out: files of a part taken whole that are no images, going by their suffix.
-        replaced: copy of the data.dvc of what was in data/ before, or None where it was empty.
+        replaced: copy of the data.dvc of other images that belonged in data/ before, or None.
     """
 
     dataset: str
@@ -144,8 +144,11 @@ def bring_in(
             for source, targets in plans:
                 _copy(source, targets, folder, advance)
         _require_whole(folder, len(everything))
-        replaced = None if swap.is_empty(project.data) else versioning.keep(project)
+        if not swap.is_empty(project.data):
+            versioning.add(project)
+        before, pointer = versioning.tracked_hash(project), versioning.copy_pointer(project)
         swap.put_in_place(project, meta)
+        replaced = pointer if versioning.tracked_hash(project) != before else None
     return Imported(meta["dataset"], counts, left_out, replaced)
 
 

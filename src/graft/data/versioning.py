@@ -72,7 +72,7 @@ def track(project: Project, meta: Mapping[str, str]) -> None:
     Raises:
         GraftError: DVC refuses; the message gives its reason.
     """
-    run_dvc(project, "add", "data")
+    add(project)
     path = pointer_file(project)
     yaml = YAML()  # with DVC's own settings, so that its next update changes nothing but what changed
     yaml.default_flow_style = False
@@ -86,14 +86,20 @@ def track(project: Project, meta: Mapping[str, str]) -> None:
         _write_whole(path, text.getvalue())
 
 
-def keep(project: Project) -> Path:
-    """Puts data/ as it is now into DVC's cache, and returns a copy of the data.dvc that brings it back.
+def add(project: Project) -> None:
+    """Puts data/ as it is now into DVC's cache, and its hash into data.dvc.
 
     Raises:
         GraftError: DVC refuses; the message gives its reason.
     """
     run_dvc(project, "add", "data")
-    digest = tracked_hash(project) or ""
+
+
+def copy_pointer(project: Project) -> Path | None:
+    """A copy of data.dvc that outlives the next import, or None where there is nothing to point to."""
+    digest = tracked_hash(project)
+    if digest is None:
+        return None
     copy = project.state / "replaced" / f"{dataset_name(project)}-{digest[:8]}.dvc"
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(pointer_file(project), copy)
@@ -108,7 +114,7 @@ def run_dvc(project: Project, *arguments: str) -> None:
     Raises:
         GraftError: the command ends with an error; the message gives DVC's reason.
     """
-    command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
+    command = [sys.executable, "-m", "dvc", *arguments]
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(
         command, cwd=project.root, env=environment, capture_output=True, text=True, errors="replace"
