@@ -11,48 +11,17 @@ import socket
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
 from graft.backbones.backbone import weights_digest
+from graft.backbones.known_weights import KNOWN_DIGESTS, REGISTRY, RegistryWeights
 from graft.errors import GraftError
 from graft.params.models import KerasBackboneParams
 
 # A host that does not answer in this time is taken for unreachable.
 NETWORK_TIMEOUT_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class RegistryWeights:
-    """A package whose source archive holds a Keras H5 model with these weights, untouched, inside.
-
-    Attributes:
-        package, version, sha256: of the archive, as declared by the registry and checked after the download.
-        member: path of the H5 file below the archive's top folder.
-    """
-
-    package: str
-    version: str
-    sha256: str
-    member: str
-
-
-# Digests of the original ImageNet weights (include_top=False), for models whose bytes were seen by two roads.
-KNOWN_DIGESTS = {
-    "MobileNetV2": "f2e5eabe2b38e1da785a808166bbc22773644d87ffec204179292e6986f65802",
-}
-
-REGISTRY = {
-    # A mask detector whose frozen base is ImageNet's MobileNetV2, all 260 tensors untouched.
-    "MobileNetV2": RegistryWeights(
-        package="grace_qui_face_mask_detection_model",
-        version="1.0.0",
-        sha256="8c36300758a1673f9a121cfa7d5ea8e2d4d78fa6d30555b269c8ac2fa2f1cefb",
-        member="src/main/models/mask_detector.model",
-    ),
-}
 
 
 def load_weights(trunk: keras.Model, params: KerasBackboneParams, cache: Path) -> str:

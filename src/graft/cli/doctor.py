@@ -1,0 +1,34 @@
+"""`graft doctor`: what is installed, reachable and writable, and what to do about what is not."""
+
+from __future__ import annotations
+
+import typer
+
+from graft.environment import configure
+from graft.errors import EXIT_FAILURE
+from graft.progress import console
+from graft.project import find_project
+
+_MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]bad[/]"}
+
+
+def doctor() -> None:
+    """Check what graft needs here. Ends with 1 where something stops it from working."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from graft.doctor import examine
+
+    project = find_project()
+    configure(project)
+    with console.status("Looking"):
+        findings = examine(project)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        fix = f"\n[bold]{escape(finding.fix)}[/]" if finding.fix else ""
+        table.add_row(_MARKS[finding.state], finding.what, escape(finding.found) + fix)
+    console.print(table)
+    bad = sum(finding.state == "bad" for finding in findings)
+    if bad:
+        console.print(f"\n{bad} of these must be mended before graft can run.")
+        raise typer.Exit(EXIT_FAILURE)

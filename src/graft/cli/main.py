@@ -1,0 +1,45 @@
+"""The command `graft`: one sentence and an exit code for every problem, and help that answers at once.
+
+Commands import what they need when they run: TensorFlow, MLflow, DVC and pandas take seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from graft.cli import data, doctor, run, ui
+from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
+
+app = typer.Typer(
+    help="graft: from a folder of photographs to a registered model, with the proof of how it was made.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(data.app, name="data")
+app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
+app.command("results", epilog="Example: graft results")(run.results)
+app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)
+app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Entry point of the `graft` command."""
+    try:
+        app()
+    except GraftError as error:
+        print(f"graft: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILURE)
+    except KeyboardInterrupt:
+        print("\ngraft: interrupted; what was done before is kept.", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # `graft results | head` closes our output early, which is no error; Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # A full or read-only disk shows up anywhere; the system's own words name what and where.
+        print(f"graft: {error.strerror or error}: {error.filename or 'see above'}.", file=sys.stderr)
+        sys.exit(EXIT_FAILURE)

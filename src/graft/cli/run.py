@@ -1,0 +1,109 @@
+"""`graft run` and `graft results`: the whole pipeline, and its table."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import typer
+
+from graft.environment import configure
+from graft.progress import console
+from graft.project import Project, find_project
+
+if TYPE_CHECKING:
+    from graft.timing import Breakdown
+
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def run(context: typer.Context) -> None:
+    """Run everything that changed, from photographs to a registered model.
+
+    Fetches the default data set where data/ is empty, then runs `dvc repro` with one shared Prefect server.
+    Arguments are passed on to DVC: `graft run --force`, `graft run train@frozen`.
+    """
+    from graft.data.catalogue import fetch_default
+    from graft.params import load_params
+    from graft.pipeline import is_up_to_date, reproduce
+
+    project = find_project()
+    configure(project)
+    load_params(project.params_file)  # a typo is found before anything is downloaded or started
+    fetched = fetch_default(project)
+    if fetched is not None:
+        console.print(f"data/ now holds {fetched.dataset}: {fetched.images:,} images.")
+
+    breakdown = None
+    if not context.args and is_up_to_date(project):
+        console.print("Nothing to do: data, params and code are as they were when these results were made.")
+    else:
+        breakdown = reproduce(project, context.args)
+    _print_results(project)
+    if breakdown is not None:
+        _print_breakdown(breakdown)
+    _print_next_commands(project)
+
+
+def results() -> None:
+    """Show the table of the last run again."""
+    _print_results(find_project())
+
+
+def _print_results(project: Project) -> None:
+    from rich.table import Table
+
+    from graft.params import load_params
+    from graft.pipeline import read_registered, read_results
+
+    params = load_params(project.params_file)
+    registered = read_registered(project)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("strategy")
+    for column in ("test accuracy", "macro-F1", "log loss", "seconds"):
+        table.add_column(column, justify="right")
+    table.add_column("MLflow run")
+    for row in read_results(project, list(params.train.run)):
+        table.add_row(
+            row.strategy,
+            f"{row.accuracy:.2%}",
+            f"{row.macro_f1:.4f}",
+            f"{row.log_loss:.4f}",
+            f"{row.seconds:.1f}",
+            row.run_id,
+            style="green" if row.strategy == registered["strategy"] else "",
+        )
+    console.print()
+    console.print(table)
+    aliases = ", ".join(str(alias) for alias in registered["aliases"])  # type: ignore[attr-defined]
+    console.print(
+        f"\nRegistered: [bold]{registered['model']}[/] version {registered['version']} ({aliases}): "
+        f"{registered['strategy']}, best by {registered['metric']} on validation ({registered['value']:.4f})."
+    )
+
+
+def _print_breakdown(breakdown: Breakdown) -> None:
+    console.print(
+        f"Time: {breakdown.wall:.0f} s, of which compute {breakdown.compute:.0f}, imports {breakdown.imports:.0f}, "
+        f"Prefect {breakdown.prefect:.0f}, MLflow {breakdown.mlflow:.0f}, DVC {breakdown.dvc:.0f} "
+        f"({breakdown.overhead:.0%} is not compute)."
+    )
+
+
+def _print_next_commands(project: Project) -> None:
+    from graft.params import load_params
+
+    strategy = load_params(project.params_file).train.run[0]
+    commands = [
+        ("make ui", "compare the runs in MLflow, and see the flows in Prefect"),
+        (
+            f"dvc exp run -S train.strategies.{strategy}.learning_rate=0.001",
+            "try a setting; then `dvc metrics diff`",
+        ),
+        ("graft data import FOLDER --replace", "bring in photographs of your own; then `graft run`"),
+    ]
+    console.print("\nNext:")
+    if "VIRTUAL_ENV" not in os.environ:
+        console.print("  source .venv/bin/activate    [dim]once per terminal, for the commands below[/]")
+    for command, purpose in commands:
+        console.print(f"  {command}    [dim]{purpose}[/]", soft_wrap=True)

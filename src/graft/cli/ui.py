@@ -1,0 +1,93 @@
+"""`graft ui`: MLflow and Prefect in the browser, on loopback, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from graft.environment import configure
+from graft.errors import GraftError
+from graft.prefect_server import HOST, port_is_free, start_server, stop_server, wait_until_ready
+from graft.progress import console
+from graft.project import find_project
+
+
+def ui(
+    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's pages.", min=1, max=65535)] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="Port of Prefect's pages.", min=1, max=65535)] = 4200,
+) -> None:
+    """Open MLflow (runs, models) and Prefect (flows) for the browser; Ctrl-C ends both.
+
+    While they run, `graft run` and `dvc repro` use this Prefect server, so that their flows show up here.
+    """
+    project = find_project()
+    configure(project)
+    for port, option in ((mlflow_port, "--mlflow-port"), (prefect_port, "--prefect-port")):
+        if not port_is_free(port):
+            raise GraftError(
+                f"Port {port} on {HOST} is in use", f"End what listens there, or name another port with {option}"
+            )
+    from graft.tracking.store import open_store
+
+    with console.status("Starting MLflow and Prefect"):
+        open_store(project)  # creates or migrates the database before the server looks at it
+        prefect, url = start_server(project, prefect_port)
+        log = (project.state / "mlflow-server.log").open("wb")
+        mlflow = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
+            + ["--backend-store-uri", project.tracking_uri, "--default-artifact-root", project.mlflow_artifacts.as_uri()],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+        try:
+            wait_until_ready(url)
+            _wait_for_port(mlflow, mlflow_port)
+        except BaseException:
+            _end(mlflow)
+            stop_server(project, prefect)
+            raise
+    console.print(f"MLflow   http://{HOST}:{mlflow_port}    runs side by side, confusion matrices, models")
+    console.print(f"Prefect  http://{HOST}:{prefect_port}    flows and their tasks")
+    console.print("Ctrl-C ends both.")
+    try:
+        while mlflow.poll() is None and prefect.poll() is None:
+            time.sleep(0.5)
+        raise GraftError("One of the servers ended by itself", f"See {project.state.name}/mlflow-server.log and prefect/server.log")
+    except KeyboardInterrupt:
+        console.print("Ended.")
+    finally:
+        _end(mlflow)
+        stop_server(project, prefect)
+        log.close()
+
+
+def _wait_for_port(process: subprocess.Popen[bytes], port: int, limit: float = 60) -> None:
+    deadline = time.monotonic() + limit
+    while port_is_free(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise GraftError(f"MLflow's server did not start on port {port}", "See .graft/mlflow-server.log")
+        time.sleep(0.2)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends MLflow's server with its workers, which are children in a session of their own."""
+    import psutil
+
+    if process.poll() is not None:
+        return
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    for child in children:
+        if child.is_running():
+            child.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -1,0 +1,111 @@
+"""Running the pipeline as a whole: what is there to do, one `dvc repro`, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft.errors import GraftError
+from graft.prefect_server import shared_server
+from graft.project import Project
+from graft.timing import Breakdown, read_breakdown
+
+
+@dataclass(frozen=True)
+class StrategyResult:
+    """One strategy's figures on the test split, the seconds its training took, and its MLflow run."""
+
+    strategy: str
+    accuracy: float
+    macro_f1: float
+    log_loss: float
+    seconds: float
+    run_id: str
+
+
+def is_up_to_date(project: Project) -> bool:
+    """Whether `dvc repro` would find nothing to do."""
+    status = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--quiet"], cwd=project.root, env=_environment(), check=False
+    )
+    return status.returncode == 0
+
+
+def reproduce(project: Project, arguments: list[str]) -> Breakdown:
+    """Runs `dvc repro` with one Prefect server for all its flows; returns where the time went.
+
+    Args:
+        project: whose pipeline.
+        arguments: passed on to DVC: stage names, ``--force`` and so on.
+
+    Raises:
+        GraftError: a stage failed. It has printed its reason already.
+        KeyboardInterrupt: stopped by the user.
+    """
+    started = time.time()
+    with shared_server(project) as url:
+        environment = {**_environment(), "PREFECT_API_URL": url}
+        command = [sys.executable, "-m", "dvc", "repro", *arguments]
+        with subprocess.Popen(command, cwd=project.root, env=environment) as process:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                # The terminal has sent Ctrl-C to DVC and the stage too: let them put things away.
+                process.wait()
+                raise
+    if code != 0:
+        raise GraftError(
+            "The pipeline stopped at the stage named above; what was done before it is kept",
+            "Do what its message says, and run the same command again",
+        )
+    return read_breakdown(project.state / "timings", started, time.time() - started)
+
+
+def read_results(project: Project, names: list[str]) -> list[StrategyResult]:
+    """The strategies' test figures, in the order of ``names``.
+
+    Raises:
+        GraftError: the pipeline has not been run to its end.
+    """
+    try:
+        figures = json.loads((project.artifacts("evaluate") / "metrics.json").read_text(encoding="utf-8"))["test"]
+        return [_result(name, figures[name], project.strategy(name)) for name in names]
+    except (FileNotFoundError, KeyError):
+        raise GraftError("There are no results yet", "Run the pipeline with `graft run`") from None
+
+
+def read_registered(project: Project) -> dict[str, object]:
+    """What the last register stage wrote: model, version, aliases, strategy, metric, value, run_id.
+
+    Raises:
+        GraftError: nothing has been registered yet.
+    """
+    try:
+        record = json.loads((project.artifacts("register") / "registered.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GraftError("No model has been registered yet", "Run the pipeline with `graft run`") from None
+    assert isinstance(record, dict)
+    return record
+
+
+def _result(name: str, figures: dict[str, float], folder: Path) -> StrategyResult:
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return StrategyResult(
+        strategy=name,
+        accuracy=figures["accuracy"],
+        macro_f1=figures["macro_f1"],
+        log_loss=figures["log_loss"],
+        seconds=record["seconds"],
+        run_id=record["run_id"],
+    )
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment with its own Python first, so that stages run in it without an activated venv."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path}
