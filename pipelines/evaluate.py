@@ -14,11 +14,11 @@ from pipelines.runner import RETRIES, run_stage
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate_all(project: Project, names: list[str], batch_size: int, clock: StageClock) -> None:
     """Runs each strategy's bundle over the test images; writes figures, predictions and pictures."""
-    from graft.evaluation.evaluate import TestImages, evaluate_strategy, write_evaluations
+    from graft.evaluation.evaluate import TestImages, evaluate_strategy
 
     images = TestImages(project)
-    evaluations = {name: evaluate_strategy(project, name, images, batch_size, clock) for name in names}
-    write_evaluations(project, evaluations)
+    for name in names:
+        evaluate_strategy(project, name, images, batch_size, clock)
 
 
 @task(name="record", cache_policy=NO_CACHE, **RETRIES)

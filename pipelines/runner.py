@@ -34,7 +34,7 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
     and shows its traceback. What a failed stage had written is removed by DVC before it runs again.
     """
     project = find_project()
-    clock = StageClock(stage)
+    clock = StageClock("@".join([stage, *map(str, arguments)]))  # as DVC names the stages of a matrix
     code = 0
     try:
         if url := os.environ.get("PREFECT_API_URL"):

@@ -33,6 +33,12 @@ def _as_sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's exception says, short enough to stand inside a sentence."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200].rstrip(".") if lines else type(error).__name__
+
+
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """The nearest known name as a sentence, or the list of known names where none is near."""
     names = sorted(known)

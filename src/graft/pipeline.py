@@ -73,9 +73,8 @@ def read_results(project: Project, names: list[str]) -> list[StrategyResult]:
         GraftError: the pipeline has not been run to its end.
     """
     try:
-        figures = json.loads((project.artifacts("evaluate") / "metrics.json").read_text(encoding="utf-8"))["test"]
-        return [_result(name, figures[name], project.strategy(name)) for name in names]
-    except (FileNotFoundError, KeyError):
+        return [_read_result(project, name) for name in names]
+    except FileNotFoundError:
         raise GraftError("There are no results yet", "Run the pipeline with `graft run`") from None
 
 
@@ -93,8 +92,10 @@ def read_registered(project: Project) -> dict[str, object]:
     return record
 
 
-def _result(name: str, figures: dict[str, float], folder: Path) -> StrategyResult:
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+def _read_result(project: Project, name: str) -> StrategyResult:
+    metrics = project.artifacts("evaluate") / "metrics" / f"{name}.json"
+    figures = json.loads(metrics.read_text(encoding="utf-8"))["test"]
+    record = json.loads((project.strategy(name) / "run.json").read_text(encoding="utf-8"))
     return StrategyResult(
         strategy=name,
         accuracy=figures["accuracy"],

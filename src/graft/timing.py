@@ -55,7 +55,10 @@ class StageClock:
         folder.mkdir(parents=True, exist_ok=True)
         total = time.time() - psutil.Process().create_time()
         record = {"total": total, "finished": time.time(), "spans": [vars(span) for span in self.spans]}
-        (folder / f"{self.stage}.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+        path = folder / f"{self.stage}.json"
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        partial.replace(path)
 
 
 @dataclass(frozen=True)

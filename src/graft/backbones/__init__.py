@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from graft.backbones.backbone import Backbone
 
 
-def build_backbone(
-    params: KerasBackboneParams | HubBackboneParams, image_size: int, cache: Path
-) -> Backbone:
+def build_backbone(params: KerasBackboneParams | HubBackboneParams, image_size: int, cache: Path) -> Backbone:
     """The backbone that ``params`` names, for images of ``image_size`` pixels a side, weights loaded.
 
     Raises:

@@ -6,6 +6,7 @@ layer that adopts the module's own variables, so that training the layer trains 
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +14,26 @@ import keras
 import numpy as np
 
 from graft.backbones.backbone import Backbone, weights_digest
-from graft.errors import GraftError
+from graft.backbones.weights import NETWORK_TIMEOUT_SECONDS, socket_timeout
+from graft.errors import GraftError, first_line
 from graft.params.models import HubBackboneParams
 
 
 class HubModule(keras.layers.Layer):
     """A TF2 SavedModel with the reusable interface as a Keras 3 layer: ``module(images, training=...)``.
 
-    A SavedModel has no layers, so it can be trained whole or not at all.
+    A SavedModel has no layers, so it can be trained whole or not at all. It starts frozen.
 
     Args:
         module: the loaded object: callable, with ``variables`` and ``trainable_variables``.
-        trainable: whether the module's trainable variables are trained.
-        batch_norm_updates: whether the module runs in training mode when the model does, which moves its
-            batch-norm statistics.
     """
 
-    def __init__(self, module: Any, trainable: bool = False, batch_norm_updates: bool = False, **options: Any):
-        super().__init__(trainable=trainable, **options)
+    supports_jit = False  # the module's graph was made elsewhere, of whatever operations its author chose
+
+    def __init__(self, module: Any, **options: Any) -> None:
+        super().__init__(trainable=False, **options)
         self.module = module
-        self.batch_norm_updates = batch_norm_updates
+        self.batch_norm_updates = False
         learned = {id(variable) for variable in module.trainable_variables}
         # A keras.Variable around a tf.Variable is that variable: the optimizer moves the module itself.
         self.adopted = [
@@ -41,13 +42,30 @@ class HubModule(keras.layers.Layer):
         ]
         self.built = True
 
+    def unfreeze(self, batch_norm_updates: bool) -> None:
+        """Lets training move the module's trainable variables.
+
+        Args:
+            batch_norm_updates: run the module in training mode when the model does, which moves its batch-norm
+                statistics; without it batch norm stays as it is, statistics and scales.
+        """
+        self.trainable = True
+        self.batch_norm_updates = batch_norm_updates
+        if not batch_norm_updates:
+            # All that a SavedModel says of batch norm is in names: it has a moving mean, and scales beside it.
+            names = [variable.name for variable in self.module.variables]
+            scopes = {_scope(name) for name in names if "moving_mean" in name}
+            for name, variable in zip(names, self.adopted, strict=True):
+                if _scope(name) in scopes:
+                    variable.trainable = False
+
     def call(self, images: Any, training: bool = False) -> Any:
         """Features of images, float32 ``[N, S, S, 3]`` in [0, 1], as the module answers them."""
         return self.module(images, training=bool(training and self.batch_norm_updates and self.trainable))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """``[N, D]``, found by asking the module once."""
-        sample = np.zeros((1, *input_shape[1:]), "float32")
+        sample = keras.ops.zeros((1, *input_shape[1:]), "float32")
         return (input_shape[0], *self.module(sample, training=False).shape[1:])
 
 
@@ -90,8 +108,14 @@ def build(params: HubBackboneParams, image_size: int) -> Backbone:
     )
 
 
+def _scope(variable_name: str) -> str:
+    return variable_name.rpartition("/")[0]
+
+
 def _load(handle: str) -> Any:
-    import tensorflow_hub
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it imports the deprecated pkg_resources
+        import tensorflow_hub
 
     is_remote = "://" in handle
     if not is_remote and not (Path(handle).expanduser() / "saved_model.pb").is_file():
@@ -100,10 +124,11 @@ def _load(handle: str) -> Any:
             "Correct the backbone's name in params.yaml: a folder, or a handle that starts with https://",
         )
     try:
-        return tensorflow_hub.load(handle if is_remote else str(Path(handle).expanduser()))
+        with socket_timeout(NETWORK_TIMEOUT_SECONDS):
+            return tensorflow_hub.load(handle if is_remote else str(Path(handle).expanduser()))
     except Exception as error:
         # tensorflow_hub passes on whatever urllib, tarfile or TensorFlow raise.
         raise GraftError(
-            f"The Hub module {handle} cannot be loaded: {str(error).splitlines()[0][:160]}",
+            f"The Hub module {handle} cannot be loaded: {first_line(error)}",
             "Check the network, or download the module and name its folder instead",
         ) from error

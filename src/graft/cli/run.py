@@ -59,10 +59,10 @@ def _print_results(project: Project) -> None:
     params = load_params(project.params_file)
     registered = read_registered(project)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("strategy")
-    for column in ("test accuracy", "macro-F1", "log loss", "seconds"):
+    table.add_column("\nstrategy")
+    for column in ("test\naccuracy", "\nmacro-F1", "log\nloss", "\nseconds"):
         table.add_column(column, justify="right")
-    table.add_column("MLflow run")
+    table.add_column("\nMLflow run", no_wrap=True)
     for row in read_results(project, list(params.train.run)):
         table.add_row(
             row.strategy,
@@ -78,7 +78,8 @@ def _print_results(project: Project) -> None:
     aliases = ", ".join(str(alias) for alias in registered["aliases"])  # type: ignore[attr-defined]
     console.print(
         f"\nRegistered: [bold]{registered['model']}[/] version {registered['version']} ({aliases}): "
-        f"{registered['strategy']}, best by {registered['metric']} on validation ({registered['value']:.4f})."
+        f"{registered['strategy']}, best by {registered['metric']} on validation ({registered['value']:.4f}).",
+        soft_wrap=True,
     )
 
 
@@ -86,7 +87,8 @@ def _print_breakdown(breakdown: Breakdown) -> None:
     console.print(
         f"Time: {breakdown.wall:.0f} s, of which compute {breakdown.compute:.0f}, imports {breakdown.imports:.0f}, "
         f"Prefect {breakdown.prefect:.0f}, MLflow {breakdown.mlflow:.0f}, DVC {breakdown.dvc:.0f} "
-        f"({breakdown.overhead:.0%} is not compute)."
+        f"({breakdown.overhead:.0%} is not compute).",
+        soft_wrap=True,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,8 @@ from graft.data.splitting import read_split
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
 from graft.inference.model import ImageClassifier
-from graft.project import Project
 from graft.progress import progress_bar
+from graft.project import Project
 from graft.timing import StageClock
 from graft.training.images import load_images
 
@@ -59,21 +58,6 @@ def evaluate_strategy(
     return evaluation
 
 
-def write_evaluations(project: Project, evaluations: dict[str, Evaluation]) -> None:
-    """Writes the figures of all strategies to the stage's metrics file, which ``dvc metrics`` shows."""
-    figures = {name: evaluation.as_dict() for name, evaluation in evaluations.items()}
-    path = project.artifacts("evaluate") / "metrics.json"
-    path.write_text(json.dumps({"test": figures}, indent=1), encoding="utf-8")
-
-
-def read_evaluations(project: Project) -> dict[str, Any]:
-    """What :func:`write_evaluations` wrote, by strategy: accuracy, macro_f1, log_loss, per_class."""
-    path = project.artifacts("evaluate") / "metrics.json"
-    figures = json.loads(path.read_text(encoding="utf-8"))["test"]
-    assert isinstance(figures, dict)
-    return figures
-
-
 def _write(
     folder: Path,
     name: str,
@@ -82,8 +66,13 @@ def _write(
     probabilities: np.ndarray,
     classes: Sequence[str],
 ) -> None:
-    for part in ("predictions", "confusion", "pictures"):
+    for part in ("metrics", "per_class", "predictions", "confusion", "pictures"):
         (folder / part).mkdir(parents=True, exist_ok=True)
+    # A file per strategy: `dvc metrics show` then has a row for each, and a column for each figure.
+    headline = json.dumps({"test": evaluation.headline()}, indent=1)
+    (folder / "metrics" / f"{name}.json").write_text(headline, encoding="utf-8")
+    per_class = pd.DataFrame.from_dict(evaluation.per_class, orient="index").rename_axis("class")
+    per_class.to_csv(folder / "per_class" / f"{name}.csv", float_format="%.6g")
     predicted = [classes[i] for i in probabilities.argmax(axis=1)]
     predictions = table[["path", "sha256", "label"]].copy()
     predictions["predicted"] = predicted

@@ -12,7 +12,21 @@ DEFAULT_MAX_PIXELS = 100_000_000
 # Names of Pillow's readers for what people photograph and export; anything else is refused. JPEG reads MPO too.
 READABLE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".png",
+        ".gif",
+        ".bmp",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+    }
 )
 
 
@@ -48,7 +62,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """The first frame, upright, as 8-bit RGB; transparent parts show white, as on a page.
 
     Raises:
-        UnreadableImageError: the pixels are truncated or damaged, or of a kind without a range (float).
+        UnreadableImageError: the pixels are truncated or damaged, or of a kind that is not colour (float, Lab).
     """
     try:
         image.load()
@@ -61,11 +75,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray(np.clip(samples >> 8, 0, 255).astype(np.uint8))
     if image.mode == "F":
         raise UnreadableImageError("floating-point pixels have no fixed range")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.new("RGBA", rgba.size, "white")
-        image.alpha_composite(rgba)
-    return image.convert("RGB")
+    try:
+        if image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            image = Image.new("RGBA", rgba.size, "white")
+            image.alpha_composite(rgba)
+        return image.convert("RGB")
+    except ValueError as error:
+        raise UnreadableImageError(f"pixels of kind {image.mode} have no RGB form here") from error
 
 
 def decode(data: bytes, size: int, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:

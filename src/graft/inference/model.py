@@ -59,28 +59,35 @@ class ImageClassifier:
         """MLflow's entry point.
 
         Args:
-            model_input: a DataFrame with the column ``image``, a list, or an array ``[N, H, W, 3]``; each item
-                as :meth:`to_pixels` takes it.
+            model_input: a DataFrame with the column ``image``, a list, an array ``[N, H, W, 3]``, or a single
+                photograph; each item as :meth:`to_pixels` takes it.
             params: unused; part of MLflow's interface.
 
         Returns:
             A DataFrame with a row per image: ``label``, ``probability`` and ``probabilities`` (by class).
 
         Raises:
-            ValueError: an item is no readable image; the message names its position.
+            ValueError: there is no such column, or an item is no readable image; the message names its position.
         """
         import pandas as pd
 
-        items = model_input[INPUT_COLUMN] if isinstance(model_input, pd.DataFrame) else model_input
-        if isinstance(items, np.ndarray) and items.ndim == 3:
-            items = items[None]
+        items = model_input
+        if isinstance(items, pd.DataFrame):
+            if INPUT_COLUMN not in items:
+                found = ", ".join(map(str, items.columns))
+                raise ValueError(f"The images belong in a column '{INPUT_COLUMN}'; there is: {found}.")
+            items = items[INPUT_COLUMN]
+        if isinstance(items, (bytes, bytearray, str)) or (isinstance(items, np.ndarray) and items.ndim == 3):
+            items = [items]
         probabilities = self.probabilities(self._stack(items))
         best = probabilities.argmax(axis=1)
         return pd.DataFrame(
             {
                 "label": [self.classes[i] for i in best],
                 "probability": probabilities.max(axis=1).astype(float),
-                "probabilities": [dict(zip(self.classes, map(float, row), strict=True)) for row in probabilities],
+                "probabilities": [
+                    dict(zip(self.classes, map(float, row), strict=True)) for row in probabilities
+                ],
             }
         )
 
@@ -106,7 +113,12 @@ class ImageClassifier:
                 pixels = np.array(pixels.tolist())
         except ValueError:
             raise UnreadableImageError("rows of pixels of unequal length") from None
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or not np.issubdtype(pixels.dtype, np.number) or not pixels.size:
+        if (
+            pixels.ndim != 3
+            or pixels.shape[2] != 3
+            or not np.issubdtype(pixels.dtype, np.number)
+            or not pixels.size
+        ):
             raise UnreadableImageError(f"an array of shape {pixels.shape} instead of [height, width, 3]")
         if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
             raise UnreadableImageError("pixels outside 0..255")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from graft.data.versioning import dataset_name
-from graft.errors import GraftError
+from graft.errors import GraftError, first_line
 from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.params.models import RegisterParams
 from graft.project import Project
 from graft.tracking.provenance import provenance_tags
 from graft.tracking.runs import read_run
 from graft.tracking.store import open_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -58,8 +62,10 @@ def register_best(project: Project, params: RegisterParams, names: list[str]) ->
     A run that is registered already keeps its version: repeating the stage makes no second one.
 
     Raises:
-        GraftError: the strategy's run or model is no longer in MLflow's store.
+        GraftError: the strategy's run or model is no longer in MLflow's store, or the registry does not take the
+            model's name.
     """
+    import mlflow.artifacts
     from mlflow.exceptions import MlflowException
 
     client = open_store(project)
@@ -68,16 +74,22 @@ def register_best(project: Project, params: RegisterParams, names: list[str]) ->
     model = dataset_name(project) if params.model_name == "auto" else params.model_name
     try:
         client.get_run(run["run_id"])
-    except MlflowException:
+        files = mlflow.artifacts.list_artifacts(run["model_uri"])
+    except (MlflowException, OSError):
+        files = []
+    if not files:
         raise GraftError(
-            f"The run {run['run_id']} of strategy '{strategy}' is not in MLflow's store {project.tracking_uri}",
+            f"The run {run['run_id']} of strategy '{strategy}', or its model, is not in MLflow's store "
+            f"{project.tracking_uri}",
             "Train again into this store: dvc repro --force --downstream train",
-        ) from None
-    if not client.search_registered_models(f"name = '{model}'"):
-        client.create_registered_model(model)
+        )
+    try:
+        client.get_registered_model(model)
+    except MlflowException:
+        _create(client, model)
 
-    versions = client.search_model_versions(f"name = '{model}'")
-    known = [version for version in versions if version.run_id == run["run_id"]]
+    versions = client.search_model_versions(f"run_id = '{run['run_id']}'")
+    known = [version for version in versions if version.name == model]
     if known:
         version = known[0].version
     else:
@@ -96,3 +108,15 @@ def register_best(project: Project, params: RegisterParams, names: list[str]) ->
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "registered.json").write_text(json.dumps(asdict(registered), indent=1), encoding="utf-8")
     return registered
+
+
+def _create(client: MlflowClient, model: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(model)
+    except MlflowException as error:
+        raise GraftError(
+            f"MLflow's registry does not take a model named '{model}' ({first_line(error)})",
+            "Name another under register.model_name in params.yaml",
+        ) from error

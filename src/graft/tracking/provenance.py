@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from graft.data.versioning import tracked_hash
 from graft.project import Project
 
 
@@ -20,7 +22,7 @@ def provenance_tags(project: Project) -> dict[str, str]:
     for variable, tag in (("DVC_STAGE", "dvc.stage"), ("DVC_EXP_NAME", "dvc.experiment")):
         if value := os.environ.get(variable):
             tags[tag] = value
-    if data := data_hash(project):
+    if data := tracked_hash(project):
         tags["dvc.data"] = data
     stages = _read_yaml(project.root / "dvc.lock").get("stages", {})
     for stage in ("validate", "split"):
@@ -38,13 +40,7 @@ def git_tags(project: Project) -> dict[str, str]:
     return {"git.commit": commit, "git.dirty": "yes" if changed else "no"}
 
 
-def data_hash(project: Project) -> str | None:
-    """DVC's hash of ``data/`` as data.dvc records it, for example ``0a1b...dir``; None where there is none."""
-    outs = _read_yaml(project.root / "data.dvc").get("outs", [])
-    return str(outs[0]["md5"]) if outs and "md5" in outs[0] else None
-
-
-def _read_yaml(path: Any) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -10,17 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.data.versioning import dataset_name
+from graft.data.versioning import dataset_name, tracked_hash
 from graft.evaluation.figures import confusion_picture, learning_curves_picture
-from graft.evaluation.metrics import HIGHER_IS_BETTER, Evaluation
+from graft.evaluation.metrics import Evaluation
 from graft.params.models import TrainParams
 from graft.project import Project
 from graft.timing import StageClock
 from graft.tracking.models import log_bundle
-from graft.tracking.provenance import data_hash, provenance_tags
+from graft.tracking.provenance import provenance_tags
 from graft.tracking.store import experiment_id, open_store
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from graft.training.train import TrainedStrategy
@@ -35,16 +37,16 @@ def training_run(project: Project, params: TrainParams, name: str, clock: StageC
     """Opens a run for one strategy and yields its id; an exception in the block marks the run as failed."""
     with clock.span("mlflow import", "imports"):
         import mlflow
+    strategy = params.strategy(name).model_dump()
     with clock.span("mlflow run", "mlflow"):
         client = open_store(project)
         dataset = dataset_name(project)
         tags = {"strategy": name, "dataset": dataset, **provenance_tags(project)}
-        run = mlflow.start_run(
-            experiment_id=experiment_id(project, client, dataset), run_name=name, tags=tags, log_system_metrics=False
-        )
-        strategy = params.strategy(name).model_dump()
-        mlflow.log_params({**flatten(strategy), "seed": params.seed})
+        experiment = experiment_id(project, client, dataset)
+        run = mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags, log_system_metrics=False)
     try:
+        with clock.span("mlflow run", "mlflow"):
+            mlflow.log_params({**flatten(strategy), "seed": params.seed})
         yield run.info.run_id
     except BaseException:
         mlflow.end_run("FAILED")
@@ -53,7 +55,11 @@ def training_run(project: Project, params: TrainParams, name: str, clock: StageC
 
 
 def record_training(
-    project: Project, run_id: str, result: TrainedStrategy, tables: Mapping[str, pd.DataFrame], clock: StageClock
+    project: Project,
+    run_id: str,
+    result: TrainedStrategy,
+    tables: Mapping[str, pd.DataFrame],
+    clock: StageClock,
 ) -> None:
     """Logs what training left into its run and writes the run's id beside the strategy's other outputs."""
     import mlflow
@@ -71,7 +77,9 @@ def record_training(
                 "best_epoch": str(result.trained.fit.best_epoch + 1),
             }
         )
-        mlflow.log_params({"parameters_total": _size(result, False), "parameters_trained": _size(result, True)})
+        mlflow.log_params(
+            {"parameters_total": _size(result, False), "parameters_trained": _size(result, True)}
+        )
         with tempfile.TemporaryDirectory() as folder:
             curves = Path(folder) / "learning_curves.png"
             fit = result.trained.fit
@@ -91,16 +99,27 @@ def record_evaluation(project: Project, name: str) -> None:
     import pandas as pd
 
     folder = project.artifacts("evaluate")
-    figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"][name]
+    headline = json.loads((folder / "metrics" / f"{name}.json").read_text(encoding="utf-8"))["test"]
+    per_class = pd.read_csv(folder / "per_class" / f"{name}.csv", dtype={"class": str}, keep_default_na=False)
     with mlflow.start_run(run_id=read_run(project.strategy(name))["run_id"], log_system_metrics=False):
-        mlflow.log_metrics({f"test_{metric}": figures[metric] for metric in HIGHER_IS_BETTER})
-        for label, of_class in figures["per_class"].items():
+        mlflow.log_metrics({f"test_{metric}": value for metric, value in headline.items()})
+        for row in per_class.to_dict("records"):
             mlflow.log_metrics(
-                {f"test_{_metric_name(label)}_{metric}": of_class[metric] for metric in ("precision", "recall")}
+                {
+                    f"test_{_metric_name(row['class'])}_{metric}": row[metric]
+                    for metric in ("precision", "recall")
+                }
             )
-        mlflow.log_dict(figures, "test/metrics.json")
+        mlflow.log_text(per_class.to_csv(index=False), "test/per_class.csv")
         pairs = pd.read_csv(folder / "confusion" / f"{name}.csv", dtype=str, keep_default_na=False)
-        mlflow.log_table(pd.crosstab(pairs["actual"], pairs["predicted"]).reset_index(), "test/confusion.json")
+        classes = list(per_class["class"])
+        counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(
+            index=classes, columns=classes, fill_value=0
+        )
+        mlflow.log_dict(confusion_table(counts.to_numpy(), classes), "test/confusion.json")
+        mlflow.log_text(
+            (folder / "predictions" / f"{name}.csv").read_text(encoding="utf-8"), "test/predictions.csv"
+        )
         mlflow.log_artifact(str(folder / "pictures" / f"{name}.png"), "test")
 
 
@@ -111,9 +130,8 @@ def read_run(folder: Path) -> dict[str, Any]:
     return record
 
 
-def confusion_table(evaluation: Evaluation, classes: list[str]) -> dict[str, Any]:
+def confusion_table(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:
     """Counts, and shares of each actual class, as JSON-ready rows in the order of ``classes``."""
-    counts = evaluation.confusion
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     return {"classes": classes, "counts": counts.tolist(), "shares": shares.round(6).tolist()}
 
@@ -151,11 +169,16 @@ def _log_history(client: Any, run_id: str, result: TrainedStrategy) -> None:
 
 def _dataset(project: Project, table: pd.DataFrame, split: str) -> Any:
     import mlflow.data
+    from mlflow.data.sources import LocalArtifactDatasetSource
 
     # The digest is DVC's hash of the raw data, cut to MLflow's limit of 36 characters.
-    digest = (data_hash(project) or "")[:36] or None
+    digest = (tracked_hash(project) or "")[:36] or None
     return mlflow.data.from_pandas(
-        table, source=str(project.split_table(split)), targets="label", name=dataset_name(project), digest=digest
+        table,
+        source=LocalArtifactDatasetSource(str(project.split_table(split))),
+        targets="label",
+        name=dataset_name(project),
+        digest=digest,
     )
 
 
@@ -166,15 +189,15 @@ def _log_confusion(evaluation: Evaluation, classes: list[str], title: str, split
         picture = Path(folder) / "confusion.png"
         confusion_picture(evaluation.confusion, classes, title, picture)
         mlflow.log_artifact(str(picture), split)
-    mlflow.log_dict(confusion_table(evaluation, classes), f"{split}/confusion.json")
+    mlflow.log_dict(confusion_table(evaluation.confusion, classes), f"{split}/confusion.json")
 
 
 def _size(result: TrainedStrategy, trained_only: bool) -> int:
     model = result.trained.model
     weights = model.trainable_weights if trained_only else model.weights
-    return int(sum(weight.size if hasattr(weight, "size") else 0 for weight in weights))
+    return sum(math.prod(weight.shape) for weight in weights)
 
 
 def _metric_name(label: str) -> str:
-    """A class name as a part of a metric's name: MLflow allows letters, digits, and ``_-. /`` only."""
-    return "".join(character if character.isalnum() and character.isascii() else "_" for character in label)
+    """A class name as a part of a metric's name: MLflow takes letters and digits of any script, and little else."""
+    return "".join(character if character.isalnum() else "_" for character in label)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from graft.errors import GraftError
+from graft.errors import GraftError, first_line
 from graft.project import Project
 
 if TYPE_CHECKING:
@@ -24,7 +24,13 @@ def open_store(project: Project) -> MlflowClient:
     from mlflow import MlflowClient
 
     # The first use announces every migration of its database, a page of lines nobody can act on.
-    for name in ("mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.pyfunc", "mlflow.models.model", "alembic"):
+    for name in (
+        "mlflow.store.db.utils",
+        "mlflow.tracking.fluent",
+        "mlflow.pyfunc",
+        "mlflow.models.model",
+        "alembic",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     project.state.mkdir(parents=True, exist_ok=True)
     try:
@@ -37,7 +43,7 @@ def open_store(project: Project) -> MlflowClient:
     except Exception as error:
         # Database drivers and HTTP clients raise each their own.
         raise GraftError(
-            f"MLflow's store {project.tracking_uri} cannot be opened: {str(error).splitlines()[0][:200]}",
+            f"MLflow's store {project.tracking_uri} cannot be opened: {first_line(error)}",
             "Check MLFLOW_TRACKING_URI, free disk space, and that the folder can be written",
         ) from error
     return client
@@ -48,6 +54,14 @@ def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
     with FileLock(project.state / "mlflow.lock"):
         experiment = client.get_experiment_by_name(dataset)
         if experiment is not None:
+            if (
+                experiment.lifecycle_stage == "deleted"
+            ):  # in MLflow's UI; its name stays taken and takes no runs
+                client.restore_experiment(experiment.experiment_id)
             return str(experiment.experiment_id)
-        location = (project.mlflow_artifacts / dataset).as_uri() if project.tracking_uri.startswith("sqlite") else None
+        location = (
+            (project.mlflow_artifacts / dataset).as_uri()
+            if project.tracking_uri.startswith("sqlite")
+            else None
+        )
         return str(client.create_experiment(dataset, artifact_location=location))

@@ -78,8 +78,6 @@ def fit(
             keras.metrics.CategoricalAccuracy(name="accuracy"),
             keras.metrics.CategoricalCrossentropy(from_logits=True, name="log_loss"),
         ],
-        # Compiling with XLA takes longer than the whole training of a small data set on a CPU.
-        jit_compile="auto" if has_gpu() else False,
     )
     model.optimizer.build(model.trainable_variables)
     state = TrainingState(batches, params.patience, checkpoint)
@@ -89,26 +87,21 @@ def fit(
     if first:
         console.print(f"{label}: carrying on after epoch {first} of {total}")
     if first < total and not state.is_finished:
-        model.fit(
-            batches,
-            epochs=total,
-            initial_epoch=first,
-            shuffle=False,  # the batches shuffle themselves, reproducibly
-            validation_data=Batches(val.inputs, val.labels, classes, max(params.batch_size, 64)),
-            callbacks=[state, EpochLines(label, total, len(batches))],
-            verbose=0,
-        )
+        lines = EpochLines(label, total, len(batches))
+        try:
+            model.fit(
+                batches,
+                epochs=total,
+                initial_epoch=first,
+                shuffle=False,  # the batches shuffle themselves, reproducibly
+                validation_data=Batches(val.inputs, val.labels, classes, max(params.batch_size, 64)),
+                callbacks=[state, lines],
+                verbose=0,
+            )
+        finally:
+            lines.close()
     state.restore_best()
     return FitResult(pd.DataFrame(state.epochs), pd.DataFrame(state.steps), state.best_epoch)
-
-
-def has_gpu() -> bool:
-    """Whether Keras' backend sees a GPU."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
 
 
 class EpochLines(keras.callbacks.Callback):
@@ -121,6 +114,7 @@ class EpochLines(keras.callbacks.Callback):
         self.label, self.total_epochs, self.total_steps = label, epochs, steps
         self.figures = ""
         self.last_line = time.perf_counter()
+        self.is_shown = True
         self.status: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -143,14 +137,23 @@ class EpochLines(keras.callbacks.Callback):
             f"  loss {logs['loss']:.4f}  val log loss {logs['val_log_loss']:.4f}"
             f"  val accuracy {logs['val_accuracy']:.2%}"
         )
+        self.is_shown = False
         if self.status is None and time.perf_counter() - self.last_line > self.SECONDS_BETWEEN_LINES:
             self._line()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.close()
+        if not self.is_shown:
+            self._line()
+
+    def close(self) -> None:
+        """Gives the terminal back, also after a fit that failed."""
         if self.status is not None:
             self.status.stop()
-        self._line()
 
     def _line(self) -> None:
-        print(f"{self.label}: epoch {self.epoch}/{self.total_epochs}{self.figures}", file=sys.stdout, flush=True)
+        print(
+            f"{self.label}: epoch {self.epoch}/{self.total_epochs}{self.figures}", file=sys.stdout, flush=True
+        )
         self.last_line = time.perf_counter()
+        self.is_shown = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,17 +32,19 @@ def load_images(
         in_memory_bytes: larger arrays are memory-mapped from a temporary file that vanishes with the process.
 
     Raises:
-        GraftError: a file is gone or no longer readable, so that the data is not what was validated.
+        GraftError: a file is gone or no longer readable, so that the data is not what was validated; or the
+            disk has no room for the temporary file.
     """
     shape = (len(paths), size, size, 3)
     if int(np.prod(shape, dtype=np.int64)) <= in_memory_bytes:
         images = np.empty(shape, np.uint8)
     else:
-        images = np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=shape)
+        images = _on_disk(shape)
 
     def load(index: int) -> None:
         try:
-            images[index] = decode((root / paths[index]).read_bytes(), size)
+            # How many pixels an image may have was params.validate's question.
+            images[index] = decode((root / paths[index]).read_bytes(), size, max_pixels=sys.maxsize)
         except (OSError, UnreadableImageError) as error:
             raise GraftError(
                 f"{root.name}/{paths[index]} cannot be read any more ({error})",
@@ -49,6 +53,22 @@ def load_images(
 
     # Pillow lets go of the interpreter lock while it decodes, so threads do work side by side.
     with ThreadPoolExecutor() as pool, progress_bar(label, len(paths)) as advance:
-        for _ in pool.map(load, range(len(paths)), chunksize=8):
+        for _ in pool.map(load, range(len(paths))):
             advance(1)
     return images
+
+
+def _on_disk(shape: tuple[int, ...]) -> np.ndarray:
+    size = int(np.prod(shape, dtype=np.int64))
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                # Without room reserved, a full disk would end the process by a signal, at some later write.
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, np.uint8, "r+", shape=shape)
+    except OSError as error:
+        raise GraftError(
+            f"The decoded images need {size / 1024**3:.1f} GiB in {tempfile.gettempdir()} ({error.strerror})",
+            "Free some space there, name another folder in TMPDIR, or lower image_size in params.yaml",
+        ) from error

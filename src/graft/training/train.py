@@ -60,7 +60,9 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     with clock.span("decode"):
         images = {
             split: Labelled(
-                load_images(project.data, list(table["path"]), strategy.image_size, f"{name}: {split} images"),
+                load_images(
+                    project.data, list(table["path"]), strategy.image_size, f"{name}: {split} images"
+                ),
                 np.array([classes.index(label) for label in table["label"]]),
             )
             for split, table in tables.items()
@@ -73,7 +75,9 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         image_size=strategy.image_size,
         seed=params.seed,
         cache=project.cache,
-        checkpoint=project.state / "checkpoints" / f"{name}-{_work_key(project, strategy.model_dump_json(), params.seed)}",
+        checkpoint=project.state
+        / "checkpoints"
+        / f"{name}-{_work_key(project, strategy.model_dump_json(), params.seed)}",
         clock=clock,
     )
     trained = STRATEGIES[type(strategy)](strategy, task)
@@ -104,7 +108,9 @@ def _write_records(
     for index, label in enumerate(classes):
         predictions[f"p_{label}"] = probabilities[:, index]
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")
-    (folder / "metrics.json").write_text(json.dumps({"val": validation.headline()}, indent=1), encoding="utf-8")
+    (folder / "metrics.json").write_text(
+        json.dumps({"val": validation.headline()}, indent=1), encoding="utf-8"
+    )
 
 
 def _work_key(project: Project, strategy: str, seed: int) -> str:

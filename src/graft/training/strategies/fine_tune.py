@@ -9,6 +9,7 @@ from graft.backbones.hub import HubModule
 from graft.errors import GraftError, did_you_mean
 from graft.params.models import FineTuneParams
 from graft.training.augmentation import augmentation_layers
+from graft.training.checkpoint import read_checkpoint
 from graft.training.fit import Labelled, fit
 from graft.training.head import build_head
 from graft.training.strategies.frozen import extract_features
@@ -27,11 +28,14 @@ def train(params: FineTuneParams, task: Task) -> Trained:
     unfreeze(backbone.trunk, params.unfreeze_from, params.batch_norm)
 
     head = build_head(backbone.feature_count, len(task.classes), params.dropout, task.seed)
-    is_resumed = (task.checkpoint / "record.json").is_file()
-    if params.warm_up_epochs and not is_resumed:
+    if params.warm_up_epochs and read_checkpoint(task.checkpoint) is None:
         with task.clock.span("warm-up"):
-            train_features = extract_features(backbone, task.train.inputs, f"{task.name}: features for the head")
-            val_features = extract_features(backbone, task.val.inputs, f"{task.name}: features of validation images")
+            train_features = extract_features(
+                backbone, task.train.inputs, f"{task.name}: features for the head"
+            )
+            val_features = extract_features(
+                backbone, task.val.inputs, f"{task.name}: features of validation images"
+            )
             fit(
                 head,
                 Labelled(train_features, task.train.labels),
@@ -83,8 +87,7 @@ def unfreeze(trunk: keras.layers.Layer, start: str, batch_norm: str) -> None:
                 f"unfreeze_from is '{start}', but a Hub module is a SavedModel, which has no layers to start from",
                 "Set unfreeze_from: all, or use the same network as a keras backbone",
             )
-        trunk.trainable = True
-        trunk.batch_norm_updates = batch_norm == "update"
+        trunk.unfreeze(batch_norm_updates=batch_norm == "update")
         return
     names = [layer.name for layer in trunk.layers]
     if start != "all" and start not in names:

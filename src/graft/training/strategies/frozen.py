@@ -24,8 +24,12 @@ def train(params: FrozenParams, task: Task) -> Trained:
         backbone = build_backbone(params.backbone, task.image_size, task.cache)
     backbone.trunk.trainable = False
     with task.clock.span("features"):
-        train_features = extract_features(backbone, task.train.inputs, f"{task.name}: features of training images")
-        val_features = extract_features(backbone, task.val.inputs, f"{task.name}: features of validation images")
+        train_features = extract_features(
+            backbone, task.train.inputs, f"{task.name}: features of training images"
+        )
+        val_features = extract_features(
+            backbone, task.val.inputs, f"{task.name}: features of validation images"
+        )
     head = build_head(backbone.feature_count, len(task.classes), params.dropout, task.seed)
     with task.clock.span("fit"):
         result = fit(
@@ -56,7 +60,9 @@ def extract_features(backbone: Backbone, images: np.ndarray, label: str) -> np.n
             size = len(batch)
             if size < FEATURE_BATCH:
                 # One shape for all batches: another would trace and compile the graph a second time.
-                batch = np.concatenate([batch, np.zeros((FEATURE_BATCH - size, *batch.shape[1:]), np.float32)])
+                batch = np.concatenate(
+                    [batch, np.zeros((FEATURE_BATCH - size, *batch.shape[1:]), np.float32)]
+                )
             features[start : start + size] = keras.ops.convert_to_numpy(predict(batch))[:size]
             advance(size)
     return features

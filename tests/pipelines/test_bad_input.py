@@ -1,0 +1,130 @@
+"""Everything a user can get wrong, as commands: one clear sentence, a non-zero exit, nothing lost."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from real_project import RealProject
+
+pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
+
+
+@pytest.fixture
+def project(empty_project: RealProject, photographs: Path) -> RealProject:
+    shutil.copytree(photographs, empty_project.root / "data")
+    return empty_project
+
+
+def fails(result, *words: str) -> str:
+    """The command's message, which holds all the words and no traceback."""
+    message = result.stdout + result.stderr
+    assert result.returncode != 0, message
+    assert "Traceback" not in message
+    for word in words:
+        assert word in message, message
+    return message
+
+
+def validate(project: RealProject):
+    return project.run("python", "-m", "pipelines.validate")
+
+
+def test_truncated_and_empty_images_above_the_share_stop_the_pipeline(project: RealProject) -> None:
+    photographs = sorted((project.root / "data/train/red").iterdir())
+    photographs[0].write_bytes(b"")
+    photographs[1].write_bytes(photographs[1].read_bytes()[:200])
+    photographs[2].write_text("no image at all")
+    fails(validate(project), photographs[0].name, "max_broken_share", "validate stopped")
+
+
+def test_few_broken_images_are_set_aside(project: RealProject) -> None:
+    from graft.data.manifest import read_manifest
+
+    project.change_params(lambda params: params["validate"].update(max_broken_share=0.1))
+    broken = sorted((project.root / "data/train/red").iterdir())[0]
+    broken.write_bytes(b"")
+    result = validate(project)
+    assert result.returncode == 0, result.stderr
+    assert "1 set aside" in result.stdout
+    manifest = read_manifest(project.project.manifest).set_index("path")
+    assert manifest.loc[f"train/red/{broken.name}", "problem"] == "the file is empty"
+    assert project.run("python", "-m", "pipelines.split").returncode == 0
+    assert broken.name not in project.project.split_table("train").read_text()
+
+
+def test_a_class_with_too_few_images(project: RealProject) -> None:
+    for path in sorted((project.root / "data/train/yellow").iterdir())[3:]:
+        path.unlink()
+    fails(validate(project), "yellow", "min_images_per_class")
+
+
+def test_a_label_of_test_that_train_lacks(project: RealProject) -> None:
+    shutil.rmtree(project.root / "data/train/yellow")
+    fails(validate(project), "yellow")
+
+
+def test_a_single_class(project: RealProject) -> None:
+    for split in ("train", "test"):
+        for label in ("green", "yellow"):
+            shutil.rmtree(project.root / "data" / split / label)
+    fails(validate(project), "class")
+
+
+def test_an_empty_folder(empty_project: RealProject) -> None:
+    (empty_project.root / "data").mkdir()
+    fails(validate(empty_project), "data/ holds no folders", "graft data import")
+
+
+def test_a_params_typo_is_found_before_anything_starts(project: RealProject) -> None:
+    project.change_params(lambda params: params["train"]["strategies"]["frozen"].update(lerning_rate=0.1))
+    fails(project.graft("run"), "train.strategies.frozen.lerning_rate", "0.1", "Did you mean 'learning_rate'?")
+    assert not (project.root / "artifacts").exists()
+
+
+def test_a_strategy_that_does_not_exist(project: RealProject) -> None:
+    project.change_params(lambda params: params["train"].update(run=["frozn"]))
+    fails(project.graft("run"), "'frozn'", "Did you mean 'frozen'?")
+    fails(project.run("python", "-m", "pipelines.train", "frozen"), "'frozn'", "Did you mean 'frozen'?")
+
+
+def test_a_layer_that_does_not_exist(project: RealProject) -> None:
+    def rename(params: dict) -> None:
+        params["train"]["run"] = ["fine_tune"]
+        params["train"]["strategies"]["fine_tune"]["unfreeze_from"] = "blck_13_expand"
+
+    project.change_params(rename)
+    assert validate(project).returncode == 0
+    assert project.run("python", "-m", "pipelines.split").returncode == 0
+    fails(project.run("python", "-m", "pipelines.train", "fine_tune"), "blck_13_expand", "block_13_expand")
+
+
+def test_no_network_and_nothing_cached(project: RealProject, tmp_path: Path) -> None:
+    """Proxies and an index that refuse every connection stand for a machine without a network."""
+    shutil.rmtree(project.root / "data")
+    nowhere = "http://127.0.0.1:9"  # the discard port: nothing listens there
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        project.environment[name] = nowhere
+    project.environment |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "GRAFT_CACHE": str(tmp_path / "cache")}
+    project.environment.pop("PIP_INDEX_URL", None)
+    fails(project.graft("run"), "traffic_light")
+    assert not (project.root / "data").exists()
+
+
+def test_a_port_in_use(project: RealProject) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        fails(project.graft("ui", "--mlflow-port", str(port)), f"Port {port}", "--mlflow-port")
+
+
+def test_outside_a_project(project: RealProject, tmp_path: Path) -> None:
+    project.project = type(project.project)(tmp_path)
+    fails(project.graft("results"), "No graft project")
+
+
+def test_results_before_any_run(project: RealProject) -> None:
+    fails(project.graft("results"), "graft run")

@@ -1,0 +1,211 @@
+"""The real pipeline on real photographs: DVC triggers Prefect, MLflow holds the runs and the model."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+from real_project import PER_CLASS, RealProject
+
+from graft.data.manifest import read_manifest
+from graft.data.splitting import read_split
+
+pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
+
+STRATEGIES = {"frozen", "fine_tune", "scratch"}
+
+
+def stages_run(output: str) -> list[str]:
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+@pytest.fixture(scope="module")
+def project(finished: tuple[RealProject, str]) -> RealProject:
+    return finished[0]
+
+
+@pytest.fixture(scope="module")
+def client(project: RealProject):
+    from mlflow import MlflowClient
+
+    return MlflowClient(project.project.tracking_uri, registry_uri=project.project.tracking_uri)
+
+
+def test_run_ends_with_table_model_and_next_commands(finished: tuple[RealProject, str]) -> None:
+    _, output = finished
+    for name in STRATEGIES:
+        assert re.search(rf"^{name} +\d+\.\d\d% +\d\.\d{{4}} +\d+\.\d{{4}} +\d+\.\d +[0-9a-f]{{32}}", output, re.M)
+    assert "Registered: lights version 1 (challenger, champion)" in output
+    assert re.search(r"Time: \d+ s, of which compute \d+", output)
+    assert "make ui" in output
+
+
+def test_splits_are_disjoint_and_complete(project: RealProject) -> None:
+    tables = {split: read_split(project.project.split_table(split)) for split in ("train", "val", "test")}
+    hashes = {split: set(table["sha256"]) for split, table in tables.items()}
+    assert not hashes["train"] & hashes["val"]
+    assert not hashes["test"] & (hashes["train"] | hashes["val"])
+    manifest = read_manifest(project.project.manifest)
+    assert set.union(*hashes.values()) == set(manifest["sha256"])
+    official_test = manifest[manifest["split"] == "test"]
+    assert set(tables["test"]["path"]) == set(official_test["path"])
+    assert len(official_test) == 3 * PER_CLASS["test"]
+    for table in tables.values():
+        assert set(table["label"]) == {"red", "yellow", "green"}
+
+
+def test_mlflow_holds_a_full_run_per_strategy(project: RealProject, client) -> None:
+    experiment = client.get_experiment_by_name("lights")
+    runs = {run.data.tags["strategy"]: run for run in client.search_runs([experiment.experiment_id])}
+    assert set(runs) == STRATEGIES
+    commit = project.run("git", "rev-list", "--max-parents=0", "HEAD").stdout.strip()
+    for name, run in runs.items():
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["git.commit"] == commit
+        assert run.data.tags["dvc.stage"] == f"train@{name}"
+        assert run.data.tags["dvc.data"].endswith(".dir")
+        assert run.data.tags["dvc.split.train.csv"]
+        assert run.data.params["kind"] == name
+        steps = client.get_metric_history(run.info.run_id, "batch_loss")
+        epochs = client.get_metric_history(run.info.run_id, "val_log_loss")
+        assert len(steps) > len(epochs) >= 1
+        figures = json.loads((project.root / f"artifacts/evaluate/metrics/{name}.json").read_text())["test"]
+        for metric, value in figures.items():
+            assert run.data.metrics[f"test_{metric}"] == pytest.approx(value)
+        assert "test_yellow_recall" in run.data.metrics
+        assert any(key.startswith("seconds_") for key in run.data.metrics)
+        files = {item.path for item in client.list_artifacts(run.info.run_id)}
+        assert "learning_curves.png" in files
+        test_files = {item.path for item in client.list_artifacts(run.info.run_id, "test")}
+        assert {f"test/{name}.png", "test/confusion.json", "test/per_class.csv"} <= test_files
+        datasets = {item.dataset.digest for item in run.inputs.dataset_inputs}
+        assert datasets == {run.data.tags["dvc.data"][:36]}
+        assert run.outputs.model_outputs
+
+
+def test_frozen_learns_from_real_photographs(project: RealProject) -> None:
+    figures = json.loads((project.root / "artifacts/evaluate/metrics/frozen.json").read_text())["test"]
+    # A third would be chance; 24 photographs of each class are enough for ImageNet's features.
+    assert figures["accuracy"] > 0.8
+    assert figures["log_loss"] < 0.7
+
+
+def test_best_by_validation_is_registered(project: RealProject, client) -> None:
+    registered = json.loads((project.root / "artifacts/register/registered.json").read_text())
+    values = {
+        name: json.loads((project.root / f"artifacts/train/{name}/metrics.json").read_text())["val"]["log_loss"]
+        for name in STRATEGIES
+    }
+    assert registered["strategy"] == min(values, key=values.__getitem__)
+    model = client.get_registered_model("lights")
+    assert model.aliases["champion"] == model.aliases["challenger"] == registered["version"]
+
+
+def test_registered_model_answers_without_graft(project: RealProject, client) -> None:
+    """Loaded in a process that cannot import graft; bytes and base64 of a test image, against the evaluation."""
+    registered = json.loads((project.root / "artifacts/register/registered.json").read_text())
+    predictions = pd.read_csv(project.root / f"artifacts/evaluate/predictions/{registered['strategy']}.csv")
+    row = predictions.iloc[0]
+    photograph = project.root / "data" / row["path"]
+    code = f"""
+import sys, json, base64
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "graft":
+            raise ImportError("graft is not here")
+sys.meta_path.insert(0, Refuse())
+import mlflow, pandas as pd
+mlflow.set_tracking_uri({project.project.tracking_uri!r})
+model = mlflow.pyfunc.load_model("models:/lights@champion")
+raw = open({str(photograph)!r}, "rb").read()
+answer = model.predict(pd.DataFrame({{"image": [raw, base64.b64encode(raw).decode()]}}))
+assert "graft" not in sys.modules
+print("ANSWER", answer.to_json(orient="records"))
+"""
+    result = project.run("python", "-c", code)
+    assert result.returncode == 0, result.stderr
+    answers = json.loads(result.stdout.split("ANSWER", 1)[1])
+    for answer in answers:
+        assert answer["label"] == row["predicted"]
+        for label, probability in answer["probabilities"].items():
+            assert probability == pytest.approx(row[f"p_{label}"], abs=1e-4)
+
+
+def test_a_second_run_finds_nothing_to_do(project: RealProject) -> None:
+    again = project.graft("run")
+    assert again.returncode == 0
+    assert "Nothing to do" in again.stdout
+    assert stages_run(again.stdout) == []
+    assert stages_run(project.dvc("repro").stdout) == []
+
+
+def test_dvc_shows_metrics_and_plots(project: RealProject) -> None:
+    shown = json.loads(project.dvc("metrics", "show", "--json").stdout)
+    files = next(iter(shown.values()))["data"]
+    for name in STRATEGIES:
+        assert files[f"artifacts/evaluate/metrics/{name}.json"]["data"]["test"]["accuracy"] > 0
+        assert "val" in files[f"artifacts/train/{name}/metrics.json"]["data"]
+    plots = project.dvc("plots", "show", "--out", "plots_page")
+    assert plots.returncode == 0, plots.stderr
+    page = (project.root / "plots_page" / "index.html").read_text()
+    assert "confusion" in page
+    dag = project.dvc("dag").stdout
+    assert all(f"train@{name}" in dag for name in STRATEGIES)
+
+
+def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject) -> None:
+    before = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
+    changed = project.dvc("exp", "run", "-S", "train.strategies.frozen.learning_rate=0.003", "--name", "faster")
+    assert changed.returncode == 0, changed.stdout + changed.stderr
+    assert stages_run(changed.stdout) == ["train@frozen", "evaluate", "register"]
+    after = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
+    assert {name for name in STRATEGIES if before[name] != after[name]} == {"frozen"}
+    difference = project.dvc("metrics", "diff")
+    assert "artifacts/train/frozen/metrics.json" in difference.stdout
+    assert project.dvc("plots", "diff").returncode == 0
+
+
+def test_interrupted_training_loses_nothing_and_is_finished_by_the_next_run(project: RealProject) -> None:
+    project.change_params(lambda params: params["train"]["strategies"]["scratch"].update(epochs=40, patience=40))
+    data_before = {path: path.stat().st_mtime_ns for path in (project.root / "data").rglob("*.*")}
+    checkpoints = project.project.state / "checkpoints"
+    process = subprocess.Popen(
+        ["graft", "run"], cwd=project.root, env=project.environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not list(checkpoints.glob("scratch-*/record.json")):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does at Ctrl-C
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "interrupted" in output
+    assert {path: path.stat().st_mtime_ns for path in (project.root / "data").rglob("*.*")} == data_before
+
+    finished = project.graft("run")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "carrying on after epoch" in finished.stdout
+    assert stages_run(finished.stdout)[0] == "train@scratch"
+    assert len(pd.read_csv(project.root / "artifacts/train/scratch/epochs.csv")) == 40
+    assert not list(checkpoints.glob("scratch-*"))
+
+
+def test_example_of_the_registered_model_is_a_photograph(project: RealProject, client) -> None:
+    version = client.get_model_version_by_alias("lights", "champion")
+    import mlflow
+
+    mlflow.set_tracking_uri(project.project.tracking_uri)
+    info = mlflow.models.get_model_info(f"models:/lights/{version.version}")
+    assert info.signature.inputs.input_names() == ["image"]
+    assert set(info.signature.outputs.input_names()) == {"label", "probability", "probabilities"}
+    example = mlflow.pyfunc.load_model(f"models:/lights/{version.version}").input_example
+    assert base64.b64decode(example["image"].iloc[0])[:3] in (b"\xff\xd8\xff", b"\x89PN")
