@@ -22,6 +22,7 @@ from graft.errors import GraftError
 from graft.project import Project
 
 HOST = "127.0.0.1"
+IDLE_SERVICES = ("SCHEDULER", "LATE_RUNS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "FOREMAN", "TRIGGERS")
 START_LIMIT_SECONDS = 120.0  # the first start creates Prefect's database, slow on a busy small machine
 
 
@@ -93,15 +94,16 @@ def start_server(project: Project, port: int, services: bool = True) -> tuple[su
     Args:
         project: the project whose ``PREFECT_HOME`` it serves.
         port: a free loopback port.
-        services: also run the scheduler and other background services; one pipeline run needs none of them.
+        services: also run the scheduler and its like, which one pipeline run has no use for.
     """
     folder = project.state / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    if not services:
-        command.append("--no-services")
     url = f"http://{HOST}:{port}/api"
     environment = {**os.environ, "PREFECT_API_URL": url, "PREFECT_UI_API_URL": url}
+    if not services:
+        # Not --no-services: that also stops what writes task runs down, and flows would show none.
+        environment |= {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True

@@ -62,7 +62,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """The first frame, upright, as 8-bit RGB; transparent parts show white, as on a page.
 
     Raises:
-        UnreadableImageError: the pixels are truncated or damaged, or of a kind that is not colour (float, Lab).
+        UnreadableImageError: the pixels are truncated or damaged, or have no RGB form.
     """
     try:
         image.load()

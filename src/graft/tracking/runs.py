@@ -95,32 +95,33 @@ def record_training(
 
 def record_evaluation(project: Project, name: str) -> None:
     """Adds the figures of the test split, its confusion matrix and its picture to a strategy's run."""
-    import mlflow
     import pandas as pd
+    from mlflow import MlflowClient
+    from PIL import Image
 
     folder = project.artifacts("evaluate")
     headline = json.loads((folder / "metrics" / f"{name}.json").read_text(encoding="utf-8"))["test"]
     per_class = pd.read_csv(folder / "per_class" / f"{name}.csv", dtype={"class": str}, keep_default_na=False)
-    with mlflow.start_run(run_id=read_run(project.strategy(name))["run_id"], log_system_metrics=False):
-        mlflow.log_metrics({f"test_{metric}": value for metric, value in headline.items()})
-        for row in per_class.to_dict("records"):
-            mlflow.log_metrics(
-                {
-                    f"test_{_metric_name(row['class'])}_{metric}": row[metric]
-                    for metric in ("precision", "recall")
-                }
-            )
-        mlflow.log_text(per_class.to_csv(index=False), "test/per_class.csv")
-        pairs = pd.read_csv(folder / "confusion" / f"{name}.csv", dtype=str, keep_default_na=False)
-        classes = list(per_class["class"])
-        counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(
-            index=classes, columns=classes, fill_value=0
-        )
-        mlflow.log_dict(confusion_table(counts.to_numpy(), classes), "test/confusion.json")
-        mlflow.log_text(
-            (folder / "predictions" / f"{name}.csv").read_text(encoding="utf-8"), "test/predictions.csv"
-        )
-        mlflow.log_artifact(str(folder / "pictures" / f"{name}.png"), "test")
+    pairs = pd.read_csv(folder / "confusion" / f"{name}.csv", dtype=str, keep_default_na=False)
+    classes = list(per_class["class"])
+    counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
+    metrics = {f"test_{metric}": float(value) for metric, value in headline.items()}
+    for row in per_class.to_dict("records"):
+        for metric in ("precision", "recall"):
+            metrics[f"test_{_metric_name(row['class'])}_{metric}"] = float(row[metric])
+
+    # By the client rather than by opening the run again, which would count the time in between as training.
+    client = MlflowClient()
+    run_id = read_run(project.strategy(name))["run_id"]
+    for key, value in metrics.items():
+        client.log_metric(run_id, key, value)
+    client.log_text(run_id, per_class.to_csv(index=False), "test/per_class.csv")
+    client.log_dict(run_id, confusion_table(counts.to_numpy(), classes), "test/confusion.json")
+    client.log_text(run_id, (folder / "predictions" / f"{name}.csv").read_text("utf-8"), "test/predictions.csv")
+    with Image.open(folder / "pictures" / f"{name}.png") as picture:
+        client.log_image(run_id, picture, artifact_file="test/confusion.png")
+        # Under a key it becomes a chart: MLflow then shows the matrices of several runs side by side.
+        client.log_image(run_id, picture, key="test confusion matrix", step=0)
 
 
 def read_run(folder: Path) -> dict[str, Any]:

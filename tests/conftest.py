@@ -1,0 +1,51 @@
+"""Quiet libraries, and what tests of several folders share: the material beside the project, a tiny project."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import make_project
+
+from graft.environment import NO_TELEMETRY, QUIET
+from graft.project import Project
+
+# Before any test module imports TensorFlow, MLflow or Prefect.
+for name, value in {**NO_TELEMETRY, **QUIET}.items():
+    os.environ.setdefault(name, value)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+OUTSIDE_SETTINGS = ("GRAFT_CACHE", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_STAGE", "DVC_EXP_NAME")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """A file of the material beside the project; the test skips where it is not there."""
+
+    def find(name: str) -> Path:
+        path = REPOSITORY.parent / "shared" / name
+        if not path.exists():
+            pytest.skip(f"needs ../shared/{name} beside the project")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the user's shell names must not move the cache or MLflow's store."""
+    for variable in OUTSIDE_SETTINGS:
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path, no_outside_settings: None) -> Project:
+    """A project of a few tiny images with its split tables, nothing trained yet."""
+    return make_project(tmp_path / "project")

@@ -1,0 +1,115 @@
+"""Tiny stand-ins for what is large in real life: images, a project, a Hub module."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from graft.params import Params, parse_params
+from graft.project import Project
+from graft.timing import StageClock
+
+CLASSES = ["blue", "green", "red"]
+SIZE = 16
+# Images of each class by split.
+COUNTS = {"train": 8, "val": 4, "test": 5}
+
+
+def tinted_images(count: int, size: int = SIZE, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Noise with one bright channel per class: images uint8 ``[N, S, S, 3]`` and labels, in turns."""
+    labels = np.arange(count) % classes
+    images = np.random.default_rng(seed).integers(0, 90, (count, size, size, 3)).astype(np.uint8)
+    images[np.arange(count), :, :, labels] += 150
+    return images, labels
+
+
+def make_project(root: Path, dataset: str = "tints") -> Project:
+    """A project as it is after stage split: images, tables, data.dvc, params and an (empty) pipeline."""
+    project = Project(root)
+    project.artifacts("split").mkdir(parents=True)
+    (root / "params.yaml").write_text("{}\n")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "data.dvc").write_text(
+        f"outs:\n- md5: 0123456789abcdef0123456789abcdef.dir\n  path: data\nmeta:\n  dataset: {dataset}\n"
+    )
+    for seed, (split, count) in enumerate(COUNTS.items()):
+        images, labels = tinted_images(count * len(CLASSES), size=20, classes=len(CLASSES), seed=seed)
+        rows = []
+        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+            # Channels are red, green, blue; classes are sorted by name.
+            name = ("red", "green", "blue")[label]
+            path = project.data / name / f"{split}-{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            rows.append({"path": f"{name}/{path.name}", "label": name, "sha256": digest})
+        table = pd.DataFrame(rows).sort_values("path")
+        table.to_csv(project.split_table(split), index=False, lineterminator="\n")
+    return project
+
+
+def tiny_params(**train: Any) -> Params:
+    """Params with a strategy ``small`` that trains within seconds, and what ``train`` adds or changes."""
+    small = {
+        "kind": "scratch",
+        "filters": [4],
+        "epochs": 2,
+        "patience": 2,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "dropout": 0.1,
+        "weight_decay": 0.0,
+    }
+    settings = {
+        "run": ["small"],
+        "image_size": SIZE,
+        "seed": 7,
+        "backbone": {"source": "keras", "name": "MobileNet", "weights": "none"},
+        "strategies": {"small": small},
+        **train,
+    }
+    sections = {"validate": {}, "split": {}, "train": settings, "evaluate": {}, "register": {}}
+    return parse_params(sections)
+
+
+def clock() -> StageClock:
+    return StageClock("test")
+
+
+def write_hub_module(folder: Path, size: int = SIZE) -> Path:
+    """A reusable SavedModel as TensorFlow Hub has them: convolution, batch norm, global pooling."""
+    import tensorflow as tf
+
+    class Extractor(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            random = tf.random.stateless_normal
+            self.kernel = tf.Variable(0.3 * random((3, 3, 3, 8), (1, 2)), name="conv/kernel")
+            self.gamma = tf.Variable(tf.ones(8), name="bn/gamma")
+            self.beta = tf.Variable(tf.zeros(8), name="bn/beta")
+            self.mean = tf.Variable(tf.zeros(8), trainable=False, name="bn/moving_mean")
+            self.variance = tf.Variable(tf.ones(8), trainable=False, name="bn/moving_variance")
+
+        @tf.function(autograph=True)
+        def __call__(self, images: Any, training: bool = False) -> Any:
+            maps = tf.nn.conv2d(images, self.kernel, strides=2, padding="SAME")
+            if training:
+                mean, variance = tf.nn.moments(maps, axes=[0, 1, 2])
+                self.mean.assign(0.9 * self.mean + 0.1 * mean)
+                self.variance.assign(0.9 * self.variance + 0.1 * variance)
+            else:
+                mean, variance = self.mean, self.variance
+            normed = tf.nn.batch_normalization(maps, mean, variance, self.beta, self.gamma, 1e-3)
+            return tf.reduce_mean(tf.nn.relu(normed), axis=[1, 2])
+
+    module = Extractor()
+    images = tf.TensorSpec((None, size, size, 3), tf.float32)
+    for training in (False, True):
+        module.__call__.get_concrete_function(images, training=training)
+    tf.saved_model.save(module, str(folder))
+    return folder
