@@ -22,6 +22,7 @@ NO_TELEMETRY = {
 QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's C++ side greets every process with a page about CPU features
     "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven worker processes for features that graft does not use
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # A failed task would print its traceback three times; Prefect's UI keeps the log, the stage prints a sentence.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",

@@ -1,4 +1,4 @@
-"""Running the pipeline as a whole: what is there to do, one `dvc repro`, and what came of it."""
+"""Running the pipeline as a whole: one `dvc repro`, and what came of it."""
 
 from __future__ import annotations
 
@@ -28,16 +28,10 @@ class StrategyResult:
     run_id: str
 
 
-def is_up_to_date(project: Project) -> bool:
-    """Whether `dvc repro` would find nothing to do."""
-    status = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--quiet"], cwd=project.root, env=_environment(), check=False
-    )
-    return status.returncode == 0
-
-
-def reproduce(project: Project, arguments: list[str]) -> Breakdown:
+def reproduce(project: Project, arguments: list[str]) -> Breakdown | None:
     """Runs `dvc repro` with one Prefect server for all its flows; returns where the time went.
+
+    None where there was nothing to do.
 
     Args:
         project: whose pipeline.
@@ -63,7 +57,8 @@ def reproduce(project: Project, arguments: list[str]) -> Breakdown:
             "The pipeline stopped at the stage named above; what was done before it is kept",
             "Do what its message says, and run the same command again",
         )
-    return read_breakdown(project.state / "timings", started, time.time() - started)
+    breakdown = read_breakdown(project.state / "timings", started, time.time() - started)
+    return breakdown if breakdown.compute else None
 
 
 def read_results(project: Project, names: list[str]) -> list[StrategyResult]:

@@ -12,7 +12,7 @@ import socket
 import tarfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import keras
@@ -63,7 +63,7 @@ def _from_path(trunk: keras.Model, path: Path, name: str) -> str:
             f"There is no weights file {path} for {name}", "Correct train.backbone.weights in params.yaml"
         )
     try:
-        trunk.load_weights(path)
+        _load_file(trunk, path)
     except Exception as error:
         # h5py and Keras raise all kinds on damaged files and on those of another network.
         raise GraftError(
@@ -73,11 +73,18 @@ def _from_path(trunk: keras.Model, path: Path, name: str) -> str:
     return "file given in params"
 
 
+def _load_file(trunk: keras.Model, path: Path) -> None:
+    with warnings.catch_warnings():
+        # Of a file that does not fit, Keras warns once per layer before it raises.
+        warnings.simplefilter("ignore")
+        trunk.load_weights(path)
+
+
 def _from_cache(trunk: keras.Model, name: str, folder: Path, known: str | None) -> bool:
     for path in sorted(folder.glob(f"{name}-*.weights.h5")):
         expected = path.name.removeprefix(f"{name}-").removesuffix(".weights.h5")
         try:
-            trunk.load_weights(path)
+            _load_file(trunk, path)
         except Exception:  # h5py and Keras raise all kinds on damaged files
             digest = "unreadable"
         else:
@@ -100,7 +107,8 @@ def _into_cache(trunk: keras.Model, target: Path) -> None:
             "Free some disk space, or name another folder in GRAFT_CACHE",
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _from_network(trunk: keras.Model, name: str, cache: Path) -> str:

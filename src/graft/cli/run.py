@@ -25,7 +25,7 @@ def run(context: typer.Context) -> None:
     """
     from graft.data.catalogue import fetch_default
     from graft.params import load_params
-    from graft.pipeline import is_up_to_date, reproduce
+    from graft.pipeline import reproduce
 
     project = find_project()
     configure(project)
@@ -34,11 +34,9 @@ def run(context: typer.Context) -> None:
     if fetched is not None:
         console.print(f"data/ now holds {fetched.dataset}: {fetched.images:,} images.")
 
-    breakdown = None
-    if not context.args and is_up_to_date(project):
+    breakdown = reproduce(project, context.args)
+    if breakdown is None:
         console.print("Nothing to do: data, params and code are as they were when these results were made.")
-    else:
-        breakdown = reproduce(project, context.args)
     _print_results(project)
     if breakdown is not None:
         _print_breakdown(breakdown)

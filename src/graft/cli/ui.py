@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -34,6 +35,9 @@ def ui(
             )
     from graft.tracking.store import open_store
 
+    # A supervisor ends a service with SIGTERM; the two servers must go with it, as they do at Ctrl-C.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, signal.default_int_handler)
     with console.status("Starting MLflow and Prefect"):
         open_store(project)  # creates or migrates the database before the server looks at it
         prefect, url = start_server(project, prefect_port)

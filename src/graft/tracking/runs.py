@@ -97,6 +97,7 @@ def record_evaluation(project: Project, name: str) -> None:
     """Adds the figures of the test split, its confusion matrix and its picture to a strategy's run."""
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
     from PIL import Image
 
     folder = project.artifacts("evaluate")
@@ -113,8 +114,10 @@ def record_evaluation(project: Project, name: str) -> None:
     # By the client rather than by opening the run again, which would count the time in between as training.
     client = MlflowClient()
     run_id = read_run(project.strategy(name))["run_id"]
-    for key, value in metrics.items():
-        client.log_metric(run_id, key, value)
+    now = int(time.time() * 1000)
+    entities = [Metric(key, value, now, 0) for key, value in metrics.items()]
+    for start in range(0, len(entities), METRICS_PER_CALL):
+        client.log_batch(run_id, metrics=entities[start : start + METRICS_PER_CALL])
     client.log_text(run_id, per_class.to_csv(index=False), "test/per_class.csv")
     client.log_dict(run_id, confusion_table(counts.to_numpy(), classes), "test/confusion.json")
     client.log_text(run_id, (folder / "predictions" / f"{name}.csv").read_text("utf-8"), "test/predictions.csv")

@@ -22,7 +22,7 @@ def train(params: FineTuneParams, task: Task) -> Trained:
     A killed training carries on from its last whole epoch of the second phase.
     """
     assert params.backbone is not None  # filled in by TrainParams.strategy
-    with task.clock.span("backbone", "imports"):
+    with task.clock.span("backbone"):
         backbone = build_backbone(params.backbone, task.image_size, task.cache)
     # A module that cannot be unfrozen as asked is refused before any time goes into the head.
     unfreeze(backbone.trunk, params.unfreeze_from, params.batch_norm)

@@ -20,7 +20,7 @@ FEATURE_BATCH = 32
 def train(params: FrozenParams, task: Task) -> Trained:
     """Trains the head on stored features; the backbone is never run twice on an image."""
     assert params.backbone is not None  # filled in by TrainParams.strategy
-    with task.clock.span("backbone", "imports"):
+    with task.clock.span("backbone"):
         backbone = build_backbone(params.backbone, task.image_size, task.cache)
     backbone.trunk.trainable = False
     with task.clock.span("features"):
