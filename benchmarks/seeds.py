@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from graft.environment import configure
 from graft.project import Project, find_project
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--val", type=float, help="share, or number, of validation images")
     parser.add_argument("--test", type=float, help="share, or number, of test images")
     parser.add_argument("--image-size", type=int)
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="params of the strategies, JSON values")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the strategies, JSON values")
     arguments = parser.parse_args()
     home = find_project()
     configure(home)
@@ -44,18 +45,17 @@ def main() -> None:
             started = time.perf_counter()
             figures = run_once(raw, arguments.data.resolve(), name, seed)
             results[name].append({**figures, "seconds": time.perf_counter() - started})
-            print(f"seed {seed}  {name}: " + "  ".join(f"{k} {v:.4f}" for k, v in results[name][-1].items()), flush=True)
+            line = "  ".join(f"{metric} {value:.4f}" for metric, value in results[name][-1].items())
+            print(f"seed {seed}  {name}: {line}", flush=True)
     print()
     for name, runs in results.items():
         for metric in runs[0]:
             values = [run[metric] for run in runs]
-            print(
-                f"{name:12} {metric:10} mean {statistics.mean(values):.4f}  range {min(values):.4f} to {max(values):.4f}"
-                f"  over seeds {arguments.seeds}"
-            )
+            spread = f"range {min(values):.4f} to {max(values):.4f}"
+            print(f"{name:12} {metric:10} mean {statistics.mean(values):.4f}  {spread}  over seeds {arguments.seeds}")
 
 
-def read_params(home: Project, arguments: argparse.Namespace) -> dict:
+def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
     """params.yaml with the command line's changes, as plain YAML data."""
     from ruamel.yaml import YAML
 
@@ -74,7 +74,7 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict:
     return raw
 
 
-def run_once(raw: dict, data: Path, name: str, seed: int) -> dict[str, float]:
+def run_once(raw: dict[str, Any], data: Path, name: str, seed: int) -> dict[str, float]:
     """Splits, trains and evaluates one strategy with one seed; returns the figures of the test split."""
     from graft.data.layout import read_layout
     from graft.data.manifest import read_manifest, scan

@@ -1,6 +1,6 @@
-"""Stage train: one strategy, trained and recorded. DVC runs it once per name in ``train.run``.
+"""Stage train: one strategy, trained and recorded: ``python -m pipelines.train frozen``.
 
-    python -m pipelines.train frozen
+DVC runs it once per name in ``train.run``.
 """
 
 from __future__ import annotations

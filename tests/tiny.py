@@ -85,31 +85,31 @@ def write_hub_module(folder: Path, size: int = SIZE) -> Path:
     """A reusable SavedModel as TensorFlow Hub has them: convolution, batch norm, global pooling."""
     import tensorflow as tf
 
-    class Extractor(tf.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            random = tf.random.stateless_normal
-            self.kernel = tf.Variable(0.3 * random((3, 3, 3, 8), (1, 2)), name="conv/kernel")
-            self.gamma = tf.Variable(tf.ones(8), name="bn/gamma")
-            self.beta = tf.Variable(tf.zeros(8), name="bn/beta")
-            self.mean = tf.Variable(tf.zeros(8), trainable=False, name="bn/moving_mean")
-            self.variance = tf.Variable(tf.ones(8), trainable=False, name="bn/moving_variance")
+    random = tf.random.stateless_normal
+    kernel = tf.Variable(0.3 * random((3, 3, 3, 8), (1, 2)), name="conv/kernel")
+    gamma = tf.Variable(tf.ones(8), name="bn/gamma")
+    beta = tf.Variable(tf.zeros(8), name="bn/beta")
+    moving_mean = tf.Variable(tf.zeros(8), trainable=False, name="bn/moving_mean")
+    moving_variance = tf.Variable(tf.ones(8), trainable=False, name="bn/moving_variance")
 
-        @tf.function(autograph=True)
-        def __call__(self, images: Any, training: bool = False) -> Any:
-            maps = tf.nn.conv2d(images, self.kernel, strides=2, padding="SAME")
-            if training:
-                mean, variance = tf.nn.moments(maps, axes=[0, 1, 2])
-                self.mean.assign(0.9 * self.mean + 0.1 * mean)
-                self.variance.assign(0.9 * self.variance + 0.1 * variance)
-            else:
-                mean, variance = self.mean, self.variance
-            normed = tf.nn.batch_normalization(maps, mean, variance, self.beta, self.gamma, 1e-3)
-            return tf.reduce_mean(tf.nn.relu(normed), axis=[1, 2])
+    @tf.function
+    def features(images: Any, training: bool = False) -> Any:
+        maps = tf.nn.conv2d(images, kernel, strides=2, padding="SAME")
+        if training:
+            mean, variance = tf.nn.moments(maps, axes=[0, 1, 2])
+            moving_mean.assign(0.9 * moving_mean + 0.1 * mean)
+            moving_variance.assign(0.9 * moving_variance + 0.1 * variance)
+        else:
+            mean, variance = moving_mean, moving_variance
+        normed = tf.nn.batch_normalization(maps, mean, variance, beta, gamma, 1e-3)
+        return tf.reduce_mean(tf.nn.relu(normed), axis=[1, 2])
 
-    module = Extractor()
-    images = tf.TensorSpec((None, size, size, 3), tf.float32)
     for training in (False, True):
-        module.__call__.get_concrete_function(images, training=training)
+        images = tf.TensorSpec((None, size, size, 3), tf.float32)
+        features.get_concrete_function(images, training=training)
+    module = tf.train.Checkpoint()
+    module.__call__ = features
+    module.variables = [kernel, gamma, beta, moving_mean, moving_variance]
+    module.trainable_variables = [kernel, gamma, beta]
     tf.saved_model.save(module, str(folder))
     return folder

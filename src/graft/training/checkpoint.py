@@ -56,7 +56,7 @@ class TrainingState(keras.callbacks.Callback):
     """Follows a ``fit``, keeps its best weights and writes a checkpoint after each epoch.
 
     Args:
-        batches: the training batches, put into the right epoch on resume.
+        batches: the training batches, put into the order of each epoch as it begins.
         patience: epochs without a better validation log loss before training stops.
         folder: where the checkpoint lies, one folder per piece of work; None keeps none.
     """
@@ -99,7 +99,6 @@ class TrainingState(keras.callbacks.Callback):
             ) from error
         self.epochs, self.steps = record["epochs"], record["steps"]
         self.best_epoch, self.best_value = record["best_epoch"], record["best_value"]
-        self.batches.start_epoch(len(self.epochs))
         return len(self.epochs)
 
     @property
@@ -115,6 +114,8 @@ class TrainingState(keras.callbacks.Callback):
     # --- called by Keras -------------------------------------------------------------------------------------
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # Not left to the batches' own on_epoch_end, which Keras calls once before the first epoch too.
+        self.batches.start_epoch(epoch)
         self._epoch_start = time.perf_counter()
         self._sums = {"loss": 0.0, "accuracy": 0.0}
         self._seen = 0

@@ -1,0 +1,71 @@
+"""The command line as a whole: help, exit codes, and what starting it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from graft.cli import main
+from graft.errors import GraftError
+
+HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "great_expectations", "dvc", "pandas", "numpy", "PIL", "pydantic")
+
+
+def commands(app: typer.Typer, *path: str) -> list[tuple[str, ...]]:
+    """Every command below an app, as the words that call it."""
+    found = [(*path, command.name or command.callback.__name__) for command in app.registered_commands]
+    for group in app.registered_groups:
+        found += commands(group.typer_instance, *path, group.name)
+    return found
+
+
+@pytest.mark.parametrize("words", commands(main.app), ids=" ".join)
+def test_every_command_has_help_with_an_example(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main.app, [*words, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: graft {' '.join(words)}" in " ".join(result.output.split())
+
+
+def test_help_loads_no_heavy_library() -> None:
+    code = (
+        "import sys; from graft.cli.main import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "LOADED []" in result.stdout
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    with pytest.raises(SystemExit) as stopped:
+        main.main()
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code
+
+
+def test_a_problem_is_one_sentence_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(monkeypatch, GraftError("data/a.jpg is empty", "Remove it")) == 1
+    assert capsys.readouterr().err == "graft: data/a.jpg is empty. Remove it.\n"
+
+
+def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(monkeypatch, KeyboardInterrupt()) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_with_its_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(monkeypatch, OSError(28, "No space left on device", "artifacts/x")) == 1
+    assert capsys.readouterr().err == "graft: No space left on device: artifacts/x.\n"

@@ -1,0 +1,81 @@
+"""Images of a split as one array."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from graft.errors import GraftError
+from graft.inference.images import decode
+from graft.training.images import load_images
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Forty images, each of its own size and shade."""
+    (tmp_path / "data" / "cat").mkdir(parents=True)
+    for index in range(40):
+        Image.new("RGB", (10 + index, 30 - index // 2), (5 * index, 0, 255 - 5 * index)).save(
+            tmp_path / "data" / "cat" / f"{index:02d}.png"
+        )
+    return tmp_path / "data"
+
+
+def names(root: Path) -> list[str]:
+    # Not in the order of the folder.
+    return [f"cat/{index:02d}.png" for index in (*range(20, 40), *range(20))]
+
+
+def test_images_come_in_the_order_of_the_names_and_at_the_size_asked_for(root: Path) -> None:
+    images = load_images(root, names(root), 12, "images")
+    assert images.shape == (40, 12, 12, 3)
+    assert images.dtype == np.uint8
+    for image, name in zip(images, names(root), strict=True):
+        np.testing.assert_array_equal(image, decode((root / name).read_bytes(), 12))
+
+
+def test_what_does_not_fit_into_memory_is_the_same_on_disk(root: Path) -> None:
+    in_memory = load_images(root, names(root), 12, "images")
+    on_disk = load_images(root, names(root), 12, "images", in_memory_bytes=1000)
+    assert not isinstance(in_memory, np.memmap)
+    assert isinstance(on_disk, np.memmap)
+    np.testing.assert_array_equal(on_disk, in_memory)
+    # Slices by index, as batches take them.
+    np.testing.assert_array_equal(on_disk[[3, 1, 30]], in_memory[[3, 1, 30]])
+
+
+def test_no_images_are_an_empty_array(root: Path) -> None:
+    assert load_images(root, [], 12, "images").shape == (0, 12, 12, 3)
+
+
+def test_a_file_that_is_gone_is_named(root: Path) -> None:
+    (root / "cat" / "07.png").unlink()
+    with pytest.raises(GraftError, match=r"data/cat/07.png cannot be read any more .*dvc repro"):
+        load_images(root, names(root), 12, "images")
+
+
+def test_a_file_that_was_damaged_since_is_named(root: Path) -> None:
+    (root / "cat" / "07.png").write_bytes(b"")
+    with pytest.raises(GraftError, match=r"data/cat/07.png cannot be read any more \(the file is empty\)"):
+        load_images(root, names(root), 12, "images")
+
+
+def test_images_that_validation_let_pass_are_not_refused_for_their_size(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # params.validate.max_pixels may be above what a served model accepts.
+    monkeypatch.setattr("graft.inference.images.DEFAULT_MAX_PIXELS", 10)
+    assert load_images(root, names(root), 12, "images").shape[0] == 40
+
+
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    with pytest.raises(GraftError, match=r"need 0.0 GiB in .* \(No space left on device\).*TMPDIR"):
+        load_images(root, names(root), 12, "images", in_memory_bytes=1000)

@@ -1,0 +1,324 @@
+"""A training that was stopped and started again ends as one that ran through."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from tiny import clock, tinted_images, write_hub_module
+
+from graft.errors import GraftError
+from graft.params.models import AugmentParams, FineTuneParams, HubBackboneParams, ScratchParams
+from graft.training.augmentation import augmentation_layers
+from graft.training.checkpoint import TrainingState, read_checkpoint
+from graft.training.fit import FitResult, Labelled, fit
+from graft.training.strategies import fine_tune
+from graft.training.strategies.scratch import build_cnn
+from graft.training.strategy import Task, Trained, with_augmentation
+
+TRAIN, VAL = Labelled(*tinted_images(22)), Labelled(*tinted_images(8, seed=1))
+# All that is random in a training, and batch norm.
+AUGMENT = AugmentParams(
+    flip="horizontal", rotate=0.1, zoom=0.2, translate=0.1, contrast=0.3, brightness=0.2
+)
+PARAMS = ScratchParams(
+    kind="scratch",
+    epochs=5,
+    patience=5,
+    batch_size=8,
+    learning_rate=0.02,
+    dropout=0.4,
+    filters=[4, 6],
+    augment=AUGMENT,
+)
+
+
+def train(checkpoint: Path | None, params: ScratchParams = PARAMS) -> tuple[keras.Model, FitResult]:
+    keras.utils.set_random_seed(5)
+    model = build_cnn(params, 16, 2, seed=5)
+    training = with_augmentation(model, augmentation_layers(params.augment, seed=5))
+    result = fit(training, TRAIN, VAL, params, classes=2, seed=5, label="test", checkpoint=checkpoint)
+    return model, result
+
+
+@pytest.fixture(scope="module")
+def through() -> tuple[keras.Model, FitResult]:
+    """The training that nobody stopped."""
+    return train(checkpoint=None)
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str], None]:
+    """Has Ctrl-C come once, at the beginning or in the middle of an epoch."""
+
+    def at(epoch: int, where: str) -> None:
+        left = [KeyboardInterrupt]
+        hook = {"begin": "on_epoch_begin", "middle": "on_train_batch_end"}[where]
+        original = getattr(TrainingState, hook)
+
+        def interrupt(self: TrainingState, index: int, logs: dict[str, Any] | None = None) -> None:
+            is_due = len(self.epochs) == epoch and (where == "begin" or index == 1)
+            if is_due and left:
+                raise left.pop()
+            original(self, index, logs)
+
+        monkeypatch.setattr(TrainingState, hook, interrupt)
+
+    return at
+
+
+def assert_same(one: tuple[keras.Model, FitResult], other: tuple[keras.Model, FitResult]) -> None:
+    (model, result), (again, again_result) = one, other
+    for weight, again_weight in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, again_weight, rtol=1e-5, atol=1e-6)
+    assert result.best_epoch == again_result.best_epoch
+    figures = [frame.epochs.drop(columns="seconds") for frame in (result, again_result)]
+    np.testing.assert_allclose(figures[0], figures[1], rtol=1e-4, atol=1e-6)
+    assert list(result.steps) == list(again_result.steps)
+    np.testing.assert_allclose(result.steps, again_result.steps, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("epoch", "where"), [(1, "begin"), (3, "middle"), (0, "middle"), (4, "begin")])
+def test_a_training_stopped_by_ctrl_c_ends_as_one_that_ran_through(
+    epoch: int, where: str, through: Any, stop: Callable[[int, str], None], tmp_path: Path
+) -> None:
+    stop(epoch, where)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "checkpoint")
+    assert_same(train(tmp_path / "checkpoint"), through)
+
+
+def test_a_training_stopped_twice_ends_as_one_that_ran_through(
+    through: Any, stop: Callable[[int, str], None], tmp_path: Path
+) -> None:
+    for epoch in (3, 1):  # the one set last comes first
+        stop(epoch, "begin")
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "checkpoint")
+    assert_same(train(tmp_path / "checkpoint"), through)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+import test_resume
+from graft.training.checkpoint import TrainingState
+original = TrainingState.on_train_batch_end
+def kill(self, batch, logs=None):
+    original(self, batch, logs)
+    if len(self.epochs) == 2 and batch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+TrainingState.on_train_batch_end = kill
+test_resume.train(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_training_that_was_killed_ends_as_one_that_ran_through(through: Any, tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "checkpoint"), str(here), str(here.parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=dict(os.environ))
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    record = read_checkpoint(tmp_path / "checkpoint")
+    assert record is not None
+    assert len(record["epochs"]) == 2
+    assert_same(train(tmp_path / "checkpoint"), through)
+
+
+def test_a_training_killed_after_its_last_epoch_is_not_trained_again(through: Any, tmp_path: Path) -> None:
+    train(tmp_path / "checkpoint")
+    before = (tmp_path / "checkpoint" / "record.json").read_bytes()
+    assert_same(train(tmp_path / "checkpoint"), through)
+    assert (tmp_path / "checkpoint" / "record.json").read_bytes() == before
+
+
+def test_patience_goes_on_counting(stop: Callable[[int, str], None], tmp_path: Path) -> None:
+    wild = PARAMS.model_copy(update={"epochs": 30, "patience": 2, "learning_rate": 2.0})
+    expected = train(None, wild)
+    assert len(expected[1].epochs) < 30
+    stop(len(expected[1].epochs) - 1, "begin")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "checkpoint", wild)
+    _, result = train(tmp_path / "checkpoint", wild)
+    assert len(result.epochs) == len(expected[1].epochs)
+    assert result.best_epoch == expected[1].best_epoch
+    # Stopped by patience is finished: nothing is trained on top.
+    _, again = train(tmp_path / "checkpoint", wild)
+    assert len(again.epochs) == len(expected[1].epochs)
+
+
+def test_only_the_files_that_are_needed_are_kept(tmp_path: Path) -> None:
+    _, result = train(tmp_path / "checkpoint")
+    names = {f"epoch-{epoch}.weights.h5" for epoch in (result.best_epoch, 4)} | {"record.json"}
+    assert {path.name for path in (tmp_path / "checkpoint").iterdir()} == names
+
+
+# --- checkpoints that cannot be used --------------------------------------------------------------------------
+
+
+def weights_file(folder: Path) -> Path:
+    return folder / json.loads((folder / "record.json").read_text())["last"]
+
+
+def cut_off(folder: Path) -> None:
+    path = weights_file(folder)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_a_byte(folder: Path) -> None:
+    path = weights_file(folder)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def lose_the_weights(folder: Path) -> None:
+    weights_file(folder).unlink()
+
+
+def cut_off_the_record(folder: Path) -> None:
+    path = folder / "record.json"
+    path.write_text(path.read_text()[:100])
+
+
+def empty_the_record(folder: Path) -> None:
+    (folder / "record.json").write_text("")
+
+
+def write_another_record(folder: Path) -> None:
+    (folder / "record.json").write_text('["a list"]')
+
+
+DAMAGES = [cut_off, flip_a_byte, lose_the_weights, cut_off_the_record, empty_the_record, write_another_record]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_not_used(
+    damage: Callable[[Path], None],
+    through: Any,
+    stop: Callable[[int, str], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stop(2, "begin")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "checkpoint")
+    damage(tmp_path / "checkpoint")
+    assert_same(train(tmp_path / "checkpoint"), through)
+    assert "damaged: starting from the first epoch" in capsys.readouterr().out
+
+
+def test_what_a_kill_left_half_written_is_not_in_the_way(
+    through: Any, stop: Callable[[int, str], None], tmp_path: Path
+) -> None:
+    stop(2, "begin")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "epoch-2.weights.h5").write_bytes(b"half of it")
+    (tmp_path / "checkpoint" / "record.json.partial").write_text('{"last": ')
+    assert_same(train(tmp_path / "checkpoint"), through)
+
+
+def test_the_checkpoint_of_another_model_is_an_error_once(tmp_path: Path) -> None:
+    train(tmp_path / "checkpoint", PARAMS.model_copy(update={"epochs": 1}))
+    wider = PARAMS.model_copy(update={"filters": [5, 7], "epochs": 1})
+    with pytest.raises(GraftError, match="does not fit the model that is trained now.* run the same command again"):
+        train(tmp_path / "checkpoint", wider)
+    train(tmp_path / "checkpoint", wider)
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+import test_resume
+from graft.errors import GraftError
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    test_resume.train(Path(sys.argv[1]))
+except GraftError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_disk_without_room_for_the_checkpoint_is_an_error(tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "checkpoint"), str(here), str(here.parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert "cannot be written" in done.stdout, done.stderr
+    assert "Free some disk space" in done.stdout
+    assert read_checkpoint(tmp_path / "checkpoint") is None
+
+
+# --- the strategy with two phases -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hub_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_hub_module(tmp_path_factory.mktemp("hub") / "module")
+
+
+@pytest.fixture
+def fine_tuned(hub_module: Path, tmp_path: Path) -> Callable[[str], Trained]:
+    params = FineTuneParams(
+        kind="fine_tune",
+        backbone=HubBackboneParams(source="hub", name=str(hub_module)),
+        unfreeze_from="all",
+        batch_norm="update",
+        epochs=4,
+        patience=4,
+        batch_size=8,
+        learning_rate=0.01,
+        dropout=0.4,
+        warm_up_epochs=2,
+        augment=AUGMENT,
+    )
+
+    def run(name: str) -> Trained:
+        keras.utils.set_random_seed(5)
+        return fine_tune.train(params, Task("tune", ["a", "b"], TRAIN, VAL, 16, 5, tmp_path, tmp_path / name, clock()))
+
+    return run
+
+
+def test_fine_tuning_carries_on_in_its_second_phase(
+    fine_tuned: Callable[[str], Trained], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = fine_tuned("through")
+    original = TrainingState.on_epoch_begin
+
+    def interrupt(self: TrainingState, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if epoch == 2 and self.folder is not None:
+            raise KeyboardInterrupt
+        original(self, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingState, "on_epoch_begin", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fine_tuned("stopped")
+    capsys.readouterr()
+    found = fine_tuned("stopped")
+    assert "features for the head" not in capsys.readouterr().out
+    assert_same((found.model, found.fit), (expected.model, expected.fit))
+    np.testing.assert_allclose(found.val_logits, expected.val_logits, rtol=1e-4, atol=1e-5)
+
+
+def test_fine_tuning_with_a_damaged_checkpoint_starts_with_the_head_again(
+    fine_tuned: Callable[[str], Trained], tmp_path: Path
+) -> None:
+    expected = fine_tuned("whole")
+    cut_off(tmp_path / "whole")
+    found = fine_tuned("whole")
+    assert_same((found.model, found.fit), (expected.model, expected.fit))
