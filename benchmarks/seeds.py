@@ -24,15 +24,21 @@ from graft.project import Project, find_project
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder with class folders, or train/ and test/ with class folders")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", type=Path, help="folder with class folders, or train/ and test/ with class folders"
+    )
     parser.add_argument("--strategy", nargs="+", default=["frozen"], help="names under train.strategies")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--method", choices=["auto", "official", "stratified"], default="auto")
     parser.add_argument("--val", type=float, help="share, or number, of validation images")
     parser.add_argument("--test", type=float, help="share, or number, of test images")
     parser.add_argument("--image-size", type=int)
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the strategies, JSON values")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the strategies, JSON values"
+    )
     arguments = parser.parse_args()
     home = find_project()
     configure(home)
@@ -52,7 +58,9 @@ def main() -> None:
         for metric in runs[0]:
             values = [run[metric] for run in runs]
             spread = f"range {min(values):.4f} to {max(values):.4f}"
-            print(f"{name:12} {metric:10} mean {statistics.mean(values):.4f}  {spread}  over seeds {arguments.seeds}")
+            print(
+                f"{name:12} {metric:10} mean {statistics.mean(values):.4f}  {spread}  over seeds {arguments.seeds}"
+            )
 
 
 def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:

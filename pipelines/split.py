@@ -24,7 +24,10 @@ def split_images(project: Project, params: SplitParams, clock: StageClock) -> No
         write_splits(division, project.artifacts("split"))
     counts = ", ".join(f"{count} {split}" for split, count in division.summary["images"].items())
     dropped = len(division.summary["duplicates_dropped"])
-    print(f"{division.summary['method']} split: {counts}" + (f"; {dropped} leaking copies left out" if dropped else ""))
+    print(
+        f"{division.summary['method']} split: {counts}"
+        + (f"; {dropped} leaking copies left out" if dropped else "")
+    )
 
 
 @flow(name="split", validate_parameters=False)

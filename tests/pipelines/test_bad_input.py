@@ -80,7 +80,9 @@ def test_an_empty_folder(empty_project: RealProject) -> None:
 
 def test_a_params_typo_is_found_before_anything_starts(project: RealProject) -> None:
     project.change_params(lambda params: params["train"]["strategies"]["frozen"].update(lerning_rate=0.1))
-    fails(project.graft("run"), "train.strategies.frozen.lerning_rate", "0.1", "Did you mean 'learning_rate'?")
+    fails(
+        project.graft("run"), "train.strategies.frozen.lerning_rate", "0.1", "Did you mean 'learning_rate'?"
+    )
     assert not (project.root / "artifacts").exists()
 
 
@@ -107,7 +109,11 @@ def test_no_network_and_nothing_cached(project: RealProject, tmp_path: Path) -> 
     nowhere = "http://127.0.0.1:9"  # the discard port: nothing listens there
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         project.environment[name] = nowhere
-    project.environment |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "GRAFT_CACHE": str(tmp_path / "cache")}
+    project.environment |= {
+        "no_proxy": "127.0.0.1",
+        "NO_PROXY": "127.0.0.1",
+        "GRAFT_CACHE": str(tmp_path / "cache"),
+    }
     project.environment.pop("PIP_INDEX_URL", None)
     fails(project.graft("run"), "traffic_light")
     assert not (project.root / "data").exists()

@@ -41,7 +41,9 @@ def client(project: RealProject):
 def test_run_ends_with_table_model_and_next_commands(finished: tuple[RealProject, str]) -> None:
     _, output = finished
     for name in STRATEGIES:
-        assert re.search(rf"^{name} +\d+\.\d\d% +\d\.\d{{4}} +\d+\.\d{{4}} +\d+\.\d +[0-9a-f]{{32}}", output, re.M)
+        assert re.search(
+            rf"^{name} +\d+\.\d\d% +\d\.\d{{4}} +\d+\.\d{{4}} +\d+\.\d +[0-9a-f]{{32}}", output, re.M
+        )
     assert "Registered: lights version 1 (challenger, champion)" in output
     assert re.search(r"Time: \d+ s, of which compute \d+", output)
     assert "make ui" in output
@@ -100,7 +102,9 @@ def test_frozen_learns_from_real_photographs(project: RealProject) -> None:
 def test_best_by_validation_is_registered(project: RealProject, client) -> None:
     registered = json.loads((project.root / "artifacts/register/registered.json").read_text())
     values = {
-        name: json.loads((project.root / f"artifacts/train/{name}/metrics.json").read_text())["val"]["log_loss"]
+        name: json.loads((project.root / f"artifacts/train/{name}/metrics.json").read_text())["val"][
+            "log_loss"
+        ]
         for name in STRATEGIES
     }
     assert registered["strategy"] == min(values, key=values.__getitem__)
@@ -163,7 +167,9 @@ def test_dvc_shows_metrics_and_plots(project: RealProject) -> None:
 
 def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject) -> None:
     before = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
-    changed = project.dvc("exp", "run", "-S", "train.strategies.frozen.learning_rate=0.003", "--name", "faster")
+    changed = project.dvc(
+        "exp", "run", "-S", "train.strategies.frozen.learning_rate=0.003", "--name", "faster"
+    )
     assert changed.returncode == 0, changed.stdout + changed.stderr
     assert stages_run(changed.stdout) == ["train@frozen", "evaluate", "register"]
     after = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
@@ -174,15 +180,22 @@ def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject
 
 
 def test_interrupted_training_loses_nothing_and_is_finished_by_the_next_run(project: RealProject) -> None:
-    project.change_params(lambda params: params["train"]["strategies"]["scratch"].update(epochs=40, patience=40))
+    project.change_params(
+        lambda params: params["train"]["strategies"]["scratch"].update(epochs=40, patience=40)
+    )
     data_before = {path: path.stat().st_mtime_ns for path in (project.root / "data").rglob("*.*")}
     checkpoints = project.project.state / "checkpoints"
     process = subprocess.Popen(
-        ["graft", "run"], cwd=project.root, env=project.environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        ["graft", "run"],
+        cwd=project.root,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 300
-    while not list(checkpoints.glob("scratch-*/record.json")):
+    while not list(checkpoints.glob("scratch-*/checkpoint.npz")):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
