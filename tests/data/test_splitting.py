@@ -89,7 +89,9 @@ def test_impossible_numbers_of_images_are_refused(number: int, limits: str) -> N
 
 
 def test_a_class_too_small_for_a_number_of_images_is_refused() -> None:
-    with pytest.raises(GraftError, match=r"The class 'dog' has 2 different images, and split.test_size takes"):
+    with pytest.raises(
+        GraftError, match=r"The class 'dog' has 2 different images, and split.test_size takes"
+    ):
         split_of([*images("cat", 500), *images("dog", 2)], test_size=50)
 
 

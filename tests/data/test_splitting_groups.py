@@ -27,9 +27,7 @@ def hands(label: str, count: int, frames: int, split: str = "") -> list[dict[str
 
 HANDS = [row for label in ("paper", "rock", "scissors") for row in hands(label, 7, 12)]
 OFFICIAL_HANDS = [
-    row
-    for label in ("paper", "rock")
-    for row in [*hands(label, 7, 12, "train"), *hands(label, 4, 3, "test")]
+    row for label in ("paper", "rock") for row in [*hands(label, 7, 12, "train"), *hands(label, 4, 3, "test")]
 ]
 
 
@@ -162,9 +160,9 @@ def test_every_image_is_in_the_test_of_exactly_one_fold(group_by: str, folds: in
     for fold in range(folds):
         tables = split_of(HANDS, method="k_fold", group_by=group_by, folds=folds, fold=fold)
         assert_groups_whole(tables)
-        assert {split: set(table["label"]) for split, table in tables.items()} == dict.fromkeys(
-            SPLITS, {"paper", "rock", "scissors"}
-        )
+        assert {split: set(table["label"]) for split, table in tables.items()} == {
+            split: {"paper", "rock", "scissors"} for split in SPLITS
+        }
         tested += list(tables["test"]["path"])
     assert sorted(tested) == sorted(row["path"] for row in HANDS)
 

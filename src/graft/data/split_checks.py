@@ -66,7 +66,7 @@ def refuse_torn_groups(images: pd.DataFrame) -> None:
 
 def refuse_unknown_classes(images: pd.DataFrame) -> None:
     """Raises GraftError where val or test holds a class that train has no image of."""
-    known = images.loc[images["split"] == "train", "label"]
+    known = images.loc[images["split"] == "train", "label"].unique()
     strangers = images[~images["label"].isin(known)]
     if not strangers.empty:
         first = strangers.iloc[0]

@@ -180,9 +180,8 @@ class _Carver:
         return assigned
 
     def _move(self, split: str, assigned: dict[str, int], part: int) -> None:
-        chosen = {group for group, its_part in assigned.items() if its_part == part}
-        in_train = self.images["split"] == "train"
-        self.images.loc[in_train & self.images["group"].isin(chosen), "split"] = split
+        chosen = self.images["group"].map(assigned) == part
+        self.images.loc[(self.images["split"] == "train") & chosen, "split"] = split
 
     def _take_exactly(self, split: str, number: int, keep: int) -> None:
         train = self.images[self.images["split"] == "train"]
