@@ -32,7 +32,8 @@ def main() -> None:
     )
     parser.add_argument("--strategy", nargs="+", default=["frozen"], help="names under train.strategies")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--method", choices=["auto", "official", "stratified"], default="auto")
+    parser.add_argument("--method", choices=["auto", "official", "stratified", "group"], default="auto")
+    parser.add_argument("--group-by", default="none", help="as split.group_by in params.yaml")
     parser.add_argument("--val", type=float, help="share, or number, of validation images")
     parser.add_argument("--test", type=float, help="share, or number, of test images")
     parser.add_argument("--image-size", type=int)
@@ -69,6 +70,7 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
 
     raw = YAML(typ="safe").load(home.params_file.read_text(encoding="utf-8"))
     raw["split"]["method"] = arguments.method
+    raw["split"]["group_by"] = arguments.group_by
     for key, value in (("val_size", arguments.val), ("test_size", arguments.test)):
         if value is not None:
             raw["split"][key] = int(value) if value >= 1 else value
@@ -86,7 +88,8 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int) -> dict[str,
     """Splits, trains and evaluates one strategy with one seed; returns the figures of the test split."""
     from graft.data.layout import read_layout
     from graft.data.manifest import read_manifest, scan
-    from graft.data.splitting import make_split, write_splits
+    from graft.data.split_tables import write_split_tables
+    from graft.data.splitting import make_split
     from graft.params import parse_params
     from graft.tensorflow_import import import_tensorflow
     from graft.timing import StageClock
@@ -99,7 +102,8 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int) -> dict[str,
         project = Project(root)
         project.artifacts("validate").mkdir(parents=True)
         scan(read_layout(project.data), params.validate_, project.manifest)
-        write_splits(make_split(read_manifest(project.manifest), params.split), project.artifacts("split"))
+        division = make_split(read_manifest(project.manifest), params.split)
+        write_split_tables(division.tables, division.summary, project.artifacts("split"))
         import_tensorflow()
         from graft.evaluation.evaluate import TestImages, evaluate_strategy
         from graft.training.train import train_strategy

@@ -15,7 +15,7 @@ import pytest
 from real_project import PER_CLASS, RealProject
 
 from graft.data.manifest import read_manifest
-from graft.data.splitting import read_split
+from graft.data.split_tables import read_splits, with_paths
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
 
@@ -50,7 +50,7 @@ def test_run_ends_with_table_model_and_next_commands(finished: tuple[RealProject
 
 
 def test_splits_are_disjoint_and_complete(project: RealProject) -> None:
-    tables = {split: read_split(project.project.split_table(split)) for split in ("train", "val", "test")}
+    tables = read_splits(project.project, ["train", "val", "test"])
     hashes = {split: set(table["sha256"]) for split, table in tables.items()}
     assert not hashes["train"] & hashes["val"]
     assert not hashes["test"] & (hashes["train"] | hashes["val"])
@@ -117,7 +117,7 @@ def test_registered_model_answers_without_graft(project: RealProject, client) ->
     """Loaded in a process that cannot import graft; bytes and base64 of a test image, against the evaluation."""
     registered = json.loads((project.root / "artifacts/register/registered.json").read_text())
     predictions = pd.read_csv(project.root / f"artifacts/evaluate/predictions/{registered['strategy']}.csv")
-    row = predictions.iloc[0]
+    row = with_paths(predictions, read_manifest(project.project.manifest), "test").iloc[0]
     photograph = project.root / "data" / row["path"]
     code = f"""
 import sys, json, base64
@@ -177,6 +177,19 @@ def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject
     difference = project.dvc("metrics", "diff")
     assert "artifacts/train/frozen/metrics.json" in difference.stdout
     assert project.dvc("plots", "diff").returncode == 0
+
+
+def test_renamed_and_touched_photographs_train_nothing_anew(project: RealProject) -> None:
+    photographs = sorted((project.root / "data/train/red").iterdir())
+    photographs[0].rename(photographs[0].with_name("renamed" + photographs[0].suffix))
+    photographs[1].touch()
+    again = project.dvc("repro")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert stages_run(again.stdout) == ["validate", "split"]
+    tables = read_splits(project.project, ["train", "val"])
+    paths = {path for table in tables.values() for path in table["path"]}
+    assert f"train/red/renamed{photographs[0].suffix}" in paths
+    assert f"train/red/{photographs[0].name}" not in paths
 
 
 def test_interrupted_training_loses_nothing_and_is_finished_by_the_next_run(project: RealProject) -> None:

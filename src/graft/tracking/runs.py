@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.data.manifest import read_manifest
+from graft.data.split_tables import with_paths
 from graft.data.versioning import dataset_name, tracked_hash
 from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
 from graft.evaluation.metrics import Evaluation
@@ -122,9 +124,10 @@ def record_evaluation(project: Project, name: str) -> None:
         client.log_batch(run_id, metrics=entities[start : start + METRICS_PER_CALL])
     client.log_text(run_id, per_class.to_csv(index=False), "test/per_class.csv")
     client.log_dict(run_id, confusion_table(counts.to_numpy(), classes), "test/confusion.json")
-    client.log_text(
-        run_id, (folder / "predictions" / f"{name}.csv").read_text("utf-8"), "test/predictions.csv"
-    )
+    predictions = pd.read_csv(folder / "predictions" / f"{name}.csv", dtype=str, keep_default_na=False)
+    # A run is a record of its time, so here an image has the path that it had.
+    predictions = with_paths(predictions, read_manifest(project.manifest), "test")
+    client.log_text(run_id, predictions.to_csv(index=False), "test/predictions.csv")
     client.log_image(
         run_id, Image.open(folder / "pictures" / f"{name}.png"), artifact_file="test/confusion.png"
     )
