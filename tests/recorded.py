@@ -9,7 +9,7 @@ from typing import Any
 
 from tiny import clock, make_project, tiny_params
 
-from graft.data.splitting import read_split
+from graft.data.split_tables import read_splits
 from graft.params import Params
 from graft.project import Project
 
@@ -30,7 +30,7 @@ def train_and_record(project: Project, params: Params, name: str) -> str:
     watch = clock()
     with training_run(project, params.train, name, watch) as run_id:
         result = train_strategy(project, params.train, name, watch)
-        tables = {split: read_split(project.split_table(split)) for split in ("train", "val")}
+        tables = read_splits(project, ["train", "val"])
         record_training(project, run_id, result, tables, watch)
     return run_id
 

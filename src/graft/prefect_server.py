@@ -40,7 +40,7 @@ def running_server(project: Project) -> str | None:
     record = project.state / "prefect" / "server.json"
     try:
         url = json.loads(record.read_text(encoding="utf-8"))["url"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return str(url) if answers(url, timeout=2) else None
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tiny import CLASSES, COUNTS, SIZE, clock
 
-from graft.data.splitting import read_split
+from graft.data.split_tables import read_splits
 from graft.evaluation import evaluate as module
 from graft.evaluation.evaluate import evaluate_strategy
 from graft.evaluation.metrics import Evaluation
@@ -51,10 +51,10 @@ def test_figures_are_those_of_the_bundle_on_the_test_split(evaluated: tuple[Proj
 
 def test_predictions_are_written_image_by_image(evaluated: tuple[Project, Evaluation]) -> None:
     project, _ = evaluated
-    table = read_split(project.split_table("test"))
+    table = read_splits(project, ["test"])["test"]
     predictions = pd.read_csv(project.artifacts("evaluate") / "predictions" / f"{NAME}.csv")
     assert len(predictions) == COUNT
-    for column in ("path", "sha256", "label"):
+    for column in ("sha256", "label"):
         assert predictions[column].tolist() == table[column].tolist()
     taken_for = {"blue": "blue", "green": "green", "red": "green"}
     assert predictions["predicted"].tolist() == [taken_for[label] for label in table["label"]]

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from recorded import NAMES, copy_of, recorded_params, set_figures, train_and_record
 from tiny import CLASSES
 
-from graft.data.splitting import read_split
+from graft.data.split_tables import read_splits
 from graft.errors import GraftError
 from graft.inference.model import ImageClassifier
 from graft.params.models import RegisterParams
@@ -177,7 +177,7 @@ def test_a_model_whose_files_are_gone_is_an_error(project: Project, client: Mlfl
 def test_the_champion_answers_for_bytes_and_for_text(project: Project) -> None:
     register(project)
     model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
-    paths = read_split(project.split_table("test"))["path"][:3]
+    paths = read_splits(project, ["test"])["test"]["path"][:3]
     data = [(project.data / path).read_bytes() for path in paths]
     expected = ImageClassifier(project.strategy("second") / "model").predict(data)
     for images in (data, [base64.b64encode(one).decode() for one in data]):

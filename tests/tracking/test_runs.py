@@ -15,7 +15,7 @@ from PIL import Image
 from recorded import NAMES, copy_of, recorded_params
 from tiny import CLASSES, COUNTS, clock
 
-from graft.data.splitting import read_split
+from graft.data.split_tables import read_splits
 from graft.evaluation.evaluate import evaluate_strategy
 from graft.inference.model import ImageClassifier
 from graft.project import Project
@@ -141,7 +141,7 @@ def test_the_model_carries_signature_example_packages_and_its_code(recorded: Pro
     folder = Path(mlflow.artifacts.download_artifacts(uri))
     example = json.loads((folder / "input_example.json").read_text())
     assert example["columns"] == ["image"]
-    first = recorded.data / read_split(recorded.split_table("val"))["path"].iloc[0]
+    first = recorded.data / read_splits(recorded, ["val"])["val"]["path"].iloc[0]
     assert base64.b64decode(example["data"][0][0]) == first.read_bytes()
     requirements = (folder / "requirements.txt").read_text()
     assert all(f"{package}==" in requirements for package in ("tensorflow", "pillow", "numpy", "pandas"))
@@ -153,7 +153,7 @@ def test_the_model_carries_signature_example_packages_and_its_code(recorded: Pro
 def test_the_model_of_the_run_answers_as_the_bundle_does(recorded: Project) -> None:
     model = mlflow.pyfunc.load_model(read_run(recorded.strategy("first"))["model_uri"])
     data = [
-        (recorded.data / path).read_bytes() for path in read_split(recorded.split_table("test"))["path"][:4]
+        (recorded.data / path).read_bytes() for path in read_splits(recorded, ["test"])["test"]["path"][:4]
     ]
     expected = ImageClassifier(recorded.strategy("first") / "model").predict(data)
     texts = [base64.b64encode(one).decode() for one in data]

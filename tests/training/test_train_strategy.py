@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from tiny import CLASSES, COUNTS, SIZE, clock, tiny_params, write_hub_module
 
-from graft.data.splitting import read_split
+from graft.data.split_tables import read_splits
 from graft.errors import GraftError
 from graft.inference.model import ImageClassifier
 from graft.params.models import TrainParams
@@ -53,7 +53,7 @@ def test_everything_that_later_stages_need_is_written(project: Project) -> None:
 def test_predictions_are_those_of_the_bundle_image_by_image(project: Project) -> None:
     train(project)
     predictions = pd.read_csv(project.strategy("small") / "val_predictions.csv")
-    table = read_split(project.split_table("val"))
+    table = read_splits(project, ["val"])["val"]
     assert list(predictions.columns) == ["sha256", "label", *(f"p_{label}" for label in CLASSES)]
     assert predictions["sha256"].tolist() == table["sha256"].tolist()
     model = ImageClassifier(project.strategy("small") / "model")

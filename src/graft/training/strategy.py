@@ -8,8 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from graft.params.models import FineTuneParams, ScratchParams
 from graft.timing import StageClock
-from graft.training.fit import FitResult, Labelled
+from graft.training.augmentation import augmentation_layers
+from graft.training.fit import FitResult, Labelled, fit
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,24 @@ def with_augmentation(model: keras.Model, layers: list[keras.layers.Layer]) -> k
     for layer in layers:
         x = layer(x)
     return keras.Model(inputs, model(x), name="training")
+
+
+def fit_end_to_end(
+    model: keras.Model, params: FineTuneParams | ScratchParams, task: Task
+) -> tuple[FitResult, np.ndarray]:
+    """Fits a model to the task's images, augmented, carrying on from the task's checkpoint where there is one.
+
+    Returns the fit, and the logits of the validation images.
+    """
+    with task.clock.span("fit"):
+        result = fit(
+            with_augmentation(model, augmentation_layers(params.augment, task.seed)),
+            task.train,
+            task.val,
+            params,
+            classes=len(task.classes),
+            seed=task.seed,
+            label=task.name,
+            checkpoint=task.checkpoint,
+        )
+        return result, model.predict(task.val.inputs, batch_size=64, verbose=0)

@@ -8,12 +8,10 @@ from graft.backbones import build_backbone
 from graft.backbones.hub import HubModule
 from graft.errors import GraftError, did_you_mean
 from graft.params.models import FineTuneParams
-from graft.training.augmentation import augmentation_layers
 from graft.training.checkpoint import read_checkpoint
-from graft.training.fit import Labelled, fit
 from graft.training.head import build_head
-from graft.training.strategies.frozen import extract_features
-from graft.training.strategy import Task, Trained, classifier, with_augmentation
+from graft.training.strategies.frozen import fit_head
+from graft.training.strategy import Task, Trained, classifier, fit_end_to_end
 
 
 def train(params: FineTuneParams, task: Task) -> Trained:
@@ -29,37 +27,9 @@ def train(params: FineTuneParams, task: Task) -> Trained:
 
     head = build_head(backbone.feature_count, len(task.classes), params.dropout, task.seed)
     if params.warm_up_epochs and read_checkpoint(task.checkpoint) is None:
-        with task.clock.span("warm-up"):
-            train_features = extract_features(
-                backbone, task.train.inputs, f"{task.name}: features for the head"
-            )
-            val_features = extract_features(
-                backbone, task.val.inputs, f"{task.name}: features of validation images"
-            )
-            fit(
-                head,
-                Labelled(train_features, task.train.labels),
-                Labelled(val_features, task.val.labels),
-                params,
-                classes=len(task.classes),
-                seed=task.seed,
-                label=f"{task.name}: head",
-                epochs=params.warm_up_epochs,
-                learning_rate=params.warm_up_learning_rate,
-            )
+        fit_head(head, backbone, params, task, params.warm_up_epochs, params.warm_up_learning_rate)
     model = classifier(backbone.model, head)
-    with task.clock.span("fit"):
-        result = fit(
-            with_augmentation(model, augmentation_layers(params.augment, task.seed)),
-            task.train,
-            task.val,
-            params,
-            classes=len(task.classes),
-            seed=task.seed,
-            label=task.name,
-            checkpoint=task.checkpoint,
-        )
-        val_logits = model.predict(task.val.inputs, batch_size=64, verbose=0)
+    result, val_logits = fit_end_to_end(model, params, task)
     return Trained(
         model=model,
         val_logits=val_logits,

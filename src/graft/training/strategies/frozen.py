@@ -7,9 +7,9 @@ import numpy as np
 
 from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
-from graft.params.models import FrozenParams
+from graft.params.models import FrozenParams, TransferParams
 from graft.progress import progress_bar
-from graft.training.fit import Labelled, fit
+from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
 from graft.training.strategy import Task, Trained, classifier
 
@@ -23,31 +23,48 @@ def train(params: FrozenParams, task: Task) -> Trained:
     with task.clock.span("backbone"):
         backbone = build_backbone(params.backbone, task.image_size, task.cache)
     backbone.trunk.trainable = False
-    with task.clock.span("features"):
-        train_features = extract_features(
-            backbone, task.train.inputs, f"{task.name}: features of training images"
-        )
-        val_features = extract_features(
-            backbone, task.val.inputs, f"{task.name}: features of validation images"
-        )
     head = build_head(backbone.feature_count, len(task.classes), params.dropout, task.seed)
-    with task.clock.span("fit"):
-        result = fit(
-            head,
-            Labelled(train_features, task.train.labels),
-            Labelled(val_features, task.val.labels),
-            params,
-            classes=len(task.classes),
-            seed=task.seed,
-            label=f"{task.name}: head",
-        )
+    result, val_logits = fit_head(head, backbone, params, task)
     return Trained(
         model=classifier(backbone.model, head),
-        val_logits=head.predict(val_features, verbose=0),
+        val_logits=val_logits,
         fit=result,
         weights_source=backbone.weights_source,
         weights_digest=backbone.weights_digest,
     )
+
+
+def fit_head(
+    head: keras.Model,
+    backbone: Backbone,
+    params: TransferParams,
+    task: Task,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+) -> tuple[FitResult, np.ndarray]:
+    """Fits a head to the backbone's features of the task's images, each computed once.
+
+    Returns the fit, and the logits of the validation images. ``epochs`` and ``learning_rate`` replace those in
+    ``params``.
+    """
+    with task.clock.span("features"):
+        features = {
+            split: extract_features(backbone, images.inputs, f"{task.name}: features of {split} images")
+            for split, images in (("train", task.train), ("val", task.val))
+        }
+    with task.clock.span("head"):
+        result = fit(
+            head,
+            Labelled(features["train"], task.train.labels),
+            Labelled(features["val"], task.val.labels),
+            params,
+            classes=len(task.classes),
+            seed=task.seed,
+            label=f"{task.name}: head",
+            epochs=epochs,
+            learning_rate=learning_rate,
+        )
+        return result, head.predict(features["val"], verbose=0)
 
 
 def extract_features(backbone: Backbone, images: np.ndarray, label: str) -> np.ndarray:

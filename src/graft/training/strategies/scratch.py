@@ -7,27 +7,14 @@ import keras
 from graft.backbones.backbone import weights_digest
 from graft.errors import GraftError
 from graft.params.models import ScratchParams
-from graft.training.augmentation import augmentation_layers
-from graft.training.fit import fit
-from graft.training.strategy import Task, Trained, with_augmentation
+from graft.training.strategy import Task, Trained, fit_end_to_end
 
 
 def train(params: ScratchParams, task: Task) -> Trained:
     """Trains the CNN end to end; a killed training carries on from its last whole epoch."""
     model = build_cnn(params, task.image_size, len(task.classes), task.seed)
     digest = weights_digest(model.weights)
-    with task.clock.span("fit"):
-        result = fit(
-            with_augmentation(model, augmentation_layers(params.augment, task.seed)),
-            task.train,
-            task.val,
-            params,
-            classes=len(task.classes),
-            seed=task.seed,
-            label=task.name,
-            checkpoint=task.checkpoint,
-        )
-        val_logits = model.predict(task.val.inputs, batch_size=64, verbose=0)
+    result, val_logits = fit_end_to_end(model, params, task)
     return Trained(model, val_logits, result, weights_source="random", weights_digest=digest)
 
 
