@@ -230,7 +230,9 @@ def _local_copy(entry: Entry, path: Path) -> tuple[Copies, str]:
             position: candidate
             for position, file in enumerate(source.files)
             for candidate in candidates
-            if candidate.is_file() and (file.is_named(candidate.name) or file.is_copy(candidate))
+            if candidate.is_file()
+            # A folder may hold any number of files: there the name has to do.
+            and (file.is_named(candidate.name) or (candidate == path and file.is_copy(path)))
         }
         if len(found) == len(source.files) or (found and entry.parts):
             same = len(found) == len(source.files) and all(

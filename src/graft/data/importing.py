@@ -141,8 +141,9 @@ def bring_in(
 
     Raises:
         GraftError: data/ holds something and ``replace`` is not set; what it is to come from is missing,
-            damaged or unsafe; its images lie in no known layout or in fewer than two classes, or two names differ only by case;
-            the disk is full; DVC refuses. Only in the last case may data/ be the new one already.
+            damaged or unsafe; its images lie in no known layout or in fewer than two classes, or two names
+            differ only by case; the disk is full; DVC refuses. Only in the last case may data/ be the new one
+            already.
     """
     with swap.exclusive(project), _disk_errors(project), contextlib.ExitStack() as stack:
         require_replaceable(project, replace)

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Sequence
 from typing import IO, Literal
 
+from pydantic import Field
+
 from graft.data.readers.pixels import png, png_size, target
 from graft.data.readers.reader import Files, Images, Plan, Reader, damaged, label_of
 
@@ -25,10 +27,12 @@ class IdxReader(Reader):
     """
 
     kind: Literal["idx"] = "idx"
-    files: dict[Literal["train", "test"], tuple[str, str]] = {
-        "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-        "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-    }
+    files: dict[Literal["train", "test"], tuple[str, str]] = Field(
+        default_factory=lambda: {
+            "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+            "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+        }
+    )
 
     def fits(self, files: Files) -> bool:
         return all(files.find(name, f"{name}.gz") for pair in self.files.values() for name in pair)
