@@ -24,15 +24,22 @@ from graft.project import Project, find_project
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder with class folders, or train/ and test/ with class folders")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", type=Path, help="folder with class folders, or train/ and test/ with class folders"
+    )
     parser.add_argument("--strategy", nargs="+", default=["frozen"], help="names under train.strategies")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--method", choices=["auto", "official", "stratified"], default="auto")
+    parser.add_argument("--method", choices=["auto", "official", "stratified", "group"], default="auto")
+    parser.add_argument("--group-by", default="none", help="as split.group_by in params.yaml")
     parser.add_argument("--val", type=float, help="share, or number, of validation images")
     parser.add_argument("--test", type=float, help="share, or number, of test images")
     parser.add_argument("--image-size", type=int)
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the strategies, JSON values")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the strategies, JSON values"
+    )
     arguments = parser.parse_args()
     home = find_project()
     configure(home)
@@ -52,7 +59,9 @@ def main() -> None:
         for metric in runs[0]:
             values = [run[metric] for run in runs]
             spread = f"range {min(values):.4f} to {max(values):.4f}"
-            print(f"{name:12} {metric:10} mean {statistics.mean(values):.4f}  {spread}  over seeds {arguments.seeds}")
+            print(
+                f"{name:12} {metric:10} mean {statistics.mean(values):.4f}  {spread}  over seeds {arguments.seeds}"
+            )
 
 
 def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -61,6 +70,7 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
 
     raw = YAML(typ="safe").load(home.params_file.read_text(encoding="utf-8"))
     raw["split"]["method"] = arguments.method
+    raw["split"]["group_by"] = arguments.group_by
     for key, value in (("val_size", arguments.val), ("test_size", arguments.test)):
         if value is not None:
             raw["split"][key] = int(value) if value >= 1 else value
@@ -78,7 +88,8 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int) -> dict[str,
     """Splits, trains and evaluates one strategy with one seed; returns the figures of the test split."""
     from graft.data.layout import read_layout
     from graft.data.manifest import read_manifest, scan
-    from graft.data.splitting import make_split, write_splits
+    from graft.data.split_tables import write_split_tables
+    from graft.data.splitting import make_split
     from graft.params import parse_params
     from graft.tensorflow_import import import_tensorflow
     from graft.timing import StageClock
@@ -91,7 +102,8 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int) -> dict[str,
         project = Project(root)
         project.artifacts("validate").mkdir(parents=True)
         scan(read_layout(project.data), params.validate_, project.manifest)
-        write_splits(make_split(read_manifest(project.manifest), params.split), project.artifacts("split"))
+        division = make_split(read_manifest(project.manifest), params.split)
+        write_split_tables(division.tables, division.summary, project.artifacts("split"))
         import_tensorflow()
         from graft.evaluation.evaluate import TestImages, evaluate_strategy
         from graft.training.train import train_strategy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,14 @@ from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 from graft.prefect_server import wait_until_ready
 from graft.project import find_project
 from graft.timing import StageClock
+
+# What the system refuses for reasons that lie outside graft, and what to do about it.
+FOR_THE_USER = {
+    errno.ENOSPC: "Free some disk space and run the same command again; `dvc gc -w` drops old versions",
+    errno.EDQUOT: "Free some disk space, or have the quota raised, and run the same command again",
+    errno.EROFS: "Work on a disk that can be written",
+    errno.EACCES: "Make the folder writable for this user",
+}
 
 
 def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:
@@ -30,8 +39,8 @@ RETRIES: dict[str, Any] = {
 def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
     """Calls ``flow(project, clock, *arguments)`` and ends the process.
 
-    A :class:`GraftError` is printed as a sentence and ends with 1, Ctrl-C with 130; anything else is a defect
-    and shows its traceback. What a failed stage had written is removed by DVC before it runs again.
+    A :class:`GraftError`, or a disk that is full, is printed as a sentence and ends with 1, Ctrl-C with 130;
+    anything else is a defect and shows its traceback. DVC removes what a failed stage wrote before it runs again.
     """
     project = find_project()
     clock = StageClock("@".join([stage, *map(str, arguments)]))  # as DVC names the stages of a matrix
@@ -42,6 +51,12 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
         flow(project, clock, *arguments)
     except GraftError as error:
         print(f"\n{stage} stopped: {error}", file=sys.stderr)
+        code = EXIT_FAILURE
+    except OSError as error:
+        if error.errno not in FOR_THE_USER:
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        print(f"\n{stage} stopped: {error.strerror}{where}. {FOR_THE_USER[error.errno]}.", file=sys.stderr)
         code = EXIT_FAILURE
     except KeyboardInterrupt:
         print(f"\n{stage} was interrupted. `dvc repro` carries on from here.", file=sys.stderr)

@@ -12,7 +12,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-from graft.data.splitting import read_split
+from graft.data.split_tables import read_splits
 from graft.params import Params, load_params
 from graft.project import Project
 from graft.timing import StageClock
@@ -32,8 +32,7 @@ def record(project: Project, run_id: str, result: Any, clock: StageClock) -> Non
     """Logs parameters, curves, figures, data set and model to the strategy's MLflow run."""
     from graft.tracking.runs import record_training
 
-    tables = {split: read_split(project.split_table(split)) for split in ("train", "val")}
-    record_training(project, run_id, result, tables, clock)
+    record_training(project, run_id, result, read_splits(project, ["train", "val"]), clock)
 
 
 @flow(name="train", flow_run_name="train {name}", validate_parameters=False)

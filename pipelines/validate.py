@@ -33,7 +33,9 @@ def check_manifest(project: Project, params: ValidateParams, clock: StageClock) 
     folder = project.artifacts("validate")
     with clock.span("expectations"):
         verdict = check(project.manifest, params, folder / "verdict.json", folder / "data_docs")
-    print(f"{verdict.images} images, {verdict.unreadable} set aside as unreadable, {len(verdict.rules)} rules checked")
+    print(
+        f"{verdict.images} images, {verdict.unreadable} set aside as unreadable, {len(verdict.rules)} rules checked"
+    )
     raise_for(verdict, folder / "data_docs")
 
 

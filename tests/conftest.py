@@ -49,3 +49,14 @@ def no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def project(tmp_path: Path, no_outside_settings: None) -> Project:
     """A project of a few tiny images with its split tables, nothing trained yet."""
     return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Two strategies trained and in MLflow; to be read only, or copied with ``recorded.copy_of``."""
+    from recorded import make_recorded
+
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in OUTSIDE_SETTINGS:
+            patch.delenv(variable, raising=False)
+        return make_recorded(tmp_path_factory.mktemp("recorded") / "project")

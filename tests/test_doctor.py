@@ -49,7 +49,9 @@ def test_a_package_that_differs_from_the_lock_is_noted(tmp_path: Path, offline: 
     assert found["mlflow"].state == "ok"
 
 
-def test_a_package_that_is_missing_is_bad(tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_missing_is_bad(
+    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
     assert findings(Project(tmp_path))["no-such-package"] == Finding(
         "no-such-package", "bad", "not installed", "make setup"
@@ -70,7 +72,9 @@ def test_a_database_that_is_none_is_bad(tmp_path: Path, offline: None, no_outsid
     assert findings(Project(tmp_path))["MLflow store"].state == "bad"
 
 
-def test_a_folder_that_cannot_be_written_is_bad(tmp_path: Path, offline: None, no_outside_settings: None) -> None:
+def test_a_folder_that_cannot_be_written_is_bad(
+    tmp_path: Path, offline: None, no_outside_settings: None
+) -> None:
     (tmp_path / ".graft").write_text("a file where the folder should be")
     found = findings(Project(tmp_path))
     assert found["state folder"].state == "bad"

@@ -39,7 +39,7 @@ def healthy_url() -> Iterator[str]:
     """The address of a server that answers as Prefect's health check does."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.send_response(200 if self.path == "/api/health" else 404)
             self.end_headers()
 
@@ -120,7 +120,9 @@ def test_waiting_for_a_server_that_does_not_come_ends() -> None:
 
 
 @pytest.mark.slow
-def test_a_shared_server_lives_as_long_as_the_block(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_server_lives_as_long_as_the_block(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(project.state / "prefect"))
     with shared_server(project) as url:
         wait_until_ready(url)
@@ -132,7 +134,9 @@ def test_a_shared_server_lives_as_long_as_the_block(project: Project, monkeypatc
     assert not (project.state / "prefect" / "server.json").exists()
 
 
-def test_starting_hands_the_log_and_the_address_over(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starting_hands_the_log_and_the_address_over(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A server that ends at once, as one does whose port was taken in between.
     monkeypatch.setattr("sys.executable", "/bin/false")
     process, url = start_server(project, port=1)

@@ -20,7 +20,9 @@ SIZE = 16
 COUNTS = {"train": 8, "val": 4, "test": 5}
 
 
-def tinted_images(count: int, size: int = SIZE, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def tinted_images(
+    count: int, size: int = SIZE, classes: int = 2, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Noise with one bright channel per class: images uint8 ``[N, S, S, 3]`` and labels, in turns."""
     labels = np.arange(count) % classes
     images = np.random.default_rng(seed).integers(0, 90, (count, size, size, 3)).astype(np.uint8)
@@ -37,6 +39,7 @@ def make_project(root: Path, dataset: str = "tints") -> Project:
     (root / "data.dvc").write_text(
         f"outs:\n- md5: 0123456789abcdef0123456789abcdef.dir\n  path: data\nmeta:\n  dataset: {dataset}\n"
     )
+    files = []
     for seed, (split, count) in enumerate(COUNTS.items()):
         images, labels = tinted_images(count * len(CLASSES), size=20, classes=len(CLASSES), seed=seed)
         rows = []
@@ -48,8 +51,11 @@ def make_project(root: Path, dataset: str = "tints") -> Project:
             Image.fromarray(image).save(path)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             rows.append({"path": f"{name}/{path.name}", "label": name, "sha256": digest})
-        table = pd.DataFrame(rows).sort_values("path")
-        table.to_csv(project.split_table(split), index=False, lineterminator="\n")
+        table = pd.DataFrame(rows).sort_values("sha256")
+        table[["sha256", "label"]].to_csv(project.split_table(split), index=False, lineterminator="\n")
+        files.append(table.assign(split="", problem=""))
+    project.artifacts("validate").mkdir(parents=True)
+    pd.concat(files).to_parquet(project.manifest, index=False)
     return project
 
 

@@ -93,7 +93,9 @@ def _repository(project: Project) -> Iterator[Finding]:
         fix = "git init && git add . && git commit, for `dvc exp` and diffs"
         yield Finding("git", "note", "not a repository", fix)
     else:
-        commit = subprocess.run([git, "rev-parse", "--short", "HEAD"], cwd=project.root, capture_output=True, text=True)
+        commit = subprocess.run(
+            [git, "rev-parse", "--short", "HEAD"], cwd=project.root, capture_output=True, text=True
+        )
         found = commit.stdout.strip() if commit.returncode == 0 else "no commit yet"
         yield Finding("git", "ok", f"repository at {found}")
     if (project.root / ".dvc").is_dir():
@@ -168,13 +170,18 @@ def _ports(project: Project) -> Iterator[Finding]:
     from graft.prefect_server import port_is_free, running_server
 
     server = running_server(project)
-    for name, port, option in (("MLflow port", 5000, "--mlflow-port"), ("Prefect port", 4200, "--prefect-port")):
+    for name, port, option in (
+        ("MLflow port", 5000, "--mlflow-port"),
+        ("Prefect port", 4200, "--prefect-port"),
+    ):
         if port_is_free(port):
             yield Finding(name, "ok", f"{port} is free")
         elif server and f":{port}/" in server:
             yield Finding(name, "ok", f"{port}: this project's server is running")
         else:
-            yield Finding(name, "note", f"{port} is in use", f"graft ui {option} {port + 1}, if that is not graft's own")
+            yield Finding(
+                name, "note", f"{port} is in use", f"graft ui {option} {port + 1}, if that is not graft's own"
+            )
 
 
 def _gpu() -> Finding:
@@ -189,7 +196,9 @@ def _gpu() -> Finding:
     try:
         metadata.version("nvidia-cudnn-cu12")
     except metadata.PackageNotFoundError:
-        return Finding("GPU", "note", f"{names}, but TensorFlow is installed without CUDA", "make setup GPU=1")
+        return Finding(
+            "GPU", "note", f"{names}, but TensorFlow is installed without CUDA", "make setup GPU=1"
+        )
     return Finding("GPU", "ok", names)
 
 
@@ -202,13 +211,18 @@ def _network(project: Project) -> list[Callable[[], Finding]]:
         package = REGISTRY["MobileNetV2"].package
         if index_has(package):
             return Finding("package index", "ok", "answers")
-        return Finding("package index", "note", "no answer", "Default data and weights must then be cached already")
+        return Finding(
+            "package index", "note", "no answer", "Default data and weights must then be cached already"
+        )
 
     def keras_downloads() -> Finding:
         if is_reachable("https://storage.googleapis.com/tensorflow/keras-applications/"):
             return Finding("Keras downloads", "ok", "reachable")
         return Finding(
-            "Keras downloads", "note", "no answer", "MobileNetV2 comes from the package index; name a file for others"
+            "Keras downloads",
+            "note",
+            "no answer",
+            "MobileNetV2 comes from the package index; name a file for others",
         )
 
     def hub() -> Finding:

@@ -73,8 +73,13 @@ class Project:
         return self.root / "artifacts" / stage
 
     def split_table(self, split: str) -> Path:
-        """The table of one split: path, label and sha256 of each image."""
+        """The table of one split: sha256 and label of each image."""
         return self.artifacts("split") / f"{split}.csv"
+
+    @property
+    def split_memory(self) -> Path:
+        """What splits settled for good; the one output that the next run of its stage reads."""
+        return self.artifacts("split") / "settled.json"
 
     def strategy(self, name: str) -> Path:
         """The folder of what training one strategy left: model, history, validation predictions."""

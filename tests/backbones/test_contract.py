@@ -43,7 +43,7 @@ class Source:
         name: a model of ``keras.applications``, or where a Hub module comes from.
         size: of the images, the smallest it takes where that is quick.
         middle: the layer to unfreeze from in part; None where there are no layers.
-        slow: whether it takes more than a few seconds.
+        slow: whether it takes more than a few seconds; then one strategy stands for all.
     """
 
     name: str
@@ -79,7 +79,8 @@ def cases() -> Iterator[object]:
                 continue  # refused; a test of its own below
             if source.slow and strategy != ("fine_tune all" if source.is_hub else "fine_tune part"):
                 continue
-            marks = [pytest.mark.slow] if source.slow else []
+            is_slow = source.slow or not (source.is_hub or strategy == "frozen")
+            marks = [pytest.mark.slow] if is_slow else []
             yield pytest.param((source, strategy), id=f"{source.name}, {strategy}", marks=marks)
 
 
@@ -132,7 +133,9 @@ def backbone_params(
             return HubBackboneParams(source="hub", name=str(shared("hub/mobilenet_v2_feature_vector")))
         if source.is_hub:
             path = folder / "hub"
-            return HubBackboneParams(source="hub", name=str(path if path.exists() else write_hub_module(path)))
+            return HubBackboneParams(
+                source="hub", name=str(path if path.exists() else write_hub_module(path))
+            )
         path = folder / f"{source.name}.weights.h5"
         if not path.exists():
             keras.utils.set_random_seed(SEED)
@@ -178,7 +181,9 @@ def outcome(
             **common,
         )
         trained = fine_tune.train(both, task)
-    return Outcome(source, strategy, params, build_backbone(params, source.size, folder), trained, val, folder)
+    return Outcome(
+        source, strategy, params, build_backbone(params, source.size, folder), trained, val, folder
+    )
 
 
 def test_loss_falls(outcome: Outcome) -> None:
@@ -236,6 +241,8 @@ def test_validation_logits_are_those_of_the_model_that_is_kept(outcome: Outcome)
 
 
 def test_the_bundle_answers_as_the_model_does(outcome: Outcome) -> None:
+    if outcome.strategy == "fine_tune all" and not outcome.source.is_hub:
+        pytest.skip("the graph of this bundle is that of its neighbours in this list")
     expected = softmax(outcome.trained.val_logits)
     assert outcome.bundle.classes == CLASSES
     np.testing.assert_allclose(outcome.bundle.probabilities(outcome.val.inputs), expected, atol=1e-5)
@@ -260,7 +267,9 @@ def test_every_application_of_keras_is_known() -> None:
 
 @pytest.mark.parametrize("source", [source for source in SOURCES if not source.slow], ids=lambda s: s.name)
 def test_a_backbone_takes_photographs_as_they_are(
-    source: Source, backbone_params: Callable[[Source], KerasBackboneParams | HubBackboneParams], tmp_path: Path
+    source: Source,
+    backbone_params: Callable[[Source], KerasBackboneParams | HubBackboneParams],
+    tmp_path: Path,
 ) -> None:
     backbone = build_backbone(backbone_params(source), source.size, tmp_path)
     images = tinted_images(3, source.size)[0].astype(np.float32)
@@ -278,7 +287,9 @@ def test_features_are_those_of_keras_own_road(tmp_path: Path) -> None:
     backbone = build_backbone(params, 32, tmp_path)
     images = tinted_images(2, 32)[0].astype(np.float32)
     maps = backbone.trunk(keras.applications.vgg16.preprocess_input(images.copy()))
-    np.testing.assert_allclose(backbone.model(images), np.asarray(maps).mean(axis=(1, 2)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        backbone.model(images), np.asarray(maps).mean(axis=(1, 2)), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_an_unknown_name_suggests_the_nearest(tmp_path: Path) -> None:
@@ -296,7 +307,9 @@ def test_images_too_small_for_a_backbone_are_refused(tmp_path: Path) -> None:
 def test_a_layer_that_is_not_there_suggests_the_nearest(tmp_path: Path) -> None:
     params = KerasBackboneParams(source="keras", name="MobileNet", weights="none")
     backbone = build_backbone(params, 32, tmp_path)
-    with pytest.raises(GraftError, match=r"no layer 'conv_dw_31' to unfreeze from. Did you mean 'conv_dw_1?3'?"):
+    with pytest.raises(
+        GraftError, match=r"no layer 'conv_dw_31' to unfreeze from. Did you mean 'conv_dw_1?3'?"
+    ):
         fine_tune.unfreeze(backbone.trunk, "conv_dw_31", "inference")
 
 
@@ -314,7 +327,9 @@ def hub(path: object) -> HubBackboneParams:
 
 def test_a_hub_module_cannot_be_unfrozen_in_part(tiny_hub: Path, tmp_path: Path) -> None:
     backbone = build_backbone(hub(tiny_hub), TINY_HUB_SIZE, tmp_path)
-    with pytest.raises(GraftError, match=r"unfreeze_from is 'conv'.*no layers to start from.*unfreeze_from: all"):
+    with pytest.raises(
+        GraftError, match=r"unfreeze_from is 'conv'.*no layers to start from.*unfreeze_from: all"
+    ):
         fine_tune.unfreeze(backbone.trunk, "conv", "inference")
 
 
@@ -362,7 +377,9 @@ def test_a_saved_model_that_is_no_feature_vector_is_refused(tmp_path: Path) -> N
         build_backbone(hub(tmp_path / "maps"), 8, tmp_path)
 
 
-def test_the_shared_module_holds_the_weights_of_mobile_net_v2(shared: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_shared_module_holds_the_weights_of_mobile_net_v2(
+    shared: Callable[[str], Path], tmp_path: Path
+) -> None:
     backbone = build_backbone(hub(shared("hub/mobilenet_v2_feature_vector")), 224, tmp_path)
     assert backbone.weights_digest == KNOWN_DIGESTS["MobileNetV2"]
     assert weights_digest(backbone.trunk.adopted) == KNOWN_DIGESTS["MobileNetV2"]

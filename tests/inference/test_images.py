@@ -42,7 +42,16 @@ def photograph(width: int, height: int) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("orientation", "red_side"),
-    [(1, "left"), (2, "right"), (3, "right"), (4, "left"), (5, "top"), (6, "top"), (7, "bottom"), (8, "bottom")],
+    [
+        (1, "left"),
+        (2, "right"),
+        (3, "right"),
+        (4, "left"),
+        (5, "top"),
+        (6, "top"),
+        (7, "bottom"),
+        (8, "bottom"),
+    ],
 )
 def test_the_camera_held_any_way_gives_an_upright_image(orientation: int, red_side: str) -> None:
     image = left_red(32, 16)

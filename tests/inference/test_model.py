@@ -131,7 +131,9 @@ def test_no_images_give_no_answers(classifier: ImageClassifier) -> None:
         (3, "an array of shape"),
     ],
 )
-def test_what_cannot_be_used_is_named_by_its_position(classifier: ImageClassifier, item: object, reason: str) -> None:
+def test_what_cannot_be_used_is_named_by_its_position(
+    classifier: ImageClassifier, item: object, reason: str
+) -> None:
     with pytest.raises(ValueError, match=f"Image 1 cannot be used: .*{reason}"):
         classifier.predict([png(picture(0)), item])
 

@@ -50,7 +50,9 @@ def test_the_shipped_file_is_valid() -> None:
 def test_every_key_of_the_shipped_file_carries_a_reason() -> None:
     lines = SHIPPED.read_text(encoding="utf-8").splitlines()
     parts = [line.partition("#") for line in lines if line.strip()]
-    leaves = [(key.strip(), reason.strip()) for key, _, reason in parts if ":" in key and key.rstrip()[-1] != ":"]
+    leaves = [
+        (key.strip(), reason.strip()) for key, _, reason in parts if ":" in key and key.rstrip()[-1] != ":"
+    ]
     assert len(leaves) > 40
     assert [key for key, reason in leaves if not reason] == []
 
@@ -77,12 +79,12 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "parts"),
     [
-        ("train.strategies.frozen.learning_rat", 0.1, ["'train.strategies.frozen.learning_rat'", "0.1", "'learning_rate'"]),
-        ("train.strategies.fine_tune.augment.flips", "none", ["'train.strategies.fine_tune.augment.flips'", "'none'", "'flip'"]),
+        ("train.strategies.frozen.learning_rat", 0.1, ["'train.strategies.frozen.learning_rat'", "0.1", "_rate'"]),
+        ("train.strategies.fine_tune.augment.flips", "none", ["fine_tune.augment.flips'", "'none'", "'flip'"]),
         ("train.backbone.weight", "none", ["'train.backbone.weight'", "'none'", "'weights'"]),
         ("splits", {}, ["'splits'", "{}", "'split'"]),
         ("evaluate.batchsize", 8, ["'evaluate.batchsize'", "8", "'batch_size'"]),
-        ("train.strategies.scratch.backbone", {"source": "keras"}, ["'train.strategies.scratch.backbone'", "keras", "Known"]),
+        ("train.strategies.scratch.backbone", {"source": "keras"}, ["scratch.backbone'", "keras", "Known"]),
     ],
 )  # fmt: skip
 def test_an_unknown_key_is_named_with_the_nearest_one(path: str, value: Any, parts: list[str]) -> None:
@@ -98,13 +100,16 @@ def test_an_unknown_key_is_named_with_the_nearest_one(path: str, value: Any, par
         ("train.seed", 7.5, ["'train.seed'", "7.5", "float", "integer"]),
         ("train.seed", True, ["'train.seed'", "True", "bool", "integer"]),
         ("train.image_size", 0, ["'train.image_size'", "0", "greater than or equal to 1"]),
-        ("train.strategies.frozen.learning_rate", -1, ["'train.strategies.frozen.learning_rate'", "-1", "greater than 0"]),
+        ("train.strategies.frozen.learning_rate", -1, ["frozen.learning_rate'", "-1", "greater than 0"]),
         ("train.strategies.frozen.dropout", 1.0, ["'train.strategies.frozen.dropout'", "1.0", "less than 1"]),
         ("train.strategies.frozen.class_weight", "equal", ["class_weight'", "'equal'", "'none' or 'balanced'"]),
         ("train.strategies.scratch.filters", 32, ["'train.strategies.scratch.filters'", "32", "list"]),
         ("train.strategies.scratch.filters", [32, "x"], ["'train.strategies.scratch.filters.1'", "'x'", "integer"]),
         ("train.strategies.scratch.filters", [], ["'train.strategies.scratch.filters'", "[]", "at least 1"]),
-        ("split.method", "random", ["'split.method'", "'random'", "'auto', 'official' or 'stratified'"]),
+        ("split.method", "random", ["'split.method'", "'random'", "'stratified', 'group' or 'k_fold'"]),
+        ("split.group_by", "(a", ["split.group_by", "'(a'", "not a regular expression"]),
+        ("split.group_by", "hand[0-9]+", ["split.group_by", "0 capture groups", "(?P<group>...)"]),
+        ("split.fold", 5, ["split: fold is 5", "0 to 4"]),
         ("split.val_size", 1.5, ["split.val_size", "1.5", "fraction between 0 and 1"]),
         ("validate.max_broken_share", 2, ["'validate.max_broken_share'", "2", "less than or equal to 1"]),
         ("register.metric", "auc", ["'register.metric'", "'auc'", "log_loss"]),
@@ -160,7 +165,9 @@ def test_a_missing_section_is_named(section: str) -> None:
 
 
 def test_a_missing_key_is_named() -> None:
-    assert "'train.strategies.frozen.epochs' is missing" in complaint(changed("train.strategies.frozen.epochs", ...))
+    assert "'train.strategies.frozen.epochs' is missing" in complaint(
+        changed("train.strategies.frozen.epochs", ...)
+    )
 
 
 def test_other_mistakes_are_counted() -> None:

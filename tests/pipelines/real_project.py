@@ -53,23 +53,34 @@ def make_project(root: Path, cache: Path) -> RealProject:
     """A git and DVC project with this checkout's code and no data."""
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT, capture_output=True, text=True, check=True,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.splitlines()
     for name in names:
         if name.startswith((".dvc", "src/", "pipelines/")) or name in (
-            "dvc.yaml", "params.yaml", "pyproject.toml", ".gitignore", ".dvcignore",
+            "dvc.yaml",
+            "params.yaml",
+            "pyproject.toml",
+            ".gitignore",
+            ".dvcignore",
         ):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, root / name)
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "PREFECT_", "MLFLOW_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DVC_", "PREFECT_", "MLFLOW_"))
     }
     environment |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(root / "src"),
         "GRAFT_CACHE": str(cache),
-        "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@example.org",
-        "GIT_COMMITTER_NAME": "test", "GIT_COMMITTER_EMAIL": "test@example.org",
+        "GIT_AUTHOR_NAME": "test",
+        "GIT_AUTHOR_EMAIL": "test@example.org",
+        "GIT_COMMITTER_NAME": "test",
+        "GIT_COMMITTER_EMAIL": "test@example.org",
         "COLUMNS": "120",
     }
     real = RealProject(Project(root), environment)

@@ -15,7 +15,7 @@ import pytest
 from real_project import PER_CLASS, RealProject
 
 from graft.data.manifest import read_manifest
-from graft.data.splitting import read_split
+from graft.data.split_tables import read_splits, with_paths
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
 
@@ -41,14 +41,16 @@ def client(project: RealProject):
 def test_run_ends_with_table_model_and_next_commands(finished: tuple[RealProject, str]) -> None:
     _, output = finished
     for name in STRATEGIES:
-        assert re.search(rf"^{name} +\d+\.\d\d% +\d\.\d{{4}} +\d+\.\d{{4}} +\d+\.\d +[0-9a-f]{{32}}", output, re.M)
+        assert re.search(
+            rf"^{name} +\d+\.\d\d% +\d\.\d{{4}} +\d+\.\d{{4}} +\d+\.\d +[0-9a-f]{{32}}", output, re.M
+        )
     assert "Registered: lights version 1 (challenger, champion)" in output
     assert re.search(r"Time: \d+ s, of which compute \d+", output)
     assert "make ui" in output
 
 
 def test_splits_are_disjoint_and_complete(project: RealProject) -> None:
-    tables = {split: read_split(project.project.split_table(split)) for split in ("train", "val", "test")}
+    tables = read_splits(project.project, ["train", "val", "test"])
     hashes = {split: set(table["sha256"]) for split, table in tables.items()}
     assert not hashes["train"] & hashes["val"]
     assert not hashes["test"] & (hashes["train"] | hashes["val"])
@@ -100,7 +102,9 @@ def test_frozen_learns_from_real_photographs(project: RealProject) -> None:
 def test_best_by_validation_is_registered(project: RealProject, client) -> None:
     registered = json.loads((project.root / "artifacts/register/registered.json").read_text())
     values = {
-        name: json.loads((project.root / f"artifacts/train/{name}/metrics.json").read_text())["val"]["log_loss"]
+        name: json.loads((project.root / f"artifacts/train/{name}/metrics.json").read_text())["val"][
+            "log_loss"
+        ]
         for name in STRATEGIES
     }
     assert registered["strategy"] == min(values, key=values.__getitem__)
@@ -113,7 +117,7 @@ def test_registered_model_answers_without_graft(project: RealProject, client) ->
     """Loaded in a process that cannot import graft; bytes and base64 of a test image, against the evaluation."""
     registered = json.loads((project.root / "artifacts/register/registered.json").read_text())
     predictions = pd.read_csv(project.root / f"artifacts/evaluate/predictions/{registered['strategy']}.csv")
-    row = predictions.iloc[0]
+    row = with_paths(predictions, read_manifest(project.project.manifest), "test").iloc[0]
     photograph = project.root / "data" / row["path"]
     code = f"""
 import sys, json, base64
@@ -163,7 +167,9 @@ def test_dvc_shows_metrics_and_plots(project: RealProject) -> None:
 
 def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject) -> None:
     before = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
-    changed = project.dvc("exp", "run", "-S", "train.strategies.frozen.learning_rate=0.003", "--name", "faster")
+    changed = project.dvc(
+        "exp", "run", "-S", "train.strategies.frozen.learning_rate=0.003", "--name", "faster"
+    )
     assert changed.returncode == 0, changed.stdout + changed.stderr
     assert stages_run(changed.stdout) == ["train@frozen", "evaluate", "register"]
     after = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
@@ -173,16 +179,36 @@ def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject
     assert project.dvc("plots", "diff").returncode == 0
 
 
+def test_renamed_and_touched_photographs_train_nothing_anew(project: RealProject) -> None:
+    photographs = sorted((project.root / "data/train/red").iterdir())
+    photographs[0].rename(photographs[0].with_name("renamed" + photographs[0].suffix))
+    photographs[1].touch()
+    again = project.dvc("repro")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert stages_run(again.stdout) == ["validate", "split"]
+    tables = read_splits(project.project, ["train", "val"])
+    paths = {path for table in tables.values() for path in table["path"]}
+    assert f"train/red/renamed{photographs[0].suffix}" in paths
+    assert f"train/red/{photographs[0].name}" not in paths
+
+
 def test_interrupted_training_loses_nothing_and_is_finished_by_the_next_run(project: RealProject) -> None:
-    project.change_params(lambda params: params["train"]["strategies"]["scratch"].update(epochs=40, patience=40))
+    project.change_params(
+        lambda params: params["train"]["strategies"]["scratch"].update(epochs=40, patience=40)
+    )
     data_before = {path: path.stat().st_mtime_ns for path in (project.root / "data").rglob("*.*")}
     checkpoints = project.project.state / "checkpoints"
     process = subprocess.Popen(
-        ["graft", "run"], cwd=project.root, env=project.environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        ["graft", "run"],
+        cwd=project.root,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 300
-    while not list(checkpoints.glob("scratch-*/record.json")):
+    while not list(checkpoints.glob("scratch-*/checkpoint.npz")):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -20,7 +20,9 @@ def order(of: Batches) -> list[int]:
 
 
 def test_every_image_comes_once_with_its_label() -> None:
-    inputs, labels, weights = (np.concatenate(part) for part in zip(*[batches()[i] for i in range(5)], strict=True))
+    inputs, labels, weights = (
+        np.concatenate(part) for part in zip(*[batches()[i] for i in range(5)], strict=True)
+    )
     assert sorted(inputs[:, 0]) == list(range(23))
     assert labels.argmax(axis=1).tolist() == [LABELS[int(value)] for value in inputs[:, 0]]
     assert labels.sum(axis=1).tolist() == [1.0] * 23

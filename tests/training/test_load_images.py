@@ -72,7 +72,9 @@ def test_images_that_validation_let_pass_are_not_refused_for_their_size(
     assert load_images(root, names(root), 12, "images").shape[0] == 40
 
 
-def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*arguments: int) -> None:
         raise OSError(28, "No space left on device")
 

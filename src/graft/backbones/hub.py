@@ -28,16 +28,15 @@ class HubModule(keras.layers.Layer):
         module: the loaded object: callable, with ``variables`` and ``trainable_variables``.
     """
 
-    supports_jit = False  # the module's graph was made elsewhere, of whatever operations its author chose
-
     def __init__(self, module: Any, **options: Any) -> None:
         super().__init__(trainable=False, **options)
+        self.supports_jit = False  # the module's graph is of whatever operations its author chose
         self.module = module
         self.batch_norm_updates = False
         # A keras.Variable around a tf.Variable is that variable: the optimizer moves the module itself.
         self.adopted = [
-            keras.Variable(variable, trainable=trainable, name=f"adopted_{i}")
-            for i, (variable, trainable) in enumerate(zip(module.variables, self._learned(), strict=True))
+            keras.Variable(variable, trainable=False, name=f"adopted_{i}")
+            for i, variable in enumerate(module.variables)
         ]
         self.built = True
 
@@ -53,12 +52,10 @@ class HubModule(keras.layers.Layer):
         # All that a SavedModel says of batch norm is in names: it has a moving mean, and scales beside it.
         names = [variable.name for variable in self.module.variables]
         batch_norms = {_scope(name) for name in names if "moving_mean" in name}
-        for name, variable, learned in zip(names, self.adopted, self._learned(), strict=True):
-            variable.trainable = learned and (batch_norm_updates or _scope(name) not in batch_norms)
-
-    def _learned(self) -> list[bool]:
-        trainable = {id(variable) for variable in self.module.trainable_variables}
-        return [id(variable) in trainable for variable in self.module.variables]
+        learned = {id(variable) for variable in self.module.trainable_variables}
+        for name, variable, adopted in zip(names, self.module.variables, self.adopted, strict=True):
+            is_held = _scope(name) in batch_norms and not batch_norm_updates
+            adopted.trainable = id(variable) in learned and not is_held
 
     def call(self, images: Any, training: bool = False) -> Any:
         """Features of images, float32 ``[N, S, S, 3]`` in [0, 1], as the module answers them."""

@@ -31,7 +31,8 @@ def ui(
     for port, option in ((mlflow_port, "--mlflow-port"), (prefect_port, "--prefect-port")):
         if not port_is_free(port):
             raise GraftError(
-                f"Port {port} on {HOST} is in use", f"End what listens there, or name another port with {option}"
+                f"Port {port} on {HOST} is in use",
+                f"End what listens there, or name another port with {option}",
             )
     from graft.tracking.store import open_store
 

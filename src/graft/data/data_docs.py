@@ -26,6 +26,7 @@ h5 { font-size: 1rem; margin: 1rem 0 .3rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border: 1px solid #ddd; padding: .35rem .6rem; text-align: left; vertical-align: top;
          overflow-wrap: anywhere; }
+th, tr > td:nth-child(-n+2) { overflow-wrap: normal; }
 th { background: #f5f5f5; }
 td table { width: auto; margin: .5rem 0; }
 .passed, .text-success { color: #18733c; } .failed, .text-danger { color: #b3261e; }

@@ -62,7 +62,9 @@ def read_layout(root: Path) -> Layout:
             f"There is no folder {root.name}/ in {root.parent}",
             "Bring data in with `graft data use traffic_lights` or `graft data import FOLDER`",
         )
-    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    folders = sorted(
+        entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
     if not folders:
         raise GraftError(
             f"{root.name}/ holds no folders",

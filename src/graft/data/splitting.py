@@ -1,17 +1,31 @@
 """Dividing the readable images of a manifest into train, val and test.
 
-Which split an image belongs to follows from its bytes, its class and the seed alone: names, folders below the
-class and the order of rows play no part, so renaming or copying a file moves nothing.
+Which split an image belongs to follows from its group, or, where there are no groups, its bytes, and the seed:
+names, folders below the class and the order of rows play no part, so renaming or copying a file moves nothing.
+
+Sizes that are fractions are met by hash, group by group (:mod:`graft.data.assignment`): images that arrive later
+move no image and no group that is there, so a test set stays one as the data grows. A size that is a number of
+images is met exactly, class by class. That is for comparing with published figures, and it does NOT survive
+growth: with more images, others are the first of their class.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.data.assignment import Draw, Memory, assign, hash_position
+from graft.data.grouping import group_by_mapping, group_images
+from graft.data.quotas import exact_quotas
+from graft.data.split_checks import (
+    drop_leaks,
+    refuse_conflicting_labels,
+    refuse_empty_parts,
+    refuse_torn_groups,
+    refuse_unknown_classes,
+)
+from graft.data.split_tables import COLUMNS
 from graft.errors import GraftError
 from graft.params.models import SplitParams
 from graft.project import SPLITS
@@ -19,109 +33,173 @@ from graft.project import SPLITS
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["path", "label", "sha256"]
-
 
 @dataclass(frozen=True)
 class Split:
     """Three disjoint tables and how they came about.
 
     Attributes:
-        tables: by split (train, val, test), columns path, label, sha256 (all str), sorted by path.
-        summary: JSON-able: method (official or stratified), carved (parts that graft made), seed, images per
-            split, classes (images per class and split), unreadable (images left out), and
-            duplicates_dropped (copies kept out of training, each with path, split, copy_of, copy_in).
+        tables: by split (train, val, test), columns sha256, label, path, group (all str), sorted.
+        summary: JSON-able; see :func:`_summary`.
+        memory: what was settled for good, to be passed on when the grown data is split again.
     """
 
     tables: dict[str, pd.DataFrame]
     summary: dict[str, Any]
+    memory: Memory
 
 
-def make_split(manifest: pd.DataFrame, params: SplitParams) -> Split:
-    """Divides the readable images of a manifest (columns path, label, split, sha256 and problem).
+def make_split(
+    manifest: pd.DataFrame,
+    params: SplitParams,
+    memory: Memory | None = None,
+    groups: Mapping[str, str] | None = None,
+) -> Split:
+    """Divides the readable images of a manifest (columns path, label, split, sha256, problem, and maybe group).
 
-    The official split is kept where the method says so, except that train (or val) loses images whose exact
-    bytes are in test (or val) too. Parts it lacks are carved out of train: a fixed share of every class, at
-    least one image of it where it can spare one. Copies of an image always land together.
+    The official split is kept where the method says so; parts that it lacks are carved out of train. Exact
+    copies always land together, and so do groups. Copies that a group, or the data's own split, puts on two sides
+    are kept only in the one that is further from training.
+
+    Args:
+        manifest: the images.
+        params: how to divide them.
+        memory: of the split that this one continues; small classes are divided anew without it.
+        groups: path to group, where groups are known already; takes the place of ``params.group_by``.
 
     Raises:
-        GraftError: no readable image; one image under two labels; ``official`` without an official split;
-            an empty split; a class of val or test that train lacks.
+        GraftError: no readable image; one image under two labels; ``official`` without an official split, or
+            with a group on two sides of it; a class too small for its parts; a number of images where groups go
+            whole; an empty split; a class of val or test that train lacks.
     """
-    images = manifest.loc[manifest["problem"] == "", [*COLUMNS, "split"]]
-    images = images.sort_values("path", ignore_index=True)
+    images = manifest[manifest["problem"] == ""].sort_values("path", ignore_index=True)
     if images.empty:
         raise GraftError(
             "The manifest holds no readable image", "Bring data in with `graft data import FOLDER`"
         )
-    _refuse_conflicting_labels(images)
-    method = _method(manifest, params)
-    if method == "stratified":
-        images["split"] = "train"
-    images, dropped = _drop_leaks(images)
-    _refuse_unknown_classes(images)
-
+    refuse_conflicting_labels(images)
+    group_by = params.group_by if groups is None else "given"
+    found = group_images(images, group_by) if groups is None else group_by_mapping(images, groups)
+    method = _method(manifest, params, group_by != "none")
+    images = images[["path", "label", "sha256", "split"]].assign(group=found.keys)
     given = set(manifest["split"]) if method == "official" else {"train"}
-    missing = [split for split in ("test", "val") if split not in given]
-    sizes = {"test": params.test_size, "val": params.val_size}
-    for position, split in enumerate(missing):
-        # Every part still to come, and train itself, needs an image of the class.
-        keep = len(missing) - position
-        _carve(images, split, sizes[split], keep, params.seed)
+    if method != "official":
+        images["split"] = "train"
+    images, dropped = drop_leaks(images)
+    refuse_unknown_classes(images)
+    refuse_torn_groups(images)
 
-    _refuse_empty_parts(images)
-    tables = {split: images.loc[images["split"] == split, COLUMNS].reset_index(drop=True) for split in SPLITS}
-    counts = images.groupby(["label", "split"]).size().unstack(fill_value=0).reindex(columns=SPLITS)
+    carver = _Carver(images, params, method, group_by, memory or Memory())
+    carved = [split for split in ("test", "val") if split not in given]
+    for position, split in enumerate(carved):
+        if method == "k_fold" and split == "test":
+            carver.hold_out_fold()
+        else:
+            # Every part still to come, and train itself, needs a group of the class.
+            carver.carve(split, keep=len(carved) - position)
+    images, dropped_later = drop_leaks(images)
+    refuse_unknown_classes(images)
+    refuse_empty_parts(images, carved)
+
+    order = [*COLUMNS, "path", "group"]
+    tables = {
+        split: images.loc[images["split"] == split, order].sort_values(order, ignore_index=True)
+        for split in SPLITS
+    }
+    asked = {
+        split: 1 / params.folds if (method, split) == ("k_fold", "test") else getattr(params, f"{split}_size")
+        for split in carved
+    }
     summary = {
         "method": method,
-        "carved": sorted(missing),
+        **({"fold": params.fold, "folds": params.folds} if method == "k_fold" else {}),
+        "group_by": group_by,
+        "carved": sorted(carved),
         "seed": params.seed,
-        "images": {split: len(table) for split, table in tables.items()},
-        "classes": {
-            str(label): {split: int(row[split]) for split in SPLITS} for label, row in counts.iterrows()
-        },
+        "stable_under_growth": all(size < 1 for size in asked.values()),
+        **_counts(tables, asked),
+        "exchanged": carver.exchanged(),
+        "unmatched": {"images": len(found.unmatched), "example": next(iter(found.unmatched), "")},
         "unreadable": int((manifest["problem"] != "").sum()),
-        "duplicates_dropped": dropped,
+        "duplicates_dropped": sorted(dropped + dropped_later, key=lambda entry: entry["path"]),
     }
-    return Split(tables, summary)
+    return Split(tables, summary, carver.memory)
 
 
-def write_splits(split: Split, folder: Path) -> None:
-    """Writes ``train.csv``, ``val.csv``, ``test.csv``, ``summary.json``: UTF-8, LF, equal for equal input."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in split.tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
-    text = json.dumps(split.summary, indent=2, ensure_ascii=False) + "\n"
-    (folder / "summary.json").write_text(text, encoding="utf-8", newline="\n")
+class _Carver:
+    """Moves images from train to parts that are still to be made, in place."""
+
+    def __init__(
+        self, images: pd.DataFrame, params: SplitParams, method: str, group_by: str, memory: Memory
+    ) -> None:
+        self.images = images
+        self.params = params
+        self.memory = memory
+        self.grouped = group_by != "none"
+        self.settings = [method, f"group_by {group_by}"]
+        self.keys: list[str] = []
+
+    def hold_out_fold(self) -> None:
+        """Makes test of one of the folds, which are the same whichever of them it is."""
+        folds = self.params.folds
+        names = [f"fold {fold}" for fold in range(folds)]
+        # Outside a fold, both train and val need a group of every class.
+        draw = Draw("fold", [1 / folds] * folds, [2 if folds == 2 else 1] * folds, names, self.params.seed,
+                    ", ".join(self.settings))  # fmt: skip
+        self._move("test", self._assign(draw), self.params.fold)
+        self.settings.append(f"outside fold {self.params.fold} of {folds}")
+
+    def carve(self, split: str, keep: int) -> None:
+        """Moves a share of every class to ``split`` and leaves at least ``keep`` groups of it in train."""
+        size: float = getattr(self.params, f"{split}_size")
+        if size < 1:
+            draw = Draw(split, [size, 1 - size], [1, keep], [split, "train"], self.params.seed,
+                        ", ".join(self.settings))  # fmt: skip
+            self._move(split, self._assign(draw), 0)
+        elif self.grouped:
+            raise GraftError(
+                f"split.{split}_size is {size:g} images, but groups go whole, so that no number can be met exactly",
+                f"Give split.{split}_size as a fraction such as 0.2, or set split.group_by to none",
+            )
+        else:
+            self._take_exactly(split, int(size), keep)
+        self.settings.append(f"{split} {size:g}")
+
+    def exchanged(self) -> int:
+        """Groups that are, in the draws made here, in another part than their hash says."""
+        present = set(self.images["group"])
+        return sum(len(present & set(self.memory.exchanged[key])) for key in self.keys)
+
+    def _assign(self, draw: Draw) -> dict[str, int]:
+        train = self.images.loc[self.images["split"] == "train", ["group", "label"]].drop_duplicates()
+        classes: dict[str, list[str]] = {}
+        for group, label in zip(train["group"], train["label"], strict=True):
+            classes.setdefault(group, []).append(label)
+        assigned, self.memory = assign(classes, draw, self.memory)
+        self.keys.append(draw.key)
+        return assigned
+
+    def _move(self, split: str, assigned: dict[str, int], part: int) -> None:
+        chosen = self.images["group"].map(assigned) == part
+        self.images.loc[(self.images["split"] == "train") & chosen, "split"] = split
+
+    def _take_exactly(self, split: str, number: int, keep: int) -> None:
+        train = self.images[self.images["split"] == "train"]
+        distinct = train.drop_duplicates("sha256")
+        counts = {str(label): int(count) for label, count in distinct["label"].value_counts().items()}
+        taken = exact_quotas(counts, number, keep, f"split.{split}_size")
+        ranks = [hash_position(split, digest, self.params.seed) for digest in distinct["sha256"]]
+        distinct = distinct.assign(rank=ranks).sort_values(["label", "rank", "sha256"])
+        chosen = distinct.loc[distinct.groupby("label").cumcount() < distinct["label"].map(taken), "sha256"]
+        self.images.loc[train.index[train["sha256"].isin(chosen)], "split"] = split
 
 
-def read_split(path: Path) -> pd.DataFrame:
-    """One split's table: columns path, label, sha256 (str, never null), sorted by path.
-
-    Raises:
-        GraftError: there is no table at ``path``, or it is not one of graft's.
-    """
-    import pandas as pd
-
-    fix = "Make it with `dvc repro split`"
-    try:
-        # Labels such as 001, NA and null are names, not numbers and gaps; a carriage return may be in a name.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
-    except FileNotFoundError:
-        raise GraftError(f"There is no split table at {path}", fix) from None
-    except ValueError as error:
-        raise GraftError(f"{path} cannot be read as a split table: {error}", fix) from None
-    if list(table.columns) != COLUMNS:
-        raise GraftError(
-            f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", fix
-        )
-    return table
-
-
-def _method(manifest: pd.DataFrame, params: SplitParams) -> str:
+def _method(manifest: pd.DataFrame, params: SplitParams, grouped: bool) -> str:
     has_official = bool((manifest["split"] != "").any())
     if params.method == "auto":
-        return "official" if has_official else "stratified"
+        if has_official:
+            return "official"
+        return "group" if grouped else "stratified"
     if params.method == "official" and not has_official:
         raise GraftError(
             "split.method is 'official', but data/ brings no split of its own",
@@ -130,92 +208,31 @@ def _method(manifest: pd.DataFrame, params: SplitParams) -> str:
     return params.method
 
 
-def _refuse_conflicting_labels(images: pd.DataFrame) -> None:
-    pairs = images.drop_duplicates(["sha256", "label"])
-    conflicts = pairs[pairs.duplicated("sha256", keep=False)]
-    if conflicts.empty:
-        return
-    count = conflicts["sha256"].nunique()
-    first = conflicts.loc[conflicts["sha256"] == conflicts["sha256"].iloc[0]]
-    files = " and ".join(f"{row.path} (label {row.label})" for row in first.itertuples())
-    others = f", and {count - 1} more such images" if count > 1 else ""
-    raise GraftError(
-        f"The same image lies under two labels in data/: {files}{others}",
-        "Decide which label is right and remove the other file",
-    )
+def _counts(tables: dict[str, pd.DataFrame], asked: dict[str, float]) -> dict[str, Any]:
+    """Images and groups per split, images per class and split, and the shares that were reached.
 
-
-def _drop_leaks(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Without the images of train that are in val or test too, and those of val that are in test."""
-    dropped: list[dict[str, str]] = []
-    kept = images
-    for held_out, others in (("test", ("train", "val")), ("val", ("train",))):
-        # Rows are sorted by path, so the copy named is the same every time.
-        originals = kept[kept["split"] == held_out].drop_duplicates("sha256").set_index("sha256")["path"]
-        leaks = kept[kept["split"].isin(others) & kept["sha256"].isin(originals.index)]
-        dropped += [
-            {"path": row.path, "split": row.split, "copy_of": originals[row.sha256], "copy_in": held_out}
-            for row in leaks.itertuples()
-        ]
-        kept = kept.drop(index=leaks.index)
-    return kept.copy(), sorted(dropped, key=lambda entry: entry["path"])
-
-
-def _carve(images: pd.DataFrame, split: str, size: float, keep: int, seed: int) -> None:
-    """Moves a share of every class from train to ``split``, in place, leaving at least ``keep`` behind.
-
-    ``size`` below 1 is a fraction of the images that are in train now, from 1 up their number in all classes.
-    Distinct images are counted, and copies follow: an image that lies there ten times is still one image.
+    A share is a fraction of what the part was carved from: of all images for test, of those outside test for val.
+    ``asked`` is the fraction, or the number of images, of the params; None where the data brought the part.
     """
-    train = images[images["split"] == "train"]
-    distinct = train.drop_duplicates("sha256")
-    if size >= len(distinct):
-        raise GraftError(
-            f"split.{split}_size is {size:g}, but only {len(distinct)} images are there to take them from",
-            "Ask for fewer, or for a fraction such as 0.2",
-        )
-    fraction = size / len(distinct) if size >= 1 else size
-    ranks = [_rank(digest, seed) for digest in distinct["sha256"]]
-    distinct = distinct.assign(rank=ranks).sort_values(["label", "rank"])
-    quotas = _quotas({str(k): int(n) for k, n in distinct["label"].value_counts().items()}, fraction, keep)
-    position = distinct.groupby("label").cumcount()
-    chosen = distinct.loc[position < distinct["label"].map(quotas), "sha256"]
-    images.loc[train.index[train["sha256"].isin(chosen)], "split"] = split
+    per_class = {split: table["label"].value_counts() for split, table in tables.items()}
+    labels = sorted(set().union(*(set(counts.index) for counts in per_class.values())))
+    classes = {label: {split: int(per_class[split].get(label, 0)) for split in SPLITS} for label in labels}
 
+    def share(split: str, counts: dict[str, int]) -> float:
+        of = sum(counts.values()) - (counts["test"] if split == "val" else 0)
+        return round(counts[split] / of, 4) if of else 0.0
 
-def _rank(digest: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()
-
-
-def _quotas(counts: dict[str, int], fraction: float, keep: int) -> dict[str, int]:
-    """Images to take per class: the fraction in all, by largest remainder, within 1 .. count - keep."""
-    exact = {label: counts[label] * fraction for label in sorted(counts)}
-    quotas = {label: int(share) for label, share in exact.items()}
-    left = round(sum(exact.values())) - sum(quotas.values())
-    for label in sorted(exact, key=lambda name: (quotas[name] - exact[name], name))[:left]:
-        quotas[label] += 1
+    images = {split: len(table) for split, table in tables.items()}
     return {
-        label: min(max(quota, 1), counts[label] - keep) if counts[label] > keep else 0
-        for label, quota in quotas.items()
+        "images": images,
+        "groups": {split: int(table["group"].nunique()) for split, table in tables.items()},
+        "classes": classes,
+        "shares": {
+            split: {
+                "asked": asked.get(split),
+                "reached": share(split, images),
+                "by_class": {label: share(split, counts) for label, counts in classes.items()},
+            }
+            for split in ("val", "test")
+        },
     }
-
-
-def _refuse_unknown_classes(images: pd.DataFrame) -> None:
-    known = images.loc[images["split"] == "train", "label"]
-    strangers = images[~images["label"].isin(known)]
-    if not strangers.empty:
-        first = strangers.iloc[0]
-        raise GraftError(
-            f"{first['split']} holds the class '{first['label']}' ({first['path']}), of which train has no "
-            "image of its own",
-            f"Add images of it to train, or remove the class from {first['split']}",
-        )
-
-
-def _refuse_empty_parts(images: pd.DataFrame) -> None:
-    for split in SPLITS:
-        if split not in set(images["split"]):
-            raise GraftError(
-                f"The {split} split is empty: data/ has too few readable images for three splits",
-                "Add images, or remove an official split folder that holds none",
-            )

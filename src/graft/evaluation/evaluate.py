@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft.data.splitting import read_split
+from graft.data.split_tables import read_splits
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
 from graft.inference.model import ImageClassifier
@@ -24,7 +24,7 @@ class TestImages:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.table = read_split(project.split_table("test"))
+        self.table = read_splits(project, ["test"])["test"]
         self._by_size: dict[int, np.ndarray] = {}
 
     def at(self, size: int) -> np.ndarray:
@@ -74,7 +74,8 @@ def _write(
     per_class = pd.DataFrame.from_dict(evaluation.per_class, orient="index").rename_axis("class")
     per_class.to_csv(folder / "per_class" / f"{name}.csv", float_format="%.6g")
     predicted = [classes[i] for i in probabilities.argmax(axis=1)]
-    predictions = table[["path", "sha256", "label"]].copy()
+    # Without paths: a renamed file would make them wrong, and re-runs nothing.
+    predictions = table[["sha256", "label"]].copy()
     predictions["predicted"] = predicted
     for index, label in enumerate(classes):
         predictions[f"p_{label}"] = probabilities[:, index]

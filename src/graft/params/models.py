@@ -6,6 +6,7 @@ setting. Every default here equals the value that params.yaml ships with or is t
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -23,6 +24,21 @@ def _fraction_or_number(size: float) -> float:
     if not (0 < size < 1 or (size >= 1 and size == int(size))):
         raise ValueError(f"{size:g} is neither a fraction between 0 and 1 nor a whole number of images")
     return size
+
+
+def _grouping(group_by: str) -> str:
+    if group_by in ("none", "column"):
+        return group_by
+    try:
+        pattern = re.compile(group_by)
+    except re.error as error:
+        raise ValueError(f"{group_by!r} is not a regular expression ({error})") from None
+    if "group" not in pattern.groupindex and pattern.groups != 1:
+        raise ValueError(
+            f"{group_by!r} has {pattern.groups} capture groups. It should be none, column, or a regular "
+            "expression over the path that captures the group in its only parentheses, or in (?P<group>...)"
+        )
+    return group_by
 
 
 Size = Annotated[float, AfterValidator(_fraction_or_number)]
@@ -47,16 +63,43 @@ class SplitParams(Section):
     """How images are divided into train, val and test.
 
     Attributes:
-        method: ``official`` (train/ and test/ folders), ``stratified``, or ``auto`` for whichever there is.
-        test_size: of all images, a fraction or a number; only where the data brings no test split.
-        val_size: of the images that are not in test, a fraction or a number; only where it brings no val split.
+        method: ``official`` (train/ and test/ folders), ``stratified`` (image by image), ``group`` (whole groups),
+            ``k_fold`` (test is one of ``folds`` parts; by whole groups where ``group_by`` names them), or
+            ``auto``: official where the data has that, else group where ``group_by`` names groups, else stratified.
+        group_by: what may not be torn apart: ``none``, ``column`` (the manifest's own), or a regular expression
+            searched in each path, whose capture group (the only one, or the one named ``group``) is the group.
+        test_size: of all images, a fraction or a number; only where neither data nor fold says what test is.
+        val_size: of the images that are not in test, a fraction or a number; only where the data brings no val.
+        folds: parts of ``k_fold``.
+        fold: which of them is test, from 0.
         seed: of the assignment.
     """
 
-    method: Literal["auto", "official", "stratified"] = "auto"
+    method: Literal["auto", "official", "stratified", "group", "k_fold"] = "auto"
+    group_by: Annotated[str, AfterValidator(_grouping)] = "none"
     val_size: Size = 0.15
     test_size: Size = 0.2
+    folds: Annotated[int, Field(ge=2)] = 5
+    fold: Annotated[int, Field(ge=0)] = 0
     seed: int = 13
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> SplitParams:
+        if self.fold >= self.folds:
+            raise ValueError(
+                f"fold is {self.fold}, but with folds: {self.folds} the folds are 0 to {self.folds - 1}"
+            )
+        if self.method == "group" and self.group_by == "none":
+            raise ValueError(
+                "method is group, but group_by is none. Set group_by to column, or to a regular expression over "
+                "the path such as '(.+)-[0-9]+'"
+            )
+        if self.method == "stratified" and self.group_by != "none":
+            raise ValueError(
+                "method is stratified, which divides image by image and would tear the groups of group_by "
+                "apart. Set method to group, or group_by to none"
+            )
+        return self
 
 
 class KerasBackboneParams(Section):

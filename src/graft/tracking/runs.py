@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.data.manifest import read_manifest
+from graft.data.split_tables import with_paths
 from graft.data.versioning import dataset_name, tracked_hash
-from graft.evaluation.figures import confusion_picture, learning_curves_picture
+from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
 from graft.evaluation.metrics import Evaluation
 from graft.params.models import TrainParams
 from graft.project import Project
@@ -45,7 +47,7 @@ def training_run(project: Project, params: TrainParams, name: str, clock: StageC
         experiment = experiment_id(project, client, dataset)
         run = mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags, log_system_metrics=False)
     try:
-        with clock.span("mlflow run", "mlflow"):
+        with clock.span("mlflow params", "mlflow"):
             mlflow.log_params({**flatten(strategy), "seed": params.seed})
         yield run.info.run_id
     except BaseException:
@@ -105,7 +107,9 @@ def record_evaluation(project: Project, name: str) -> None:
     per_class = pd.read_csv(folder / "per_class" / f"{name}.csv", dtype={"class": str}, keep_default_na=False)
     pairs = pd.read_csv(folder / "confusion" / f"{name}.csv", dtype=str, keep_default_na=False)
     classes = list(per_class["class"])
-    counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
+    counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(
+        index=classes, columns=classes, fill_value=0
+    )
     metrics = {f"test_{metric}": float(value) for metric, value in headline.items()}
     for row in per_class.to_dict("records"):
         for metric in ("precision", "recall"):
@@ -120,11 +124,18 @@ def record_evaluation(project: Project, name: str) -> None:
         client.log_batch(run_id, metrics=entities[start : start + METRICS_PER_CALL])
     client.log_text(run_id, per_class.to_csv(index=False), "test/per_class.csv")
     client.log_dict(run_id, confusion_table(counts.to_numpy(), classes), "test/confusion.json")
-    client.log_text(run_id, (folder / "predictions" / f"{name}.csv").read_text("utf-8"), "test/predictions.csv")
-    with Image.open(folder / "pictures" / f"{name}.png") as picture:
-        client.log_image(run_id, picture, artifact_file="test/confusion.png")
+    predictions = pd.read_csv(folder / "predictions" / f"{name}.csv", dtype=str, keep_default_na=False)
+    # A run is a record of its time, so here an image has the path that it had.
+    predictions = with_paths(predictions, read_manifest(project.manifest), "test")
+    client.log_text(run_id, predictions.to_csv(index=False), "test/predictions.csv")
+    client.log_image(
+        run_id, Image.open(folder / "pictures" / f"{name}.png"), artifact_file="test/confusion.png"
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        thumbnail = Path(temporary) / "confusion.png"
+        confusion_thumbnail(counts.to_numpy(), classes, thumbnail)
         # Under a key it becomes a chart: MLflow then shows the matrices of several runs side by side.
-        client.log_image(run_id, picture, key="test confusion matrix", step=0)
+        client.log_image(run_id, Image.open(thumbnail).convert("RGB"), key="test_confusion_matrix", step=0)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -175,13 +186,14 @@ def _dataset(project: Project, table: pd.DataFrame, split: str) -> Any:
     import mlflow.data
     from mlflow.data.sources import LocalArtifactDatasetSource
 
-    # The digest is DVC's hash of the raw data, cut to MLflow's limit of 36 characters.
+    # A name per split: MLflow takes equal name and digest for one data set. The digest is DVC's hash of the raw
+    # data, cut to MLflow's limit of 36 characters.
     digest = (tracked_hash(project) or "")[:36] or None
     return mlflow.data.from_pandas(
         table,
         source=LocalArtifactDatasetSource(str(project.split_table(split))),
         targets="label",
-        name=dataset_name(project),
+        name=f"{dataset_name(project)}-{split}",
         digest=digest,
     )
 

@@ -1,4 +1,4 @@
-"""State of a training between epochs: the best epoch so far, early stopping, and a checkpoint to carry on from.
+"""State of a training between epochs: the best epoch so far, early stopping, a checkpoint to carry on from.
 
 One callback holds it all, because a training that was killed ends with the figures it would have had only if
 weights, optimizer, random layers, best epoch, patience and history are restored together. The order of images
@@ -7,11 +7,13 @@ follows from seed and epoch.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
 import time
+import zipfile
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +27,62 @@ from graft.training.batches import Batches
 # Log loss on validation: unlike accuracy it still moves on small validation sets, and label smoothing or class
 # weights, which are part of the training loss, do not blur it.
 MONITOR = "val_log_loss"
-RECORD = "record.json"
+CHECKPOINT_FILE = "checkpoint.npz"
 
 
-def read_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The record of the checkpoint in ``folder``, or None where there is none.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training as it was at the end of an epoch.
 
-    One that is not whole, or not what was written, is removed with a word about it and counts as none.
+    Attributes:
+        record: epochs, steps, best_epoch and best_value so far.
+        state: every variable of model and optimizer, also those of dropout and augmentation.
+        best_weights: the model's weights of its best epoch.
     """
-    if not (folder / RECORD).is_file():
+
+    record: dict[str, Any]
+    state: list[np.ndarray]
+    best_weights: list[np.ndarray]
+
+    def write(self, folder: Path) -> None:
+        """Puts this checkpoint in the place of the one before, whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {f"state_{i}": array for i, array in enumerate(self.state)}
+        arrays |= {f"best_{i}": array for i, array in enumerate(self.best_weights)}
+        record = np.frombuffer(json.dumps(self.record).encode(), np.uint8)
+        # A zip of arrays rather than Keras' HDF5: it has a checksum for each, and a full disk is a plain error.
+        partial = folder / f"{CHECKPOINT_FILE}.partial"
+        with partial.open("wb") as stream:
+            np.savez(stream, record=record, **arrays)  # type: ignore[arg-type]
+        partial.replace(folder / CHECKPOINT_FILE)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """The checkpoint in ``folder``, or None where there is none.
+
+    One that is not what was written is removed, with a word about it, and counts as none.
+    """
+    path = folder / CHECKPOINT_FILE
+    if not path.is_file():
         return None
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if all(_sha256(folder / name) == digest for name, digest in record["files"].items()):
-            assert isinstance(record, dict)
-            return record
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        pass  # a file that is gone, and JSON that is none or says something else
-    console.print(f"The checkpoint in {folder} is damaged: starting from the first epoch", soft_wrap=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+        record = json.loads(arrays.pop("record").tobytes())
+        states = sum(name.startswith("state_") for name in arrays)
+        return Checkpoint(
+            record=record,
+            state=[arrays[f"state_{i}"] for i in range(states)],
+            best_weights=[arrays[f"best_{i}"] for i in range(len(arrays) - states)],
+        )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        console.print(f"The checkpoint in {folder} is damaged: starting from the first epoch", soft_wrap=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
 
 
 class TrainingState(keras.callbacks.Callback):
-    """Follows a ``fit``, keeps its best weights and writes a checkpoint after each epoch.
+    """Follows a ``fit``, keeps its best weights and leaves a checkpoint after each epoch.
 
     Args:
         batches: the training batches, put into the order of each epoch as it begins.
@@ -73,30 +102,29 @@ class TrainingState(keras.callbacks.Callback):
         self.best_weights: list[np.ndarray] | None = None
 
     def resume(self) -> int:
-        """Restores the checkpoint where there is a whole one; returns the epoch to go on with (0: from start).
+        """Restores the checkpoint where there is one; returns the epoch to go on with, 0 for a fresh start.
 
         The model must be compiled and its optimizer built.
 
         Raises:
-            GraftError: the checkpoint is of another model. It is gone then, so that the next try starts afresh.
+            GraftError: the checkpoint is of another model. It is gone then: the next try starts afresh.
         """
-        record = read_checkpoint(self.folder) if self.folder else None
-        if record is None:
+        checkpoint = read_checkpoint(self.folder) if self.folder else None
+        if checkpoint is None:
             return 0
-        assert self.folder is not None  # a record was read from it
-        try:
-            self.model.load_weights(self.folder / record["best"])
-            self.best_weights = self.model.get_weights()
-            self.model.load_weights(self.folder / record["last"])
-            for state, values in zip(self._random_states(), record["random_states"], strict=True):
-                state.assign(values)
-        except Exception as error:
-            # Keras raises all kinds. The model may be half filled by now, so going on is not safe.
+        variables = self._variables()
+        shapes = [tuple(variable.shape) for variable in variables]
+        if shapes != [array.shape for array in checkpoint.state]:
+            assert self.folder is not None  # a checkpoint was read from it
             shutil.rmtree(self.folder, ignore_errors=True)
             raise GraftError(
-                f"The checkpoint in {self.folder} does not fit the model that is trained now ({first_line(error)})",
+                f"The checkpoint in {self.folder} is of another model than the one that is trained now",
                 "It has been removed: run the same command again, to train from the first epoch",
-            ) from error
+            )
+        for variable, array in zip(variables, checkpoint.state, strict=True):
+            variable.assign(array)
+        self.best_weights = checkpoint.best_weights
+        record = checkpoint.record
         self.epochs, self.steps = record["epochs"], record["steps"]
         self.best_epoch, self.best_value = record["best_epoch"], record["best_value"]
         return len(self.epochs)
@@ -111,9 +139,10 @@ class TrainingState(keras.callbacks.Callback):
         if self.best_weights is not None:
             self.model.set_weights(self.best_weights)
 
-    # --- called by Keras -------------------------------------------------------------------------------------
+    # --- called by Keras ------------------------------------------------------------------------------------
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Puts the batches in order and starts counting."""
         # Not left to the batches' own on_epoch_end, which Keras calls once before the first epoch too.
         self.batches.start_epoch(epoch)
         self._epoch_start = time.perf_counter()
@@ -121,6 +150,7 @@ class TrainingState(keras.callbacks.Callback):
         self._seen = 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes the figures of the batch; refuses a loss that is no number."""
         logs = logs or {}
         self._refuse_not_finite("loss", logs["loss"], f", step {batch + 1}")
         # Keras reports means since the epoch began; a batch's own value is the difference of two sums.
@@ -135,6 +165,7 @@ class TrainingState(keras.callbacks.Callback):
         self.steps.append(step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes the figures of the epoch, keeps its weights if they are the best, ends where patience does."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         # The step that ends the epoch may be the one that breaks the model: its own loss was of before.
         self._refuse_not_finite("validation log loss", figures[MONITOR])
@@ -147,14 +178,31 @@ class TrainingState(keras.callbacks.Callback):
             self.best_epoch, self.best_value = epoch, figures[MONITOR]
             self.best_weights = self.model.get_weights()
         if self.folder is not None:
-            self._write_checkpoint(epoch)
+            self._write_checkpoint(self.folder)
         if self.is_finished:
             self.model.stop_training = True
 
-    def _random_states(self) -> list[keras.Variable]:
-        """The counters of dropout and augmentation, which Keras leaves out of files of weights."""
-        weights = {id(weight) for weight in self.model.weights}
-        return [variable for variable in self.model.variables if id(variable) not in weights]
+    # --------------------------------------------------------------------------------------------------------
+
+    def _variables(self) -> list[keras.Variable]:
+        """All that training changes; unlike ``weights`` it counts the seeds of random layers in."""
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _write_checkpoint(self, folder: Path) -> None:
+        record = {
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "best_epoch": self.best_epoch,
+            "best_value": self.best_value,
+        }
+        state = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
+        try:
+            Checkpoint(record, state, self.best_weights or []).write(folder)
+        except OSError as error:
+            raise GraftError(
+                f"The checkpoint in {folder} cannot be written ({first_line(error)})",
+                "Free some disk space and run the same command again: it carries on from the epoch before",
+            ) from error
 
     def _learning_rate(self) -> float:
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
@@ -166,35 +214,3 @@ class TrainingState(keras.callbacks.Callback):
                 f"The {name} became {value} in epoch {len(self.epochs) + 1}{step}, at learning rate {rate:g}",
                 f"Try a learning rate of {rate / 10:g}",
             )
-
-    # --- the checkpoint on disk ------------------------------------------------------------------------------
-
-    def _write_checkpoint(self, epoch: int) -> None:
-        """Weights first, then the record that names them: killed in between, the old record still holds."""
-        assert self.folder is not None
-        self.folder.mkdir(parents=True, exist_ok=True)
-        last = f"epoch-{epoch}.weights.h5"
-        best = f"epoch-{self.best_epoch}.weights.h5"
-        try:
-            self.model.save_weights(self.folder / last, overwrite=True)
-            record = {
-                "last": last,
-                "best": best,
-                "random_states": [state.numpy().tolist() for state in self._random_states()],
-                "files": {name: _sha256(self.folder / name) for name in (last, best)},
-                "best_epoch": self.best_epoch,
-                "best_value": self.best_value,
-                "epochs": self.epochs,
-                "steps": self.steps,
-            }
-            partial = self.folder / f"{RECORD}.partial"
-            partial.write_text(json.dumps(record), encoding="utf-8")
-            partial.replace(self.folder / RECORD)
-        except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
-            raise GraftError(
-                f"The checkpoint in {self.folder} cannot be written ({first_line(error)})",
-                "Free some disk space and run the same command again: it carries on from the epoch before",
-            ) from error
-        for path in self.folder.glob("epoch-*.weights.h5"):
-            if path.name not in (last, best):
-                path.unlink()

@@ -36,10 +36,8 @@ def load_images(
             disk has no room for the temporary file.
     """
     shape = (len(paths), size, size, 3)
-    if int(np.prod(shape, dtype=np.int64)) <= in_memory_bytes:
-        images = np.empty(shape, np.uint8)
-    else:
-        images = _on_disk(shape)
+    fits = int(np.prod(shape, dtype=np.int64)) <= in_memory_bytes
+    images = np.empty(shape, np.uint8) if fits else _on_disk(shape)
 
     def load(index: int) -> None:
         try:

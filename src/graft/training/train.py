@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from graft.data.splitting import read_split
+from graft.data.split_tables import read_splits
 from graft.errors import GraftError
 from graft.evaluation.metrics import Evaluation, evaluate, softmax
 from graft.params.models import FineTuneParams, FrozenParams, ScratchParams, TrainParams
@@ -55,7 +55,7 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     assert strategy.image_size is not None  # filled in by TrainParams.strategy
     keras.utils.set_random_seed(params.seed)
 
-    tables = {split: read_split(project.split_table(split)) for split in ("train", "val")}
+    tables = read_splits(project, ["train", "val"])
     classes = sorted(set(tables["train"]["label"]))
     with clock.span("decode"):
         images = {

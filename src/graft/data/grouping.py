@@ -1,0 +1,84 @@
+"""Which images belong together: frames of one hand, of one track, of one patient, near-duplicates.
+
+A group is a name; an image without one is a group by itself, called by the SHA-256 of its bytes, so that exact
+copies are a group too. Where group names come from is settled here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graft.errors import GraftError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The group of every image.
+
+    Attributes:
+        keys: one per image, with the index of the images.
+        unmatched: paths of images that ``group_by`` gives no group, so that each is a group by itself. Empty
+            where every image is meant to be one.
+    """
+
+    keys: pd.Series
+    unmatched: list[str]
+
+
+def group_images(images: pd.DataFrame, group_by: str) -> Grouping:
+    """The groups of images (columns path, sha256 and, for ``column``, group).
+
+    Args:
+        images: the readable images of a manifest.
+        group_by: ``none``, ``column``, or a regular expression as ``split.group_by`` in params.yaml takes it.
+
+    Raises:
+        GraftError: the column is not there or is empty throughout; the expression fits no path.
+    """
+    if group_by == "none":
+        return Grouping(images["sha256"], [])
+    if group_by == "column":
+        return _by_column(images)
+    pattern = re.compile(group_by)
+    group: str | int = "group" if "group" in pattern.groupindex else 1
+    matches = {path: pattern.search(path) for path in images["path"]}
+    grouping = group_by_mapping(
+        images, {path: match[group] or "" for path, match in matches.items() if match}
+    )
+    if len(grouping.unmatched) == len(images):
+        raise GraftError(
+            f"split.group_by {group_by!r} finds a group in none of the {len(images)} paths in data/, for example "
+            f"not in {images['path'].iloc[0]}",
+            "Write an expression that captures the group in parentheses, as '(.+)-[0-9]+' does in "
+            "paper/paper01-000.png, or set split.group_by to none",
+        )
+    return grouping
+
+
+def group_by_mapping(images: pd.DataFrame, groups: Mapping[str, str]) -> Grouping:
+    """The groups of images (columns path, sha256) from a mapping of path to group.
+
+    A path that the mapping lacks, or gives the group ``""``, is a group by itself.
+    """
+    named = images["path"].map(lambda path: groups.get(path, ""))
+    return _fill_in(images, named)
+
+
+def _by_column(images: pd.DataFrame) -> Grouping:
+    if "group" not in images or not (images["group"].fillna("") != "").any():
+        raise GraftError(
+            "split.group_by is 'column', but the data brings no groups of its own",
+            "Set split.group_by to none, or to a regular expression over the path",
+        )
+    return _fill_in(images, images["group"].fillna(""))
+
+
+def _fill_in(images: pd.DataFrame, named: pd.Series) -> Grouping:
+    alone = named == ""
+    return Grouping(named.mask(alone, images["sha256"]), sorted(images.loc[alone, "path"]))

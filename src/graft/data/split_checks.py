@@ -1,0 +1,94 @@
+"""What no split may do, whatever its method: leak, tear groups apart, or leave a part or a class without images.
+
+Tables here hold the readable images, sorted by path, with columns path, label, sha256, split and group.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from graft.errors import GraftError
+from graft.project import SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def refuse_conflicting_labels(images: pd.DataFrame) -> None:
+    """Raises GraftError where the same bytes lie under two labels."""
+    pairs = images.drop_duplicates(["sha256", "label"])
+    conflicts = pairs[pairs.duplicated("sha256", keep=False)]
+    if conflicts.empty:
+        return
+    count = conflicts["sha256"].nunique()
+    first = conflicts.loc[conflicts["sha256"] == conflicts["sha256"].iloc[0]]
+    files = " and ".join(f"{row.path} (label {row.label})" for row in first.itertuples())
+    others = f", and {count - 1} more such images" if count > 1 else ""
+    raise GraftError(
+        f"The same image lies under two labels in data/: {files}{others}",
+        "Decide which label is right and remove the other file",
+    )
+
+
+def drop_leaks(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Without the images of train that are in val or test too, and those of val that are in test.
+
+    Also gives what was dropped: path, split, copy_of (a path) and copy_in (a split) of each.
+    """
+    dropped: list[dict[str, str]] = []
+    kept = images
+    for held_out, others in (("test", ("train", "val")), ("val", ("train",))):
+        # Rows are sorted by path, so the copy named is the same every time.
+        originals = kept[kept["split"] == held_out].drop_duplicates("sha256").set_index("sha256")["path"]
+        leaks = kept[kept["split"].isin(others) & kept["sha256"].isin(originals.index)]
+        dropped += [
+            {"path": row.path, "split": row.split, "copy_of": originals[row.sha256], "copy_in": held_out}
+            for row in leaks.itertuples()
+        ]
+        kept = kept.drop(index=leaks.index)
+    return kept.copy(), dropped
+
+
+def refuse_torn_groups(images: pd.DataFrame) -> None:
+    """Raises GraftError where a group lies in two splits: then figures on one say nothing about new groups."""
+    sides = images.drop_duplicates(["group", "split"])
+    torn = sides[sides.duplicated("group", keep=False)]
+    if torn.empty:
+        return
+    first = torn[torn["group"] == torn["group"].iloc[0]]
+    files = " and ".join(f"{row.split} ({row.path})" for row in first.itertuples())
+    raise GraftError(
+        f"The data's own split tears {torn['group'].nunique()} groups apart: '{first['group'].iloc[0]}' is in {files}",
+        "If they only share a name, let split.group_by capture the folder too, as '(.+)-[0-9]+' does; "
+        "if they are the same, set split.method to group",
+    )
+
+
+def refuse_unknown_classes(images: pd.DataFrame) -> None:
+    """Raises GraftError where val or test holds a class that train has no image of."""
+    known = images.loc[images["split"] == "train", "label"].unique()
+    strangers = images[~images["label"].isin(known)]
+    if not strangers.empty:
+        first = strangers.iloc[0]
+        raise GraftError(
+            f"{first['split']} holds the class '{first['label']}' ({first['path']}), of which train has no "
+            "image of its own",
+            f"Add images of it to train, or remove the class from {first['split']}",
+        )
+
+
+def refuse_empty_parts(images: pd.DataFrame, carved: list[str]) -> None:
+    """Raises GraftError where a split is empty, or one that was carved out lacks a class that train has."""
+    for split in SPLITS:
+        labels = set(images.loc[images["split"] == split, "label"])
+        if not labels:
+            raise GraftError(
+                f"The {split} split is empty: data/ has too few readable images for three splits",
+                "Add images, or remove an official split folder that holds none",
+            )
+        lacking = set(images.loc[images["split"] == "train", "label"]) - labels
+        if split in carved and lacking:
+            raise GraftError(
+                f"The {split} split has no image of the class '{min(lacking)}' but copies of what is in another split",
+                "Remove the copies, or add images of the class",
+            )

@@ -1,0 +1,81 @@
+"""Figures against values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from graft.evaluation.metrics import HIGHER_IS_BETTER, evaluate, softmax
+
+CLASSES = ["cat", "dog", "eel"]
+# Actual: cat cat cat dog dog eel; predicted: cat cat dog dog cat eel.
+LABELS = np.array([0, 0, 0, 1, 1, 2])
+PROBABILITIES = np.array(
+    [
+        [0.8, 0.1, 0.1],
+        [0.5, 0.25, 0.25],
+        [0.2, 0.6, 0.2],
+        [0.1, 0.8, 0.1],
+        [0.5, 0.4, 0.1],
+        [0.25, 0.25, 0.5],
+    ]
+)
+
+
+def test_figures_are_those_worked_out_by_hand() -> None:
+    found = evaluate(LABELS, PROBABILITIES, CLASSES)
+    assert found.confusion.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert found.accuracy == pytest.approx(4 / 6)
+    # F1: cat 2*2/(3+3), dog 2*1/(2+2), eel 1.
+    assert found.macro_f1 == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert found.log_loss == pytest.approx(-np.log([0.8, 0.5, 0.2, 0.8, 0.4, 0.5]).mean())
+    cat = {
+        "precision": pytest.approx(2 / 3),
+        "recall": pytest.approx(2 / 3),
+        "f1": pytest.approx(2 / 3),
+        "support": 3,
+    }
+    assert found.per_class["cat"] == cat
+    assert found.per_class["dog"]["precision"] == found.per_class["dog"]["recall"] == 0.5
+    assert list(found.per_class) == CLASSES
+
+
+def test_the_headline_holds_what_strategies_are_compared_by() -> None:
+    found = evaluate(LABELS, PROBABILITIES, CLASSES)
+    assert set(found.headline()) == set(HIGHER_IS_BETTER)
+    assert found.as_dict() == {**found.headline(), "per_class": found.per_class}
+
+
+def test_a_class_without_images_has_no_recall_and_is_in_the_matrix() -> None:
+    found = evaluate(LABELS[:5], PROBABILITIES[:5], CLASSES)
+    assert found.per_class["eel"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+    assert found.confusion.shape == (3, 3)
+    assert found.macro_f1 == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+
+
+def test_a_class_that_is_never_predicted_has_no_precision() -> None:
+    found = evaluate(np.array([0, 1]), np.array([[0.9, 0.1, 0.0], [0.9, 0.1, 0.0]]), CLASSES)
+    assert found.per_class["dog"]["precision"] == 0
+    assert found.per_class["dog"]["support"] == 1
+
+
+def test_float32_probabilities_are_taken_for_what_they_are() -> None:
+    single = evaluate(LABELS, PROBABILITIES.astype(np.float32), CLASSES)
+    assert single.log_loss == pytest.approx(evaluate(LABELS, PROBABILITIES, CLASSES).log_loss, rel=1e-6)
+
+
+def test_a_certain_error_costs_much_but_not_infinitely() -> None:
+    found = evaluate(np.array([0]), np.array([[0.0, 1.0, 0.0]]), CLASSES)
+    assert 30 < found.log_loss < 50
+
+
+def test_probabilities_are_not_changed_on_the_way() -> None:
+    before = PROBABILITIES.copy()
+    evaluate(LABELS, before, CLASSES)
+    np.testing.assert_array_equal(before, PROBABILITIES)
+
+
+def test_softmax_by_hand_and_without_overflow() -> None:
+    np.testing.assert_allclose(softmax(np.log([[1.0, 2.0, 5.0]])), [[1 / 8, 2 / 8, 5 / 8]])
+    np.testing.assert_allclose(softmax(np.array([[1e4, 0.0]], np.float32)), [[1.0, 0.0]])
+    assert softmax(np.zeros((2, 3), np.float32)).dtype == np.float64

@@ -1,0 +1,86 @@
+"""How a stage ends: its exit code, its one sentence, and the times it leaves."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graft.errors import GraftError
+from graft.project import Project
+from pipelines import runner
+
+
+@pytest.fixture
+def end_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs a function as the flow of a stage and returns the exit code."""
+    monkeypatch.setattr(runner, "find_project", lambda: Project(tmp_path))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+
+    def run(flow: Callable[..., Any], *arguments: Any) -> int:
+        with pytest.raises(SystemExit) as stopped:
+            runner.run_stage("train", flow, *arguments)
+        assert isinstance(stopped.value.code, int)
+        return stopped.value.code
+
+    return run
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def flow(project: Project, clock: Any, *arguments: Any) -> None:
+        raise error
+
+    return flow
+
+
+def test_a_good_stage_leaves_its_times(end_stage: Callable[..., int], tmp_path: Path) -> None:
+    def flow(project: Project, clock: Any, name: str) -> None:
+        with clock.span("work"):
+            assert name == "frozen"
+
+    assert end_stage(flow, "frozen") == 0
+    record = json.loads((tmp_path / ".graft/timings/train@frozen.json").read_text())
+    assert [span["name"] for span in record["spans"]] == ["work"]
+    assert record["total"] >= record["spans"][0]["seconds"]
+
+
+def test_a_problem_of_the_user_is_one_sentence(
+    end_stage: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert end_stage(raising(GraftError("data/a.jpg is gone", "Put it back"))) == 1
+    assert capsys.readouterr().err == "\ntrain stopped: data/a.jpg is gone. Put it back.\n"
+
+
+def test_a_full_disk_is_one_sentence(
+    end_stage: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert end_stage(raising(OSError(errno.ENOSPC, "No space left on device", "artifacts/x"))) == 1
+    assert "train stopped: No space left on device at artifacts/x. Free some" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_130(end_stage: Callable[..., int]) -> None:
+    assert end_stage(raising(KeyboardInterrupt())) == 130
+
+
+def test_a_defect_shows_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "find_project", lambda: Project(tmp_path))
+    with pytest.raises(ZeroDivisionError):
+        runner.run_stage("train", raising(ZeroDivisionError()))
+
+
+def test_only_what_may_pass_is_tried_again() -> None:
+    class State:
+        def __init__(self, outcome: Any) -> None:
+            self.outcome = outcome
+
+        def result(self, raise_on_failure: bool) -> Any:
+            return self.outcome
+
+    is_worth_a_retry = runner.RETRIES["retry_condition_fn"]
+    assert is_worth_a_retry(None, None, State(ConnectionError("busy")))
+    assert not is_worth_a_retry(None, None, State(GraftError("a typo")))

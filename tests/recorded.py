@@ -1,0 +1,56 @@
+"""A tiny project whose strategies are trained and recorded in MLflow, made once and copied for each test."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tiny import clock, make_project, tiny_params
+
+from graft.data.splitting import read_split
+from graft.params import Params
+from graft.project import Project
+
+SMALL = tiny_params().train.strategies["small"].model_dump()
+# Equal but for their names: what tells them apart is written by the tests.
+NAMES = ["first", "second"]
+
+
+def recorded_params(**changes: Any) -> Params:
+    return tiny_params(run=NAMES, strategies={name: {**SMALL, **changes} for name in NAMES})
+
+
+def train_and_record(project: Project, params: Params, name: str) -> str:
+    """What stage train does, without Prefect; returns the id of the run."""
+    from graft.tracking.runs import record_training, training_run
+    from graft.training.train import train_strategy
+
+    watch = clock()
+    with training_run(project, params.train, name, watch) as run_id:
+        result = train_strategy(project, params.train, name, watch)
+        tables = {split: read_split(project.split_table(split)) for split in ("train", "val")}
+        record_training(project, run_id, result, tables, watch)
+    return run_id
+
+
+def make_recorded(root: Path) -> Project:
+    project = make_project(root)
+    for name in NAMES:
+        train_and_record(project, recorded_params(), name)
+    return project
+
+
+def copy_of(recorded: Project, root: Path) -> Project:
+    """Its own project folder and its own store; files of models stay where they are and are only read."""
+    shutil.copytree(recorded.root, root, ignore=shutil.ignore_patterns("mlartifacts"))
+    return Project(root)
+
+
+def set_figures(project: Project, name: str, **figures: float) -> None:
+    """Makes validation figures what a test needs them to be."""
+    path = project.strategy(name) / "metrics.json"
+    content = json.loads(path.read_text())
+    content["val"].update(figures)
+    path.write_text(json.dumps(content))

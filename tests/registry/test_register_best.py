@@ -1,0 +1,192 @@
+"""The best strategy by validation becomes a version, once, with its aliases."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from recorded import NAMES, copy_of, recorded_params, set_figures, train_and_record
+from tiny import CLASSES
+
+from graft.data.splitting import read_split
+from graft.errors import GraftError
+from graft.inference.model import ImageClassifier
+from graft.params.models import RegisterParams
+from graft.project import Project
+from graft.registry.register import Registered, choose_strategy, register_best
+from graft.tracking.runs import read_run
+from graft.tracking.store import open_store
+
+pytestmark = pytest.mark.usefixtures("no_outside_settings")
+MODEL = "tints"
+
+
+@pytest.fixture
+def project(recorded: Project, tmp_path: Path, no_outside_settings: None) -> Project:
+    """Two recorded strategies, of which the second is better on validation and the first on test."""
+    copy = copy_of(recorded, tmp_path / "project")
+    set_figures(copy, "first", log_loss=0.3, accuracy=0.9, macro_f1=0.5)
+    set_figures(copy, "second", log_loss=0.2, accuracy=0.8, macro_f1=0.6)
+    for name, loss in (("first", 0.01), ("second", 9.0)):
+        path = copy.artifacts("evaluate") / "metrics" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"test": {"log_loss": loss, "accuracy": 1 - loss / 10, "macro_f1": 0.5}}))
+    return copy
+
+
+@pytest.fixture
+def client(project: Project) -> MlflowClient:
+    return open_store(project)
+
+
+def register(project: Project, **params: Any) -> Registered:
+    return register_best(project, RegisterParams(**params), NAMES)
+
+
+def aliases(client: MlflowClient) -> dict[str, str]:
+    found = client.get_registered_model(MODEL).aliases
+    return {alias: str(version) for alias, version in found.items()}
+
+
+def versions(client: MlflowClient) -> list[str]:
+    return sorted(str(version.version) for version in client.search_model_versions(f"name = '{MODEL}'"))
+
+
+@pytest.mark.parametrize(
+    ("metric", "best"), [("log_loss", "second"), ("accuracy", "first"), ("macro_f1", "second")]
+)
+def test_the_best_by_the_validation_metric_is_chosen(project: Project, metric: str, best: str) -> None:
+    values = {"log_loss": 0.2, "accuracy": 0.9, "macro_f1": 0.6}
+    assert choose_strategy(project, NAMES, metric) == (best, values[metric])
+
+
+def test_a_tie_goes_to_the_one_named_first(project: Project) -> None:
+    for name in NAMES:
+        set_figures(project, name, log_loss=0.25)
+    assert choose_strategy(project, NAMES, "log_loss")[0] == "first"
+    assert choose_strategy(project, NAMES[::-1], "log_loss")[0] == "second"
+
+
+def test_the_first_model_is_challenger_and_champion(project: Project, client: MlflowClient) -> None:
+    registered = register(project)
+    run = read_run(project.strategy("second"))
+    assert registered == Registered(
+        model=MODEL,
+        version="1",
+        aliases=["challenger", "champion"],
+        strategy="second",
+        metric="log_loss",
+        value=0.2,
+        run_id=run["run_id"],
+    )
+    written = json.loads((project.artifacts("register") / "registered.json").read_text())
+    assert written == vars(registered)
+    assert aliases(client) == {"challenger": "1", "champion": "1"}
+    version = client.get_model_version(MODEL, "1")
+    assert version.run_id == run["run_id"]
+    assert version.tags["strategy"] == "second"
+    assert version.tags["val_log_loss"] == "0.2"
+    assert version.tags["dvc.data"] == "0123456789abcdef0123456789abcdef.dir"
+
+
+def test_registering_again_makes_no_second_version(project: Project, client: MlflowClient) -> None:
+    assert register(project) == register(project)
+    assert versions(client) == ["1"]
+
+
+def test_the_champion_stays_when_another_challenger_comes(project: Project, client: MlflowClient) -> None:
+    register(project)
+    challenger = register(project, metric="accuracy")
+    assert (challenger.strategy, challenger.version, challenger.aliases) == ("first", "2", ["challenger"])
+    assert aliases(client) == {"challenger": "2", "champion": "1"}
+    # And back: the version of that run is still there.
+    again = register(project)
+    assert (again.version, again.aliases) == ("1", ["challenger", "champion"])
+    assert versions(client) == ["1", "2"]
+
+
+def test_a_champion_that_somebody_else_named_stays(project: Project, client: MlflowClient) -> None:
+    register(project)
+    register(project, metric="accuracy")
+    client.set_registered_model_alias(MODEL, "champion", "2")
+    register(project)
+    assert aliases(client) == {"challenger": "1", "champion": "2"}
+
+
+@pytest.mark.slow
+def test_a_strategy_trained_anew_is_a_new_version(project: Project, client: MlflowClient) -> None:
+    register(project)
+    run_id = train_and_record(project, recorded_params(), "second")
+    set_figures(project, "second", log_loss=0.1)
+    registered = register(project)
+    assert (registered.version, registered.run_id) == ("2", run_id)
+    assert aliases(client) == {"challenger": "2", "champion": "1"}
+
+
+@pytest.mark.parametrize("name", ["my lights", "O'Brien's \"best\" model", "größe"])
+def test_the_name_of_the_model_can_be_chosen(project: Project, client: MlflowClient, name: str) -> None:
+    assert register(project, model_name=name).model == name
+    assert register(project, model_name=name).version == "1"
+    assert client.get_registered_model(name).aliases
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", " "])
+def test_a_name_that_the_registry_does_not_take_is_named(project: Project, name: str) -> None:
+    with pytest.raises(GraftError, match=rf"does not take a model named '{name}'.*register.model_name"):
+        register(project, model_name=name)
+
+
+def test_a_run_that_is_not_in_the_store_is_an_error(project: Project, client: MlflowClient) -> None:
+    path = project.strategy("second") / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "run_id": "0" * 32}))
+    with pytest.raises(
+        GraftError, match=r"run 0{32} of strategy 'second'.*not in MLflow's store sqlite.*dvc repro"
+    ):
+        register(project)
+    with pytest.raises(MlflowException):
+        client.get_registered_model(MODEL)
+
+
+def test_a_model_that_is_not_in_the_store_is_an_error(project: Project) -> None:
+    path = project.strategy("second") / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "model_uri": f"models:/m-{'0' * 32}"}))
+    with pytest.raises(GraftError, match="or its model, is not in MLflow's store"):
+        register(project)
+
+
+def test_a_model_whose_files_are_gone_is_an_error(project: Project, client: MlflowClient) -> None:
+    model_id = read_run(project.strategy("second"))["model_uri"].removeprefix("models:/")
+    files = Path(client.get_logged_model(model_id).artifact_location.removeprefix("file://"))
+    hidden = files.rename(files.with_name("hidden"))
+    try:
+        with pytest.raises(GraftError, match="or its model, is not in MLflow's store"):
+            register(project)
+    finally:
+        hidden.rename(files)
+
+
+def test_the_champion_answers_for_bytes_and_for_text(project: Project) -> None:
+    register(project)
+    model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
+    paths = read_split(project.split_table("test"))["path"][:3]
+    data = [(project.data / path).read_bytes() for path in paths]
+    expected = ImageClassifier(project.strategy("second") / "model").predict(data)
+    for images in (data, [base64.b64encode(one).decode() for one in data]):
+        answers = model.predict(pd.DataFrame({"image": images}))
+        pd.testing.assert_frame_equal(answers, expected)
+    assert set(answers["label"]) <= set(CLASSES)
+
+
+def test_a_store_that_was_deleted_is_an_error(project: Project) -> None:
+    (project.home / "mlflow.db").unlink()
+    with pytest.raises(GraftError, match="Train again into this store"):
+        register(project)

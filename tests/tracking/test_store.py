@@ -1,0 +1,51 @@
+"""MLflow's store: created once, opened by many."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graft.errors import GraftError
+from graft.project import Project
+from graft.tracking.store import experiment_id, open_store
+
+OPEN = """
+import sys
+from pathlib import Path
+from graft.project import Project
+from graft.tracking.store import experiment_id, open_store
+project = Project(Path(sys.argv[1]))
+print(experiment_id(project, open_store(project), "tints"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_outside_settings")
+def test_processes_that_open_a_fresh_store_at_once_do_not_collide(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPEN, str(tmp_path)]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    # The same experiment, not one each.
+    assert len({output.splitlines()[-1] for output, _ in outputs}) == 1
+
+
+def test_an_experiment_that_was_deleted_is_taken_up_again(project: Project) -> None:
+    client = open_store(project)
+    first = experiment_id(project, client, "tints")
+    client.delete_experiment(first)
+    assert experiment_id(project, client, "tints") == first
+    assert client.get_experiment(first).lifecycle_stage == "active"
+
+
+def test_a_store_that_cannot_be_opened_says_which(project: Project) -> None:
+    (project.home / "mlflow.db").write_bytes(b"this is no database, whatever its name may say")
+    with pytest.raises(
+        GraftError, match=r"store sqlite:///.*mlflow.db cannot be opened: .*MLFLOW_TRACKING_URI"
+    ):
+        open_store(project)
