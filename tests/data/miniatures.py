@@ -230,13 +230,13 @@ def birds_200(folder: Path) -> None:
 
 
 def sign_images(top: str, kind: str = "PPM") -> Contents:
-    """Training images: two tracks of three frames for each class."""
+    """Training images: four tracks of two frames for each class."""
     suffix = kind.lower()
     return {
         f"{top}/{k:05d}/{track:05d}_{frame:05d}.{suffix}": encoded(100 * k + 10 * track + frame, kind)
         for k in range(43)
-        for track in range(2)
-        for frame in range(3)
+        for track in range(4)
+        for frame in range(2)
     }
 
 
@@ -306,7 +306,7 @@ def cracks_zip(folder: Path) -> None:
 
 EACH = TRAIN + TEST
 IDX = 10 * EACH
-SIGNS = 43 * 6
+SIGNS = 43 * 8
 MINIATURES = [
     Miniature("traffic_lights", "wheel", traffic_lights, 3 * EACH, "train/red/0.jpg"),
     Miniature(
@@ -321,16 +321,16 @@ MINIATURES = [
     Miniature("fashion_mnist", "four files", idx_packed("fashion_mnist"), IDX, "test/t_shirt_top/00010.png"),
     Miniature("fashion_mnist", "Debian package", fashion_mnist_deb, IDX, "test/t_shirt_top/00010.png"),
     Miniature("birds_200", "archive", birds_200, 600, "train/001.Bird_1/Bird_1_0000_1.jpg"),
-    Miniature("traffic_signs", "three zips", traffic_signs, SIGNS + 86, "train/14_stop/00001_00002.ppm"),
+    Miniature("traffic_signs", "three zips", traffic_signs, SIGNS + 86, "train/14_stop/00001_00001.ppm"),
     Miniature(
-        "traffic_signs", "training zip", traffic_signs_train, SIGNS, "14_stop/00001_00002.ppm", is_part=True
+        "traffic_signs", "training zip", traffic_signs_train, SIGNS, "14_stop/00001_00001.ppm", is_part=True
     ),
     Miniature(
         "traffic_signs",
         "unpacked training half",
         write_folder(lambda: sign_images("Train")),
         SIGNS,
-        "14_stop/00001_00002.ppm",
+        "14_stop/00001_00001.ppm",
         is_part=True,
     ),
     Miniature("surface_cracks", "zip", cracks_zip, 20, "Positive/10001_1.jpg", path="archive.zip"),

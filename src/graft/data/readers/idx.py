@@ -16,6 +16,10 @@ from graft.data.readers.pixels import png, png_size, target
 from graft.data.readers.reader import Files, Images, Plan, Reader, damaged, label_of
 
 _IMAGES, _LABELS = 0x0803, 0x0801
+_MNIST: dict[Literal["train", "test"], tuple[str, str]] = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
 _MOST_PIXELS = 1 << 24  # in one image: a header that says more is no header
 
 
@@ -27,12 +31,7 @@ class IdxReader(Reader):
     """
 
     kind: Literal["idx"] = "idx"
-    files: dict[Literal["train", "test"], tuple[str, str]] = Field(
-        default_factory=lambda: {
-            "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-            "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-        }
-    )
+    files: dict[Literal["train", "test"], tuple[str, str]] = Field(default_factory=lambda: dict(_MNIST))
 
     def fits(self, files: Files) -> bool:
         return all(files.find(name, f"{name}.gz") for pair in self.files.values() for name in pair)
