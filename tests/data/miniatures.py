@@ -11,10 +11,11 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from photo_folders import write
 from PIL import Image
 
 from graft.data.catalogue import find_entry
@@ -35,6 +36,7 @@ class Miniature:
         broken: how many of these are damaged, as in the original.
         is_part: holds less than what was published.
         example: a name that one image must get in data/.
+        path: of what is named with --from, below the folder.
     """
 
     entry: str
@@ -44,7 +46,7 @@ class Miniature:
     example: str
     broken: int = 0
     is_part: bool = False
-    path: str = field(default="")
+    path: str = ""
 
 
 def noise(seed: int, mode: str = "RGB", side: int = 12) -> Image.Image:
@@ -265,12 +267,6 @@ def traffic_signs(folder: Path) -> None:
     make_zip(folder / "GTSRB_Final_Test_GT.zip", {"GT-final_test.csv": table.encode()})
 
 
-def write(folder: Path, contents: Contents) -> None:
-    for name, data in contents.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-
-
 def crack_images(top: str) -> Contents:
     # Positive holds names such as 10001_1.jpg too.
     names = {"Negative": [f"{i:05d}" for i in range(1, 11)], "Positive": [f"{i:05d}" for i in range(1, 10)]}
@@ -297,7 +293,10 @@ def solar_cells(folder: Path) -> None:
 
 
 def write_folder(contents: Callable[[], Contents]) -> Callable[[Path], None]:
-    return lambda folder: write(folder, contents())
+    def build(folder: Path) -> None:
+        write(folder, contents())
+
+    return build
 
 
 def cracks_zip(folder: Path) -> None:
