@@ -10,7 +10,7 @@ import lzma
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -342,10 +342,6 @@ MINIATURES = [
     ),
     Miniature("solar_cells", "wheel", solar_cells, 40, "train/defective/cell0002.png"),
 ]
-
-
-def names(miniatures: Iterable[Miniature]) -> list[str]:
-    return [f"{miniature.entry}: {miniature.form}" for miniature in miniatures]
 
 
 def build_all(entry: str, form: str, folder: Path) -> Path:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from miniatures import MINIATURES, Miniature, build_all, names
+from miniatures import MINIATURES, Miniature, build_all
 from photo_folders import tree, write
 
 from graft.data import catalogue, versioning
@@ -38,7 +38,7 @@ def test_there_is_a_miniature_of_every_entry():
     assert {miniature.entry for miniature in MINIATURES} == set(read_catalogue())
 
 
-@pytest.mark.parametrize("miniature", MINIATURES, ids=names(MINIATURES))
+@pytest.mark.parametrize("miniature", MINIATURES, ids=lambda m: f"{m.entry}: {m.form}")
 def test_from_its_published_layout_to_a_split(miniature: Miniature, project, tmp_path, sized):
     entry = sized(miniature.entry, miniature.images + miniature.is_part)
     folder = tmp_path / "published"
