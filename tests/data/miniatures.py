@@ -20,7 +20,7 @@ from PIL import Image
 
 from graft.data.catalogue import find_entry
 
-TRAIN, TEST = 5, 2  # images of each class
+TRAIN, TEST, EACH = 5, 2, 7  # images of each class
 Contents = dict[str, bytes]
 
 
@@ -303,7 +303,6 @@ def cracks_zip(folder: Path) -> None:
     make_zip(folder / "archive.zip", crack_images(""))
 
 
-EACH = TRAIN + TEST
 IDX = 10 * EACH
 SIGNS = 43 * 8
 MINIATURES = [
