@@ -16,7 +16,7 @@ from graft.project import Project
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "index_has", lambda package: False)
     monkeypatch.setattr(fetch, "is_reachable", lambda url: False)
-    monkeypatch.setattr(catalogue, "availability", lambda project: {catalogue.DEFAULT: "unreachable"})
+    monkeypatch.setattr(catalogue, "availability", lambda project, names: {catalogue.DEFAULT: "unreachable"})
 
 
 def findings(project: Project) -> dict[str, Finding]:

@@ -231,7 +231,7 @@ def _network(project: Project) -> list[Callable[[], Finding]]:
         return Finding("TensorFlow Hub", "note", "no answer", "Name a local folder as a hub backbone")
 
     def default_data() -> Finding:
-        state = availability(project)[DEFAULT]
+        state = availability(project, [DEFAULT])[DEFAULT]
         fix = "" if state != "unreachable" else f"graft data use {DEFAULT} --from COPY"
         return Finding("default data", "ok" if not fix else "note", state, fix)
 

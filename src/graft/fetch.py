@@ -24,18 +24,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from graft.errors import GraftError
+from graft.progress import download_bar
 
 if TYPE_CHECKING:
     import requests
 
 CONNECT_SECONDS = (
-    3.0  # an address that answers at all answers sooner; a firewall that drops packets never does
+    3.0  # an address that answers at all does so sooner; a firewall that drops packets never does
 )
 OPEN_SECONDS = 10.0  # name lookup (which has no timeout of its own), connection and headers together
 READ_SECONDS = 30.0  # silence in the middle of a file before the connection counts as dropped
 ATTEMPTS = 5  # connections per file; only those that brought something are followed by another
 SPARE_BYTES = 64 * 2**20  # left free on the disk: a full one breaks whatever else is running
 
+_PATIENT: Any = {"stream": True, "timeout": (CONNECT_SECONDS, READ_SECONDS)}
 _INDEX_VARIABLES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _T = TypeVar("_T")
@@ -98,13 +100,23 @@ def download(url: str, folder: Path, sha256: str | None = None) -> Path:
     import requests
 
     _require_https(url)
-    key = sha256 or hashlib.sha256(url.encode()).hexdigest()
-    name = PurePosixPath(unquote(urlsplit(url).path)).name or "file"
-    target = folder / f"{key[:12]}-{name}"
-    if _is_whole(target, sha256):
-        return target
+    present = downloaded(url, folder, sha256)
+    if present:
+        return present
     with requests.Session() as session:
-        return _fetch(session, url, target, sha256, name, urlsplit(url).hostname or url)
+        host = urlsplit(url).hostname or url
+        return _fetch(session, url, _target(url, folder, sha256), sha256, file_name(url), host)
+
+
+def downloaded(url: str, folder: Path, sha256: str | None = None) -> Path | None:
+    """The whole file that :func:`download` left in ``folder``, if it did."""
+    target = _target(url, folder, sha256)
+    return target if _is_whole(target, sha256) else None
+
+
+def file_name(url: str) -> str:
+    """The name that a file has at its address."""
+    return PurePosixPath(unquote(urlsplit(url).path)).name or "file"
 
 
 def kept(folder: Path, sha256: str) -> Path | None:
@@ -186,10 +198,7 @@ def _receive(session: requests.Session, url: str, part: Path, label: str, host: 
         if tag:
             headers["If-Range"] = tag
     try:
-        response = _within(
-            OPEN_SECONDS,
-            lambda: session.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)),
-        )
+        response = _within(OPEN_SECONDS, lambda: session.get(url, headers=headers, **_PATIENT))
     except (RequestException, TimeoutError) as error:
         raise _DroppedError(_reason(error)) from None
     with response:
@@ -208,23 +217,24 @@ def _receive(session: requests.Session, url: str, part: Path, label: str, host: 
         )
         if response.status_code == 206 and not resumed:
             part.unlink(missing_ok=True)
-            raise GraftError(
-                f"{host} sent another part of {label} than was asked for", "Run the command again"
-            )
+            raise GraftError(f"{host} sent another part of {label} than asked for", "Run the command again")
         rest = int(response.headers.get("Content-Length") or 0)
         _require_space(part.parent, rest, label)
         _tag_of(part).write_text(_validator(response), encoding="utf-8")
         try:
-            with (
-                part.open("ab" if resumed else "wb") as out,
-                _progress(label, have * resumed, rest) as advance,
-            ):
+            bar = download_bar(label, have * resumed, rest)
+            with part.open("ab" if resumed else "wb") as out, bar as advance:
                 for chunk in response.iter_content(1 << 16):
                     out.write(chunk)
                     advance(len(chunk))
         except RequestException as error:
             raise _DroppedError(_reason(error)) from None
     return resumed
+
+
+def _target(url: str, folder: Path, sha256: str | None) -> Path:
+    key = sha256 or hashlib.sha256(url.encode()).hexdigest()
+    return folder / f"{key[:12]}-{file_name(url)}"
 
 
 def _validator(response: requests.Response) -> str:
@@ -277,8 +287,7 @@ def _answers(session: requests.Session, url: str, seconds: float) -> bool:
 
 def _configured_index() -> str | None:
     for variable in _INDEX_VARIABLES:
-        value = os.environ.get(variable, "").strip()
-        if value:
+        if value := os.environ.get(variable, "").strip():
             name, separator, address = value.partition("=")  # uv also takes name=address
             return address if separator and "/" not in name else value
     return None
@@ -286,9 +295,8 @@ def _configured_index() -> str | None:
 
 def _require_https(url: str) -> None:
     parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        return
-    raise GraftError(f"{parts.scheme}://{parts.hostname or ''} is not an https address", "Use https")
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in _LOOPBACK):
+        raise GraftError(f"{parts.scheme}://{parts.hostname or ''} is not an https address", "Use https")
 
 
 def _require_space(folder: Path, size: int, label: str) -> None:
@@ -340,15 +348,3 @@ def _reason(error: Exception) -> str:
         if isinstance(error, kind):
             return text
     return type(error).__name__
-
-
-@contextlib.contextmanager
-def _progress(label: str, done: int, rest: int) -> Iterator[Callable[[int], Any]]:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from graft.progress import console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"Fetching {label}", total=done + rest if rest else None, completed=done)
-        yield lambda count: progress.advance(task, count)

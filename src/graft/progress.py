@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 console = Console(stderr=False, highlight=False)
 
@@ -27,3 +34,18 @@ def progress_bar(label: str, total: int) -> Iterator[Advance]:
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(label, total=total)
         yield lambda steps: progress.advance(task, steps)
+
+
+@contextmanager
+def download_bar(label: str, done: int, rest: int) -> Iterator[Advance]:
+    """Yields a function that counts bytes received; the bar goes when it is full, and shows on terminals only.
+
+    Args:
+        label: what is fetched.
+        done: bytes that an earlier run received.
+        rest: bytes to come, 0 where that is not known.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"Fetching {label}", total=done + rest if rest else None, completed=done)
+        yield lambda count: progress.advance(task, count)

@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from graft.cli.data import app
-from graft.data import catalogue, versioning
+from graft.data import catalogue, published, versioning
 from graft.errors import GraftError
 
 
@@ -78,15 +79,53 @@ def test_use_from_a_copy_of_something_else(project, pets):
 
 
 def test_list_shows_every_data_set_with_what_matters(project, pets, monkeypatch):
-    monkeypatch.setattr(catalogue, "index_has", lambda package: True)
-    monkeypatch.setattr(catalogue, "is_reachable", lambda url: False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(published, "index_has", lambda package: True)
+    monkeypatch.setattr(published, "is_reachable", lambda url: False)
+    monkeypatch.setattr(published, "npm_has", lambda package, version: False)
+    monkeypatch.setattr(published, "debian_has", lambda package: False)
     run("import", pets)
     output = run("list")
+    flat = " ".join(output.split())
     for name, entry in catalogue.read_catalogue().items():
-        for shown in (name, f"{entry.images:,} images", entry.licence, "reachable", "no answer"):
-            assert shown in output
+        origins = [source.origin for source in entry.sources]
+        for shown in (
+            name,
+            f"{entry.images:,} images",
+            entry.licence,
+            " ".join(entry.notice.split()),
+            *origins,
+        ):
+            assert shown in flat
+    for state in ("reachable", "no answer", "by hand"):
+        assert state in output
+    assert "For non-commercial use only" in flat
     assert "data/ holds 'pets', images of your own." in output
     assert "--from PATH" in output
+
+
+def test_use_says_licence_and_the_split_settings_that_fit(project, tmp_path):
+    for k, label in enumerate(("paper", "rock", "scissors")):
+        for split, count in (("train", 840), ("test", 124)):
+            folder = tmp_path / "hands" / split / label
+            folder.mkdir(parents=True)
+            for i in range(count):
+                (folder / f"{label}01-{i:03d}.png").write_bytes(f"{k} {split} {i}".encode())
+    output = run("use", "rock_paper_scissors", "--from", tmp_path / "hands")
+    assert "Licence: CC BY 2.0" in output
+    settings = YAML(typ="safe").load(output.partition("params.yaml:\n")[2].partition("Next:")[0])
+    entry = catalogue.find_entry("rock_paper_scissors")
+    assert settings == {"split": {"method": "official", "group_by": entry.split.group_by}}
+
+
+def test_import_of_a_table(project, pets):
+    rows = [f"{path.relative_to(pets)},{path.parent.name},a b,x" for path in sorted(pets.rglob("?.png"))]
+    (pets / "table.csv").write_text("\n".join(["path,label,group,shutter", *rows]), encoding="utf-8")
+    output = run("import", pets / "table.csv", "--name", "mine")
+    assert "data/ now holds mine: 10 images." in output
+    assert "Columns of table.csv that were ignored: shutter." in output
+    assert "group_by: '/group=([^/]+)/'" in output
+    assert (project / "data/cat/group=a b/train/cat/0.png").exists()
 
 
 def test_outside_a_project(tmp_path, monkeypatch):

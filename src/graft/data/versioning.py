@@ -50,6 +50,17 @@ def dataset_name(project: Project) -> str:
     return str(name) if name else UNNAMED
 
 
+def group_pattern(project: Project) -> str | None:
+    """The regular expression over paths in data/ that finds an image's group, where data.dvc says that one does.
+
+    Raises:
+        GraftError: data.dvc is there but is not what DVC writes.
+    """
+    meta = _read(project).get("meta")
+    pattern = meta.get("group_by") if isinstance(meta, dict) else None
+    return str(pattern) if pattern else None
+
+
 def tracked_hash(project: Project) -> str | None:
     """DVC's hash of the images that belong in data/ (``<md5>.dir``), or None where none are tracked.
 
@@ -67,7 +78,7 @@ def track(project: Project, meta: Mapping[str, str]) -> None:
 
     Args:
         project: where data/ lies.
-        meta: dataset (a name), licence and source, each one line.
+        meta: dataset (a name), licence and source, each one line; group_by where images have groups.
 
     Raises:
         GraftError: DVC refuses; the message gives its reason.
