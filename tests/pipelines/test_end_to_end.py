@@ -206,6 +206,8 @@ def test_interrupted_training_loses_nothing_and_is_finished_by_the_next_run(proj
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # A shell that runs the tests in the background has Ctrl-C ignored, and so would the pipeline.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 300
     while not list(checkpoints.glob("scratch-*/checkpoint.npz")):
