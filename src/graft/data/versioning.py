@@ -45,9 +45,7 @@ def dataset_name(project: Project) -> str:
     Raises:
         GraftError: data.dvc is there but is not what DVC writes.
     """
-    meta = _read(project).get("meta")
-    name = meta.get("dataset") if isinstance(meta, dict) else None
-    return str(name) if name else UNNAMED
+    return _meta(project, "dataset") or UNNAMED
 
 
 def group_pattern(project: Project) -> str | None:
@@ -56,9 +54,7 @@ def group_pattern(project: Project) -> str | None:
     Raises:
         GraftError: data.dvc is there but is not what DVC writes.
     """
-    meta = _read(project).get("meta")
-    pattern = meta.get("group_by") if isinstance(meta, dict) else None
-    return str(pattern) if pattern else None
+    return _meta(project, "group_by")
 
 
 def tracked_hash(project: Project) -> str | None:
@@ -148,6 +144,12 @@ def _advice(reason: str, arguments: tuple[str, ...]) -> str:
     if "no space left" in lower:
         return "Free some space and run the command again"
     return f"Run `dvc {' '.join(arguments)} -v` to see all of what DVC says"
+
+
+def _meta(project: Project, key: str) -> str | None:
+    meta = _read(project).get("meta")
+    value = meta.get(key) if isinstance(meta, dict) else None
+    return str(value) if value else None
 
 
 def _read(project: Project) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -140,7 +141,7 @@ class Files:
         return Plan({target: sizes[name] for name, target in targets.items()}, images)
 
 
-class Reader(BaseModel):
+class Reader(BaseModel, ABC):
     """A layout that data sets are published in, with the settings of one data set.
 
     A subclass has a ``kind``, by which catalogue.yaml names it.
@@ -148,10 +149,11 @@ class Reader(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @abstractmethod
     def fits(self, files: Files) -> bool:
         """Whether the files seem to have this layout."""
-        raise NotImplementedError
 
+    @abstractmethod
     def plan(self, files: Files, classes: Sequence[str]) -> Plan:
         """What of the files goes where.
 
@@ -162,7 +164,6 @@ class Reader(BaseModel):
         Raises:
             GraftError: something is missing, damaged, or not as this layout has it.
         """
-        raise NotImplementedError
 
 
 def damaged(name: str, files: Files, why: str) -> GraftError:
