@@ -95,7 +95,9 @@ def _print_next_commands(project: Project) -> None:
 
     train = load_params(project.params_file).train
     strategy = train.run[0]
-    other_rate = 3 * train.strategies[strategy].learning_rate  # far enough to make a difference, near enough to work
+    other_rate = (
+        3 * train.strategies[strategy].learning_rate
+    )  # far enough to make a difference, near enough to work
     commands = [
         ("make ui", "compare the runs in MLflow, and see the flows in Prefect"),
         (
