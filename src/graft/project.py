@@ -68,6 +68,11 @@ class Project:
     def manifest(self) -> Path:
         return self.artifacts("validate") / "manifest.parquet"
 
+    @property
+    def scan_memory(self) -> Path:
+        """What earlier scans of data/ learned; may be deleted at any time."""
+        return self.state / "scan.sqlite"
+
     def artifacts(self, stage: str) -> Path:
         """The folder of one stage's outputs."""
         return self.root / "artifacts" / stage
