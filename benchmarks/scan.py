@@ -1,9 +1,10 @@
 """Scanning many images: the first scan, a second one with nothing new, and one with 1 % new files.
 
-Files are generated in a temporary folder (small JPEGs, all different); each scan runs in a process of its own, so
+Files are generated in a temporary folder (JPEGs, all different); each scan runs in a process of its own, so
 that its peak memory is its own. Ratios of one run compare; seconds depend on the machine.
 
     python -m benchmarks.scan --files 10000 100000
+    python -m benchmarks.scan --files 2000 --side 1000
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import tempfile
 import time
 from pathlib import Path
 
-SIDE = 64
 CLASSES = 10
 
 
@@ -27,6 +27,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--files", nargs="+", type=int, default=[10_000, 100_000])
+    parser.add_argument("--side", type=int, default=64, help="pixels; small files make the overhead show")
     parser.add_argument("--scan", nargs=2, metavar=("DATA", "OUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.scan:
@@ -37,18 +38,18 @@ def main() -> None:
     )
     for files in arguments.files:
         with tempfile.TemporaryDirectory(prefix="graft-scan-") as folder:
-            compare(Path(folder), files)
+            compare(Path(folder), files, arguments.side)
 
 
-def compare(folder: Path, files: int) -> None:
+def compare(folder: Path, files: int, side: int) -> None:
     """Prints a line for each of the three scans of ``files`` generated images."""
     data = folder / "data"
-    generate(data, 0, files)
+    generate(data, 0, files, side)
     time.sleep(3)  # the scan's memory trusts no file that is younger than a tick of the coarsest clock
     first = 0.0
     for name in ("first", "nothing new", "1 % new"):
         if name == "1 % new":
-            generate(data, files, files // 100)
+            generate(data, files, files // 100, side)
         found = subprocess.run(
             [sys.executable, "-m", "benchmarks.scan", "--scan", str(data), str(folder)],
             check=True,
@@ -81,14 +82,14 @@ def measure(data: Path, out: Path) -> dict[str, float]:
     return {"images": summary.images, "opened": summary.opened, "seconds": seconds, "megabytes": peak / 1024}
 
 
-def generate(data: Path, start: int, count: int) -> None:
+def generate(data: Path, start: int, count: int, side: int) -> None:
     """Writes images ``start`` to ``start + count - 1`` into class folders: noise of low frequency, as JPEG."""
     import numpy as np
     from PIL import Image
 
     for number in range(start, start + count):
         random = np.random.default_rng(number)
-        picture = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((SIDE, SIDE), 2)
+        picture = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((side, side), 2)
         folder = data / f"class-{number % CLASSES}"
         folder.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
