@@ -26,6 +26,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
+Flip = Literal["none", "horizontal", "vertical", "horizontal_and_vertical"]
 
 
 # What split.group_by may be besides a regular expression.
@@ -214,7 +215,7 @@ class AugmentParams(Section):
         brightness: fraction of the value range, either way.
     """
 
-    flip: Literal["none", "horizontal", "vertical", "horizontal_and_vertical"] = "none"
+    flip: Flip = "none"
     rotate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
     translate: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -242,9 +243,14 @@ class TransferParams(FitParams):
 
 
 class FrozenParams(TransferParams):
-    """Features of the frozen backbone computed once, then the head trained on them."""
+    """Features of the frozen backbone computed once, then the head trained on them.
+
+    Attributes:
+        flip: the head also learns from the features of the training images mirrored along these axes.
+    """
 
     kind: Literal["frozen"]
+    flip: Flip = "none"
 
 
 class FineTuneParams(TransferParams):
