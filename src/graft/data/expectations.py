@@ -117,19 +117,19 @@ def _other_side(images: pd.DataFrame, alike: str, side: str, order: tuple[str, .
     """
     import pandas as pd
 
-    found = pd.Series("", index=images.index, dtype=object)
+    found: dict[str, str] = {}
     sides = images.drop_duplicates([alike, side])
     several = sides.loc[sides.duplicated(alike), alike]
     for _, members in images[images[alike].isin(several)].groupby(alike, sort=False):
-        first = members.drop_duplicates(side).set_index(side)["path"].to_dict()
-        for index, own in members[side].items():
+        first = dict(zip(*(members.drop_duplicates(side)[column] for column in (side, "path")), strict=True))
+        for path, own in zip(members["path"], members[side], strict=True):
             others = [other for other in first if other != own]
             if order:
                 later = [other for other in others if order.index(other) > order.index(own)]
                 others = sorted(later, key=order.index, reverse=True)
             if others:
-                found[index] = first[others[0]]
-    return found
+                found[path] = first[others[0]]
+    return pd.Series([found.get(path, "") for path in images["path"]], index=images.index, dtype=object)
 
 
 def _trainable(readable: pd.DataFrame) -> set[str]:

@@ -116,7 +116,9 @@ def read_near_duplicates(path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise GraftError(f"{path} cannot be read as a list of near-duplicates: {error}", fix) from None
     if list(table.columns) != COLUMNS:
-        raise GraftError(f"{path} has the columns {', '.join(table)} instead of {', '.join(COLUMNS)}", fix)
+        raise GraftError(
+            f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", fix
+        )
     return table
 
 

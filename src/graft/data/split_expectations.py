@@ -114,7 +114,7 @@ def _tables(
         {"path": list(SPLITS), "problem": [_size_problem(split, summary, params) for split in SPLITS]}
     )
     shares = {split: tables[split]["label"].value_counts(normalize=True).to_dict() for split in SPLITS}
-    labels = sorted(set().union(*shares.values()))
+    labels = sorted({str(label) for table in tables.values() for label in table["label"]})
     differences = [
         max(abs(shares["train"].get(label, 0.0) - shares[split].get(label, 0.0)) for split in ("val", "test"))
         for label in labels
@@ -127,13 +127,15 @@ def _tables(
 
 def _leaks(images: pd.DataFrame) -> pd.Series:
     """The path of a copy in another split, or "" where there is none; of several, the first by path."""
+    import pandas as pd
+
+    found: dict[str, str] = {}
     sides = images.drop_duplicates(["sha256", "split"])
     leaking = images[images["sha256"].isin(sides.loc[sides.duplicated("sha256"), "sha256"])]
-    found = images["path"].where(images["path"] == "", "")
     for _, copies in leaking.sort_values("path").groupby("sha256"):
-        for index, own in copies["split"].items():
-            found[index] = copies.loc[copies["split"] != own, "path"].iloc[0]
-    return found
+        for path, own in zip(copies["path"], copies["split"], strict=True):
+            found[path] = copies.loc[copies["split"] != own, "path"].iloc[0]
+    return pd.Series([found.get(path, "") for path in images["path"]], index=images.index, dtype=object)
 
 
 def _size_problem(split: str, summary: Mapping[str, Any], params: SplitParams) -> str:
