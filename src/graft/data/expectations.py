@@ -276,7 +276,7 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[Che
         Check(
             name="no_copies_across_splits",
             table=READABLE,
-            description="The data's own split has no image on two sides",
+            description="No image is on two sides of an official split",
             expectation=gxe.ExpectColumnValuesToBeInSet(column="copy_elsewhere", value_set=[""]),
             broken="images are in another split too",
             limit="none",

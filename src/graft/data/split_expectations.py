@@ -197,7 +197,7 @@ def _checks(params: SplitParams, summary: Mapping[str, Any]) -> list[Check]:
         Check(
             name="class_proportions",
             table=CLASS_SHARES,
-            description=f"A class's share of val and of test is within {100 * difference:.3g} points of its share of "
+            description=f"The share of each class in val and in test is within {100 * difference:.3g} points of that in "
             "train",
             expectation=gxe.ExpectColumnValuesToBeBetween(column="difference", max_value=difference),
             broken="classes have another share in val or test than in train",
