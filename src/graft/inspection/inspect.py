@@ -9,6 +9,7 @@ import numpy as np
 from graft.data.grouping import group_images
 from graft.data.layout import read_layout
 from graft.data.manifest import read_class_folders, read_manifest, scan
+from graft.data.near_duplicates import Limits, find_near_duplicates
 from graft.data.versioning import dataset_name
 from graft.errors import GraftError
 from graft.inspection import alike, label_errors, outliers
@@ -31,14 +32,20 @@ from graft.project import SPLITS, Project
 if TYPE_CHECKING:
     import pandas as pd
 
+# Bits and difference that link frames of one hand and never two hands: see graft.data.near_duplicates.
+NEAR_DUPLICATES = Limits(bits=4, difference=0.02)
 # Labels are checked unasked where that takes about a minute: on two CPU cores MobileNetV2 takes 76 images of 224
 # pixels a second, and the classifier's time grows with images times classes.
 UNASKED_PIXELS = 200_000_000
-UNASKED_PROBABILITIES = 250_000
+UNASKED_PROBABILITIES = 1_000_000
 
 
-def inspect(project: Project, params: Params, check_labels: bool | None = None) -> Report:
+def inspect_data(
+    project: Project, params: Params, check_labels: bool | None = None
+) -> tuple[Report, pd.DataFrame]:
     """Scans data/ as it is now and reports on it; the pipeline's own manifest is neither needed nor touched.
+
+    Returns the report, and the readable images of the manifest.
 
     Args:
         project: whose data/ is looked at.
@@ -63,7 +70,7 @@ def inspect(project: Project, params: Params, check_labels: bool | None = None) 
     unreadable = everything[everything["problem"] != ""]
     labels, similar = _look_at_labels(project, params, images, near_groups, check_labels)
     log_sharpness = _log_sharpness(images)
-    return Report(
+    report = Report(
         dataset=dataset_name(project),
         images=len(images),
         bytes=int(everything["bytes"].sum()),
@@ -84,6 +91,7 @@ def inspect(project: Project, params: Params, check_labels: bool | None = None) 
         labels=labels,
         similar=similar,
     )
+    return report, images
 
 
 def label_check(
@@ -178,7 +186,10 @@ def _too_much_unasked(images: pd.DataFrame, params: TrainParams) -> str:
 
 
 def _near_duplicate_groups(images: pd.DataFrame) -> pd.Series:
-    return images["sha256"]
+    """The near-duplicate group of each image, an image without any being a group by itself, with their index."""
+    found = find_near_duplicates(images, NEAR_DUPLICATES)
+    group_of = dict(zip(found["path"], found["group"], strict=True))
+    return images["path"].map(group_of).fillna(images["sha256"])
 
 
 def _log_sharpness(images: pd.DataFrame) -> np.ndarray:
