@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from graft.data.importing import Imported
 
 # Imports of graft.data stand in the commands: `graft --help` should not wait for Pillow and pydantic.
-app = typer.Typer(help="See which data sets there are, bring one into data/, and look at it.", no_args_is_help=True)
+app = typer.Typer(
+    help="See which data sets there are, bring one into data/, and look at it.", no_args_is_help=True
+)
 
 _AVAILABLE = {
     "here": "[green]here[/]",

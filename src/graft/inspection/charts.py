@@ -76,7 +76,9 @@ def size_scatter(widths: np.ndarray, heights: np.ndarray) -> str:
             f'<circle class="dot" cx="{x_axis.at(w):.1f}" cy="{y_axis.at(h):.1f}" r="{radius:.1f}">'
             f"<title>{w} x {h} pixels: {count:,} images</title></circle>"
         )
-    parts.append(f'<text x="{(left + width) / 2}" y="{height - 6}" text-anchor="middle">width in pixels</text>')
+    parts.append(
+        f'<text x="{(left + width) / 2}" y="{height - 6}" text-anchor="middle">width in pixels</text>'
+    )
     parts.append(
         f'<text transform="translate(13 {(height - bottom) / 2}) rotate(-90)" text-anchor="middle">height in pixels'
         "</text>"
@@ -120,7 +122,9 @@ def histogram(values: np.ndarray, title: str, limits: Sequence[float] = (), loga
                 f'width="{span / 30 - 1.5:.1f}" height="{max(tall, 1):.1f}">'
                 f"<title>{words(start)} to {words(end)}: {count:,} images</title></rect>"
             )
-    parts.append(f'<line class="axis" x1="12" x2="{width - 12}" y1="{height - bottom}" y2="{height - bottom}"/>')
+    parts.append(
+        f'<line class="axis" x1="12" x2="{width - 12}" y1="{height - bottom}" y2="{height - bottom}"/>'
+    )
     for k in range(5):
         value = low + (high - low) * k / 4
         anchor = {0: "start", 4: "end"}.get(k, "middle")
@@ -154,7 +158,9 @@ class _LogAxis:
         """Round numbers: of the series 1, 2, 5 where there is room for them, else powers of ten."""
         low, high = 2**self.low, 2**self.high
         for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-            ticks = [int(digit * 10**power) for power in range(6) for digit in digits if digit * 10**power >= 1]
+            ticks = [
+                int(digit * 10**power) for power in range(6) for digit in digits if digit * 10**power >= 1
+            ]
             inside = sorted({tick for tick in ticks if low <= tick <= high})
             if len(inside) >= 3:
                 return inside

@@ -17,7 +17,9 @@ PER_CLASS = 24
 IN_ALL = 960
 
 
-def contact_sheets(images: pd.DataFrame, per_class: int = PER_CLASS, in_all: int = IN_ALL) -> dict[str, list[Picture]]:
+def contact_sheets(
+    images: pd.DataFrame, per_class: int = PER_CLASS, in_all: int = IN_ALL
+) -> dict[str, list[Picture]]:
     """Images of each class by label, evenly spaced in the order of the manifest, so from all its folders and films.
 
     With very many classes each gets one image, and classes after the first ``in_all`` get none.
@@ -30,9 +32,11 @@ def contact_sheets(images: pd.DataFrame, per_class: int = PER_CLASS, in_all: int
     labels = sorted(images["label"].unique())
     count = min(per_class, max(in_all // max(len(labels), 1), 1))
     rows = images.groupby("label").indices
-    return {
-        label: pictures(images.iloc[rows[label][_evenly(len(rows[label]), count)]]) for label in labels[:in_all]
-    }
+    sheets = {}
+    for label in labels[:in_all]:
+        chosen = rows[label][_evenly(len(rows[label]), count)]
+        sheets[label] = pictures(images.take(chosen.tolist()))
+    return sheets
 
 
 def _evenly(total: int, count: int) -> np.ndarray:

@@ -82,7 +82,7 @@ def inspect_data(
         modes=_tally(images["mode"]),
         brightness=_spread(images["brightness"]),
         sharpness=_spread(images["sharpness"]),
-        unreadable=[Unreadable(row.path, row.problem) for row in unreadable.itertuples()],
+        unreadable=[Unreadable(*row) for row in unreadable[["path", "problem"]].itertuples(index=False, name=None)],
         copies=alike.exact_copies(images),
         near_duplicates=alike.near_duplicates(images, near_groups),
         darkest=_extremes(images, "brightness", images["brightness"].to_numpy(), low=True),
@@ -129,7 +129,9 @@ def label_check(
     ]
     missed = int(np.isin(labels, judged.classes).sum()) - len(judged.checked)
     if missed:
-        notes.append(f"{missed:,} images were not checked: their group holds all of a class but for too little.")
+        notes.append(
+            f"{missed:,} images were not checked: their group holds all of a class but for too little."
+        )
     return LabelCheck(
         issues=issues,
         checked=len(judged.checked),
@@ -155,9 +157,7 @@ def _look_at_labels(
         # The split will refuse this setting; here it is no reason to show nothing.
         notes.append(f"split.group_by was not used: {error.what}.")
         named = images["sha256"]
-    groups = alike.joined(
-        images["sha256"].to_numpy(str), near_groups.to_numpy(str), named.to_numpy(str)
-    )
+    groups = alike.joined(images["sha256"].to_numpy(str), near_groups.to_numpy(str), named.to_numpy(str))
     try:
         from graft.inspection.features import image_features
 
@@ -206,7 +206,9 @@ def _extremes(images: pd.DataFrame, column: str, scale: np.ndarray, low: bool) -
         return Extremes([], None)
     scores = outliers.modified_z_scores(scale)
     order = np.argsort(scores if low else -scores, kind="stable")
-    chosen = [i for i in order.tolist() if (scores[i] < -outliers.LIMIT if low else scores[i] > outliers.LIMIT)]
+    chosen = [
+        i for i in order.tolist() if (scores[i] < -outliers.LIMIT if low else scores[i] > outliers.LIMIT)
+    ]
     pictures = alike.pictures(images.iloc[chosen])
     values = images[column].to_numpy(np.float64)
     limit = limits[0] if low else limits[1]

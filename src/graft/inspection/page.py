@@ -11,12 +11,12 @@ from html import escape
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote
 
 from graft.inspection import charts
 from graft.inspection.contact_sheets import contact_sheets
+from graft.inspection.fragments import Pictures, bar, cut, numbers, tags
 from graft.inspection.outliers import LIMIT
-from graft.inspection.report import Alike, Extremes, LabelCheck, Picture, Report, SimilarPair, Spread
+from graft.inspection.report import Alike, Extremes, LabelCheck, Picture, Report
 from graft.inspection.style import STYLE
 from graft.inspection.thumbnails import make_thumbnails
 
@@ -89,8 +89,7 @@ class _Page:
         self.report = report
         self.images = images
         self.sheets = sheets
-        self.thumbnails = thumbnails
-        self.link = link
+        self.pictures = Pictures(thumbnails, link)
 
     def html(self) -> str:
         report = self.report
@@ -133,8 +132,6 @@ class _Page:
         leaks = sum(group.leaks for group in (*report.copies, *report.near_duplicates))
         labels = report.labels
         tiles = [
-            ("classes", f"{report.images:,}", "images", ""),
-            ("classes", f"{len(report.classes):,}", "classes", ""),
             (
                 "labels",
                 "–" if labels.skipped else f"{len(labels.issues):,}",
@@ -146,7 +143,12 @@ class _Page:
             ("copies", f"{len(report.copies):,}", "groups of exact copies", "warn" if report.copies else ""),
             ("near", f"{len(report.near_duplicates):,}", "groups of near-duplicates", ""),
             ("light", f"{outliers:,}", "unusually dark, bright or blurred", ""),
-            ("unreadable", f"{len(report.unreadable):,}", "unreadable files", "bad" if report.unreadable else ""),
+            (
+                "unreadable",
+                f"{len(report.unreadable):,}",
+                "unreadable files",
+                "bad" if report.unreadable else "",
+            ),
         ]
         items = "".join(
             f'<li class="{tone}"><a href="#{key}"><b>{figure}</b><span>{words}</span></a></li>'
@@ -159,9 +161,8 @@ class _Page:
         counts = [entry.total for entry in classes]
         shown = len(charts.bars_shown(classes))
         largest, smallest = max(counts), min(counts)
-        words = (
-            f"The largest class has {largest:,} images, the smallest {smallest:,}"
-            + (f": {largest / smallest:.1f} to 1." if smallest else ": a class without images cannot be learned.")
+        words = f"The largest class has {largest:,} images, the smallest {smallest:,}" + (
+            f": {largest / smallest:.1f} to 1." if smallest else ": a class without images cannot be learned."
         )
         legend = ""
         if splits != [""]:
@@ -171,17 +172,17 @@ class _Page:
                 for split in splits
             )
             legend = f'<ul class="legend" aria-label="Official splits">{entries}</ul>'
-        cut = "" if shown == len(classes) else _cut(shown, len(classes), "the largest and the smallest")
-        return f"<p>{words}</p>{legend}{charts.class_bars(classes, splits)}{cut}"
+        rest = "" if shown == len(classes) else cut(shown, len(classes), "the largest and the smallest")
+        return f"<p>{words}</p>{legend}{charts.class_bars(classes, splits)}{rest}"
 
     def _labels(self) -> str:
         check = self.report.labels
         if check.skipped:
             return f"<p>Not looked for: {escape(check.skipped)}</p>"
         rows = "".join(
-            f"<tr><td>{self._picture(issue.picture)}</td><td><b>{escape(issue.picture.label)}</b></td>"
+            f"<tr><td>{self.pictures.alone(issue.picture)}</td><td><b>{escape(issue.picture.label)}</b></td>"
             f"<td><b>{escape(issue.suggested)}</b></td>"
-            f"<td>{_bar(issue.given_probability)}</td><td>{_bar(issue.suggested_probability)}</td>"
+            f"<td>{bar(issue.given_probability)}</td><td>{bar(issue.suggested_probability)}</td>"
             f"<td>{escape(issue.picture.split)}</td><td><code>{escape(issue.picture.path)}</code></td></tr>"
             for issue in check.issues[:MAX_ISSUES]
         )
@@ -194,9 +195,7 @@ class _Page:
             if rows
             else '<p class="none">No label is contradicted by the rest of the data.</p>'
         )
-        return (
-            f"{_how_labels(check)}{table}{_cut(min(len(check.issues), MAX_ISSUES), len(check.issues))}"
-        )
+        return f"{_how_labels(check)}{table}{cut(min(len(check.issues), MAX_ISSUES), len(check.issues))}"
 
     def _copies(self) -> str:
         words = "Files with equal bytes. One picture with two labels is a mistake; one in two splits flatters the test."
@@ -216,12 +215,13 @@ class _Page:
         )
         cards = "".join(
             f'<div class="card"><header><span class="tag">cosine {pair.cosine:.3f}</span>'
-            f"{_tags(Alike([pair.first, pair.second]))}</header>"
-            f'<div class="pictures">{self._figure(pair.first)}{self._figure(pair.second)}</div></div>'
+            f"{tags(Alike([pair.first, pair.second]))}</header>"
+            f'<div class="pictures">{self.pictures.captioned(pair.first)}'
+            f"{self.pictures.captioned(pair.second)}</div></div>"
             for pair in pairs[:MAX_PAIRS]
         )
         none = '<p class="none">None.</p>' if not pairs else ""
-        return f'<p>{words}</p>{none}<div class="cards">{cards}</div>{_cut(min(len(pairs), MAX_PAIRS), len(pairs))}'
+        return f'<p>{words}</p>{none}<div class="cards">{cards}</div>{cut(min(len(pairs), MAX_PAIRS), len(pairs))}'
 
     def _light(self) -> str:
         report = self.report
@@ -247,7 +247,7 @@ class _Page:
         report = self.report
         scatter = charts.size_scatter(self.images["width"].to_numpy(), self.images["height"].to_numpy())
         figures = "".join(
-            f"<tr><td>{name}</td>{_numbers(spread, digits)}</tr>"
+            f"<tr><td>{name}</td>{numbers(spread, digits)}</tr>"
             for name, spread, digits in (
                 ("width, pixels", report.width, 0),
                 ("height, pixels", report.height, 0),
@@ -277,18 +277,22 @@ class _Page:
         )
         return (
             '<div class="scroll"><table><thead><tr><th>File</th><th>Why it is set aside</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>{_cut(min(len(files), MAX_UNREADABLE), len(files))}"
+            f"<tbody>{rows}</tbody></table></div>{cut(min(len(files), MAX_UNREADABLE), len(files))}"
         )
 
     def _contact_sheets(self) -> str:
         totals = {entry.label: entry.total for entry in self.report.classes}
         parts = []
         for label, sheet in self.sheets.items():
-            shown = [picture for picture in sheet if picture.path in self.thumbnails]
-            words = f"{len(shown):,} of {totals[label]:,} shown" if len(shown) < totals[label] else f"{len(shown):,}"
-            cells = "".join(self._picture(picture) for picture in shown)
+            shown = [picture for picture in sheet if picture.path in self.pictures.thumbnails]
+            words = (
+                f"{len(shown):,} of {totals[label]:,} shown"
+                if len(shown) < totals[label]
+                else f"{len(shown):,}"
+            )
+            cells = "".join(self.pictures.alone(picture) for picture in shown)
             parts.append(f'<h3>{escape(label)}<small>{words}</small></h3><div class="sheet">{cells}</div>')
-        return f"<p>Taken evenly from each class.</p>{''.join(parts)}{_cut(len(self.sheets), len(totals), 'classes')}"
+        return f"<p>Taken evenly from each class.</p>{''.join(parts)}{cut(len(self.sheets), len(totals), 'classes')}"
 
     def _groups(self, groups: Sequence[Alike], none: str) -> str:
         if not groups:
@@ -296,13 +300,13 @@ class _Page:
         cards = []
         for group in groups[:MAX_GROUPS]:
             shown = group.pictures[:MAX_IN_GROUP]
-            figures = "".join(self._figure(picture) for picture in shown)
+            figures = "".join(self.pictures.captioned(picture) for picture in shown)
             cards.append(
-                f'<div class="card"><header><span class="tag">{len(group.pictures):,} pictures</span>{_tags(group)}'
-                f'</header><div class="pictures">{figures}</div>{_cut(len(shown), len(group.pictures))}</div>'
+                f'<div class="card"><header><span class="tag">{len(group.pictures):,} pictures</span>{tags(group)}'
+                f'</header><div class="pictures">{figures}</div>{cut(len(shown), len(group.pictures))}</div>'
             )
-        cut = _cut(min(len(groups), MAX_GROUPS), len(groups), "groups, the worst first")
-        return f'<div class="cards">{"".join(cards)}</div>{cut}'
+        rest = cut(min(len(groups), MAX_GROUPS), len(groups), "groups, the worst first")
+        return f'<div class="cards">{"".join(cards)}</div>{rest}'
 
     def _outliers(self, title: str, extremes: Extremes) -> str:
         total = len(extremes.outliers)
@@ -312,30 +316,12 @@ class _Page:
             reason = "none stands out" if extremes.limit is not None else "all are alike"
             return f"<h3>{title}<small>{reason}</small></h3>"
         figures = "".join(
-            self._figure(outlier.picture, f"{outlier.value:.3g} <span class=soft>z {outlier.score:.1f}</span><br>")
+            self.pictures.captioned(
+                outlier.picture, f'{outlier.value:.3g} <span class="soft">z {outlier.score:.1f}</span><br>\'
+            )
             for outlier in shown
         )
         return f'<h3>{title}<small>{words}</small></h3><div class="pictures">{figures}</div>'
-
-    def _figure(self, picture: Picture, above: str = "") -> str:
-        """A picture with its label, split and path below it; ``above`` is HTML."""
-        split = f' <span class="soft">{escape(picture.split)}</span>' if picture.split else ""
-        return (
-            f"<figure>{self._picture(picture)}<figcaption>{above}<b>{escape(picture.label)}</b>{split}<br>"
-            f"<code>{escape(_below_class(picture))}</code></figcaption></figure>"
-        )
-
-    def _picture(self, picture: Picture) -> str:
-        uri = self.thumbnails.get(picture.path)
-        name = escape(picture.path)
-        inside = f'<img src="{uri}" alt="{escape(picture.label)}: {name}" decoding="async">' if uri else "not shown"
-        return f'<a class="picture" href="{quote(f"{self.link}/{picture.path}")}" title="{name}">{inside}</a>'
-
-
-def _below_class(picture: Picture) -> str:
-    """The end of a path that label and split do not say already."""
-    before, found, rest = picture.path.partition(f"{picture.label}/")
-    return rest if found and before.count("/") <= 1 else picture.path
 
 
 def _how_labels(check: LabelCheck) -> str:
@@ -347,29 +333,3 @@ def _how_labels(check: LabelCheck) -> str:
         f"for likely wrong, least believable first. Look before you change anything: a rare or odd picture with a "
         f"right label is listed too.{notes}</p>"
     )
-
-
-def _tags(group: Alike) -> str:
-    tags = []
-    if group.conflicts:
-        tags.append(f'<span class="tag bad">labels {escape(", ".join(group.labels))}</span>')
-    if group.leaks:
-        tags.append(f'<span class="tag warn">splits {escape(", ".join(group.splits))}</span>')
-    return "".join(tags)
-
-
-def _bar(probability: float) -> str:
-    return f'<span class="bar"><i style="width:{100 * probability:.0f}%"></i></span>{probability:.3f}'
-
-
-def _numbers(spread: Spread, digits: int) -> str:
-    return "".join(
-        f'<td class="number">{value:,.{digits}f}</td>' for value in (spread.least, spread.median, spread.most)
-    )
-
-
-def _cut(shown: int, total: int, what: str = "") -> str:
-    """How much of something is shown, where that is not all."""
-    if shown >= total:
-        return ""
-    return f'<p class="cut">{shown:,} of {total:,} shown{f" ({what})" if what else ""}.</p>'

@@ -72,7 +72,8 @@ def _findings(report: Report) -> Table:
         table.add_row("likely label errors", "–", f"not looked for: {escape(report.labels.skipped)}")
     else:
         issues = [
-            f"{issue.picture.path} ({issue.given_probability:.3f}): {issue.suggested}? ({issue.suggested_probability:.3f})"
+            f"{issue.picture.path} ({issue.given_probability:.3f}): "
+            f"{issue.suggested}? ({issue.suggested_probability:.3f})"
             for issue in report.labels.issues
         ]
         add("likely label errors", len(issues), _first(issues, 10), "yellow")
