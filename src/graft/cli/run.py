@@ -93,11 +93,15 @@ def _print_breakdown(breakdown: Breakdown) -> None:
 def _print_next_commands(project: Project) -> None:
     from graft.params import load_params
 
-    strategy = load_params(project.params_file).train.run[0]
+    train = load_params(project.params_file).train
+    strategy = train.run[0]
+    other_rate = (
+        3 * train.strategies[strategy].learning_rate
+    )  # far enough to make a difference, near enough to work
     commands = [
         ("make ui", "compare the runs in MLflow, and see the flows in Prefect"),
         (
-            f"dvc exp run -S train.strategies.{strategy}.learning_rate=0.001",
+            f"dvc exp run -S train.strategies.{strategy}.learning_rate={other_rate:g}",
             "try a setting; then `dvc metrics diff`",
         ),
         ("graft data import FOLDER --replace", "bring in photographs of your own; then `graft run`"),

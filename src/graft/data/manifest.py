@@ -12,6 +12,9 @@ Columns of the Parquet file:
     bytes    int64   size of the file
     sha256   string  of the file's bytes, 64 hex digits; "" where the bytes could not be had
     problem  string  "" for a readable image, else why it is set aside, in a few words
+    phash, thumbnail, brightness, sharpness
+             string, binary, float32, float32  see :class:`graft.data.fingerprint.Fingerprint`; "", b"", 0 and 0
+             where the image cannot be read
 
 The order of rows is the order of :func:`graft.data.layout.image_files`, and equal data gives equal bytes.
 """
@@ -30,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.data.fingerprint import fingerprint
 from graft.data.layout import Layout, image_files
 from graft.errors import GraftError
 from graft.inference.images import UnreadableImageError, open_image, to_rgb
@@ -42,6 +46,22 @@ if TYPE_CHECKING:
 
 ROWS_PER_GROUP = 4096  # rows held in memory, and rows of one Parquet row group
 _MAX_THREADS = 16  # a decoded image per thread is in memory; more threads than this wait for the disk anyway
+_COLUMNS = {
+    "path": "string",
+    "label": "string",
+    "split": "string",
+    "width": "int32",
+    "height": "int32",
+    "mode": "string",
+    "format": "string",
+    "bytes": "int64",
+    "sha256": "string",
+    "problem": "string",
+    "phash": "string",
+    "thumbnail": "binary",
+    "brightness": "float32",
+    "sharpness": "float32",
+}
 _CLASSES_KEY = b"graft.classes"
 # No format read here spends more on a pixel than four 16-bit samples; metadata gets 64 MiB on top.
 _BYTES_PER_PIXEL = 8
@@ -95,8 +115,12 @@ def scan(layout: Layout, params: ValidateParams, target: Path) -> ScanSummary:
     return ScanSummary(images, unreadable, len(classes), size)
 
 
-def read_manifest(path: Path) -> pd.DataFrame:
+def read_manifest(path: Path, thumbnails: bool = False) -> pd.DataFrame:
     """The manifest as a table with the columns of this module's text; strings are never null.
+
+    Args:
+        path: the Parquet file.
+        thumbnails: also load their column, which is larger than all others together.
 
     Raises:
         GraftError: there is no manifest at ``path``, or it is not a whole Parquet file.
@@ -105,7 +129,8 @@ def read_manifest(path: Path) -> pd.DataFrame:
     import pyarrow as pa
 
     try:
-        return pd.read_parquet(path)
+        columns = [name for name in _COLUMNS if thumbnails or name != "thumbnail"]
+        return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
         raise _no_manifest(path) from None
     except pa.ArrowInvalid as error:
@@ -153,6 +178,10 @@ def _inspect(path: Path, layout: Layout, max_pixels: int) -> dict[str, Any]:
         "bytes": 0,
         "sha256": "",
         "problem": "",
+        "phash": "",
+        "thumbnail": b"",
+        "brightness": 0.0,
+        "sharpness": 0.0,
     }
     try:
         _fill_from_file(row, path, max_pixels)
@@ -179,7 +208,7 @@ def _fill_from_file(row: dict[str, Any], path: Path, max_pixels: int) -> None:
     image = open_image(data, max_pixels)
     row["width"], row["height"] = image.size
     row["mode"], row["format"] = image.mode, image.format
-    to_rgb(image)
+    row.update(vars(fingerprint(to_rgb(image))))
 
 
 def _storable(name: str) -> str:
@@ -235,7 +264,5 @@ def _groups(rows: Iterable[dict[str, Any]], size: int, advance: Advance) -> Iter
 def _schema(classes: list[str]) -> pa.Schema:
     import pyarrow as pa
 
-    kinds = {"width": pa.int32(), "height": pa.int32(), "bytes": pa.int64()}
-    names = ("path", "label", "split", "width", "height", "mode", "format", "bytes", "sha256", "problem")
-    fields = [pa.field(name, kinds.get(name, pa.string()), nullable=False) for name in names]
+    fields = [pa.field(name, getattr(pa, kind)(), nullable=False) for name, kind in _COLUMNS.items()]
     return pa.schema(fields, metadata={_CLASSES_KEY: json.dumps(classes, ensure_ascii=False).encode()})

@@ -1,12 +1,17 @@
-"""The verdict on the raw images: the outcome of every rule, as a file and as one clear sentence."""
+"""A verdict on the raw images or on a split: the outcome of every rule, as a file and as one clear sentence."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from graft.errors import GraftError
+from graft.params.models import RunSeverity
+
+if TYPE_CHECKING:
+    from graft.data.rules import Outcomes
 
 OFFENDERS_KEPT = 20  # in the verdict; offenders.csv beside the Data Docs has them all
 _OFFENDERS_NAMED = 3  # in an error message
@@ -25,7 +30,8 @@ class Rule(BaseModel):
     """The outcome of one rule.
 
     Attributes:
-        name: short and stable.
+        name: short and stable; the key of its severity in params.yaml.
+        severity: ``error`` where breaking it stops the pipeline, ``warn`` where the run goes on.
         description: what is expected, as a sentence.
         passed: whether the data is like that.
         observed: what was found, in words.
@@ -38,6 +44,7 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
+    severity: RunSeverity
     description: str
     passed: bool
     observed: str
@@ -48,18 +55,53 @@ class Rule(BaseModel):
 
 
 class Verdict(BaseModel):
-    """The outcome of all rules, and the numbers of images it rests on."""
+    """The outcome of all rules, and the numbers of images it rests on.
+
+    Attributes:
+        passed: no rule of severity ``error`` is broken.
+        images: files in the manifest.
+        unreadable: those that are set aside.
+        warnings: a sentence for each broken rule of severity ``warn``: what was found, and what to do.
+        off: names of the rules that params.yaml switches off.
+        rules: every other one.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     passed: bool
     images: int
     unreadable: int
+    warnings: list[str]
+    off: list[str]
     rules: list[Rule]
+
+    @property
+    def errors(self) -> list[Rule]:
+        """The broken rules that stop the pipeline."""
+        return [rule for rule in self.rules if not rule.passed and rule.severity == "error"]
+
+
+def make_verdict(outcomes: Outcomes, images: int, unreadable: int) -> Verdict:
+    """The verdict that outcomes amount to; ``images`` is the number of files, ``unreadable`` of those set aside."""
+    broken = [rule for rule in outcomes.rules if not rule.passed]
+    return Verdict(
+        passed=all(rule.severity == "warn" for rule in broken),
+        images=images,
+        unreadable=unreadable,
+        warnings=[f"{_finding(rule)}. {rule.remedy}" for rule in broken if rule.severity == "warn"],
+        off=outcomes.off,
+        rules=outcomes.rules,
+    )
+
+
+def write_verdict(verdict: Verdict, path: Path) -> None:
+    """Writes a verdict as JSON: UTF-8, LF, equal for equal verdicts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(verdict.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def read_verdict(path: Path) -> Verdict:
-    """The verdict that :func:`graft.data.expectations.check` wrote.
+    """The verdict that :func:`write_verdict` wrote.
 
     Raises:
         GraftError: there is none at ``path``, or it is not one.
@@ -73,14 +115,19 @@ def read_verdict(path: Path) -> Verdict:
         raise GraftError(f"{path} is not a verdict", fix) from None
 
 
-def raise_for(verdict: Verdict, docs: Path) -> None:
-    """Passes silently where every rule is met; ``docs`` is the folder of the Data Docs.
+def raise_for(verdict: Verdict, docs: Path, subject: str = "data/") -> None:
+    """Passes silently where no rule of severity ``error`` is broken.
+
+    Args:
+        verdict: the outcome of every rule.
+        docs: the folder of the Data Docs.
+        subject: what the rules are about, as it reads before "breaks rules".
 
     Raises:
         GraftError: names the broken rules, the first files that break each, where all of them are listed, and
             what to do.
     """
-    broken = [rule for rule in verdict.rules if not rule.passed]
+    broken = verdict.errors
     if not broken:
         return
     if not verdict.images:
@@ -88,7 +135,7 @@ def raise_for(verdict: Verdict, docs: Path) -> None:
     findings = "; ".join(_finding(rule) for rule in broken)
     remedies = "; ".join(dict.fromkeys(rule.remedy for rule in broken))
     files = f"all files: {docs / 'offenders.csv'}, " if any(rule.offenders for rule in broken) else ""
-    raise GraftError(f"data/ breaks rules: {findings}", f"{remedies} ({files}report: {docs / 'index.html'})")
+    raise GraftError(f"{subject} breaks rules: {findings}", f"{remedies} ({files}report: {docs / 'index.html'})")
 
 
 def _finding(rule: Rule) -> str:

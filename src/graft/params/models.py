@@ -7,9 +7,17 @@ setting. Every default here equals the value that params.yaml ships with or is t
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from graft.errors import did_you_mean
 
@@ -18,6 +26,17 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
+Flip = Literal["none", "horizontal", "vertical", "horizontal_and_vertical"]
+
+
+# What split.group_by may be besides a regular expression.
+GROUP_BY_NAMES = ("none", "column", "near_duplicates")
+RunSeverity = Literal["error", "warn"]
+# YAML 1.1 reads off as false; whoever writes params.yaml with such a tool means the same.
+Severity = Annotated[
+    Literal["error", "warn", "off"], BeforeValidator(lambda value: "off" if value is False else value)
+]
+Format = Literal["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"]  # graft.inference.images.READABLE_FORMATS
 
 
 def _fraction_or_number(size: float) -> float:
@@ -27,7 +46,7 @@ def _fraction_or_number(size: float) -> float:
 
 
 def _grouping(group_by: str) -> str:
-    if group_by in ("none", "column"):
+    if group_by in GROUP_BY_NAMES:
         return group_by
     try:
         pattern = re.compile(group_by)
@@ -50,13 +69,66 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class ValidateSeverity(Section):
+    """What happens where the raw images break a rule: ``error`` stops, ``warn`` is shown, ``off`` is not checked.
+
+    Each attribute is a rule of :mod:`graft.data.expectations`.
+    """
+
+    has_images: Severity = "error"
+    readable: Severity = "error"
+    labelled: Severity = "error"
+    large_enough: Severity = "error"
+    not_too_large: Severity = "error"
+    hashed: Severity = "error"
+    known_format: Severity = "error"
+    aspect: Severity = "warn"
+    several_classes: Severity = "error"
+    known_classes: Severity = "error"
+    no_conflicting_labels: Severity = "error"
+    near_duplicates_agree: Severity = "warn"
+    no_copies_in_class: Severity = "warn"
+    no_copies_across_splits: Severity = "warn"
+    enough_per_class: Severity = "error"
+    balanced: Severity = "warn"
+
+
 class ValidateParams(Section):
-    """What the raw images must be like before anything is trained on them."""
+    """What the raw images must be like before anything is trained on them.
+
+    Attributes:
+        min_images_per_class: readable images of each class outside test.
+        max_broken_share: of all files, those that may be unreadable.
+        min_side_px: of an image's shorter side.
+        max_pixels: width times height.
+        formats: what files may be, by Pillow's names; MPO, which cameras write, counts as JPEG.
+        max_aspect: longest side by shortest.
+        max_imbalance: images of the largest class by those of the smallest.
+        near_duplicate_bits: of 64, in which the perceptual hashes of near-duplicates may differ.
+        near_duplicate_difference: root mean square between their thumbnails, in parts of the value range.
+        severity: of each rule.
+    """
 
     min_images_per_class: Count = 10
     max_broken_share: Share = 0.02
     min_side_px: Count = 8
     max_pixels: Count = 100_000_000
+    formats: Annotated[list[Format], Field(min_length=1)] = list(get_args(Format))
+    max_aspect: Annotated[float, Field(ge=1)] = 4
+    max_imbalance: Annotated[float, Field(ge=1)] = 25
+    # Each bit more makes another band, and shorter ones: beyond 8, bands of 7 bits would tell little apart.
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] = 4
+    near_duplicate_difference: Share = 0.02
+    severity: ValidateSeverity = ValidateSeverity()
+
+
+class SplitSeverity(Section):
+    """What happens where a split breaks a rule; each attribute is a rule of :mod:`graft.data.split_expectations`."""
+
+    no_leaked_copies: Severity = "error"
+    no_near_duplicates_across_splits: Severity = "error"
+    split_sizes: Severity = "warn"
+    class_proportions: Severity = "warn"
 
 
 class SplitParams(Section):
@@ -66,13 +138,19 @@ class SplitParams(Section):
         method: ``official`` (train/ and test/ folders), ``stratified`` (image by image), ``group`` (whole groups),
             ``k_fold`` (test is one of ``folds`` parts; by whole groups where ``group_by`` names them), or
             ``auto``: official where the data has that, else group where ``group_by`` names groups, else stratified.
-        group_by: what may not be torn apart: ``none``, ``column`` (the manifest's own), or a regular expression
-            searched in each path, whose capture group (the only one, or the one named ``group``) is the group.
+        group_by: what may not be torn apart: ``none``, ``column`` (the manifest's own), ``near_duplicates`` (as
+            stage validate found them), or a regular expression searched in each path, whose capture group (the
+            only one, or the one named ``group``) is the group.
         test_size: of all images, a fraction or a number; only where neither data nor fold says what test is.
         val_size: of the images that are not in test, a fraction or a number; only where the data brings no val.
         folds: parts of ``k_fold``.
         fold: which of them is test, from 0.
         seed: of the assignment.
+        max_near_duplicate_share: of the images of val and test, those with a near-duplicate nearer to training.
+        min_images: in each part.
+        size_tolerance: between the share of images that a part was to have and the one it has.
+        max_class_difference: between a class's share of the images of train and of val or test.
+        severity: of each rule.
     """
 
     method: Literal["auto", "official", "stratified", "group", "k_fold"] = "auto"
@@ -82,6 +160,11 @@ class SplitParams(Section):
     folds: Annotated[int, Field(ge=2)] = 5
     fold: Annotated[int, Field(ge=0)] = 0
     seed: int = 13
+    max_near_duplicate_share: Share = 0.05
+    min_images: Count = 20
+    size_tolerance: Share = 0.1
+    max_class_difference: Share = 0.15
+    severity: SplitSeverity = SplitSeverity()
 
     @model_validator(mode="after")
     def _method_fits(self) -> SplitParams:
@@ -91,8 +174,8 @@ class SplitParams(Section):
             )
         if self.method == "group" and self.group_by == "none":
             raise ValueError(
-                "method is group, but group_by is none. Set group_by to column, or to a regular expression over "
-                "the path such as '(.+)-[0-9]+'"
+                "method is group, but group_by is none. Set group_by to near_duplicates, to column, or to a "
+                "regular expression over the path such as '(.+)-[0-9]+'"
             )
         if self.method == "stratified" and self.group_by != "none":
             raise ValueError(
@@ -132,7 +215,7 @@ class AugmentParams(Section):
         brightness: fraction of the value range, either way.
     """
 
-    flip: Literal["none", "horizontal", "vertical", "horizontal_and_vertical"] = "none"
+    flip: Flip = "none"
     rotate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
     translate: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -160,9 +243,14 @@ class TransferParams(FitParams):
 
 
 class FrozenParams(TransferParams):
-    """Features of the frozen backbone computed once, then the head trained on them."""
+    """Features of the frozen backbone computed once, then the head trained on them.
+
+    Attributes:
+        flip: the head also learns from the features of the training images mirrored along these axes.
+    """
 
     kind: Literal["frozen"]
+    flip: Flip = "none"
 
 
 class FineTuneParams(TransferParams):

@@ -1,4 +1,8 @@
-"""Strategy ``frozen``: the backbone's features of each image computed once, a head trained on them."""
+"""Strategy ``frozen``: the backbone's features of each image computed once, a head trained on them.
+
+A training image may be seen from several sides (:func:`mirror_views`): the features of each view are computed once
+too, so that this augmentation costs no epoch anything but the rows it adds.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import numpy as np
 
 from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
-from graft.params.models import FrozenParams, TransferParams
+from graft.params.models import Flip, FrozenParams, TransferParams
 from graft.progress import progress_bar
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
@@ -24,7 +28,7 @@ def train(params: FrozenParams, task: Task) -> Trained:
         backbone = build_backbone(params.backbone, task.image_size, task.cache)
     backbone.trunk.trainable = False
     head = build_head(backbone.feature_count, len(task.classes), params.dropout, task.seed)
-    result, val_logits = fit_head(head, backbone, params, task)
+    result, val_logits = fit_head(head, backbone, params, task, flip=params.flip)
     return Trained(
         model=classifier(backbone.model, head),
         val_logits=val_logits,
@@ -41,22 +45,26 @@ def fit_head(
     task: Task,
     epochs: int | None = None,
     learning_rate: float | None = None,
+    flip: Flip = "none",
 ) -> tuple[FitResult, np.ndarray]:
     """Fits a head to the backbone's features of the task's images, each computed once.
 
     Returns the fit, and the logits of the validation images. ``epochs`` and ``learning_rate`` replace those in
-    ``params``.
+    ``params``; with ``flip`` the training images count once for each of their :func:`mirror_views`.
     """
     with task.clock.span("features"):
-        features = {
-            split: extract_features(backbone, images.inputs, f"{task.name}: features of {split} images")
-            for split, images in (("train", task.train), ("val", task.val))
-        }
+        views = mirror_views(task.train.inputs, flip)
+        label = f"{task.name}: features of train images"
+        train = [
+            extract_features(backbone, view, label if index == 0 else f"{label}, mirrored")
+            for index, view in enumerate(views)
+        ]
+        val = extract_features(backbone, task.val.inputs, f"{task.name}: features of val images")
     with task.clock.span("head"):
         result = fit(
             head,
-            Labelled(features["train"], task.train.labels),
-            Labelled(features["val"], task.val.labels),
+            Labelled(np.concatenate(train), np.tile(task.train.labels, len(views))),
+            Labelled(val, task.val.labels),
             params,
             classes=len(task.classes),
             seed=task.seed,
@@ -64,7 +72,17 @@ def fit_head(
             epochs=epochs,
             learning_rate=learning_rate,
         )
-        return result, head.predict(features["val"], verbose=0)
+        return result, head.predict(val, verbose=0)
+
+
+def mirror_views(images: np.ndarray, flip: Flip) -> list[np.ndarray]:
+    """The images ``[N, S, S, 3]`` as they are, then mirrored in each way ``flip`` allows; views, not copies."""
+    views = [images]
+    if flip in ("horizontal", "horizontal_and_vertical"):
+        views += [view[:, :, ::-1] for view in views]
+    if flip in ("vertical", "horizontal_and_vertical"):
+        views += [view[:, ::-1] for view in views]
+    return views
 
 
 def extract_features(backbone: Backbone, images: np.ndarray, label: str) -> np.ndarray:
