@@ -34,8 +34,9 @@ def contact_sheets(
     rows = images.groupby("label").indices
     sheets = {}
     for label in labels[:in_all]:
-        chosen = rows[label][_evenly(len(rows[label]), count)]
-        sheets[label] = pictures(images.take(chosen.tolist()))
+        positions = np.asarray(rows[label])
+        chosen = positions[_evenly(len(positions), count)]
+        sheets[label] = pictures(images.take(chosen))
     return sheets
 
 

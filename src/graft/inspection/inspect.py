@@ -25,15 +25,13 @@ from graft.inspection.report import (
     Unreadable,
 )
 from graft.inspection.similarity import similar_pairs
-from graft.params.models import Params, TrainParams
+from graft.params.models import Params, TrainParams, ValidateParams
 from graft.progress import console
 from graft.project import SPLITS, Project
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Bits and difference that link frames of one hand and never two hands: see graft.data.near_duplicates.
-NEAR_DUPLICATES = Limits(bits=4, difference=0.02)
 # Labels are checked unasked where that takes about a minute: on two CPU cores MobileNetV2 takes 76 images of 224
 # pixels a second, and the classifier's time grows with images times classes.
 UNASKED_PIXELS = 200_000_000
@@ -59,14 +57,15 @@ def inspect_data(
     layout = read_layout(project.data)
     manifest = project.state / "inspect" / "manifest.parquet"
     scan(layout, params.validate_, manifest)
-    everything = read_manifest(manifest)
+    everything = read_manifest(manifest, thumbnails=True)
     images = everything[everything["problem"] == ""].reset_index(drop=True)
     if images.empty:
         raise GraftError(
             f"data/ holds no image that can be read ({len(everything)} files that cannot)",
             "Bring data in with `graft data use NAME` or `graft data import FOLDER`",
         )
-    near_groups = _near_duplicate_groups(images)
+    near_groups = _near_duplicate_groups(images, params.validate_)
+    images = images.drop(columns="thumbnail")  # larger than all others together, and of no more use
     unreadable = everything[everything["problem"] != ""]
     labels, similar = _look_at_labels(project, params, images, near_groups, check_labels)
     log_sharpness = _log_sharpness(images)
@@ -82,7 +81,9 @@ def inspect_data(
         modes=_tally(images["mode"]),
         brightness=_spread(images["brightness"]),
         sharpness=_spread(images["sharpness"]),
-        unreadable=[Unreadable(*row) for row in unreadable[["path", "problem"]].itertuples(index=False, name=None)],
+        unreadable=[
+            Unreadable(*row) for row in unreadable[["path", "problem"]].itertuples(index=False, name=None)
+        ],
         copies=alike.exact_copies(images),
         near_duplicates=alike.near_duplicates(images, near_groups),
         darkest=_extremes(images, "brightness", images["brightness"].to_numpy(), low=True),
@@ -150,14 +151,14 @@ def _look_at_labels(
     too_much = _too_much_unasked(images, params.train)
     if wanted is None and too_much:
         return LabelCheck(skipped=f"{too_much}; --labels does it all the same"), []
-    notes = []
-    try:
-        named = group_images(images, params.split.group_by).keys
-    except GraftError as error:
-        # The split will refuse this setting; here it is no reason to show nothing.
-        notes.append(f"split.group_by was not used: {error.what}.")
-        named = images["sha256"]
-    groups = alike.joined(images["sha256"].to_numpy(str), near_groups.to_numpy(str), named.to_numpy(str))
+    known = [images["sha256"].to_numpy(str), near_groups.to_numpy(str)]
+    groups, notes = [*known], []
+    if params.split.group_by not in ("none", "near_duplicates"):
+        try:
+            groups.append(group_images(images, params.split.group_by).keys.to_numpy(str))
+        except GraftError as error:
+            # The split will refuse this setting; here it is no reason to show nothing.
+            notes.append(f"split.group_by was not used: {error.what}.")
     try:
         from graft.inspection.features import image_features
 
@@ -166,12 +167,11 @@ def _look_at_labels(
         )
     except GraftError as error:
         return LabelCheck(skipped=str(error)), []
-    check = label_check(images, features, groups, params.train.seed, backbone)
+    check = label_check(images, features, alike.joined(*groups), params.train.seed, backbone)
     check.notes.extend(notes)
-    known = alike.joined(images["sha256"].to_numpy(str), near_groups.to_numpy(str))
     pictures = alike.pictures(images)
     with console.status("Comparing features"):
-        pairs = similar_pairs(features, known)
+        pairs = similar_pairs(features, alike.joined(*known))
     return check, [SimilarPair(pictures[i], pictures[j], cosine) for i, j, cosine in pairs]
 
 
@@ -185,9 +185,10 @@ def _too_much_unasked(images: pd.DataFrame, params: TrainParams) -> str:
     return ""
 
 
-def _near_duplicate_groups(images: pd.DataFrame) -> pd.Series:
+def _near_duplicate_groups(images: pd.DataFrame, params: ValidateParams) -> pd.Series:
     """The near-duplicate group of each image, an image without any being a group by itself, with their index."""
-    found = find_near_duplicates(images, NEAR_DUPLICATES)
+    limits = Limits(params.near_duplicate_bits, params.near_duplicate_difference)
+    found = find_near_duplicates(images, limits)
     group_of = dict(zip(found["path"], found["group"], strict=True))
     return images["path"].map(group_of).fillna(images["sha256"])
 

@@ -252,7 +252,7 @@ class _Page:
                 ("width, pixels", report.width, 0),
                 ("height, pixels", report.height, 0),
                 ("brightness", report.brightness, 3),
-                ("sharpness", report.sharpness, 4),
+                ("sharpness", report.sharpness, 0),
             )
         )
         kinds = "".join(
@@ -317,7 +317,7 @@ class _Page:
             return f"<h3>{title}<small>{reason}</small></h3>"
         figures = "".join(
             self.pictures.captioned(
-                outlier.picture, f'{outlier.value:.3g} <span class="soft">z {outlier.score:.1f}</span><br>\'
+                outlier.picture, f'{outlier.value:.3g} <span class="soft">z {outlier.score:.1f}</span><br>'
             )
             for outlier in shown
         )
