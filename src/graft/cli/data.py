@@ -158,7 +158,8 @@ def inspect(
     if open_page:
         import webbrowser
 
-        webbrowser.open(target.as_uri())
+        if not webbrowser.open(target.as_uri()) and not as_json:
+            console.print("No browser could be opened here: open the page by hand.")
 
 
 def _report(imported: Imported) -> None:

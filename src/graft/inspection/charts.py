@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from graft.inspection.fragments import figure
 from graft.inspection.report import ClassCount
 
 MAX_BARS = 60
@@ -111,7 +112,7 @@ def histogram(values: np.ndarray, title: str, limits: Sequence[float] = (), loga
         return 12 + span * (value - low) / (high - low)
 
     def words(value: float) -> str:
-        return f"{10**value if logarithmic else value:.3g}"
+        return figure(10**value if logarithmic else value)
 
     parts = []
     for count, start, end in zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):

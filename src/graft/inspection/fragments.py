@@ -73,6 +73,11 @@ def numbers(spread: Spread, digits: int) -> str:
     )
 
 
+def figure(value: float) -> str:
+    """A number with three digits at least, and thousands apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def cut(shown: int, total: int, what: str = "") -> str:
     """How much of something is shown, where that is not all."""
     if shown >= total:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from graft.inspection import charts
 from graft.inspection.contact_sheets import contact_sheets
-from graft.inspection.fragments import Pictures, bar, cut, numbers, tags
+from graft.inspection.fragments import Pictures, bar, cut, figure, numbers, tags
 from graft.inspection.outliers import LIMIT
 from graft.inspection.report import Alike, Extremes, LabelCheck, Picture, Report
 from graft.inspection.style import STYLE
@@ -317,7 +317,8 @@ class _Page:
             return f"<h3>{title}<small>{reason}</small></h3>"
         figures = "".join(
             self.pictures.captioned(
-                outlier.picture, f'{outlier.value:.3g} <span class="soft">z {outlier.score:.1f}</span><br>'
+                outlier.picture,
+                f'{figure(outlier.value)} <span class="soft">z {outlier.score:.1f}</span><br>',
             )
             for outlier in shown
         )

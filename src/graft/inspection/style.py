@@ -19,10 +19,13 @@ a { color: var(--link); }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 3px; }
 .skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; top: 1rem; background: var(--card);
   padding: .5rem; }
-.frame { display: grid; gap: 0 3rem; max-width: 96rem; margin: 0 auto; padding: 2rem 1.5rem 6rem; }
+.frame { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0 3rem; max-width: 96rem; margin: 0 auto;
+  padding: 2rem 1.5rem 6rem; }
 @media (min-width: 62rem) { .frame { grid-template-columns: 13.5rem minmax(0, 1fr); }
   nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow-y: auto; padding: 2rem 0;
   margin-top: -2rem; } }
+@media (max-width: 61.99rem) { nav { margin-bottom: 2rem; } nav ol { display: flex; flex-wrap: wrap; gap: 0 1.5rem; }
+  nav a { gap: .5rem; } }
 nav h2 { font-size: .8rem; letter-spacing: .06em; text-transform: uppercase; color: var(--soft); margin: 0 0 .5rem; }
 nav ol { list-style: none; margin: 0; padding: 0; }
 nav a { display: flex; justify-content: space-between; gap: 1rem; padding: .3rem .6rem; margin-left: -.6rem;
@@ -59,7 +62,7 @@ table { border-collapse: collapse; font-size: .95rem; } .scroll { overflow-x: au
 th, td { padding: .4rem 1.25rem .4rem 0; text-align: left; vertical-align: middle;
   border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; } td.number, th.number { text-align: right; }
-td code, figcaption code { overflow-wrap: anywhere; }
+td code { display: inline-block; min-width: 15rem; } td code, figcaption code { overflow-wrap: anywhere; }
 code { font: .88em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 .cards { display: flex; flex-wrap: wrap; gap: 1rem; align-items: stretch; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .7rem; padding: .9rem 1rem;
