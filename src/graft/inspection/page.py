@@ -191,7 +191,7 @@ class _Page:
             f"<th>{'Split' if self.report.splits != [''] else ''}</th><th>File</th></tr>"
         )
         table = (
-            f'<div class="scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+            f'<div class="scroll" tabindex="0"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
             if rows
             else '<p class="none">No label is contradicted by the rest of the data.</p>'
         )
@@ -276,7 +276,7 @@ class _Page:
             for file in files[:MAX_UNREADABLE]
         )
         return (
-            '<div class="scroll"><table><thead><tr><th>File</th><th>Why it is set aside</th></tr></thead>'
+            '<div class="scroll" tabindex="0"><table><thead><tr><th>File</th><th>Why it is set aside</th></tr></thead>'
             f"<tbody>{rows}</tbody></table></div>{cut(min(len(files), MAX_UNREADABLE), len(files))}"
         )
 
