@@ -6,12 +6,16 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 from graft.prefect_server import wait_until_ready
 from graft.project import find_project
 from graft.timing import StageClock
+
+if TYPE_CHECKING:
+    from graft.data.verdict import Verdict
 
 # What the system refuses for reasons that lie outside graft, and what to do about it.
 FOR_THE_USER = {
@@ -34,6 +38,14 @@ RETRIES: dict[str, Any] = {
     "retry_delay_seconds": 5,
     "retry_condition_fn": _is_worth_a_retry,
 }
+
+
+def print_warnings(verdict: Verdict, docs: Path) -> None:
+    """Shows what broke a rule of severity ``warn``: the run goes on, but not unseen."""
+    for warning in verdict.warnings:
+        print(f"Warning: {warning}.")
+    if verdict.warnings:
+        print(f"Report: {docs / 'index.html'}")
 
 
 def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:

@@ -7,40 +7,91 @@ from prefect.cache_policies import NO_CACHE
 
 from graft.data.assignment import read_memory, write_memory
 from graft.params import load_params
-from graft.params.models import SplitParams
+from graft.params.models import Params
 from graft.project import Project
 from graft.timing import StageClock
-from pipelines.runner import run_stage
+from pipelines.runner import print_warnings, run_stage
 
 
 @task(name="split", cache_policy=NO_CACHE)
-def split_images(project: Project, params: SplitParams, clock: StageClock) -> None:
-    """Writes the three tables, a summary of how they came about, and what was settled for later runs."""
+def split_images(project: Project, params: Params, clock: StageClock) -> None:
+    """Writes the three tables, checks them, and writes down what was settled for later runs.
+
+    A split that is refused settles nothing; its tables and its report stay to be looked at.
+    """
     with clock.span("pandas import", "imports"):
         from graft.data.manifest import read_manifest
+        from graft.data.near_duplicates import Limits, read_near_duplicates
+        from graft.data.settled_groups import (
+            draw_key,
+            read_settled_groups,
+            settle_groups,
+            write_settled_groups,
+        )
         from graft.data.split_tables import write_split_tables
         from graft.data.splitting import make_split
 
+    folder = project.artifacts("split")
     with clock.span("split"):
+        manifest = read_manifest(project.manifest)
+        near_duplicates = read_near_duplicates(project.near_duplicates)
         memory = read_memory(project.split_memory)
-        division = make_split(read_manifest(project.manifest), params, memory)
-        write_split_tables(division.tables, division.summary, project.artifacts("split"))
-        write_memory(division.memory, project.split_memory)
-    counts = ", ".join(f"{count} {split}" for split, count in division.summary["images"].items())
-    dropped = len(division.summary["duplicates_dropped"])
+        settled = read_settled_groups(project.settled_groups)
+        groups: dict[str, str] | None = None
+        joined: list[list[str]] = []
+        if params.split.group_by == "near_duplicates":
+            readable = manifest[manifest["problem"] == ""]
+            limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
+            key = draw_key(limits, params.split.seed)
+            found = settle_groups(readable, near_duplicates, settled.get(key, {}))
+            settled[key], joined = found.names, found.joined
+            groups = dict(zip(readable["path"], readable["sha256"].map(found.names), strict=True))
+        division = make_split(manifest, params.split, memory, groups)
+        summary = {**division.summary, "groups_joined_later": joined}
+        write_split_tables(division.tables, summary, folder)
+    counts = ", ".join(f"{count} {split}" for split, count in summary["images"].items())
+    dropped = len(summary["duplicates_dropped"])
     print(
-        f"{division.summary['method']} split: {counts}"
-        + (f"; {dropped} leaking copies left out" if dropped else "")
+        f"{summary['method']} split: {counts}" + (f"; {dropped} leaking copies left out" if dropped else "")
     )
-    if alone := division.summary["unmatched"]["images"]:
-        example = division.summary["unmatched"]["example"]
+    if conflicting := summary["conflicting_labels_dropped"]:
+        print(
+            f"{len(conflicting)} files left out whose bytes lie under two labels, "
+            f"for example {conflicting[0]['path']}"
+        )
+    if alone := summary["unmatched"]["images"]:
+        example = summary["unmatched"]["example"]
         print(f"{alone} images have no group and stand for themselves, for example {example}")
+    if joined:
+        print(f"{len(joined)} groups of near-duplicates grew together; every image stays where it was")
+
+    with clock.span("great expectations import", "imports"):
+        import great_expectations  # noqa: F401
+    from graft.data.split_expectations import check_split
+    from graft.data.verdict import raise_for
+
+    docs = folder / "data_docs"
+    with clock.span("expectations"):
+        verdict = check_split(
+            division.tables,
+            summary,
+            near_duplicates,
+            len(manifest),
+            params.split,
+            project.data,
+            folder / "verdict.json",
+            docs,
+        )
+    print_warnings(verdict, docs)
+    raise_for(verdict, docs, "The split")
+    write_memory(division.memory, project.split_memory)
+    write_settled_groups(settled, project.settled_groups)
 
 
 @flow(name="split", validate_parameters=False)
 def split(project: Project, clock: StageClock) -> None:
-    """Divides the images as params.yaml says."""
-    split_images(project, load_params(project.params_file).split, clock)
+    """Divides the images as params.yaml says; nothing downstream runs on a split that broke a rule."""
+    split_images(project, load_params(project.params_file), clock)
 
 
 if __name__ == "__main__":

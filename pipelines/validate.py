@@ -10,7 +10,7 @@ from graft.params import load_params
 from graft.params.models import ValidateParams
 from graft.project import Project
 from graft.timing import StageClock
-from pipelines.runner import run_stage
+from pipelines.runner import print_warnings, run_stage
 
 
 @task(name="scan", cache_policy=NO_CACHE)
@@ -22,21 +22,41 @@ def scan_images(project: Project, params: ValidateParams, clock: StageClock) -> 
         scan(read_layout(project.data), params, project.manifest)
 
 
+@task(name="near_duplicates", cache_policy=NO_CACHE)
+def group_near_duplicates(project: Project, params: ValidateParams, clock: StageClock) -> None:
+    """Finds the images that show the same but for a few pixels."""
+    with clock.span("pandas and scipy import", "imports"):
+        import scipy.sparse.csgraph  # noqa: F401
+
+        from graft.data.manifest import read_manifest
+        from graft.data.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
+
+    with clock.span("near-duplicates"):
+        limits = Limits(params.near_duplicate_bits, params.near_duplicate_difference)
+        groups = find_near_duplicates(read_manifest(project.manifest, thumbnails=True), limits)
+        write_near_duplicates(groups, project.near_duplicates)
+    print(f"{len(groups)} images in {groups['group'].nunique()} groups of near-duplicates")
+
+
 @task(name="check", cache_policy=NO_CACHE)
 def check_manifest(project: Project, params: ValidateParams, clock: StageClock) -> None:
-    """Runs the expectations; writes verdict and Data Docs, and fails where a rule is broken."""
+    """Runs the expectations; writes verdict and Data Docs, and fails where a rule of severity error is broken."""
     with clock.span("great expectations import", "imports"):
         import great_expectations  # noqa: F401
     from graft.data.expectations import check
     from graft.data.verdict import raise_for
 
     folder = project.artifacts("validate")
+    docs = folder / "data_docs"
     with clock.span("expectations"):
-        verdict = check(project.manifest, params, folder / "verdict.json", folder / "data_docs")
+        verdict = check(
+            project.manifest, project.near_duplicates, params, project.data, folder / "verdict.json", docs
+        )
     print(
         f"{verdict.images} images, {verdict.unreadable} set aside as unreadable, {len(verdict.rules)} rules checked"
     )
-    raise_for(verdict, folder / "data_docs")
+    print_warnings(verdict, docs)
+    raise_for(verdict, docs)
 
 
 @flow(name="validate", validate_parameters=False)
@@ -44,6 +64,7 @@ def validate(project: Project, clock: StageClock) -> None:
     """Checks the raw images; nothing downstream runs on data that broke a rule."""
     params = load_params(project.params_file).validate_
     scan_images(project, params, clock)
+    group_near_duplicates(project, params, clock)
     check_manifest(project, params, clock)
 
 

@@ -68,6 +68,11 @@ class Project:
     def manifest(self) -> Path:
         return self.artifacts("validate") / "manifest.parquet"
 
+    @property
+    def near_duplicates(self) -> Path:
+        """The images that have a near-duplicate, and their groups."""
+        return self.artifacts("validate") / "near_duplicates.csv"
+
     def artifacts(self, stage: str) -> Path:
         """The folder of one stage's outputs."""
         return self.root / "artifacts" / stage
@@ -80,6 +85,11 @@ class Project:
     def split_memory(self) -> Path:
         """What splits settled for good; the one output that the next run of its stage reads."""
         return self.artifacts("split") / "settled.json"
+
+    @property
+    def settled_groups(self) -> Path:
+        """What groups of near-duplicates are called for good; read by the next run, as ``split_memory``."""
+        return self.artifacts("split") / "settled_groups.csv"
 
     def strategy(self, name: str) -> Path:
         """The folder of what training one strategy left: model, history, validation predictions."""

@@ -12,11 +12,15 @@ import csv
 import html
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.data.gallery import Picture, gallery
+
 if TYPE_CHECKING:
-    from graft.data.verdict import Offender, Verdict
+    from graft.data.rules import Outcomes
+    from graft.data.verdict import Rule, Verdict
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 72rem;
@@ -30,7 +34,11 @@ th, tr > td:nth-child(-n+2) { overflow-wrap: normal; }
 th { background: #f5f5f5; }
 td table { width: auto; margin: .5rem 0; }
 .passed, .text-success { color: #18733c; } .failed, .text-danger { color: #b3261e; }
-.text-warning { color: #8a5a00; }
+.text-warning, .warning { color: #8a5a00; }
+.gallery { display: flex; flex-wrap: wrap; gap: .6rem; }
+.family { display: flex; flex-wrap: wrap; gap: .4rem; border: 1px solid #ddd; padding: .4rem; }
+figure { margin: 0; width: 9rem; font-size: .8rem; line-height: 1.3; overflow-wrap: anywhere; }
+.none { display: block; min-height: 4rem; background: #eee; padding: .4rem; }
 .fas { font-style: normal; font-weight: bold; }
 .fa-check-circle::before { content: "passed"; }
 .fa-times::before { content: "failed"; }
@@ -42,56 +50,82 @@ td table { width: auto; margin: .5rem 0; }
 
 
 def write_data_docs(
-    folder: Path, pages: dict[str, str], verdict: Verdict, offenders: dict[str, list[Offender]]
+    folder: Path,
+    outcomes: Outcomes,
+    verdict: Verdict,
+    pictures: Mapping[str, Sequence[Sequence[Picture]]],
+    data: Path,
 ) -> None:
     """Replaces ``folder`` by ``index.html`` and ``offenders.csv`` (columns rule, path, found; UTF-8, LF).
 
     Args:
         folder: emptied first.
-        pages: validation pages as Great Expectations rendered them, by the name of the table checked.
-        verdict: the outcome of every rule.
-        offenders: all of them, by rule.
+        outcomes: of the rules, with the validation pages as Great Expectations rendered them.
+        verdict: what they amount to.
+        pictures: by rule, rows of images to show.
+        data: the folder that the images' paths are relative to.
     """
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     results = "".join(
         f"<section id={_quoted(table)}><h2>Table: {html.escape(table)}</h2>{_results(page, table)}</section>"
-        for table, page in pages.items()
+        for table, page in outcomes.pages.items()
+    )
+    seen = "".join(
+        f"<section><h2>{html.escape(rule.name)}: {_status(rule)}</h2>\n<p>{html.escape(rule.observed)}; "
+        f"{html.escape(rule.limit)}. {html.escape(_remedy(rule))}</p>\n"
+        f"{gallery(pictures[rule.name], data, folder)}</section>\n"
+        for rule in verdict.rules
+        if pictures.get(rule.name)
     )
     page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Data Docs</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"{_summary(verdict)}\n{results}\n</body>\n</html>\n"
+        f"{_summary(verdict)}\n{seen}{results}\n</body>\n</html>\n"
     )
     (folder / "index.html").write_text(page, encoding="utf-8", newline="\n")
     with (folder / "offenders.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["rule", "path", "found"])
-        for rule, found in offenders.items():
+        for rule, found in outcomes.offenders.items():
             writer.writerows([rule, offender.path, offender.found] for offender in found)
 
 
 def _summary(verdict: Verdict) -> str:
     rows = "".join(
-        f"<tr><td>{_status(rule.passed)}</td><td>{html.escape(rule.name)}</td>"
+        f"<tr><td>{_status(rule)}</td><td>{html.escape(rule.name)}</td><td>{rule.severity}</td>"
         f"<td>{html.escape(rule.description)}</td><td>{html.escape(rule.observed)}</td>"
-        f"<td>{html.escape(rule.limit)}</td><td>{'' if rule.passed else html.escape(rule.remedy)}</td></tr>\n"
+        f"<td>{html.escape(rule.limit)}</td><td>{html.escape(_remedy(rule))}</td></tr>\n"
         for rule in verdict.rules
     )
+    warnings = f", {len(verdict.warnings)} warnings" if verdict.warnings else ""
+    status = _PASSED if verdict.passed else _FAILED
+    off = f" Switched off in params.yaml: {html.escape(', '.join(verdict.off))}." if verdict.off else ""
     return (
-        f"<h1>Data Docs: {_status(verdict.passed)}</h1>\n"
+        f"<h1>Data Docs: {status}{warnings}</h1>\n"
         f"<p>{verdict.images} images, {verdict.unreadable} of them unreadable. "
         'Every file that breaks a rule: <a href="offenders.csv">offenders.csv</a>. '
-        "Paths are relative to data/.</p>\n"
-        "<table><thead><tr><th>Status</th><th>Rule</th><th>Expected</th><th>Observed</th><th>Limit</th>"
-        f"<th>What to do</th></tr></thead>\n<tbody>\n{rows}</tbody></table>"
+        f"Paths are relative to data/.{off}</p>\n"
+        "<table><thead><tr><th>Status</th><th>Rule</th><th>Severity</th><th>Expected</th><th>Observed</th>"
+        f"<th>Limit</th><th>What to do</th></tr></thead>\n<tbody>\n{rows}</tbody></table>"
     )
 
 
-def _status(passed: bool) -> str:
-    return '<span class="passed">passed</span>' if passed else '<span class="failed">failed</span>'
+_PASSED = '<span class="passed">passed</span>'
+_WARNING = '<span class="warning">warning</span>'
+_FAILED = '<span class="failed">failed</span>'
+
+
+def _status(rule: Rule) -> str:
+    if rule.passed:
+        return _PASSED
+    return _WARNING if rule.severity == "warn" else _FAILED
+
+
+def _remedy(rule: Rule) -> str:
+    return "" if rule.passed else rule.remedy
 
 
 def _results(page: str, table: str) -> str:

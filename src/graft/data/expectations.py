@@ -1,23 +1,19 @@
-"""What the raw images must be like before anything is trained on them, checked with Great Expectations.
+"""What the raw images must be like before anything is trained on them.
 
-Three tables are checked: all images of the manifest, the readable ones, and the classes. The outcome is a
-:class:`~graft.data.verdict.Verdict` of graft's own; no object of Great Expectations leaves this module.
+Three tables are checked: all images of the manifest, the readable ones, and the classes.
 """
 
 from __future__ import annotations
 
-import html
-import os
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from graft.data.data_docs import write_data_docs
+from graft.data.gallery import Picture, families, singles
 from graft.data.manifest import read_class_folders, read_manifest
-from graft.data.verdict import OFFENDERS_KEPT, Offender, Rule, Verdict
+from graft.data.near_duplicates import read_near_duplicates
+from graft.data.rules import Check, run_rules
+from graft.data.verdict import Verdict, make_verdict, write_verdict
 from graft.params.models import ValidateParams
 
 if TYPE_CHECKING:
@@ -27,83 +23,126 @@ if TYPE_CHECKING:
 IMAGES, READABLE, CLASSES = "images", "readable images", "classes"
 
 
-@dataclass(frozen=True)
-class _Check:
-    """One rule before it is run: an expectation about one of the tables, and the words around it."""
-
-    name: str
-    table: str
-    description: str
-    expectation: Any  # of Great Expectations
-    broken: str  # what is wrong with what breaks it, after a count: "images cannot be read"
-    limit: str
-    remedy: str
-    found: str = "{}"  # an offender's value, as it reads behind its path
-
-
-def check(manifest: Path, params: ValidateParams, verdict: Path, docs: Path) -> Verdict:
+def check(
+    manifest: Path, near_duplicates: Path, params: ValidateParams, data: Path, verdict: Path, docs: Path
+) -> Verdict:
     """Runs every rule on a manifest; writes the verdict (JSON) and the Data Docs (HTML).
 
     The folder ``docs`` is replaced whole. Its ``index.html`` is the page to open, and ``offenders.csv`` lists
     every image that breaks a rule (columns rule, path, found). Equal input gives equal bytes. Broken rules do
     not raise here: see :func:`graft.data.verdict.raise_for`.
 
+    Args:
+        manifest: of all images.
+        near_duplicates: what :func:`graft.data.near_duplicates.write_near_duplicates` wrote of it.
+        params: limits and severities.
+        data: the folder that paths are relative to; pictures in the Data Docs are made from it.
+        verdict: the file to write.
+        docs: the folder to write.
+
     Raises:
-        GraftError: the manifest is missing or damaged.
+        GraftError: the manifest or the list of near-duplicates is missing or damaged.
     """
     images = read_manifest(manifest)
-    outcomes, pages = _run(_tables(images, read_class_folders(manifest)), params)
-    result = Verdict(
-        passed=all(rule.passed for rule, _ in outcomes),
-        images=len(images),
-        unreadable=int((images["problem"] != "").sum()),
-        rules=[rule for rule, _ in outcomes],
-    )
-    write_data_docs(docs, pages, result, {rule.name: offenders for rule, offenders in outcomes})
-    verdict.parent.mkdir(parents=True, exist_ok=True)
-    verdict.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
+    groups = read_near_duplicates(near_duplicates)
+    tables = _tables(images, read_class_folders(manifest), groups)
+    outcomes = run_rules(_checks(tables, params), tables, params.severity, "validate")
+    result = make_verdict(outcomes, len(images), int((images["problem"] != "").sum()))
+    pictures: dict[str, list[list[Picture]]] = {
+        rule: singles(offenders) for rule, offenders in outcomes.offenders.items() if rule not in _OF_CLASSES
+    }
+    if disagreeing := outcomes.offenders.get("near_duplicates_agree"):
+        splits = dict(zip(images["path"], images["split"], strict=True))
+        pictures["near_duplicates_agree"] = families(disagreeing, groups, splits)
+    write_data_docs(docs, outcomes, result, pictures, data)
+    write_verdict(result, verdict)
     return result
 
 
-def _tables(images: pd.DataFrame, class_folders: list[str]) -> dict[str, pd.DataFrame]:
+def _tables(images: pd.DataFrame, class_folders: list[str], groups: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The tables under test; ``path`` is what an offending row is called by."""
     import pandas as pd
 
     readable = images[images["problem"] == ""].reset_index(drop=True)
     width, height = readable["width"].astype("int64"), readable["height"].astype("int64")
-    readable = readable.assign(shorter_side=width.where(width < height, height), pixels=width * height)
+    shorter = width.where(width < height, height)
+    readable = readable.assign(
+        shorter_side=shorter,
+        pixels=width * height,
+        aspect=(width.where(width > height, height) / shorter).round(2),
+        file_format=readable["format"].replace("MPO", "JPEG"),
+        copy_in_class=_copies(readable, ["sha256", "label", "split"]),
+        copy_elsewhere=_other_side(readable, "sha256", "split", (*_NEARER, "test")),
+        other_label=_other_side(readable, "sha256", "label"),
+    )
+    agreed = readable[readable["other_label"] == ""].merge(
+        groups[["path", "group"]], on="path", how="inner", validate="one_to_one"
+    )
+    disagreeing = dict(zip(agreed["path"], _other_side(agreed, "group", "label"), strict=True))
+    readable["near_other_label"] = readable["path"].map(lambda path: disagreeing.get(path, ""))
     labels = sorted({*class_folders, *images["label"]})
     for_training = readable.loc[readable["split"] != "test", "label"].value_counts()
     counts = [int(for_training.get(label, 0)) for label in labels]
+    largest = max(counts, default=0)
     classes = pd.DataFrame(
-        {"path": [f"{label}/" for label in labels], "label": labels, "for_training": counts}
+        {
+            "path": [f"{label}/" for label in labels],
+            "label": labels,
+            "for_training": counts,
+            # A class without images has a rule of its own.
+            "imbalance": [round(largest / count, 1) if count else 1.0 for count in counts],
+        }
     )
     # A class that only val or test knows has a rule of its own.
     unknown = set(readable["label"]) - _trainable(readable)
     classes = classes[~classes["label"].isin(unknown)].reset_index(drop=True)
-    tables = {IMAGES: images, READABLE: readable, CLASSES: classes}
-    return {name: _escaped(table) for name, table in tables.items()}
+    columns = ["path", "label", "problem"]
+    return {IMAGES: images[columns], READABLE: readable, CLASSES: classes}
 
 
-def _escaped(table: pd.DataFrame) -> pd.DataFrame:
-    """With names fit for HTML: Great Expectations would put a file's name into its pages as it stands."""
-    names = {
-        column: table[column].map(html.escape) for column in ("path", "label", "problem") if column in table
-    }
-    return table.assign(**names)
+_OF_CLASSES = frozenset({"enough_per_class", "balanced"})  # rules whose offenders are folders, not images
+_NEARER = ("", "train", "val")  # splits, from the nearest to training
+
+
+def _copies(images: pd.DataFrame, alike: list[str]) -> pd.Series:
+    """The path of the first image that is alike in some columns; "" where an image is that itself."""
+    first = images.groupby(alike, sort=False)["path"].transform("first")
+    return first.mask(first == images["path"], "")
+
+
+def _other_side(images: pd.DataFrame, alike: str, side: str, order: tuple[str, ...] = ()) -> pd.Series:
+    """The path of the first image that is alike in one column and on another side by another; "" where none is.
+
+    With an ``order`` of the sides, the last of them is taken, and only sides later than the image's own count.
+    """
+    import pandas as pd
+
+    found: dict[str, str] = {}
+    sides = images.drop_duplicates([alike, side])
+    several = sides.loc[sides.duplicated(alike), alike]
+    for _, members in images[images[alike].isin(several)].groupby(alike, sort=False):
+        first = dict(zip(*(members.drop_duplicates(side)[column] for column in (side, "path")), strict=True))
+        for path, own in zip(members["path"], members[side], strict=True):
+            others = [other for other in first if other != own]
+            if order:
+                later = [other for other in others if order.index(other) > order.index(own)]
+                others = sorted(later, key=order.index, reverse=True)
+            if others:
+                found[path] = first[others[0]]
+    return pd.Series([found.get(path, "") for path in images["path"]], index=images.index, dtype=object)
 
 
 def _trainable(readable: pd.DataFrame) -> set[str]:
     return set(readable.loc[readable["split"].isin(["", "train"]), "label"])
 
 
-def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[_Check]:
+def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[Check]:
     import great_expectations.expectations as gxe
 
     share, side, pixels = params.max_broken_share, params.min_side_px, params.max_pixels
     fewest = params.min_images_per_class
     return [
-        _Check(
+        Check(
             name="has_images",
             table=IMAGES,
             description="There are images",
@@ -112,7 +151,7 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[_Ch
             limit="at least 1",
             remedy="Bring images in with `graft data import FOLDER`",
         ),
-        _Check(
+        Check(
             name="readable",
             table=IMAGES,
             description=f"Images can be read; at most {100 * share:.3g} % of them may be broken",
@@ -125,7 +164,7 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[_Ch
             limit=f"at most {100 * share:.3g} %",
             remedy="Replace or remove the broken files, or raise validate.max_broken_share in params.yaml",
         ),
-        _Check(
+        Check(
             name="labelled",
             table=IMAGES,
             description="Every image has a class",
@@ -134,7 +173,7 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[_Ch
             limit="none",
             remedy="Put every image into a class folder",
         ),
-        _Check(
+        Check(
             name="large_enough",
             table=READABLE,
             description=f"Every image is at least {side} pixels wide and high",
@@ -144,7 +183,7 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[_Ch
             remedy="Remove images that are too small, or lower validate.min_side_px in params.yaml",
             found="{} pixels",
         ),
-        _Check(
+        Check(
             name="not_too_large",
             table=READABLE,
             description=f"No image has more than {pixels} pixels",
@@ -154,7 +193,7 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[_Ch
             remedy="Shrink images that are too large, or raise validate.max_pixels in params.yaml",
             found="{} pixels",
         ),
-        _Check(
+        Check(
             name="hashed",
             table=READABLE,
             description="Every image is identified by the SHA-256 of its bytes",
@@ -164,7 +203,26 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[_Ch
             remedy="Make the manifest anew with `dvc repro -f validate`",
             found="'{}'",
         ),
-        _Check(
+        Check(
+            name="known_format",
+            table=READABLE,
+            description=f"Files are {', '.join(params.formats)}",
+            expectation=gxe.ExpectColumnValuesToBeInSet(column="file_format", value_set=list(params.formats)),
+            broken="images are of another format",
+            limit=", ".join(params.formats),
+            remedy="Convert the files, or add their format to validate.formats in params.yaml",
+        ),
+        Check(
+            name="aspect",
+            table=READABLE,
+            description=f"No image is more than {params.max_aspect:g} times as long as it is wide, or the reverse",
+            expectation=gxe.ExpectColumnValuesToBeBetween(column="aspect", max_value=params.max_aspect),
+            broken="images are too long for a square",
+            limit=f"at most {params.max_aspect:g} to 1",
+            remedy="Every image is squeezed into a square: crop these, or raise validate.max_aspect in params.yaml",
+            found="{} to 1",
+        ),
+        Check(
             name="several_classes",
             table=READABLE,
             description="There are at least two classes",
@@ -173,7 +231,7 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[_Ch
             limit="at least 2",
             remedy="Bring images of another class, in a folder of its own",
         ),
-        _Check(
+        Check(
             name="known_classes",
             table=READABLE,
             description="Every class of val and test has images in train",
@@ -185,7 +243,47 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[_Ch
             remedy="Add images of the class to train, or take it out of val and test",
             found="class {}",
         ),
-        _Check(
+        Check(
+            name="no_conflicting_labels",
+            table=READABLE,
+            description="No image lies under two labels",
+            expectation=gxe.ExpectColumnValuesToBeInSet(column="other_label", value_set=[""]),
+            broken="images lie under another label too",
+            limit="none",
+            remedy="Decide which label is right and remove the other file; the split leaves all copies out until then",
+            found="the same bytes as {}",
+        ),
+        Check(
+            name="near_duplicates_agree",
+            table=READABLE,
+            description="Images that show the same but for a few pixels have one label",
+            expectation=gxe.ExpectColumnValuesToBeInSet(column="near_other_label", value_set=[""]),
+            broken="images have a near-duplicate under another label",
+            limit="none",
+            remedy="Look at them side by side in the Data Docs, and move those with a wrong label",
+            found="nearly the same as {}",
+        ),
+        Check(
+            name="no_copies_in_class",
+            table=READABLE,
+            description="No image is twice in its class",
+            expectation=gxe.ExpectColumnValuesToBeInSet(column="copy_in_class", value_set=[""]),
+            broken="images are copies of another in their class",
+            limit="none",
+            remedy="Remove the copies: each counts as one more image in training and in every figure",
+            found="the same bytes as {}",
+        ),
+        Check(
+            name="no_copies_across_splits",
+            table=READABLE,
+            description="The data's own split has no image on two sides",
+            expectation=gxe.ExpectColumnValuesToBeInSet(column="copy_elsewhere", value_set=[""]),
+            broken="images are in another split too",
+            limit="none",
+            remedy="Nothing has to be done: graft's split leaves these out and keeps the copy further from training",
+            found="the same bytes as {}",
+        ),
+        Check(
             name="enough_per_class",
             table=CLASSES,
             description=f"Every class has at least {fewest} readable images outside test",
@@ -195,89 +293,15 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[_Ch
             remedy="Add images, remove the class, or lower validate.min_images_per_class in params.yaml",
             found="{} images",
         ),
+        Check(
+            name="balanced",
+            table=CLASSES,
+            description=f"The largest class has at most {params.max_imbalance:g} times the images of any other",
+            expectation=gxe.ExpectColumnValuesToBeBetween(column="imbalance", max_value=params.max_imbalance),
+            broken="classes are small beside the largest",
+            limit=f"at most {params.max_imbalance:g} to 1",
+            remedy="Add images of the small classes, set class_weight: balanced and judge by macro-F1, "
+            "or raise validate.max_imbalance in params.yaml",
+            found="the largest has {} times as many",
+        ),
     ]
-
-
-def _run(
-    tables: dict[str, pd.DataFrame], params: ValidateParams
-) -> tuple[list[tuple[Rule, list[Offender]]], dict[str, str]]:
-    """Every rule's outcome with all its offenders, and the page that GX rendered for each table."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import; it would call home
-    import great_expectations as gx
-    from great_expectations.checkpoint import UpdateDataDocsAction
-    from great_expectations.core.run_identifier import RunIdentifier
-
-    checks = _checks(tables, params)
-    outcomes: list[tuple[Rule, list[Offender]]] = []
-    pages: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="graft-docs-") as site:
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
-        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": site}
-        context.add_data_docs_site("graft", {"class_name": "SiteBuilder", "store_backend": store})
-        source = context.data_sources.add_pandas("manifest")
-        for table, frame in tables.items():
-            suite = gx.ExpectationSuite(name=table)
-            for rule in (one for one in checks if one.table == table):
-                rule.expectation.meta = {"rule": rule.name}
-                rule.expectation.description = rule.description
-                rule.expectation.severity = "critical"
-                suite.add_expectation(rule.expectation)
-            batch = source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
-            definition = gx.ValidationDefinition(name=table, data=batch, suite=context.suites.add(suite))
-            checkpoint = gx.Checkpoint(
-                name=table,
-                validation_definitions=[context.validation_definitions.add(definition)],
-                actions=[UpdateDataDocsAction(name="data_docs", site_names=["graft"])],
-                result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]},
-            )
-            run = context.checkpoints.add(checkpoint).run(
-                batch_parameters={"dataframe": frame},
-                # A fixed time: equal data gives equal pages.
-                run_id=RunIdentifier(run_name="validate", run_time=datetime(1970, 1, 1, tzinfo=UTC)),
-            )
-            (outcome,) = run.run_results.values()
-            results = {
-                result.expectation_config.meta["rule"]: result.to_json_dict() for result in outcome.results
-            }
-            outcomes += [_outcome(one, results[one.name]) for one in checks if one.table == table]
-            (page,) = Path(site, "validations", table).rglob("*.html")
-            pages[table] = page.read_text(encoding="utf-8")
-    return outcomes, pages
-
-
-def _outcome(rule: _Check, result: dict[str, Any]) -> tuple[Rule, list[Offender]]:
-    for traceback in _exceptions(result["exception_info"]):
-        # A rule that could not be run says nothing about the data: a bug, so with its traceback.
-        raise RuntimeError(f"The rule {rule.name} could not be run:\n{traceback}")
-    found = result["result"]
-    column = result["expectation_config"]["kwargs"].get("column")
-    offenders = [
-        Offender(path=html.unescape(row["path"]), found=rule.found.format(html.unescape(str(row[column]))))
-        for row in found.get("unexpected_index_list") or []
-    ]
-    offenders.sort(key=lambda offender: offender.path)
-    if "observed_value" in found:
-        observed = f"{found['observed_value']} {rule.broken}"
-    else:
-        count, total = found["unexpected_count"], found["element_count"]
-        observed = f"{count} of {total} {rule.broken}" + (f", {100 * count / total:.3g} %" if count else "")
-    outcome = Rule(
-        name=rule.name,
-        description=rule.description,
-        passed=result["success"],
-        observed=observed,
-        limit=rule.limit,
-        offender_count=len(offenders),
-        offenders=offenders[:OFFENDERS_KEPT],
-        remedy=rule.remedy,
-    )
-    return outcome, offenders
-
-
-def _exceptions(info: dict[str, Any]) -> Iterator[str]:
-    """Tracebacks in a result's exception info, which is one entry or one per metric."""
-    entries = [info] if "raised_exception" in info else info.values()
-    for entry in entries:
-        if entry["raised_exception"]:
-            yield str(entry["exception_traceback"])

@@ -39,8 +39,14 @@ def group_images(images: pd.DataFrame, group_by: str) -> Grouping:
         group_by: ``none``, ``column``, or a regular expression as ``split.group_by`` in params.yaml takes it.
 
     Raises:
-        GraftError: the column is not there or is empty throughout; the expression fits no path.
+        GraftError: the column is not there or is empty throughout; the expression fits no path; the groups are of
+            near-duplicates, which stage validate finds, and which :func:`group_by_mapping` takes.
     """
+    if group_by == "near_duplicates":
+        raise GraftError(
+            "split.group_by is 'near_duplicates', but no groups of near-duplicates were given",
+            "Find them with `dvc repro validate`",
+        )
     if group_by == "none":
         return Grouping(images["sha256"], [])
     if group_by == "column":

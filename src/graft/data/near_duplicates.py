@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graft.data.fingerprint import THUMBNAIL_BYTES
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ["path", "sha256", "label", "group"]
 HASH_BITS = 64
-THUMBNAIL_VALUES = 8 * 8 * 3
 _LARGE_BUCKET = (
     1024  # hashes; half a million pairs, from where dividing it again costs less than comparing them
 )
@@ -71,7 +71,7 @@ def find_near_duplicates(images: pd.DataFrame, limits: Limits) -> pd.DataFrame:
         (images["problem"] == "") & (images["phash"] != ""), [*COLUMNS[:3], "phash", "thumbnail"]
     ]
     hashes = np.array([int(text, 16) for text in usable["phash"]], dtype=np.uint64)
-    pixels = np.frombuffer(b"".join(usable["thumbnail"]), dtype=np.uint8).reshape(-1, THUMBNAIL_VALUES)
+    pixels = np.frombuffer(b"".join(usable["thumbnail"]), dtype=np.uint8).reshape(-1, THUMBNAIL_BYTES)
     found = usable[COLUMNS[:3]].assign(component=components(hashes, pixels, limits))
     found = found[found.groupby("component")["path"].transform("size") > 1]
     found = found.assign(group=found.groupby("component")["sha256"].transform("min"))
@@ -116,7 +116,9 @@ def read_near_duplicates(path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise GraftError(f"{path} cannot be read as a list of near-duplicates: {error}", fix) from None
     if list(table.columns) != COLUMNS:
-        raise GraftError(f"{path} has the columns {', '.join(table)} instead of {', '.join(COLUMNS)}", fix)
+        raise GraftError(
+            f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", fix
+        )
     return table
 
 
@@ -134,10 +136,10 @@ class _Search:
         self.brightness = brightness[self.order]
         self.thumbnails = thumbnails[self.order]
         parts = self.thumbnails.reshape(-1, 2, 4, 2, 4, 3).mean(axis=(2, 4), dtype=np.float32)
-        self.coarse = parts.reshape(-1, THUMBNAIL_VALUES // _PART_PIXELS)
+        self.coarse = parts.reshape(-1, THUMBNAIL_BYTES // _PART_PIXELS)
         self.starts = np.searchsorted(self.keys, np.arange(len(self.hashes) + 1) * _KEY)
         self.bits = limits.bits
-        self.most = THUMBNAIL_VALUES * (limits.difference * 255) ** 2 + 1e-6  # sum of squares
+        self.most = THUMBNAIL_BYTES * (limits.difference * 255) ** 2 + 1e-6  # sum of squares
         self.links = _Links(len(hashes))
 
     def run(self) -> np.ndarray:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.data.verdict import OFFENDERS_KEPT, Offender, Rule
-from graft.params.models import Section
+from graft.params.models import RunSeverity, Section
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Great Expectations' own words for graft's severities.
-_GX_SEVERITY = {"error": "critical", "warn": "warning"}
+_GX_SEVERITY: dict[RunSeverity, str] = {"error": "critical", "warn": "warning"}
 # Columns that no file name gets into, so that escaping them would only cost time.
 _NOT_NAMES = frozenset({"sha256", "split", "mode", "format"})
 
@@ -77,8 +77,9 @@ def run_rules(
     from great_expectations.checkpoint import UpdateDataDocsAction
     from great_expectations.core.run_identifier import RunIdentifier
 
-    severity: dict[str, str] = severities.model_dump()
-    outcomes = Outcomes([], {}, {}, [check.name for check in checks if severity[check.name] == "off"])
+    chosen = severities.model_dump()
+    severity: dict[str, RunSeverity] = {name: value for name, value in chosen.items() if value != "off"}
+    outcomes = Outcomes([], {}, {}, [check.name for check in checks if chosen[check.name] == "off"])
     with tempfile.TemporaryDirectory(prefix="graft-docs-") as site:
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
@@ -86,7 +87,7 @@ def run_rules(
         context.add_data_docs_site("graft", {"class_name": "SiteBuilder", "store_backend": store})
         source = context.data_sources.add_pandas("manifest")
         for table, frame in tables.items():
-            running = [check for check in checks if check.table == table and check.name not in outcomes.off]
+            running = [check for check in checks if check.table == table and check.name in severity]
             if not running:
                 continue
             suite = gx.ExpectationSuite(name=table)
@@ -127,7 +128,7 @@ def _escaped(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{column: table[column].map(html.escape) for column in texts})
 
 
-def _outcome(check: Check, result: dict[str, Any], severity: str) -> tuple[Rule, list[Offender]]:
+def _outcome(check: Check, result: dict[str, Any], severity: RunSeverity) -> tuple[Rule, list[Offender]]:
     for traceback in _exceptions(result["exception_info"]):
         raise RuntimeError(f"The rule {check.name} could not be run:\n{traceback}")
     found = result["result"]

@@ -14,20 +14,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def refuse_conflicting_labels(images: pd.DataFrame) -> None:
-    """Raises GraftError where the same bytes lie under two labels."""
+def drop_conflicting_labels(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Without the images whose bytes lie under two labels: none of them says which label is right.
+
+    Also gives what was dropped: path, label and sha256 of each. Whether that stops the pipeline is for the rule
+    no_conflicting_labels to say.
+    """
     pairs = images.drop_duplicates(["sha256", "label"])
-    conflicts = pairs[pairs.duplicated("sha256", keep=False)]
-    if conflicts.empty:
-        return
-    count = conflicts["sha256"].nunique()
-    first = conflicts.loc[conflicts["sha256"] == conflicts["sha256"].iloc[0]]
-    files = " and ".join(f"{row.path} (label {row.label})" for row in first.itertuples())
-    others = f", and {count - 1} more such images" if count > 1 else ""
-    raise GraftError(
-        f"The same image lies under two labels in data/: {files}{others}",
-        "Decide which label is right and remove the other file",
-    )
+    conflicts = images["sha256"].isin(pairs.loc[pairs.duplicated("sha256"), "sha256"])
+    dropped = [
+        {"path": row.path, "label": row.label, "sha256": row.sha256} for row in images[conflicts].itertuples()
+    ]
+    return images[~conflicts].reset_index(drop=True), dropped
 
 
 def drop_leaks(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:

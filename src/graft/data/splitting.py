@@ -19,8 +19,8 @@ from graft.data.assignment import Draw, Memory, assign, hash_position
 from graft.data.grouping import group_by_mapping, group_images
 from graft.data.quotas import exact_quotas
 from graft.data.split_checks import (
+    drop_conflicting_labels,
     drop_leaks,
-    refuse_conflicting_labels,
     refuse_empty_parts,
     refuse_torn_groups,
     refuse_unknown_classes,
@@ -59,16 +59,17 @@ def make_split(
 
     The official split is kept where the method says so; parts that it lacks are carved out of train. Exact
     copies always land together, and so do groups. Copies that a group, or the data's own split, puts on two sides
-    are kept only in the one that is further from training.
+    are kept only in the one that is further from training; images whose bytes lie under two labels, nowhere.
 
     Args:
         manifest: the images.
         params: how to divide them.
         memory: of the split that this one continues; small classes are divided anew without it.
-        groups: path to group, where groups are known already; takes the place of ``params.group_by``.
+        groups: path to group, where groups are known already; takes the place of ``params.group_by``, unless that
+            is ``near_duplicates``, of which they are the groups.
 
     Raises:
-        GraftError: no readable image; one image under two labels; ``official`` without an official split, or
+        GraftError: no readable image, or each under two labels; ``official`` without an official split, or
             with a group on two sides of it; a class too small for its parts; a number of images where groups go
             whole; an empty split; a class of val or test that train lacks.
     """
@@ -77,8 +78,13 @@ def make_split(
         raise GraftError(
             "The manifest holds no readable image", "Bring data in with `graft data import FOLDER`"
         )
-    refuse_conflicting_labels(images)
-    group_by = params.group_by if groups is None else "given"
+    images, conflicting = drop_conflicting_labels(images)
+    if images.empty:
+        raise GraftError(
+            f"Every image lies under two labels, for example {conflicting[0]['path']}",
+            "Decide which label is right and remove the other files",
+        )
+    group_by = params.group_by if groups is None or params.group_by == "near_duplicates" else "given"
     found = group_images(images, group_by) if groups is None else group_by_mapping(images, groups)
     method = _method(manifest, params, group_by != "none")
     images = images[["path", "label", "sha256", "split"]].assign(group=found.keys)
@@ -87,7 +93,9 @@ def make_split(
         images["split"] = "train"
     images, dropped = drop_leaks(images)
     refuse_unknown_classes(images)
-    refuse_torn_groups(images)
+    if group_by != "near_duplicates":
+        # How many of those the data's own split may tear apart, the rule about them says.
+        refuse_torn_groups(images)
 
     carver = _Carver(images, params, method, group_by, memory or Memory())
     carved = [split for split in ("test", "val") if split not in given]
@@ -121,6 +129,7 @@ def make_split(
         "exchanged": carver.exchanged(),
         "unmatched": {"images": len(found.unmatched), "example": next(iter(found.unmatched), "")},
         "unreadable": int((manifest["problem"] != "").sum()),
+        "conflicting_labels_dropped": conflicting,
         "duplicates_dropped": sorted(dropped + dropped_later, key=lambda entry: entry["path"]),
     }
     return Split(tables, summary, carver.memory)

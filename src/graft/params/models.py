@@ -36,7 +36,9 @@ RunSeverity = Literal["error", "warn"]
 Severity = Annotated[
     Literal["error", "warn", "off"], BeforeValidator(lambda value: "off" if value is False else value)
 ]
-Format = Literal["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"]  # graft.inference.images.READABLE_FORMATS
+Format = Literal[
+    "JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"
+]  # graft.inference.images.READABLE_FORMATS
 
 
 def _fraction_or_number(size: float) -> float:

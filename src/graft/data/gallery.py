@@ -1,0 +1,120 @@
+"""Pictures of offenders for the Data Docs: small, inside the page, and linked to the file they show."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from graft.data.verdict import Offender
+from graft.inference.images import UnreadableImageError, open_image, to_rgb
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PICTURES_SHOWN = 20  # of a rule; offenders.csv names all
+_FAMILY_SHOWN = 5  # of a group of near-duplicates
+_SIDE = 128  # pixels
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image to show: its path below data/, and what stands under it."""
+
+    path: str
+    captions: tuple[str, ...]
+
+
+def singles(offenders: Sequence[Offender]) -> list[list[Picture]]:
+    """Each of the first offenders by itself, with what was found under it."""
+    return [[Picture(offender.path, (offender.found,))] for offender in offenders[:PICTURES_SHOWN]]
+
+
+def families(
+    offenders: Sequence[Offender], groups: pd.DataFrame, splits: Mapping[str, str]
+) -> list[list[Picture]]:
+    """The groups of the first offenders side by side, with split and label under each image.
+
+    An offender's group shows the offender and one member of every split and label before it shows more.
+
+    Args:
+        offenders: images that break a rule about their group.
+        groups: columns path, label, group; see :func:`graft.data.near_duplicates.find_near_duplicates`.
+        splits: by path, where it is in one.
+    """
+    of = dict(zip(groups["path"], groups["group"], strict=True))
+    wanted = list(dict.fromkeys(of[offender.path] for offender in offenders if offender.path in of))
+    broken = {offender.path for offender in offenders}
+    shown: list[list[Picture]] = []
+    room = PICTURES_SHOWN
+    for _, members in groups[groups["group"].isin(wanted[:PICTURES_SHOWN])].groupby("group", sort=True):
+        rows = [
+            (path, label, splits.get(path, ""))
+            for path, label in zip(members["path"], members["label"], strict=True)
+        ]
+        rows.sort(key=lambda row: (row[0] not in broken, row[0]))
+        seen: set[tuple[str, str]] = set()
+        first = [row for row in rows if row[1:] not in seen and not seen.add(row[1:])]  # type: ignore[func-returns-value]
+        rest = [row for row in rows if row not in first]
+        chosen = (first + rest)[: min(_FAMILY_SHOWN, room)]
+        if len(chosen) < 2:
+            break
+        room -= len(chosen)
+        more = len(rows) - len(chosen)
+        shown.append(
+            [
+                Picture(path, (" / ".join(part for part in (split, label) if part), path))
+                for path, label, split in chosen
+            ]
+        )
+        if more:
+            last = shown[-1][-1]
+            shown[-1][-1] = Picture(last.path, (*last.captions, f"and {more} more in this group"))
+    return shown
+
+
+def gallery(pictures: Sequence[Sequence[Picture]], data: Path, page: Path) -> str:
+    """Rows of pictures as HTML.
+
+    Args:
+        pictures: rows of images that belong together.
+        data: the folder that their paths are relative to.
+        page: the folder of the page; links are relative to it.
+    """
+    to_data = Path(os.path.relpath(data, page)).as_posix()
+    rows = "".join(
+        f'<div class="family">{"".join(_figure(picture, data, to_data) for picture in row)}</div>\n'
+        for row in pictures
+    )
+    return f'<div class="gallery">\n{rows}</div>\n'
+
+
+def _figure(picture: Picture, data: Path, to_data: str) -> str:
+    captions = "<br>".join(html.escape(caption) for caption in picture.captions)
+    path = html.escape(picture.path)
+    shown = _thumbnail(data / picture.path)
+    # A name may hold anything; quoting leaves nothing of it that HTML or an URL could mistake.
+    link = quote(f"{to_data}/{picture.path}", errors="surrogateescape")
+    return f'<figure><a href="{link}" title="{path}">{shown}</a><figcaption>{captions}</figcaption></figure>'
+
+
+def _thumbnail(file: Path) -> str:
+    """A small JPEG as an element of the page, or the reason why there is none."""
+    try:
+        image = to_rgb(open_image(file.read_bytes()))
+    except OSError as error:
+        return f'<span class="none">cannot be opened: {html.escape(error.strerror or str(error))}</span>'
+    except UnreadableImageError as error:
+        return f'<span class="none">{html.escape(str(error))}</span>'
+    image.thumbnail((_SIDE, _SIDE))
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=80)
+    text = base64.b64encode(content.getvalue()).decode("ascii")
+    width, height = image.size
+    return f'<img alt="" width="{width}" height="{height}" src="data:image/jpeg;base64,{text}">'

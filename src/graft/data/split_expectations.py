@@ -1,0 +1,229 @@
+"""What a split must be like before anything is trained on it: no leaks, parts of the asked sizes, alike in classes.
+
+Four tables are checked: all images of the split, those held out from training (val and test), the parts, and the
+classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.data.data_docs import write_data_docs
+from graft.data.gallery import Picture, families, singles
+from graft.data.rules import Check, run_rules
+from graft.data.verdict import Verdict, make_verdict, write_verdict
+from graft.params.models import SplitParams
+from graft.project import SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The tables under test.
+SPLIT_IMAGES, HELD_OUT, PARTS, CLASS_SHARES = (
+    "images of the split",
+    "held-out images",
+    "parts",
+    "class shares",
+)
+
+
+def check_split(
+    tables: Mapping[str, pd.DataFrame],
+    summary: Mapping[str, Any],
+    near_duplicates: pd.DataFrame,
+    images: int,
+    params: SplitParams,
+    data: Path,
+    verdict: Path,
+    docs: Path,
+) -> Verdict:
+    """Runs every rule on a split; writes the verdict (JSON) and the Data Docs (HTML).
+
+    The folder ``docs`` is replaced whole. Equal input gives equal bytes. Broken rules do not raise here: see
+    :func:`graft.data.verdict.raise_for`.
+
+    Args:
+        tables: by split, columns path, label, sha256.
+        summary: of how they came about; see :func:`graft.data.splitting.make_split`.
+        near_duplicates: columns path, group; see :func:`graft.data.near_duplicates.find_near_duplicates`.
+        images: files in the manifest.
+        params: limits and severities.
+        data: the folder that paths are relative to; pictures in the Data Docs are made from it.
+        verdict: the file to write.
+        docs: the folder to write.
+    """
+    checked = _tables(tables, summary, near_duplicates, params)
+    outcomes = run_rules(_checks(params, summary), checked, params.severity, "split")
+    result = make_verdict(outcomes, images, int(summary["unreadable"]))
+    splits = dict(zip(checked[SPLIT_IMAGES]["path"], checked[SPLIT_IMAGES]["split"], strict=True))
+    pictures: dict[str, list[list[Picture]]] = {
+        "no_leaked_copies": singles(outcomes.offenders.get("no_leaked_copies", [])),
+        "no_near_duplicates_across_splits": families(
+            outcomes.offenders.get("no_near_duplicates_across_splits", []), near_duplicates, splits
+        ),
+    }
+    write_data_docs(docs, outcomes, result, pictures, data)
+    write_verdict(result, verdict)
+    return result
+
+
+def near_duplicates_across(images: pd.DataFrame, groups: Mapping[str, str]) -> pd.Series:
+    """For each image, the path of a near-duplicate in a split nearer to training; "" where there is none.
+
+    An image of test has one where its group is in train or val, an image of val where its group is in train. Also
+    where its group is in test: then val, which chooses epochs and strategies, is no judge apart from test.
+
+    Args:
+        images: columns path and split.
+        groups: of near-duplicates, by path; images that are in none are not named.
+    """
+    found = images.assign(group=images["path"].map(lambda path: groups.get(path, "")))
+    grouped = found[found["group"] != ""]
+    first = {
+        split: part.sort_values("path").drop_duplicates("group").set_index("group")["path"]
+        for split, part in grouped.groupby("split")
+    }
+    result = found["path"].where(found["path"] == "", "")
+    for split, others in (("val", ("test", "train")), ("test", ("train",))):
+        for other in others:
+            if other in first:
+                here = found["split"] == split
+                partner = found.loc[here, "group"].map(first[other])
+                result.update(partner.dropna())
+    return result
+
+
+def _tables(
+    tables: Mapping[str, pd.DataFrame],
+    summary: Mapping[str, Any],
+    near_duplicates: pd.DataFrame,
+    params: SplitParams,
+) -> dict[str, pd.DataFrame]:
+    """The tables under test; ``path`` is what an offending row is called by."""
+    import pandas as pd
+
+    columns = ["path", "label", "sha256"]
+    images = pd.concat([tables[split][columns].assign(split=split) for split in SPLITS], ignore_index=True)
+    groups = dict(zip(near_duplicates["path"], near_duplicates["group"], strict=True))
+    images["leaked"] = _leaks(images)
+    images["near"] = near_duplicates_across(images, groups)
+    held_out = images[images["split"] != "train"].reset_index(drop=True)
+    parts = pd.DataFrame(
+        {"path": list(SPLITS), "problem": [_size_problem(split, summary, params) for split in SPLITS]}
+    )
+    shares = {split: tables[split]["label"].value_counts(normalize=True).to_dict() for split in SPLITS}
+    labels = sorted({str(label) for table in tables.values() for label in table["label"]})
+    differences = [
+        max(abs(shares["train"].get(label, 0.0) - shares[split].get(label, 0.0)) for split in ("val", "test"))
+        for label in labels
+    ]
+    classes = pd.DataFrame(
+        {"path": [f"{label}/" for label in labels], "difference": [round(value, 4) for value in differences]}
+    )
+    return {SPLIT_IMAGES: images, HELD_OUT: held_out, PARTS: parts, CLASS_SHARES: classes}
+
+
+def _leaks(images: pd.DataFrame) -> pd.Series:
+    """The path of a copy in another split, or "" where there is none; of several, the first by path."""
+    import pandas as pd
+
+    found: dict[str, str] = {}
+    sides = images.drop_duplicates(["sha256", "split"])
+    leaking = images[images["sha256"].isin(sides.loc[sides.duplicated("sha256"), "sha256"])]
+    for _, copies in leaking.sort_values("path").groupby("sha256"):
+        for path, own in zip(copies["path"], copies["split"], strict=True):
+            found[path] = copies.loc[copies["split"] != own, "path"].iloc[0]
+    return pd.Series([found.get(path, "") for path in images["path"]], index=images.index, dtype=object)
+
+
+def _size_problem(split: str, summary: Mapping[str, Any], params: SplitParams) -> str:
+    """What is wrong with the size of a part, or ""."""
+    count = summary["images"][split]
+    if count < params.min_images:
+        return f"{count} images, fewer than {params.min_images}"
+    share = summary["shares"].get(split, {"asked": None})
+    asked, reached = share["asked"], share.get("reached")
+    if asked is None:
+        return ""
+    if asked >= 1:
+        return "" if count == asked else f"{count} images instead of {asked:g}"
+    if abs(asked - reached) > params.size_tolerance:
+        return f"{100 * reached:.3g} % instead of {100 * asked:.3g} %"
+    return ""
+
+
+def _checks(params: SplitParams, summary: Mapping[str, Any]) -> list[Check]:
+    import great_expectations.expectations as gxe
+
+    share, difference = params.max_near_duplicate_share, params.max_class_difference
+    return [
+        Check(
+            name="no_leaked_copies",
+            table=SPLIT_IMAGES,
+            description="No image is in two splits",
+            expectation=gxe.ExpectColumnValuesToBeInSet(column="leaked", value_set=[""]),
+            broken="images are in another split too",
+            limit="none",
+            remedy="Make the tables anew with `dvc repro -f split`",
+            found="the same bytes as {}",
+        ),
+        Check(
+            name="no_near_duplicates_across_splits",
+            table=HELD_OUT,
+            description=f"At most {100 * share:.3g} % of the images of val and test show, but for a few pixels, what "
+            "an image of train shows, or one of val what one of test shows",
+            expectation=gxe.ExpectColumnValuesToBeInSet(
+                column="near",
+                value_set=[""],
+                mostly=round(1 - share, 12),  # in binary, 1 - 0.7 is a hair above 0.3
+            ),
+            broken="images of val and test have near-duplicates in another split",
+            limit=f"at most {100 * share:.3g} %",
+            remedy=_group_remedy(params, summary),
+            found="nearly the same as {}",
+        ),
+        Check(
+            name="split_sizes",
+            table=PARTS,
+            description=f"Every part has at least {params.min_images} images, and its share within "
+            f"{100 * params.size_tolerance:.3g} points of the asked one",
+            expectation=gxe.ExpectColumnValuesToBeInSet(column="problem", value_set=[""]),
+            broken="parts have another size",
+            limit=f"{params.min_images} images, {100 * params.size_tolerance:.3g} points",
+            remedy="Add images, ask for other sizes under split in params.yaml, or take smaller groups",
+        ),
+        Check(
+            name="class_proportions",
+            table=CLASS_SHARES,
+            description=f"A class's share of val and of test is within {100 * difference:.3g} points of its share of "
+            "train",
+            expectation=gxe.ExpectColumnValuesToBeBetween(column="difference", max_value=difference),
+            broken="classes have another share in val or test than in train",
+            limit=f"at most {100 * difference:.3g} points",
+            remedy="Judge by macro-F1, which weighs classes alike, or let split.method divide the data anew",
+            found="a difference of {}",
+        ),
+    ]
+
+
+def _group_remedy(params: SplitParams, summary: Mapping[str, Any]) -> str:
+    """What to do about near-duplicates on two sides, which depends on who put them there."""
+    patterns = "or to a pattern that captures what belongs together, such as '(.+)-[0-9]+'"
+    otherwise = "or raise split.max_near_duplicate_share in params.yaml"
+    if params.group_by == "near_duplicates" and summary["method"] != "official":
+        return (
+            "Images that arrived later join groups that were divided before: remove them, divide everything anew by "
+            f"another split.seed, {otherwise}"
+        )
+    if params.group_by == "near_duplicates":
+        return f"The data's own split shares them: set split.method to group, which divides anew, {otherwise}"
+    if summary["method"] == "official":
+        return (
+            f"Set split.group_by to near_duplicates ({patterns}), which keeps groups whole where val is taken out of "
+            "train; where the data's own test shares them with train, set split.method to group too, which divides "
+            f"anew, {otherwise}"
+        )
+    method = "" if summary["method"] in ("group", "k_fold") else "split.method to group and "
+    return f"Set {method}split.group_by to near_duplicates ({patterns}), {otherwise}"
