@@ -87,7 +87,8 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
 def run_once(raw: dict[str, Any], data: Path, name: str, seed: int) -> dict[str, float]:
     """Splits, trains and evaluates one strategy with one seed; returns the figures of the test split."""
     from graft.data.layout import read_layout
-    from graft.data.manifest import read_manifest, scan
+    from graft.data.manifest import read_manifest
+    from graft.data.scanning import scan
     from graft.data.split_tables import write_split_tables
     from graft.data.splitting import make_split
     from graft.params import parse_params

@@ -16,10 +16,11 @@ from pipelines.runner import print_warnings, run_stage
 @task(name="scan", cache_policy=NO_CACHE)
 def scan_images(project: Project, params: ValidateParams, clock: StageClock) -> None:
     """Reads every image once; a row of the manifest for each."""
-    from graft.data.manifest import scan
+    from graft.data.scanning import scan
 
     with clock.span("scan"):
-        scan(read_layout(project.data), params, project.manifest)
+        found = scan(read_layout(project.data), params, project.manifest, project.scan_memory)
+    print(f"{found.opened:,} of {found.images:,} images were new or changed, and were read")
 
 
 @task(name="near_duplicates", cache_policy=NO_CACHE)

@@ -69,6 +69,11 @@ class Project:
         return self.artifacts("validate") / "manifest.parquet"
 
     @property
+    def scan_memory(self) -> Path:
+        """What earlier scans of data/ learned; may be deleted at any time."""
+        return self.state / "scan.sqlite"
+
+    @property
     def near_duplicates(self) -> Path:
         """The images that have a near-duplicate, and their groups."""
         return self.artifacts("validate") / "near_duplicates.csv"

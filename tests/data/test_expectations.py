@@ -11,7 +11,7 @@ import pytest
 
 from graft.data.expectations import check
 from graft.data.layout import read_layout
-from graft.data.manifest import scan
+from graft.data.scanning import scan
 from graft.data.verdict import OFFENDERS_KEPT, Rule, Verdict, raise_for, read_verdict
 from graft.errors import GraftError
 from graft.params.models import ValidateParams

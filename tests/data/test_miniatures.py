@@ -10,7 +10,8 @@ from graft.data import catalogue, versioning
 from graft.data.catalogue import read_catalogue, use
 from graft.data.expectations import check
 from graft.data.layout import read_layout
-from graft.data.manifest import read_manifest, scan
+from graft.data.manifest import read_manifest
+from graft.data.scanning import scan
 from graft.data.splitting import make_split
 from graft.errors import GraftError
 from graft.params.models import SplitParams, ValidateParams

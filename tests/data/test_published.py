@@ -9,7 +9,8 @@ import pytest
 from graft.data import versioning
 from graft.data.catalogue import availability, find_entry, use
 from graft.data.layout import read_layout
-from graft.data.manifest import read_manifest, scan
+from graft.data.manifest import read_manifest
+from graft.data.scanning import scan
 from graft.data.splitting import make_split
 from graft.errors import GraftError
 from graft.params.models import SplitParams, ValidateParams

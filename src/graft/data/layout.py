@@ -104,6 +104,7 @@ def image_files(layout: Layout) -> Iterator[Path]:
             path = here / name
             if path.suffix.lower() not in SUFFIXES or name.startswith("."):
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            # realpath takes a link that leads to itself as it stands; Path.resolve would end the scan.
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
                 continue
             yield path

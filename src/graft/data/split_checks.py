@@ -23,7 +23,8 @@ def drop_conflicting_labels(images: pd.DataFrame) -> tuple[pd.DataFrame, list[di
     pairs = images.drop_duplicates(["sha256", "label"])
     conflicts = images["sha256"].isin(pairs.loc[pairs.duplicated("sha256"), "sha256"])
     dropped = [
-        {"path": row.path, "label": row.label, "sha256": row.sha256} for row in images[conflicts].itertuples()
+        {column: str(getattr(row, column)) for column in ("path", "label", "sha256")}
+        for row in images[conflicts].itertuples()
     ]
     return images[~conflicts].reset_index(drop=True), dropped
 

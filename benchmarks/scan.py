@@ -1,0 +1,101 @@
+"""Scanning many images: the first scan, a second one with nothing new, and one with 1 % new files.
+
+Files are generated in a temporary folder (JPEGs, all different); each scan runs in a process of its own, so
+that its peak memory is its own. Ratios of one run compare; seconds depend on the machine.
+
+    python -m benchmarks.scan --files 10000 100000
+    python -m benchmarks.scan --files 2000 --side 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CLASSES = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--files", nargs="+", type=int, default=[10_000, 100_000])
+    parser.add_argument("--side", type=int, default=64, help="pixels; small files make the overhead show")
+    parser.add_argument("--scan", nargs=2, metavar=("DATA", "OUT"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.scan:
+        print(json.dumps(measure(*map(Path, arguments.scan))))
+        return
+    print(
+        f"{'files':>8} {'scan':14} {'opened':>8} {'seconds':>8} {'of first':>9} {'files/s':>8} {'peak MB':>8}"
+    )
+    for files in arguments.files:
+        with tempfile.TemporaryDirectory(prefix="graft-scan-") as folder:
+            compare(Path(folder), files, arguments.side)
+
+
+def compare(folder: Path, files: int, side: int) -> None:
+    """Prints a line for each of the three scans of ``files`` generated images."""
+    data = folder / "data"
+    generate(data, 0, files, side)
+    time.sleep(3)  # the scan's memory trusts no file that is younger than a tick of the coarsest clock
+    first = 0.0
+    for name in ("first", "nothing new", "1 % new"):
+        if name == "1 % new":
+            generate(data, files, files // 100, side)
+        found = subprocess.run(
+            [sys.executable, "-m", "benchmarks.scan", "--scan", str(data), str(folder)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        result = json.loads(found.stdout.splitlines()[-1])
+        first = first or result["seconds"]
+        share = f"{result['seconds'] / first:.1%}"
+        rate = result["images"] / result["seconds"]
+        print(
+            f"{files:8} {name:14} {result['opened']:8} {result['seconds']:8.1f} {share:>9} {rate:8.0f}"
+            f" {result['megabytes']:8.0f}",
+            flush=True,
+        )
+
+
+def measure(data: Path, out: Path) -> dict[str, float]:
+    """One scan in this process: images, files opened, seconds, and this process's peak memory in MB."""
+    from graft.data.layout import read_layout
+    from graft.data.scanning import scan
+    from graft.params.models import ValidateParams
+
+    started = time.perf_counter()
+    summary = scan(read_layout(data), ValidateParams(), out / "manifest.parquet", out / "scan.sqlite")
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if sys.platform == "darwin":
+        peak //= 1024  # bytes there, kB elsewhere
+    return {"images": summary.images, "opened": summary.opened, "seconds": seconds, "megabytes": peak / 1024}
+
+
+def generate(data: Path, start: int, count: int, side: int) -> None:
+    """Writes images ``start`` to ``start + count - 1`` into class folders: noise of low frequency, as JPEG."""
+    import numpy as np
+    from PIL import Image
+
+    for number in range(start, start + count):
+        random = np.random.default_rng(number)
+        picture = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((side, side), 2)
+        folder = data / f"class-{number % CLASSES}"
+        folder.mkdir(parents=True, exist_ok=True)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=85)
+        (folder / f"{number:07}.jpg").write_bytes(buffer.getvalue())
+
+
+if __name__ == "__main__":
+    main()

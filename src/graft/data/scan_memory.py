@@ -1,0 +1,151 @@
+"""What earlier scans learned about files, so that a scan reads only what is new or changed.
+
+Two tables in an SQLite file: ``files`` knows a path by its size, times and inode, and leads to the SHA-256 of its
+bytes without opening it; ``pictures`` knows what bytes hold, so that a file that was touched, moved or checked out
+anew is hashed but not decoded.
+
+A file that changes without a change of size, modification time, inode and inode-change time would go unnoticed.
+The last of these cannot be set back by ordinary means. What is left is a file that is changed twice within one
+tick of the clock; as git does with its index ("Racy Git", Git's technical documentation), a file whose times are
+not safely older than the scan is not remembered.
+
+A scan reads what the last one left and writes a file of its own, which takes the old one's place at the end:
+scans at the same time, a full disk or a kill do no harm. Every row carries a checksum; a damaged one counts as
+unknown. The file may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+# The coarsest clock of a file system in use (FAT) ticks every two seconds.
+_TICK_NS = 2 * 10**9
+_TABLES = """
+    CREATE TABLE about (code TEXT NOT NULL);
+    CREATE TABLE files (path BLOB PRIMARY KEY, state TEXT NOT NULL, sha256 TEXT NOT NULL, crc INTEGER NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE pictures (sha256 TEXT PRIMARY KEY, facts TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class ScanMemory:
+    """The memory of one scan: asks what the last one knew, and keeps what this one learns.
+
+    A context manager; only leaving it without an exception makes what was kept the new memory.
+    """
+
+    def __init__(self, path: Path, code: str) -> None:
+        """Opens what is at ``path``, or starts afresh where there is nothing usable.
+
+        Args:
+            path: the SQLite file.
+            code: names the code and settings that facts depend on; facts of another are not used.
+        """
+        self._path = path
+        self._code = hashlib.sha256(code.encode()).hexdigest()
+        self._latest_ns = time.time_ns() - _TICK_NS
+        self._lock = threading.Lock()
+        self._old = self._open_old()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(".partial", f"{path.name}.", path.parent)
+        os.close(descriptor)
+        self._partial = Path(partial)
+        self._new = sqlite3.connect(self._partial, isolation_level=None, check_same_thread=False)
+        # Nothing has to survive a crash: a memory that is not whole is never put in place.
+        self._new.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES} BEGIN")
+        self._new.execute("INSERT INTO about VALUES (?)", (self._code,))
+
+    def __enter__(self) -> ScanMemory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._new.execute("COMMIT")
+            self._new.close()
+            if self._old is not None:
+                self._old.close()
+            if kind is None:
+                self._partial.replace(self._path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def file(self, name: str, status: os.stat_result) -> tuple[str, dict[str, Any]] | None:
+        """SHA-256 and facts of a file that is as it was, else None."""
+        found = self._look_up("SELECT state, sha256, crc FROM files WHERE path = ?", os.fsencode(name))
+        if found is None or found[0] != _state(status) or found[2] != _crc(name, found[0], found[1]):
+            return None
+        facts = self.picture(found[1])
+        return None if facts is None else (found[1], facts)
+
+    def picture(self, sha256: str) -> dict[str, Any] | None:
+        """Facts about bytes that were seen before, else None. Safe in threads."""
+        found = self._look_up("SELECT facts, crc FROM pictures WHERE sha256 = ?", sha256)
+        if found is None or found[1] != _crc(sha256, found[0]):
+            return None
+        facts = json.loads(found[0])
+        assert isinstance(facts, dict)
+        return facts
+
+    def keep(self, seen: Iterable[tuple[str, os.stat_result, str, dict[str, Any]]]) -> None:
+        """Remembers files: name, status, SHA-256, and facts (JSON-able) of each."""
+        files, pictures = [], []
+        for name, status, sha256, facts in seen:
+            text = json.dumps(facts, separators=(",", ":"))
+            pictures.append((sha256, text, _crc(sha256, text)))
+            if max(status.st_mtime_ns, status.st_ctime_ns) < self._latest_ns:
+                state = _state(status)
+                files.append((os.fsencode(name), state, sha256, _crc(name, state, sha256)))
+        self._new.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", files)
+        self._new.executemany("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)", pictures)
+
+    def _open_old(self) -> sqlite3.Connection | None:
+        if not self._path.is_file():
+            return None
+        connection = None
+        try:
+            connection = sqlite3.connect(
+                f"{self._path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
+            )
+            if connection.execute("SELECT code FROM about").fetchall() == [(self._code,)]:
+                return connection
+        except sqlite3.Error:
+            pass  # torn, or something else: as good as none, and replaced at the end
+        if connection is not None:
+            connection.close()
+        return None
+
+    def _look_up(self, query: str, key: str | bytes) -> Any:
+        with self._lock:
+            if self._old is None:
+                return None
+            try:
+                return self._old.execute(query, (key,)).fetchone()
+            except sqlite3.Error:
+                # Damaged in the middle: what else it says is not to be trusted either.
+                with contextlib.suppress(sqlite3.Error):
+                    self._old.close()
+                self._old = None
+                return None
+
+
+def _state(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+def _crc(*parts: str) -> int:
+    return zlib.crc32("\0".join(parts).encode("utf-8", "surrogateescape"))

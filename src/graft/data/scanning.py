@@ -1,0 +1,268 @@
+"""Reading every image file once, into the rows of a manifest (:mod:`graft.data.manifest`)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from graft.data import fingerprint as fingerprints
+from graft.data.fingerprint import fingerprint
+from graft.data.layout import Layout, image_files
+from graft.data.manifest import schema
+from graft.data.scan_memory import ScanMemory
+from graft.inference import images
+from graft.inference.images import UnreadableImageError, open_image, to_rgb
+from graft.params.models import ValidateParams
+from graft.progress import Advance, progress_bar
+
+ROWS_PER_GROUP = 4096  # rows held in memory, and rows of one Parquet row group
+_MAX_THREADS = 16  # a decoded image per thread is in memory; more threads than this wait for the disk anyway
+# No format read here spends more on a pixel than four 16-bit samples; metadata gets 64 MiB on top.
+_BYTES_PER_PIXEL = 8
+_METADATA_BYTES = 64 * 2**20
+# What a file's bytes say, while nothing is known of them.
+_NO_FACTS: dict[str, Any] = {
+    "width": 0,
+    "height": 0,
+    "mode": "",
+    "format": "",
+    "problem": "",
+    "phash": "",
+    "thumbnail": b"",
+    "brightness": 0.0,
+    "sharpness": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class ScanSummary:
+    """What a scan found: files, how many of them cannot be used, class folders, bytes in all, and files opened."""
+
+    images: int
+    unreadable: int
+    classes: int
+    bytes: int
+    opened: int
+
+
+def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | None = None) -> ScanSummary:
+    """Reads and decodes every image below ``layout.root`` once and writes the manifest to ``target``.
+
+    A file that cannot be used gets a row with its ``problem``; only a full or read-only disk ends the scan.
+    Memory does not grow with the number of files. ``target`` appears when it is complete.
+
+    Args:
+        layout: where the images lie.
+        params: ``max_pixels`` counts here.
+        target: the Parquet file to write.
+        memory: file of a :class:`graft.data.scan_memory.ScanMemory`: then only new and changed files are opened,
+            and the manifest is the same.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    classes = _class_folders(layout)
+    columns = schema(classes)
+    count = unreadable = size = opened = 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    try:
+        total = sum(1 for _ in image_files(layout))
+        with (
+            # Filters belong to the process, not to a thread: what threads set and restore would interleave.
+            warnings.catch_warnings(),
+            progress_bar("Reading images", total) as advance,
+            pq.ParquetWriter(partial, columns) as writer,
+            ScanMemory(memory, _code(params)) if memory else contextlib.nullcontext() as known,
+        ):
+            warnings.simplefilter("ignore")
+            reader = _Reader(layout, params.max_pixels, known)
+            for seen in _groups(_in_order(reader, image_files(layout)), ROWS_PER_GROUP, advance):
+                rows = [file.row for file in seen]
+                writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=columns))
+                if known is not None:
+                    known.keep(file.remembered() for file in seen if file.status and file.row["sha256"])
+                count += len(rows)
+                unreadable += sum(1 for row in rows if row["problem"])
+                size += sum(row["bytes"] for row in rows)
+                opened += sum(1 for file in seen if file.opened)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return ScanSummary(count, unreadable, len(classes), size, opened)
+
+
+@dataclass
+class _SeenFile:
+    """A file of the scan: its row of the manifest, and what it is remembered by.
+
+    Attributes:
+        name: path below the root, as the file system has it.
+        row: of the manifest.
+        status: of the file; None where it could not be had.
+        facts: what its bytes hold, which neither its name nor its place changes.
+        opened: whether its bytes were read in this scan.
+    """
+
+    name: str
+    row: dict[str, Any]
+    status: os.stat_result | None = None
+    facts: dict[str, Any] = field(default_factory=lambda: dict(_NO_FACTS))
+    opened: bool = False
+
+    def remembered(self) -> tuple[str, os.stat_result, str, dict[str, Any]]:
+        assert self.status is not None
+        facts = {**self.facts, "thumbnail": self.facts["thumbnail"].hex()}
+        return self.name, self.status, self.row["sha256"], facts
+
+
+class _Reader:
+    """Makes the row of each file, from memory where it is known and unchanged."""
+
+    def __init__(self, layout: Layout, max_pixels: int, memory: ScanMemory | None) -> None:
+        self.layout = layout
+        self.max_pixels = max_pixels
+        self.memory = memory
+
+    def recall(self, path: Path) -> _SeenFile | None:
+        """The file without opening it, else None."""
+        if self.memory is None:
+            return None
+        try:
+            status = path.stat()
+        except OSError:
+            return None  # read() says what is wrong
+        seen = self._start(path)
+        known = self.memory.file(seen.name, status)
+        if known is None:
+            return None
+        seen.status = status
+        seen.row |= {"bytes": status.st_size, "sha256": known[0]}
+        seen.facts = _from_memory(known[1])
+        return self._finish(seen)
+
+    def read(self, path: Path) -> _SeenFile:
+        """The file from its bytes."""
+        seen = self._start(path)
+        try:
+            self._fill_from_file(seen, path)
+        except OSError as error:
+            seen.facts["problem"] = f"cannot be opened: {error.strerror or error}"
+        except ValueError as error:
+            # UnreadableImageError, and Pillow's refusal to convert a kind of pixels to RGB.
+            seen.facts["problem"] = str(error)
+        return self._finish(seen)
+
+    def _start(self, path: Path) -> _SeenFile:
+        name = path.relative_to(self.layout.root).as_posix()
+        label, split = self.layout.place(path)
+        row = {"path": _storable(name), "label": _storable(label), "split": split, "bytes": 0, "sha256": ""}
+        return _SeenFile(name, row)
+
+    def _finish(self, seen: _SeenFile) -> _SeenFile:
+        seen.row |= seen.facts
+        if not seen.row["problem"] and seen.row["path"] != seen.name:
+            seen.row |= {**_NO_FACTS, "problem": "the file's name, or a folder's, is not valid UTF-8"}
+        return seen
+
+    def _fill_from_file(self, seen: _SeenFile, path: Path) -> None:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # Reading a named pipe would wait for ever.
+            raise UnreadableImageError("not a regular file")
+        seen.row["bytes"] = status.st_size
+        if status.st_size > _BYTES_PER_PIXEL * self.max_pixels + _METADATA_BYTES:
+            raise UnreadableImageError(
+                f"{status.st_size} bytes are more than {self.max_pixels} pixels can need"
+            )
+        seen.opened = True
+        data = path.read_bytes()
+        seen.status = status  # taken before the bytes: a change in between makes the file unknown, not wrong
+        seen.row["sha256"] = hashlib.sha256(data).hexdigest()
+        known = self.memory.picture(seen.row["sha256"]) if self.memory else None
+        if known is not None:
+            seen.facts = _from_memory(known)
+            return
+        image = open_image(data, self.max_pixels)
+        seen.facts["width"], seen.facts["height"] = image.size
+        seen.facts["mode"], seen.facts["format"] = image.mode, image.format
+        seen.facts.update(vars(fingerprint(to_rgb(image))))
+
+
+def _from_memory(facts: dict[str, Any]) -> dict[str, Any]:
+    return {**facts, "thumbnail": bytes.fromhex(facts["thumbnail"])}
+
+
+def _code(params: ValidateParams) -> str:
+    """Names everything that what a scan finds in a file depends on: the code itself, its libraries, and a limit."""
+    import PIL
+
+    sources = [Path(module.__file__ or "").read_bytes() for module in (fingerprints, images)]
+    digest = hashlib.sha256(b"".join(sources)).hexdigest()
+    return (
+        f"{digest} pillow {PIL.__version__} imagehash {version('imagehash')} max_pixels {params.max_pixels}"
+    )
+
+
+def _storable(name: str) -> str:
+    """The name itself, or with escapes where it holds bytes that are not UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _class_folders(layout: Layout) -> list[str]:
+    parents = [layout.root / name for name in layout.split_folders] or [layout.root]
+    return sorted(
+        {
+            _storable(entry.name)
+            for parent in parents
+            for entry in parent.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
+        }
+    )
+
+
+def _in_order(reader: _Reader, paths: Iterable[Path]) -> Iterator[_SeenFile]:
+    """Every file of ``paths`` in their order; those that have to be read are read in threads.
+
+    Decoding and hashing release the interpreter's lock. Only a window of files is under way at any time, so
+    that neither paths nor results pile up.
+    """
+    threads = min(os.cpu_count() or 1, _MAX_THREADS)
+    pending: deque[Future[_SeenFile] | _SeenFile] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
+    try:
+        for path in paths:
+            pending.append(reader.recall(path) or pool.submit(reader.read, path))
+            if len(pending) >= 8 * threads:
+                yield _result(pending.popleft())
+        while pending:
+            yield _result(pending.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _result(file: Future[_SeenFile] | _SeenFile) -> _SeenFile:
+    return file if isinstance(file, _SeenFile) else file.result()
+
+
+def _groups(files: Iterable[_SeenFile], size: int, advance: Advance) -> Iterator[list[_SeenFile]]:
+    """Files in lists of ``size``; reports each as done."""
+    group: list[_SeenFile] = []
+    for file in files:
+        group.append(file)
+        advance(1)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
