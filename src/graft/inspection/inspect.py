@@ -8,8 +8,9 @@ import numpy as np
 
 from graft.data.grouping import group_images
 from graft.data.layout import read_layout
-from graft.data.manifest import read_class_folders, read_manifest, scan
+from graft.data.manifest import read_class_folders, read_manifest
 from graft.data.near_duplicates import Limits, find_near_duplicates
+from graft.data.scanning import scan
 from graft.data.versioning import dataset_name
 from graft.errors import GraftError
 from graft.inspection import alike, label_errors, outliers
@@ -56,7 +57,7 @@ def inspect_data(
     """
     layout = read_layout(project.data)
     manifest = project.state / "inspect" / "manifest.parquet"
-    scan(layout, params.validate_, manifest)
+    scan(layout, params.validate_, manifest, project.scan_memory)
     everything = read_manifest(manifest, thumbnails=True)
     images = everything[everything["problem"] == ""].reset_index(drop=True)
     if images.empty:
