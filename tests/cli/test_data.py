@@ -134,7 +134,7 @@ def test_outside_a_project(tmp_path, monkeypatch):
         run("list")
 
 
-@pytest.mark.parametrize("verb", ["list", "use", "import"])
+@pytest.mark.parametrize("verb", ["list", "use", "import", "inspect"])
 def test_every_verb_has_an_example(verb):
     assert f"Example: graft data {verb}" in run(verb, "--help")
 

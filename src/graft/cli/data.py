@@ -1,4 +1,4 @@
-"""`graft data`: what data sets there are, and bringing one into data/."""
+"""`graft data`: what data sets there are, bringing one into data/, and seeing what is in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.errors import GraftError
 from graft.progress import console
 from graft.project import find_project
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from graft.data.importing import Imported
 
 # Imports of graft.data stand in the commands: `graft --help` should not wait for Pillow and pydantic.
-app = typer.Typer(help="See which data sets there are, and bring one into data/.", no_args_is_help=True)
+app = typer.Typer(
+    help="See which data sets there are, bring one into data/, and look at it.", no_args_is_help=True
+)
 
 _AVAILABLE = {
     "here": "[green]here[/]",
@@ -105,6 +108,58 @@ def import_data(
     from graft.data.importing import import_images
 
     _report(import_images(find_project(), path, name=name, replace=replace))
+
+
+@app.command(epilog="Example: graft data inspect --open")
+def inspect(
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="Write the page, or only print the table.")
+    ] = True,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as JSON.")] = False,
+    labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--labels/--no-labels",
+            help="Look for label errors; by default where that takes a minute at most.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """See what is in data/: classes, copies, near-duplicates, outliers, likely label errors, as table and page."""
+    import contextlib
+    import json
+    import sys
+
+    from graft.environment import configure
+    from graft.inspection.inspect import inspect_data
+    from graft.inspection.page import write_page
+    from graft.inspection.terminal import as_table
+    from graft.params import load_params
+
+    if open_page and not page:
+        raise GraftError("--open and --no-page contradict each other", "Leave one of them away")
+    project = find_project()
+    configure(project)
+    params = load_params(project.params_file)
+    target = project.state / "inspect" / "index.html"
+    # What --json prints must be JSON and nothing else: progress goes where messages go.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        report, images = inspect_data(project, params, check_labels=labels)
+        if page:
+            size = write_page(target, report, images, project.data, params.validate_.max_pixels)
+    if as_json:
+        print(json.dumps({**report.as_json(), "page": str(target) if page else None}, indent=2))
+    else:
+        console.print()
+        console.print(as_table(report))
+    if page and not as_json:
+        console.print(f"\nThe page: [bold]{_short(target)}[/] ({size / 1e6:.1f} MB)", soft_wrap=True)
+    if open_page:
+        import webbrowser
+
+        if not webbrowser.open(target.as_uri()) and not as_json:
+            console.print("No browser could be opened here: open the page by hand.")
 
 
 def _report(imported: Imported) -> None:

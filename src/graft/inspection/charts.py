@@ -1,0 +1,179 @@
+"""Charts as inline SVG: coloured by the page's style sheet, so that they follow light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from graft.inspection.fragments import figure
+from graft.inspection.report import ClassCount
+
+MAX_BARS = 60
+_MAX_DOTS = 1500
+_SPLIT_WORDS = {"": "images", "train": "train", "val": "val", "test": "test"}
+
+
+def class_bars(classes: Sequence[ClassCount], splits: Sequence[str]) -> str:
+    """Images per class as horizontal bars, stacked by split; of very many classes the largest and the smallest."""
+    shown = bars_shown(classes)
+    most = max((entry.total for entry in shown), default=0) or 1
+    row, left, width = 26, 190, 760
+    span = width - left - 70
+    parts = []
+    for k, entry in enumerate(shown):
+        top, x = k * row + 5, float(left)
+        parts.append(
+            f'<text x="{left - 10}" y="{top + 13}" text-anchor="end">{escape(_shortened(entry.label))}'
+            f"<title>{escape(entry.label)}</title></text>"
+        )
+        for split in splits:
+            count = entry.images.get(split, 0)
+            length = span * count / most
+            if count:
+                parts.append(
+                    f'<rect class="split-{split or "all"}" x="{x:.1f}" y="{top}" width="{max(length, 0.5):.1f}" '
+                    f'height="17"><title>{escape(entry.label)}: {count:,} {_SPLIT_WORDS[split]}</title></rect>'
+                )
+            x += length
+        parts.append(f'<text class="figure" x="{x + 8:.1f}" y="{top + 13}">{entry.total:,}</text>')
+    return _svg(width, len(shown) * row + 6, "Images per class", parts)
+
+
+def bars_shown(classes: Sequence[ClassCount]) -> list[ClassCount]:
+    """The classes that :func:`class_bars` shows: all, or the largest and the smallest, in order of size."""
+    ordered = sorted(classes, key=lambda entry: (-entry.total, entry.label))
+    if len(ordered) <= MAX_BARS:
+        return ordered
+    return ordered[: MAX_BARS // 2] + ordered[-(MAX_BARS // 2) :]
+
+
+def size_scatter(widths: np.ndarray, heights: np.ndarray) -> str:
+    """Width against height in pixels, both logarithmic; a dot's area grows with the images of that size.
+
+    Of very many different sizes, evenly chosen ones are drawn.
+    """
+    sizes, counts = np.unique(np.stack([widths, heights], axis=1), axis=0, return_counts=True)
+    if len(sizes) > _MAX_DOTS:
+        chosen = np.linspace(0, len(sizes) - 1, _MAX_DOTS).round().astype(int)
+        sizes, counts = sizes[chosen], counts[chosen]
+    width, height, left, bottom = 480, 380, 52, 44
+    x_axis = _LogAxis(sizes[:, 0].min(), sizes[:, 0].max(), left, width - 14)
+    y_axis = _LogAxis(sizes[:, 1].min(), sizes[:, 1].max(), height - bottom, 12)
+    parts = []
+    for tick in x_axis.ticks():
+        x = x_axis.at(tick)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="12" y2="{height - bottom}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{height - bottom + 17}" text-anchor="middle">{tick:,}</text>')
+    for tick in y_axis.ticks():
+        y = y_axis.at(tick)
+        parts.append(f'<line class="grid" x1="{left}" x2="{width - 14}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:,}</text>')
+    largest = counts.max()
+    for (w, h), count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        radius = 2.5 + 9.5 * np.sqrt((count - 1) / largest)
+        parts.append(
+            f'<circle class="dot" cx="{x_axis.at(w):.1f}" cy="{y_axis.at(h):.1f}" r="{radius:.1f}">'
+            f"<title>{w} x {h} pixels: {count:,} images</title></circle>"
+        )
+    parts.append(
+        f'<text x="{(left + width) / 2}" y="{height - 6}" text-anchor="middle">width in pixels</text>'
+    )
+    parts.append(
+        f'<text transform="translate(13 {(height - bottom) / 2}) rotate(-90)" text-anchor="middle">height in pixels'
+        "</text>"
+    )
+    return _svg(width, height, "Width and height of the images", parts)
+
+
+def histogram(values: np.ndarray, title: str, limits: Sequence[float] = (), logarithmic: bool = False) -> str:
+    """How often a figure takes which values, in 30 bars; dashed lines where its outliers begin.
+
+    Args:
+        values: float ``[N]``.
+        title: names the figure, for those who see no picture too.
+        limits: values with a line, where they lie among the values.
+        logarithmic: bars of equal factors instead of equal widths; values that are not positive join the first.
+    """
+    values = np.asarray(values, np.float64)
+    if logarithmic:
+        positive = values[values > 0]
+        values = np.log10(np.maximum(values, positive.min() if len(positive) else 1.0))
+        limits = [float(np.log10(limit)) for limit in limits if limit > 0]
+    low, high = float(values.min()), float(values.max())
+    if high - low < 1e-12:
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(values, bins=30, range=(low, high))
+    width, height, bottom = 480, 190, 42
+    span, most = width - 24, counts.max()
+
+    def at(value: float) -> float:
+        return 12 + span * (value - low) / (high - low)
+
+    def words(value: float) -> str:
+        return figure(10**value if logarithmic else value)
+
+    parts = []
+    for count, start, end in zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        tall = (height - bottom - 12) * count / most
+        if count:
+            parts.append(
+                f'<rect class="split-all" x="{at(start):.1f}" y="{height - bottom - max(tall, 1):.1f}" '
+                f'width="{span / 30 - 1.5:.1f}" height="{max(tall, 1):.1f}">'
+                f"<title>{words(start)} to {words(end)}: {count:,} images</title></rect>"
+            )
+    parts.append(
+        f'<line class="axis" x1="12" x2="{width - 12}" y1="{height - bottom}" y2="{height - bottom}"/>'
+    )
+    for k in range(5):
+        value = low + (high - low) * k / 4
+        anchor = {0: "start", 4: "end"}.get(k, "middle")
+        parts.append(
+            f'<text x="{at(value):.1f}" y="{height - bottom + 17}" text-anchor="{anchor}">{words(value)}</text>'
+        )
+    for limit in limits:
+        if low < limit < high:
+            x = at(limit)
+            parts.append(
+                f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="6" y2="{height - bottom}">'
+                f"<title>Outliers begin at {words(limit)}</title></line>"
+            )
+    parts.append(f'<text x="{width / 2}" y="{height - 6}" text-anchor="middle">{escape(title)}</text>')
+    return _svg(width, height, title, parts)
+
+
+class _LogAxis:
+    """Where a number of pixels lies between two ends of a drawing."""
+
+    def __init__(self, least: float, most: float, start: float, end: float) -> None:
+        # Room on both sides, and some extent where all images are of one size.
+        self.low, self.high = np.log2(max(least, 1)) - 0.15, np.log2(max(most, 1)) + 0.15
+        self.start, self.end = start, end
+
+    def at(self, value: float) -> float:
+        share = (np.log2(max(value, 1)) - self.low) / (self.high - self.low)
+        return float(self.start + share * (self.end - self.start))
+
+    def ticks(self) -> list[int]:
+        """Round numbers: of the series 1, 2, 5 where there is room for them, else powers of ten."""
+        low, high = 2**self.low, 2**self.high
+        for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+            ticks = [
+                int(digit * 10**power) for power in range(6) for digit in digits if digit * 10**power >= 1
+            ]
+            inside = sorted({tick for tick in ticks if low <= tick <= high})
+            if len(inside) >= 3:
+                return inside
+        return inside or [round(2 ** ((self.low + self.high) / 2))]
+
+
+def _shortened(label: str, length: int = 26) -> str:
+    return label if len(label) <= length else label[: length - 1] + "…"
+
+
+def _svg(width: int, height: int, title: str, parts: list[str]) -> str:
+    return (
+        f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {width} {height}" '
+        f'style="max-width:{width}px">{"".join(parts)}</svg>'
+    )

@@ -1,0 +1,40 @@
+"""Features of images from the project's backbone, for looking at data rather than for training on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from graft.params.models import HubBackboneParams, KerasBackboneParams
+from graft.tensorflow_import import import_tensorflow
+
+
+def image_features(
+    root: Path,
+    paths: Sequence[str],
+    backbone: KerasBackboneParams | HubBackboneParams,
+    image_size: int,
+    cache: Path,
+) -> tuple[np.ndarray, str]:
+    """Features float32 ``[N, D]`` of images in order, and the backbone that gave them, in words.
+
+    Args:
+        root: the folder that ``paths`` are relative to.
+        paths: one per image, with forward slashes.
+        backbone: as params.yaml names it.
+        image_size: side in pixels.
+        cache: where downloaded weights are kept.
+
+    Raises:
+        GraftError: the backbone or its weights cannot be had, or an image is gone since it was scanned.
+    """
+    import_tensorflow()
+    from graft.backbones import build_backbone
+    from graft.training.images import load_images
+    from graft.training.strategies.frozen import extract_features
+
+    built = build_backbone(backbone, image_size, cache)
+    pixels = load_images(root, paths, image_size, "Decoding images")
+    return extract_features(built, pixels, "Features"), f"{built.name} at {image_size} pixels"
