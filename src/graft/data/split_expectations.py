@@ -1,7 +1,6 @@
 """What a split must be like before anything is trained on it: no leaks, parts of the asked sizes, alike in classes.
 
-Five tables are checked: all images of the split, those of test, those of val, the parts, and the
-classes.
+Five tables are checked: all images of the split, those of test, those of val, the parts, and the classes.
 """
 
 from __future__ import annotations
@@ -190,7 +189,8 @@ def _checks(params: SplitParams, summary: Mapping[str, Any]) -> list[Check]:
         near_duplicate_check(
             "no_near_duplicates_in_test",
             TEST_IMAGES,
-            f"At most {100 * share:.3g} % of the images of test show, but for a few pixels, what one of train or val shows",
+            f"At most {100 * share:.3g} % of the images of test show what one of train or val shows, but for a few "
+            "pixels",
         ),
         near_duplicate_check(
             "no_near_duplicates_in_val",
@@ -210,7 +210,8 @@ def _checks(params: SplitParams, summary: Mapping[str, Any]) -> list[Check]:
         Check(
             name="class_proportions",
             table=CLASS_SHARES,
-            description=f"Each class has the share in val and in test that it has in train, to {100 * difference:.3g} points",
+            description="Each class has the share in val and in test that it has in train, to "
+            f"{100 * difference:.3g} points",
             expectation=gxe.ExpectColumnValuesToBeBetween(column="difference", max_value=difference),
             broken="classes have another share in val or test than in train",
             limit=f"at most {100 * difference:.3g} points",
