@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from graft.data import near_duplicates
 from graft.data.layout import read_layout
-from graft.data.manifest import read_manifest, scan
+from graft.data.manifest import read_manifest
 from graft.data.near_duplicates import (
     Limits,
     components,
@@ -24,6 +24,7 @@ from graft.data.near_duplicates import (
     read_near_duplicates,
     write_near_duplicates,
 )
+from graft.data.scanning import scan
 from graft.errors import GraftError
 from graft.params.models import ValidateParams
 
