@@ -90,7 +90,7 @@ def _tables(images: pd.DataFrame, class_folders: list[str], groups: pd.DataFrame
             "label": labels,
             "for_training": counts,
             # A class without images has a rule of its own.
-            "imbalance": [round(largest / count, 1) if count else 1.0 for count in counts],
+            "imbalance": [round(largest / count, 2) if count else 1.0 for count in counts],
         }
     )
     # A class that only val or test knows has a rule of its own.
