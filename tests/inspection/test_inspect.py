@@ -10,12 +10,12 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from photographs import HOSTILE, add_oddities, write_photographs
+from photographs import HOSTILE, add_oddities, manifest_rows, write_photographs
 from tiny import tiny_params, write_hub_module
 
 from graft.errors import GraftError
 from graft.inspection import page as page_module
-from graft.inspection.alike import joined
+from graft.inspection.alike import exact_copies, joined
 from graft.inspection.contact_sheets import contact_sheets
 from graft.inspection.inspect import inspect_data
 from graft.inspection.page import write_page
@@ -179,6 +179,17 @@ def test_contact_sheets_are_even_and_bounded(odd):
     assert (len(blue), blue[0], blue[-1]) == (5, every[0], every[-1])
     assert {len(sheet) for sheet in contact_sheets(images, per_class=24, in_all=6).values()} == {2}
     assert list(contact_sheets(images, in_all=2)) == ["blue", "green"]
+
+
+def test_the_first_few_of_a_large_group_show_all_its_labels_and_splits():
+    labels = ["a"] * 9 + ["b", "a"]
+    images = manifest_rows(labels, ["same"] * 11).assign(split=["train"] * 10 + ["test"])
+    first = exact_copies(images)[0].pictures[:3]
+    assert [(picture.label, picture.split) for picture in first] == [
+        ("a", "train"),
+        ("b", "train"),
+        ("a", "test"),
+    ]
 
 
 def test_groupings_are_joined():

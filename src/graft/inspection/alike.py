@@ -74,4 +74,7 @@ def joined(*groupings: np.ndarray) -> np.ndarray:
 
 
 def _groups(images: pd.DataFrame, key: str) -> list[Alike]:
-    return [Alike(pictures(group)) for _, group in images.groupby(key, sort=True)]
+    # One of each label and split first: of a large group only the first few are shown, and they must tell it all.
+    turn = images.groupby([key, "label", "split"]).cumcount()
+    ordered = images.assign(turn=turn).sort_values("turn", kind="stable")
+    return [Alike(pictures(group)) for _, group in ordered.groupby(key, sort=True)]

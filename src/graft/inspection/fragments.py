@@ -55,10 +55,15 @@ def tags(group: Alike) -> str:
     """What is wrong with a group: its labels or splits, where there are several."""
     found = []
     if group.conflicts:
-        found.append(f'<span class="tag bad">labels {escape(", ".join(group.labels))}</span>')
+        found.append(f'<span class="tag bad">labels {escape(_some(group.labels))}</span>')
     if group.leaks:
         found.append(f'<span class="tag warn">splits {escape(", ".join(group.splits))}</span>')
     return "".join(found)
+
+
+def _some(names: list[str], count: int = 4) -> str:
+    more = [f"{len(names) - count:,} more"] if len(names) > count else []
+    return ", ".join([*names[:count], *more])
 
 
 def bar(probability: float) -> str:

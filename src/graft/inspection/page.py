@@ -94,12 +94,13 @@ class _Page:
     def html(self) -> str:
         report = self.report
         outliers = sum(len(part.outliers) for part in (report.darkest, report.brightest, report.blurriest))
+        skipped = bool(report.labels.skipped)
         sections: list[tuple[str, str, int | None, Callable[[], str]]] = [
             ("classes", "Classes", len(report.classes), self._classes),
-            ("labels", "Likely label errors", len(report.labels.issues), self._labels),
+            ("labels", "Likely label errors", None if skipped else len(report.labels.issues), self._labels),
             ("copies", "Exact copies", len(report.copies), self._copies),
             ("near", "Near-duplicates", len(report.near_duplicates), self._near),
-            ("similar", "Similar by features", len(report.similar), self._similar),
+            ("similar", "Similar by features", None if skipped else len(report.similar), self._similar),
             ("light", "Light and sharpness", outliers, self._light),
             ("sizes", "Sizes and formats", None, self._sizes),
             ("unreadable", "Unreadable files", len(report.unreadable), self._unreadable),
@@ -178,7 +179,7 @@ class _Page:
     def _labels(self) -> str:
         check = self.report.labels
         if check.skipped:
-            return f"<p>Not looked for: {escape(check.skipped)}</p>"
+            return f"<p>Not looked for: {escape(check.skipped.rstrip('.'))}.</p>"
         rows = "".join(
             f"<tr><td>{self.pictures.alone(issue.picture)}</td><td><b>{escape(issue.picture.label)}</b></td>"
             f"<td><b>{escape(issue.suggested)}</b></td>"
