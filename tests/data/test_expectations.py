@@ -11,6 +11,8 @@ import pytest
 
 from graft.data.expectations import check
 from graft.data.layout import read_layout
+from graft.data.manifest import read_manifest
+from graft.data.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
 from graft.data.scanning import scan
 from graft.data.verdict import OFFENDERS_KEPT, Rule, Verdict, raise_for, read_verdict
 from graft.errors import GraftError
@@ -48,7 +50,16 @@ def checked(root: Path, params: ValidateParams = PARAMS, out: str = "out") -> Ch
     folder = root.parent / out
     manifest = folder / "manifest.parquet"
     scan(read_layout(root), params, manifest)
-    verdict = check(manifest, params, folder / "verdict.json", folder / "data_docs")
+    limits = Limits(params.near_duplicate_bits, params.near_duplicate_difference)
+    groups = find_near_duplicates(read_manifest(manifest, thumbnails=True), limits)
+    write_near_duplicates(groups, folder / "near_duplicates.csv")
+    return again(folder, root, params)
+
+
+def again(folder: Path, root: Path, params: ValidateParams = PARAMS) -> Checked:
+    """Checks the manifest in a folder."""
+    manifest, near_duplicates = folder / "manifest.parquet", folder / "near_duplicates.csv"
+    verdict = check(manifest, near_duplicates, params, root, folder / "verdict.json", folder / "data_docs")
     return Checked(verdict, folder)
 
 
@@ -102,7 +113,10 @@ def test_a_missing_or_foreign_verdict_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_every_broken_rule_is_found_with_its_offenders(bad: Checked) -> None:
-    assert bad.broken == ["readable", "large_enough", "known_classes", "enough_per_class"]
+    assert bad.broken == ["readable", "large_enough", "aspect", "known_classes", "enough_per_class"]
+    assert [rule.name for rule in bad.verdict.errors] == [name for name in bad.broken if name != "aspect"]
+    (warning,) = bad.verdict.warnings
+    assert warning.startswith("aspect: 1 of 61 images are too long for a square")
     found = {name: [(o.path, o.found) for o in bad.rule(name).offenders] for name in bad.broken}
     assert found["readable"][0] == ("train/cat/empty-00.png", "the file is empty")
     assert found["large_enough"] == [(f"train/cat/{HOSTILE}", "3 pixels")]
@@ -153,21 +167,24 @@ def test_data_docs_need_no_network_and_no_script(bad: Checked) -> None:
 
 def test_names_of_files_are_text_in_data_docs(bad: Checked) -> None:
     page = (bad.docs / "index.html").read_text(encoding="utf-8")
-    assert "<img" not in page
+    assert "<img src" not in page
+    assert 'href="../../data/train/cat/%3Cimg%20src%3Dx%20onerror' in page
     assert (
         "&lt;img src=x onerror=alert(1)&gt; &amp;amp; $HOME 6546fb62-eddb-480a-a47a-bc73ff9ca4a1.png" in page
     )
 
 
 def test_equal_data_gives_equal_bytes(bad: Checked, tmp_path: Path) -> None:
-    manifest = shutil.copy(bad.folder / "manifest.parquet", tmp_path)
-    check(Path(manifest), PARAMS, tmp_path / "verdict.json", tmp_path / "data_docs")
+    shutil.copytree(bad.folder.parent / "data", tmp_path / "data")
+    shutil.copytree(bad.folder, tmp_path / "out", ignore=shutil.ignore_patterns("verdict.json", "data_docs"))
+    again(tmp_path / "out", tmp_path / "data")
     for name in ("verdict.json", "data_docs/index.html", "data_docs/offenders.csv"):
-        assert (tmp_path / name).read_bytes() == (bad.folder / name).read_bytes(), name
+        assert (tmp_path / "out" / name).read_bytes() == (bad.folder / name).read_bytes(), name
 
 
 def test_nothing_is_printed(bad: Checked, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    check(bad.folder / "manifest.parquet", PARAMS, tmp_path / "verdict.json", tmp_path / "data_docs")
+    shutil.copytree(bad.folder, tmp_path / "out")
+    again(tmp_path / "out", bad.folder.parent / "data")
     assert capfd.readouterr() == ("", "")
 
 
@@ -213,10 +230,9 @@ def test_images_at_the_limits_pass(data: Path) -> None:
 
 
 def test_images_beyond_the_limits_do_not(data: Path) -> None:
-    scan(read_layout(data), PARAMS, data.parent / "manifest.parquet")
+    folder = checked(data).folder
     params = ValidateParams(min_images_per_class=13, min_side_px=13, max_pixels=16 * 12 - 1)
-    verdict = check(data.parent / "manifest.parquet", params, data.parent / "v.json", data.parent / "docs")
-    assert Checked(verdict, data.parent).broken == ["large_enough", "not_too_large", "enough_per_class"]
+    assert again(folder, data, params).broken == ["large_enough", "not_too_large", "enough_per_class"]
 
 
 def test_classes_named_like_missing_values_are_classes(tmp_path: Path, class_folder: ClassFolder) -> None:

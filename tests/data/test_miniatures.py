@@ -11,6 +11,7 @@ from graft.data.catalogue import read_catalogue, use
 from graft.data.expectations import check
 from graft.data.layout import read_layout
 from graft.data.manifest import read_manifest
+from graft.data.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
 from graft.data.scanning import scan
 from graft.data.splitting import make_split
 from graft.errors import GraftError
@@ -57,7 +58,9 @@ def test_from_its_published_layout_to_a_split(miniature: Miniature, project, tmp
     assert (summary.images, summary.unreadable) == (miniature.images, miniature.broken)
     assert summary.classes == entry.class_count
     if miniature in FIRST_FORMS:  # the others hold the same images
-        verdict = check(manifest, PARAMS, tmp_path / "verdict.json", tmp_path / "docs")
+        groups = find_near_duplicates(read_manifest(manifest, thumbnails=True), Limits(4, 0.02))
+        write_near_duplicates(groups, near := tmp_path / "near_duplicates.csv")
+        verdict = check(manifest, near, PARAMS, project.data, tmp_path / "verdict.json", tmp_path / "docs")
         assert verdict.passed, [rule for rule in verdict.rules if not rule.passed]
     # Sizes that are published as numbers are for all images.
     settings = {**imported.split_settings, "val_size": 0.2, "test_size": 0.2}

@@ -204,12 +204,23 @@ def test_copies_of_held_out_images_are_kept_out_of_training() -> None:
     ]
 
 
-def test_one_image_under_two_labels_is_refused() -> None:
-    rows = [*IMBALANCED, image("dog/same.png", content="cat/000.png")]
-    with pytest.raises(GraftError) as caught:
-        split_of(rows)
-    assert "cat/000.png (label cat) and dog/same.png (label dog)" in str(caught.value)
-    assert "more" not in caught.value.what
+def test_images_under_two_labels_are_left_out_and_recorded() -> None:
+    rows = [
+        *IMBALANCED,
+        image("cat/same.png", "same"),
+        image("dog/same.png", "same"),
+        image("dog/too.png", "same"),
+    ]
+    split = make_split(pd.DataFrame(rows), PARAMS)
+    digest = rows[-1]["sha256"]
+    assert split.summary["conflicting_labels_dropped"] == [
+        {"path": "cat/same.png", "label": "cat", "sha256": digest},
+        {"path": "dog/same.png", "label": "dog", "sha256": digest},
+        {"path": "dog/too.png", "label": "dog", "sha256": digest},
+    ]
+    assert_whole(split.tables, IMBALANCED)
+    with pytest.raises(GraftError, match="Every image lies under two labels, for example cat/same.png"):
+        make_split(pd.DataFrame(rows[-3:-1]), PARAMS)
 
 
 def test_a_class_that_train_lacks_is_refused() -> None:
@@ -261,6 +272,7 @@ def test_the_summary_says_how_it_came_about() -> None:
         },
         "unmatched": {"images": 0, "example": ""},
         "unreadable": 0,
+        "conflicting_labels_dropped": [],
         "duplicates_dropped": [],
     }
     assert not make_split(pd.DataFrame(IMBALANCED), SplitParams(test_size=20)).summary["stable_under_growth"]

@@ -100,7 +100,7 @@ def _summary(verdict: Verdict) -> str:
         f"<td>{html.escape(rule.limit)}</td><td>{html.escape(_remedy(rule))}</td></tr>\n"
         for rule in verdict.rules
     )
-    warnings = f", {len(verdict.warnings)} warnings" if verdict.warnings else ""
+    warnings = f", {_count(len(verdict.warnings), 'warning')}" if verdict.warnings else ""
     status = _PASSED if verdict.passed else _FAILED
     off = f" Switched off in params.yaml: {html.escape(', '.join(verdict.off))}." if verdict.off else ""
     return (
@@ -145,3 +145,7 @@ def _slug(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return f'"{html.escape(_slug(text))}"'
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -90,7 +90,7 @@ def _tables(images: pd.DataFrame, class_folders: list[str], groups: pd.DataFrame
             "label": labels,
             "for_training": counts,
             # A class without images has a rule of its own.
-            "imbalance": [round(largest / count, 1) if count else 1.0 for count in counts],
+            "imbalance": [round(largest / count, 2) if count else 1.0 for count in counts],
         }
     )
     # A class that only val or test knows has a rule of its own.
@@ -276,7 +276,7 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[Che
         Check(
             name="no_copies_across_splits",
             table=READABLE,
-            description="The data's own split has no image on two sides",
+            description="No image is on two sides of an official split",
             expectation=gxe.ExpectColumnValuesToBeInSet(column="copy_elsewhere", value_set=[""]),
             broken="images are in another split too",
             limit="none",

@@ -53,7 +53,8 @@ def families(
     broken = {offender.path for offender in offenders}
     shown: list[list[Picture]] = []
     room = PICTURES_SHOWN
-    for _, members in groups[groups["group"].isin(wanted[:PICTURES_SHOWN])].groupby("group", sort=True):
+    by_group = dict(list(groups[groups["group"].isin(wanted[:PICTURES_SHOWN])].groupby("group")))
+    for members in (by_group[group] for group in wanted[:PICTURES_SHOWN]):
         rows = [
             (path, label, splits.get(path, ""))
             for path, label in zip(members["path"], members["label"], strict=True)

@@ -264,18 +264,22 @@ def _near_in(
 
     A pair that agrees in all of a mask in ``excluded`` is found elsewhere.
     """
-    for number, band in enumerate(bands := _bands(free, bits + 1)):
+    bands = _bands(free, bits + 1)
+    for number, band in enumerate(bands):
         elsewhere = [*excluded, *bands[:number]]
         values = hashes[members] & np.uint64(band)
         order = np.argsort(values, kind="stable")
         ordered = members[order]
         edges = np.flatnonzero(np.diff(values[order])) + 1
         starts, ends = np.append(0, edges), np.append(edges, len(members))
-        # A bucket that holds much is divided again, by the bits that are left, as long as that divides it.
-        divisible = (free & ~band).bit_count() > bits
-        large = (ends - starts > _LARGE_BUCKET) & divisible
-        for start, end in zip(starts[large], ends[large], strict=True):
-            yield from _near_in(hashes, ordered[start:end], bits, free & ~band, elsewhere)
+        # A bucket that holds much is divided again, by the bits that are left.
+        rest = free & ~band
+        large = ends - starts > _LARGE_BUCKET
+        for bucket in np.flatnonzero(large):
+            inside = ordered[starts[bucket] : ends[bucket]]
+            large[bucket] = _is_worth_dividing(hashes[inside], bits, rest)
+            if large[bucket]:
+                yield from _near_in(hashes, inside, bits, rest, elsewhere)
         starts, ends = starts[~large], ends[~large]
         partners = np.repeat(ends, ends - starts)
         positions = (
@@ -291,6 +295,21 @@ def _near_in(
                 near &= (unlike & np.uint64(mask)) != 0
             if near.any():
                 yield left[near], right[near]
+
+
+def _is_worth_dividing(hashes: np.ndarray, bits: int, free: int) -> bool:
+    """Whether dividing by the bits of a mask leaves less than half the pairs to compare.
+
+    It does unless the hashes are all near each other, and then dividing them by every band anew, down to the last
+    bit, would cost far more than comparing them.
+    """
+    if free.bit_count() <= bits:
+        return False
+    pairs = 0
+    for band in _bands(free, bits + 1):
+        _, sizes = np.unique(hashes & np.uint64(band), return_counts=True)
+        pairs += int((sizes**2).sum())
+    return 2 * pairs < len(hashes) ** 2
 
 
 def _bands(free: int, count: int) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,7 +48,7 @@ class Outcomes:
 
     Attributes:
         rules: the outcome of every rule that is not off, in order.
-        offenders: all offenders of each, by rule.
+        offenders: all offenders of each, by rule; those that differ most in what was found come first.
         pages: the page that Great Expectations rendered for each table.
         off: names of the rules that were not run.
     """
@@ -137,7 +138,7 @@ def _outcome(check: Check, result: dict[str, Any], severity: RunSeverity) -> tup
         Offender(path=html.unescape(row["path"]), found=check.found.format(html.unescape(str(row[column]))))
         for row in found.get("unexpected_index_list") or []
     ]
-    offenders.sort(key=lambda offender: offender.path)
+    offenders = _varied(offenders)
     if "observed_value" in found:
         observed = f"{found['observed_value']} {check.broken}"
     else:
@@ -155,6 +156,16 @@ def _outcome(check: Check, result: dict[str, Any], severity: RunSeverity) -> tup
         remedy=check.remedy,
     )
     return rule, offenders
+
+
+def _varied(offenders: list[Offender]) -> list[Offender]:
+    """By path, but the first of each finding before the second of any: the first few shall tell the most."""
+    seen: Counter[str] = Counter()
+    ranked: list[tuple[int, str, Offender]] = []
+    for offender in sorted(offenders, key=lambda offender: offender.path):
+        ranked.append((seen[offender.found], offender.path, offender))
+        seen[offender.found] += 1
+    return [offender for *_, offender in sorted(ranked, key=lambda entry: entry[:2])]
 
 
 def _exceptions(info: dict[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ with them, and a group could move from test to train. So names are remembered, i
 - new images of a group that has a name take that name;
 - where new images join groups that have different names, every old image keeps its own, and so its place, and the
   new ones take the name that most of the others have. If those groups lie in different splits, they did so before:
-  nobody could see that they belong together. The rule no_near_duplicates_across_splits counts them from now on.
+  nobody could see that they belong together. The rules on near-duplicates across splits count them from now on.
 
 What is remembered holds for one seed and one pair of limits; others are another division of the data.
 """

@@ -128,7 +128,8 @@ class SplitSeverity(Section):
     """What happens where a split breaks a rule; each attribute is a rule of :mod:`graft.data.split_expectations`."""
 
     no_leaked_copies: Severity = "error"
-    no_near_duplicates_across_splits: Severity = "error"
+    no_near_duplicates_in_test: Severity = "error"
+    no_near_duplicates_in_val: Severity = "warn"
     split_sizes: Severity = "warn"
     class_proportions: Severity = "warn"
 
