@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pictures import frame, scene, write_picture
@@ -200,8 +201,9 @@ def test_what_no_scan_leaves_behind_is_found_in_a_manifest(
     folder = checked(root).folder
     manifest = pq.read_table(folder / "manifest.parquet")
     position = manifest.column_names.index(column)
-    values = [value, *manifest[column].to_pylist()[1:]]
-    changed = manifest.set_column(position, manifest.schema.field(column), [values])
+    kind = manifest.schema.field(column)
+    values = pa.array([value, *manifest[column].to_pylist()[1:]], kind.type)
+    changed = manifest.set_column(position, kind, values)
     pq.write_table(changed, folder / "manifest.parquet")
     params = params_of(rule, severity, {"min_images_per_class": 1, **settings})
     result = again(folder, root, params)

@@ -168,10 +168,11 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[Che
             name="labelled",
             table=IMAGES,
             description="Every image has a class",
-            expectation=gxe.ExpectColumnValuesToNotBeNull(column="label"),
+            expectation=gxe.ExpectColumnValueLengthsToBeBetween(column="label", min_value=1),
             broken="images have no class",
             limit="none",
             remedy="Put every image into a class folder",
+            found="label '{}'",
         ),
         Check(
             name="large_enough",

@@ -60,8 +60,10 @@ def families(
             for path, label in zip(members["path"], members["label"], strict=True)
         ]
         rows.sort(key=lambda row: (row[0] not in broken, row[0]))
-        seen: set[tuple[str, str]] = set()
-        first = [row for row in rows if row[1:] not in seen and not seen.add(row[1:])]  # type: ignore[func-returns-value]
+        kinds: dict[tuple[str, str], tuple[str, str, str]] = {}
+        for row in rows:
+            kinds.setdefault(row[1:], row)
+        first = list(kinds.values())
         rest = [row for row in rows if row not in first]
         chosen = (first + rest)[: min(_FAMILY_SHOWN, room)]
         if len(chosen) < 2:
