@@ -11,7 +11,16 @@ from ruamel.yaml import YAML
 
 from graft.errors import GraftError
 from graft.params import load_params, parse_params
-from graft.params.models import FineTuneParams, FrozenParams, HubBackboneParams, ScratchParams
+from graft.params.models import (
+    FineTuneParams,
+    FrozenParams,
+    HubBackboneParams,
+    ScratchParams,
+    SplitParams,
+    SplitSeverity,
+    ValidateParams,
+    ValidateSeverity,
+)
 
 SHIPPED = Path(__file__).resolve().parents[2] / "params.yaml"
 
@@ -55,6 +64,14 @@ def test_every_key_of_the_shipped_file_carries_a_reason() -> None:
     ]
     assert len(leaves) > 40
     assert [key for key, reason in leaves if not reason] == []
+
+
+def test_the_rules_of_the_shipped_file_are_those_of_the_defaults() -> None:
+    params, raw = load_params(SHIPPED), shipped()
+    assert params.validate_ == ValidateParams()
+    assert set(raw["validate"]["severity"]) == set(ValidateSeverity.model_fields)
+    assert set(raw["split"]["severity"]) == set(SplitSeverity.model_fields)
+    assert params.split == SplitParams()
 
 
 def test_shared_settings_fill_in_what_a_strategy_does_not_name() -> None:
@@ -112,6 +129,10 @@ def test_an_unknown_key_is_named_with_the_nearest_one(path: str, value: Any, par
         ("split.fold", 5, ["split: fold is 5", "0 to 4"]),
         ("split.val_size", 1.5, ["split.val_size", "1.5", "fraction between 0 and 1"]),
         ("validate.max_broken_share", 2, ["'validate.max_broken_share'", "2", "less than or equal to 1"]),
+        ("validate.severity.aspect", "warning", ["'validate.severity.aspect'", "'warning'", "'warn' or 'off'"]),
+        ("split.severity.split_size", "warn", ["unknown key 'split.severity.split_size'", "'split_sizes'"]),
+        ("validate.formats", ["PNG", "HEIC"], ["'validate.formats.1'", "'HEIC'", "'JPEG', 'PNG'"]),
+        ("validate.near_duplicate_bits", 9, ["'validate.near_duplicate_bits'", "9", "less than or equal to 8"]),
         ("register.metric", "auc", ["'register.metric'", "'auc'", "log_loss"]),
         ("validate", None, ["'validate'", "None"]),
         ("train.run", "frozen", ["'train.run'", "'frozen'", "list"]),

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from pictures import write_series
 from real_project import RealProject
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
@@ -136,3 +137,42 @@ def test_outside_a_project(project: RealProject, tmp_path: Path) -> None:
 
 def test_results_before_any_run(project: RealProject) -> None:
     fails(project.graft("results"), "graft run")
+
+
+def test_frames_of_one_series_in_two_splits(empty_project: RealProject) -> None:
+    for position, label in enumerate(("paper", "rock")):
+        for hand in range(8):
+            write_series(empty_project.root / "data" / label, f"{label}{hand}", 100 * position + hand, 6)
+    validated = validate(empty_project)
+    assert validated.returncode == 0, validated.stderr
+    assert "96 images in 16 groups of near-duplicates" in validated.stdout
+    folder = empty_project.project.artifacts("split")
+    fails(
+        empty_project.run("python", "-m", "pipelines.split"),
+        "split stopped: The split breaks rules: no_near_duplicates_across_splits",
+        "split.group_by to near_duplicates",
+    )
+    # The report of a refused split stays, and nothing is settled by it.
+    assert "data:image/jpeg" in (folder / "data_docs" / "index.html").read_text(encoding="utf-8")
+    assert not (folder / "settled.json").exists()
+    empty_project.change_params(
+        lambda params: params["split"].update(method="group", group_by="near_duplicates")
+    )
+    result = empty_project.run("python", "-m", "pipelines.split")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "group split: " in result.stdout
+    assert "Warning: split_sizes: " in result.stdout
+    assert len((folder / "settled_groups.csv").read_text(encoding="utf-8").splitlines()) == 97
+
+
+def test_the_same_image_under_two_labels(project: RealProject) -> None:
+    one = sorted((project.root / "data/train/red").iterdir())[0]
+    shutil.copy(one, project.root / "data/train/green/same.jpg")
+    fails(validate(project), f"train/red/{one.name}", "train/green/same.jpg", "Decide which label is right")
+    project.change_params(lambda params: params["validate"]["severity"].update(no_conflicting_labels="warn"))
+    result = validate(project)
+    assert result.returncode == 0, result.stderr
+    assert "Warning: no_conflicting_labels: 2 of " in result.stdout
+    result = project.run("python", "-m", "pipelines.split")
+    assert result.returncode == 0, result.stderr
+    assert "2 files left out whose bytes lie under two labels" in result.stdout
