@@ -149,7 +149,7 @@ def test_frames_of_one_series_in_two_splits(empty_project: RealProject) -> None:
     folder = empty_project.project.artifacts("split")
     fails(
         empty_project.run("python", "-m", "pipelines.split"),
-        "split stopped: The split breaks rules: no_near_duplicates_across_splits",
+        "split stopped: The split breaks rules: no_near_duplicates_in_test",
         "split.group_by to near_duplicates",
     )
     # The report of a refused split stays, and nothing is settled by it.
