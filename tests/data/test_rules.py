@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -265,6 +266,14 @@ def test_data_docs_show_pictures_and_why_there_is_none(tmp_path: Path) -> None:
     assert all((result.docs / link).resolve().is_file() for link, _, _ in pictures)
     # The two of a group stand side by side.
     assert re.search(r'<div class="family"><figure>(?:(?!</div>).)*one\.png(?:(?!</div>).)*two\.png', page)
+
+
+def test_a_named_pipe_is_shown_by_its_reason_and_not_opened(tmp_path: Path) -> None:
+    plain(tmp_path / "data")
+    os.mkfifo(tmp_path / "data" / "cat" / "pipe.png")
+    result = checked(tmp_path / "data", ValidateParams(**FEW))
+    page = (result.docs / "index.html").read_text(encoding="utf-8")
+    assert '<span class="none">not a regular file</span>' in page
 
 
 def test_at_most_twenty_pictures_of_a_rule(tmp_path: Path) -> None:

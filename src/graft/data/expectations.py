@@ -48,8 +48,12 @@ def check(
     tables = _tables(images, read_class_folders(manifest), groups)
     outcomes = run_rules(_checks(tables, params), tables, params.severity, "validate")
     result = make_verdict(outcomes, len(images), int((images["problem"] != "").sum()))
+    broken = images[images["problem"] != ""]
+    problems = dict(zip(broken["path"], broken["problem"], strict=True))
     pictures: dict[str, list[list[Picture]]] = {
-        rule: singles(offenders) for rule, offenders in outcomes.offenders.items() if rule not in _OF_CLASSES
+        rule: singles(offenders, problems)
+        for rule, offenders in outcomes.offenders.items()
+        if rule not in _OF_CLASSES
     }
     if disagreeing := outcomes.offenders.get("near_duplicates_agree"):
         splits = dict(zip(images["path"], images["split"], strict=True))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from graft.data.verdict import Offender
-from graft.inference.images import UnreadableImageError, open_image, to_rgb
+from graft.inference.images import open_image, to_rgb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,15 +25,25 @@ _SIDE = 128  # pixels
 
 @dataclass(frozen=True)
 class Picture:
-    """An image to show: its path below data/, and what stands under it."""
+    """An image to show.
+
+    Attributes:
+        path: below data/.
+        captions: what stands under it.
+        problem: why it is not opened, and shown instead; a named pipe, for one, would be read for ever.
+    """
 
     path: str
     captions: tuple[str, ...]
+    problem: str = ""
 
 
-def singles(offenders: Sequence[Offender]) -> list[list[Picture]]:
-    """Each of the first offenders by itself, with what was found under it."""
-    return [[Picture(offender.path, (offender.found,))] for offender in offenders[:PICTURES_SHOWN]]
+def singles(offenders: Sequence[Offender], problems: Mapping[str, str]) -> list[list[Picture]]:
+    """Each of the first offenders by itself, with what was found under it; ``problems`` of images, by path."""
+    return [
+        [Picture(offender.path, (offender.found,), problems.get(offender.path, ""))]
+        for offender in offenders[:PICTURES_SHOWN]
+    ]
 
 
 def families(
@@ -101,7 +111,7 @@ def gallery(pictures: Sequence[Sequence[Picture]], data: Path, page: Path) -> st
 def _figure(picture: Picture, data: Path, to_data: str) -> str:
     captions = "<br>".join(html.escape(caption) for caption in picture.captions)
     path = html.escape(picture.path)
-    shown = _thumbnail(data / picture.path)
+    shown = _reason(picture.problem) if picture.problem else _thumbnail(data / picture.path)
     # A name may hold anything; quoting leaves nothing of it that HTML or an URL could mistake.
     link = quote(f"{to_data}/{picture.path}", errors="surrogateescape")
     return f'<figure><a href="{link}" title="{path}">{shown}</a><figcaption>{captions}</figcaption></figure>'
@@ -112,12 +122,17 @@ def _thumbnail(file: Path) -> str:
     try:
         image = to_rgb(open_image(file.read_bytes()))
     except OSError as error:
-        return f'<span class="none">cannot be opened: {html.escape(error.strerror or str(error))}</span>'
-    except UnreadableImageError as error:
-        return f'<span class="none">{html.escape(str(error))}</span>'
+        return _reason(f"cannot be opened: {error.strerror or error}")
+    except ValueError as error:
+        # UnreadableImageError, and Pillow's refusal to convert a kind of pixels to RGB.
+        return _reason(str(error))
     image.thumbnail((_SIDE, _SIDE))
     content = io.BytesIO()
     image.save(content, "JPEG", quality=80)
     text = base64.b64encode(content.getvalue()).decode("ascii")
     width, height = image.size
     return f'<img alt="" width="{width}" height="{height}" src="data:image/jpeg;base64,{text}">'
+
+
+def _reason(text: str) -> str:
+    return f'<span class="none">{html.escape(text)}</span>'

@@ -59,7 +59,7 @@ def check_split(
     result = make_verdict(outcomes, images, int(summary["unreadable"]))
     splits = dict(zip(checked[SPLIT_IMAGES]["path"], checked[SPLIT_IMAGES]["split"], strict=True))
     pictures: dict[str, list[list[Picture]]] = {
-        "no_leaked_copies": singles(outcomes.offenders.get("no_leaked_copies", [])),
+        "no_leaked_copies": singles(outcomes.offenders.get("no_leaked_copies", []), {}),
         **{
             name: families(outcomes.offenders.get(name, []), near_duplicates, splits)
             for name in ("no_near_duplicates_in_test", "no_near_duplicates_in_val")
