@@ -94,9 +94,9 @@ def test_frames_of_a_track_and_of_a_hand_share_a_group(project, tmp_path, sized)
         found = {path: pattern.search(path) for path in tree(project.data)}
         groups[name] = {path: match[1] if match else None for path, match in found.items()}
     hands = groups["rock_paper_scissors"]
-    assert hands["train/rock/rock01-000.png"] == hands["train/rock/rock01-001.png"] == "rock01"
-    assert hands["train/rock/rock02-002.png"] == "rock02"
-    assert hands["test/rock/testrock01-000.png"] == "testrock01"
+    assert hands["train/rock/rock01-000.png"] == hands["train/rock/rock01-001.png"] == "train/rock/rock01"
+    assert hands["train/rock/rock02-002.png"] == "train/rock/rock02"
+    assert hands["test/rock/testrock01-000.png"] == "test/rock/testrock01"
     tracks = groups["traffic_signs"]
     assert tracks["train/14_stop/00001_00001.ppm"] == "14_stop/00001"
     assert tracks["train/13_yield/00001_00001.ppm"] == "13_yield/00001"
