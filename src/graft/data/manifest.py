@@ -62,9 +62,10 @@ def read_manifest(path: Path, thumbnails: bool = False) -> pd.DataFrame:
     """
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
-        columns = [name for name in _COLUMNS if thumbnails or name != "thumbnail"]
+        columns = [name for name in pq.read_schema(path).names if thumbnails or name != "thumbnail"]
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
         raise _no_manifest(path) from None
