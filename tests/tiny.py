@@ -68,8 +68,8 @@ def tiny_params(**train: Any) -> Params:
         "patience": 2,
         "batch_size": 8,
         "learning_rate": 0.01,
-        "dropout": 0.1,
-        "weight_decay": 0.0,
+        "head": {"dropout": 0.1},
+        "l2": 0.0,
     }
     settings = {
         "run": ["small"],

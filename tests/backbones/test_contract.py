@@ -24,11 +24,18 @@ from graft.backbones.weights import KNOWN_DIGESTS
 from graft.errors import GraftError
 from graft.evaluation.metrics import softmax
 from graft.inference.model import ImageClassifier
-from graft.params.models import FineTuneParams, FrozenParams, HubBackboneParams, KerasBackboneParams
+from graft.params.strategies import (
+    FineTuneParams,
+    FrozenParams,
+    HeadParams,
+    HubBackboneParams,
+    KerasBackboneParams,
+)
 from graft.training.bundle import write_bundle
 from graft.training.fit import Labelled
 from graft.training.strategies import fine_tune, frozen
 from graft.training.strategy import Task, Trained
+from graft.training.unfreezing import unfreeze
 
 CLASSES = ["red", "green"]  # not in the order of the alphabet
 SEED = 11
@@ -63,7 +70,7 @@ SOURCES = (
     Source("MobileNetV2", 32, "block_15_expand", slow=True),
     Source("VGG16", 32, "block5_conv1", slow=True),  # BGR, and no batch norm
 )
-# Strategy: unfreeze_from ("middle" for that of the source; None trains the head alone) and batch_norm.
+# Strategy: unfreeze ("middle" for that of the source; None trains the head alone) and batch_norm.
 STRATEGIES = {
     "frozen": (None, "inference"),
     "fine_tune part": ("middle", "inference"),
@@ -97,7 +104,7 @@ class Outcome:
     folder: Path
 
     @property
-    def unfreeze_from(self) -> str | None:
+    def unfreeze(self) -> str | None:
         start = STRATEGIES[self.strategy][0]
         return self.source.middle if start == "middle" else start
 
@@ -164,20 +171,20 @@ def outcome(
     train = Labelled(*tinted_images(16, source.size, seed=1))
     val = Labelled(*tinted_images(6, source.size, seed=2))
     task = Task("case", CLASSES, train, val, source.size, SEED, folder, folder / "checkpoint", clock())
-    common = {"batch_size": 8, "backbone": params, "dropout": 0.0, "patience": 50}
+    common = {"batch_size": 8, "backbone": params, "head": HeadParams(dropout=0.0), "patience": 50}
     keras.utils.set_random_seed(SEED)
-    unfreeze_from, batch_norm = STRATEGIES[strategy]
-    if unfreeze_from is None:
+    unfreeze, batch_norm = STRATEGIES[strategy]
+    if unfreeze is None:
         head_only = FrozenParams(kind="frozen", epochs=8, learning_rate=0.01, **common)
         trained = frozen.train(head_only, task)
     else:
         both = FineTuneParams(
             kind="fine_tune",
-            unfreeze_from=source.middle or "all" if unfreeze_from == "middle" else unfreeze_from,
+            unfreeze=source.middle or "all" if unfreeze == "middle" else unfreeze,
             batch_norm=batch_norm,
             epochs=3,
             learning_rate=1e-2 if source.name == "tiny hub module" else 1e-4,
-            warm_up_epochs=1,
+            head_epochs=1,
             **common,
         )
         trained = fine_tune.train(both, task)
@@ -202,8 +209,8 @@ def assert_layers_moved(outcome: Outcome) -> None:
     """All weights from the named layer up, those of batch norm only where it is updated."""
     layers = outcome.trunk.layers
     names = [layer.name for layer in layers]
-    start = {None: len(names), "all": 0}.get(outcome.unfreeze_from)
-    first = names.index(outcome.unfreeze_from) if start is None else start
+    start = {None: len(names), "all": 0}.get(outcome.unfreeze)
+    first = names.index(outcome.unfreeze) if start is None else start
     for index, (before, after) in enumerate(zip(outcome.before.trunk.layers, layers, strict=True)):
         is_batch_norm = isinstance(after, keras.layers.BatchNormalization)
         expected = index >= first and not (is_batch_norm and not outcome.updates_batch_norm)
@@ -222,7 +229,7 @@ def assert_variables_moved(outcome: Outcome) -> None:
         last = one.name.rpartition("/")[2]
         kind = "kernel" if "kernel" in last else "statistic" if "moving" in last else "scale"
         kinds[kind].append(not np.array_equal(one.numpy(), other.numpy()))
-    is_unfrozen = outcome.unfreeze_from is not None
+    is_unfrozen = outcome.unfreeze is not None
     for kind, changes in kinds.items():
         expected = is_unfrozen and (kind == "kernel" or outcome.updates_batch_norm)
         assert changes
@@ -310,7 +317,7 @@ def test_a_layer_that_is_not_there_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(
         GraftError, match=r"no layer 'conv_dw_31' to unfreeze from. Did you mean 'conv_dw_1?3'?"
     ):
-        fine_tune.unfreeze(backbone.trunk, "conv_dw_31", "inference")
+        unfreeze(backbone.trunk, "conv_dw_31", "inference")
 
 
 # --- Hub modules ----------------------------------------------------------------------------------------------
@@ -327,18 +334,16 @@ def hub(path: object) -> HubBackboneParams:
 
 def test_a_hub_module_cannot_be_unfrozen_in_part(tiny_hub: Path, tmp_path: Path) -> None:
     backbone = build_backbone(hub(tiny_hub), TINY_HUB_SIZE, tmp_path)
-    with pytest.raises(
-        GraftError, match=r"unfreeze_from is 'conv'.*no layers to start from.*unfreeze_from: all"
-    ):
-        fine_tune.unfreeze(backbone.trunk, "conv", "inference")
+    with pytest.raises(GraftError, match=r"unfreeze is 'conv'.*no layers to start from.*unfreeze: all"):
+        unfreeze(backbone.trunk, "conv", "inference")
 
 
 def test_a_hub_module_is_frozen_until_it_is_unfrozen(tiny_hub: Path, tmp_path: Path) -> None:
     trunk = build_backbone(hub(tiny_hub), TINY_HUB_SIZE, tmp_path).trunk
     assert trunk.trainable_weights == []
-    fine_tune.unfreeze(trunk, "all", "inference")
+    unfreeze(trunk, "all", "inference")
     assert len(trunk.trainable_weights) == 1  # the kernel
-    fine_tune.unfreeze(trunk, "all", "update")
+    unfreeze(trunk, "all", "update")
     assert len(trunk.trainable_weights) == 3  # and the scales
     assert len(trunk.weights) == 5
 

@@ -17,7 +17,7 @@ from graft.backbones import keras_applications, weights
 from graft.backbones.backbone import weights_digest
 from graft.backbones.weights import KNOWN_DIGESTS, REGISTRY, RegistryWeights, load_weights
 from graft.errors import GraftError
-from graft.params.models import KerasBackboneParams
+from graft.params.strategies import KerasBackboneParams
 
 NAME = "TinyNet"
 IMAGENET = KerasBackboneParams(source="keras", name=NAME, weights="imagenet")

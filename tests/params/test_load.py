@@ -11,16 +11,8 @@ from ruamel.yaml import YAML
 
 from graft.errors import GraftError
 from graft.params import load_params, parse_params
-from graft.params.models import (
-    FineTuneParams,
-    FrozenParams,
-    HubBackboneParams,
-    ScratchParams,
-    SplitParams,
-    SplitSeverity,
-    ValidateParams,
-    ValidateSeverity,
-)
+from graft.params.models import SplitParams, SplitSeverity, ValidateParams, ValidateSeverity
+from graft.params.strategies import FineTuneParams, FrozenParams, HubBackboneParams, ScratchParams
 
 SHIPPED = Path(__file__).resolve().parents[2] / "params.yaml"
 
@@ -116,9 +108,16 @@ def test_an_unknown_key_is_named_with_the_nearest_one(path: str, value: Any, par
         ("train.seed", "7", ["'train.seed'", "'7'", "str", "integer"]),
         ("train.seed", 7.5, ["'train.seed'", "7.5", "float", "integer"]),
         ("train.seed", True, ["'train.seed'", "True", "bool", "integer"]),
-        ("train.image_size", 0, ["'train.image_size'", "0", "greater than or equal to 1"]),
+        ("train.image_size", 0, ["train.image_size: 0", "pixels a side, or auto"]),
+        ("train.strategies.scratch.image_size", "big", ["scratch.image_size: 'big'", "or auto"]),
+        ("train.strategies.fine_tune.unfreeze", 1.5, ["fine_tune.unfreeze: 1.5", "share of them (0.25)"]),
+        ("train.strategies.fine_tune.unfreeze", True, ["fine_tune.unfreeze: True", "how many of the last ones"]),
+        ("train.strategies.fine_tune.warm_up_epochs", 6, ["warm_up_epochs is 6, of 6 epochs", "fewer"]),
+        ("train.strategies.frozen.weight_decay", 0.1, ["weight_decay is 0.1", "optimizer: adamw"]),
+        ("train.strategies.scratch.network", "cnm", ["network is 'cnm'", "Did you mean 'cnn'?"]),
+        ("train.backbone", {"source": "hub", "name": "x"}, ["fine_tune.unfreeze is 'block_13_expand'", "no layers"]),
         ("train.strategies.frozen.learning_rate", -1, ["frozen.learning_rate'", "-1", "greater than 0"]),
-        ("train.strategies.frozen.dropout", 1.0, ["'train.strategies.frozen.dropout'", "1.0", "less than 1"]),
+        ("train.strategies.frozen.head.dropout", 1.0, ["'train.strategies.frozen.head.dropout'", "1.0", "less than 1"]),
         ("train.strategies.frozen.class_weight", "equal", ["class_weight'", "'equal'", "'none' or 'balanced'"]),
         ("train.strategies.scratch.filters", 32, ["'train.strategies.scratch.filters'", "32", "list"]),
         ("train.strategies.scratch.filters", [32, "x"], ["'train.strategies.scratch.filters.1'", "'x'", "integer"]),

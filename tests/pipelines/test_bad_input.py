@@ -98,7 +98,7 @@ def test_a_strategy_that_does_not_exist(project: RealProject) -> None:
 def test_a_layer_that_does_not_exist(project: RealProject) -> None:
     def rename(params: dict) -> None:
         params["train"]["run"] = ["fine_tune"]
-        params["train"]["strategies"]["fine_tune"]["unfreeze_from"] = "blck_13_expand"
+        params["train"]["strategies"]["fine_tune"]["unfreeze"] = "blck_13_expand"
 
     project.change_params(rename)
     assert validate(project).returncode == 0

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from graft.params.models import AugmentParams
+from graft.params.strategies import AugmentParams
 from graft.training.augmentation import augmentation_layers
 from graft.training.strategy import with_augmentation
 

@@ -12,13 +12,13 @@ from tiny import tinted_images
 
 from graft.errors import GraftError
 from graft.evaluation.metrics import softmax
-from graft.params.models import FitParams, ScratchParams
+from graft.params.strategies import FitParams, HeadParams, ScratchParams
 from graft.training import fit as fit_module
 from graft.training.batches import Batches, balanced_class_weights
 from graft.training.checkpoint import TrainingState
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
-from graft.training.strategies.scratch import build_cnn
+from graft.training.strategies.scratch import build_network
 
 
 def points(count: int, seed: int = 0, spread: float = 1.0) -> Labelled:
@@ -34,7 +34,7 @@ def params(**changes: Any) -> FitParams:
 
 def head(dropout: float = 0.0) -> keras.Model:
     keras.utils.set_random_seed(1)
-    return build_head(3, 2, dropout, seed=1)
+    return build_head(3, 2, HeadParams(dropout=dropout), seed=1)
 
 
 def run(model: keras.Model, train: Labelled | None = None, **changes: Any) -> FitResult:
@@ -61,9 +61,15 @@ def test_loss_falls_and_every_epoch_is_reported() -> None:
 
 def test_a_small_network_learns_what_can_be_learnt() -> None:
     settings = ScratchParams(
-        kind="scratch", epochs=12, patience=12, batch_size=8, learning_rate=0.02, filters=[4], dropout=0.0
+        kind="scratch",
+        epochs=12,
+        patience=12,
+        batch_size=8,
+        learning_rate=0.02,
+        filters=[4],
+        head=HeadParams(dropout=0.0),
     )
-    model = build_cnn(settings, 16, 2, seed=1)
+    model = build_network(settings, 16, 2, seed=1)
     train, val = Labelled(*tinted_images(32)), Labelled(*tinted_images(10, seed=1))
     result = fit(model, train, val, settings, classes=2, seed=1, label="test")
     kept = result.epochs.iloc[result.best_epoch]

@@ -18,12 +18,18 @@ import pytest
 from tiny import clock, tinted_images, write_hub_module
 
 from graft.errors import GraftError
-from graft.params.models import AugmentParams, FineTuneParams, HubBackboneParams, ScratchParams
+from graft.params.strategies import (
+    AugmentParams,
+    FineTuneParams,
+    HeadParams,
+    HubBackboneParams,
+    ScratchParams,
+)
 from graft.training.augmentation import augmentation_layers
 from graft.training.checkpoint import CHECKPOINT_FILE, TrainingState, read_checkpoint
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.strategies import fine_tune
-from graft.training.strategies.scratch import build_cnn
+from graft.training.strategies.scratch import build_network
 from graft.training.strategy import Task, Trained, with_augmentation
 
 TRAIN, VAL = Labelled(*tinted_images(22)), Labelled(*tinted_images(8, seed=1))
@@ -35,7 +41,7 @@ PARAMS = ScratchParams(
     patience=5,
     batch_size=8,
     learning_rate=0.02,
-    dropout=0.4,
+    head=HeadParams(dropout=0.4),
     filters=[4, 6],
     augment=AUGMENT,
 )
@@ -43,7 +49,7 @@ PARAMS = ScratchParams(
 
 def train(checkpoint: Path | None, params: ScratchParams = PARAMS) -> tuple[keras.Model, FitResult]:
     keras.utils.set_random_seed(5)
-    model = build_cnn(params, 16, 2, seed=5)
+    model = build_network(params, 16, 2, seed=5)
     training = with_augmentation(model, augmentation_layers(params.augment, seed=5))
     result = fit(training, TRAIN, VAL, params, classes=2, seed=5, label="test", checkpoint=checkpoint)
     return model, result
@@ -264,14 +270,14 @@ def fine_tuned(hub_module: Path, tmp_path: Path) -> Callable[[str], Trained]:
     params = FineTuneParams(
         kind="fine_tune",
         backbone=HubBackboneParams(source="hub", name=str(hub_module)),
-        unfreeze_from="all",
+        unfreeze="all",
         batch_norm="update",
         epochs=4,
         patience=4,
         batch_size=8,
         learning_rate=0.01,
-        dropout=0.4,
-        warm_up_epochs=2,
+        head=HeadParams(dropout=0.4),
+        head_epochs=2,
         augment=AUGMENT,
     )
 

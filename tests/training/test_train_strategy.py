@@ -14,7 +14,7 @@ from tiny import CLASSES, COUNTS, SIZE, clock, tiny_params, write_hub_module
 from graft.data.split_tables import read_splits
 from graft.errors import GraftError
 from graft.inference.model import ImageClassifier
-from graft.params.models import TrainParams
+from graft.params.strategies import TrainParams
 from graft.project import Project
 from graft.training.checkpoint import TrainingState
 from graft.training.train import TrainedStrategy, train_strategy
@@ -66,7 +66,7 @@ def test_predictions_are_those_of_the_bundle_image_by_image(project: Project) ->
 def test_the_time_is_accounted_for(project: Project) -> None:
     watch = clock()
     train_strategy(project, tiny_params().train, "small", watch)
-    assert [span.name for span in watch.spans] == ["decode", "fit", "export"]
+    assert [span.name for span in watch.spans] == ["decode train", "decode val", "fit", "export"]
 
 
 def test_a_strategy_that_is_not_there_is_refused(project: Project) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.params.models import HubBackboneParams, KerasBackboneParams
+from graft.params.strategies import HubBackboneParams, KerasBackboneParams, Pooling
 
 if TYPE_CHECKING:
     from graft.backbones.backbone import Backbone
 
 
-def build_backbone(params: KerasBackboneParams | HubBackboneParams, image_size: int, cache: Path) -> Backbone:
+def build_backbone(
+    params: KerasBackboneParams | HubBackboneParams,
+    image_size: int,
+    cache: Path,
+    pooling: Pooling = "average",
+) -> Backbone:
     """The backbone that ``params`` names, for images of ``image_size`` pixels a side, weights loaded.
 
     Raises:
@@ -23,4 +28,19 @@ def build_backbone(params: KerasBackboneParams | HubBackboneParams, image_size: 
         return hub.build(params, image_size)
     from graft.backbones import keras_applications
 
-    return keras_applications.build(params, image_size, cache)
+    return keras_applications.build(params, image_size, cache, pooling)
+
+
+def default_image_size(params: KerasBackboneParams | HubBackboneParams) -> int:
+    """Pixels a side of the images that the backbone was made for.
+
+    Raises:
+        GraftError: it does not exist, or does not say.
+    """
+    if isinstance(params, HubBackboneParams):
+        from graft.backbones import hub
+
+        return hub.default_image_size(params)
+    from graft.backbones import keras_applications
+
+    return keras_applications.default_image_size(params.name)

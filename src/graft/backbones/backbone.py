@@ -17,8 +17,8 @@ class Backbone:
 
     Attributes:
         name: as the user named it in params.
-        model: float32 ``[N, S, S, 3]``, RGB in 0..255, to float32 ``[N, D]``. Holds the input scaling that the
-            weights were trained with, the trunk, and global average pooling where the trunk ends in a map.
+        model: float32 ``[N, S, S, 3]``, RGB in 0..255, to ``[N, D]``. Holds the input scaling that the weights
+            were trained with, the trunk, and pooling where the trunk ends in a map.
         trunk: the pretrained network itself, a layer of ``model``; what is unfrozen is unfrozen in here.
         image_size: S, in pixels.
         weights_source: the road by which the weights came, in words.

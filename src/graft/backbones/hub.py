@@ -16,7 +16,7 @@ import numpy as np
 from graft.backbones.backbone import Backbone, weights_digest
 from graft.backbones.weights import NETWORK_TIMEOUT_SECONDS, socket_timeout
 from graft.errors import GraftError, first_line
-from graft.params.models import HubBackboneParams
+from graft.params.strategies import HubBackboneParams
 
 
 class HubModule(keras.layers.Layer):
@@ -29,7 +29,8 @@ class HubModule(keras.layers.Layer):
     """
 
     def __init__(self, module: Any, **options: Any) -> None:
-        super().__init__(trainable=False, **options)
+        # float32 also under mixed precision: the module's graph takes nothing else.
+        super().__init__(trainable=False, dtype="float32", **options)
         self.supports_jit = False  # the module's graph is of whatever operations its author chose
         self.module = module
         self.batch_norm_updates = False
@@ -95,7 +96,7 @@ def build(params: HubBackboneParams, image_size: int) -> Backbone:
     trunk = HubModule(module, name="hub_module")
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
     # The common image input of Hub modules is [0, 1]: https://www.tensorflow.org/hub/common_signatures/images
-    outputs = trunk(keras.layers.Rescaling(1 / 255, name="input_scaling")(inputs))
+    outputs = trunk(keras.layers.Rescaling(1 / 255, dtype="float32", name="input_scaling")(inputs))
     return Backbone(
         name=params.name,
         model=keras.Model(inputs, outputs, name="backbone"),
@@ -103,6 +104,28 @@ def build(params: HubBackboneParams, image_size: int) -> Backbone:
         image_size=image_size,
         weights_source="Hub module",
         weights_digest=weights_digest(module.variables),
+    )
+
+
+def default_image_size(params: HubBackboneParams) -> int:
+    """Pixels a side that the module's own graph names.
+
+    Raises:
+        GraftError: the module cannot be loaded, or takes images of any size.
+    """
+    module = _load(params.name)
+    try:
+        functions = module.__call__.concrete_functions
+    except AttributeError:
+        functions = []  # no reusable SavedModel, as building it will say
+    for function in functions:
+        for spec in function.structured_input_signature[0]:
+            shape = getattr(spec, "shape", None)
+            if shape is not None and len(shape) == 4 and shape[1]:
+                return int(shape[1])
+    raise GraftError(
+        f"The Hub module {params.name} does not say which image size it was made for",
+        "Set image_size in params.yaml to what its page says (224 for most)",
     )
 
 

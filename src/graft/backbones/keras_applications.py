@@ -14,10 +14,34 @@ import numpy as np
 from graft.backbones.backbone import Backbone, weights_digest
 from graft.backbones.weights import load_weights
 from graft.errors import GraftError, did_you_mean
-from graft.params.models import KerasBackboneParams
+from graft.params.strategies import KerasBackboneParams, Pooling
+from graft.training.head import pool
 
 # Of the channels of ImageNet's images, RGB in 0..1.
 IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)
+
+USUAL_IMAGE_SIZE = 224
+# Models whose ImageNet weights were trained on images of another size, in pixels a side. Keras knows these as
+# arguments inside its functions only; the contract test asks it for each.
+IMAGE_SIZES = {
+    "EfficientNetB1": 240,
+    "EfficientNetB2": 260,
+    "EfficientNetB3": 300,
+    "EfficientNetB4": 380,
+    "EfficientNetB5": 456,
+    "EfficientNetB6": 528,
+    "EfficientNetB7": 600,
+    "EfficientNetV2B1": 240,
+    "EfficientNetV2B2": 260,
+    "EfficientNetV2B3": 300,
+    "EfficientNetV2S": 384,
+    "EfficientNetV2M": 480,
+    "EfficientNetV2L": 480,
+    "InceptionResNetV2": 299,
+    "InceptionV3": 299,
+    "NASNetLarge": 331,
+    "Xception": 299,
+}
 
 
 def application_names() -> list[str]:
@@ -25,7 +49,19 @@ def application_names() -> list[str]:
     return [name for name in dir(keras.applications) if name[0].isupper()]
 
 
-def build(params: KerasBackboneParams, image_size: int, cache: Path) -> Backbone:
+def default_image_size(name: str) -> int:
+    """Pixels a side of the images that a model's ImageNet weights were trained on.
+
+    Raises:
+        GraftError: no such model.
+    """
+    _application(name)
+    return IMAGE_SIZES.get(name, USUAL_IMAGE_SIZE)
+
+
+def build(
+    params: KerasBackboneParams, image_size: int, cache: Path, pooling: Pooling = "average"
+) -> Backbone:
     """The backbone with its weights loaded; ``cache`` is where downloaded weights are kept.
 
     Raises:
@@ -51,9 +87,7 @@ def build(params: KerasBackboneParams, image_size: int, cache: Path) -> Backbone
 
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
     features = trunk(input_scaling(application)(inputs))
-    if len(features.shape) == 4:
-        features = keras.layers.GlobalAveragePooling2D(name="pool")(features)
-    model = keras.Model(inputs, features, name="backbone")
+    model = keras.Model(inputs, pool(features, pooling), name="backbone")
     return Backbone(
         name=params.name,
         model=model,
@@ -83,7 +117,8 @@ def input_scaling(application: Callable[..., Any]) -> Callable[[Any], Any]:
     scale = np.diag(matrix[::-1] if flipped else matrix)
     if np.allclose(scale, 1, atol=1e-6) and np.allclose(offset, 0) and not flipped:
         return lambda images: images  # the model scales its inputs itself
-    rescaling = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="input_scaling")
+    # float32 also under mixed precision: half precision has steps of a grey level at 255.
+    rescaling = keras.layers.Rescaling(scale.tolist(), offset.tolist(), dtype="float32", name="input_scaling")
     return (lambda images: rescaling(keras.ops.flip(images, axis=-1))) if flipped else rescaling
 
 

@@ -21,7 +21,7 @@ import keras
 from graft.backbones.backbone import weights_digest
 from graft.backbones.known_weights import KNOWN_DIGESTS, REGISTRY, RegistryWeights
 from graft.errors import GraftError, first_line
-from graft.params.models import KerasBackboneParams
+from graft.params.strategies import KerasBackboneParams
 
 # A host that does not answer in this time is taken for unreachable.
 NETWORK_TIMEOUT_SECONDS = 5.0

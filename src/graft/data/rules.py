@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.data.verdict import OFFENDERS_KEPT, Offender, Rule
-from graft.params.models import RunSeverity, Section
+from graft.params.models import RunSeverity
+from graft.params.sections import Section
 
 if TYPE_CHECKING:
     import pandas as pd

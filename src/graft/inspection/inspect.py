@@ -26,7 +26,8 @@ from graft.inspection.report import (
     Unreadable,
 )
 from graft.inspection.similarity import similar_pairs
-from graft.params.models import Params, TrainParams, ValidateParams
+from graft.params.models import Params, ValidateParams
+from graft.params.strategies import TrainParams
 from graft.progress import console
 from graft.project import SPLITS, Project
 
@@ -179,8 +180,10 @@ def _look_at_labels(
 def _too_much_unasked(images: pd.DataFrame, params: TrainParams) -> str:
     """Why the search for label errors would take minutes; ``""`` where it would not."""
     classes = images["label"].nunique()
-    if len(images) * params.image_size**2 > UNASKED_PIXELS:
-        return f"{len(images):,} images of {params.image_size} pixels a side take more than a minute or so"
+    # A backbone's own size is found only by building it; most were made for this one.
+    size = 224 if params.image_size == "auto" else params.image_size
+    if len(images) * size**2 > UNASKED_PIXELS:
+        return f"{len(images):,} images of {size} pixels a side take more than a minute or so"
     if len(images) * classes > UNASKED_PROBABILITIES:
         return f"{len(images):,} images in {classes:,} classes take more than a minute or so"
     return ""

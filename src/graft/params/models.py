@@ -9,25 +9,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from graft.errors import did_you_mean
-
-# Names become folder names, DVC stage names and MLflow tags.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-LearningRate = Annotated[float, Field(gt=0, le=10)]
-Flip = Literal["none", "horizontal", "vertical", "horizontal_and_vertical"]
-
+from graft.params.sections import Count, Section, Share
+from graft.params.strategies import TrainParams
 
 # What split.group_by may be besides a regular expression.
 GROUP_BY_NAMES = ("none", "column", "near_duplicates")
@@ -63,12 +48,6 @@ def _grouping(group_by: str) -> str:
 
 
 Size = Annotated[float, AfterValidator(_fraction_or_number)]
-
-
-class Section(BaseModel):
-    """Base of every section: strict types, no unknown keys, immutable."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class ValidateSeverity(Section):
@@ -115,7 +94,7 @@ class ValidateParams(Section):
     max_broken_share: Share = 0.02
     min_side_px: Count = 8
     max_pixels: Count = 100_000_000
-    formats: Annotated[list[Format], Field(min_length=1)] = list(get_args(Format))
+    formats: list[Format] = Field(default=list(get_args(Format)), min_length=1)
     max_aspect: Annotated[float, Field(ge=1)] = 4
     max_imbalance: Annotated[float, Field(ge=1)] = 25
     # Each bit more makes another band, and shorter ones: beyond 8, bands of 7 bits would tell little apart.
@@ -186,139 +165,6 @@ class SplitParams(Section):
                 "apart. Set method to group, or group_by to none"
             )
         return self
-
-
-class KerasBackboneParams(Section):
-    """A ``keras.applications`` model by name."""
-
-    source: Literal["keras"]
-    name: str = "MobileNetV2"
-    weights: str = "imagenet"
-
-
-class HubBackboneParams(Section):
-    """A TensorFlow Hub image feature-vector module: a handle (https://...) or a local folder."""
-
-    source: Literal["hub"]
-    name: str
-
-
-BackboneParams = Annotated[KerasBackboneParams | HubBackboneParams, Field(discriminator="source")]
-
-
-class AugmentParams(Section):
-    """Random changes to training images; every amount is a maximum, 0 or none switches it off.
-
-    Attributes:
-        flip: mirror along an axis, each image with probability 1/2.
-        rotate: fraction of a full turn, either way.
-        zoom: fraction of the side, in and out.
-        translate: fraction of the side, each direction.
-        contrast: factor drawn from [1 - contrast, 1 + contrast].
-        brightness: fraction of the value range, either way.
-    """
-
-    flip: Flip = "none"
-    rotate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    translate: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    brightness: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-
-class FitParams(Section):
-    """What every kind of strategy shares: the optimisation and what guards it."""
-
-    epochs: Count
-    patience: Count = 5
-    batch_size: Count = 32
-    learning_rate: LearningRate
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    class_weight: Literal["none", "balanced"] = "none"
-    image_size: Count | None = None
-
-
-class TransferParams(FitParams):
-    """What strategies with a pretrained trunk share."""
-
-    backbone: BackboneParams | None = None
-
-
-class FrozenParams(TransferParams):
-    """Features of the frozen backbone computed once, then the head trained on them.
-
-    Attributes:
-        flip: the head also learns from the features of the training images mirrored along these axes.
-    """
-
-    kind: Literal["frozen"]
-    flip: Flip = "none"
-
-
-class FineTuneParams(TransferParams):
-    """The backbone trained too, from a named layer up or whole, end to end with the head.
-
-    Attributes:
-        unfreeze_from: name of the first layer that is trained, or ``all``.
-        warm_up_epochs: epochs for the head alone before the trunk is unfrozen. A head of random weights would
-            send large, meaningless gradients into the trunk.
-        warm_up_learning_rate: of those epochs; Adam's own default suits a new head.
-        batch_norm: ``inference`` keeps the statistics (and scales) of the pretrained network, ``update``
-            lets batches move them, which needs large batches of images like those it was trained on.
-        augment: random changes to the training images.
-    """
-
-    kind: Literal["fine_tune"]
-    unfreeze_from: str
-    warm_up_epochs: Annotated[int, Field(ge=0)] = 10
-    warm_up_learning_rate: LearningRate = 0.001
-    batch_norm: Literal["inference", "update"] = "inference"
-    augment: AugmentParams = AugmentParams()
-
-
-class ScratchParams(FitParams):
-    """A small CNN from random weights: blocks of convolution, batch norm, relu and pooling."""
-
-    kind: Literal["scratch"]
-    filters: Annotated[list[Count], Field(min_length=1, max_length=6)] = [32, 64, 128]
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
-    augment: AugmentParams = AugmentParams()
-
-
-StrategyParams = Annotated[FrozenParams | FineTuneParams | ScratchParams, Field(discriminator="kind")]
-
-
-class TrainParams(Section):
-    """Which strategies are trained, and what they share unless one says otherwise."""
-
-    run: Annotated[list[Name], Field(min_length=1)]
-    image_size: Count = 96
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
-    backbone: BackboneParams
-    strategies: dict[Name, StrategyParams]
-
-    @model_validator(mode="after")
-    def _run_names_strategies(self) -> TrainParams:
-        for name in self.run:
-            if name not in self.strategies:
-                raise ValueError(
-                    f"run names '{name}', which is not under train.strategies. "
-                    f"{did_you_mean(name, self.strategies)}"
-                )
-        if len(set(self.run)) < len(self.run):
-            raise ValueError(f"run names a strategy twice: {self.run}")
-        return self
-
-    def strategy(self, name: str) -> StrategyParams:
-        """One strategy with the shared backbone and image size filled in where it names none of its own."""
-        own = self.strategies[name]
-        shared: dict[str, object] = {}
-        if own.image_size is None:
-            shared["image_size"] = self.image_size
-        if isinstance(own, TransferParams) and own.backbone is None:
-            shared["backbone"] = self.backbone
-        return own.model_copy(update=shared)
 
 
 class EvaluateParams(Section):

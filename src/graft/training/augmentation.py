@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import keras
 
-from graft.params.models import AugmentParams
+from graft.params.strategies import AugmentParams
+
+
+class _Float32Layers:
+    """``keras.layers`` in float32, also under mixed precision: half precision has steps of a grey level at 255."""
+
+    def __getattr__(self, name: str) -> Any:
+        return functools.partial(getattr(keras.layers, name), dtype="float32")
 
 
 def augmentation_layers(params: AugmentParams, seed: int) -> list[keras.layers.Layer]:
     """Layers for images float32 ``[N, S, S, 3]`` in 0..255, active in training only; empty for no change.
 
-    Geometry comes before colour, so that what is filled in at the edges changes colour with the rest.
+    Geometry comes before colour, so that what is filled in at the edges changes colour with the rest. MixUp and
+    CutMix need labels, and are :mod:`graft.training.mixing`'s.
     """
-    layers = keras.layers
+    layers = _Float32Layers()
     chain: list[keras.layers.Layer] = []
     if params.flip != "none":
         chain.append(layers.RandomFlip(params.flip, seed=seed))
@@ -27,4 +38,7 @@ def augmentation_layers(params: AugmentParams, seed: int) -> list[keras.layers.L
         chain.append(layers.RandomContrast(params.contrast, value_range=(0, 255), seed=seed + 4))
     if params.brightness:
         chain.append(layers.RandomBrightness(params.brightness, value_range=(0, 255), seed=seed + 5))
+    if params.rand_augment:
+        # Two changes, as in the paper: https://arxiv.org/abs/1909.13719
+        chain.append(layers.RandAugment((0, 255), num_ops=2, factor=params.rand_augment, seed=seed + 6))
     return chain

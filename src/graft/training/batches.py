@@ -1,13 +1,19 @@
-"""Batches for training and validation: a seeded order that depends on nothing but seed and epoch."""
+"""Batches for training and validation: an order, and blends, that depend on nothing but seed and epoch."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
+Mix = Callable[[np.ndarray, np.ndarray, tuple[int, ...]], tuple[np.ndarray, np.ndarray]]
+
 
 class Batches(keras.utils.PyDataset):
-    """Slices of arrays as (inputs, one-hot labels, weights), float32.
+    """Slices of arrays as (inputs, one-hot labels, weights).
+
+    Inputs keep their type: bytes are a quarter of the way to a GPU, where the model makes floats of them.
 
     Args:
         inputs: images uint8 ``[N, S, S, 3]`` or features float32 ``[N, D]``; may be a memory map.
@@ -16,6 +22,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: images per batch; the last one may be smaller.
         seed: order of the images is a function of it and the epoch; None keeps them in place.
         class_weights: float ``[C]``, weight of an image by its class; None weighs all alike.
+        mix: blends the images of a batch and their labels; called with a key that no other batch has.
     """
 
     def __init__(
@@ -26,6 +33,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         seed: int | None = None,
         class_weights: np.ndarray | None = None,
+        mix: Mix | None = None,
     ) -> None:
         super().__init__()
         self.inputs = inputs
@@ -33,7 +41,9 @@ class Batches(keras.utils.PyDataset):
         self.one_hot = np.eye(classes, dtype=np.float32)
         self.batch_size = batch_size
         self.seed = seed
-        self.class_weights = np.ones(classes, np.float32) if class_weights is None else class_weights
+        weights = np.ones(classes) if class_weights is None else class_weights
+        self.class_weights = weights.astype(np.float32)
+        self.mix = mix
         self.start_epoch(0)
 
     def __len__(self) -> int:
@@ -41,12 +51,14 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        labels = self.labels[chosen]
-        inputs = np.asarray(self.inputs[chosen], dtype=np.float32)
-        return inputs, self.one_hot[labels], self.class_weights[labels].astype(np.float32)
+        inputs, targets = np.asarray(self.inputs[chosen]), self.one_hot[self.labels[chosen]]
+        if self.mix:
+            inputs, targets = self.mix(inputs, targets, (self.seed or 0, self.epoch, index))
+        return inputs, targets, targets @ self.class_weights
 
     def start_epoch(self, epoch: int) -> None:
         """Puts the images in the order of this epoch (counted from 0)."""
+        self.epoch = epoch
         self.order = np.arange(len(self.labels))
         if self.seed is not None:
             np.random.default_rng((self.seed, epoch)).shuffle(self.order)

@@ -100,6 +100,7 @@ class TrainingState(keras.callbacks.Callback):
         self.best_epoch = -1
         self.best_value = math.inf
         self.best_weights: list[np.ndarray] | None = None
+        self._own_values: list[np.ndarray] | None = None  # of the weights, while their running means stand in
 
     def resume(self) -> int:
         """Restores the checkpoint where there is one; returns the epoch to go on with, 0 for a fresh start.
@@ -164,6 +165,15 @@ class TrainingState(keras.callbacks.Callback):
         self._seen = seen
         self.steps.append(step)
 
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Puts the running means of the weights in their place, where the optimizer keeps any: they are validated."""
+        optimizer = self.model.optimizer
+        if optimizer.use_ema:
+            weights = optimizer._trainable_variables
+            self._own_values = [keras.ops.convert_to_numpy(weight) for weight in weights]
+            for weight, mean in zip(weights, optimizer._model_variables_moving_average, strict=True):
+                weight.assign(mean)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the figures of the epoch, keeps its weights if they are the best, ends where patience does."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
@@ -177,6 +187,12 @@ class TrainingState(keras.callbacks.Callback):
         if improved:
             self.best_epoch, self.best_value = epoch, figures[MONITOR]
             self.best_weights = self.model.get_weights()
+        if self._own_values is not None:
+            for weight, value in zip(
+                self.model.optimizer._trainable_variables, self._own_values, strict=True
+            ):
+                weight.assign(value)
+            self._own_values = None
         if self.folder is not None:
             self._write_checkpoint(self.folder)
         if self.is_finished:

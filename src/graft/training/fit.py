@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import pandas as pd
 
-from graft.params.models import FitParams
+from graft.params.strategies import FitParams
 from graft.progress import console
-from graft.training.batches import Batches, balanced_class_weights
+from graft.training.batches import Batches, Mix, balanced_class_weights
 from graft.training.checkpoint import TrainingState
+from graft.training.memory import explain_out_of_memory
+from graft.training.optimizers import build_optimizer
+
+
+class LabelledInputs(Protocol):
+    """Inputs with their class indices, as :class:`Labelled` has them or as they are decoded at first use."""
+
+    @property
+    def inputs(self) -> np.ndarray: ...
+
+    @property
+    def labels(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -51,28 +64,30 @@ def fit(
     seed: int,
     label: str,
     checkpoint: Path | None = None,
-    epochs: int | None = None,
-    learning_rate: float | None = None,
+    mix: Mix | None = None,
+    rate_factors: Mapping[str, float] | None = None,
 ) -> FitResult:
     """Trains ``model`` (inputs to logits) and leaves it with the weights of its best epoch.
 
     Args:
         model: float32 inputs to float32 logits ``[N, C]``; compiled here.
         train, val: what to train on, and what chooses the epoch.
-        params: epochs, patience, batch size, rate, label smoothing, class weights.
+        params: epochs, patience, batch size, optimizer, label smoothing, class weights.
         classes: C.
         seed: order of the batches.
         label: what progress calls it.
         checkpoint: folder to keep a checkpoint in, and to carry on from if one is there.
-        epochs, learning_rate: instead of those in ``params``.
+        mix: blends the images of a training batch, see :class:`graft.training.mixing.Mixing`.
+        rate_factors: see :func:`graft.training.optimizers.build_optimizer`.
 
     Raises:
-        GraftError: the loss stopped being a number, or the checkpoint cannot be written.
+        GraftError: the loss stopped being a number, a batch does not fit into memory, or the checkpoint cannot be
+            written.
     """
     weights = balanced_class_weights(train.labels, classes) if params.class_weight == "balanced" else None
-    batches = Batches(train.inputs, train.labels, classes, params.batch_size, seed, weights)
+    batches = Batches(train.inputs, train.labels, classes, params.batch_size, seed, weights, mix)
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate or params.learning_rate),
+        optimizer=build_optimizer(params, len(batches), rate_factors),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=params.label_smoothing),
         metrics=[
             keras.metrics.CategoricalAccuracy(name="accuracy"),
@@ -83,7 +98,7 @@ def fit(
     state = TrainingState(batches, params.patience, checkpoint)
     state.set_model(model)
     first = state.resume()
-    total = epochs or params.epochs
+    total = params.epochs
     if first:
         console.print(f"{label}: carrying on after epoch {first} of {total}")
     if first < total and not state.is_finished:
@@ -98,6 +113,8 @@ def fit(
                 callbacks=[state, lines],
                 verbose=0,
             )
+        except Exception as error:
+            raise explain_out_of_memory(error, model, batches) or error from None
         finally:
             lines.close()
     state.restore_best()

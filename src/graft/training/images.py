@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,40 @@ import numpy as np
 from graft.errors import GraftError
 from graft.inference.images import UnreadableImageError, decode
 from graft.progress import progress_bar
+from graft.timing import StageClock
 
 # Up to here images are held in memory, above in a temporary file that the operating system pages in and out.
 IN_MEMORY_BYTES = 2 * 1024**3
+
+
+class ImagesOnDemand:
+    """The images of one split with their class indices, decoded when they are first asked for.
+
+    Args:
+        root, paths, size, label: as :func:`load_images` takes them.
+        labels: class indices ``[N]``.
+        clock: where the decoding is counted, as ``span``.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        paths: Sequence[str],
+        size: int,
+        label: str,
+        labels: np.ndarray,
+        clock: StageClock,
+        span: str,
+    ) -> None:
+        self.labels = labels
+        self._arguments = (root, paths, size, label)
+        self._clock, self._span = clock, span
+
+    @cached_property
+    def inputs(self) -> np.ndarray:
+        """uint8 ``[N, size, size, 3]``; raises as :func:`load_images` does."""
+        with self._clock.span(self._span):
+            return load_images(*self._arguments)
 
 
 def load_images(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from graft.params.models import FineTuneParams, ScratchParams
+from graft.params.strategies import FineTuneParams, ScratchParams
 from graft.timing import StageClock
 from graft.training.augmentation import augmentation_layers
-from graft.training.fit import FitResult, Labelled, fit
+from graft.training.fit import FitResult, Labelled, LabelledInputs, fit
+from graft.training.mixing import Mixing
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Task:
     Attributes:
         name: of the strategy, as in params.
         classes: labels in the order of the logits.
-        train, val: images uint8 ``[N, S, S, 3]`` with class indices.
+        train, val: images uint8 ``[N, S, S, 3]`` with class indices; they may be decoded at first use, so that
+            what cannot be trained is refused before that.
         image_size: S.
         seed: for initial weights, order, dropout and augmentation.
         cache: folder for downloaded weights.
@@ -31,8 +34,8 @@ class Task:
 
     name: str
     classes: list[str]
-    train: Labelled
-    val: Labelled
+    train: LabelledInputs
+    val: LabelledInputs
     image_size: int
     seed: int
     cache: Path
@@ -75,21 +78,30 @@ def with_augmentation(model: keras.Model, layers: list[keras.layers.Layer]) -> k
 
 
 def fit_end_to_end(
-    model: keras.Model, params: FineTuneParams | ScratchParams, task: Task
+    model: keras.Model,
+    params: FineTuneParams | ScratchParams,
+    task: Task,
+    rate_factors: Mapping[str, float] | None = None,
 ) -> tuple[FitResult, np.ndarray]:
     """Fits a model to the task's images, augmented, carrying on from the task's checkpoint where there is one.
 
-    Returns the fit, and the logits of the validation images.
+    Returns the fit, and the logits of the validation images; ``rate_factors`` as :func:`build_optimizer` takes them.
     """
+    train, val = (
+        task.train.inputs,
+        task.val.inputs,
+    )  # decoded now if they were not yet, which has its own span
     with task.clock.span("fit"):
         result = fit(
             with_augmentation(model, augmentation_layers(params.augment, task.seed)),
-            task.train,
-            task.val,
+            Labelled(train, task.train.labels),
+            Labelled(val, task.val.labels),
             params,
             classes=len(task.classes),
             seed=task.seed,
             label=task.name,
             checkpoint=task.checkpoint,
+            mix=Mixing(params.augment) or None,
+            rate_factors=rate_factors,
         )
-        return result, model.predict(task.val.inputs, batch_size=64, verbose=0)
+        return result, model.predict(val, batch_size=64, verbose=0)

@@ -5,22 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from graft.backbones import default_image_size
 from graft.data.split_tables import read_splits
-from graft.errors import GraftError
+from graft.errors import GraftError, did_you_mean
 from graft.evaluation.metrics import Evaluation, evaluate, softmax
-from graft.params.models import FineTuneParams, FrozenParams, ScratchParams, TrainParams
+from graft.params.strategies import (
+    FineTuneParams,
+    FrozenParams,
+    ScratchParams,
+    StrategyParams,
+    TrainParams,
+    TransferParams,
+)
 from graft.project import Project
 from graft.timing import StageClock
 from graft.training.bundle import write_bundle
-from graft.training.fit import Labelled
-from graft.training.images import load_images
+from graft.training.devices import all_devices, arithmetic, in_float32
+from graft.training.images import ImagesOnDemand
 from graft.training.strategies import fine_tune, frozen, scratch
 from graft.training.strategy import Task, Trained
 
@@ -47,50 +55,77 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     """Trains one strategy and writes its folder: bundle, histories, validation figures and predictions.
 
     Raises:
-        GraftError: no such strategy, or whatever the strategy raises.
+        GraftError: no such strategy, more images in a batch than there are, or whatever the strategy raises.
     """
     if name not in params.strategies:
-        raise GraftError(f"There is no strategy '{name}'", f"Known: {', '.join(params.strategies)}")
+        raise GraftError(f"There is no strategy '{name}'", did_you_mean(name, params.strategies))
     strategy = params.strategy(name)
-    assert strategy.image_size is not None  # filled in by TrainParams.strategy
-    keras.utils.set_random_seed(params.seed)
-
+    assert strategy.seed is not None  # filled in by TrainParams.strategy, as is
+    assert strategy.precision is not None
     tables = read_splits(project, ["train", "val"])
+    if strategy.batch_size > len(tables["train"]):
+        raise GraftError(
+            f"strategies.{name}.batch_size is {strategy.batch_size}, and there are {len(tables['train'])} images "
+            "to train on",
+            "Lower batch_size in params.yaml",
+        )
+    size = _image_size(strategy)
     classes = sorted(set(tables["train"]["label"]))
-    with clock.span("decode"):
-        images = {
-            split: Labelled(
-                load_images(
-                    project.data, list(table["path"]), strategy.image_size, f"{name}: {split} images"
-                ),
-                np.array([classes.index(label) for label in table["label"]]),
-            )
-            for split, table in tables.items()
-        }
+
+    def images(split: str) -> ImagesOnDemand:
+        table = tables[split]
+        labels = np.array([classes.index(label) for label in table["label"]])
+        return ImagesOnDemand(
+            project.data,
+            list(table["path"]),
+            size,
+            f"{name}: {split} images",
+            labels,
+            clock,
+            f"decode {split}",
+        )
+
     task = Task(
         name=name,
         classes=classes,
-        train=images["train"],
-        val=images["val"],
-        image_size=strategy.image_size,
-        seed=params.seed,
+        train=images("train"),
+        val=images("val"),
+        image_size=size,
+        seed=strategy.seed,
         cache=project.cache,
         checkpoint=project.state
         / "checkpoints"
-        / f"{name}-{_work_key(project, strategy.model_dump_json(), params.seed)}",
+        / f"{name}-{_work_key(project, strategy.model_dump_json(), strategy.seed)}",
         clock=clock,
     )
-    trained = STRATEGIES[type(strategy)](strategy, task)
+    keras.utils.set_random_seed(strategy.seed)
+    with arithmetic(strategy.precision, params.deterministic) as precision, all_devices():
+        trained = STRATEGIES[type(strategy)](strategy, task)
+    if precision != "float32":
+        model = in_float32(trained.model)
+        trained = replace(trained, model=model, val_logits=model.predict(task.val.inputs, verbose=0))
 
     folder = project.strategy(name)
     folder.mkdir(parents=True, exist_ok=True)
     with clock.span("export"):
-        write_bundle(trained.model, classes, strategy.image_size, folder / "model")
+        write_bundle(trained.model, classes, size, folder / "model")
     probabilities = softmax(trained.val_logits)
-    validation = evaluate(images["val"].labels, probabilities, classes)
+    validation = evaluate(task.val.labels, probabilities, classes)
     _write_records(folder, trained, validation, tables["val"], probabilities, classes)
     shutil.rmtree(task.checkpoint, ignore_errors=True)
-    return TrainedStrategy(name, classes, strategy.image_size, trained, validation, folder)
+    return TrainedStrategy(name, classes, size, trained, validation, folder)
+
+
+def _image_size(strategy: StrategyParams) -> int:
+    if isinstance(strategy.image_size, int):
+        return strategy.image_size
+    if isinstance(strategy, TransferParams):
+        assert strategy.backbone is not None  # filled in by TrainParams.strategy
+        return default_image_size(strategy.backbone)
+    raise GraftError(
+        f"image_size is auto, and a network from random weights ({strategy.kind}) was made for no size",
+        "Name one under the strategy in params.yaml: the size of the photographs, or less",
+    )
 
 
 def _write_records(

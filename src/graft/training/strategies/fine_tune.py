@@ -1,17 +1,15 @@
-"""Strategy ``fine_tune``: the head first, then the backbone too, from a named layer up or whole."""
+"""Strategy ``fine_tune``: the head first, then the backbone too, in part or whole."""
 
 from __future__ import annotations
 
-import keras
-
 from graft.backbones import build_backbone
-from graft.backbones.hub import HubModule
-from graft.errors import GraftError, did_you_mean
-from graft.params.models import FineTuneParams
+from graft.params.strategies import FineTuneParams
 from graft.training.checkpoint import read_checkpoint
 from graft.training.head import build_head
+from graft.training.optimizers import layer_rate_factors
 from graft.training.strategies.frozen import fit_head
 from graft.training.strategy import Task, Trained, classifier, fit_end_to_end
+from graft.training.unfreezing import unfreeze
 
 
 def train(params: FineTuneParams, task: Task) -> Trained:
@@ -21,15 +19,16 @@ def train(params: FineTuneParams, task: Task) -> Trained:
     """
     assert params.backbone is not None  # filled in by TrainParams.strategy
     with task.clock.span("backbone"):
-        backbone = build_backbone(params.backbone, task.image_size, task.cache)
-    # A module that cannot be unfrozen as asked is refused before any time goes into the head.
-    unfreeze(backbone.trunk, params.unfreeze_from, params.batch_norm)
+        backbone = build_backbone(params.backbone, task.image_size, task.cache, params.head.pooling)
+    # A layer that is not there is refused before any time goes into the head.
+    unfreeze(backbone.trunk, params.unfreeze, params.batch_norm)
 
-    head = build_head(backbone.feature_count, len(task.classes), params.dropout, task.seed)
-    if params.warm_up_epochs and read_checkpoint(task.checkpoint) is None:
-        fit_head(head, backbone, params, task, params.warm_up_epochs, params.warm_up_learning_rate)
+    head = build_head(backbone.feature_count, len(task.classes), params.head, task.seed)
+    if params.head_epochs and read_checkpoint(task.checkpoint) is None:
+        fit_head(head, backbone, head_phase(params), task)
     model = classifier(backbone.model, head)
-    result, val_logits = fit_end_to_end(model, params, task)
+    factors = layer_rate_factors(backbone.trunk, params.layer_decay) if params.layer_decay < 1 else None
+    result, val_logits = fit_end_to_end(model, params, task, factors)
     return Trained(
         model=model,
         val_logits=val_logits,
@@ -39,31 +38,14 @@ def train(params: FineTuneParams, task: Task) -> Trained:
     )
 
 
-def unfreeze(trunk: keras.layers.Layer, start: str, batch_norm: str) -> None:
-    """Makes the trunk trainable from the layer named ``start`` up, or whole for ``all``.
-
-    Args:
-        trunk: a ``keras.applications`` model or a Hub module.
-        start: name of the first layer to train, or ``all``.
-        batch_norm: with ``inference`` batch-norm layers stay frozen, statistics and scales: small batches of
-            other images would wreck them (keras issue 9214).
-
-    Raises:
-        GraftError: there is no such layer, or the trunk is a Hub module and only a part of it was named.
-    """
-    if isinstance(trunk, HubModule):
-        if start != "all":
-            raise GraftError(
-                f"unfreeze_from is '{start}', but a Hub module is a SavedModel, which has no layers to start from",
-                "Set unfreeze_from: all, or use the same network as a keras backbone",
-            )
-        trunk.unfreeze(batch_norm_updates=batch_norm == "update")
-        return
-    names = [layer.name for layer in trunk.layers]
-    if start != "all" and start not in names:
-        raise GraftError(f"{trunk.name} has no layer '{start}' to unfreeze from", did_you_mean(start, names))
-    first = 0 if start == "all" else names.index(start)
-    trunk.trainable = True
-    for index, layer in enumerate(trunk.layers):
-        is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = index >= first and not (is_batch_norm and batch_norm == "inference")
+def head_phase(params: FineTuneParams) -> FineTuneParams:
+    """The settings of the first phase: its own epochs and rate, and nothing that is meant for a trunk."""
+    return params.model_copy(
+        update={
+            "epochs": params.head_epochs,
+            "learning_rate": params.head_learning_rate,
+            "schedule": "constant",
+            "warm_up_epochs": 0,
+            "ema_momentum": 0.0,
+        }
+    )

@@ -6,12 +6,15 @@ too, so that this augmentation costs no epoch anything but the rows it adds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 
 from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
-from graft.params.models import Flip, FrozenParams, TransferParams
+from graft.params.strategies import FitParams, Flip, FrozenParams
 from graft.progress import progress_bar
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
@@ -25,9 +28,9 @@ def train(params: FrozenParams, task: Task) -> Trained:
     """Trains the head on stored features; the backbone is never run twice on an image."""
     assert params.backbone is not None  # filled in by TrainParams.strategy
     with task.clock.span("backbone"):
-        backbone = build_backbone(params.backbone, task.image_size, task.cache)
+        backbone = build_backbone(params.backbone, task.image_size, task.cache, params.head.pooling)
     backbone.trunk.trainable = False
-    head = build_head(backbone.feature_count, len(task.classes), params.dropout, task.seed)
+    head = build_head(backbone.feature_count, len(task.classes), params.head, task.seed)
     result, val_logits = fit_head(head, backbone, params, task, flip=params.flip)
     return Trained(
         model=classifier(backbone.model, head),
@@ -41,25 +44,24 @@ def train(params: FrozenParams, task: Task) -> Trained:
 def fit_head(
     head: keras.Model,
     backbone: Backbone,
-    params: TransferParams,
+    params: FitParams,
     task: Task,
-    epochs: int | None = None,
-    learning_rate: float | None = None,
     flip: Flip = "none",
 ) -> tuple[FitResult, np.ndarray]:
     """Fits a head to the backbone's features of the task's images, each computed once.
 
-    Returns the fit, and the logits of the validation images. ``epochs`` and ``learning_rate`` replace those in
-    ``params``; with ``flip`` the training images count once for each of their :func:`mirror_views`.
+    Returns the fit, and the logits of the validation images. With ``flip`` the training images count once for each
+    of their :func:`mirror_views`.
     """
+    images, val_images = task.train.inputs, task.val.inputs  # decoded now if they were not yet
     with task.clock.span("features"):
-        views = mirror_views(task.train.inputs, flip)
+        views = mirror_views(images, flip)
         label = f"{task.name}: features of train images"
         train = [
             extract_features(backbone, view, label if index == 0 else f"{label}, mirrored")
             for index, view in enumerate(views)
         ]
-        val = extract_features(backbone, task.val.inputs, f"{task.name}: features of val images")
+        val = extract_features(backbone, val_images, f"{task.name}: features of val images")
     with task.clock.span("head"):
         result = fit(
             head,
@@ -69,8 +71,6 @@ def fit_head(
             classes=len(task.classes),
             seed=task.seed,
             label=f"{task.name}: head",
-            epochs=epochs,
-            learning_rate=learning_rate,
         )
         return result, head.predict(val, verbose=0)
 
@@ -87,17 +87,33 @@ def mirror_views(images: np.ndarray, flip: Flip) -> list[np.ndarray]:
 
 def extract_features(backbone: Backbone, images: np.ndarray, label: str) -> np.ndarray:
     """Features float32 ``[N, D]`` of images uint8 ``[N, S, S, 3]``, in inference mode."""
-    features = np.empty((len(images), backbone.feature_count), np.float32)
-    predict = backbone.model.predict_on_batch
     with progress_bar(label, len(images)) as advance:
-        for start in range(0, len(images), FEATURE_BATCH):
-            batch = np.asarray(images[start : start + FEATURE_BATCH], dtype=np.float32)
-            size = len(batch)
-            if size < FEATURE_BATCH:
-                # One shape for all batches: another would trace and compile the graph a second time.
-                batch = np.concatenate(
-                    [batch, np.zeros((FEATURE_BATCH - size, *batch.shape[1:]), np.float32)]
-                )
-            features[start : start + size] = keras.ops.convert_to_numpy(predict(batch))[:size]
-            advance(size)
-    return features
+        features = backbone.model.predict(
+            ImageBatches(images, FEATURE_BATCH), verbose=0, callbacks=[_Advance(advance)]
+        )
+    return np.asarray(features, np.float32)
+
+
+class ImageBatches(keras.utils.PyDataset):
+    """Slices of an array, in order."""
+
+    def __init__(self, images: np.ndarray, batch_size: int) -> None:
+        super().__init__()
+        self.images, self.batch_size = images, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray]:
+        return (np.ascontiguousarray(self.images[index * self.batch_size : (index + 1) * self.batch_size]),)
+
+
+class _Advance(keras.callbacks.Callback):
+    """Moves a progress bar on, batch by batch."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        super().__init__()
+        self.advance = advance
+
+    def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.advance(len((logs or {})["outputs"]))

@@ -1,0 +1,80 @@
+"""What the arithmetic runs on, and in which precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import keras
+
+from graft.backbones.hub import HubModule
+from graft.params.strategies import Precision
+
+
+def gpu_count() -> int:
+    """GPUs that the backend sees."""
+    if keras.config.backend() != "tensorflow":
+        return len(keras.distribution.list_devices("gpu"))
+    import tensorflow as tf
+
+    return len(tf.config.list_logical_devices("GPU"))
+
+
+def all_devices(names: Sequence[str] | None = None) -> AbstractContextManager[Any]:
+    """Under this, models are built on every GPU, each of which is given its share of every batch.
+
+    One device, or another backend than TensorFlow, needs nothing of the kind.
+
+    Args:
+        names: other devices than all GPUs, for example ``["CPU:0", "CPU:1"]``.
+    """
+    if names is None and gpu_count() < 2:
+        return nullcontext()
+    if keras.config.backend() != "tensorflow":
+        return nullcontext()
+    import tensorflow as tf
+
+    strategy = tf.distribute.MirroredStrategy(list(names) if names else None)
+    scope: AbstractContextManager[Any] = strategy.scope()
+    return scope
+
+
+@contextmanager
+def arithmetic(precision: Precision, deterministic: bool = False) -> Iterator[str]:
+    """Under this, models are built for a precision; yields the one that ``auto`` came to.
+
+    Mixed precision keeps weights in float32 and multiplies in half, which the matrix units of GPUs are made for
+    (https://arxiv.org/abs/1710.03740).
+
+    Args:
+        precision: see :class:`graft.params.strategies.TrainParams`.
+        deterministic: stays in force for the process: TensorFlow cannot be told to go back.
+    """
+    chosen = precision if precision != "auto" else ("mixed_float16" if gpu_count() else "float32")
+    if deterministic and keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(chosen)
+    try:
+        yield chosen
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """A copy of a model trained in mixed precision that computes in float32: half precision is slow on CPUs.
+
+    Hub modules, which are float32 always, are shared with the original.
+    """
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, HubModule):
+            return layer
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    clone.set_weights(model.get_weights())
+    return clone

@@ -1,0 +1,53 @@
+"""MixUp and CutMix: images of a batch blended with one another, and their labels with them.
+
+Unlike the other random changes these need the labels, so they come before the model, on whole batches; what follows
+inside the model then holds for both images of a blend.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from graft.params.strategies import AugmentParams
+
+# MixUp: https://arxiv.org/abs/1710.09412, CutMix: https://arxiv.org/abs/1905.04899.
+
+
+class Mixing:
+    """Blends batches; what comes out is a function of the batch and the key, so that a training can be resumed.
+
+    Args:
+        params: ``mix_up`` and ``cut_mix``, each the alpha of its Beta distribution. Where both are set, each batch
+            is given to one of them, at random.
+    """
+
+    def __init__(self, params: AugmentParams) -> None:
+        self.kinds = {
+            name: alpha for name, alpha in (("mix_up", params.mix_up), ("cut_mix", params.cut_mix)) if alpha
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds)
+
+    def __call__(
+        self, images: np.ndarray, one_hot: np.ndarray, key: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Images float32 ``[N, S, S, 3]`` and labels float32 ``[N, C]``, rows summing to 1, blended.
+
+        Args:
+            images: ``[N, S, S, 3]`` in 0..255.
+            one_hot: ``[N, C]``.
+            key: what the randomness is drawn from: seed, epoch, number of the batch.
+        """
+        random = np.random.default_rng(key)
+        name = random.choice(sorted(self.kinds))
+        # A new layer for each batch: its generator is then a function of the key, not of the batches before.
+        seed = int(random.integers(2**31))
+        layer: keras.layers.Layer
+        if name == "mix_up":
+            layer = keras.layers.MixUp(alpha=self.kinds[name], seed=seed, dtype="float32")
+        else:
+            layer = keras.layers.CutMix(factor=self.kinds[name], seed=seed, dtype="float32")
+        mixed = layer({"images": images.astype(np.float32), "labels": one_hot}, training=True)
+        return keras.ops.convert_to_numpy(mixed["images"]), keras.ops.convert_to_numpy(mixed["labels"])

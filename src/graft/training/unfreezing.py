@@ -1,0 +1,56 @@
+"""Which layers of a trunk training may move."""
+
+from __future__ import annotations
+
+import keras
+
+from graft.backbones.hub import HubModule
+from graft.errors import GraftError, did_you_mean
+from graft.params.strategies import HUB_MODULES_HAVE_NO_LAYERS
+
+
+def unfreeze(trunk: keras.layers.Layer, start: str | int | float, batch_norm: str) -> None:
+    """Makes the trunk trainable from a layer up.
+
+    Args:
+        trunk: a ``keras.applications`` model, or a Hub module, which is trained whole.
+        start: ``all``, the name of the first layer to train, how many of the last layers (int), or which share of
+            them (float, 0 to 1).
+        batch_norm: with ``inference`` batch-norm layers stay frozen, statistics and scales: small batches of
+            other images would wreck them (keras issue 9214).
+
+    Raises:
+        GraftError: there is no such layer, there are not that many, or a part of a Hub module was named.
+    """
+    if isinstance(trunk, HubModule):
+        if start != "all":
+            found, fix = HUB_MODULES_HAVE_NO_LAYERS
+            raise GraftError(f"unfreeze is {start!r}, {found}", fix)
+        trunk.unfreeze(batch_norm_updates=batch_norm == "update")
+        return
+    first = first_trained_layer(trunk, start)
+    trunk.trainable = True
+    for index, layer in enumerate(trunk.layers):
+        is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = index >= first and not (is_batch_norm and batch_norm == "inference")
+
+
+def first_trained_layer(trunk: keras.Model, start: str | int | float) -> int:
+    """Index in ``trunk.layers`` of the first layer to train; arguments and errors as for :func:`unfreeze`."""
+    names = [layer.name for layer in trunk.layers]
+    if start == "all":
+        return 0
+    if isinstance(start, str):
+        if start not in names:
+            raise GraftError(
+                f"{trunk.name} has no layer '{start}' to unfreeze from", did_you_mean(start, names)
+            )
+        return names.index(start)
+    # As Keras counts: with activations and poolings, the idiom being `for layer in trunk.layers[:-5]`.
+    count = start if isinstance(start, int) else round(start * len(names))
+    if not 1 <= count <= len(names):
+        raise GraftError(
+            f"unfreeze is {start}, and {trunk.name} has {len(names)} layers",
+            f"It should be a count from 1 to {len(names)}, a fraction of at least one layer, or all",
+        )
+    return len(names) - count
