@@ -1,10 +1,12 @@
 """Accuracy of strategies over several seeds, on any folder of photographs: mean and range on the test split.
 
-Each seed makes a new split (where the split is not the official one) and new initial weights. DVC, Prefect and
-MLflow play no part: these are the functions that the stages call.
+Each seed makes a new split (where the split is not the official one) and new initial weights. With --folds every
+seed is a whole cross-validation, whose figure is the mean over its folds. DVC, Prefect and MLflow play no part:
+these are the functions that the stages call.
 
-    python -m benchmarks.seeds data --strategy frozen --seeds 1 2 3
-    python -m benchmarks.seeds data --strategy frozen --method stratified --val 600 --test 400 --image-size 224
+    python -m benchmarks.seeds --strategy frozen --seeds 1 2 3
+    python -m benchmarks.seeds --recipe rock_paper_scissors_frozen
+    python -m benchmarks.seeds --recipe dogs_vs_cats_frozen --folds 5 --seeds 1
 """
 
 from __future__ import annotations
@@ -28,12 +30,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "data", type=Path, help="folder with class folders, or train/ and test/ with class folders"
+        "data",
+        type=Path,
+        nargs="?",
+        default=Path("data"),
+        help="folder with class folders, or train/ and test/ with class folders (default: data)",
     )
-    parser.add_argument("--strategy", nargs="+", default=["frozen"], help="names under train.strategies")
+    parser.add_argument("--recipe", help="settings of `graft recipe list` instead of params.yaml")
+    parser.add_argument("--strategy", nargs="+", help="names under train.strategies (default: train.run)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--method", choices=["auto", "official", "stratified", "group"], default="auto")
-    parser.add_argument("--group-by", default="none", help="as split.group_by in params.yaml")
+    parser.add_argument("--folds", type=int, help="cross-validate: train once per fold")
+    parser.add_argument("--method", choices=["auto", "official", "stratified", "group"])
+    parser.add_argument("--group-by", help="as split.group_by in params.yaml")
     parser.add_argument("--val", type=float, help="share, or number, of validation images")
     parser.add_argument("--test", type=float, help="share, or number, of test images")
     parser.add_argument("--image-size", type=int)
@@ -45,49 +53,71 @@ def main() -> None:
     configure(home)
     os.environ["GRAFT_CACHE"] = str(home.cache)
     raw = read_params(home, arguments)
+    names = raw["train"]["run"]
 
-    results: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.strategy}
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for seed in arguments.seeds:
-        for name in arguments.strategy:
-            started = time.perf_counter()
-            figures = run_once(raw, arguments.data.resolve(), name, seed)
-            results[name].append({**figures, "seconds": time.perf_counter() - started})
-            line = "  ".join(f"{metric} {value:.4f}" for metric, value in results[name][-1].items())
-            print(f"seed {seed}  {name}: {line}", flush=True)
+        for name in names:
+            folds = []
+            for fold in range(arguments.folds or 1):
+                started = time.perf_counter()
+                figures = run_once(raw, arguments.data.resolve(), name, seed, fold)
+                folds.append({**figures, "seconds": time.perf_counter() - started})
+                where = f"seed {seed}" + (f"  fold {fold}" if arguments.folds else "")
+                line = "  ".join(f"{metric} {value:.4f}" for metric, value in folds[-1].items())
+                print(f"{where}  {name}: {line}", flush=True)
+            results[name].append(
+                {metric: statistics.mean(fold[metric] for fold in folds) for metric in folds[0]}
+            )
     print()
     for name, runs in results.items():
         for metric in runs[0]:
             values = [run[metric] for run in runs]
             spread = f"range {min(values):.4f} to {max(values):.4f}"
             print(
-                f"{name:12} {metric:10} mean {statistics.mean(values):.4f}  {spread}  over seeds {arguments.seeds}"
+                f"{name:12} {metric:14} mean {statistics.mean(values):.4f}  {spread}  over seeds {arguments.seeds}"
             )
 
 
 def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
-    """params.yaml with the command line's changes, as plain YAML data."""
+    """params.yaml, or a recipe on top of it, with the command line's changes, as plain YAML data."""
     from ruamel.yaml import YAML
 
-    raw = YAML(typ="safe").load(home.params_file.read_text(encoding="utf-8"))
-    raw["split"]["method"] = arguments.method
-    raw["split"]["group_by"] = arguments.group_by
+    from graft.recipes import read_recipe, with_recipe
+
+    text = home.params_file.read_text(encoding="utf-8")
+    if arguments.recipe:
+        text = with_recipe(text, read_recipe(arguments.recipe))
+    raw: dict[str, Any] = YAML(typ="safe").load(text)
+    split, train = raw["split"], raw["train"]
+    if arguments.folds:
+        split |= {"method": "k_fold", "folds": arguments.folds}
+    for key, value in (("method", arguments.method), ("group_by", arguments.group_by)):
+        if value is not None:
+            split[key] = value
     for key, value in (("val_size", arguments.val), ("test_size", arguments.test)):
         if value is not None:
-            raw["split"][key] = int(value) if value >= 1 else value
-    raw["train"]["run"] = arguments.strategy
+            split[key] = int(value) if value >= 1 else value
+    if arguments.strategy:
+        train["run"] = arguments.strategy
     if arguments.image_size:
-        raw["train"]["image_size"] = arguments.image_size
-    for name in arguments.strategy:
+        train["image_size"] = arguments.image_size
+    for name in train["run"]:
         for setting in arguments.set:
             key, _, value = setting.partition("=")
-            raw["train"]["strategies"][name][key] = json.loads(value)
+            section = train["strategies"][name]
+            *parents, last = key.split(".")
+            for parent in parents:
+                section = section.setdefault(parent, {})
+            section[last] = json.loads(value)
     return raw
 
 
-def run_once(raw: dict[str, Any], data: Path, name: str, seed: int) -> dict[str, float]:
-    """Splits, trains and evaluates one strategy with one seed; returns the figures of the test split."""
+def run_once(raw: dict[str, Any], data: Path, name: str, seed: int, fold: int = 0) -> dict[str, float]:
+    """Splits, trains and evaluates one strategy with one seed; figures of the test split, and of validation."""
     from graft.data.layout import read_layout
     from graft.data.manifest import read_manifest
+    from graft.data.near_duplicates import Limits, find_near_duplicates
     from graft.data.scanning import scan
     from graft.data.split_tables import write_split_tables
     from graft.data.splitting import make_split
@@ -96,6 +126,7 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int) -> dict[str,
     from graft.timing import StageClock
 
     raw["split"]["seed"] = raw["train"]["seed"] = seed
+    raw["split"]["fold"] = fold
     params = parse_params(raw)
     root = Path(tempfile.mkdtemp(prefix="graft-seeds-"))
     try:
@@ -103,16 +134,24 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int) -> dict[str,
         project = Project(root)
         project.artifacts("validate").mkdir(parents=True)
         scan(read_layout(project.data), params.validate_, project.manifest)
-        division = make_split(read_manifest(project.manifest), params.split)
+        groups = None
+        if params.split.group_by == "near_duplicates":
+            manifest = read_manifest(project.manifest, thumbnails=True)
+            limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
+            near = find_near_duplicates(manifest, limits)
+            named = dict(zip(near["path"], near["group"], strict=True))
+            groups = {path: named.get(path, "") for path in manifest["path"]}
+        division = make_split(read_manifest(project.manifest), params.split, groups=groups)
         write_split_tables(division.tables, division.summary, project.artifacts("split"))
         import_tensorflow()
         from graft.evaluation.evaluate import TestImages, evaluate_strategy
         from graft.training.train import train_strategy
 
         clock = StageClock("seeds")
-        train_strategy(project, params.train, name, clock)
+        trained = train_strategy(project, params.train, name, clock)
         evaluation = evaluate_strategy(project, name, TestImages(project), params.evaluate.batch_size, clock)
-        return evaluation.headline()
+        validation = {f"val_{key}": value for key, value in trained.validation.headline().items()}
+        return {**evaluation.headline(), **validation}
     finally:
         shutil.rmtree(root)
 
