@@ -7,7 +7,7 @@ sections of params.yaml: those that a recipe names replace the user's, the other
 
 from __future__ import annotations
 
-import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Recipe:
         title: what it is, in a few words.
         data: name of the data set in the catalogue.
         text: the file as it is.
-        sections: the sections of params.yaml that it holds, with their comments.
+        sections: the sections of params.yaml that it holds.
         records: the head comment's entries, by the names in ``RECORDS``.
     """
 
@@ -57,21 +57,29 @@ def read_recipe(name: str) -> Recipe:
     if name not in recipe_names():
         raise GraftError(f"There is no recipe '{name}'", did_you_mean(name, recipe_names()))
     text = path.read_text(encoding="utf-8")
-    content = YAML().load(text)
+    content = YAML(typ="safe").load(text)
     title, data = content.pop("title"), content.pop("data")
-    return Recipe(name, title, data, text, dict(content), _records(text))
+    return Recipe(name, title, data, text, content, _records(text))
 
 
 def with_recipe(params_text: str, recipe: Recipe) -> str:
-    """The text of params.yaml with the recipe's sections in place of its own; all else stays, comments included."""
-    yaml = YAML()
-    yaml.width = 120
-    params = yaml.load(params_text)
-    for section, content in recipe.sections.items():
-        params[section] = content
-    stream = io.StringIO()
-    yaml.dump(params, stream)
-    return stream.getvalue()
+    """The text of params.yaml with the recipe's sections in place of its own; all else stays as it is written."""
+    own = _sections(recipe.text)
+    blocks = {**_sections(params_text), **{name: own[name] for name in recipe.sections}}
+    return "\n\n".join(block.strip("\n") for block in blocks.values()) + "\n"
+
+
+def _sections(text: str) -> dict[str, str]:
+    """Top-level keys with their lines; what stands before the first one is under ``""``."""
+    blocks: dict[str, list[str]] = {"": []}
+    current = ""
+    for line in text.splitlines():
+        key = re.match(r"([A-Za-z_]\w*):", line)
+        if key:
+            current = key[1]
+            blocks[current] = []
+        blocks[current].append(line)
+    return {name: "\n".join(lines) for name, lines in blocks.items()}
 
 
 def _records(text: str) -> dict[str, str]:
