@@ -111,7 +111,10 @@ class FitParams(Section):
 
     Attributes:
         epochs: at most; early stopping may end sooner.
-        patience: epochs without a better validation log loss before training stops; the best epoch is kept.
+        patience: epochs without a better validation log loss before training stops.
+        keep: the epoch whose weights are kept: the ``best`` by validation log loss, or the ``last``, which ends the
+            schedule: for validation images too easy to choose, or label smoothing, which that loss holds against a
+            model. With ``last`` patience never runs out.
         batch_size: images per step, over all devices together.
         learning_rate: the highest one, which ``schedule`` starts from.
         schedule: ``constant``, or ``cosine``: down to nothing over all epochs, along half a cosine.
@@ -130,6 +133,7 @@ class FitParams(Section):
     head: HeadParams = HeadParams()
     epochs: Count
     patience: Count = 5
+    keep: Literal["best", "last"] = "best"
     batch_size: Count = 32
     learning_rate: LearningRate
     schedule: Literal["constant", "cosine"] = "constant"

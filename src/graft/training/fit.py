@@ -67,7 +67,7 @@ def fit(
     mix: Mix | None = None,
     rate_factors: Mapping[str, float] | None = None,
 ) -> FitResult:
-    """Trains ``model`` (inputs to logits) and leaves it with the weights of its best epoch.
+    """Trains ``model`` (inputs to logits) and leaves it with the weights of its best epoch, or its last.
 
     Args:
         model: float32 inputs to float32 logits ``[N, C]``; compiled here.
@@ -95,7 +95,7 @@ def fit(
         ],
     )
     model.optimizer.build(model.trainable_variables)
-    state = TrainingState(batches, params.patience, checkpoint)
+    state = TrainingState(batches, params.patience, checkpoint, params.keep)
     state.set_model(model)
     first = state.resume()
     total = params.epochs
