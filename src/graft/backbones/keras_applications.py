@@ -86,11 +86,12 @@ def build(
     source = load_weights(trunk, params, cache)
 
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
-    features = trunk(input_scaling(application)(inputs))
-    model = keras.Model(inputs, pool(features, pooling), name="backbone")
+    scaled = input_scaling(application)(inputs)
+    model = keras.Model(inputs, pool(trunk(scaled), pooling), name="backbone")
     return Backbone(
         name=params.name,
         model=model,
+        scaled=scaled,
         trunk=trunk,
         image_size=image_size,
         weights_source=source,

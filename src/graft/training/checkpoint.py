@@ -91,7 +91,9 @@ class TrainingState(keras.callbacks.Callback):
         folder: where the checkpoint lies, one folder per piece of work; None keeps none.
     """
 
-    def __init__(self, batches: Batches, patience: int, folder: Path | None = None, keep: str = "best") -> None:
+    def __init__(
+        self, batches: Batches, patience: int, folder: Path | None = None, keep: str = "best"
+    ) -> None:
         super().__init__()
         self.batches = batches
         self.patience = patience
