@@ -2,9 +2,11 @@
 
 A photograph in ``cat/`` counts as right if its most likely class is one of ImageNet's five domestic cats, one in
 ``dog/`` if it is one of the 118 breeds of dog. Also measured with the whole photograph squeezed to a square, as a
-strategy's images are, in place of its middle: this is what chose the middle.
+strategy's images are, in place of its middle. On 200 of 1,399 photographs this decided for the middle.
 
     python -m benchmarks.pets FOLDER --backbone ResNet50
+
+ResNet50 on 700 cats and 699 dogs: middle 74.0 % and 96.0 %, squeezed 64.1 % and 96.1 %; five minutes on two busy cores.
 """
 
 from __future__ import annotations

@@ -66,7 +66,9 @@ def load_imagenet_classifier(name: str, weights: Path | None, cache: Path) -> Im
     source = load_weights(network, params, cache, include_top=True)
     classes = imagenet_class_names(cache)
 
-    inputs = keras.Input(network.input_shape[1:], dtype="float32", name="image")
+    # Networks that take images of any size, as MobileNetV3, were trained at 224 pixels.
+    size = network.input_shape[1] or 224
+    inputs = keras.Input((size, size, 3), dtype="float32", name="image")
     outputs = network(input_scaling(application)(inputs))
     return ImageNetClassifier(
         name=name,
