@@ -40,7 +40,7 @@ class ImageNetClassifier:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """float32 ``[N, C]`` for uint8 images ``[N, S, S, 3]``, RGB."""
-        # Called rather than predict(): that would trace a graph first, which costs more than a batch saves.
+        # Called rather than predict(), which would trace a graph first: a few photographs do not win that back.
         answers = self.model(images.astype(np.float32), training=False)
         return keras.ops.convert_to_numpy(answers)
 
