@@ -13,7 +13,7 @@ from graft.backbones.backbone import weights_digest
 from graft.backbones.keras_applications import as_pretrained, find_application, input_scaling
 from graft.backbones.weights import load_weights
 from graft.classification.class_names import imagenet_class_names
-from graft.params.models import KerasBackboneParams
+from graft.params.strategies import KerasBackboneParams
 
 
 @dataclass(frozen=True)
