@@ -55,7 +55,7 @@ def default_image_size(name: str) -> int:
     Raises:
         GraftError: no such model.
     """
-    _application(name)
+    find_application(name)
     return IMAGE_SIZES.get(name, USUAL_IMAGE_SIZE)
 
 

@@ -10,7 +10,12 @@ import keras
 import numpy as np
 
 from graft.backbones.backbone import weights_digest
-from graft.backbones.keras_applications import as_pretrained, find_application, input_scaling
+from graft.backbones.keras_applications import (
+    as_pretrained,
+    default_image_size,
+    find_application,
+    input_scaling,
+)
 from graft.backbones.weights import load_weights
 from graft.classification.class_names import imagenet_class_names
 from graft.params.strategies import KerasBackboneParams
@@ -66,8 +71,7 @@ def load_imagenet_classifier(name: str, weights: Path | None, cache: Path) -> Im
     source = load_weights(network, params, cache, include_top=True)
     classes = imagenet_class_names(cache)
 
-    # Networks that take images of any size, as MobileNetV3, were trained at 224 pixels.
-    size = network.input_shape[1] or 224
+    size = default_image_size(name)
     inputs = keras.Input((size, size, 3), dtype="float32", name="image")
     outputs = network(input_scaling(application)(inputs))
     return ImageNetClassifier(
