@@ -75,6 +75,7 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
         if value is not None:
             raw["split"][key] = int(value) if value >= 1 else value
     raw["train"]["run"] = arguments.strategy
+    raw["ensemble"]["run"] = []
     if arguments.image_size:
         raw["train"]["image_size"] = arguments.image_size
     for name in arguments.strategy:
@@ -106,12 +107,14 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int) -> dict[str,
         division = make_split(read_manifest(project.manifest), params.split)
         write_split_tables(division.tables, division.summary, project.artifacts("split"))
         import_tensorflow()
-        from graft.evaluation.evaluate import TestImages, evaluate_strategy
+        from graft.evaluation.evaluate import TestImages, evaluate_candidate
         from graft.training.train import train_strategy
 
         clock = StageClock("seeds")
         train_strategy(project, params.train, name, clock)
-        evaluation = evaluate_strategy(project, name, TestImages(project), params.evaluate.batch_size, clock)
+        images = TestImages(project)
+        batch_size = params.evaluate.batch_size
+        evaluation = evaluate_candidate(project, name, project.strategy(name), images, batch_size, clock)
         return evaluation.headline()
     finally:
         shutil.rmtree(root)

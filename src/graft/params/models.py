@@ -9,23 +9,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from graft.errors import did_you_mean
+from graft.params.ensemble import EnsembleParams
+from graft.params.sections import Count, LearningRate, Name, Section, Share
 
-# Names become folder names, DVC stage names and MLflow tags.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-LearningRate = Annotated[float, Field(gt=0, le=10)]
 Flip = Literal["none", "horizontal", "vertical", "horizontal_and_vertical"]
 
 
@@ -63,12 +52,6 @@ def _grouping(group_by: str) -> str:
 
 
 Size = Annotated[float, AfterValidator(_fraction_or_number)]
-
-
-class Section(BaseModel):
-    """Base of every section: strict types, no unknown keys, immutable."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class ValidateSeverity(Section):
@@ -115,7 +98,7 @@ class ValidateParams(Section):
     max_broken_share: Share = 0.02
     min_side_px: Count = 8
     max_pixels: Count = 100_000_000
-    formats: Annotated[list[Format], Field(min_length=1)] = list(get_args(Format))
+    formats: list[Format] = Field(default=list(get_args(Format)), min_length=1)
     max_aspect: Annotated[float, Field(ge=1)] = 4
     max_imbalance: Annotated[float, Field(ge=1)] = 25
     # Each bit more makes another band, and shorter ones: beyond 8, bands of 7 bits would tell little apart.
@@ -281,7 +264,7 @@ class ScratchParams(FitParams):
     """A small CNN from random weights: blocks of convolution, batch norm, relu and pooling."""
 
     kind: Literal["scratch"]
-    filters: Annotated[list[Count], Field(min_length=1, max_length=6)] = [32, 64, 128]
+    filters: list[Count] = Field(default=[32, 64, 128], min_length=1, max_length=6)
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
     augment: AugmentParams = AugmentParams()
 
@@ -328,7 +311,7 @@ class EvaluateParams(Section):
 
 
 class RegisterParams(Section):
-    """How the best strategy is chosen and under which name it is registered."""
+    """How the best strategy or ensemble is chosen and under which name it is registered."""
 
     metric: Literal["log_loss", "accuracy", "macro_f1"] = "log_loss"
     model_name: str = "auto"
@@ -340,5 +323,11 @@ class Params(Section):
     validate_: ValidateParams = Field(alias="validate")
     split: SplitParams
     train: TrainParams
+    ensemble: EnsembleParams
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
+
+    @model_validator(mode="after")
+    def _ensembles_fit(self) -> Params:
+        self.ensemble.check_against(self.train.run, list(self.train.strategies))
+        return self
