@@ -151,9 +151,7 @@ def test_a_run_that_is_not_in_the_store_is_an_error(project: Project, client: Ml
     path = project.strategy("second") / "run.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "run_id": "0" * 32}))
-    with pytest.raises(
-        GraftError, match=r"run 0{32} of 'second'.*not in MLflow's store sqlite.*dvc repro"
-    ):
+    with pytest.raises(GraftError, match=r"run 0{32} of 'second'.*not in MLflow's store sqlite.*dvc repro"):
         register(project)
     with pytest.raises(MlflowException):
         client.get_registered_model(MODEL)

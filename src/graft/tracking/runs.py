@@ -128,7 +128,9 @@ def log_result(
         _log_confusion(validation, classes, f"{name}, validation", "val")
         example = project.data / tables["val"]["path"].iloc[0]
         model_uri = log_bundle(folder / "model", example)
-    mlflow.log_metrics({f"seconds_{name.replace(' ', '_')}": spent for name, spent in clock.by_name().items()})
+    mlflow.log_metrics(
+        {f"seconds_{name.replace(' ', '_')}": spent for name, spent in clock.by_name().items()}
+    )
     record = {"run_id": run_id, "model_uri": model_uri, "seconds": round(clock.seconds("compute"), 1)}
     (folder / RUN_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
