@@ -45,8 +45,11 @@ def ensemble(project: Project, clock: StageClock, name: str) -> None:
     ensembles = load_params(project.params_file).ensemble.ensembles
     if name not in ensembles:
         raise GraftError(f"There is no ensemble '{name}'", f"Known: {', '.join(ensembles)}")
-    with clock.span("pandas import", "imports"):
-        from graft.tracking.ensembles import ensemble_run
+    with clock.span("tensorflow import", "imports"):
+        from graft.tensorflow_import import import_tensorflow
+
+        import_tensorflow()  # not for the weights: MLflow tries the model that it is given
+    from graft.tracking.ensembles import ensemble_run
 
     with ensemble_run(project, ensembles[name], name, clock) as run_id:
         made = combine(project, ensembles[name], name, clock)
