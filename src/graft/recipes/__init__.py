@@ -63,9 +63,16 @@ def read_recipe(name: str) -> Recipe:
 
 
 def with_recipe(params_text: str, recipe: Recipe) -> str:
-    """The text of params.yaml with the recipe's sections in place of its own; all else stays as it is written."""
+    """The text of params.yaml with the recipe's sections in place of its own; all else stays as it is written.
+
+    Ensembles are of strategies: those of the user do not outlive the strategies that a recipe replaces.
+    """
     own = _sections(recipe.text)
     blocks = {**_sections(params_text), **{name: own[name] for name in recipe.sections}}
+    if "train" in recipe.sections and "ensemble" not in recipe.sections:
+        blocks["ensemble"] = (
+            "ensemble:\n  run: []                      # ensembles of the strategies above to make"
+        )
     return "\n\n".join(block.strip("\n") for block in blocks.values()) + "\n"
 
 
