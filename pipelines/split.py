@@ -54,6 +54,10 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
     print(
         f"{summary['method']} split: {counts}" + (f"; {dropped} leaking copies left out" if dropped else "")
     )
+    if params.split.group_by == "none" and (brought := set(manifest["group"]) - {""}):
+        print(
+            f"The data brings {len(brought)} groups, and split.group_by is none: set it to column to keep them whole"
+        )
     if conflicting := summary["conflicting_labels_dropped"]:
         print(
             f"{len(conflicting)} files left out whose bytes lie under two labels, "

@@ -80,7 +80,8 @@ def _by_column(images: pd.DataFrame) -> Grouping:
     if "group" not in images or not (images["group"].fillna("") != "").any():
         raise GraftError(
             "split.group_by is 'column', but the data brings no groups of its own",
-            "Set split.group_by to none, or to a regular expression over the path",
+            "Import a table with the column group, or set split.group_by to none or to a regular expression over "
+            "the path",
         )
     return _fill_in(images, images["group"].fillna(""))
 

@@ -1,4 +1,4 @@
-"""How a folder of photographs says which class, and which split, an image belongs to.
+"""How a folder of photographs says which class, split and group an image belongs to.
 
 Two layouts, told apart by the names of the top folders::
 
@@ -6,15 +6,19 @@ Two layouts, told apart by the names of the top folders::
     data/train/<class>/...      an official split: train/ with test/, val/ or both beside it
     data/test/<class>/...
 
-Below a class folder images may lie in folders of any depth.
+Below a class folder images may lie in folders of any depth. One called ``group=NAME``, as Hive and Parquet write
+partitions, says what its images belong to: a patient, a camera, a hand. So groups go wherever the images go,
+through DVC and back; a table beside data/ would have to be kept in step with it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from graft.errors import GraftError
 from graft.inference.images import SUFFIXES
@@ -29,6 +33,9 @@ SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
+# What a folder's name cannot hold, on one system or another.
+UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]')
+GROUP_PREFIX = "group="
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,20 @@ class Layout:
         if self.is_official:
             return parts[1], self.split_folders[parts[0]]
         return parts[0], ""
+
+    def group(self, path: Path) -> str:
+        """The group of an image below the root, as its outermost group folder names it, or ``""``."""
+        folders = path.relative_to(self.root).parts[2 if self.is_official else 1 : -1]
+        for folder in folders:
+            if folder.startswith(GROUP_PREFIX):
+                return unquote(folder.removeprefix(GROUP_PREFIX))
+        return ""
+
+
+def group_folder(group: str) -> str:
+    """The name of a group's folder; what a folder's name cannot hold is escaped as in a web address."""
+    safe = re.sub(rf"%|{UNSAFE.pattern}|[. ]$", lambda found: f"%{ord(found[0]):02X}", group)
+    return f"{GROUP_PREFIX}{safe}"
 
 
 def read_layout(root: Path) -> Layout:

@@ -5,6 +5,7 @@ Columns of the Parquet file:
     path     string  relative to data/, with forward slashes
     label    string  the class folder's name
     split    string  train, val or test where the data brings an official split, else ""
+    group    string  what the data itself says the image belongs to (:mod:`graft.data.layout`), or ""
     width    int32   pixels as stored, before an EXIF rotation; 0 where no header could be read
     height   int32   likewise
     mode     string  Pillow's name for the kind of pixels (RGB, RGBA, L, P, CMYK, I;16, ...), or ""
@@ -35,6 +36,7 @@ _COLUMNS = {
     "path": "string",
     "label": "string",
     "split": "string",
+    "group": "string",
     "width": "int32",
     "height": "int32",
     "mode": "string",

@@ -166,7 +166,15 @@ class _Reader:
     def _start(self, path: Path) -> _SeenFile:
         name = path.relative_to(self.layout.root).as_posix()
         label, split = self.layout.place(path)
-        row = {"path": _storable(name), "label": _storable(label), "split": split, "bytes": 0, "sha256": ""}
+        group = self.layout.group(path)
+        row = {
+            "path": _storable(name),
+            "label": _storable(label),
+            "split": split,
+            "group": _storable(group),
+            "bytes": 0,
+            "sha256": "",
+        }
         return _SeenFile(name, row)
 
     def _finish(self, seen: _SeenFile) -> _SeenFile:
