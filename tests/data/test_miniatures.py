@@ -45,8 +45,7 @@ def divided(manifest: pd.DataFrame, settings: dict, sizes: float = 0.2) -> Split
     groups = None
     if params.group_by == "near_duplicates":
         readable = manifest[manifest["problem"] == ""]
-        names = settle_groups(readable, find_near_duplicates(manifest, LIMITS), {}).names
-        groups = dict(zip(readable["path"], readable["sha256"].map(names), strict=True))
+        groups = settle_groups(readable, find_near_duplicates(manifest, LIMITS), {}).column(readable)
     return make_split(manifest, params, groups=groups)
 
 
