@@ -109,23 +109,64 @@ def read_layout(root: Path) -> Layout:
     return Layout(root, split_folders)
 
 
-def image_files(layout: Layout) -> Iterator[Path]:
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file that should be an image.
+
+    Attributes:
+        name: path below the root, with forward slashes, as the file system has it.
+        place: label and split, as :meth:`Layout.place` gives them, and group.
+        entry: of its folder; its status is looked up when first asked for.
+    """
+
+    name: str
+    place: tuple[str, str, str]
+    entry: os.DirEntry[str]
+
+    @property
+    def path(self) -> Path:
+        return Path(self.entry.path)
+
+
+def image_files(layout: Layout) -> Iterator[ImageFile]:
     """Every file that lies in a class folder and has an image's suffix, in a fixed order.
 
-    Symbolic links that lead out of the root are not followed. Files of other kinds are passed over.
+    A folder's files come before those of its folders, each by name. Symbolic links that lead out of the root are
+    not followed. Files of other kinds are passed over, and so are folders that cannot be read.
     """
     root = layout.root.resolve()
     depth = 2 if layout.is_official else 1
-    for folder, subfolders, files in os.walk(layout.root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        here = Path(folder)
-        if len(here.relative_to(layout.root).parts) < depth:
+    folders = [(str(layout.root), "")]  # where it lies, and its path below the root
+    while folders:
+        folder, below = folders.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(
+                    (entry for entry in found if entry.name[0] != "."), key=lambda entry: entry.name
+                )
+        except OSError:
             continue
-        for name in sorted(files):
-            path = here / name
-            if path.suffix.lower() not in SUFFIXES or name.startswith("."):
+        prefix = f"{below}/" if below else ""
+        inside = [entry for entry in entries if _is_folder(entry)]
+        # A link to a folder is neither a file nor followed.
+        folders += [(e.path, f"{prefix}{e.name}") for e in reversed(inside) if not e.is_symlink()]
+        if prefix.count("/") < depth:
+            continue
+        within = layout.root / below / "file"
+        place = (*layout.place(within), layout.group(within))
+        passed = {entry.name for entry in inside}
+        for entry in entries:
+            name = entry.name
+            if name[name.rfind(".") :].lower() not in SUFFIXES or name in passed:
                 continue
             # realpath takes a link that leads to itself as it stands; Path.resolve would end the scan.
-            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
+            if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(root):
                 continue
-            yield path
+            yield ImageFile(f"{prefix}{name}", place, entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link that leads to itself, for example
