@@ -16,7 +16,7 @@ from graft.training.images import DecodedImages, large_array
 # Images per forward pass: past this, speed on a CPU no longer grows and memory does.
 BATCH = 32
 # Images decoded, computed and written at a time; decoding the next ones overlaps with computing these.
-CHUNK = 16 * BATCH
+CHUNK = 8 * BATCH
 
 # Pixels uint8 ``[n, S, S, 3]`` and the images' keys to what the network is given.
 Prepare = Callable[[np.ndarray, Sequence[bytes]], np.ndarray]
@@ -67,7 +67,8 @@ def extract(
     with progress_bar(label, len(missing)) as advance:
         for indices, pixels in _decoded(images, missing):
             chosen = [keys[index] for index in indices] if keys else []
-            rows = model.predict(_Batches(pixels, chosen, prepare), verbose=0).astype(np.float32)
+            shown = prepare(pixels, chosen) if prepare else pixels
+            rows = model.predict(shown, batch_size=BATCH, verbose=0).astype(np.float32, copy=False)
             outputs[indices] = rows
             if space is not None:
                 space.write(chosen, rows)
@@ -89,17 +90,3 @@ def _decoded(images: KeyedImages, indices: np.ndarray) -> Iterator[tuple[np.ndar
             pixels = ahead.pop().result()
             ahead += [pool.submit(images.at, following) for following in chunks[number + 1 : number + 2]]
             yield chunk, pixels
-
-
-class _Batches(keras.utils.PyDataset):
-    def __init__(self, pixels: np.ndarray, keys: Sequence[bytes], prepare: Prepare | None) -> None:
-        super().__init__()
-        self.pixels, self.keys, self.prepare = pixels, keys, prepare
-
-    def __len__(self) -> int:
-        return -(-len(self.pixels) // BATCH)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
-        part = slice(index * BATCH, (index + 1) * BATCH)
-        pixels = np.ascontiguousarray(self.pixels[part])
-        return (self.prepare(pixels, self.keys[part]) if self.prepare else pixels,)
