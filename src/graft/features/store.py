@@ -65,6 +65,33 @@ class FeatureStore:
         """Of all shards together."""
         return sum(_size(path) for path in self.shards())
 
+    def spaces(self) -> list[SpaceInfo]:
+        """What each space is of, and how much there is of it."""
+        found = []
+        for folder in sorted(self.folder.glob("*/")):
+            paths = list(folder.glob(f"*{SUFFIX}"))
+            try:
+                description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                description = {}
+            space = Space(folder, "", self)
+            sizes = [_size(path) for path in paths]
+            used = max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+            found.append(SpaceInfo(description, len(space), sum(sizes), used))
+        return found
+
+    def verify(self, path: Path) -> bool:
+        """Whether every row of a shard is what was written; a shard of which that is not so is removed."""
+        try:
+            shard = Shard(path)
+            is_whole = bool(shard.rows(np.arange(len(shard.keys)))[1].all())
+        except GraftError:
+            is_whole = False
+        if not is_whole:
+            with suppress(OSError):
+                path.unlink()
+        return is_whole
+
     def prune(self, limit_bytes: int | None = None, keep: frozenset[Path] = frozenset()) -> int:
         """Removes shards, those used longest ago first, until the limit holds; returns the bytes removed.
 
@@ -89,6 +116,22 @@ class FeatureStore:
         return removed
 
 
+@dataclass(frozen=True)
+class SpaceInfo:
+    """One space, from outside.
+
+    Attributes:
+        description: what it was made of; empty where that is not written down.
+        rows, bytes: how much there is.
+        last_used: seconds since the epoch.
+    """
+
+    description: dict[str, Any]
+    rows: int
+    bytes: int
+    last_used: float
+
+
 @dataclass
 class Space:
     """Rows of one kind; opened, it knows the keys of all shards that are there at that time."""
@@ -102,6 +145,9 @@ class Space:
         self._places: dict[bytes, tuple[int, int]] = {}
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             self._open(path)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._places
