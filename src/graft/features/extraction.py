@@ -9,14 +9,13 @@ from typing import Protocol
 import keras
 import numpy as np
 
+from graft.features.engines import fastest_engine
 from graft.features.store import Space
 from graft.progress import progress_bar
 from graft.training.images import DecodedImages, large_array
 
-# Images per forward pass: past this, speed on a CPU no longer grows and memory does.
-BATCH = 32
 # Images decoded, computed and written at a time; decoding the next ones overlaps with computing these.
-CHUNK = 8 * BATCH
+CHUNK = 256
 
 # Pixels uint8 ``[n, S, S, 3]`` and the images' keys to what the network is given.
 Prepare = Callable[[np.ndarray, Sequence[bytes]], np.ndarray]
@@ -64,11 +63,13 @@ def extract(
     missing = np.arange(count) if space is None else space.read(keys, outputs)
     if len(missing) < count:
         label = f"{label} ({count - len(missing)} of {count} known)"
+    run = fastest_engine(model, len(missing)) if len(missing) else None
     with progress_bar(label, len(missing)) as advance:
         for indices, pixels in _decoded(images, missing):
             chosen = [keys[index] for index in indices] if keys else []
             shown = prepare(pixels, chosen) if prepare else pixels
-            rows = model.predict(shown, batch_size=BATCH, verbose=0).astype(np.float32, copy=False)
+            assert run is not None  # there is something missing
+            rows = run(shown)
             outputs[indices] = rows
             if space is not None:
                 space.write(chosen, rows)

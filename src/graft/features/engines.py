@@ -1,0 +1,102 @@
+"""What a frozen network is run with: OpenVINO on a CPU, where it is several times as fast as TensorFlow, else Keras."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from graft.errors import first_line
+from graft.progress import console
+
+# Inputs ``[n, ...]`` to outputs float32 ``[n, ...]``, in inference mode.
+Run = Callable[[np.ndarray], np.ndarray]
+
+# Images per forward pass: past this, speed on a CPU no longer grows and memory does.
+KERAS_BATCH = 32
+# With several requests under way at a time, small ones keep all cores busy to the end.
+OPENVINO_BATCH = 8
+# Fewer inputs than this are through Keras before OpenVINO has taken the network over, which takes seconds.
+WORTH_CONVERTING = 200
+
+
+def keras_engine(model: keras.Model) -> Run:
+    """Runs the network with Keras, on whatever devices its backend sees."""
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        outputs = model.predict(inputs, batch_size=KERAS_BATCH, verbose=0)
+        return np.asarray(outputs, np.float32)
+
+    return run
+
+
+def openvino_engine(model: keras.Model) -> Run:
+    """Runs a copy of the network, in float32, with OpenVINO on the CPU; later changes to ``model`` do not reach it.
+
+    Raises:
+        Exception: OpenVINO cannot take the network over; of whatever kind its converter raises.
+    """
+    ov = _import_openvino()
+    core = ov.Core()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Keras' exporter, about what does not concern the user
+        path = Path(folder) / "network.xml"
+        model.export(str(path), format="openvino", verbose=False)
+        network = core.read_model(path)
+        # bf16, the default where the CPU has it, is off by percents.
+        precise = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+        compiled = core.compile_model(network, "CPU", precise)
+    kind = np.dtype(compiled.input(0).element_type.to_dtype())
+    shape = tuple(model.output_shape[1:])
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        outputs = np.empty((len(inputs), *shape), np.float32)
+
+        def store(request: Any, start: int) -> None:
+            answer = request.get_output_tensor(0).data
+            outputs[start : start + len(answer)] = answer
+
+        queue = ov.AsyncInferQueue(compiled)
+        queue.set_callback(store)
+        for start in range(0, len(inputs), OPENVINO_BATCH):
+            batch = np.ascontiguousarray(inputs[start : start + OPENVINO_BATCH], kind)
+            queue.start_async({0: batch}, start)
+        queue.wait_all()
+        return outputs
+
+    return run
+
+
+def fastest_engine(model: keras.Model, count: int) -> Run:
+    """The engine for ``count`` inputs here; where OpenVINO cannot take the network over, a word about it and Keras.
+
+    Answers of both agree to 1e-4 of the largest output, which the contract test checks for the backbones.
+    """
+    from graft.training.devices import gpu_count
+
+    is_float32 = keras.config.dtype_policy().name == "float32"
+    if count < WORTH_CONVERTING or gpu_count() or not is_float32:
+        return keras_engine(model)
+    try:
+        return openvino_engine(model)
+    except Exception as error:
+        # The converter raises all kinds, for example where a network holds an operation that it does not know.
+        console.print(
+            f"OpenVINO does not take {model.name} over ({first_line(error)}): running it with Keras",
+            soft_wrap=True,
+        )
+        return keras_engine(model)
+
+
+def _import_openvino() -> Any:
+    # It reports each import and conversion to its makers; without this package it has nothing to report with.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino

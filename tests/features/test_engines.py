@@ -1,0 +1,101 @@
+"""Engines agree with Keras, on backbones of every build; what OpenVINO does not take over is run with Keras."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tiny import tinted_images, write_hub_module
+
+from graft.backbones import build_backbone
+from graft.features import engines
+from graft.features.engines import fastest_engine, keras_engine, openvino_engine
+from graft.params.strategies import HubBackboneParams, KerasBackboneParams
+from graft.training.devices import arithmetic
+
+NAMES = ["VGG16", "MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50", "DenseNet121", "EfficientNetB0"]
+NAMES += ["EfficientNetV2B0", "ConvNeXtTiny", "Xception", "InceptionV3", "NASNetMobile"]
+QUICK = {"VGG16", "MobileNet", "MobileNetV2"}
+SIZES = {"Xception": 71, "InceptionV3": 75}
+
+
+def agree(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.dtype == np.float32
+    assert found.shape == expected.shape
+    assert np.abs(expected).max() > 0
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in NAMES]
+)
+def test_openvino_answers_as_keras_does(name: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    size = SIZES.get(name, 32)
+    params = KerasBackboneParams(source="keras", name=name, weights="none")
+    model = build_backbone(params, size, tmp_path).model
+    # More than one batch, the last one smaller.
+    images = tinted_images(engines.OPENVINO_BATCH + 3, size)[0]
+    agree(openvino_engine(model)(images), model(images.astype(np.float32)).numpy())
+
+
+def test_openvino_answers_as_a_hub_module_does(tmp_path: Path) -> None:
+    module = write_hub_module(tmp_path / "module", 16)
+    model = build_backbone(HubBackboneParams(source="hub", name=str(module)), 16, tmp_path).model
+    images = tinted_images(5, 16)[0]
+    agree(openvino_engine(model)(images), model(images.astype(np.float32)).numpy())
+
+
+def test_maps_and_other_inputs_than_images() -> None:
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(5, 3)(inputs))
+    activations = np.random.default_rng(0).normal(size=(20, 4, 4, 3)).astype(np.float32)
+    agree(openvino_engine(model)(activations), keras_engine(model)(activations))
+
+
+def test_few_inputs_are_not_worth_converting_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+    monkeypatch.setattr(
+        engines, "openvino_engine", lambda model: used.append("openvino") or keras_engine(model)
+    )
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    fastest_engine(model, engines.WORTH_CONVERTING - 1)
+    assert used == []
+    fastest_engine(model, engines.WORTH_CONVERTING)
+    assert used == ["openvino"]
+    with arithmetic("mixed_bfloat16"):
+        fastest_engine(model, engines.WORTH_CONVERTING)
+    assert used == ["openvino"]
+
+
+def test_a_network_that_openvino_refuses_is_run_with_keras(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(model: keras.Model) -> engines.Run:
+        raise RuntimeError("no such operation\nand a page more")
+
+    monkeypatch.setattr(engines, "openvino_engine", refuse)
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs), name="odd")
+    run = fastest_engine(model, 1000)
+    assert (
+        "OpenVINO does not take odd over (no such operation): running it with Keras"
+        in capsys.readouterr().out
+    )
+    np.testing.assert_allclose(run(np.ones((3, 2))), model(np.ones((3, 2))), rtol=1e-5)
+
+
+def test_openvino_has_nothing_to_report_with() -> None:
+    code = (
+        "from graft.features.engines import _import_openvino; _import_openvino(); import openvino.tools.ovc as o;"
+        "print(type(o.telemetry).__module__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split()[-1] == "openvino.tools.ovc.telemetry_stub"
