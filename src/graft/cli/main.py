@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from graft.cli import data, doctor, run, ui
+from graft.cli import data, doctor, recipe, run, ui
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(data.app, name="data")
+app.add_typer(recipe.app, name="recipe")
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)

@@ -2,12 +2,12 @@
 
 A recipe's head comment records what to expect of it: ``Published``, ``Measured`` (mean and range over seeds, or "not
 measured here" with the reason), ``Machine`` and ``Command``. Below it stand ``title``, the ``data`` set, and whole
-sections of params.yaml: those that a recipe names replace the user's, the others stay.
+sections of params.yaml: those that a recipe names replace the user's, the others stay. So do a few settings of
+``train`` that a recipe leaves out (:mod:`graft.recipes.splicing`).
 """
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError, did_you_mean
+from graft.recipes.splicing import splice
 
 FOLDER = Path(__file__).parent
 # What the head comment says, in this order.
@@ -63,15 +64,12 @@ def read_recipe(name: str) -> Recipe:
 
 
 def with_recipe(params_text: str, recipe: Recipe) -> str:
-    """The text of params.yaml with the recipe's sections in place of its own; all else stays, comments included."""
-    yaml = YAML()
-    yaml.width = 120
-    params = yaml.load(params_text)
-    for section, content in recipe.sections.items():
-        params[section] = content
-    stream = io.StringIO()
-    yaml.dump(params, stream)
-    return stream.getvalue()
+    """The text of params.yaml with the recipe's sections in place of its own; all else stays, comments included.
+
+    Raises:
+        GraftError: see :func:`graft.recipes.splicing.splice`.
+    """
+    return splice(params_text, recipe.text, list(recipe.sections))
 
 
 def _records(text: str) -> dict[str, str]:
