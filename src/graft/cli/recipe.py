@@ -56,7 +56,7 @@ def show(name: Name) -> None:
         return
     from rich.syntax import Syntax
 
-    console.print(Syntax(recipe.text, "yaml", theme="ansi_dark", background_color="default", word_wrap=True))
+    console.print(Syntax(recipe.text.rstrip(), "yaml", theme="ansi_dark", background_color="default", word_wrap=True))
 
 
 @app.command(epilog="Example: graft recipe use rock_paper_scissors_frozen")
