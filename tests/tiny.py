@@ -1,10 +1,10 @@
-"""Tiny stand-ins for what is large in real life: images, a project, a Hub module."""
+"""Tiny stand-ins for what is large in real life: images, a project, a Hub module, a network with its head."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,15 @@ from graft.params import Params, parse_params
 from graft.project import Project
 from graft.timing import StageClock
 
+if TYPE_CHECKING:
+    from graft.classification.network import ImageNetClassifier
+
 CLASSES = ["blue", "green", "red"]
 SIZE = 16
 # Images of each class by split.
 COUNTS = {"train": 8, "val": 4, "test": 5}
+# Classes of channel_classifier; one of them looks like rich's markup.
+CHANNELS = ["red", "green [bold]", "blue"]
 
 
 def tinted_images(
@@ -85,6 +90,19 @@ def tiny_params(**train: Any) -> Params:
 
 def clock() -> StageClock:
     return StageClock("test")
+
+
+def channel_classifier(size: int = 8) -> ImageNetClassifier:
+    """A network of three classes that is right by construction: it answers with the brightest channel."""
+    import keras
+
+    from graft.classification.network import ImageNetClassifier
+
+    inputs = keras.Input((size, size, 3))
+    head = keras.layers.Dense(3, use_bias=False, activation="softmax")
+    model = keras.Model(inputs, head(keras.layers.GlobalAveragePooling2D()(inputs)))
+    head.set_weights([np.eye(3, dtype=np.float32) / 50])
+    return ImageNetClassifier("Channels", model, CHANNELS, "a test", "0" * 64)
 
 
 def write_hub_module(folder: Path, size: int = SIZE) -> Path:

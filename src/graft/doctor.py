@@ -222,7 +222,7 @@ def _network(project: Project) -> list[Callable[[], Finding]]:
             "Keras downloads",
             "note",
             "no answer",
-            "MobileNetV2 comes from the package index; name a file for others",
+            "MobileNetV2 and ResNet50 come from package registries; name a file for others",
         )
 
     def hub() -> Finding:

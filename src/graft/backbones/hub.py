@@ -96,10 +96,11 @@ def build(params: HubBackboneParams, image_size: int) -> Backbone:
     trunk = HubModule(module, name="hub_module")
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
     # The common image input of Hub modules is [0, 1]: https://www.tensorflow.org/hub/common_signatures/images
-    outputs = trunk(keras.layers.Rescaling(1 / 255, dtype="float32", name="input_scaling")(inputs))
+    scaled = keras.layers.Rescaling(1 / 255, dtype="float32", name="input_scaling")(inputs)
     return Backbone(
         name=params.name,
-        model=keras.Model(inputs, outputs, name="backbone"),
+        model=keras.Model(inputs, trunk(scaled), name="backbone"),
+        scaled=scaled,
         trunk=trunk,
         image_size=image_size,
         weights_source="Hub module",

@@ -55,7 +55,7 @@ def default_image_size(name: str) -> int:
     Raises:
         GraftError: no such model.
     """
-    _application(name)
+    find_application(name)
     return IMAGE_SIZES.get(name, USUAL_IMAGE_SIZE)
 
 
@@ -67,7 +67,7 @@ def build(
     Raises:
         GraftError: no such model, images too small for it, or its weights cannot be had.
     """
-    application = _application(params.name)
+    application = find_application(params.name)
     arguments: dict[str, Any] = {
         "include_top": False,
         "input_shape": (image_size, image_size, 3),
@@ -82,20 +82,30 @@ def build(
             "Raise image_size under train, or under the strategy, in params.yaml",
         ) from None
     if params.weights != "none" and params.name.startswith("EfficientNetB"):
-        trunk = _as_pretrained(trunk)
+        trunk = as_pretrained(trunk)
     source = load_weights(trunk, params, cache)
 
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
-    features = trunk(input_scaling(application)(inputs))
-    model = keras.Model(inputs, pool(features, pooling), name="backbone")
+    scaled = input_scaling(application)(inputs)
+    model = keras.Model(inputs, pool(trunk(scaled), pooling), name="backbone")
     return Backbone(
         name=params.name,
         model=model,
+        scaled=scaled,
         trunk=trunk,
         image_size=image_size,
         weights_source=source,
         weights_digest=weights_digest(trunk.weights),
     )
+
+
+def find_application(name: str) -> Callable[..., Any]:
+    """The function of ``keras.applications`` that builds a model. Raises GraftError where there is no such model."""
+    if name not in application_names():
+        raise GraftError(f"keras.applications has no model '{name}'", did_you_mean(name, application_names()))
+    application = getattr(keras.applications, name)
+    assert "include_top" in inspect.signature(application).parameters
+    return application
 
 
 def input_scaling(application: Callable[..., Any]) -> Callable[[Any], Any]:
@@ -122,7 +132,7 @@ def input_scaling(application: Callable[..., Any]) -> Callable[[Any], Any]:
     return (lambda images: rescaling(keras.ops.flip(images, axis=-1))) if flipped else rescaling
 
 
-def _as_pretrained(efficient_net: keras.Model) -> keras.Model:
+def as_pretrained(efficient_net: keras.Model) -> keras.Model:
     """EfficientNet with the input scaling that its ImageNet weights were trained with.
 
     Keras divides by the square root of ImageNet's deviations once more, and puts the layer for it into the model
@@ -137,11 +147,3 @@ def _as_pretrained(efficient_net: keras.Model) -> keras.Model:
         return outputs
 
     return keras.models.clone_model(efficient_net, clone_function=lambda layer: layer, call_function=call)
-
-
-def _application(name: str) -> Callable[..., Any]:
-    if name not in application_names():
-        raise GraftError(f"keras.applications has no model '{name}'", did_you_mean(name, application_names()))
-    application = getattr(keras.applications, name)
-    assert "include_top" in inspect.signature(application).parameters
-    return application

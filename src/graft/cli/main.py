@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from graft.cli import data, doctor, recipe, run, ui
+from graft.cli import classify, data, doctor, recipe, run, ui
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
+app.command("classify", epilog="Example: graft classify dog.jpg ~/Pictures/pets --top 3")(classify.classify)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)
 app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)
 

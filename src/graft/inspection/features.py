@@ -33,11 +33,11 @@ def image_features(
     """
     import_tensorflow()
     from graft.backbones import build_backbone, default_image_size
+    from graft.training.activations import activations
     from graft.training.images import load_images
-    from graft.training.strategies.frozen import extract_features
 
     if image_size == "auto":
         image_size = default_image_size(backbone)
     built = build_backbone(backbone, image_size, cache)
     pixels = load_images(root, paths, image_size, "Decoding images")
-    return extract_features(built, pixels, "Features"), f"{built.name} at {image_size} pixels"
+    return activations(built.model, pixels, "Features"), f"{built.name} at {image_size} pixels"

@@ -111,7 +111,10 @@ class FitParams(Section):
 
     Attributes:
         epochs: at most; early stopping may end sooner.
-        patience: epochs without a better validation log loss before training stops; the best epoch is kept.
+        patience: epochs without a better validation log loss before training stops.
+        keep: the epoch whose weights are kept: the ``best`` by validation log loss, or the ``last``, which ends the
+            schedule: for validation images too easy to choose, or label smoothing, which that loss holds against a
+            model. With ``last`` patience never runs out.
         batch_size: images per step, over all devices together.
         learning_rate: the highest one, which ``schedule`` starts from.
         schedule: ``constant``, or ``cosine``: down to nothing over all epochs, along half a cosine.
@@ -130,6 +133,7 @@ class FitParams(Section):
     head: HeadParams = HeadParams()
     epochs: Count
     patience: Count = 5
+    keep: Literal["best", "last"] = "best"
     batch_size: Count = 32
     learning_rate: LearningRate
     schedule: Literal["constant", "cosine"] = "constant"
@@ -188,6 +192,9 @@ class FineTuneParams(TransferParams):
         batch_norm: ``inference`` keeps the statistics (and scales) of the pretrained network, ``update``
             lets batches move them, which needs large batches of images like those it was trained on.
         augment: random changes to the training images.
+        views: 0 draws new changes in every epoch and runs the whole network end to end. With more, that many changed
+            views of each image are drawn once and what the frozen part makes of them is kept, so that an epoch
+            costs only what is trained; epochs take the views in turns.
     """
 
     kind: Literal["fine_tune"]
@@ -197,6 +204,17 @@ class FineTuneParams(TransferParams):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     batch_norm: Literal["inference", "update"] = "inference"
     augment: AugmentParams = AugmentParams()
+    views: CountOrNone = 0
+
+    @model_validator(mode="after")
+    def _views_can_be_kept(self) -> FineTuneParams:
+        for name in ("mix_up", "cut_mix", "rand_augment"):
+            if self.views and getattr(self.augment, name):
+                raise ValueError(
+                    f"views is {self.views}, but augment.{name} is drawn anew in every epoch. "
+                    f"Set views: 0, or augment.{name}: 0"
+                )
+        return self
 
 
 class ScratchParams(FitParams):

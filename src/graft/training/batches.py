@@ -22,6 +22,8 @@ class Batches(keras.utils.PyDataset):
         batch_size: images per batch; the last one may be smaller.
         seed: order of the images is a function of it and the epoch; None keeps them in place.
         class_weights: float ``[C]``, weight of an image by its class; None weighs all alike.
+        views: how many views of the images ``inputs`` holds, ``[views * N, ...]``, all of the first before all of the
+            second; each epoch takes the next of them, in turns.
         mix: blends the images of a batch and their labels; called with a key that no other batch has.
     """
 
@@ -34,6 +36,7 @@ class Batches(keras.utils.PyDataset):
         seed: int | None = None,
         class_weights: np.ndarray | None = None,
         mix: Mix | None = None,
+        views: int = 1,
     ) -> None:
         super().__init__()
         self.inputs = inputs
@@ -44,6 +47,7 @@ class Batches(keras.utils.PyDataset):
         weights = np.ones(classes) if class_weights is None else class_weights
         self.class_weights = weights.astype(np.float32)
         self.mix = mix
+        self.views = views
         self.start_epoch(0)
 
     def __len__(self) -> int:
@@ -51,7 +55,9 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        inputs, targets = np.asarray(self.inputs[chosen]), self.one_hot[self.labels[chosen]]
+        view = self.epoch % self.views
+        inputs = np.asarray(self.inputs[chosen + view * len(self.labels)])
+        targets = self.one_hot[self.labels[chosen]]
         if self.mix:
             inputs, targets = self.mix(inputs, targets, (self.seed or 0, self.epoch, index))
         return inputs, targets, targets @ self.class_weights

@@ -87,13 +87,17 @@ class TrainingState(keras.callbacks.Callback):
     Args:
         batches: the training batches, put into the order of each epoch as it begins.
         patience: epochs without a better validation log loss before training stops.
+        keep: ``best`` or ``last``, the epoch whose weights are kept; the last counts as better than those before.
         folder: where the checkpoint lies, one folder per piece of work; None keeps none.
     """
 
-    def __init__(self, batches: Batches, patience: int, folder: Path | None = None) -> None:
+    def __init__(
+        self, batches: Batches, patience: int, folder: Path | None = None, keep: str = "best"
+    ) -> None:
         super().__init__()
         self.batches = batches
         self.patience = patience
+        self.keep = keep
         self.folder = folder
         self.epochs: list[dict[str, float]] = []
         self.steps: list[dict[str, float]] = []
@@ -183,7 +187,7 @@ class TrainingState(keras.callbacks.Callback):
         self.epochs.append(
             {"epoch": epoch, **figures, "learning_rate": self._learning_rate(), "seconds": round(seconds, 3)}
         )
-        improved = figures[MONITOR] < self.best_value
+        improved = self.keep == "last" or figures[MONITOR] < self.best_value
         if improved:
             self.best_epoch, self.best_value = epoch, figures[MONITOR]
             self.best_weights = self.model.get_weights()

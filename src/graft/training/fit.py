@@ -65,9 +65,10 @@ def fit(
     label: str,
     checkpoint: Path | None = None,
     mix: Mix | None = None,
+    views: int = 1,
     rate_factors: Mapping[str, float] | None = None,
 ) -> FitResult:
-    """Trains ``model`` (inputs to logits) and leaves it with the weights of its best epoch.
+    """Trains ``model`` (inputs to logits) and leaves it with the weights of its best epoch, or its last.
 
     Args:
         model: float32 inputs to float32 logits ``[N, C]``; compiled here.
@@ -78,6 +79,7 @@ def fit(
         label: what progress calls it.
         checkpoint: folder to keep a checkpoint in, and to carry on from if one is there.
         mix: blends the images of a training batch, see :class:`graft.training.mixing.Mixing`.
+        views: how many views of each image ``train`` holds, see :class:`Batches`.
         rate_factors: see :func:`graft.training.optimizers.build_optimizer`.
 
     Raises:
@@ -85,7 +87,7 @@ def fit(
             written.
     """
     weights = balanced_class_weights(train.labels, classes) if params.class_weight == "balanced" else None
-    batches = Batches(train.inputs, train.labels, classes, params.batch_size, seed, weights, mix)
+    batches = Batches(train.inputs, train.labels, classes, params.batch_size, seed, weights, mix, views)
     model.compile(
         optimizer=build_optimizer(params, len(batches), rate_factors),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=params.label_smoothing),
@@ -95,7 +97,7 @@ def fit(
         ],
     )
     model.optimizer.build(model.trainable_variables)
-    state = TrainingState(batches, params.patience, checkpoint)
+    state = TrainingState(batches, params.patience, checkpoint, params.keep)
     state.set_model(model)
     first = state.resume()
     total = params.epochs

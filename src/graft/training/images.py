@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,15 +63,13 @@ def load_images(
         paths: one per image, with forward slashes.
         size: side in pixels.
         label: what the progress bar calls them.
-        in_memory_bytes: larger arrays are memory-mapped from a temporary file that vanishes with the process.
+        in_memory_bytes: see :func:`large_array`.
 
     Raises:
         GraftError: a file is gone or no longer readable, so that the data is not what was validated; or the
             disk has no room for the temporary file.
     """
-    shape = (len(paths), size, size, 3)
-    fits = int(np.prod(shape, dtype=np.int64)) <= in_memory_bytes
-    images = np.empty(shape, np.uint8) if fits else _on_disk(shape)
+    images = large_array((len(paths), size, size, 3), np.uint8, in_memory_bytes)
 
     def load(index: int) -> None:
         try:
@@ -88,17 +88,24 @@ def load_images(
     return images
 
 
-def _on_disk(shape: tuple[int, ...]) -> np.ndarray:
-    size = int(np.prod(shape, dtype=np.int64))
+def large_array(shape: tuple[int, ...], dtype: Any, in_memory_bytes: int = IN_MEMORY_BYTES) -> np.ndarray:
+    """An array to be filled; above ``in_memory_bytes`` it lies in a temporary file that vanishes with the process.
+
+    Raises:
+        GraftError: the disk has no room for that file.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= in_memory_bytes:
+        return np.empty(shape, dtype)
     try:
         with tempfile.TemporaryFile() as file:
             file.truncate(size)
             if hasattr(os, "posix_fallocate"):  # not on macOS
                 # Without room reserved, a full disk would end the process by a signal, at some later write.
                 os.posix_fallocate(file.fileno(), 0, size)
-            return np.memmap(file, np.uint8, "r+", shape=shape)
+            return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as error:
         raise GraftError(
-            f"The decoded images need {size / 1024**3:.1f} GiB in {tempfile.gettempdir()} ({error.strerror})",
+            f"The images of one split need {size / 1024**3:.1f} GiB in {tempfile.gettempdir()} ({error.strerror})",
             "Free some space there, name another folder in TMPDIR, or lower image_size in params.yaml",
         ) from error

@@ -11,6 +11,7 @@ import numpy as np
 
 from graft.params.strategies import FineTuneParams, ScratchParams
 from graft.timing import StageClock
+from graft.training.activations import activations
 from graft.training.augmentation import augmentation_layers
 from graft.training.fit import FitResult, Labelled, LabelledInputs, fit
 from graft.training.mixing import Mixing
@@ -104,4 +105,4 @@ def fit_end_to_end(
             mix=Mixing(params.augment) or None,
             rate_factors=rate_factors,
         )
-        return result, model.predict(val, batch_size=64, verbose=0)
+        return result, activations(model, val, f"{task.name}: val images")

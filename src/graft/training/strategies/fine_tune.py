@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+
+import keras
+import numpy as np
+
 from graft.backbones import build_backbone
-from graft.params.strategies import FineTuneParams
+from graft.backbones.backbone import Backbone
+from graft.backbones.cutting import CutBackbone, cut
+from graft.backbones.hub import HubModule
+from graft.params.strategies import AugmentParams, FineTuneParams
+from graft.progress import console
+from graft.training.activations import activations
 from graft.training.checkpoint import read_checkpoint
+from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
+from graft.training.images import large_array
 from graft.training.optimizers import layer_rate_factors
-from graft.training.strategies.frozen import fit_head
+from graft.training.strategies.frozen import features, fit_head
 from graft.training.strategy import Task, Trained, classifier, fit_end_to_end
-from graft.training.unfreezing import unfreeze
+from graft.training.unfreezing import first_trained_layer, unfreeze
+from graft.training.views import image_keys, view
 
 
 def train(params: FineTuneParams, task: Task) -> Trained:
-    """Two phases: a head on the frozen backbone's features, then both end to end at a low rate.
+    """Two phases: a head on the frozen backbone's features, then both at a low rate.
 
     A killed training carries on from its last whole epoch of the second phase.
     """
@@ -22,15 +35,15 @@ def train(params: FineTuneParams, task: Task) -> Trained:
         backbone = build_backbone(params.backbone, task.image_size, task.cache, params.head.pooling)
     # A layer that is not there is refused before any time goes into the head.
     unfreeze(backbone.trunk, params.unfreeze, params.batch_norm)
-
     head = build_head(backbone.feature_count, len(task.classes), params.head, task.seed)
-    if params.head_epochs and read_checkpoint(task.checkpoint) is None:
-        fit_head(head, backbone, head_phase(params), task)
-    model = classifier(backbone.model, head)
-    factors = layer_rate_factors(backbone.trunk, params.layer_decay) if params.layer_decay < 1 else None
-    result, val_logits = fit_end_to_end(model, params, task, factors)
+    pieces = _cut(backbone, params) if params.views else None
+    result, val_logits = (
+        _fit_above(pieces, backbone, head, params, task)
+        if pieces
+        else _fit_whole(backbone, head, params, task)
+    )
     return Trained(
-        model=model,
+        model=classifier(backbone.model, head),
         val_logits=val_logits,
         fit=result,
         weights_source=backbone.weights_source,
@@ -49,3 +62,82 @@ def head_phase(params: FineTuneParams) -> FineTuneParams:
             "ema_momentum": 0.0,
         }
     )
+
+
+def _cut(backbone: Backbone, params: FineTuneParams) -> CutBackbone | None:
+    """The backbone cut below what is trained; None, with a word about it, where it is trained from its first layer."""
+    trunk = backbone.trunk
+    pieces = None
+    if not isinstance(trunk, HubModule):
+        pieces = cut(backbone, first_trained_layer(trunk, params.unfreeze))
+    if pieces is None:
+        console.print(
+            f"views is {params.views}, but nothing of {backbone.name} stays frozen: training end to end",
+            soft_wrap=True,
+        )
+    return pieces
+
+
+def _fit_whole(
+    backbone: Backbone, head: keras.Model, params: FineTuneParams, task: Task
+) -> tuple[FitResult, np.ndarray]:
+    """End to end, with changes to the images that are drawn anew in every epoch."""
+    if params.head_epochs and read_checkpoint(task.checkpoint) is None:
+        fit_head(head, *features(backbone.model, task), head_phase(params), task)
+    return fit_end_to_end(classifier(backbone.model, head), params, task, _rate_factors(backbone, params))
+
+
+def _fit_above(
+    pieces: CutBackbone, backbone: Backbone, head: keras.Model, params: FineTuneParams, task: Task
+) -> tuple[FitResult, np.ndarray]:
+    """What is above the cut, on kept activations of the images' views."""
+    images, val_images = task.train.inputs, task.val.inputs  # decoded now if they were not yet
+    name = f"{task.name}: activations at {pieces.layer}"
+    with task.clock.span("activations"):
+        is_changed = params.augment != AugmentParams()
+        count = params.views if is_changed else 1
+        kept = large_array((count * len(images), *pieces.below.output_shape[1:]), np.float32)
+        keys = image_keys(images) if is_changed else []
+        for number in range(count):
+            rows = slice(number * len(images), (number + 1) * len(images))
+            prepare = functools.partial(_view, keys, number, params.augment, task.seed)
+            label = f"{name}, view {number + 1} of {count}" if count > 1 else name
+            activations(pieces.below, images, label, prepare if is_changed else None, out=kept[rows])
+        val = Labelled(activations(pieces.below, val_images, f"{name}, val"), task.val.labels)
+    if params.head_epochs and read_checkpoint(task.checkpoint) is None:
+        with task.clock.span("features"):
+            label = f"{task.name}: features of"
+            first = activations(pieces.above, kept[: len(images)], f"{label} train images")
+            val_features = activations(pieces.above, val.inputs, f"{label} val images")
+        fit_head(
+            head,
+            Labelled(first, task.train.labels),
+            Labelled(val_features, val.labels),
+            head_phase(params),
+            task,
+        )
+    model = classifier(pieces.above, head)
+    with task.clock.span("fit"):
+        result = fit(
+            model,
+            Labelled(kept, task.train.labels),
+            val,
+            params,
+            classes=len(task.classes),
+            seed=task.seed,
+            label=task.name,
+            checkpoint=task.checkpoint,
+            views=count,
+            rate_factors=_rate_factors(backbone, params),
+        )
+        return result, activations(model, val.inputs, f"{task.name}: val images")
+
+
+def _view(
+    keys: list[bytes], number: int, augment: AugmentParams, seed: int, images: np.ndarray, start: int
+) -> np.ndarray:
+    return view(images, keys[start : start + len(images)], number, augment, seed)
+
+
+def _rate_factors(backbone: Backbone, params: FineTuneParams) -> dict[str, float] | None:
+    return layer_rate_factors(backbone.trunk, params.layer_decay) if params.layer_decay < 1 else None

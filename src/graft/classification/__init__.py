@@ -1,0 +1,1 @@
+"""What a pretrained network sees in photographs by itself: ImageNet's classes, no training."""

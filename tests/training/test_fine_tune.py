@@ -1,0 +1,119 @@
+"""Fine-tuning on kept activations: without augmentation exactly what training end to end gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from tiny import clock, tinted_images
+
+from graft.params.strategies import AugmentParams, FineTuneParams, HeadParams, KerasBackboneParams
+from graft.training.checkpoint import TrainingState
+from graft.training.fit import Labelled
+from graft.training.strategies import fine_tune
+from graft.training.strategy import Task, Trained
+
+SIZE, SEED = 32, 3
+TRAIN, VAL = Labelled(*tinted_images(20, SIZE)), Labelled(*tinted_images(8, SIZE, seed=1))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a MobileNet whose batch norm fits these images, so that features are of a sane size."""
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
+    keras.utils.set_random_seed(SEED)
+    network = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    network(keras.applications.mobilenet.preprocess_input(TRAIN.inputs.astype(np.float32)), training=True)
+    network.save_weights(path)
+    return path
+
+
+def params(weights: Path, **changes: Any) -> FineTuneParams:
+    settings = {
+        "kind": "fine_tune",
+        "backbone": KerasBackboneParams(source="keras", name="MobileNet", weights=str(weights)),
+        "unfreeze": "conv_dw_12",
+        "head": HeadParams(dropout=0.3),
+        "head_epochs": 2,
+        "epochs": 3,
+        "batch_size": 8,
+        "learning_rate": 0.001,
+        "optimizer": "adamw",
+        "weight_decay": 0.01,
+        "schedule": "cosine",
+        "layer_decay": 0.8,
+        "label_smoothing": 0.1,
+    }
+    return FineTuneParams(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def train(folder: Path, settings: FineTuneParams) -> Trained:
+    keras.utils.set_random_seed(SEED)
+    return fine_tune.train(
+        settings, Task("tune", ["a", "b"], TRAIN, VAL, SIZE, SEED, folder, folder / "checkpoint", clock())
+    )
+
+
+def assert_same(one: Trained, other: Trained) -> None:
+    for weight, again in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, again, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(one.val_logits, other.val_logits, rtol=1e-3, atol=1e-3)
+    figures = [trained.fit.epochs.drop(columns="seconds") for trained in (one, other)]
+    np.testing.assert_allclose(figures[0], figures[1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_without_augmentation_it_equals_training_end_to_end(weights: Path, tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", params(weights))
+    kept = train(tmp_path / "kept", params(weights, views=4))
+    assert_same(kept, whole)
+
+
+@pytest.mark.slow
+def test_the_model_that_is_kept_is_the_one_that_was_validated(weights: Path, tmp_path: Path) -> None:
+    augment = AugmentParams(flip="horizontal", rotate=0.1, brightness=0.1)
+    trained = train(tmp_path, params(weights, views=2, augment=augment))
+    whole = trained.model.predict(VAL.inputs, verbose=0)
+    np.testing.assert_allclose(trained.val_logits, whole, rtol=1e-4, atol=1e-4)
+
+
+def test_the_views_are_taken_in_turns(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    original = TrainingState.on_epoch_begin
+
+    def note(self: TrainingState, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        original(self, epoch, logs)
+        batches = [self.batches[index][0] for index in range(len(self.batches))]
+        # In the order of the images, whatever that of the epoch is.
+        seen.append(np.concatenate(batches)[np.argsort(self.batches.order)])
+
+    monkeypatch.setattr(TrainingState, "on_epoch_begin", note)
+    augment = AugmentParams(brightness=0.3)
+    train(tmp_path, params(weights, views=2, augment=augment, head_epochs=0, epochs=4))
+    assert len(seen) == 4
+    np.testing.assert_array_equal(seen[0], seen[2])
+    np.testing.assert_array_equal(seen[1], seen[3])
+    assert not np.allclose(seen[0], seen[1])
+
+
+def test_where_nothing_stays_frozen_it_says_so_and_trains_end_to_end(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = train(
+        tmp_path, params(weights, views=2, unfreeze="all", head_epochs=0, epochs=1, layer_decay=1.0)
+    )
+    assert "nothing of MobileNet stays frozen: training end to end" in capsys.readouterr().out
+    assert len(trained.fit.epochs) == 1
+
+
+@pytest.mark.parametrize("change", ["mix_up", "cut_mix", "rand_augment"])
+def test_what_is_drawn_anew_in_every_epoch_has_no_views(change: str, weights: Path) -> None:
+    with pytest.raises(ValidationError, match=rf"views is 2, but augment.{change} is drawn anew"):
+        params(weights, views=2, augment=AugmentParams(**{change: 0.3}))
