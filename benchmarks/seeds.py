@@ -100,6 +100,7 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
             split[key] = int(value) if value >= 1 else value
     if arguments.strategy:
         train["run"] = arguments.strategy
+    raw["ensemble"]["run"] = []
     if arguments.image_size:
         train["image_size"] = arguments.image_size
     for name in train["run"]:
@@ -144,12 +145,13 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int, fold: int = 
         division = make_split(read_manifest(project.manifest), params.split, groups=groups)
         write_split_tables(division.tables, division.summary, project.artifacts("split"))
         import_tensorflow()
-        from graft.evaluation.evaluate import TestImages, evaluate_strategy
+        from graft.evaluation.evaluate import TestImages, evaluate_candidate
         from graft.training.train import train_strategy
 
         clock = StageClock("seeds")
         trained = train_strategy(project, params.train, name, clock)
-        evaluation = evaluate_strategy(project, name, TestImages(project), params.evaluate.batch_size, clock)
+        images, batch_size = TestImages(project), params.evaluate.batch_size
+        evaluation = evaluate_candidate(project, name, project.strategy(name), images, batch_size, clock)
         validation = {f"val_{key}": value for key, value in trained.validation.headline().items()}
         return {**evaluation.headline(), **validation}
     finally:

@@ -1,10 +1,13 @@
-"""Stage evaluate: every trained strategy on the untouched test split."""
+"""Stage evaluate: every strategy and ensemble on the untouched test split."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from graft.candidates import candidates
 from graft.params import load_params
 from graft.project import Project
 from graft.timing import StageClock
@@ -12,38 +15,38 @@ from pipelines.runner import RETRIES, run_stage
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
-def evaluate_all(project: Project, names: list[str], batch_size: int, clock: StageClock) -> None:
-    """Runs each strategy's bundle over the test images; writes figures, predictions and pictures."""
-    from graft.evaluation.evaluate import TestImages, evaluate_strategy
+def evaluate_all(project: Project, folders: dict[str, Path], batch_size: int, clock: StageClock) -> None:
+    """Runs each bundle over the test images; writes figures, predictions and pictures."""
+    from graft.evaluation.evaluate import TestImages, evaluate_candidate
 
     images = TestImages(project)
-    for name in names:
-        evaluate_strategy(project, name, images, batch_size, clock)
+    for name, folder in folders.items():
+        evaluate_candidate(project, name, folder, images, batch_size, clock)
 
 
 @task(name="record", cache_policy=NO_CACHE, **RETRIES)
-def record(project: Project, names: list[str], clock: StageClock) -> None:
-    """Adds the test figures to each strategy's MLflow run."""
+def record(project: Project, folders: dict[str, Path], clock: StageClock) -> None:
+    """Adds the test figures to the MLflow run of each."""
     with clock.span("mlflow import", "imports"):
         from graft.tracking.runs import record_evaluation
         from graft.tracking.store import open_store
     with clock.span("mlflow log", "mlflow"):
         open_store(project)
-        for name in names:
-            record_evaluation(project, name)
+        for name, folder in folders.items():
+            record_evaluation(project, name, folder)
 
 
 @flow(name="evaluate", validate_parameters=False)
 def evaluate(project: Project, clock: StageClock) -> None:
-    """Evaluates all strategies that are trained."""
+    """Evaluates all strategies that are trained, and all ensembles that are made of them."""
     params = load_params(project.params_file)
     with clock.span("tensorflow import", "imports"):
         from graft.tensorflow_import import import_tensorflow
 
         import_tensorflow()
-    names = list(params.train.run)
-    evaluate_all(project, names, params.evaluate.batch_size, clock)
-    record(project, names, clock)
+    folders = candidates(project, params)
+    evaluate_all(project, folders, params.evaluate.batch_size, clock)
+    record(project, folders, clock)
 
 
 if __name__ == "__main__":

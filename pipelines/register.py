@@ -1,10 +1,11 @@
-"""Stage register: the best strategy by validation becomes a version in MLflow's registry."""
+"""Stage register: the best strategy or ensemble by validation becomes a version in MLflow's registry."""
 
 from __future__ import annotations
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from graft.candidates import candidates
 from graft.params import Params, load_params
 from graft.project import Project
 from graft.timing import StageClock
@@ -19,12 +20,12 @@ def register_version(project: Project, params: Params, clock: StageClock) -> Non
     with clock.span("mlflow register", "mlflow"):
         from graft.registry.register import register_best
 
-        register_best(project, params.register_, list(params.train.run))
+        register_best(project, params.register_, candidates(project, params))
 
 
 @flow(name="register", validate_parameters=False)
 def register(project: Project, clock: StageClock) -> None:
-    """Registers the best strategy's model."""
+    """Registers the best model."""
     register_version(project, load_params(project.params_file), clock)
 
 

@@ -18,8 +18,8 @@ SMALL = tiny_params().train.strategies["small"].model_dump()
 NAMES = ["first", "second"]
 
 
-def recorded_params(**changes: Any) -> Params:
-    return tiny_params(run=NAMES, strategies={name: {**SMALL, **changes} for name in NAMES})
+def recorded_params(ensemble: dict[str, Any] | None = None, **changes: Any) -> Params:
+    return tiny_params(ensemble, run=NAMES, strategies={name: {**SMALL, **changes} for name in NAMES})
 
 
 def train_and_record(project: Project, params: Params, name: str) -> str:

@@ -25,6 +25,11 @@ def test_a_span_counts_also_where_its_block_fails() -> None:
     assert span.seconds >= 0
 
 
+def test_seconds_add_up_by_name() -> None:
+    spans = [Span("a", "compute", 1.5), Span("b", "mlflow", 0.25), Span("a", "compute", 2.0)]
+    assert StageClock("train", spans).by_name() == {"a": 3.5, "b": 0.25}
+
+
 def test_seconds_add_up_by_kind() -> None:
     clock = StageClock(
         "train", [Span("a", "compute", 1.5), Span("b", "mlflow", 0.25), Span("c", "compute", 2.0)]

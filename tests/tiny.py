@@ -64,7 +64,7 @@ def make_project(root: Path, dataset: str = "tints") -> Project:
     return project
 
 
-def tiny_params(**train: Any) -> Params:
+def tiny_params(ensemble: dict[str, Any] | None = None, **train: Any) -> Params:
     """Params with a strategy ``small`` that trains within seconds, and what ``train`` adds or changes."""
     small = {
         "kind": "scratch",
@@ -85,7 +85,7 @@ def tiny_params(**train: Any) -> Params:
         **train,
     }
     sections = {"validate": {}, "split": {}, "train": settings, "evaluate": {}, "register": {}}
-    return parse_params(sections)
+    return parse_params({**sections, "ensemble": ensemble or {}})
 
 
 def clock() -> StageClock:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from graft.timing import Breakdown, read_breakdown
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """One strategy's figures on the test split, the seconds its training took, and its MLflow run."""
+    """One strategy's or ensemble's figures on the test split, the seconds it took to make, and its MLflow run."""
 
     strategy: str
     accuracy: float
@@ -61,14 +62,14 @@ def reproduce(project: Project, arguments: list[str]) -> Breakdown | None:
     return breakdown if breakdown.compute else None
 
 
-def read_results(project: Project, names: list[str]) -> list[StrategyResult]:
-    """The strategies' test figures, in the order of ``names``.
+def read_results(project: Project, folders: Mapping[str, Path]) -> list[StrategyResult]:
+    """The test figures of strategies and ensembles, in the order of ``folders``, see :mod:`graft.candidates`.
 
     Raises:
         GraftError: the pipeline has not been run to its end.
     """
     try:
-        return [_read_result(project, name) for name in names]
+        return [_read_result(project, name, folder) for name, folder in folders.items()]
     except FileNotFoundError:
         raise GraftError("There are no results yet", "Run the pipeline with `graft run`") from None
 
@@ -87,10 +88,10 @@ def read_registered(project: Project) -> dict[str, object]:
     return record
 
 
-def _read_result(project: Project, name: str) -> StrategyResult:
+def _read_result(project: Project, name: str, folder: Path) -> StrategyResult:
     metrics = project.artifacts("evaluate") / "metrics" / f"{name}.json"
     figures = json.loads(metrics.read_text(encoding="utf-8"))["test"]
-    record = json.loads((project.strategy(name) / "run.json").read_text(encoding="utf-8"))
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     return StrategyResult(
         strategy=name,
         accuracy=figures["accuracy"],

@@ -100,6 +100,10 @@ class Project:
         """The folder of what training one strategy left: model, history, validation predictions."""
         return self.artifacts("train") / name
 
+    def ensemble(self, name: str) -> Path:
+        """The folder of what making one ensemble left; built like a strategy's."""
+        return self.artifacts("ensemble") / name
+
 
 def find_project(start: Path | None = None) -> Project:
     """The project that ``start`` (default: the working directory) lies in.

@@ -50,6 +50,13 @@ class StageClock:
         """Sum of the spans of one kind, or of all."""
         return sum(span.seconds for span in self.spans if kind in (None, span.kind))
 
+    def by_name(self) -> dict[str, float]:
+        """Seconds of the spans of each name, added up."""
+        sums: dict[str, float] = {}
+        for span in self.spans:
+            sums[span.name] = sums.get(span.name, 0.0) + span.seconds
+        return sums
+
     def write(self, folder: Path) -> None:
         """Writes the spans and the age of this process as the stage's total."""
         folder.mkdir(parents=True, exist_ok=True)

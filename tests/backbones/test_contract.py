@@ -252,7 +252,8 @@ def test_the_bundle_answers_as_the_model_does(outcome: Outcome) -> None:
         pytest.skip("the graph of this bundle is that of its neighbours in this list")
     expected = softmax(outcome.trained.val_logits)
     assert outcome.bundle.classes == CLASSES
-    np.testing.assert_allclose(outcome.bundle.probabilities(outcome.val.inputs), expected, atol=1e-5)
+    (size,) = outcome.bundle.image_sizes
+    np.testing.assert_allclose(outcome.bundle.probabilities({size: outcome.val.inputs}), expected, atol=1e-5)
 
 
 # --- what holds without training ------------------------------------------------------------------------------

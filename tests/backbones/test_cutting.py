@@ -17,7 +17,17 @@ from graft.training.unfreezing import first_trained_layer
 
 # Plain chains, sums, concatenations, inverted bottlenecks, gates made of operations that are no layers, and nested
 # models. NASNet and the large ones are built alike and take long.
-NAMES = ["VGG16", "MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50", "DenseNet121", "EfficientNetB0", "ConvNeXtTiny"]SLOW = {"DenseNet121", "EfficientNetB0", "ConvNeXtTiny", "ResNet50"}
+NAMES = [
+    "VGG16",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "ResNet50",
+    "DenseNet121",
+    "EfficientNetB0",
+    "ConvNeXtTiny",
+]
+SLOW = {"DenseNet121", "EfficientNetB0", "ConvNeXtTiny", "ResNet50"}
 
 
 def backbone(name: str, folder: Path, pooling: str = "average") -> Backbone:

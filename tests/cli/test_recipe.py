@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from graft.cli import recipe as command
 from graft.errors import GraftError
 from graft.params import load_params
-from graft.recipes import read_recipe, recipe_names
+from graft.recipes import Recipe, read_recipe, recipe_names
 
-NAME = recipe_names()[0]
+NAME = next(name for name in recipe_names() if read_recipe(name).sections)
 
 
 @pytest.fixture
@@ -123,6 +123,19 @@ def test_use_is_content_with_the_right_data(project: Path) -> None:
     output = run("use", NAME)
     assert f"data/ holds {read_recipe(NAME).data}, as it should." in output
     assert "Next: graft run" in output
+
+
+def test_a_recipe_that_is_a_command_writes_nothing_and_names_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = Recipe("bare", "A command", "mnist", "", {}, {"Command": "graft classify data/0"})
+    monkeypatch.setattr("graft.recipes.read_recipe", lambda name: bare)
+    before = (project / "params.yaml").read_bytes()
+    output = run("use", "bare")
+    assert "nothing to set" in output
+    assert "Next: graft data use mnist && graft classify data/0" in output
+    assert (project / "params.yaml").read_bytes() == before
+    assert not (project / ".graft").exists()
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_classes_keep_their_order(classifier: ImageClassifier) -> None:
 def test_probabilities_are_the_softmax_of_the_logits(classifier: ImageClassifier) -> None:
     pixels = np.zeros((1, SIZE, SIZE, 3), np.float32)
     pixels[..., 0] = 25 * np.log(3)
-    np.testing.assert_allclose(classifier.probabilities(pixels), [[0.6, 0.2, 0.2]], atol=1e-6)
+    np.testing.assert_allclose(classifier.probabilities({SIZE: pixels}), [[0.6, 0.2, 0.2]], atol=1e-6)
 
 
 def test_every_road_gives_the_same_answer(classifier: ImageClassifier) -> None:
@@ -110,7 +110,7 @@ def test_more_images_than_a_batch_holds(classifier: ImageClassifier) -> None:
 
 def test_no_images_give_no_answers(classifier: ImageClassifier) -> None:
     assert len(classifier.predict([])) == 0
-    assert classifier.probabilities(np.empty((0, SIZE, SIZE, 3))).shape == (0, 3)
+    assert classifier.probabilities({SIZE: np.empty((0, SIZE, SIZE, 3))}).shape == (0, 3)
 
 
 @pytest.mark.parametrize(

@@ -165,18 +165,29 @@ def test_dvc_shows_metrics_and_plots(project: RealProject) -> None:
     assert all(f"train@{name}" in dag for name in STRATEGIES)
 
 
-def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject) -> None:
+def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject, client) -> None:
     before = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
-    changed = project.dvc(
-        "exp", "run", "-S", "train.strategies.frozen.learning_rate=0.003", "--name", "faster"
-    )
+    settings = ("-S", "train.strategies.frozen.learning_rate=0.003", "-S", "ensemble.run=[mean]")
+    changed = project.dvc("exp", "run", *settings, "--name", "faster")
     assert changed.returncode == 0, changed.stdout + changed.stderr
-    assert stages_run(changed.stdout) == ["train@frozen", "evaluate", "register"]
+    assert stages_run(changed.stdout) == ["train@frozen", "ensemble@mean", "evaluate", "register"]
     after = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
     assert {name for name in STRATEGIES if before[name] != after[name]} == {"frozen"}
     difference = project.dvc("metrics", "diff")
-    assert "artifacts/train/frozen/metrics.json" in difference.stdout
+    for stage in ("train/frozen", "ensemble/mean"):
+        assert f"artifacts/{stage}/metrics.json" in difference.stdout
     assert project.dvc("plots", "diff").returncode == 0
+
+    # And the ensemble that was asked for stands beside its members.
+    assert re.search(
+        r"^mean: weights frozen \d\.\d+, fine_tune \d\.\d+; validation log loss", changed.stdout, re.M
+    )
+    assert re.search(r"^mean +\d+\.\d\d% ", project.graft("results").stdout, re.M)
+    record = json.loads((project.root / "artifacts/ensemble/mean/run.json").read_text())
+    run = client.get_run(record["run_id"])
+    assert run.data.tags["dvc.stage"] == "ensemble@mean"
+    assert run.data.tags["member.frozen"] == json.loads(after["frozen"])["run_id"]
+    assert run.data.metrics["test_accuracy"] > 0
 
 
 def test_renamed_and_touched_photographs_train_nothing_anew(project: RealProject) -> None:

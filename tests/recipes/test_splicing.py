@@ -29,6 +29,12 @@ train:
   precision: float32
   strategies:
     old: {kind: frozen}
+# about ensembles
+ensemble:
+  run: [mean]
+  ensembles:
+    mean: {of: [old, older]}
+
 # about evaluate
 evaluate:
   batch_size: 64         # last line"""
@@ -75,6 +81,10 @@ train:
     seed: 7                # my lucky number:
                            # keep it
     precision: float32
+# about ensembles
+ensemble:
+  run: []                      # ensembles of the strategies above to make
+
 # about evaluate
 evaluate:
   batch_size: 64         # last line
@@ -96,10 +106,16 @@ def test_what_the_recipe_says_itself_is_not_kept() -> None:
 
 def test_a_section_that_params_lacks_goes_to_the_end() -> None:
     text = "train:\n  run: [old]\n"
-    assert splice(text, RECIPE, ["split", "train"]).endswith(
-        "\n\nsplit:\n  method: stratified     # as published\n"
-    )
-    assert set(YAML(typ="safe").load(splice("", RECIPE, ["split", "train"]))) == {"split", "train"}
+    spliced = YAML(typ="safe").load(splice(text, RECIPE, ["split", "train"]))
+    assert list(spliced) == ["train", "split", "ensemble"]
+    assert spliced["split"] == {"method": "stratified"}
+    assert splice("", RECIPE, ["split"]) == "\nsplit:\n  method: stratified     # as published\n"
+
+
+def test_ensembles_of_the_recipe_take_the_place_of_others() -> None:
+    ensemble = "ensemble:\n  run: [both]\n  ensembles:\n    both: {of: [new, newer]}\n"
+    spliced = splice(PARAMS, f"{RECIPE}\n{ensemble}", ["train", "ensemble"])
+    assert f"# about ensembles\n{ensemble}\n# about evaluate" in spliced
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from graft.errors import GraftError
 from graft.inference.model import ImageClassifier
 from graft.params.models import RegisterParams
 from graft.project import Project
-from graft.registry.register import Registered, choose_strategy, register_best
+from graft.registry.register import Registered, choose_best, register_best
 from graft.tracking.runs import read_run
 from graft.tracking.store import open_store
 
@@ -47,7 +47,11 @@ def client(project: Project) -> MlflowClient:
 
 
 def register(project: Project, **params: Any) -> Registered:
-    return register_best(project, RegisterParams(**params), NAMES)
+    return register_best(project, RegisterParams(**params), folders(project))
+
+
+def folders(project: Project, *names: str) -> dict[str, Path]:
+    return {name: project.strategy(name) for name in names or NAMES}
 
 
 def aliases(client: MlflowClient) -> dict[str, str]:
@@ -64,14 +68,14 @@ def versions(client: MlflowClient) -> list[str]:
 )
 def test_the_best_by_the_validation_metric_is_chosen(project: Project, metric: str, best: str) -> None:
     values = {"log_loss": 0.2, "accuracy": 0.9, "macro_f1": 0.6}
-    assert choose_strategy(project, NAMES, metric) == (best, values[metric])
+    assert choose_best(folders(project), metric) == (best, values[metric])
 
 
 def test_a_tie_goes_to_the_one_named_first(project: Project) -> None:
     for name in NAMES:
         set_figures(project, name, log_loss=0.25)
-    assert choose_strategy(project, NAMES, "log_loss")[0] == "first"
-    assert choose_strategy(project, NAMES[::-1], "log_loss")[0] == "second"
+    assert choose_best(folders(project), "log_loss")[0] == "first"
+    assert choose_best(folders(project, *NAMES[::-1]), "log_loss")[0] == "second"
 
 
 def test_the_first_model_is_challenger_and_champion(project: Project, client: MlflowClient) -> None:
@@ -147,9 +151,7 @@ def test_a_run_that_is_not_in_the_store_is_an_error(project: Project, client: Ml
     path = project.strategy("second") / "run.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "run_id": "0" * 32}))
-    with pytest.raises(
-        GraftError, match=r"run 0{32} of strategy 'second'.*not in MLflow's store sqlite.*dvc repro"
-    ):
+    with pytest.raises(GraftError, match=r"run 0{32} of 'second'.*not in MLflow's store sqlite.*dvc repro"):
         register(project)
     with pytest.raises(MlflowException):
         client.get_registered_model(MODEL)

@@ -56,7 +56,9 @@ def show(name: Name) -> None:
         return
     from rich.syntax import Syntax
 
-    console.print(Syntax(recipe.text.rstrip(), "yaml", theme="ansi_dark", background_color="default", word_wrap=True))
+    console.print(
+        Syntax(recipe.text.rstrip(), "yaml", theme="ansi_dark", background_color="default", word_wrap=True)
+    )
 
 
 @app.command(epilog="Example: graft recipe use rock_paper_scissors_frozen")
@@ -71,7 +73,9 @@ def use(name: Name) -> None:
     project = find_project()
     state, bring = _data_state(project, recipe)  # a broken data.dvc is refused before anything is written
     kept = use_recipe(project, recipe)
-    if kept is None:
+    if not recipe.sections:
+        console.print(f"[bold]{name}[/] has nothing to set: params.yaml stays as it is.")
+    elif kept is None:
         console.print(f"params.yaml already holds [bold]{name}[/]: nothing was written.")
     else:
         sections = " and ".join(recipe.sections)
@@ -79,7 +83,8 @@ def use(name: Name) -> None:
         back = " ".join(shlex.quote(str(short(path))) for path in (kept, project.params_file))
         console.print(f"What was there comes back with: cp {back}", soft_wrap=True, markup=False)
     console.print(state, soft_wrap=True)
-    print_next(f"{bring} && graft run" if bring else "graft run")
+    command = "graft run" if recipe.sections else recipe.records["Command"]
+    print_next(f"{bring} && {command}" if bring else command)
 
 
 def _data_state(project: Project, recipe: Recipe) -> tuple[str, str]:

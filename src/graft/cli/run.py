@@ -51,6 +51,7 @@ def results() -> None:
 def _print_results(project: Project) -> None:
     from rich.table import Table
 
+    from graft.candidates import candidates
     from graft.params import load_params
     from graft.pipeline import read_registered, read_results
 
@@ -61,7 +62,7 @@ def _print_results(project: Project) -> None:
     for column in ("test\naccuracy", "\nmacro-F1", "log\nloss", "\nseconds"):
         table.add_column(column, justify="right")
     table.add_column("\nMLflow run", no_wrap=True)
-    for row in read_results(project, list(params.train.run)):
+    for row in read_results(project, candidates(project, params)):
         table.add_row(
             row.strategy,
             f"{row.accuracy:.2%}",

@@ -1,4 +1,4 @@
-"""Running every strategy's bundle over the untouched test split, and writing what came of it."""
+"""Running the bundle of every strategy and ensemble over the untouched test split, and writing what came of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from graft.training.images import load_images
 
 
 class TestImages:
-    """The test split, decoded once for each image size that a strategy asks for."""
+    """The test split, decoded once for each image size that a model asks for."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -35,23 +35,26 @@ class TestImages:
         return self._by_size[size]
 
 
-def evaluate_strategy(
-    project: Project, name: str, images: TestImages, batch_size: int, clock: StageClock
+def evaluate_candidate(
+    project: Project, name: str, made: Path, images: TestImages, batch_size: int, clock: StageClock
 ) -> Evaluation:
-    """Figures of one strategy on the test split; its predictions and confusion matrix go to files.
+    """Figures of one strategy or ensemble on the test split; its predictions and confusion matrix go to files.
 
-    What is evaluated is the bundle: the very files that are registered and served.
+    What is evaluated is the bundle in ``made``, see :mod:`graft.candidates`: the very files that are registered and
+    served.
     """
     with clock.span(f"load {name}"):
-        model = ImageClassifier(project.strategy(name) / "model")
+        model = ImageClassifier(made / "model")
     with clock.span("decode"):
-        pixels = images.at(model.image_size)
-    probabilities = np.empty((len(pixels), len(model.classes)), np.float32)
-    with clock.span(f"predict {name}"), progress_bar(f"{name}: test images", len(pixels)) as advance:
-        for start in range(0, len(pixels), batch_size):
-            batch = pixels[start : start + batch_size]
-            probabilities[start : start + len(batch)] = model.probabilities(batch)
-            advance(len(batch))
+        pixels = {size: images.at(size) for size in model.image_sizes}
+    count = len(images.table)
+    probabilities = np.empty((count, len(model.classes)), np.float32)
+    with clock.span(f"predict {name}"), progress_bar(f"{name}: test images", count) as advance:
+        for start in range(0, count, batch_size):
+            batch = {size: of_size[start : start + batch_size] for size, of_size in pixels.items()}
+            answers = model.probabilities(batch)
+            probabilities[start : start + len(answers)] = answers
+            advance(len(answers))
     labels = np.array([model.classes.index(label) for label in images.table["label"]])
     evaluation = evaluate(labels, probabilities, model.classes)
     _write(project.artifacts("evaluate"), name, evaluation, images.table, probabilities, model.classes)
@@ -68,7 +71,7 @@ def _write(
 ) -> None:
     for part in ("metrics", "per_class", "predictions", "confusion", "pictures"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    # A file per strategy: `dvc metrics show` then has a row for each, and a column for each figure.
+    # A file each: `dvc metrics show` then has a row for each, and a column for each figure.
     headline = json.dumps({"test": evaluation.headline()}, indent=1)
     (folder / "metrics" / f"{name}.json").write_text(headline, encoding="utf-8")
     per_class = pd.DataFrame.from_dict(evaluation.per_class, orient="index").rename_axis("class")

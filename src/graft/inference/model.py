@@ -4,6 +4,11 @@ A bundle is a folder::
 
     model.json      classes, image size, pixel limit
     saved_model/    TensorFlow SavedModel: float32 [N, S, S, 3], RGB in 0..255, to probabilities [N, C]
+
+or, of an ensemble, whose probabilities are the weighted mean of its members'::
+
+    model.json      classes, pixel limit, and of each member name and weight; weights sum to 1
+    members/<name>/ a bundle each, with classes in the same order
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,7 @@ from .images import UnreadableImageError, decode, resize
 
 SETTINGS_FILE = "model.json"
 SAVED_MODEL = "saved_model"
+MEMBERS = "members"
 INPUT_COLUMN = "image"
 BATCH = 32
 
@@ -31,28 +37,38 @@ class ImageClassifier:
 
     Args:
         bundle: the folder described above.
+
+    Attributes:
+        classes: labels in the order of the probabilities.
+        image_sizes: the sides in pixels that images are wanted at, ascending: one, unless members of an ensemble
+            differ.
+        max_pixels: larger images are refused.
     """
 
     def __init__(self, bundle: Path) -> None:
-        import tensorflow as tf
-
-        settings = json.loads((bundle / SETTINGS_FILE).read_text(encoding="utf-8"))
+        settings = _read_settings(bundle)
         self.classes: list[str] = settings["classes"]
-        self.image_size: int = settings["image_size"]
         self.max_pixels: int = settings["max_pixels"]
-        self._module = tf.saved_model.load(str(bundle / SAVED_MODEL))  # keeps the variables alive
-        self._serve = self._module.signatures["serving_default"]
-        self._input_name = next(iter(self._serve.structured_input_signature[1]))
+        members = settings.get("members")
+        self._networks = (
+            [(member["weight"], _Network(bundle / MEMBERS / member["name"])) for member in members]
+            if members
+            else [(1.0, _Network(bundle))]
+        )
+        self.image_sizes = sorted({network.image_size for _, network in self._networks})
 
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities float32 ``[N, C]`` of images ``[N, S, S, 3]``, RGB in 0..255, S = ``image_size``."""
-        import tensorflow as tf
+    def probabilities(self, pixels: Mapping[int, np.ndarray]) -> np.ndarray:
+        """Probabilities float32 ``[N, C]`` of images.
 
+        Args:
+            pixels: the images at each of ``image_sizes``: by S, ``[N, S, S, 3]``, RGB in 0..255.
+        """
+        count = len(pixels[self.image_sizes[0]])
         answers = [np.empty((0, len(self.classes)), np.float32)]
-        for start in range(0, len(pixels), BATCH):
-            batch = tf.constant(np.asarray(pixels[start : start + BATCH], dtype=np.float32))
-            (answer,) = self._serve(**{self._input_name: batch}).values()
-            answers.append(answer.numpy())
+        for start in range(0, count, BATCH):
+            batch = {size: pixels[size][start : start + BATCH] for size in self.image_sizes}
+            answer = sum(weight * network.probabilities(batch) for weight, network in self._networks)
+            answers.append(np.asarray(answer, np.float32))
         return np.concatenate(answers)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
@@ -91,8 +107,8 @@ class ImageClassifier:
             }
         )
 
-    def to_pixels(self, item: bytes | str | Sequence[Any] | np.ndarray) -> np.ndarray:
-        """One photograph as uint8 ``[S, S, 3]``.
+    def to_pixels(self, item: bytes | str | Sequence[Any] | np.ndarray) -> dict[int, np.ndarray]:
+        """One photograph at each of ``image_sizes``: by S, uint8 ``[S, S, 3]``.
 
         Args:
             item: the bytes of an image file, the same as base64 text, or pixels ``[H, W, 3]``, RGB in 0..255.
@@ -106,7 +122,8 @@ class ImageClassifier:
             except (binascii.Error, ValueError):
                 raise UnreadableImageError("text that is not base64") from None
         if isinstance(item, (bytes, bytearray, memoryview)):
-            return decode(bytes(item), self.image_size, self.max_pixels)
+            # Not once at the largest size: each network sees just what it would see alone, and was trained on.
+            return {size: decode(bytes(item), size, self.max_pixels) for size in self.image_sizes}
         try:
             pixels = np.asarray(item)
             if pixels.dtype == object:
@@ -122,16 +139,48 @@ class ImageClassifier:
             raise UnreadableImageError(f"an array of shape {pixels.shape} instead of [height, width, 3]")
         if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
             raise UnreadableImageError("pixels outside 0..255")
-        return resize(Image.fromarray(np.rint(pixels).astype(np.uint8)), self.image_size)
+        image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+        return {size: resize(image, size) for size in self.image_sizes}
 
-    def _stack(self, items: Iterable[Any]) -> np.ndarray:
+    def _stack(self, items: Iterable[Any]) -> dict[int, np.ndarray]:
         pixels = []
         for position, item in enumerate(items):
             try:
                 pixels.append(self.to_pixels(item))
             except UnreadableImageError as error:
                 raise ValueError(f"Image {position} cannot be used: {error}.") from None
-        return np.stack(pixels) if pixels else np.empty((0, self.image_size, self.image_size, 3), np.uint8)
+        return {
+            size: np.stack([one[size] for one in pixels])
+            if pixels
+            else np.empty((0, size, size, 3), np.uint8)
+            for size in self.image_sizes
+        }
+
+
+class _Network:
+    """The SavedModel of a bundle that is no ensemble's."""
+
+    def __init__(self, bundle: Path) -> None:
+        import tensorflow as tf
+
+        self.image_size: int = _read_settings(bundle)["image_size"]
+        self._module = tf.saved_model.load(str(bundle / SAVED_MODEL))  # keeps the variables alive
+        self._serve = self._module.signatures["serving_default"]
+        self._input_name = next(iter(self._serve.structured_input_signature[1]))
+
+    def probabilities(self, pixels: Mapping[int, np.ndarray]) -> np.ndarray:
+        """Probabilities float32 ``[N, C]`` of one batch of images, given at this network's size among others."""
+        import tensorflow as tf
+
+        batch = tf.constant(np.asarray(pixels[self.image_size], dtype=np.float32))
+        (answer,) = self._serve(**{self._input_name: batch}).values()
+        return np.asarray(answer.numpy())
+
+
+def _read_settings(bundle: Path) -> dict[str, Any]:
+    settings = json.loads((bundle / SETTINGS_FILE).read_text(encoding="utf-8"))
+    assert isinstance(settings, dict)
+    return settings
 
 
 def _load_pyfunc(data_path: str) -> ImageClassifier:

@@ -72,7 +72,8 @@ def _explain(problem: Any) -> tuple[str, str]:
     if kind == "missing":
         return f"key '{key}' is missing", "Add it, or restore params.yaml with git"
     if kind == "value_error":
-        return f"{key}: {problem['ctx']['error']}", ""
+        # What concerns several sections has no key of its own; its message names them.
+        return f"{key}: {problem['ctx']['error']}".removeprefix(": "), ""
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         context = problem["ctx"]
         tag = context["discriminator"].strip("'")

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from graft.params.ensemble import EnsembleParams
 from graft.params.sections import Count, Section, Share
 from graft.params.strategies import TrainParams
 
@@ -174,7 +175,7 @@ class EvaluateParams(Section):
 
 
 class RegisterParams(Section):
-    """How the best strategy is chosen and under which name it is registered."""
+    """How the best strategy or ensemble is chosen and under which name it is registered."""
 
     metric: Literal["log_loss", "accuracy", "macro_f1"] = "log_loss"
     model_name: str = "auto"
@@ -186,5 +187,11 @@ class Params(Section):
     validate_: ValidateParams = Field(alias="validate")
     split: SplitParams
     train: TrainParams
+    ensemble: EnsembleParams
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
+
+    @model_validator(mode="after")
+    def _ensembles_fit(self) -> Params:
+        self.ensemble.check_against(self.train.run, list(self.train.strategies))
+        return self

@@ -66,6 +66,8 @@ def read_recipe(name: str) -> Recipe:
 def with_recipe(params_text: str, recipe: Recipe) -> str:
     """The text of params.yaml with the recipe's sections in place of its own; all else stays, comments included.
 
+    Ensembles are of strategies: those of the user do not outlive the strategies that a recipe replaces.
+
     Raises:
         GraftError: see :func:`graft.recipes.splicing.splice`.
     """

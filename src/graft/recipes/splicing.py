@@ -17,6 +17,8 @@ from graft.params.load import read_yaml
 # Of train: where no recipe names them, the user's stay. They tell the draw and the machine rather than the
 # experiment, and DVC, which watches them, stops where one is missing.
 SHARED = ("seed", "precision", "deterministic", "backbone")
+# Ensembles are of strategies: the user's go with the strategies that a recipe replaces.
+NO_ENSEMBLES = ["ensemble:\n", "  run: []                      # ensembles of the strategies above to make\n"]
 
 
 def splice(params_text: str, recipe_text: str, sections: list[str]) -> str:
@@ -32,16 +34,17 @@ def splice(params_text: str, recipe_text: str, sections: list[str]) -> str:
     """
     params, recipe = _Lines(params_text, "params.yaml"), _Lines(recipe_text, "the recipe")
     lines = list(params.lines)
-    replacements = []
-    for section in sections:
-        new = recipe.block(section)
-        if section == "train":
-            new += _left_out(recipe, params)
-        old = params.spans.get(section, range(len(lines), len(lines)))
-        replacements.append((old, new if old else ["\n", *new]))
+    blocks = {section: recipe.block(section) for section in sections}
+    if "train" in blocks:
+        blocks["train"] += _left_out(recipe, params)
+        blocks.setdefault("ensemble", NO_ENSEMBLES)
     # From the end, so that line numbers before it stay true.
-    for old, new in sorted(replacements, key=lambda pair: pair[0].start, reverse=True):
-        lines[old.start : old.stop] = new
+    there = [section for section in blocks if section in params.spans]
+    for section in sorted(there, key=lambda section: params.spans[section].start, reverse=True):
+        span = params.spans[section]
+        lines[span.start : span.stop] = blocks[section]
+    for section in [section for section in blocks if section not in params.spans]:
+        lines += ["\n", *blocks[section]]
     return "".join(lines)
 
 

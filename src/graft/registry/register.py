@@ -1,9 +1,11 @@
-"""From trained strategies to a registered model: the best by validation becomes the challenger."""
+"""From trained strategies and their ensembles to a registered model: the best by validation becomes the challenger."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.data.versioning import dataset_name
@@ -29,7 +31,7 @@ class Registered:
     Attributes:
         model, version: name and version in MLflow's registry.
         aliases: those that point at the version now.
-        strategy: the one that was chosen, by ``metric`` on validation, at ``value``.
+        strategy: the one, or the ensemble, that was chosen, by ``metric`` on validation, at ``value``.
         run_id: its MLflow run.
     """
 
@@ -42,35 +44,46 @@ class Registered:
     run_id: str
 
 
-def choose_strategy(project: Project, names: list[str], metric: str) -> tuple[str, float]:
-    """The strategy that is best by a validation metric, and its value there; the first named wins a tie.
+def choose_best(folders: Mapping[str, Path], metric: str) -> tuple[str, float]:
+    """The strategy or ensemble that is best by a validation metric, and its value; the first named wins a tie.
 
-    Test figures are not read here, so that no test image ever chooses a model.
+    Test figures are not read here, so that no test image ever chooses a model. An ensemble's weights may have been
+    fitted on validation; its figures there then are those of weights fitted without the image, so that they may be
+    compared with its members'.
+
+    Args:
+        folders: by name, see :mod:`graft.candidates`.
+        metric: accuracy, macro_f1 or log_loss.
     """
     values = {}
-    for name in names:
-        figures = json.loads((project.strategy(name) / "metrics.json").read_text(encoding="utf-8"))
+    for name, folder in folders.items():
+        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         values[name] = float(figures["val"][metric])
     choose = max if HIGHER_IS_BETTER[metric] else min
-    best = choose(names, key=lambda name: values[name])
+    best = choose(values, key=lambda name: values[name])
     return best, values[best]
 
 
-def register_best(project: Project, params: RegisterParams, names: list[str]) -> Registered:
-    """Registers the best strategy's model as ``challenger``, and as ``champion`` where there is none yet.
+def register_best(project: Project, params: RegisterParams, folders: Mapping[str, Path]) -> Registered:
+    """Registers the best model as ``challenger``, and as ``champion`` where there is none yet.
 
     A run that is registered already keeps its version: repeating the stage makes no second one.
 
+    Args:
+        project: whose models.
+        params: how the best is chosen, and the name it is registered under.
+        folders: of strategies and ensembles by name, see :mod:`graft.candidates`.
+
     Raises:
-        GraftError: the strategy's run or model is no longer in MLflow's store, or the registry does not take the
+        GraftError: the run or model of the best is no longer in MLflow's store, or the registry does not take the
             model's name.
     """
     import mlflow.artifacts
     from mlflow.exceptions import MlflowException
 
     client = open_store(project)
-    strategy, value = choose_strategy(project, names, params.metric)
-    run = read_run(project.strategy(strategy))
+    strategy, value = choose_best(folders, params.metric)
+    run = read_run(folders[strategy])
     model = dataset_name(project) if params.model_name == "auto" else params.model_name
     try:
         client.get_run(run["run_id"])
@@ -79,7 +92,7 @@ def register_best(project: Project, params: RegisterParams, names: list[str]) ->
         files = []
     if not files:
         raise GraftError(
-            f"The run {run['run_id']} of strategy '{strategy}', or its model, is not in MLflow's store "
+            f"The run {run['run_id']} of '{strategy}', or its model, is not in MLflow's store "
             f"{project.tracking_uri}",
             "Train again into this store: dvc repro --force --downstream train",
         )

@@ -35,11 +35,13 @@ METRICS_PER_CALL = 1000
 
 
 @contextmanager
-def training_run(project: Project, params: TrainParams, name: str, clock: StageClock) -> Iterator[str]:
-    """Opens a run for one strategy and yields its id; an exception in the block marks the run as failed."""
+def open_run(project: Project, name: str, settings: Mapping[str, Any], clock: StageClock) -> Iterator[str]:
+    """Opens the run of a strategy or an ensemble, with its settings and where it comes from, and yields its id.
+
+    An exception in the block marks the run as failed.
+    """
     with clock.span("mlflow import", "imports"):
         import mlflow
-    strategy = params.strategy(name).model_dump()
     with clock.span("mlflow run", "mlflow"):
         client = open_store(project)
         dataset = dataset_name(project)
@@ -48,12 +50,20 @@ def training_run(project: Project, params: TrainParams, name: str, clock: StageC
         run = mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags, log_system_metrics=False)
     try:
         with clock.span("mlflow params", "mlflow"):
-            mlflow.log_params({**flatten(strategy), "seed": params.seed})
+            mlflow.log_params(flatten(settings))
         yield run.info.run_id
     except BaseException:
         mlflow.end_run("FAILED")
         raise
     mlflow.end_run()
+
+
+@contextmanager
+def training_run(project: Project, params: TrainParams, name: str, clock: StageClock) -> Iterator[str]:
+    """Opens a run for one strategy and yields its id; an exception in the block marks the run as failed."""
+    settings = {**params.strategy(name).model_dump(), "seed": params.seed}
+    with open_run(project, name, settings, clock) as run_id:
+        yield run_id
 
 
 def record_training(
@@ -69,9 +79,6 @@ def record_training(
 
     with clock.span("mlflow log", "mlflow"):
         _log_history(MlflowClient(), run_id, result)
-        for split, table in tables.items():
-            mlflow.log_input(_dataset(project, table, split), context=split)
-        mlflow.log_metrics({f"val_best_{key}": value for key, value in result.validation.headline().items()})
         mlflow.set_tags(
             {
                 "weights.source": result.trained.weights_source,
@@ -87,16 +94,52 @@ def record_training(
             fit = result.trained.fit
             learning_curves_picture(fit.epochs, fit.best_epoch, result.name, curves)
             mlflow.log_artifact(str(curves))
-        _log_confusion(result.validation, result.classes, f"{result.name}, validation", "val")
+    log_result(project, run_id, result.name, result.folder, result.classes, result.validation, tables, clock)
+
+
+def log_result(
+    project: Project,
+    run_id: str,
+    name: str,
+    folder: Path,
+    classes: list[str],
+    validation: Evaluation,
+    tables: Mapping[str, pd.DataFrame],
+    clock: StageClock,
+) -> None:
+    """Logs what strategies and ensembles have in common into the open run: data, validation figures, model, times.
+
+    Args:
+        project: where the images lie.
+        run_id: of the open run; written into ``folder`` with the model's URI.
+        name: of the strategy or ensemble.
+        folder: its outputs.
+        classes: in the order of the confusion matrix.
+        validation: its figures on validation.
+        tables: the splits that it was made from, with paths.
+        clock: where the time went.
+    """
+    import mlflow
+
+    with clock.span("mlflow log", "mlflow"):
+        for split, table in tables.items():
+            mlflow.log_input(_dataset(project, table, split), context=split)
+        mlflow.log_metrics({f"val_best_{key}": value for key, value in validation.headline().items()})
+        _log_confusion(validation, classes, f"{name}, validation", "val")
         example = project.data / tables["val"]["path"].iloc[0]
-        model_uri = log_bundle(result.folder / "model", example)
-    mlflow.log_metrics({f"seconds_{span.name.replace(' ', '_')}": span.seconds for span in clock.spans})
+        model_uri = log_bundle(folder / "model", example)
+    mlflow.log_metrics(
+        {f"seconds_{name.replace(' ', '_')}": spent for name, spent in clock.by_name().items()}
+    )
     record = {"run_id": run_id, "model_uri": model_uri, "seconds": round(clock.seconds("compute"), 1)}
-    (result.folder / RUN_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (folder / RUN_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
-def record_evaluation(project: Project, name: str) -> None:
-    """Adds the figures of the test split, its confusion matrix and its picture to a strategy's run."""
+def record_evaluation(project: Project, name: str, made: Path) -> None:
+    """Adds the figures of the test split, its confusion matrix and its picture to the run of a strategy or ensemble.
+
+    ``made`` is the folder of its outputs, see :mod:`graft.candidates`.
+    """
     import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Metric
@@ -117,7 +160,7 @@ def record_evaluation(project: Project, name: str) -> None:
 
     # By the client rather than by opening the run again, which would count the time in between as training.
     client = MlflowClient()
-    run_id = read_run(project.strategy(name))["run_id"]
+    run_id = read_run(made)["run_id"]
     now = int(time.time() * 1000)
     entities = [Metric(key, value, now, 0) for key, value in metrics.items()]
     for start in range(0, len(entities), METRICS_PER_CALL):
@@ -139,7 +182,7 @@ def record_evaluation(project: Project, name: str) -> None:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """The record that :func:`record_training` wrote into a strategy's folder: run_id, model_uri, seconds."""
+    """What :func:`log_result` wrote into the folder of a strategy or ensemble: run_id, model_uri, seconds."""
     record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     assert isinstance(record, dict)
     return record

@@ -12,7 +12,7 @@ from tiny import CLASSES, COUNTS, SIZE, clock
 
 from graft.data.split_tables import read_splits
 from graft.evaluation import evaluate as module
-from graft.evaluation.evaluate import evaluate_strategy
+from graft.evaluation.evaluate import evaluate_candidate
 from graft.evaluation.metrics import Evaluation
 from graft.project import Project
 from graft.training.bundle import write_bundle
@@ -33,7 +33,8 @@ def evaluated(project: Project) -> tuple[Project, Evaluation]:
     # From red, green, blue to blue, green, red.
     to_logits.kernel.assign(np.array([[0, 1, 0], [0, 1, 0], [1, 0, 0]]) / 50)
     write_bundle(keras.Model(inputs, logits), CLASSES, SIZE, project.strategy(NAME) / "model")
-    return project, evaluate_strategy(project, NAME, module.TestImages(project), 4, clock())
+    folder = project.strategy(NAME)
+    return project, evaluate_candidate(project, NAME, folder, module.TestImages(project), 4, clock())
 
 
 def test_figures_are_those_of_the_bundle_on_the_test_split(evaluated: tuple[Project, Evaluation]) -> None:

@@ -1,0 +1,60 @@
+"""Stage ensemble: trained strategies as one model: ``python -m pipelines.ensemble mean``.
+
+DVC runs it once per name in ``ensemble.run``.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import quote
+
+from graft.data.split_tables import read_splits
+from graft.errors import GraftError
+from graft.params import load_params
+from graft.params.ensemble import EnsembleOf
+from graft.project import Project
+from graft.timing import StageClock
+from pipelines.runner import RETRIES, run_stage
+
+
+@task(name="combine", cache_policy=NO_CACHE)
+def combine(project: Project, params: EnsembleOf, name: str, clock: StageClock) -> Any:
+    """Fits the weights and writes the ensemble's folder of outputs."""
+    from graft.ensembling.ensemble import make_ensemble
+
+    made = make_ensemble(project, params, name, clock)
+    print(made.summary())
+    return made
+
+
+@task(name="record", cache_policy=NO_CACHE, **RETRIES)
+def record(project: Project, run_id: str, made: Any, clock: StageClock) -> None:
+    """Logs weights, figures, data set and model to the ensemble's MLflow run."""
+    from graft.tracking.ensembles import record_ensemble
+
+    record_ensemble(project, run_id, made, read_splits(project, ["val"])["val"], clock)
+
+
+@flow(name="ensemble", flow_run_name="ensemble {name}", validate_parameters=False)
+def ensemble(project: Project, clock: StageClock, name: str) -> None:
+    """Makes one ensemble inside one MLflow run."""
+    ensembles = load_params(project.params_file).ensemble.ensembles
+    if name not in ensembles:
+        raise GraftError(f"There is no ensemble '{name}'", f"Known: {', '.join(ensembles)}")
+    with clock.span("tensorflow import", "imports"):
+        from graft.tensorflow_import import import_tensorflow
+
+        import_tensorflow()  # not for the weights: MLflow tries the model that it is given
+    from graft.tracking.ensembles import ensemble_run
+
+    with ensemble_run(project, ensembles[name], name, clock) as run_id:
+        made = combine(project, ensembles[name], name, clock)
+        record(project, run_id, quote(made), clock)
+
+
+if __name__ == "__main__":
+    run_stage("ensemble", ensemble, sys.argv[1])

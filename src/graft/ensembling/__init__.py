@@ -1,0 +1,1 @@
+"""Ensembles: trained strategies that answer together as one model."""

@@ -1,0 +1,30 @@
+"""Writing an ensemble as a bundle: its members' bundles and their weights, see graft.inference.model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from graft.inference.model import MEMBERS, SETTINGS_FILE
+
+
+def write_ensemble_bundle(members: Mapping[str, tuple[float, Path]], folder: Path) -> None:
+    """Copies the members' bundles into one, so that it needs nothing outside its folder.
+
+    Args:
+        members: weight and bundle of each by name; weights sum to 1, classes are in the same order in all.
+        folder: the new bundle; replaced where it exists.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    settings = []
+    for name, (_, bundle) in members.items():
+        shutil.copytree(bundle, folder / MEMBERS / name)
+        settings.append(json.loads((bundle / SETTINGS_FILE).read_text(encoding="utf-8")))
+    own = {
+        "classes": settings[0]["classes"],
+        "max_pixels": min(member["max_pixels"] for member in settings),
+        "members": [{"name": name, "weight": weight} for name, (weight, _) in members.items()],
+    }
+    (folder / SETTINGS_FILE).write_text(json.dumps(own, indent=1), encoding="utf-8")
