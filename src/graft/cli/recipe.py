@@ -29,17 +29,18 @@ def list_recipes() -> None:
 
     from graft.recipes import read_recipe, recipe_names
 
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 1, 0))
     table.add_column(no_wrap=True)
     table.add_column()
     for name in recipe_names():
         recipe = read_recipe(name)
+        measured = recipe.records["Measured"]
+        label = "" if measured.startswith("not measured") else "[dim]measured[/] "
         table.add_row(
             f"[bold]{name}[/]",
             f"{escape(recipe.title)}\n[dim]data set[/] {recipe.data}\n"
             f"[dim]published[/] {escape(recipe.records['Published'])}\n"
-            f"[dim]measured[/] {escape(recipe.records['Measured'])}",
-            end_section=True,
+            f"{label}{escape(measured)}",
         )
     console.print(table)
     print_next("graft recipe show NAME", "graft recipe use NAME")
@@ -79,7 +80,14 @@ def use(name: Name) -> None:
         console.print(f"params.yaml already holds [bold]{name}[/]: nothing was written.")
     else:
         sections = " and ".join(recipe.sections)
-        console.print(f"params.yaml now holds {sections} of [bold]{name}[/]; other sections stay.")
+        # Ensembles are of strategies, see graft.recipes.with_recipe.
+        without = (
+            ", and no ensembles" if "train" in recipe.sections and "ensemble" not in recipe.sections else ""
+        )
+        console.print(
+            f"params.yaml now holds {sections} of [bold]{name}[/]{without}; other sections stay.",
+            soft_wrap=True,
+        )
         back = " ".join(shlex.quote(str(short(path))) for path in (kept, project.params_file))
         console.print(f"What was there comes back with: cp {back}", soft_wrap=True, markup=False)
     console.print(state, soft_wrap=True)
