@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
@@ -12,6 +14,9 @@ from graft.project import Project
 from graft.timing import StageClock
 from pipelines.runner import print_warnings, run_stage
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @task(name="split", cache_policy=NO_CACHE)
 def split_images(project: Project, params: Params, clock: StageClock) -> None:
@@ -20,7 +25,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
     A split that is refused settles nothing; its tables and its report stay to be looked at.
     """
     with clock.span("pandas import", "imports"):
-        from graft.data.manifest import read_manifest
+        from graft.data.manifest import FOR_SPLIT, read_manifest
         from graft.data.near_duplicates import Limits, read_near_duplicates
         from graft.data.settled_groups import (
             draw_key,
@@ -33,11 +38,11 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
 
     folder = project.artifacts("split")
     with clock.span("split"):
-        manifest = read_manifest(project.manifest)
+        manifest = read_manifest(project.manifest, columns=FOR_SPLIT)
         near_duplicates = read_near_duplicates(project.near_duplicates)
         memory = read_memory(project.split_memory)
         settled = read_settled_groups(project.settled_groups)
-        groups: dict[str, str] | None = None
+        groups: pd.Series | None = None
         joined: list[list[str]] = []
         if params.split.group_by == "near_duplicates":
             readable = manifest[manifest["problem"] == ""]
@@ -45,7 +50,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
             key = draw_key(limits, params.split.seed)
             found = settle_groups(readable, near_duplicates, settled.get(key, {}))
             settled[key], joined = found.names, found.joined
-            groups = dict(zip(readable["path"], readable["sha256"].map(found.names), strict=True))
+            groups = found.column(readable)
         division = make_split(manifest, params.split, memory, groups)
         summary = {**division.summary, "groups_joined_later": joined}
         write_split_tables(division.tables, summary, folder)
@@ -54,6 +59,10 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
     print(
         f"{summary['method']} split: {counts}" + (f"; {dropped} leaking copies left out" if dropped else "")
     )
+    if params.split.group_by == "none" and (brought := set(manifest["group"].unique()) - {""}):
+        print(
+            f"The data brings {len(brought)} groups, and split.group_by is none: set it to column to keep them whole"
+        )
     if conflicting := summary["conflicting_labels_dropped"]:
         print(
             f"{len(conflicting)} files left out whose bytes lie under two labels, "

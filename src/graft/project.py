@@ -56,6 +56,11 @@ class Project:
         return Path(override).expanduser() if override else self.state / "cache"
 
     @property
+    def features(self) -> Path:
+        """The feature store: what frozen networks made of images; may be deleted at any time."""
+        return self.cache / "features"
+
+    @property
     def tracking_uri(self) -> str:
         """MLflow's store; ``MLFLOW_TRACKING_URI`` wins where it is set, as everywhere in MLflow."""
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"

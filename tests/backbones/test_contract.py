@@ -32,7 +32,7 @@ from graft.params.strategies import (
     KerasBackboneParams,
 )
 from graft.training.bundle import write_bundle
-from graft.training.fit import Labelled
+from graft.training.images import DecodedImages
 from graft.training.strategies import fine_tune, frozen
 from graft.training.strategy import Task, Trained
 from graft.training.unfreezing import unfreeze
@@ -100,7 +100,7 @@ class Outcome:
     params: KerasBackboneParams | HubBackboneParams
     before: Backbone
     trained: Trained
-    val: Labelled
+    val: DecodedImages
     folder: Path
 
     @property
@@ -168,8 +168,8 @@ def outcome(
     source, strategy = request.param
     params = backbone_params(source)
     folder = tmp_path_factory.mktemp("outcome")
-    train = Labelled(*tinted_images(16, source.size, seed=1))
-    val = Labelled(*tinted_images(6, source.size, seed=2))
+    train = DecodedImages(*tinted_images(16, source.size, seed=1))
+    val = DecodedImages(*tinted_images(6, source.size, seed=2))
     task = Task("case", CLASSES, train, val, source.size, SEED, folder, folder / "checkpoint", clock())
     common = {"batch_size": 8, "backbone": params, "head": HeadParams(dropout=0.0), "patience": 50}
     keras.utils.set_random_seed(SEED)

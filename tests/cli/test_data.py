@@ -124,7 +124,8 @@ def test_import_of_a_table(project, pets):
     output = run("import", pets / "table.csv", "--name", "mine")
     assert "data/ now holds mine: 10 images." in output
     assert "Columns of table.csv that were ignored: shutter." in output
-    assert "group_by: '/group=([^/]+)/'" in output
+    assert "method: group" in output
+    assert "group_by: column" in output
     assert (project / "data/cat/group=a b/train/cat/0.png").exists()
 
 

@@ -2,22 +2,25 @@
 
 import re
 
+import pandas as pd
 import pytest
 from miniatures import MINIATURES, Miniature, build_all
 from photo_folders import tree, write
 
-from graft.data import catalogue, versioning
+from graft.data import catalogue
 from graft.data.catalogue import read_catalogue, use
 from graft.data.expectations import check
 from graft.data.layout import read_layout
 from graft.data.manifest import read_manifest
 from graft.data.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
 from graft.data.scanning import scan
-from graft.data.splitting import make_split
+from graft.data.settled_groups import settle_groups
+from graft.data.splitting import Split, make_split
 from graft.errors import GraftError
 from graft.params.models import SplitParams, ValidateParams
 
 PARAMS = ValidateParams(min_images_per_class=2, max_broken_share=0.1)
+LIMITS = Limits(PARAMS.near_duplicate_bits, PARAMS.near_duplicate_difference)
 
 FIRST_FORMS = {miniature.entry: miniature for miniature in reversed(MINIATURES)}.values()
 
@@ -34,6 +37,16 @@ def sized(monkeypatch):
         return entry
 
     return resize
+
+
+def divided(manifest: pd.DataFrame, settings: dict, sizes: float = 0.2) -> Split:
+    """The split that an entry's settings make; sizes that are published as numbers are for all images."""
+    params = SplitParams(**{**settings, "val_size": sizes, "test_size": sizes})
+    groups = None
+    if params.group_by == "near_duplicates":
+        readable = manifest[manifest["problem"] == ""]
+        groups = settle_groups(readable, find_near_duplicates(manifest, LIMITS), {}).column(readable)
+    return make_split(manifest, params, groups=groups)
 
 
 def test_there_is_a_miniature_of_every_entry():
@@ -58,13 +71,11 @@ def test_from_its_published_layout_to_a_split(miniature: Miniature, project, tmp
     assert (summary.images, summary.unreadable) == (miniature.images, miniature.broken)
     assert summary.classes == entry.class_count
     if miniature in FIRST_FORMS:  # the others hold the same images
-        groups = find_near_duplicates(read_manifest(manifest, thumbnails=True), Limits(4, 0.02))
+        groups = find_near_duplicates(read_manifest(manifest, thumbnails=True), LIMITS)
         write_near_duplicates(groups, near := tmp_path / "near_duplicates.csv")
         verdict = check(manifest, near, PARAMS, project.data, tmp_path / "verdict.json", tmp_path / "docs")
         assert verdict.passed, [rule for rule in verdict.rules if not rule.passed]
-    # Sizes that are published as numbers are for all images.
-    settings = {**imported.split_settings, "val_size": 0.2, "test_size": 0.2}
-    split = make_split(read_manifest(manifest), SplitParams(**settings))
+    split = divided(read_manifest(manifest, thumbnails=True), imported.split_settings)
     assert split.summary["method"] == imported.split_settings["method"]
     assert (split.summary["method"] == "official") == (entry.is_official and not miniature.is_part)
     assert sum(split.summary["images"].values()) == miniature.images - miniature.broken
@@ -90,7 +101,7 @@ def test_frames_of_a_track_and_of_a_hand_share_a_group(project, tmp_path, sized)
     for name, form in (("rock_paper_scissors", "two zips"), ("traffic_signs", "three zips")):
         sized(name, next(m.images for m in MINIATURES if (m.entry, m.form) == (name, form)))
         use(project, name, build_all(name, form, tmp_path / name), replace=True)
-        pattern = re.compile(versioning.group_pattern(project))
+        pattern = re.compile(read_catalogue()[name].split.group_by)
         found = {path: pattern.search(path) for path in tree(project.data)}
         groups[name] = {path: match[1] if match else None for path, match in found.items()}
     hands = groups["rock_paper_scissors"]
@@ -108,6 +119,28 @@ def test_the_training_half_is_split_by_track(project, tmp_path, sized):
     imported = use(project, "traffic_signs", build_all("traffic_signs", "training zip", tmp_path / "half"))
     assert imported.split_settings["method"] == "group"
     assert "344 of 51,839 images" in " ".join(imported.notes)
+    scan(read_layout(project.data), PARAMS, tmp_path / "manifest.parquet")
+    split = divided(read_manifest(tmp_path / "manifest.parquet"), imported.split_settings)
+    tracks = {name: set(table["path"].str.rpartition("_")[0]) for name, table in split.tables.items()}
+    assert sum(map(len, tracks.values())) == len(set.union(*tracks.values())) == 4 * 43
+
+
+def test_pieces_of_one_photograph_of_cracks_are_kept_together(project, tmp_path, sized):
+    sized("surface_cracks", 20)
+    folder = build_all("surface_cracks", "unpacked archive", tmp_path / "cracks")
+    imported = use(project, "surface_cracks", folder)
+    assert imported.split_settings == {"method": "group", "group_by": "near_duplicates"}
+    scan(read_layout(project.data), PARAMS, tmp_path / "manifest.parquet")
+    manifest = read_manifest(tmp_path / "manifest.parquet", thumbnails=True)
+    split = divided(manifest, imported.split_settings)
+    assert split.summary["groups"] == {"train": 6, "val": 2, "test": 2}
+    assert split.summary["images"] == {"train": 12, "val": 4, "test": 4}
+    near = find_near_duplicates(manifest, LIMITS)
+    parts = {path: name for name, table in split.tables.items() for path in table["path"]}
+    assert len(near) == 20
+    assert (near.assign(part=near["path"].map(parts)).groupby("group")["part"].nunique() == 1).all()
+    for table in split.tables.values():
+        assert table["label"].value_counts().nunique() == 1  # a share of each class
 
 
 def test_test_images_without_the_table_of_their_classes(project, tmp_path, sized):

@@ -76,6 +76,21 @@ def test_an_official_split_comes_from_the_folders(tmp_path: Path, photograph: Ph
     assert set(table["label"]) == {"cat"}
 
 
+def test_a_group_comes_from_its_folder(tmp_path: Path, photograph: Photograph) -> None:
+    names = {
+        "train/group=a/group=ann/x/1.png": "ann",
+        "train/cat/group=ann%2Fb/group=x/2.png": "ann/b",
+        "train/cat/x/group=ü/3.png": "ü",
+        "train/cat/group=/4.png": "",
+        "train/cat/5.png": "",
+        "test/cat/group=x.png": "",
+    }
+    for seed, name in enumerate(names):
+        photograph(tmp_path / "data" / name, seed)
+    table = scanned(tmp_path / "data")
+    assert dict(zip(table["path"], table["group"], strict=True)) == names
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "RGBA"])
 def test_every_mode_is_read(data: Path, photograph: Photograph, mode: str) -> None:
     photograph(data / "cat" / "odd.tif", mode=mode)

@@ -6,9 +6,14 @@ import pandas as pd
 import pytest
 from photo_folders import png, tree, write
 
-from graft.data import swap, versioning
+from graft.data import swap
 from graft.data.importing import import_images
+from graft.data.layout import read_layout
+from graft.data.manifest import read_manifest
+from graft.data.scanning import scan
+from graft.data.splitting import make_split
 from graft.errors import GraftError
+from graft.params.models import SplitParams, ValidateParams
 
 pytestmark = pytest.mark.usefixtures("quick_dvc")
 
@@ -38,7 +43,7 @@ def test_path_and_label(project, shots):
     assert imported.dataset == "pets"
     assert imported.counts == {"": {"cat": 4, "dog": 4}}
     assert imported.notes == ()
-    assert versioning.group_pattern(project) is None
+    assert imported.split_settings == {}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,13 @@ def test_ways_to_write_a_table(kind, project, shots):
     assert tree(project.data) == {f"{'cat' if i < 4 else 'dog'}/{i}.png": png(i) for i in range(8)}
 
 
-def test_splits_groups_and_columns_that_are_not_known(project, shots):
+def scanned(project, tmp_path):
+    """The manifest of what was imported."""
+    scan(read_layout(project.data), ValidateParams(), tmp_path / "manifest.parquet")
+    return read_manifest(tmp_path / "manifest.parquet")
+
+
+def test_splits_groups_and_columns_that_are_not_known(project, shots, tmp_path):
     cells = [
         f"shots/{i}.png,{i % 2},{'Training' if i < 6 else 'test'},{'p/1' if i < 3 else 'p2'},x"
         for i in range(8)
@@ -71,11 +82,45 @@ def test_splits_groups_and_columns_that_are_not_known(project, shots):
     assert imported.counts == {"train": {"0": 3, "1": 3}, "test": {"0": 1, "1": 1}}
     assert tree(project.data)["train/1/group=p%2F1/1.png"] == png(1)
     assert imported.notes == ("Columns of table.csv that were ignored: camera",)
-    pattern = re.compile(versioning.group_pattern(project))
-    groups = {path: pattern.search(path)[1] for path in tree(project.data)}
-    assert groups["train/0/group=p%2F1/0.png"] == groups["train/1/group=p%2F1/1.png"] == "p%2F1"
+    groups = scanned(project, tmp_path).set_index("path")["group"]
+    assert groups["train/0/group=p%2F1/0.png"] == groups["train/1/group=p%2F1/1.png"] == "p/1"
     assert groups["test/0/group=p2/6.png"] == "p2"
-    assert imported.split_settings == {"method": "group", "group_by": versioning.group_pattern(project)}
+    assert imported.split_settings == {"method": "official", "group_by": "column"}
+
+
+@pytest.mark.parametrize("method", ["group", "k_fold", "official"])
+def test_a_column_of_groups_becomes_a_split_that_tears_none(method, project, tmp_path):
+    """Ten patients with six photographs each, three of a class; patient 9 has names that no folder can have."""
+    patients = ['100% / "nine"' if n == 9 else f"patient {n}" for n in range(10)]
+    shots = {f"{n}-{i}.png": png(10 * n + i) for n in range(10) for i in range(6)}
+    header = "path,label,group" + (",split" if method == "official" else "")
+    cells = []
+    for name in shots:
+        n, i = int(name[0]), int(name[2])
+        quoted = patients[n].replace('"', '""')
+        split = f",{'test' if n < 3 else 'train'}" if method == "official" else ""
+        cells.append(f'{name},{"ill" if i % 2 else "well"},"{quoted}"{split}')
+    folder = write(tmp_path / "material", shots)
+    imported = import_images(project, table(folder, rows(*cells, header=header)))
+    if method != "k_fold":
+        assert imported.split_settings == {"method": method, "group_by": "column"}
+
+    manifest = scanned(project, tmp_path)
+    assert set(manifest["group"]) == set(patients)
+    split = make_split(manifest, SplitParams(method=method, group_by="column"))
+    assert sum(split.summary["images"].values()) == 60
+    groups = {name: set(part["group"]) for name, part in split.tables.items()}
+    assert all(groups.values())
+    assert sum(map(len, groups.values())) == len(set.union(*groups.values())) == 10
+
+
+def test_groups_that_the_tables_own_split_tears_are_named(project, shots, tmp_path):
+    cells = [
+        f"shots/{i}.png,{i % 2},{'test' if i > 5 else 'train'},{'ann' if i > 4 else i}" for i in range(8)
+    ]
+    import_images(project, table(shots, rows(*cells, header="path,label,split,group")))
+    with pytest.raises(GraftError, match="tears 1 groups apart: 'ann' is in .*set split.method to group"):
+        make_split(scanned(project, tmp_path), SplitParams(method="official", group_by="column"))
 
 
 def test_an_image_without_a_group_is_its_own(project, shots):

@@ -13,12 +13,12 @@ from tiny import clock, tinted_images
 
 from graft.params.strategies import AugmentParams, FineTuneParams, HeadParams, KerasBackboneParams
 from graft.training.checkpoint import TrainingState
-from graft.training.fit import Labelled
+from graft.training.images import DecodedImages
 from graft.training.strategies import fine_tune
 from graft.training.strategy import Task, Trained
 
 SIZE, SEED = 32, 3
-TRAIN, VAL = Labelled(*tinted_images(20, SIZE)), Labelled(*tinted_images(8, SIZE, seed=1))
+TRAIN, VAL = DecodedImages(*tinted_images(20, SIZE)), DecodedImages(*tinted_images(8, SIZE, seed=1))
 
 
 @pytest.fixture(scope="module")

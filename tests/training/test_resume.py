@@ -27,12 +27,13 @@ from graft.params.strategies import (
 )
 from graft.training.augmentation import augmentation_layers
 from graft.training.checkpoint import CHECKPOINT_FILE, TrainingState, read_checkpoint
-from graft.training.fit import FitResult, Labelled, fit
+from graft.training.fit import FitResult, fit
+from graft.training.images import DecodedImages
 from graft.training.strategies import fine_tune
 from graft.training.strategies.scratch import build_network
 from graft.training.strategy import Task, Trained, with_augmentation
 
-TRAIN, VAL = Labelled(*tinted_images(22)), Labelled(*tinted_images(8, seed=1))
+TRAIN, VAL = DecodedImages(*tinted_images(22)), DecodedImages(*tinted_images(8, seed=1))
 # All that is random in a training, and batch norm.
 AUGMENT = AugmentParams(flip="horizontal", rotate=0.1, zoom=0.2, translate=0.1, contrast=0.3, brightness=0.2)
 PARAMS = ScratchParams(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import PIL
+
+from graft.inference import images
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,26 @@ class Backbone:
     weights_digest: str
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides what ``trunk`` answers, JSON-ready; what is asked of it comes on top."""
+        return {
+            "backbone": self.name,
+            "weights": self.weights_digest,
+            "image_size": self.image_size,
+            "decoder": decoder_identity(),
+            "precision": keras.config.dtype_policy().name,
+        }
+
+    @property
     def feature_count(self) -> int:
         return int(self.model.output_shape[-1])
+
+
+@functools.cache
+def decoder_identity() -> str:
+    """Names what turns files into pixels: the code of :mod:`graft.inference.images`, and Pillow under it."""
+    source = Path(images.__file__).read_bytes()
+    return f"{hashlib.sha256(source).hexdigest()[:16]}, Pillow {PIL.__version__}"
 
 
 def weights_digest(tensors: Sequence[Any]) -> str:

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from graft.cli import classify, data, doctor, recipe, run, ui
+from graft.cli import cache, classify, data, doctor, recipe, run, ui
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(cache.app, name="cache")
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
 app.command("classify", epilog="Example: graft classify dog.jpg ~/Pictures/pets --top 3")(classify.classify)

@@ -16,17 +16,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from graft.data.coded_images import Names
 from graft.data.quotas import quotas
 from graft.errors import GraftError
 
 SMALL = (
     10  # expected groups: from there on an empty part has a chance below e^-10, and deviations are tolerable
 )
+_CHUNK = 1 << 16  # names that are Python objects at a time
 # Groups that a class is recognised by later: as long as one of them is left, it is the same class.
 FOUNDERS_KEPT = 8
 
@@ -75,14 +80,9 @@ class Draw:
         """Where in [0, 1) the hash puts a group: it depends on name, seed and group, and nothing else."""
         return hash_position(self.name, group, self.seed)
 
-    def part(self, position: float) -> int:
-        """The part that a position falls into."""
-        edge = 0.0
-        for index, share in enumerate(self.shares[:-1]):
-            edge += share
-            if position < edge:
-                return index
-        return len(self.shares) - 1
+    def parts_at(self, positions: np.ndarray) -> np.ndarray:
+        """The part that each of many positions falls into."""
+        return np.searchsorted(np.cumsum(self.shares[:-1]), positions, side="right")
 
 
 def hash_position(name: str, group: str, seed: int) -> float:
@@ -102,35 +102,103 @@ def assign(groups: Mapping[str, Sequence[str]], draw: Draw, memory: Memory) -> t
     Raises:
         GraftError: a class has too few groups for the parts, or a part is left without one of its groups.
     """
+    import pandas as pd
+
+    names = Names(pd.array(sorted(groups), dtype="str"))
+    labels = sorted({label for held in groups.values() for label in held})
+    number = {label: position for position, label in enumerate(labels)}
+    held = [
+        (group, number[label])
+        for group, name in enumerate(sorted(groups))
+        for label in sorted(set(groups[name]))
+    ]
+    pairs = np.array(held, dtype=np.int64).reshape(-1, 2)
+    assigned, memory = assign_numbered(names, labels, pairs[:, 0], pairs[:, 1], draw, memory)
+    return dict(zip(sorted(groups), assigned.tolist(), strict=True)), memory
+
+
+def assign_numbered(
+    names: Names,
+    labels: Sequence[str],
+    groups: np.ndarray,
+    classes: np.ndarray,
+    draw: Draw,
+    memory: Memory,
+) -> tuple[np.ndarray, Memory]:
+    """What :func:`assign` does, for many groups: they and their classes are numbers.
+
+    Args:
+        names: of groups, sorted and all different; those that ``groups`` does not number are not there.
+        labels: names of classes, likewise.
+        groups: position in ``names``, and
+        classes: position in ``labels``, of each pair of a group and a class that it holds images of: int64
+            ``[n]``, sorted, all different.
+        draw: how to divide.
+        memory: what earlier runs settled; it is not changed.
+
+    Returns:
+        The part of every group by its position in ``names``, int16, -1 where it is not there; and the memory.
+
+    Raises:
+        GraftError: as :func:`assign`.
+    """
     remembered = memory.exchanged.get(draw.key, {})
     founders = memory.founders.get(draw.key, {})
-    positions = {group: draw.position(group) for group in groups}
-    assigned = {group: remembered.get(group, draw.part(position)) for group, position in positions.items()}
-    members: dict[str, list[str]] = {}
-    for group in sorted(groups, key=lambda group: (positions[group], group)):
-        for label in set(groups[group]):
-            members.setdefault(label, []).append(group)
-    settled = {label for label in members if any(group in groups for group in founders.get(label, []))}
+    there = np.unique(groups)
+    positions = np.zeros(len(names))
+    for start in range(0, len(there), _CHUNK):
+        chunk = there[start : start + _CHUNK]
+        positions[chunk] = [draw.position(name) for name in names.of(chunk)]
+    assigned = np.full(len(names), -1, dtype=np.int16)
+    assigned[there] = draw.parts_at(positions[there])
+    for name, part in remembered.items():
+        if (known := position_in(names, name)) is not None and assigned[known] >= 0:
+            assigned[known] = part
+    order = np.lexsort([groups, positions[groups], classes])
+    edges = np.searchsorted(classes[order], np.arange(len(labels) + 1))
+    members = {
+        label: groups[order[start:end]]
+        for label, start, end in zip(labels, edges[:-1], edges[1:], strict=True)
+        if start < end
+    }
+    settled = {label for label in members if _any_there(founders.get(label, []), names, assigned)}
     # A group that holds images of a settled class has been seen, and stays.
-    fixed = {group for label in settled for group in members[label]}
+    fixed = np.zeros(len(names), dtype=bool)
+    for label in settled:
+        fixed[members[label]] = True
     exchanged = dict(remembered)
     # The smallest classes first: they have the least choice.
     for label in sorted(members, key=lambda label: (len(members[label]), label)):
         if label not in settled:
             _refuse_too_few(label, len(members[label]), draw)
-            moves = _settle(members[label], assigned, fixed, draw)
-            assigned.update(moves)
-            exchanged.update(moves)
-            fixed.update(members[label])
+            for group, part in _settle(members[label], assigned, fixed, draw).items():
+                assigned[group] = part
+                exchanged[names[group]] = part
+            fixed[members[label]] = True
         _refuse_empty_part(label, members[label], assigned, draw)
     new_founders = {
         **founders,
-        **{label: members[label][:FOUNDERS_KEPT] for label in members if label not in settled},
+        **{
+            label: names.of(members[label][:FOUNDERS_KEPT]).tolist()
+            for label in members
+            if label not in settled
+        },
     }
     return assigned, Memory(
         founders={**memory.founders, draw.key: dict(sorted(new_founders.items()))},
         exchanged={**memory.exchanged, draw.key: dict(sorted(exchanged.items()))},
     )
+
+
+def position_in(names: Names, name: str) -> int | None:
+    """Where a name is among sorted ones, or None."""
+    position = bisect_left(names, name)
+    return position if position < len(names) and names[position] == name else None
+
+
+def _any_there(groups: Sequence[str], names: Names, assigned: np.ndarray) -> bool:
+    found = (position_in(names, group) for group in groups)
+    return any(position is not None and assigned[position] >= 0 for position in found)
 
 
 def read_memory(path: Path) -> Memory:
@@ -159,19 +227,18 @@ def write_memory(memory: Memory, path: Path) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _settle(
-    members: Sequence[str], assigned: Mapping[str, int], fixed: set[str], draw: Draw
-) -> dict[str, int]:
+def _settle(members: np.ndarray, assigned: np.ndarray, fixed: np.ndarray, draw: Draw) -> dict[int, int]:
     """The exchanges that bring a class to its quotas, if one of the parts is small or empty."""
     count = len(members)
-    held: list[list[str]] = [[] for _ in draw.shares]
-    for group in members:
-        held[assigned[group]].append(group)
-    lacking = any(len(part) < least for part, least in zip(held, draw.minima, strict=True))
+    sizes = np.bincount(assigned[members], minlength=len(draw.shares))
+    lacking = any(size < least for size, least in zip(sizes, draw.minima, strict=True))
     if min(draw.shares) * count >= SMALL and not lacking:
         return {}
+    held: list[list[int]] = [[] for _ in draw.shares]
+    for group in members.tolist():
+        held[assigned[group]].append(group)
     wanted = quotas(count, draw.shares, draw.minima)
-    moves: dict[str, int] = {}
+    moves: dict[int, int] = {}
     for target, quota in enumerate(wanted):
         while len(held[target]) < quota and (donation := _donation(held, wanted, fixed)):
             source, group = donation
@@ -181,13 +248,13 @@ def _settle(
     return moves
 
 
-def _donation(held: list[list[str]], wanted: list[int], fixed: set[str]) -> tuple[int, str] | None:
+def _donation(held: list[list[int]], wanted: list[int], fixed: np.ndarray) -> tuple[int, int] | None:
     """The part furthest above its quota, and the last of its groups that may move; None where none may."""
     for source in sorted(range(len(held)), key=lambda part: (wanted[part] - len(held[part]), part)):
         if len(held[source]) <= wanted[source]:
             return None
         for group in reversed(held[source]):
-            if group not in fixed:
+            if not fixed[group]:
                 return source, group
     return None
 
@@ -203,8 +270,8 @@ def _refuse_too_few(label: str, count: int, draw: Draw) -> None:
         )
 
 
-def _refuse_empty_part(label: str, members: Sequence[str], assigned: Mapping[str, int], draw: Draw) -> None:
-    filled = {assigned[group] for group in members}
+def _refuse_empty_part(label: str, members: np.ndarray, assigned: np.ndarray, draw: Draw) -> None:
+    filled = set(np.unique(assigned[members]).tolist())
     for part, name in enumerate(draw.parts):
         if part not in filled:
             raise GraftError(

@@ -156,8 +156,6 @@ def use(project: Project, name: str, source: Path | None = None, *, replace: boo
     else:
         (feed, origin), notes = _local_copy(entry, source.expanduser()), []
     meta = {"dataset": name, "licence": entry.licence, "source": origin}
-    if entry.split.group_by:
-        meta["group_by"] = entry.split.group_by
 
     def check(counts: Counts) -> None:
         _require_same(name, entry, counts, source or next(iter(feed.paths)), may_be_part=source is not None)

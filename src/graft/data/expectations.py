@@ -79,7 +79,7 @@ def _tables(images: pd.DataFrame, class_folders: list[str], groups: pd.DataFrame
         copy_elsewhere=_other_side(readable, "sha256", "split", (*_NEARER, "test")),
         other_label=_other_side(readable, "sha256", "label"),
     )
-    agreed = readable[readable["other_label"] == ""].merge(
+    agreed = readable.loc[readable["other_label"] == "", ["path", "label"]].merge(
         groups[["path", "group"]], on="path", how="inner", validate="one_to_one"
     )
     disagreeing = dict(zip(agreed["path"], _other_side(agreed, "group", "label"), strict=True))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from graft.data.coded_images import mapped
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ class Grouping:
 
     Attributes:
         keys: one per image, with the index of the images.
-        unmatched: paths of images that ``group_by`` gives no group, so that each is a group by itself. Empty
-            where every image is meant to be one.
+        unmatched: paths of images that ``group_by`` gives no group, so that each is a group by itself, sorted.
+            Empty where every image is meant to be one.
     """
 
     keys: pd.Series
-    unmatched: list[str]
+    unmatched: pd.Series
 
 
 def group_images(images: pd.DataFrame, group_by: str) -> Grouping:
@@ -40,7 +41,7 @@ def group_images(images: pd.DataFrame, group_by: str) -> Grouping:
 
     Raises:
         GraftError: the column is not there or is empty throughout; the expression fits no path; the groups are of
-            near-duplicates, which stage validate finds, and which :func:`group_by_mapping` takes.
+            near-duplicates, which stage validate finds, and which :func:`given_groups` takes.
     """
     if group_by == "near_duplicates":
         raise GraftError(
@@ -48,15 +49,17 @@ def group_images(images: pd.DataFrame, group_by: str) -> Grouping:
             "Find them with `dvc repro validate`",
         )
     if group_by == "none":
-        return Grouping(images["sha256"], [])
+        return Grouping(images["sha256"], images["path"].iloc[:0])
     if group_by == "column":
         return _by_column(images)
     pattern = re.compile(group_by)
     group: str | int = "group" if "group" in pattern.groupindex else 1
-    matches = {path: pattern.search(path) for path in images["path"]}
-    grouping = group_by_mapping(
-        images, {path: match[group] or "" for path, match in matches.items() if match}
-    )
+
+    def captured(path: str) -> str:
+        match = pattern.search(path)
+        return (match[group] or "") if match else ""
+
+    grouping = _fill_in(images, mapped(images["path"], captured))
     if len(grouping.unmatched) == len(images):
         raise GraftError(
             f"split.group_by {group_by!r} finds a group in none of the {len(images)} paths in data/, for example "
@@ -67,24 +70,28 @@ def group_images(images: pd.DataFrame, group_by: str) -> Grouping:
     return grouping
 
 
-def group_by_mapping(images: pd.DataFrame, groups: Mapping[str, str]) -> Grouping:
-    """The groups of images (columns path, sha256) from a mapping of path to group.
+def given_groups(images: pd.DataFrame, groups: Mapping[str, str] | pd.Series) -> Grouping:
+    """The groups of images (columns path, sha256) from a mapping of path to group, or a column with their index.
 
-    A path that the mapping lacks, or gives the group ``""``, is a group by itself.
+    An image that the mapping lacks, or that has the group ``""``, is a group by itself.
     """
-    named = images["path"].map(lambda path: groups.get(path, ""))
-    return _fill_in(images, named)
+    if isinstance(groups, Mapping):
+        return _fill_in(images, mapped(images["path"], lambda path: groups.get(path, "")))
+    return _fill_in(images, groups.loc[images.index])
 
 
 def _by_column(images: pd.DataFrame) -> Grouping:
     if "group" not in images or not (images["group"].fillna("") != "").any():
         raise GraftError(
             "split.group_by is 'column', but the data brings no groups of its own",
-            "Set split.group_by to none, or to a regular expression over the path",
+            "Import a table with the column group, or set split.group_by to none or to a regular expression over "
+            "the path",
         )
     return _fill_in(images, images["group"].fillna(""))
 
 
 def _fill_in(images: pd.DataFrame, named: pd.Series) -> Grouping:
     alone = named == ""
-    return Grouping(named.mask(alone, images["sha256"]), sorted(images.loc[alone, "path"]))
+    if not alone.any():
+        return Grouping(named, images["path"].iloc[:0])
+    return Grouping(named.mask(alone, images["sha256"]), images.loc[alone, "path"].sort_values())

@@ -152,7 +152,7 @@ def bring_in(
         _require_distinct(plan.sizes)
         _require_space(plan.sizes.values(), free, project)
         folder = stack.enter_context(swap.incoming(project))
-        counts = _make_folders(folder, list(plan.sizes))
+        counts, has_groups = _make_folders(folder, list(plan.sizes))
         if check:
             check(counts)
         with progress_bar("Importing images", len(plan.sizes)) as advance:
@@ -161,9 +161,10 @@ def bring_in(
         if not swap.is_empty(project.data):
             versioning.add(project)
         before, pointer = versioning.tracked_hash(project), versioning.copy_pointer(project)
-        swap.put_in_place(project, {**meta, **plan.meta})
+        swap.put_in_place(project, meta)
         replaced = pointer if versioning.tracked_hash(project) != before else None
-    grouped = {"method": "group", "group_by": plan.meta["group_by"]} if "group_by" in plan.meta else {}
+    method = "group" if "" in counts else "official"
+    grouped = {"method": method, "group_by": "column"} if has_groups else {}
     return Imported(meta["dataset"], counts, plan.left_out, replaced, plan.notes, grouped)
 
 
@@ -207,8 +208,8 @@ def _require_space(sizes: Iterable[int], free: int, project: Project) -> None:
         )
 
 
-def _make_folders(root: Path, targets: Sequence[str]) -> Counts:
-    """Makes the folders for the images to come, and counts them by split and class."""
+def _make_folders(root: Path, targets: Sequence[str]) -> tuple[Counts, bool]:
+    """Makes the folders for the images to come; counts them by split and class, and says whether any has a group."""
     for folder in sorted({PurePosixPath(target).parent for target in targets}):
         (root / folder).mkdir(parents=True, exist_ok=True)
     loose = [target for target in targets if "/" not in target]
@@ -230,7 +231,9 @@ def _make_folders(root: Path, targets: Sequence[str]) -> Counts:
             f"All images lie in one class folder, '{labels.pop()}', for example '{targets[0]}'",
             "Put the images of each class, two classes at least, in a folder named after it",
         )
-    return {split: dict(sorted(counts[split].items())) for split in ("", *SPLITS) if split in counts}
+    has_groups = any(layout.group(root / target) for target in targets)
+    counts = {split: dict(sorted(counts[split].items())) for split in ("", *SPLITS) if split in counts}
+    return counts, has_groups
 
 
 def _write(plan: Plan, folder: Path, advance: Advance) -> None:

@@ -1,4 +1,4 @@
-"""How a folder of photographs says which class, and which split, an image belongs to.
+"""How a folder of photographs says which class, split and group an image belongs to.
 
 Two layouts, told apart by the names of the top folders::
 
@@ -6,15 +6,19 @@ Two layouts, told apart by the names of the top folders::
     data/train/<class>/...      an official split: train/ with test/, val/ or both beside it
     data/test/<class>/...
 
-Below a class folder images may lie in folders of any depth.
+Below a class folder images may lie in folders of any depth. One called ``group=NAME``, as Hive and Parquet write
+partitions, says what its images belong to: a patient, a camera, a hand. So groups go wherever the images go,
+through DVC and back; a table beside data/ would have to be kept in step with it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from graft.errors import GraftError
 from graft.inference.images import SUFFIXES
@@ -29,6 +33,9 @@ SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
+# What a folder's name cannot hold, on one system or another.
+UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]')
+GROUP_PREFIX = "group="
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,20 @@ class Layout:
         if self.is_official:
             return parts[1], self.split_folders[parts[0]]
         return parts[0], ""
+
+    def group(self, path: Path) -> str:
+        """The group of an image below the root, as its outermost group folder names it, or ``""``."""
+        folders = path.relative_to(self.root).parts[2 if self.is_official else 1 : -1]
+        for folder in folders:
+            if folder.startswith(GROUP_PREFIX):
+                return unquote(folder.removeprefix(GROUP_PREFIX))
+        return ""
+
+
+def group_folder(group: str) -> str:
+    """The name of a group's folder; what a folder's name cannot hold is escaped as in a web address."""
+    safe = re.sub(rf"%|{UNSAFE.pattern}|[. ]$", lambda found: f"%{ord(found[0]):02X}", group)
+    return f"{GROUP_PREFIX}{safe}"
 
 
 def read_layout(root: Path) -> Layout:
@@ -88,23 +109,64 @@ def read_layout(root: Path) -> Layout:
     return Layout(root, split_folders)
 
 
-def image_files(layout: Layout) -> Iterator[Path]:
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file that should be an image.
+
+    Attributes:
+        name: path below the root, with forward slashes, as the file system has it.
+        place: label and split, as :meth:`Layout.place` gives them, and group.
+        entry: of its folder; its status is looked up when first asked for.
+    """
+
+    name: str
+    place: tuple[str, str, str]
+    entry: os.DirEntry[str]
+
+    @property
+    def path(self) -> Path:
+        return Path(self.entry.path)
+
+
+def image_files(layout: Layout) -> Iterator[ImageFile]:
     """Every file that lies in a class folder and has an image's suffix, in a fixed order.
 
-    Symbolic links that lead out of the root are not followed. Files of other kinds are passed over.
+    A folder's files come before those of its folders, each by name. Symbolic links that lead out of the root are
+    not followed. Files of other kinds are passed over, and so are folders that cannot be read.
     """
     root = layout.root.resolve()
     depth = 2 if layout.is_official else 1
-    for folder, subfolders, files in os.walk(layout.root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        here = Path(folder)
-        if len(here.relative_to(layout.root).parts) < depth:
+    folders = [(str(layout.root), "")]  # where it lies, and its path below the root
+    while folders:
+        folder, below = folders.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(
+                    (entry for entry in found if entry.name[0] != "."), key=lambda entry: entry.name
+                )
+        except OSError:
             continue
-        for name in sorted(files):
-            path = here / name
-            if path.suffix.lower() not in SUFFIXES or name.startswith("."):
+        prefix = f"{below}/" if below else ""
+        inside = [entry for entry in entries if _is_folder(entry)]
+        # A link to a folder is neither a file nor followed.
+        folders += [(e.path, f"{prefix}{e.name}") for e in reversed(inside) if not e.is_symlink()]
+        if prefix.count("/") < depth:
+            continue
+        within = layout.root / below / "file"
+        place = (*layout.place(within), layout.group(within))
+        passed = {entry.name for entry in inside}
+        for entry in entries:
+            name = entry.name
+            if name[name.rfind(".") :].lower() not in SUFFIXES or name in passed:
                 continue
             # realpath takes a link that leads to itself as it stands; Path.resolve would end the scan.
-            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
+            if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(root):
                 continue
-            yield path
+            yield ImageFile(f"{prefix}{name}", place, entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link that leads to itself, for example

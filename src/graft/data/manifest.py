@@ -5,6 +5,7 @@ Columns of the Parquet file:
     path     string  relative to data/, with forward slashes
     label    string  the class folder's name
     split    string  train, val or test where the data brings an official split, else ""
+    group    string  what the data itself says the image belongs to (:mod:`graft.data.layout`), or ""
     width    int32   pixels as stored, before an EXIF rotation; 0 where no header could be read
     height   int32   likewise
     mode     string  Pillow's name for the kind of pixels (RGB, RGBA, L, P, CMYK, I;16, ...), or ""
@@ -22,6 +23,7 @@ The order of rows is the order of :func:`graft.data.layout.image_files`, and equ
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,7 @@ _COLUMNS = {
     "path": "string",
     "label": "string",
     "split": "string",
+    "group": "string",
     "width": "int32",
     "height": "int32",
     "mode": "string",
@@ -50,23 +53,30 @@ _COLUMNS = {
 _CLASSES_KEY = b"graft.classes"
 
 
-def read_manifest(path: Path, thumbnails: bool = False) -> pd.DataFrame:
+# What a split needs to know of an image: a fifth of what a manifest holds without thumbnails.
+FOR_SPLIT = ("path", "label", "split", "group", "sha256", "problem")
+
+
+def read_manifest(path: Path, thumbnails: bool = False, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """The manifest as a table with the columns of this module's text; strings are never null.
 
     Args:
         path: the Parquet file.
         thumbnails: also load their column, which is larger than all others together.
+        columns: load no others than these.
 
     Raises:
         GraftError: there is no manifest at ``path``, or it is not a whole Parquet file.
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        columns = [name for name in pq.read_schema(path).names if thumbnails or name != "thumbnail"]
-        return pd.read_parquet(path, columns=columns)
+        there = [name for name in pq.read_schema(path).names if thumbnails or name != "thumbnail"]
+        wanted = there if columns is None else [name for name in there if name in columns]
+        # Read by one thread, not ahead, and given away: all else holds the table twice.
+        table = pq.read_table(path, columns=wanted, use_threads=False, pre_buffer=False)
+        return table.to_pandas(self_destruct=True, split_blocks=True, use_threads=False)
     except FileNotFoundError:
         raise _no_manifest(path) from None
     except pa.ArrowInvalid as error:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.data.coded_images import mapped
 from graft.data.verdict import OFFENDERS_KEPT, Offender, Rule
 from graft.params.models import RunSeverity
 from graft.params.sections import Section
@@ -127,7 +128,7 @@ def run_rules(
 def _escaped(table: pd.DataFrame) -> pd.DataFrame:
     """With names fit for HTML: Great Expectations would put a file's name into its pages as it stands."""
     texts = table.select_dtypes(["object", "string"]).columns.difference(list(_NOT_NAMES))
-    return table.assign(**{column: table[column].map(html.escape) for column in texts})
+    return table.assign(**{column: mapped(table[column], html.escape) for column in texts})
 
 
 def _outcome(check: Check, result: dict[str, Any], severity: RunSeverity) -> tuple[Rule, list[Offender]]:

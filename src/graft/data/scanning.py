@@ -12,20 +12,22 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from graft.data import fingerprint as fingerprints
 from graft.data.fingerprint import fingerprint
-from graft.data.layout import Layout, image_files
+from graft.data.layout import ImageFile, Layout, image_files
 from graft.data.manifest import schema
-from graft.data.scan_memory import ScanMemory
+from graft.data.scan_memory import KnownFile, ScanMemory, facts_of
 from graft.inference import images
 from graft.inference.images import UnreadableImageError, open_image, to_rgb
 from graft.params.models import ValidateParams
 from graft.progress import Advance, progress_bar
 
 ROWS_PER_GROUP = 4096  # rows held in memory, and rows of one Parquet row group
+_RECALLED = 256  # files asked for in one query of the memory
 _MAX_THREADS = 16  # a decoded image per thread is in memory; more threads than this wait for the disk anyway
 # No format read here spends more on a pixel than four 16-bit samples; metadata gets 64 MiB on top.
 _BYTES_PER_PIXEL = 8
@@ -86,7 +88,7 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
             ScanMemory(memory, _code(params)) if memory else contextlib.nullcontext() as known,
         ):
             warnings.simplefilter("ignore")
-            reader = _Reader(layout, params.max_pixels, known)
+            reader = _Reader(params.max_pixels, known)
             for seen in _groups(_in_order(reader, image_files(layout)), ROWS_PER_GROUP, advance):
                 rows = [file.row for file in seen]
                 writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=columns))
@@ -112,6 +114,7 @@ class _SeenFile:
         status: of the file; None where it could not be had.
         facts: what its bytes hold, which neither its name nor its place changes.
         opened: whether its bytes were read in this scan.
+        known: what the memory says of it, where it was not read.
     """
 
     name: str
@@ -119,8 +122,11 @@ class _SeenFile:
     status: os.stat_result | None = None
     facts: dict[str, Any] = field(default_factory=lambda: dict(_NO_FACTS))
     opened: bool = False
+    known: KnownFile | None = None
 
-    def remembered(self) -> tuple[str, os.stat_result, str, dict[str, Any]]:
+    def remembered(self) -> KnownFile | tuple[str, os.stat_result, str, dict[str, Any]]:
+        if self.known is not None:
+            return self.known
         assert self.status is not None
         facts = {**self.facts, "thumbnail": self.facts["thumbnail"].hex()}
         return self.name, self.status, self.row["sha256"], facts
@@ -129,33 +135,35 @@ class _SeenFile:
 class _Reader:
     """Makes the row of each file, from memory where it is known and unchanged."""
 
-    def __init__(self, layout: Layout, max_pixels: int, memory: ScanMemory | None) -> None:
-        self.layout = layout
+    def __init__(self, max_pixels: int, memory: ScanMemory | None) -> None:
         self.max_pixels = max_pixels
         self.memory = memory
 
-    def recall(self, path: Path) -> _SeenFile | None:
-        """The file without opening it, else None."""
+    def recall(self, files: list[ImageFile]) -> list[_SeenFile | None]:
+        """Each file without opening it, or None."""
         if self.memory is None:
-            return None
-        try:
-            status = path.stat()
-        except OSError:
-            return None  # read() says what is wrong
-        seen = self._start(path)
-        known = self.memory.file(seen.name, status)
-        if known is None:
-            return None
-        seen.status = status
-        seen.row |= {"bytes": status.st_size, "sha256": known[0]}
-        seen.facts = _from_memory(known[1])
+            return [None] * len(files)
+        states = [_status(file) for file in files]
+        known = self.memory.files([file.name for file in files], states)
+        facts = facts_of([one for one in known if one is not None])
+        return [
+            None if one is None or status is None else self._recalled(file, status, one, next(facts))
+            for file, status, one in zip(files, states, known, strict=True)
+        ]
+
+    def _recalled(
+        self, file: ImageFile, status: os.stat_result, known: KnownFile, facts: dict[str, Any]
+    ) -> _SeenFile:
+        seen = self._start(file)
+        seen.status, seen.known, seen.facts = status, known, _from_memory(facts)
+        seen.row["bytes"], seen.row["sha256"] = status.st_size, known.sha256
         return self._finish(seen)
 
-    def read(self, path: Path) -> _SeenFile:
+    def read(self, file: ImageFile) -> _SeenFile:
         """The file from its bytes."""
-        seen = self._start(path)
+        seen = self._start(file)
         try:
-            self._fill_from_file(seen, path)
+            self._fill_from_file(seen, file.path)
         except OSError as error:
             seen.facts["problem"] = f"cannot be opened: {error.strerror or error}"
         except ValueError as error:
@@ -163,15 +171,21 @@ class _Reader:
             seen.facts["problem"] = str(error)
         return self._finish(seen)
 
-    def _start(self, path: Path) -> _SeenFile:
-        name = path.relative_to(self.layout.root).as_posix()
-        label, split = self.layout.place(path)
-        row = {"path": _storable(name), "label": _storable(label), "split": split, "bytes": 0, "sha256": ""}
-        return _SeenFile(name, row)
+    def _start(self, file: ImageFile) -> _SeenFile:
+        label, split, group = file.place
+        row = {
+            "path": _storable(file.name),
+            "label": _storable(label),
+            "split": split,
+            "group": _storable(group),
+            "bytes": 0,
+            "sha256": "",
+        }
+        return _SeenFile(file.name, row)
 
     def _finish(self, seen: _SeenFile) -> _SeenFile:
-        seen.row |= seen.facts
-        if not seen.row["problem"] and seen.row["path"] != seen.name:
+        seen.row.update(seen.facts)
+        if seen.row["path"] is not seen.name and not seen.row["problem"] and seen.row["path"] != seen.name:
             seen.row |= {**_NO_FACTS, "problem": "the file's name, or a folder's, is not valid UTF-8"}
         return seen
 
@@ -200,7 +214,15 @@ class _Reader:
 
 
 def _from_memory(facts: dict[str, Any]) -> dict[str, Any]:
-    return {**facts, "thumbnail": bytes.fromhex(facts["thumbnail"])}
+    facts["thumbnail"] = bytes.fromhex(facts["thumbnail"])
+    return facts
+
+
+def _status(file: ImageFile) -> os.stat_result | None:
+    try:
+        return file.entry.stat()
+    except OSError:
+        return None  # reading it says what is wrong
 
 
 def _code(params: ValidateParams) -> str:
@@ -216,7 +238,7 @@ def _code(params: ValidateParams) -> str:
 
 def _storable(name: str) -> str:
     """The name itself, or with escapes where it holds bytes that are not UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _class_folders(layout: Layout) -> list[str]:
@@ -231,20 +253,22 @@ def _class_folders(layout: Layout) -> list[str]:
     )
 
 
-def _in_order(reader: _Reader, paths: Iterable[Path]) -> Iterator[_SeenFile]:
-    """Every file of ``paths`` in their order; those that have to be read are read in threads.
+def _in_order(reader: _Reader, files: Iterable[ImageFile]) -> Iterator[_SeenFile]:
+    """Every one of ``files`` in their order; those that have to be read are read in threads.
 
     Decoding and hashing release the interpreter's lock. Only a window of files is under way at any time, so
     that neither paths nor results pile up.
     """
+    files = iter(files)
     threads = min(os.cpu_count() or 1, _MAX_THREADS)
     pending: deque[Future[_SeenFile] | _SeenFile] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
     try:
-        for path in paths:
-            pending.append(reader.recall(path) or pool.submit(reader.read, path))
-            if len(pending) >= 8 * threads:
-                yield _result(pending.popleft())
+        while batch := list(islice(files, _RECALLED)):
+            for file, known in zip(batch, reader.recall(batch), strict=True):
+                pending.append(known or pool.submit(reader.read, file))
+                if len(pending) >= 8 * threads:
+                    yield _result(pending.popleft())
         while pending:
             yield _result(pending.popleft())
     finally:

@@ -15,12 +15,14 @@ What is remembered holds for one seed and one pair of limits; others are another
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.data.coded_images import mapped
 from graft.data.near_duplicates import Limits
 from graft.errors import GraftError
 
@@ -42,6 +44,10 @@ class SettledGroups:
     names: dict[str, str]
     joined: list[list[str]]
 
+    def column(self, images: pd.DataFrame) -> pd.Series:
+        """The name of each image's group, with the images' index; they have the column sha256."""
+        return mapped(images["sha256"], self.names.__getitem__)
+
 
 def settle_groups(
     images: pd.DataFrame, near_duplicates: pd.DataFrame, remembered: Mapping[str, str]
@@ -53,12 +59,14 @@ def settle_groups(
         near_duplicates: columns sha256 and group; see :func:`graft.data.near_duplicates.find_near_duplicates`.
         remembered: names that earlier runs gave, by SHA-256.
     """
-    found = dict(zip(near_duplicates["sha256"], near_duplicates["group"], strict=True))
-    members: dict[str, list[str]] = {}
-    for digest in sorted(set(images["sha256"])):
-        members.setdefault(found.get(digest, digest), []).append(digest)
     # Images that are gone keep their names too: they may come back.
     names = dict(remembered)
+    for digest in images["sha256"]:
+        names.setdefault(digest, digest)
+    members: dict[str, list[str]] = {}
+    for group, digest in sorted(set(zip(near_duplicates["group"], near_duplicates["sha256"], strict=True))):
+        if digest in names:
+            members.setdefault(group, []).append(digest)
     joined: list[list[str]] = []
     for group in members.values():
         known = Counter(remembered[digest] for digest in group if digest in remembered)
@@ -80,33 +88,30 @@ def read_settled_groups(path: Path) -> dict[str, dict[str, str]]:
     Raises:
         GraftError: the file is not one of graft's.
     """
-    import pandas as pd
-
+    settled: dict[str, dict[str, str]] = {}
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = csv.reader(stream, strict=True)
+            if next(rows, None) != _COLUMNS:
+                raise ValueError("other columns")
+            for draw, digest, name in rows:
+                # Most images are alone, and called by their own digest: one text serves for both.
+                settled.setdefault(draw, {})[digest] = digest if name == digest else name
     except FileNotFoundError:
         return {}
-    except ValueError:
-        table = pd.DataFrame()
-    if list(table.columns) != _COLUMNS:
+    except (ValueError, csv.Error):
         raise GraftError(
             f"{path} cannot be read as the names of groups of near-duplicates",
             "Restore it with `dvc checkout split`; without it, groups that grew may be divided anew",
-        )
-    return {
-        str(draw): dict(zip(rows["sha256"], rows["group"], strict=True))
-        for draw, rows in table.groupby("draw", sort=True)
-    }
+        ) from None
+    return settled
 
 
 def write_settled_groups(settled: Mapping[str, Mapping[str, str]], path: Path) -> None:
     """Writes names as CSV (columns draw, sha256, group): UTF-8, LF, equal for equal names."""
-    import pandas as pd
-
-    rows = [
-        (draw, digest, name)
-        for draw, names in sorted(settled.items())
-        for digest, name in sorted(names.items())
-    ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows, columns=_COLUMNS).to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(_COLUMNS)
+        for draw, names in sorted(settled.items()):
+            rows.writerows((draw, digest, names[digest]) for digest in sorted(names))

@@ -1,12 +1,13 @@
 """What no split may do, whatever its method: leak, tear groups apart, or leave a part or a class without images.
 
-Tables here hold the readable images, sorted by path, with columns path, label, sha256, split and group.
+Tables here hold the readable images, sorted by path, as :mod:`graft.data.coded_images` keeps them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from graft.data.coded_images import Names, differing, members
 from graft.errors import GraftError
 from graft.project import SPLITS
 
@@ -14,19 +15,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def drop_conflicting_labels(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+def drop_conflicting_labels(
+    images: pd.DataFrame, digests: Names
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """Without the images whose bytes lie under two labels: none of them says which label is right.
 
     Also gives what was dropped: path, label and sha256 of each. Whether that stops the pipeline is for the rule
     no_conflicting_labels to say.
     """
-    pairs = images.drop_duplicates(["sha256", "label"])
-    conflicts = images["sha256"].isin(pairs.loc[pairs.duplicated("sha256"), "sha256"])
+    conflicts = differing(images["sha256"], images["label"])
+    if not conflicts.any():
+        return images, []
     dropped = [
-        {column: str(getattr(row, column)) for column in ("path", "label", "sha256")}
+        {"path": str(row.path), "label": str(row.label), "sha256": digests[row.sha256]}
         for row in images[conflicts].itertuples()
     ]
-    return images[~conflicts].reset_index(drop=True), dropped
+    return images[~conflicts], dropped
 
 
 def drop_leaks(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
@@ -37,27 +41,34 @@ def drop_leaks(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]
     dropped: list[dict[str, str]] = []
     kept = images
     for held_out, others in (("test", ("train", "val")), ("val", ("train",))):
+        digests, here = kept["sha256"].to_numpy(), (kept["split"] == held_out).to_numpy()
+        size = digests.max(initial=-1) + 1
+        leaking = kept["split"].isin(others).to_numpy() & members(digests[here], size)[digests]
+        if not leaking.any():
+            continue
+        leaks = kept[leaking]
         # Rows are sorted by path, so the copy named is the same every time.
-        originals = kept[kept["split"] == held_out].drop_duplicates("sha256").set_index("sha256")["path"]
-        leaks = kept[kept["split"].isin(others) & kept["sha256"].isin(originals.index)]
+        originals = kept[here & members(digests[leaking], size)[digests]].drop_duplicates("sha256")
+        first = dict(zip(originals["sha256"], originals["path"], strict=True))
         dropped += [
-            {"path": row.path, "split": row.split, "copy_of": originals[row.sha256], "copy_in": held_out}
+            {"path": row.path, "split": row.split, "copy_of": first[row.sha256], "copy_in": held_out}
             for row in leaks.itertuples()
         ]
-        kept = kept.drop(index=leaks.index)
-    return kept.copy(), dropped
+        kept = kept[~leaking]
+    return kept, dropped
 
 
-def refuse_torn_groups(images: pd.DataFrame) -> None:
+def refuse_torn_groups(images: pd.DataFrame, groups: Names) -> None:
     """Raises GraftError where a group lies in two splits: then figures on one say nothing about new groups."""
-    sides = images.drop_duplicates(["group", "split"])
-    torn = sides[sides.duplicated("group", keep=False)]
-    if torn.empty:
+    several = differing(images["group"], images["split"])
+    if not several.any():
         return
+    torn = images[several].drop_duplicates(["group", "split"])
     first = torn[torn["group"] == torn["group"].iloc[0]]
     files = " and ".join(f"{row.split} ({row.path})" for row in first.itertuples())
+    name = groups[first["group"].iloc[0]]
     raise GraftError(
-        f"The data's own split tears {torn['group'].nunique()} groups apart: '{first['group'].iloc[0]}' is in {files}",
+        f"The data's own split tears {torn['group'].nunique()} groups apart: '{name}' is in {files}",
         "If they only share a name, let split.group_by capture the folder too, as '(.+)-[0-9]+' does; "
         "if they are the same, set split.method to group",
     )
@@ -79,13 +90,13 @@ def refuse_unknown_classes(images: pd.DataFrame) -> None:
 def refuse_empty_parts(images: pd.DataFrame, carved: list[str]) -> None:
     """Raises GraftError where a split is empty, or one that was carved out lacks a class that train has."""
     for split in SPLITS:
-        labels = set(images.loc[images["split"] == split, "label"])
+        labels = set(images.loc[images["split"] == split, "label"].unique())
         if not labels:
             raise GraftError(
                 f"The {split} split is empty: data/ has too few readable images for three splits",
                 "Add images, or remove an official split folder that holds none",
             )
-        lacking = set(images.loc[images["split"] == "train", "label"]) - labels
+        lacking = set(images.loc[images["split"] == "train", "label"].unique()) - labels
         if split in carved and lacking:
             raise GraftError(
                 f"The {split} split has no image of the class '{min(lacking)}' but copies of what is in another split",

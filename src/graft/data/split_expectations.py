@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from graft.data.coded_images import differing, mapped, numbered
 from graft.data.data_docs import write_data_docs
 from graft.data.gallery import Picture, families, singles
 from graft.data.rules import Check, run_rules
@@ -57,7 +60,11 @@ def check_split(
     checked = _tables(tables, summary, near_duplicates, params)
     outcomes = run_rules(_checks(params, summary), checked, params.severity, "split")
     result = make_verdict(outcomes, images, int(summary["unreadable"]))
-    splits = dict(zip(checked[SPLIT_IMAGES]["path"], checked[SPLIT_IMAGES]["split"], strict=True))
+    splits = {
+        path: split
+        for split in SPLITS
+        for path in tables[split].loc[tables[split]["path"].isin(near_duplicates["path"]), "path"]
+    }
     pictures: dict[str, list[list[Picture]]] = {
         "no_leaked_copies": singles(outcomes.offenders.get("no_leaked_copies", []), {}),
         **{
@@ -79,13 +86,13 @@ def near_duplicates_across(images: pd.DataFrame, groups: Mapping[str, str]) -> p
         images: columns path and split.
         groups: of near-duplicates, by path; images that are in none are not named.
     """
-    found = images.assign(group=images["path"].map(lambda path: groups.get(path, "")))
+    found = images.assign(group=mapped(images["path"], lambda path: groups.get(path, "")))
     grouped = found[found["group"] != ""]
     first = {
         split: part.sort_values("path").drop_duplicates("group").set_index("group")["path"]
         for split, part in grouped.groupby("split")
     }
-    result = found["path"].where(found["path"] == "", "")
+    result = found["group"].where(found["group"] == "", "")
     for split, others in (("val", ("train",)), ("test", ("val", "train"))):
         for other in others:
             if other in first:
@@ -104,12 +111,18 @@ def _tables(
     """The tables under test; ``path`` is what an offending row is called by."""
     import pandas as pd
 
-    columns = ["path", "label", "sha256"]
-    images = pd.concat([tables[split][columns].assign(split=split) for split in SPLITS], ignore_index=True)
+    images = pd.concat([tables[split][["path", "sha256"]] for split in SPLITS], ignore_index=True)
+    counts = [len(tables[split]) for split in SPLITS]
+    kind = pd.CategoricalDtype(list(SPLITS))
+    images["split"] = pd.Categorical.from_codes(np.repeat(np.arange(len(SPLITS)), counts), dtype=kind)
+    leaked = images[["path"]].assign(leaked=_leaks(images))
+    del images["sha256"]
     groups = dict(zip(near_duplicates["path"], near_duplicates["group"], strict=True))
-    images["leaked"] = _leaks(images)
     images["near"] = near_duplicates_across(images, groups)
-    test, val = (images[images["split"] == split].reset_index(drop=True) for split in ("test", "val"))
+    test, val = (
+        images.loc[images["split"] == split, ["path", "near"]].reset_index(drop=True)
+        for split in ("test", "val")
+    )
     parts = pd.DataFrame(
         {"path": list(SPLITS), "problem": [_size_problem(split, summary, params) for split in SPLITS]}
     )
@@ -122,20 +135,20 @@ def _tables(
     classes = pd.DataFrame(
         {"path": [f"{label}/" for label in labels], "difference": [round(value, 4) for value in differences]}
     )
-    return {SPLIT_IMAGES: images, TEST_IMAGES: test, VAL_IMAGES: val, PARTS: parts, CLASS_SHARES: classes}
+    return {SPLIT_IMAGES: leaked, TEST_IMAGES: test, VAL_IMAGES: val, PARTS: parts, CLASS_SHARES: classes}
 
 
 def _leaks(images: pd.DataFrame) -> pd.Series:
     """The path of a copy in another split, or "" where there is none; of several, the first by path."""
     import pandas as pd
 
-    found: dict[str, str] = {}
-    sides = images.drop_duplicates(["sha256", "split"])
-    leaking = images[images["sha256"].isin(sides.loc[sides.duplicated("sha256"), "sha256"])]
+    digests = pd.Series(numbered(images["sha256"])[0], index=images.index)
+    found = pd.Series("", index=images.index, dtype="str")
+    leaking = images[differing(digests, images["split"])]
     for _, copies in leaking.sort_values("path").groupby("sha256"):
-        for path, own in zip(copies["path"], copies["split"], strict=True):
-            found[path] = copies.loc[copies["split"] != own, "path"].iloc[0]
-    return pd.Series([found.get(path, "") for path in images["path"]], index=images.index, dtype=object)
+        for row, own in zip(copies.index, copies["split"], strict=True):
+            found[row] = copies.loc[copies["split"] != own, "path"].iloc[0]
+    return found
 
 
 def _size_problem(split: str, summary: Mapping[str, Any], params: SplitParams) -> str:

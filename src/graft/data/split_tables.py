@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.data.manifest import read_manifest
+from graft.data.manifest import FOR_SPLIT, read_manifest
 from graft.errors import GraftError
 from graft.project import Project
 
@@ -60,7 +60,7 @@ def read_splits(project: Project, names: Sequence[str]) -> dict[str, pd.DataFram
     Raises:
         GraftError: a table or the manifest is missing or damaged, or they do not belong together.
     """
-    manifest = read_manifest(project.manifest)
+    manifest = read_manifest(project.manifest, columns=FOR_SPLIT)
     return {name: with_paths(read_split_table(project.split_table(name)), manifest, name) for name in names}
 
 

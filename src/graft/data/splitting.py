@@ -15,8 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graft.data.assignment import Draw, Memory, assign, hash_position
-from graft.data.grouping import group_by_mapping, group_images
+import numpy as np
+
+from graft.data.assignment import Draw, Memory, assign_numbered, hash_position, position_in
+from graft.data.coded_images import Names, as_tables, coded, members, numbered
+from graft.data.grouping import given_groups, group_images
+from graft.data.manifest import FOR_SPLIT
 from graft.data.quotas import exact_quotas
 from graft.data.split_checks import (
     drop_conflicting_labels,
@@ -25,7 +29,6 @@ from graft.data.split_checks import (
     refuse_torn_groups,
     refuse_unknown_classes,
 )
-from graft.data.split_tables import COLUMNS
 from graft.errors import GraftError
 from graft.params.models import SplitParams
 from graft.project import SPLITS
@@ -53,7 +56,7 @@ def make_split(
     manifest: pd.DataFrame,
     params: SplitParams,
     memory: Memory | None = None,
-    groups: Mapping[str, str] | None = None,
+    groups: Mapping[str, str] | pd.Series | None = None,
 ) -> Split:
     """Divides the readable images of a manifest (columns path, label, split, sha256, problem, and maybe group).
 
@@ -65,39 +68,49 @@ def make_split(
         manifest: the images.
         params: how to divide them.
         memory: of the split that this one continues; small classes are divided anew without it.
-        groups: path to group, where groups are known already; takes the place of ``params.group_by``, unless that
-            is ``near_duplicates``, of which they are the groups.
+        groups: path to group, or a column with the manifest's index, where groups are known already; takes the
+            place of ``params.group_by``, unless that is ``near_duplicates``, of which they are the groups.
 
     Raises:
         GraftError: no readable image, or each under two labels; ``official`` without an official split, or
             with a group on two sides of it; a class too small for its parts; a number of images where groups go
             whole; an empty split; a class of val or test that train lacks.
     """
-    images = manifest[manifest["problem"] == ""].sort_values("path", ignore_index=True)
-    if images.empty:
+    wanted = [column for column in FOR_SPLIT if column in manifest]
+    readable = manifest.loc[manifest["problem"] == "", wanted].sort_values("path")
+    if readable.empty:
         raise GraftError(
             "The manifest holds no readable image", "Bring data in with `graft data import FOLDER`"
         )
-    images, conflicting = drop_conflicting_labels(images)
+    images, digests = coded(readable)
+    images, conflicting = drop_conflicting_labels(images, digests)
     if images.empty:
         raise GraftError(
             f"Every image lies under two labels, for example {conflicting[0]['path']}",
             "Decide which label is right and remove the other files",
         )
     group_by = params.group_by if groups is None or params.group_by == "near_duplicates" else "given"
-    found = group_images(images, group_by) if groups is None else group_by_mapping(images, groups)
+    readable = readable.loc[images.index] if conflicting else readable
+    found = group_images(readable, group_by) if groups is None else given_groups(readable, groups)
     method = _method(manifest, params, group_by != "none")
-    images = images[["path", "label", "sha256", "split"]].assign(group=found.keys)
+    if found.keys.equals(readable["sha256"]):
+        images, names = images.assign(group=images["sha256"]), digests
+    else:
+        numbers, names = numbered(found.keys)
+        images = images.assign(group=numbers)
+    images = images.reset_index(drop=True)
+    unmatched = {"images": len(found.unmatched), "example": next(iter(found.unmatched.iloc[:1]), "")}
+    del readable, found  # numbers do from here on
     given = set(manifest["split"]) if method == "official" else {"train"}
     if method != "official":
-        images["split"] = "train"
+        images.loc[:, "split"] = "train"
     images, dropped = drop_leaks(images)
     refuse_unknown_classes(images)
     if group_by != "near_duplicates":
         # How many of those the data's own split may tear apart, the rule about them says.
-        refuse_torn_groups(images)
+        refuse_torn_groups(images, names)
 
-    carver = _Carver(images, params, method, group_by, memory or Memory())
+    carver = _Carver(images, digests, names, params, method, group_by, memory or Memory())
     carved = [split for split in ("test", "val") if split not in given]
     for position, split in enumerate(carved):
         if method == "k_fold" and split == "test":
@@ -109,11 +122,7 @@ def make_split(
     refuse_unknown_classes(images)
     refuse_empty_parts(images, carved)
 
-    order = [*COLUMNS, "path", "group"]
-    tables = {
-        split: images.loc[images["split"] == split, order].sort_values(order, ignore_index=True)
-        for split in SPLITS
-    }
+    tables = as_tables(images, digests, names)
     asked = {
         split: 1 / params.folds if (method, split) == ("k_fold", "test") else getattr(params, f"{split}_size")
         for split in carved
@@ -125,9 +134,9 @@ def make_split(
         "carved": sorted(carved),
         "seed": params.seed,
         "stable_under_growth": all(size < 1 for size in asked.values()),
-        **_counts(tables, asked),
+        **_counts(images, asked),
         "exchanged": carver.exchanged(),
-        "unmatched": {"images": len(found.unmatched), "example": next(iter(found.unmatched), "")},
+        "unmatched": unmatched,
         "unreadable": int((manifest["problem"] != "").sum()),
         "conflicting_labels_dropped": conflicting,
         "duplicates_dropped": sorted(dropped + dropped_later, key=lambda entry: entry["path"]),
@@ -139,9 +148,18 @@ class _Carver:
     """Moves images from train to parts that are still to be made, in place."""
 
     def __init__(
-        self, images: pd.DataFrame, params: SplitParams, method: str, group_by: str, memory: Memory
+        self,
+        images: pd.DataFrame,
+        digests: Names,
+        names: Names,
+        params: SplitParams,
+        method: str,
+        group_by: str,
+        memory: Memory,
     ) -> None:
         self.images = images
+        self.digests = digests
+        self.names = names
         self.params = params
         self.memory = memory
         self.grouped = group_by != "none"
@@ -176,31 +194,39 @@ class _Carver:
 
     def exchanged(self) -> int:
         """Groups that are, in the draws made here, in another part than their hash says."""
-        present = set(self.images["group"])
-        return sum(len(present & set(self.memory.exchanged[key])) for key in self.keys)
+        present = members(self.images["group"].to_numpy(), len(self.names))
+        found = [position_in(self.names, group) for key in self.keys for group in self.memory.exchanged[key]]
+        return sum(position is not None and bool(present[position]) for position in found)
 
-    def _assign(self, draw: Draw) -> dict[str, int]:
-        train = self.images.loc[self.images["split"] == "train", ["group", "label"]].drop_duplicates()
-        classes: dict[str, list[str]] = {}
-        for group, label in zip(train["group"], train["label"], strict=True):
-            classes.setdefault(group, []).append(label)
-        assigned, self.memory = assign(classes, draw, self.memory)
+    def _assign(self, draw: Draw) -> np.ndarray:
+        """The part of each group of train, by the group's number."""
+        train = self.images.loc[self.images["split"] == "train", ["group", "label"]]
+        labels = list(train["label"].cat.categories)
+        held = np.unique(
+            train["group"].to_numpy(np.int64) * len(labels) + train["label"].cat.codes.to_numpy()
+        )
+        pairs = divmod(held, len(labels))
+        assigned, self.memory = assign_numbered(self.names, labels, *pairs, draw, self.memory)
         self.keys.append(draw.key)
         return assigned
 
-    def _move(self, split: str, assigned: dict[str, int], part: int) -> None:
-        chosen = self.images["group"].map(assigned) == part
-        self.images.loc[(self.images["split"] == "train") & chosen, "split"] = split
+    def _move(self, split: str, assigned: np.ndarray, part: int) -> None:
+        chosen = assigned[self.images["group"].to_numpy()] == part
+        self.images.loc[(self.images["split"] == "train").to_numpy() & chosen, "split"] = split
 
     def _take_exactly(self, split: str, number: int, keep: int) -> None:
         train = self.images[self.images["split"] == "train"]
         distinct = train.drop_duplicates("sha256")
-        counts = {str(label): int(count) for label, count in distinct["label"].value_counts().items()}
+        counts = {
+            str(label): int(count) for label, count in distinct["label"].value_counts().items() if count
+        }
         taken = exact_quotas(counts, number, keep, f"split.{split}_size")
-        ranks = [hash_position(split, digest, self.params.seed) for digest in distinct["sha256"]]
+        texts = self.digests.of(distinct["sha256"].to_numpy())
+        ranks = [hash_position(split, digest, self.params.seed) for digest in texts]
         distinct = distinct.assign(rank=ranks).sort_values(["label", "rank", "sha256"])
-        chosen = distinct.loc[distinct.groupby("label").cumcount() < distinct["label"].map(taken), "sha256"]
-        self.images.loc[train.index[train["sha256"].isin(chosen)], "split"] = split
+        first = [distinct[distinct["label"] == label].iloc[:count] for label, count in taken.items()]
+        chosen = members(np.concatenate([part["sha256"] for part in first]), len(self.digests))
+        self.images.loc[train.index[chosen[train["sha256"].to_numpy()]], "split"] = split
 
 
 def _method(manifest: pd.DataFrame, params: SplitParams, grouped: bool) -> str:
@@ -217,29 +243,30 @@ def _method(manifest: pd.DataFrame, params: SplitParams, grouped: bool) -> str:
     return params.method
 
 
-def _counts(tables: dict[str, pd.DataFrame], asked: dict[str, float]) -> dict[str, Any]:
+def _counts(images: pd.DataFrame, asked: dict[str, float]) -> dict[str, Any]:
     """Images and groups per split, images per class and split, and the shares that were reached.
 
     A share is a fraction of what the part was carved from: of all images for test, of those outside test for val.
     ``asked`` is the fraction, or the number of images, of the params; None where the data brought the part.
     """
-    per_class = {split: table["label"].value_counts() for split, table in tables.items()}
-    labels = sorted(set().union(*(set(counts.index) for counts in per_class.values())))
-    classes = {label: {split: int(per_class[split].get(label, 0)) for split in SPLITS} for label in labels}
+    parts = {split: images[images["split"] == split] for split in SPLITS}
+    per_class = {split: part["label"].value_counts() for split, part in parts.items()}
+    labels = [label for label in images["label"].cat.categories if sum(n[label] for n in per_class.values())]
+    classes = {label: {split: int(per_class[split][label]) for split in SPLITS} for label in labels}
 
     def share(split: str, counts: dict[str, int]) -> float:
         of = sum(counts.values()) - (counts["test"] if split == "val" else 0)
         return round(counts[split] / of, 4) if of else 0.0
 
-    images = {split: len(table) for split, table in tables.items()}
+    sizes = {split: len(part) for split, part in parts.items()}
     return {
-        "images": images,
-        "groups": {split: int(table["group"].nunique()) for split, table in tables.items()},
+        "images": sizes,
+        "groups": {split: int(part["group"].nunique()) for split, part in parts.items()},
         "classes": classes,
         "shares": {
             split: {
                 "asked": asked.get(split),
-                "reached": share(split, images),
+                "reached": share(split, sizes),
                 "by_class": {label: share(split, counts) for label, counts in classes.items()},
             }
             for split in ("val", "test")

@@ -4,9 +4,9 @@
     images/1.jpg     cat     train   ann      paths are absolute, or relative to the table's folder
     images/2.jpg     dog     test    ben      split and group may be missing, as columns or cell by cell
 
-A group (a patient, a camera, a hand) becomes a folder below the class, written as Hive and Parquet write
-partitions: ``data/train/cat/group=ann/1.jpg``. So it goes wherever the images go, through DVC and back, and
-``split.group_by: '/group=([^/]+)/'`` reads it; a table beside data/ would have to be kept in step with it.
+A group (a patient, a camera, a hand) becomes a folder below the class, ``data/train/cat/group=ann/1.jpg``
+(:mod:`graft.data.layout`), which the scan reads into the manifest's column group, and ``split.group_by: column``
+keeps together.
 
 Folders around an image stay, but for those that all images share and those named after its split or class.
 """
@@ -23,18 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from graft.data.layout import SPLIT_FOLDERS
+from graft.data.layout import GROUP_PREFIX, SPLIT_FOLDERS, UNSAFE, group_folder
 from graft.data.readers.folders import is_image
 from graft.data.readers.reader import Images, Plan
 from graft.errors import GraftError, did_you_mean
 
-GROUP_BY = "/group=([^/]+)/"
 _COLUMNS = ("path", "label", "split", "group")
 _CSV, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")
 _ROWS = 1 << 15  # of a Parquet file in memory at a time
 _CHUNK = 1 << 20
 _LONGEST = 200  # bytes of a folder's name; file systems allow 255
-_UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -91,8 +89,7 @@ class Table:
 
         ignored = [name for name in columns if name not in _COLUMNS]
         notes = (f"Columns of {self.path.name} that were ignored: {', '.join(ignored)}",) if ignored else ()
-        meta = {"group_by": GROUP_BY} if any(row.group for row in rows) else {}
-        return Plan(sizes, images, meta=meta, notes=notes)
+        return Plan(sizes, images, notes=notes)
 
     def _columns(self) -> list[str]:
         names = self._parquet().schema_arrow.names if self._is_parquet else self._csv_header()
@@ -131,11 +128,11 @@ class Table:
             raise self._error(row, f"'{row.split}' is no split", "Use train, val or test")
         problem = _folder_problem(row.label)
         if problem:
-            better = _UNSAFE.sub("_", row.label).strip(" ._")[:40]
+            better = UNSAFE.sub("_", row.label).strip(" ._")[:40]
             usable = better and not _folder_problem(better)
             fix = f"Call the class '{better}', for example" if usable else "Give the class another name"
             raise self._error(row, f"the label '{row.label}' cannot be a folder's name: {problem}", fix)
-        if len(_group_folder(row.group).encode()) > _LONGEST:
+        if len(group_folder(row.group).encode()) > _LONGEST:
             raise self._error(row, f"the group '{row.group[:40]}...' is too long for a folder's name")
 
     def _require_splits(self, rows: list[_Row]) -> None:
@@ -255,21 +252,15 @@ def _folder_problem(name: str) -> str:
         return "it is empty"
     if name.startswith("."):
         return "it begins with a dot"
-    if unsafe := _UNSAFE.search(name):
+    if unsafe := UNSAFE.search(name):
         return f"it holds {unsafe[0]!r}"
     if name.endswith((".", " ")) or _DEVICES.fullmatch(name):
         return "Windows does not allow it"
-    if name.startswith("group="):
+    if name.startswith(GROUP_PREFIX):
         return "folders of groups begin so"
     if len(name.encode()) > _LONGEST:
         return f"it is longer than {_LONGEST} bytes"
     return ""
-
-
-def _group_folder(group: str) -> str:
-    """The folder of a group; what a folder's name cannot hold is escaped as in a web address."""
-    safe = re.sub(rf"%|{_UNSAFE.pattern}|[. ]$", lambda found: f"%{ord(found[0]):02X}", group)
-    return f"group={safe}"
 
 
 def _common_folder(rows: list[_Row]) -> str:
@@ -287,6 +278,6 @@ def _target(row: _Row, top: str) -> str:
     for known in (row.split, row.label):
         if folders and known and folders[0] == known:
             del folders[0]
-    group = _group_folder(row.group) if row.group else ""
+    group = group_folder(row.group) if row.group else ""
     visible = [folder for folder in folders if not folder.startswith(".")]  # a scan passes over hidden ones
     return "/".join(part for part in (split, row.label, group, *visible, name) if part)

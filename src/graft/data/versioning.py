@@ -45,16 +45,9 @@ def dataset_name(project: Project) -> str:
     Raises:
         GraftError: data.dvc is there but is not what DVC writes.
     """
-    return _meta(project, "dataset") or UNNAMED
-
-
-def group_pattern(project: Project) -> str | None:
-    """The regular expression over paths in data/ that finds an image's group, where data.dvc says that one does.
-
-    Raises:
-        GraftError: data.dvc is there but is not what DVC writes.
-    """
-    return _meta(project, "group_by")
+    meta = _read(project).get("meta")
+    value = meta.get("dataset") if isinstance(meta, dict) else None
+    return str(value) if value else UNNAMED
 
 
 def tracked_hash(project: Project) -> str | None:
@@ -74,7 +67,7 @@ def track(project: Project, meta: Mapping[str, str]) -> None:
 
     Args:
         project: where data/ lies.
-        meta: dataset (a name), licence and source, each one line; group_by where images have groups.
+        meta: dataset (a name), licence and source, each one line.
 
     Raises:
         GraftError: DVC refuses; the message gives its reason.
@@ -144,12 +137,6 @@ def _advice(reason: str, arguments: tuple[str, ...]) -> str:
     if "no space left" in lower:
         return "Free some space and run the command again"
     return f"Run `dvc {' '.join(arguments)} -v` to see all of what DVC says"
-
-
-def _meta(project: Project, key: str) -> str | None:
-    meta = _read(project).get("meta")
-    value = meta.get(key) if isinstance(meta, dict) else None
-    return str(value) if value else None
 
 
 def _read(project: Project) -> dict[str, Any]:

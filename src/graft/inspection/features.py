@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from graft.params.strategies import HubBackboneParams, KerasBackboneParams
+from graft.params.strategies import TrainParams
+from graft.project import Project
 from graft.tensorflow_import import import_tensorflow
+from graft.timing import StageClock
 
 
 def image_features(
-    root: Path,
-    paths: Sequence[str],
-    backbone: KerasBackboneParams | HubBackboneParams,
-    image_size: Literal["auto"] | int,
-    cache: Path,
+    project: Project, paths: Sequence[str], sha256: Sequence[str], params: TrainParams
 ) -> tuple[np.ndarray, str]:
     """Features float32 ``[N, D]`` of images in order, and the backbone that gave them, in words.
 
+    They are computed once, and shared with training.
+
     Args:
-        root: the folder that ``paths`` are relative to.
-        paths: one per image, with forward slashes.
-        backbone: as params.yaml names it.
-        image_size: side in pixels; auto is the backbone's own.
-        cache: where downloaded weights are kept.
+        project: where the images and the feature store are.
+        paths: relative to data/, one per image, with forward slashes.
+        sha256: of each image's file, hexadecimal.
+        params: names backbone and image size.
 
     Raises:
         GraftError: the backbone or its weights cannot be had, or an image is gone since it was scanned.
     """
     import_tensorflow()
     from graft.backbones import build_backbone, default_image_size
-    from graft.training.activations import activations
-    from graft.training.images import load_images
+    from graft.features.pooled import pooled_features
+    from graft.features.store import FeatureStore
+    from graft.training.images import Photographs
 
-    if image_size == "auto":
-        image_size = default_image_size(backbone)
-    built = build_backbone(backbone, image_size, cache)
-    pixels = load_images(root, paths, image_size, "Decoding images")
-    return activations(built.model, pixels, "Features"), f"{built.name} at {image_size} pixels"
+    size = params.image_size if params.image_size != "auto" else default_image_size(params.backbone)
+    backbone = build_backbone(params.backbone, size, project.cache)
+    labels = np.zeros(len(paths), np.int64)
+    images = Photographs(project.data, paths, sha256, labels, size, "", StageClock("inspect"), "")
+    store = FeatureStore(project.features, params.store.limit_bytes)
+    return pooled_features(backbone, images, "Features", store), f"{backbone.name} at {size} pixels"

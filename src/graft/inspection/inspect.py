@@ -165,7 +165,7 @@ def _look_at_labels(
         from graft.inspection.features import image_features
 
         features, backbone = image_features(
-            project.data, list(images["path"]), params.train.backbone, params.train.image_size, project.cache
+            project, list(images["path"]), list(images["sha256"]), params.train
         )
     except GraftError as error:
         return LabelCheck(skipped=str(error)), []

@@ -121,9 +121,10 @@ class SplitParams(Section):
         method: ``official`` (train/ and test/ folders), ``stratified`` (image by image), ``group`` (whole groups),
             ``k_fold`` (test is one of ``folds`` parts; by whole groups where ``group_by`` names them), or
             ``auto``: official where the data has that, else group where ``group_by`` names groups, else stratified.
-        group_by: what may not be torn apart: ``none``, ``column`` (the manifest's own), ``near_duplicates`` (as
-            stage validate found them), or a regular expression searched in each path, whose capture group (the
-            only one, or the one named ``group``) is the group.
+        group_by: what may not be torn apart: ``none``, ``column`` (groups that the data brings: the column of
+            an imported table, or folders ``group=NAME``), ``near_duplicates`` (as stage validate
+            found them), or a regular expression searched in each path, whose capture group (the only one, or the
+            one named ``group``) is the group.
         test_size: of all images, a fraction or a number; only where neither data nor fold says what test is.
         val_size: of the images that are not in test, a fraction or a number; only where the data brings no val.
         folds: parts of ``k_fold``.

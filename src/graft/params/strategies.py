@@ -249,6 +249,20 @@ class ScratchParams(FitParams):
 StrategyParams = Annotated[FrozenParams | FineTuneParams | ScratchParams, Field(discriminator="kind")]
 
 
+class StoreParams(Section):
+    """The feature store.
+
+    Attributes:
+        limit_gb: gigabytes (10^9 bytes) on disk; above it, what was not used for the longest time goes.
+    """
+
+    limit_gb: Annotated[float, Field(ge=0)] = 20
+
+    @property
+    def limit_bytes(self) -> int:
+        return round(self.limit_gb * 1e9)
+
+
 class TrainParams(Section):
     """Which strategies are trained, and what they share unless one says otherwise.
 
@@ -259,6 +273,7 @@ class TrainParams(Section):
         precision: of the arithmetic. ``auto`` is mixed_float16 where there is a GPU, else float32.
         deterministic: have TensorFlow use only operations that give the same bits each time, which costs speed.
         backbone: the trunk.
+        store: where what frozen networks make of images is kept.
         strategies: by name.
     """
 
@@ -268,6 +283,7 @@ class TrainParams(Section):
     precision: Precision = "auto"
     deterministic: bool = False
     backbone: BackboneParams
+    store: StoreParams = StoreParams()
     strategies: dict[Name, StrategyParams]
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.data.manifest import read_manifest
+from graft.data.manifest import FOR_SPLIT, read_manifest
 from graft.data.split_tables import with_paths
 from graft.data.versioning import dataset_name, tracked_hash
 from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
@@ -169,7 +169,7 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     client.log_dict(run_id, confusion_table(counts.to_numpy(), classes), "test/confusion.json")
     predictions = pd.read_csv(folder / "predictions" / f"{name}.csv", dtype=str, keep_default_na=False)
     # A run is a record of its time, so here an image has the path that it had.
-    predictions = with_paths(predictions, read_manifest(project.manifest), "test")
+    predictions = with_paths(predictions, read_manifest(project.manifest, columns=FOR_SPLIT), "test")
     client.log_text(run_id, predictions.to_csv(index=False), "test/predictions.csv")
     client.log_image(
         run_id, Image.open(folder / "pictures" / f"{name}.png"), artifact_file="test/confusion.png"

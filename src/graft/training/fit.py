@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,16 +19,6 @@ from graft.training.batches import Batches, Mix, balanced_class_weights
 from graft.training.checkpoint import TrainingState
 from graft.training.memory import explain_out_of_memory
 from graft.training.optimizers import build_optimizer
-
-
-class LabelledInputs(Protocol):
-    """Inputs with their class indices, as :class:`Labelled` has them or as they are decoded at first use."""
-
-    @property
-    def inputs(self) -> np.ndarray: ...
-
-    @property
-    def labels(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)

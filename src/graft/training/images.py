@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,38 +25,94 @@ from graft.timing import StageClock
 IN_MEMORY_BYTES = 2 * 1024**3
 
 
-class ImagesOnDemand:
-    """The images of one split with their class indices, decoded when they are first asked for.
+class LabelledImages(Protocol):
+    """Images with their class indices and the hashes of their files; decoded no sooner than they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class indices, int ``[N]``."""
+        ...
+
+    @property
+    def keys(self) -> Sequence[bytes]:
+        """SHA-256 of each image's file, 32 bytes."""
+        ...
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """Pixels of all, uint8 ``[N, S, S, 3]``."""
+        ...
+
+    def at(self, indices: np.ndarray) -> np.ndarray:
+        """Pixels of some, uint8 ``[n, S, S, 3]``."""
+        ...
+
+
+class DecodedImages:
+    """Images that are pixels already; their keys are hashes of these."""
+
+    def __init__(self, inputs: np.ndarray, labels: np.ndarray | None = None) -> None:
+        self.inputs = inputs
+        self.labels = np.zeros(len(inputs), np.int64) if labels is None else labels
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @cached_property
+    def keys(self) -> Sequence[bytes]:
+        return [hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in self.inputs]
+
+    def at(self, indices: np.ndarray) -> np.ndarray:
+        return np.asarray(self.inputs[indices])
+
+
+class Photographs:
+    """The images of one split, in files.
 
     Args:
         root, paths, size, label: as :func:`load_images` takes them.
+        sha256: of each file, hexadecimal.
         labels: class indices ``[N]``.
-        clock: where the decoding is counted, as ``span``.
+        clock: where decoding all of them is counted, as ``decode <split>``.
+        split: its name.
     """
 
     def __init__(
         self,
         root: Path,
         paths: Sequence[str],
+        sha256: Sequence[str],
+        labels: np.ndarray,
         size: int,
         label: str,
-        labels: np.ndarray,
         clock: StageClock,
-        span: str,
+        split: str,
     ) -> None:
         self.labels = labels
-        self._arguments = (root, paths, size, label)
-        self._clock, self._span = clock, span
+        self.keys = [bytes.fromhex(digest) for digest in sha256]
+        self._root, self._paths, self._size, self._label = root, paths, size, label
+        self._clock, self._split = clock, split
+
+    def __len__(self) -> int:
+        return len(self.keys)
 
     @cached_property
     def inputs(self) -> np.ndarray:
-        """uint8 ``[N, size, size, 3]``; raises as :func:`load_images` does."""
-        with self._clock.span(self._span):
-            return load_images(*self._arguments)
+        """Pixels of all, decoded at the first use; raises as :func:`load_images` does."""
+        with self._clock.span(f"decode {self._split}"):
+            return load_images(self._root, self._paths, self._size, self._label)
+
+    def at(self, indices: np.ndarray) -> np.ndarray:
+        """Pixels of some; decoded now, unless all of them are there."""
+        if "inputs" in self.__dict__:
+            return np.asarray(self.inputs[indices])
+        return load_images(self._root, [self._paths[index] for index in indices], self._size)
 
 
 def load_images(
-    root: Path, paths: Sequence[str], size: int, label: str, in_memory_bytes: int = IN_MEMORY_BYTES
+    root: Path, paths: Sequence[str], size: int, label: str = "", in_memory_bytes: int = IN_MEMORY_BYTES
 ) -> np.ndarray:
     """Pixels of the images in order, uint8 ``[N, size, size, 3]``, RGB; decoded in parallel threads.
 
@@ -62,7 +120,7 @@ def load_images(
         root: the folder that ``paths`` are relative to.
         paths: one per image, with forward slashes.
         size: side in pixels.
-        label: what the progress bar calls them.
+        label: what the progress bar calls them; none is shown without.
         in_memory_bytes: see :func:`large_array`.
 
     Raises:
@@ -82,7 +140,8 @@ def load_images(
             ) from error
 
     # Pillow lets go of the interpreter lock while it decodes, so threads do work side by side.
-    with ThreadPoolExecutor() as pool, progress_bar(label, len(paths)) as advance:
+    bar = progress_bar(label, len(paths)) if label else nullcontext(lambda steps: None)
+    with ThreadPoolExecutor() as pool, bar as advance:
         for _ in pool.map(load, range(len(paths))):
             advance(1)
     return images

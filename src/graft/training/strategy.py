@@ -9,11 +9,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from graft.features.extraction import predict
+from graft.features.store import FeatureStore
 from graft.params.strategies import FineTuneParams, ScratchParams
 from graft.timing import StageClock
-from graft.training.activations import activations
 from graft.training.augmentation import augmentation_layers
-from graft.training.fit import FitResult, Labelled, LabelledInputs, fit
+from graft.training.fit import FitResult, Labelled, fit
+from graft.training.images import LabelledImages
 from graft.training.mixing import Mixing
 
 
@@ -31,17 +33,19 @@ class Task:
         cache: folder for downloaded weights.
         checkpoint: folder for this very piece of work: another data set or parameter is another folder.
         clock: where the time goes.
+        store: where features are kept; None keeps none.
     """
 
     name: str
     classes: list[str]
-    train: LabelledInputs
-    val: LabelledInputs
+    train: LabelledImages
+    val: LabelledImages
     image_size: int
     seed: int
     cache: Path
     checkpoint: Path
     clock: StageClock
+    store: FeatureStore | None = None
 
 
 @dataclass(frozen=True)
@@ -105,4 +109,4 @@ def fit_end_to_end(
             mix=Mixing(params.augment) or None,
             rate_factors=rate_factors,
         )
-        return result, activations(model, val, f"{task.name}: val images")
+        return result, predict(model, val, f"{task.name}: val images")

@@ -16,6 +16,7 @@ from graft.backbones import default_image_size
 from graft.data.split_tables import read_splits
 from graft.errors import GraftError, did_you_mean
 from graft.evaluation.metrics import Evaluation, evaluate, softmax
+from graft.features.store import FeatureStore
 from graft.params.strategies import (
     FineTuneParams,
     FrozenParams,
@@ -28,7 +29,7 @@ from graft.project import Project
 from graft.timing import StageClock
 from graft.training.bundle import write_bundle
 from graft.training.devices import all_devices, arithmetic, in_float32
-from graft.training.images import ImagesOnDemand
+from graft.training.images import Photographs
 from graft.training.strategies import fine_tune, frozen, scratch
 from graft.training.strategy import Task, Trained
 
@@ -72,18 +73,12 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     size = _image_size(strategy)
     classes = sorted(set(tables["train"]["label"]))
 
-    def images(split: str) -> ImagesOnDemand:
+    def images(split: str) -> Photographs:
         table = tables[split]
         labels = np.array([classes.index(label) for label in table["label"]])
-        return ImagesOnDemand(
-            project.data,
-            list(table["path"]),
-            size,
-            f"{name}: {split} images",
-            labels,
-            clock,
-            f"decode {split}",
-        )
+        label = f"{name}: {split} images"
+        paths, sha256 = list(table["path"]), list(table["sha256"])
+        return Photographs(project.data, paths, sha256, labels, size, label, clock, split)
 
     task = Task(
         name=name,
@@ -97,6 +92,7 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         / "checkpoints"
         / f"{name}-{_work_key(project, strategy.model_dump_json(), strategy.seed)}",
         clock=clock,
+        store=FeatureStore(project.features, params.store.limit_bytes),
     )
     keras.utils.set_random_seed(strategy.seed)
     with arithmetic(strategy.precision, params.deterministic) as precision, all_devices():

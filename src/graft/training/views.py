@@ -1,4 +1,4 @@
-"""Views: changed copies of an image that are a function of its pixels and a number, and of nothing else.
+"""Views: changed copies of an image that are a function of its hash and a number, and of nothing else.
 
 The random layers of :mod:`graft.training.augmentation` draw anew in every epoch, so that a trunk has to be run on
 every image in every epoch. A view is drawn once for an image, whichever batch, order or run it stands in, so that
@@ -7,7 +7,7 @@ what the trunk makes of it can be kept.
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -15,12 +15,7 @@ import numpy as np
 from graft.params.strategies import AugmentParams
 
 
-def image_keys(images: np.ndarray) -> list[bytes]:
-    """What the randomness of each image's views is drawn from: a digest of its pixels, uint8 ``[N, S, S, 3]``."""
-    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
-
-
-def view(images: np.ndarray, keys: list[bytes], number: int, params: AugmentParams, seed: int) -> np.ndarray:
+def view(images: np.ndarray, keys: Sequence[bytes], number: int, params: AugmentParams) -> np.ndarray:
     """One view of each image, float32 ``[N, S, S, 3]`` in 0..255.
 
     All that moves pixels is one affine map, so that they are interpolated once; amounts are drawn uniformly, as by
@@ -28,12 +23,11 @@ def view(images: np.ndarray, keys: list[bytes], number: int, params: AugmentPara
 
     Args:
         images: uint8 ``[N, S, S, 3]``.
-        keys: of the images, see :func:`image_keys`.
+        keys: hash of each image, which all that is random is drawn from.
         number: which view, from 0.
         params: what may change; MixUp, CutMix and RandAugment have no views.
-        seed: another one gives other views.
     """
-    draws = np.stack([_draw(key, number, seed) for key in keys])
+    draws = np.stack([_draw(key, number) for key in keys])
     mirrored, turn, zoom, right, down, contrast, brightness = np.split(draws, [2, 3, 4, 5, 6, 7], axis=1)
     size = images.shape[1]
     pixels: np.ndarray = images.astype(np.float32)
@@ -66,9 +60,9 @@ def view(images: np.ndarray, keys: list[bytes], number: int, params: AugmentPara
     return np.clip(pixels, 0, 255, dtype=np.float32)
 
 
-def _draw(key: bytes, number: int, seed: int) -> np.ndarray:
+def _draw(key: bytes, number: int) -> np.ndarray:
     """Eight numbers in -1..1."""
-    entropy = [int.from_bytes(key, "little"), number, seed]
+    entropy = [int.from_bytes(key, "little"), number]
     return np.random.default_rng(entropy).uniform(-1, 1, 8)
 
 

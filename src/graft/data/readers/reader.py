@@ -7,7 +7,7 @@ import io
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,14 +29,12 @@ class Plan:
         images: starts over and yields every name of ``sizes`` with the image's bytes in pieces. The pieces of
             one have to be taken before the next is asked for.
         left_out: files that were there and are not taken.
-        meta: what data.dvc should say about them beyond dataset, licence and source.
         notes: what the user should be told, a sentence each.
     """
 
     sizes: Mapping[str, int]
     images: Callable[[], Images]
     left_out: int = 0
-    meta: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

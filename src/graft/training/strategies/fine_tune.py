@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import keras
 import numpy as np
 
@@ -11,18 +9,18 @@ from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
 from graft.backbones.cutting import CutBackbone, cut
 from graft.backbones.hub import HubModule
+from graft.features.extraction import extract, predict
 from graft.params.strategies import AugmentParams, FineTuneParams
 from graft.progress import console
-from graft.training.activations import activations
 from graft.training.checkpoint import read_checkpoint
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
-from graft.training.images import large_array
+from graft.training.images import LabelledImages, large_array
 from graft.training.optimizers import layer_rate_factors
 from graft.training.strategies.frozen import features, fit_head
 from graft.training.strategy import Task, Trained, classifier, fit_end_to_end
 from graft.training.unfreezing import first_trained_layer, unfreeze
-from graft.training.views import image_keys, view
+from graft.training.views import view
 
 
 def train(params: FineTuneParams, task: Task) -> Trained:
@@ -83,7 +81,7 @@ def _fit_whole(
 ) -> tuple[FitResult, np.ndarray]:
     """End to end, with changes to the images that are drawn anew in every epoch."""
     if params.head_epochs and read_checkpoint(task.checkpoint) is None:
-        fit_head(head, *features(backbone.model, task), head_phase(params), task)
+        fit_head(head, *features(backbone, params.head.pooling, task), head_phase(params), task)
     return fit_end_to_end(classifier(backbone.model, head), params, task, _rate_factors(backbone, params))
 
 
@@ -91,24 +89,32 @@ def _fit_above(
     pieces: CutBackbone, backbone: Backbone, head: keras.Model, params: FineTuneParams, task: Task
 ) -> tuple[FitResult, np.ndarray]:
     """What is above the cut, on kept activations of the images' views."""
-    images, val_images = task.train.inputs, task.val.inputs  # decoded now if they were not yet
-    name = f"{task.name}: activations at {pieces.layer}"
+    is_changed = params.augment != AugmentParams()
+    count = params.views if is_changed else 1
+    size = len(task.train.labels)
+
+    def extracted(images: LabelledImages, what: str, number: int | None, out: np.ndarray) -> np.ndarray:
+        changes = None if number is None else {"number": number, **params.augment.model_dump()}
+        described = {**backbone.identity, "part": pieces.layer, "view": changes}
+        space = task.store.space(described) if task.store else None
+        prepare = None if number is None else lambda pixels, keys: view(pixels, keys, number, params.augment)
+        label = f"{task.name}: activations at {pieces.layer}, {what}"
+        return extract(pieces.below, images, label, space, prepare, out)
+
     with task.clock.span("activations"):
-        is_changed = params.augment != AugmentParams()
-        count = params.views if is_changed else 1
-        kept = large_array((count * len(images), *pieces.below.output_shape[1:]), np.float32)
-        keys = image_keys(images) if is_changed else []
+        shape = pieces.below.output_shape[1:]
+        kept = large_array((count * size, *shape), np.float32)
         for number in range(count):
-            rows = slice(number * len(images), (number + 1) * len(images))
-            prepare = functools.partial(_view, keys, number, params.augment, task.seed)
-            label = f"{name}, view {number + 1} of {count}" if count > 1 else name
-            activations(pieces.below, images, label, prepare if is_changed else None, out=kept[rows])
-        val = Labelled(activations(pieces.below, val_images, f"{name}, val"), task.val.labels)
+            part = kept[number * size : (number + 1) * size]
+            what = f"view {number + 1} of {count}" if is_changed else "train"
+            extracted(task.train, what, number if is_changed else None, part)
+        val_kept = large_array((len(task.val.labels), *shape), np.float32)
+        val = Labelled(extracted(task.val, "val", None, val_kept), task.val.labels)
     if params.head_epochs and read_checkpoint(task.checkpoint) is None:
         with task.clock.span("features"):
             label = f"{task.name}: features of"
-            first = activations(pieces.above, kept[: len(images)], f"{label} train images")
-            val_features = activations(pieces.above, val.inputs, f"{label} val images")
+            first = predict(pieces.above, kept[:size], f"{label} train images")
+            val_features = predict(pieces.above, val.inputs, f"{label} val images")
         fit_head(
             head,
             Labelled(first, task.train.labels),
@@ -130,13 +136,7 @@ def _fit_above(
             views=count,
             rate_factors=_rate_factors(backbone, params),
         )
-        return result, activations(model, val.inputs, f"{task.name}: val images")
-
-
-def _view(
-    keys: list[bytes], number: int, augment: AugmentParams, seed: int, images: np.ndarray, start: int
-) -> np.ndarray:
-    return view(images, keys[start : start + len(images)], number, augment, seed)
+        return result, predict(model, val.inputs, f"{task.name}: val images")
 
 
 def _rate_factors(backbone: Backbone, params: FineTuneParams) -> dict[str, float] | None:

@@ -1,7 +1,7 @@
 """Strategy ``frozen``: the backbone's features of each image computed once, a head trained on them.
 
-A training image may be seen from several sides (:func:`mirror_views`): the features of each view are computed once
-too, so that this augmentation costs no epoch anything but the rows it adds.
+A training image may be seen from several sides, mirrored: the features of each are computed once too, so that this
+augmentation costs no epoch anything but the rows it adds.
 """
 
 from __future__ import annotations
@@ -10,11 +10,20 @@ import keras
 import numpy as np
 
 from graft.backbones import build_backbone
-from graft.params.strategies import FitParams, Flip, FrozenParams
-from graft.training.activations import activations
+from graft.backbones.backbone import Backbone
+from graft.features.pooled import pooled_features
+from graft.params.strategies import FitParams, Flip, FrozenParams, Pooling
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
 from graft.training.strategy import Task, Trained, classifier
+
+# The axes of ``[N, S, S, 3]`` along which each setting mirrors, the image as it is coming first.
+MIRRORS: dict[Flip, list[tuple[int, ...]]] = {
+    "none": [()],
+    "horizontal": [(), (2,)],
+    "vertical": [(), (1,)],
+    "horizontal_and_vertical": [(), (2,), (1,), (1, 2)],
+}
 
 
 def train(params: FrozenParams, task: Task) -> Trained:
@@ -24,7 +33,7 @@ def train(params: FrozenParams, task: Task) -> Trained:
         backbone = build_backbone(params.backbone, task.image_size, task.cache, params.head.pooling)
     backbone.trunk.trainable = False
     head = build_head(backbone.feature_count, len(task.classes), params.head, task.seed)
-    train, val = features(backbone.model, task, params.flip)
+    train, val = features(backbone, params.head.pooling, task, params.flip)
     result = fit_head(head, train, val, params, task)
     return Trained(
         model=classifier(backbone.model, head),
@@ -35,22 +44,30 @@ def train(params: FrozenParams, task: Task) -> Trained:
     )
 
 
-def features(model: keras.Model, task: Task, flip: Flip = "none") -> tuple[Labelled, Labelled]:
-    """What ``model`` makes of the task's images for training and validation, each computed once.
+def features(
+    backbone: Backbone, pooling: Pooling, task: Task, flip: Flip = "none"
+) -> tuple[Labelled, Labelled]:
+    """The backbone's features of the task's images for training and validation, each computed once.
 
-    With ``flip`` the training images count once for each of their :func:`mirror_views`.
+    With ``flip`` the training images count once for each way that it mirrors them, and once as they are.
     """
-    images, val_images = task.train.inputs, task.val.inputs  # decoded now if they were not yet
+    label = f"{task.name}: features of"
     with task.clock.span("features"):
-        views = mirror_views(images, flip)
-        label = f"{task.name}: features of train images"
+        ways = MIRRORS[flip]
         train = [
-            activations(model, view, label if index == 0 else f"{label}, mirrored")
-            for index, view in enumerate(views)
+            pooled_features(
+                backbone,
+                task.train,
+                f"{label} train images" + (", mirrored" if axes else ""),
+                task.store,
+                pooling,
+                axes,
+            )
+            for axes in ways
         ]
-        val = activations(model, val_images, f"{task.name}: features of val images")
+        val = pooled_features(backbone, task.val, f"{label} val images", task.store, pooling)
     return (
-        Labelled(np.concatenate(train), np.tile(task.train.labels, len(views))),
+        Labelled(np.concatenate(train), np.tile(task.train.labels, len(ways))),
         Labelled(val, task.val.labels),
     )
 
@@ -67,13 +84,3 @@ def fit_head(head: keras.Model, train: Labelled, val: Labelled, params: FitParam
             seed=task.seed,
             label=f"{task.name}: head",
         )
-
-
-def mirror_views(images: np.ndarray, flip: Flip) -> list[np.ndarray]:
-    """The images ``[N, S, S, 3]`` as they are, then mirrored in each way ``flip`` allows; views, not copies."""
-    views = [images]
-    if flip in ("horizontal", "horizontal_and_vertical"):
-        views += [view[:, :, ::-1] for view in views]
-    if flip in ("vertical", "horizontal_and_vertical"):
-        views += [view[:, ::-1] for view in views]
-    return views

@@ -1,0 +1,114 @@
+"""`graft cache`: what the feature store holds, whether it is whole, and making it smaller."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graft.errors import GraftError
+from graft.progress import console, progress_bar
+from graft.project import find_project
+
+if TYPE_CHECKING:
+    from graft.features.store import FeatureStore
+
+app = typer.Typer(
+    help="The feature store: what frozen networks made of images. Safe to delete at any time.",
+    no_args_is_help=True,
+)
+
+
+@app.command("info", epilog="Example: graft cache info")
+def info() -> None:
+    """Show what is kept, how large it is and when it was last used."""
+    from rich.table import Table
+
+    store = _store()
+    table = Table(box=None, pad_edge=False)
+    for column, side in (
+        ("backbone", "left"),
+        ("kept", "left"),
+        ("images", "right"),
+        ("MB", "right"),
+        ("used", "right"),
+    ):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    spaces = store.spaces()
+    for space in sorted(spaces, key=lambda space: -space.last_used):
+        table.add_row(
+            f"{space.description.get('backbone', '?')} at {space.description.get('image_size', '?')} px",
+            _kept(space.description),
+            f"{space.rows:,}",
+            f"{space.bytes / 1e6:,.1f}",
+            _ago(space.last_used),
+        )
+    if spaces:
+        console.print(table)
+    used = sum(space.bytes for space in spaces)
+    console.print(
+        f"{used / 1e9:.2f} GB of {store.limit_bytes / 1e9:g} in {store.folder} (train.store.limit_gb in params.yaml)",
+        soft_wrap=True,
+    )
+
+
+@app.command("verify", epilog="Example: graft cache verify")
+def verify() -> None:
+    """Read every row and compare it with its checksum; what is damaged is removed, and computed again when needed.
+
+    Ends with 1 where something was damaged.
+    """
+    store = _store()
+    shards = store.shards()
+    with progress_bar("Shards", len(shards)) as advance:
+        damaged = [path for path in shards if _advanced(store.verify(path), advance)]
+    if damaged:
+        raise GraftError(f"{len(damaged)} of {len(shards)} shards were damaged, and are removed")
+    console.print(f"All {len(shards)} shards are whole")
+
+
+@app.command("prune", epilog="Example: graft cache prune --to-gb 5")
+def prune(
+    to_gb: Annotated[
+        float | None,
+        typer.Option(
+            "--to-gb", min=0, help="Gigabytes to leave, 0 for none; by default the limit in params.yaml."
+        ),
+    ] = None,
+) -> None:
+    """Remove what was not used for the longest time, until the rest fits."""
+    store = _store()
+    removed = store.prune(None if to_gb is None else round(to_gb * 1e9))
+    console.print(f"{removed / 1e9:.2f} GB removed, {store.bytes_used() / 1e9:.2f} GB left")
+
+
+def _store() -> FeatureStore:
+    from graft.features.store import FeatureStore
+    from graft.params import load_params
+
+    project = find_project()
+    return FeatureStore(project.features, load_params(project.params_file).train.store.limit_bytes)
+
+
+def _kept(description: dict[str, Any]) -> str:
+    """What of the backbone is kept, in words."""
+    part = str(description.get("part", "?"))
+    if part == "features":
+        mirrored = ", mirrored" if description.get("mirrored") else ""
+        return f"features, {description.get('pooling')}{mirrored}"
+    view = description.get("view")
+    return f"activations at {part}" + (f", view {view['number'] + 1}" if view else "")
+
+
+def _ago(moment: float) -> str:
+    seconds = max(0.0, time.time() - moment)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return "just now"
+
+
+def _advanced(is_whole: bool, advance: Any) -> bool:
+    advance(1)
+    return not is_whole

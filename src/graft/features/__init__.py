@@ -1,0 +1,1 @@
+"""The feature store: what frozen networks made of images, computed once and kept."""

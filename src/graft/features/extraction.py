@@ -1,0 +1,92 @@
+"""Running a frozen network on images, each once: what the store has is read, the rest is computed and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import keras
+import numpy as np
+
+from graft.features.store import Space
+from graft.progress import progress_bar
+from graft.training.images import DecodedImages, large_array
+
+# Images per forward pass: past this, speed on a CPU no longer grows and memory does.
+BATCH = 32
+# Images decoded, computed and written at a time; decoding the next ones overlaps with computing these.
+CHUNK = 8 * BATCH
+
+# Pixels uint8 ``[n, S, S, 3]`` and the images' keys to what the network is given.
+Prepare = Callable[[np.ndarray, Sequence[bytes]], np.ndarray]
+
+
+class KeyedImages(Protocol):
+    """Images that can be had a few at a time, under the hashes of their files."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def keys(self) -> Sequence[bytes]:
+        """32 bytes each."""
+        ...
+
+    def at(self, indices: np.ndarray) -> np.ndarray:
+        """Pixels uint8 ``[n, S, S, 3]`` of some of them."""
+        ...
+
+
+def extract(
+    model: keras.Model,
+    images: KeyedImages,
+    label: str,
+    space: Space | None = None,
+    prepare: Prepare | None = None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Outputs of ``model`` in inference mode, float32 ``[N, ...]``, in memory or, where that is too small, on disk.
+
+    Args:
+        model: images float32 ``[N, S, S, 3]`` in 0..255 to one tensor; nothing in it may change later.
+        images: whose pixels are decoded only where the space lacks the row.
+        label: what the progress bar calls it.
+        space: of exactly this model and preparation; None keeps nothing.
+        prepare: changes pixels before the model sees them.
+        out: where to put the outputs instead of a new array.
+
+    Raises:
+        GraftError: the disk has no room for the outputs, or an image is gone.
+    """
+    keys = images.keys if space is not None or prepare else []
+    count = len(images)
+    outputs = large_array((count, *model.output_shape[1:]), np.float32) if out is None else out
+    missing = np.arange(count) if space is None else space.read(keys, outputs)
+    if len(missing) < count:
+        label = f"{label} ({count - len(missing)} of {count} known)"
+    with progress_bar(label, len(missing)) as advance:
+        for indices, pixels in _decoded(images, missing):
+            chosen = [keys[index] for index in indices] if keys else []
+            shown = prepare(pixels, chosen) if prepare else pixels
+            rows = model.predict(shown, batch_size=BATCH, verbose=0).astype(np.float32, copy=False)
+            outputs[indices] = rows
+            if space is not None:
+                space.write(chosen, rows)
+            advance(len(indices))
+    return outputs
+
+
+def predict(model: keras.Model, inputs: np.ndarray, label: str) -> np.ndarray:
+    """As :func:`extract`, for inputs of any kind that are in memory, or a memory map, already."""
+    return extract(model, DecodedImages(inputs), label)
+
+
+def _decoded(images: KeyedImages, indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The images in chunks, the next one being decoded while the caller works on the one before."""
+    chunks = [indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK)]
+    with ThreadPoolExecutor(1) as pool:
+        ahead = [pool.submit(images.at, chunk) for chunk in chunks[:1]]
+        for number, chunk in enumerate(chunks):
+            pixels = ahead.pop().result()
+            ahead += [pool.submit(images.at, following) for following in chunks[number + 1 : number + 2]]
+            yield chunk, pixels

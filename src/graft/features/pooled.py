@@ -1,0 +1,34 @@
+"""A whole backbone's features: one vector per image, which heads, duplicate search and label checks share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graft.backbones.backbone import Backbone
+from graft.features.extraction import KeyedImages, extract
+from graft.features.store import FeatureStore
+from graft.params.strategies import Pooling
+
+
+def pooled_features(
+    backbone: Backbone,
+    images: KeyedImages,
+    label: str,
+    store: FeatureStore | None,
+    pooling: Pooling = "average",
+    mirrored: tuple[int, ...] = (),
+) -> np.ndarray:
+    """Features float32 ``[N, D]``, each computed once and kept in ``store``.
+
+    Args:
+        backbone: built with ``pooling``.
+        images: see :func:`graft.features.extraction.extract`, as ``label``.
+        label: what the progress bar calls it.
+        store: None keeps nothing.
+        pooling: as the backbone was built.
+        mirrored: axes of ``[N, S, S, 3]`` along which the images are mirrored first.
+    """
+    described = {**backbone.identity, "part": "features", "pooling": pooling, "mirrored": mirrored}
+    space = store.space(described) if store else None
+    mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
+    return extract(backbone.model, images, label, space, mirror)

@@ -1,0 +1,78 @@
+"""`graft cache`: what is kept, whether it is whole, and making it smaller."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from graft.cli.main import app
+from graft.errors import GraftError
+from graft.features.store import FeatureStore
+from graft.project import Project
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def store(project: Project, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
+    """Three spaces of a project whose working directory this is."""
+    shutil.copy(ROOT / "params.yaml", project.root)
+    monkeypatch.chdir(project.root)
+    monkeypatch.delenv("GRAFT_CACHE", raising=False)
+    store = FeatureStore(project.features, 10**9)
+    keys = [bytes([number]) * 32 for number in range(40)]
+    backbone = {"backbone": "MobileNetV2", "image_size": 96}
+    for described in (
+        {"part": "features", "pooling": "average", "mirrored": (2,)},
+        {"part": "block_12_add", "view": {"number": 2}},
+        {"part": "block_5_add", "view": None},
+    ):
+        store.space({**backbone, **described}).write(keys, np.ones((40, 1000), np.float32))
+    return store
+
+
+def test_info_names_what_is_kept(store: FeatureStore) -> None:
+    result = CliRunner().invoke(app, ["cache", "info"])
+    assert result.exit_code == 0
+    assert "MobileNetV2 at 96 px" in result.output
+    for kept in (
+        "features, average, mirrored",
+        "activations at block_12_add, view 3",
+        "activations at block_5_add ",
+    ):
+        assert kept in result.output
+    assert result.output.count(" 40 ") == 3
+    assert "0.00 GB of 20 in" in result.output
+
+
+def test_an_empty_store_is_no_error(store: FeatureStore) -> None:
+    shutil.rmtree(store.folder)
+    for verb in ("info", "verify", "prune"):
+        assert CliRunner().invoke(app, ["cache", verb]).exit_code == 0
+
+
+def test_verify_finds_and_removes_what_is_damaged(store: FeatureStore) -> None:
+    assert CliRunner().invoke(app, ["cache", "verify"]).output.endswith("All 3 shards are whole\n")
+    shard = store.shards()[1]
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    result = CliRunner().invoke(app, ["cache", "verify"])
+    assert isinstance(result.exception, GraftError)
+    assert "1 of 3 shards were damaged" in str(result.exception)
+    assert not shard.exists()
+    assert CliRunner().invoke(app, ["cache", "verify"]).exit_code == 0
+
+
+def test_prune_leaves_what_was_asked_for(store: FeatureStore) -> None:
+    size = store.bytes_used() // 3
+    assert CliRunner().invoke(app, ["cache", "prune"]).exit_code == 0
+    assert store.bytes_used() == 3 * size
+    CliRunner().invoke(app, ["cache", "prune", "--to-gb", str(2.5 * size / 1e9)])
+    assert store.bytes_used() == 2 * size
+    assert CliRunner().invoke(app, ["cache", "prune", "--to-gb", "0"]).exit_code == 0
+    assert list(store.folder.iterdir()) == []
