@@ -149,6 +149,7 @@ def divide(root: Path, data: Path, params: Params) -> Project:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_graphs")
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 @pytest.mark.parametrize("name", [name for name in recipe_names() if read_recipe(name).sections])
 def test_a_recipe_runs_on_a_miniature_of_its_data(
     name: str,
