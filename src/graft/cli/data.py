@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.wording import print_next, short
 from graft.errors import GraftError
 from graft.progress import console
 from graft.project import find_project
@@ -69,7 +70,7 @@ def list_data_sets() -> None:
         console.print(f"data/ holds '{current}', images of your own.")
     if {"unreachable", "by hand"} & set(available.values()):
         console.print("What does not answer can come from a copy: graft data use NAME --from PATH")
-    _next("graft data use NAME", "graft data import FOLDER_OR_ARCHIVE")
+    print_next("graft data use NAME", "graft data import FOLDER_OR_ARCHIVE")
 
 
 @app.command(epilog="Example: graft data use rock_paper_scissors --from ~/Downloads/rock_paper_scissors.zip")
@@ -154,7 +155,7 @@ def inspect(
         console.print()
         console.print(as_table(report))
     if page and not as_json:
-        console.print(f"\nThe page: [bold]{_short(target)}[/] ({size / 1e6:.1f} MB)", soft_wrap=True)
+        console.print(f"\nThe page: [bold]{short(target)}[/] ({size / 1e6:.1f} MB)", soft_wrap=True)
     if open_page:
         import webbrowser
 
@@ -182,23 +183,13 @@ def _report(imported: Imported) -> None:
         lines = "".join(f"\n  {key}: {_as_yaml(value)}" for key, value in imported.split_settings.items())
         console.print(f"split:{lines}", markup=False, soft_wrap=True)
     if imported.replaced:
-        pointer = _short(imported.replaced)
+        pointer = short(imported.replaced)
         console.print(
             f"What was there comes back with: cp {pointer} data.dvc && dvc checkout data.dvc", soft_wrap=True
         )
-    _next("graft run", "git add data.dvc && git commit")
+    print_next("graft run", "git add data.dvc && git commit")
 
 
 def _as_yaml(value: object) -> str:
     # Between single quotes a backslash is a backslash.
     return f"'{value}'" if isinstance(value, str) and not value.isidentifier() else str(value)
-
-
-def _short(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _next(*commands: str) -> None:
-    console.print(
-        f"Next: [bold]{commands[0]}[/]" + "".join(f"  or  [bold]{command}[/]" for command in commands[1:])
-    )

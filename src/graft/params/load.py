@@ -22,15 +22,30 @@ def load_params(path: Path) -> Params:
             the first such key with its value and what would be right, and counts the others.
     """
     try:
-        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise GraftError(f"There is no {path.name} in {path.parent}", "Restore it with git") from None
+    return parse_text(text, path.name)
+
+
+def parse_text(text: str, source: str = "params.yaml") -> Params:
+    """Params from the text of a file; ``source`` names it in errors. Raises as :func:`load_params` does."""
+    return parse_params(read_yaml(text, source, YAML(typ="safe")), source)
+
+
+def read_yaml(text: str, source: str, yaml: YAML) -> Any:
+    """What a reader of YAML makes of a text; ``source`` names it in errors.
+
+    Raises:
+        GraftError: it is not YAML; the message names the line.
+    """
+    try:
+        return yaml.load(text)
     except YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
         problem = getattr(error, "problem", None) or "cannot be read"
-        raise GraftError(f"{path.name}{line} is not valid YAML: {problem}", "Correct that line") from None
-    return parse_params(raw, path.name)
+        raise GraftError(f"{source}{line} is not valid YAML: {problem}", "Correct that line") from None
 
 
 def parse_params(raw: Any, source: str = "params.yaml") -> Params:

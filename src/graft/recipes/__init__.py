@@ -2,12 +2,12 @@
 
 A recipe's head comment records what to expect of it: ``Published``, ``Measured`` (mean and range over seeds, or "not
 measured here" with the reason), ``Machine`` and ``Command``. Below it stand ``title``, the ``data`` set, and whole
-sections of params.yaml: those that a recipe names replace the user's, the others stay.
+sections of params.yaml: those that a recipe names replace the user's, the others stay. So do a few settings of
+``train`` that a recipe leaves out (:mod:`graft.recipes.splicing`).
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError, did_you_mean
+from graft.recipes.splicing import splice
 
 FOLDER = Path(__file__).parent
 # What the head comment says, in this order.
@@ -30,7 +31,7 @@ class Recipe:
         title: what it is, in a few words.
         data: name of the data set in the catalogue.
         text: the file as it is.
-        sections: the sections of params.yaml that it holds.
+        sections: the sections of params.yaml that it holds, with their comments.
         records: the head comment's entries, by the names in ``RECORDS``.
     """
 
@@ -57,36 +58,20 @@ def read_recipe(name: str) -> Recipe:
     if name not in recipe_names():
         raise GraftError(f"There is no recipe '{name}'", did_you_mean(name, recipe_names()))
     text = path.read_text(encoding="utf-8")
-    content = YAML(typ="safe").load(text)
+    content = YAML().load(text)
     title, data = content.pop("title"), content.pop("data")
-    return Recipe(name, title, data, text, content, _records(text))
+    return Recipe(name, title, data, text, dict(content), _records(text))
 
 
 def with_recipe(params_text: str, recipe: Recipe) -> str:
-    """The text of params.yaml with the recipe's sections in place of its own; all else stays as it is written.
+    """The text of params.yaml with the recipe's sections in place of its own; all else stays, comments included.
 
     Ensembles are of strategies: those of the user do not outlive the strategies that a recipe replaces.
+
+    Raises:
+        GraftError: see :func:`graft.recipes.splicing.splice`.
     """
-    own = _sections(recipe.text)
-    blocks = {**_sections(params_text), **{name: own[name] for name in recipe.sections}}
-    if "train" in recipe.sections and "ensemble" not in recipe.sections:
-        blocks["ensemble"] = (
-            "ensemble:\n  run: []                      # ensembles of the strategies above to make"
-        )
-    return "\n\n".join(block.strip("\n") for block in blocks.values()) + "\n"
-
-
-def _sections(text: str) -> dict[str, str]:
-    """Top-level keys with their lines; what stands before the first one is under ``""``."""
-    blocks: dict[str, list[str]] = {"": []}
-    current = ""
-    for line in text.splitlines():
-        key = re.match(r"([A-Za-z_]\w*):", line)
-        if key:
-            current = key[1]
-            blocks[current] = []
-        blocks[current].append(line)
-    return {name: "\n".join(lines) for name, lines in blocks.items()}
+    return splice(params_text, recipe.text, list(recipe.sections))
 
 
 def _records(text: str) -> dict[str, str]:

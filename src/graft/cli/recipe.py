@@ -1,0 +1,113 @@
+"""`graft recipe`: experiments of the field as ready-made settings, to look at and to run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graft.cli.wording import print_next, short
+from graft.progress import console
+from graft.project import Project, find_project
+
+if TYPE_CHECKING:
+    from graft.recipes import Recipe
+
+# Imports of graft.recipes stand in the commands: `graft --help` should not wait for pydantic and YAML.
+app = typer.Typer(
+    help="See experiments of the field with what they reach, and take one's settings.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(help="A name from `graft recipe list`.", show_default=False)]
+
+
+@app.command("list", epilog="Example: graft recipe list")
+def list_recipes() -> None:
+    """Show every recipe: what it is, its data set, and what to expect of it."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from graft.recipes import read_recipe, recipe_names
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 1, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name in recipe_names():
+        recipe = read_recipe(name)
+        measured = recipe.records["Measured"]
+        label = "" if measured.startswith("not measured") else "[dim]measured[/] "
+        table.add_row(
+            f"[bold]{name}[/]",
+            f"{escape(recipe.title)}\n[dim]data set[/] {recipe.data}\n"
+            f"[dim]published[/] {escape(recipe.records['Published'])}\n"
+            f"{label}{escape(measured)}",
+        )
+    console.print(table)
+    print_next("graft recipe show NAME", "graft recipe use NAME")
+
+
+@app.command(epilog="Example: graft recipe show rock_paper_scissors_frozen")
+def show(name: Name) -> None:
+    """Print a recipe as it is: what was published and measured, where and how, and its settings."""
+    from graft.recipes import read_recipe
+
+    recipe = read_recipe(name)
+    if not console.is_terminal:
+        print(recipe.text, end="")
+        return
+    from rich.syntax import Syntax
+
+    console.print(
+        Syntax(recipe.text.rstrip(), "yaml", theme="ansi_dark", background_color="default", word_wrap=True)
+    )
+
+
+@app.command(epilog="Example: graft recipe use rock_paper_scissors_frozen")
+def use(name: Name) -> None:
+    """Put a recipe's settings into params.yaml; what they replace is kept, all other settings stay."""
+    import shlex
+
+    from graft.recipes import read_recipe
+    from graft.recipes.use import use_recipe
+
+    recipe = read_recipe(name)
+    project = find_project()
+    state, bring = _data_state(project, recipe)  # a broken data.dvc is refused before anything is written
+    kept = use_recipe(project, recipe)
+    if not recipe.sections:
+        console.print(f"[bold]{name}[/] has nothing to set: params.yaml stays as it is.")
+    elif kept is None:
+        console.print(f"params.yaml already holds [bold]{name}[/]: nothing was written.")
+    else:
+        sections = " and ".join(recipe.sections)
+        # Ensembles are of strategies, see graft.recipes.with_recipe.
+        without = (
+            ", and no ensembles" if "train" in recipe.sections and "ensemble" not in recipe.sections else ""
+        )
+        console.print(
+            f"params.yaml now holds {sections} of [bold]{name}[/]{without}; other sections stay.",
+            soft_wrap=True,
+        )
+        back = " ".join(shlex.quote(str(short(path))) for path in (kept, project.params_file))
+        console.print(f"What was there comes back with: cp {back}", soft_wrap=True, markup=False)
+    console.print(state, soft_wrap=True)
+    command = "graft run" if recipe.sections else recipe.records["Command"]
+    print_next(f"{bring} && {command}" if bring else command)
+
+
+def _data_state(project: Project, recipe: Recipe) -> tuple[str, str]:
+    """Whether data/ holds the recipe's data set, in words, and the command that brings it, or "" where it does."""
+    from rich.markup import escape
+
+    from graft.data.swap import is_empty
+    from graft.data.versioning import dataset_name
+
+    if is_empty(project.data):
+        return f"data/ is empty; the recipe is for {recipe.data}.", f"graft data use {recipe.data}"
+    held = dataset_name(project)
+    if held == recipe.data:
+        return f"data/ holds {held}, as it should.", ""
+    return (
+        f"data/ holds {escape(held)}; the recipe is for {recipe.data}.",
+        f"graft data use {recipe.data} --replace",
+    )

@@ -1,0 +1,41 @@
+"""Making a recipe the project's params.yaml, in a way that can be undone."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from graft.errors import GraftError
+from graft.params.load import parse_text
+from graft.project import Project
+from graft.recipes import Recipe, with_recipe
+
+
+def use_recipe(project: Project, recipe: Recipe) -> Path | None:
+    """Puts the recipe's sections into params.yaml, which is at any moment the old file or the new one.
+
+    Returns:
+        A copy of the params.yaml that was there, named by its content, so that no copy takes another's place;
+        None where params.yaml is what the recipe makes of it already.
+
+    Raises:
+        GraftError: params.yaml cannot take the recipe, or its other sections are wrong; nothing was written then.
+    """
+    path = project.params_file
+    try:
+        before = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise GraftError(f"{path} is not text in UTF-8", "Restore it with git") from None
+    after = with_recipe(before, recipe)
+    parse_text(after, path.name)
+    if after == before:
+        return None
+    digest = hashlib.sha256(before.encode()).hexdigest()[:8]
+    kept = project.state / "replaced" / f"params-{digest}.yaml"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, kept)
+    new = path.with_name(path.name + ".new")
+    new.write_bytes(after.encode())
+    new.replace(path)
+    return kept
