@@ -72,7 +72,6 @@ def build(
         "include_top": False,
         "input_shape": (image_size, image_size, 3),
         "weights": None,
-        "name": params.name.lower(),
     }
     try:
         trunk = application(**arguments)

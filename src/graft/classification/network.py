@@ -62,7 +62,7 @@ def load_imagenet_classifier(name: str, weights: Path | None, cache: Path) -> Im
         GraftError: no such model, or its weights or the names of the classes cannot be had.
     """
     application = find_application(name)
-    network = application(include_top=True, weights=None, name=name.lower())
+    network = application(include_top=True, weights=None)
     if name.startswith("EfficientNetB"):
         network = as_pretrained(network)
     # As an absolute path a file called imagenet or none cannot be taken for these words.

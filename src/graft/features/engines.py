@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import warnings
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,19 +56,31 @@ def openvino_engine(model: keras.Model) -> Run:
     kind = np.dtype(compiled.input(0).element_type.to_dtype())
     shape = tuple(model.output_shape[1:])
 
+    # In turns, and without the callbacks of OpenVINO's own queue: a thread that still waits for Python in one while
+    # the network is given up would never be done.
+    requests = [
+        compiled.create_infer_request()
+        for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+    ]
+
     def run(inputs: np.ndarray) -> np.ndarray:
         outputs = np.empty((len(inputs), *shape), np.float32)
+        under_way: deque[tuple[Any, int]] = deque()
 
-        def store(request: Any, start: int) -> None:
+        def collect() -> None:
+            request, start = under_way.popleft()
+            request.wait()
             answer = request.get_output_tensor(0).data
             outputs[start : start + len(answer)] = answer
 
-        queue = ov.AsyncInferQueue(compiled)
-        queue.set_callback(store)
-        for start in range(0, len(inputs), OPENVINO_BATCH):
-            batch = np.ascontiguousarray(inputs[start : start + OPENVINO_BATCH], kind)
-            queue.start_async({0: batch}, start)
-        queue.wait_all()
+        for number, start in enumerate(range(0, len(inputs), OPENVINO_BATCH)):
+            if len(under_way) == len(requests):
+                collect()
+            request = requests[number % len(requests)]
+            request.start_async({0: np.ascontiguousarray(inputs[start : start + OPENVINO_BATCH], kind)})
+            under_way.append((request, start))
+        while under_way:
+            collect()
         return outputs
 
     return run
