@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--val", type=float, help="share, or number, of validation images")
     parser.add_argument("--test", type=float, help="share, or number, of test images")
     parser.add_argument("--image-size", type=int)
+    parser.add_argument("--weights", help="file of the backbone's weights, where its download does not answer")
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the strategies, JSON values"
     )
@@ -101,6 +102,8 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.strategy:
         train["run"] = arguments.strategy
     raw["ensemble"]["run"] = []
+    if arguments.weights:
+        train["backbone"]["weights"] = str(Path(arguments.weights).resolve())
     if arguments.image_size:
         train["image_size"] = arguments.image_size
     for name in train["run"]:
