@@ -171,7 +171,7 @@ class TrainingState(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Puts the running means of the weights in their place, where the optimizer keeps any: they are validated."""
-        optimizer = self.model.optimizer
+        optimizer = self._inner_optimizer()
         if optimizer.use_ema:
             weights = optimizer._trainable_variables
             self._own_values = [keras.ops.convert_to_numpy(weight) for weight in weights]
@@ -192,9 +192,8 @@ class TrainingState(keras.callbacks.Callback):
             self.best_epoch, self.best_value = epoch, figures[MONITOR]
             self.best_weights = self.model.get_weights()
         if self._own_values is not None:
-            for weight, value in zip(
-                self.model.optimizer._trainable_variables, self._own_values, strict=True
-            ):
+            weights = self._inner_optimizer()._trainable_variables
+            for weight, value in zip(weights, self._own_values, strict=True):
                 weight.assign(value)
             self._own_values = None
         if self.folder is not None:
@@ -203,6 +202,10 @@ class TrainingState(keras.callbacks.Callback):
             self.model.stop_training = True
 
     # --------------------------------------------------------------------------------------------------------
+
+    def _inner_optimizer(self) -> keras.optimizers.Optimizer:
+        """The one that was asked for: with mixed_float16 Keras puts another around it, which scales the loss."""
+        return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
 
     def _variables(self) -> list[keras.Variable]:
         """All that training changes; unlike ``weights`` it counts the seeds of random layers in."""
