@@ -60,7 +60,8 @@ class Mixing:
 class _ExactCutMix(keras.layers.CutMix):
     """CutMix whose labels say which share of the pixels was taken.
 
-    Keras' go by the rectangle as it was drawn, with fractions of pixels: 2 points beside the truth at 96 pixels a side, 23 at 8.
+    Keras' go by the rectangle as it was drawn, with fractions of pixels: up to 2 points beside the truth at 96
+    pixels a side, 23 at 8.
     """
 
     def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
