@@ -10,7 +10,7 @@ from tiny import clock, tinted_images
 
 from graft.params.strategies import AugmentParams, ScratchParams
 from graft.training.batches import Batches
-from graft.training.fit import Labelled
+from graft.training.images import DecodedImages
 from graft.training.mixing import Mixing
 from graft.training.strategies import scratch
 from graft.training.strategy import Task
@@ -158,7 +158,7 @@ def test_blends_reach_the_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         filters=[2],
         augment=AugmentParams(mix_up=0.4),
     )
-    train, val = Labelled(*tinted_images(16)), Labelled(*tinted_images(8, seed=1))
+    train, val = DecodedImages(*tinted_images(16)), DecodedImages(*tinted_images(8, seed=1))
     scratch.train(params, Task("mixed", ["a", "b"], train, val, 16, 5, tmp_path, tmp_path / "c", clock()))
     assert sum(map(len, seen)) >= 16
     assert any(((labels > 0.01) & (labels < 0.99)).any() for labels in seen)

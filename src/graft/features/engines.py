@@ -28,7 +28,6 @@ WORTH_CONVERTING = 200
 
 def keras_engine(model: keras.Model) -> Run:
     """Runs the network with Keras, on whatever devices its backend sees."""
-
     from graft.training.batches import with_copies
     from graft.training.devices import device_count
 
