@@ -75,7 +75,7 @@ def test_two_devices_end_with_the_weights_and_figures_of_one(case: str, training
 def test_a_model_of_two_devices_is_served_as_any(trainings: Path) -> None:
     images = tinted_images(5)[0]
     answers = [
-        ImageClassifier(trainings / f"even batches-{devices}" / "bundle").probabilities(images)
+        ImageClassifier(trainings / f"even batches-{devices}" / "bundle").probabilities({16: images})
         for devices in ("one", "two")
     ]
     np.testing.assert_allclose(answers[0], answers[1], rtol=1e-3, atol=1e-5)
@@ -209,7 +209,7 @@ def test_a_strategy_in_half_precision_is_validated_as_it_is_served(project: Proj
     images = tinted_images(4, SIZE, classes=3)[0]
     logits = keras_engine(trained.model)(images)
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    served = ImageClassifier(project.strategy("small") / "model").probabilities(images)
+    served = ImageClassifier(project.strategy("small") / "model").probabilities({SIZE: images})
     np.testing.assert_allclose(served, exponents / exponents.sum(axis=1, keepdims=True), atol=1e-5)
 
 

@@ -72,7 +72,7 @@ def build(
         "include_top": False,
         "input_shape": (image_size, image_size, 3),
         "weights": None,
-        "name": params.name.lower(),
+        **naming(params.name),
     }
     try:
         trunk = application(**arguments)
@@ -106,6 +106,14 @@ def find_application(name: str) -> Callable[..., Any]:
     application = getattr(keras.applications, name)
     assert "include_top" in inspect.signature(application).parameters
     return application
+
+
+def naming(name: str) -> dict[str, str]:
+    """The argument that names a model after what the user calls it, without Keras' additions (``_1.00_224``).
+
+    Empty for those whose blocks Keras looks up by that argument.
+    """
+    return {} if name.startswith("EfficientNetV2") else {"name": name.lower()}
 
 
 def input_scaling(application: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -15,6 +15,7 @@ from graft.backbones.keras_applications import (
     default_image_size,
     find_application,
     input_scaling,
+    naming,
 )
 from graft.backbones.weights import load_weights
 from graft.classification.class_names import imagenet_class_names
@@ -62,7 +63,7 @@ def load_imagenet_classifier(name: str, weights: Path | None, cache: Path) -> Im
         GraftError: no such model, or its weights or the names of the classes cannot be had.
     """
     application = find_application(name)
-    network = application(include_top=True, weights=None, name=name.lower())
+    network = application(include_top=True, weights=None, **naming(name))
     if name.startswith("EfficientNetB"):
         network = as_pretrained(network)
     # As an absolute path a file called imagenet or none cannot be taken for these words.
