@@ -45,7 +45,9 @@ def main() -> None:
     parser.add_argument("--val", type=float, help="share, or number, of validation images")
     parser.add_argument("--test", type=float, help="share, or number, of test images")
     parser.add_argument("--image-size", type=int)
-    parser.add_argument("--weights", help="file of the backbone's weights, where its download does not answer")
+    parser.add_argument(
+        "--weights", help="file of the backbone's weights, where its download does not answer"
+    )
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the strategies, JSON values"
     )

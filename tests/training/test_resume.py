@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -29,12 +30,13 @@ from graft.training.augmentation import augmentation_layers
 from graft.training.checkpoint import CHECKPOINT_FILE, TrainingState, read_checkpoint
 from graft.training.fit import FitResult, fit
 from graft.training.images import DecodedImages
+from graft.training.mixing import Mixing
 from graft.training.strategies import fine_tune
 from graft.training.strategies.scratch import build_network
 from graft.training.strategy import Task, Trained, with_augmentation
 
 TRAIN, VAL = DecodedImages(*tinted_images(22)), DecodedImages(*tinted_images(8, seed=1))
-# All that is random in a training, and batch norm.
+# All that is random in a training, all that an optimizer keeps, and batch norm.
 AUGMENT = AugmentParams(flip="horizontal", rotate=0.1, zoom=0.2, translate=0.1, contrast=0.3, brightness=0.2)
 PARAMS = ScratchParams(
     kind="scratch",
@@ -42,9 +44,14 @@ PARAMS = ScratchParams(
     patience=5,
     batch_size=8,
     learning_rate=0.02,
+    optimizer="adamw",
+    weight_decay=0.05,
+    schedule="cosine",
+    warm_up_epochs=1,
+    ema_momentum=0.6,
     head=HeadParams(dropout=0.4),
     filters=[4, 6],
-    augment=AUGMENT,
+    augment=AUGMENT.model_copy(update={"mix_up": 0.2, "cut_mix": 1.0}),
 )
 
 
@@ -52,7 +59,10 @@ def train(checkpoint: Path | None, params: ScratchParams = PARAMS) -> tuple[kera
     keras.utils.set_random_seed(5)
     model = build_network(params, 16, 2, seed=5)
     training = with_augmentation(model, augmentation_layers(params.augment, seed=5))
-    result = fit(training, TRAIN, VAL, params, classes=2, seed=5, label="test", checkpoint=checkpoint)
+    mix = Mixing(params.augment)
+    result = fit(
+        training, TRAIN, VAL, params, classes=2, seed=5, label="test", checkpoint=checkpoint, mix=mix
+    )
     return model, result
 
 
@@ -62,24 +72,24 @@ def through() -> tuple[keras.Model, FitResult]:
     return train(checkpoint=None)
 
 
+def stop_at(patch: pytest.MonkeyPatch, epoch: int, where: str) -> None:
+    """Has Ctrl-C come once, at the beginning or in the middle of an epoch."""
+    left = [KeyboardInterrupt]
+    hook = {"begin": "on_epoch_begin", "middle": "on_train_batch_end"}[where]
+    original = getattr(TrainingState, hook)
+
+    def interrupt(self: TrainingState, index: int, logs: dict[str, Any] | None = None) -> None:
+        is_due = len(self.epochs) == epoch and (where == "begin" or index == 1)
+        if is_due and left:
+            raise left.pop()
+        original(self, index, logs)
+
+    patch.setattr(TrainingState, hook, interrupt)
+
+
 @pytest.fixture
 def stop(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str], None]:
-    """Has Ctrl-C come once, at the beginning or in the middle of an epoch."""
-
-    def at(epoch: int, where: str) -> None:
-        left = [KeyboardInterrupt]
-        hook = {"begin": "on_epoch_begin", "middle": "on_train_batch_end"}[where]
-        original = getattr(TrainingState, hook)
-
-        def interrupt(self: TrainingState, index: int, logs: dict[str, Any] | None = None) -> None:
-            is_due = len(self.epochs) == epoch and (where == "begin" or index == 1)
-            if is_due and left:
-                raise left.pop()
-            original(self, index, logs)
-
-        monkeypatch.setattr(TrainingState, hook, interrupt)
-
-    return at
+    return functools.partial(stop_at, monkeypatch)
 
 
 def assert_same(one: tuple[keras.Model, FitResult], other: tuple[keras.Model, FitResult]) -> None:
@@ -188,8 +198,12 @@ DAMAGES = [cut_off, flip_a_byte, empty, leave_arrays_out, write_something_else]
 
 @pytest.fixture(scope="module")
 def whole_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a training stopped after its second epoch."""
     folder = tmp_path_factory.mktemp("whole")
-    train(folder, PARAMS.model_copy(update={"epochs": 2}))
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, 2, "begin")
+        with pytest.raises(KeyboardInterrupt):
+            train(folder)
     return folder / CHECKPOINT_FILE
 
 
@@ -226,8 +240,8 @@ def test_what_a_kill_left_half_written_is_not_in_the_way(
 
 
 def test_the_checkpoint_of_another_model_is_an_error_once(tmp_path: Path) -> None:
-    train(tmp_path / "checkpoint", PARAMS.model_copy(update={"epochs": 1}))
-    wider = PARAMS.model_copy(update={"filters": [5, 7], "epochs": 1})
+    train(tmp_path / "checkpoint", PARAMS.model_copy(update={"epochs": 2}))
+    wider = PARAMS.model_copy(update={"filters": [5, 7], "epochs": 2})
     with pytest.raises(
         GraftError, match="another model than the one that is trained now.* same command again"
     ):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from tiny import clock, tinted_images
 
+from graft.backbones.backbone import weights_digest
 from graft.errors import GraftError
-from graft.params.strategies import ScratchParams
+from graft.evaluation.metrics import softmax
+from graft.inference.model import ImageClassifier
+from graft.params.strategies import HeadParams, ScratchParams
+from graft.training.bundle import write_bundle
+from graft.training.images import DecodedImages
+from graft.training.networks import network_names
 from graft.training.strategies.scratch import build_network
+from graft.training.strategies.scratch import train as scratch_train
+from graft.training.strategy import Task
 
 
 def params(**changes: Any) -> ScratchParams:
@@ -55,3 +65,34 @@ def test_images_that_cannot_be_halved_so_often_are_refused() -> None:
         GraftError, match=r"7 pixels cannot be halved 3 times \(filters \[2, 2, 2\]\).*image_size"
     ):
         build_network(params(filters=[2, 2, 2]), 7, 2, seed=1)
+
+
+@pytest.mark.parametrize("network", network_names())
+def test_every_network_learns_is_saved_and_answers_in_the_order_of_the_classes(
+    network: str, tmp_path: Path
+) -> None:
+    settings = params(
+        network=network,
+        epochs=6,
+        patience=6,
+        batch_size=8,
+        learning_rate=0.005,
+        head=HeadParams(pooling="flatten", hidden=[8], dropout=0.0),
+    )
+    train, val = DecodedImages(*tinted_images(24)), DecodedImages(*tinted_images(8, seed=1))
+    classes = ["red", "green"]  # not in the order of the alphabet
+    before = build_network(settings, 16, 2, seed=5)
+    task = Task("net", classes, train, val, 16, 5, tmp_path, tmp_path / "checkpoint", clock())
+    trained = scratch_train(settings, task)
+    assert trained.weights_source == "random"
+    assert trained.weights_digest == weights_digest(before.weights)
+    for one, other in zip(before.get_weights(), trained.model.get_weights(), strict=True):
+        assert not np.array_equal(one, other)
+    losses = trained.fit.epochs["loss"]
+    assert losses.iloc[-1] < losses.iloc[0]
+    write_bundle(trained.model, classes, 16, tmp_path / "bundle")
+    bundle = ImageClassifier(tmp_path / "bundle")
+    expected = softmax(trained.val_logits)
+    np.testing.assert_allclose(bundle.probabilities({16: val.inputs}), expected, atol=1e-5)
+    answers = bundle.predict(list(val.inputs))
+    assert answers["label"].tolist() == [classes[index] for index in expected.argmax(axis=1)]

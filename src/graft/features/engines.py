@@ -29,10 +29,15 @@ WORTH_CONVERTING = 200
 
 def keras_engine(model: keras.Model) -> Run:
     """Runs the network with Keras, on whatever devices its backend sees."""
+    from graft.training.batches import with_copies
+    from graft.training.devices import device_count
+
+    devices = device_count(model)
 
     def run(inputs: np.ndarray) -> np.ndarray:
-        outputs = model.predict(inputs, batch_size=KERAS_BATCH, verbose=0)
-        return np.asarray(outputs, np.float32)
+        filled = with_copies(inputs, -len(inputs) % devices)
+        outputs = model.predict(filled, batch_size=KERAS_BATCH * devices, verbose=0)
+        return np.asarray(outputs[: len(inputs)], np.float32)
 
     return run
 

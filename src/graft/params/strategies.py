@@ -85,7 +85,7 @@ class AugmentParams(Section):
 
     Attributes:
         mix_up: alpha of the Beta distribution that says how two images and their labels are blended; 0.2 is usual.
-        cut_mix: alpha likewise, for a rectangle of one image put into another; 1 is usual.
+        cut_mix: alpha likewise, at most 1, for a rectangle of one image put into another; 1 is usual.
         flip: mirror along an axis, each image with probability 1/2.
         rotate: fraction of a full turn, either way.
         zoom: fraction of the side, in and out.
@@ -96,7 +96,7 @@ class AugmentParams(Section):
     """
 
     mix_up: Annotated[float, Field(ge=0, le=10)] = 0.0
-    cut_mix: Annotated[float, Field(ge=0, le=10)] = 0.0
+    cut_mix: Share = 0.0
     flip: Flip = "none"
     rotate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     zoom: Fraction = 0.0

@@ -13,7 +13,8 @@ Mix = Callable[[np.ndarray, np.ndarray, tuple[int, ...]], tuple[np.ndarray, np.n
 class Batches(keras.utils.PyDataset):
     """Slices of arrays as (inputs, one-hot labels, weights).
 
-    Inputs keep their type: bytes are a quarter of the way to a GPU, where the model makes floats of them.
+    Inputs keep their type: bytes are a quarter of the way to a GPU, where the model makes floats of them. Where
+    images do not go evenly into ``devices``, a batch is filled up with images that have no label and no weight.
 
     Args:
         inputs: images uint8 ``[N, S, S, 3]`` or features float32 ``[N, D]``; may be a memory map.
@@ -25,6 +26,7 @@ class Batches(keras.utils.PyDataset):
         views: how many views of the images ``inputs`` holds, ``[views * N, ...]``, all of the first before all of the
             second; each epoch takes the next of them, in turns.
         mix: blends the images of a batch and their labels; called with a key that no other batch has.
+        devices: how many share a batch.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Batches(keras.utils.PyDataset):
         class_weights: np.ndarray | None = None,
         mix: Mix | None = None,
         views: int = 1,
+        devices: int = 1,
     ) -> None:
         super().__init__()
         self.inputs = inputs
@@ -48,6 +51,7 @@ class Batches(keras.utils.PyDataset):
         self.class_weights = weights.astype(np.float32)
         self.mix = mix
         self.views = views
+        self.devices = devices
         self.start_epoch(0)
 
     def __len__(self) -> int:
@@ -60,7 +64,12 @@ class Batches(keras.utils.PyDataset):
         targets = self.one_hot[self.labels[chosen]]
         if self.mix:
             inputs, targets = self.mix(inputs, targets, (self.seed or 0, self.epoch, index))
-        return inputs, targets, targets @ self.class_weights
+        weights = targets @ self.class_weights
+        missing = -len(targets) % self.devices
+        if missing:
+            # The loss is a mean over all that is in the batch.
+            weights = weights * (len(targets) + missing) / len(targets)
+        return with_copies(inputs, missing), with_zeros(targets, missing), with_zeros(weights, missing)
 
     def start_epoch(self, epoch: int) -> None:
         """Puts the images in the order of this epoch (counted from 0)."""
@@ -68,6 +77,16 @@ class Batches(keras.utils.PyDataset):
         self.order = np.arange(len(self.labels))
         if self.seed is not None:
             np.random.default_rng((self.seed, epoch)).shuffle(self.order)
+
+
+def with_copies(batch: np.ndarray, count: int) -> np.ndarray:
+    """The batch ``[N, ...]`` with ``count`` more of what is in it."""
+    return np.concatenate([batch, batch[np.arange(count) % len(batch)]]) if count else batch
+
+
+def with_zeros(batch: np.ndarray, count: int) -> np.ndarray:
+    """The batch ``[N, ...]`` with ``count`` rows of zeros behind it."""
+    return np.concatenate([batch, np.zeros_like(batch, shape=(count, *batch.shape[1:]))]) if count else batch
 
 
 def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -151,27 +151,29 @@ class TrainingState(keras.callbacks.Callback):
         # Not left to the batches' own on_epoch_end, which Keras calls once before the first epoch too.
         self.batches.start_epoch(epoch)
         self._epoch_start = time.perf_counter()
-        self._sums = {"loss": 0.0, "accuracy": 0.0}
-        self._seen = 0
+        self._sums = {"loss": (0.0, 0), "accuracy": (0.0, 0)}
+        self._seen, self._loss = 0, 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the figures of the batch; refuses a loss that is no number."""
         logs = logs or {}
         self._refuse_not_finite("loss", logs["loss"], f", step {batch + 1}")
-        # Keras reports means since the epoch began; a batch's own value is the difference of two sums.
         size = min(self.batches.batch_size, len(self.batches.labels) - self._seen)
-        seen = self._seen + size
+        filled = size + -size % self.batches.devices  # the loss counts what fills a batch up too
         step: dict[str, float] = {"epoch": len(self.epochs), "step": len(self.steps)}
-        for name, sum_before in self._sums.items():
-            sum_now = float(logs[name]) * seen
-            step[name] = (sum_now - sum_before) / size
-            self._sums[name] = sum_now
-        self._seen = seen
+        # Keras reports means since the epoch began; a batch's own value is the difference of two sums.
+        for name, count in (("loss", filled), ("accuracy", size)):
+            sum_before, seen = self._sums[name]
+            sum_now = float(logs[name]) * (seen + count)
+            step[name] = (sum_now - sum_before) / count
+            self._sums[name] = (sum_now, seen + count)
+        self._seen += size
+        self._loss += step["loss"] * size
         self.steps.append(step)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Puts the running means of the weights in their place, where the optimizer keeps any: they are validated."""
-        optimizer = self.model.optimizer
+        optimizer = self._inner_optimizer()
         if optimizer.use_ema:
             weights = optimizer._trainable_variables
             self._own_values = [keras.ops.convert_to_numpy(weight) for weight in weights]
@@ -181,6 +183,7 @@ class TrainingState(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the figures of the epoch, keeps its weights if they are the best, ends where patience does."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
+        figures["loss"] = self._loss / self._seen
         # The step that ends the epoch may be the one that breaks the model: its own loss was of before.
         self._refuse_not_finite("validation log loss", figures[MONITOR])
         seconds = time.perf_counter() - self._epoch_start
@@ -192,9 +195,8 @@ class TrainingState(keras.callbacks.Callback):
             self.best_epoch, self.best_value = epoch, figures[MONITOR]
             self.best_weights = self.model.get_weights()
         if self._own_values is not None:
-            for weight, value in zip(
-                self.model.optimizer._trainable_variables, self._own_values, strict=True
-            ):
+            weights = self._inner_optimizer()._trainable_variables
+            for weight, value in zip(weights, self._own_values, strict=True):
                 weight.assign(value)
             self._own_values = None
         if self.folder is not None:
@@ -203,6 +205,10 @@ class TrainingState(keras.callbacks.Callback):
             self.model.stop_training = True
 
     # --------------------------------------------------------------------------------------------------------
+
+    def _inner_optimizer(self) -> keras.optimizers.Optimizer:
+        """The one that was asked for: with mixed_float16 Keras puts another around it, which scales the loss."""
+        return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
 
     def _variables(self) -> list[keras.Variable]:
         """All that training changes; unlike ``weights`` it counts the seeds of random layers in."""

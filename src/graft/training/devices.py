@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -24,7 +25,8 @@ def gpu_count() -> int:
 def all_devices(names: Sequence[str] | None = None) -> AbstractContextManager[Any]:
     """Under this, models are built on every GPU, each of which is given its share of every batch.
 
-    One device, or another backend than TensorFlow, needs nothing of the kind.
+    One device, or another backend than TensorFlow, needs nothing of the kind. Steps are those that one device would
+    take, except that random layers draw, and batch norm in training looks, at the share of each device.
 
     Args:
         names: other devices than all GPUs, for example ``["CPU:0", "CPU:1"]``.
@@ -33,11 +35,22 @@ def all_devices(names: Sequence[str] | None = None) -> AbstractContextManager[An
         return nullcontext()
     if keras.config.backend() != "tensorflow":
         return nullcontext()
+    scope: AbstractContextManager[Any] = _mirrored(tuple(names) if names else None).scope()
+    return scope
+
+
+@functools.cache
+def _mirrored(names: tuple[str, ...] | None) -> Any:
+    """The strategy of TensorFlow's; a second one in a process would take its messages for those of the first."""
     import tensorflow as tf
 
-    strategy = tf.distribute.MirroredStrategy(list(names) if names else None)
-    scope: AbstractContextManager[Any] = strategy.scope()
-    return scope
+    return tf.distribute.MirroredStrategy(names)
+
+
+def device_count(model: keras.Model) -> int:
+    """Devices that each batch of the model is shared out to. A batch must give each of them as many images."""
+    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's models alone have one
+    return int(strategy.num_replicas_in_sync) if strategy is not None else 1
 
 
 @contextmanager
@@ -73,8 +86,14 @@ def in_float32(model: keras.Model) -> keras.Model:
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, HubModule):
             return layer
+        if isinstance(layer, keras.Sequential):
+            return keras.Sequential([copy(part) for part in layer.layers], name=layer.name)
+        if isinstance(layer, keras.Model):
+            return in_float32(layer)
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
-    clone = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    # Bare: Keras would copy what a model was compiled with as well, and cannot read an optimizer of graft's back.
+    bare = keras.Model(model.input, model.output, name=model.name)
+    clone = keras.models.clone_model(bare, clone_function=copy)
     clone.set_weights(model.get_weights())
     return clone

@@ -17,6 +17,7 @@ from graft.params.strategies import FitParams
 from graft.progress import console
 from graft.training.batches import Batches, Mix, balanced_class_weights
 from graft.training.checkpoint import TrainingState
+from graft.training.devices import device_count
 from graft.training.memory import explain_out_of_memory
 from graft.training.optimizers import build_optimizer
 
@@ -77,14 +78,15 @@ def fit(
             written.
     """
     weights = balanced_class_weights(train.labels, classes) if params.class_weight == "balanced" else None
-    batches = Batches(train.inputs, train.labels, classes, params.batch_size, seed, weights, mix, views)
+    devices = device_count(model)
+    batches = Batches(
+        train.inputs, train.labels, classes, params.batch_size, seed, weights, mix, views, devices
+    )
+    val_batches = Batches(val.inputs, val.labels, classes, max(params.batch_size, 64), devices=devices)
     model.compile(
         optimizer=build_optimizer(params, len(batches), rate_factors),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=params.label_smoothing),
-        metrics=[
-            keras.metrics.CategoricalAccuracy(name="accuracy"),
-            keras.metrics.CategoricalCrossentropy(from_logits=True, name="log_loss"),
-        ],
+        metrics=[_Accuracy(name="accuracy"), _LogLoss(from_logits=True, name="log_loss")],
     )
     model.optimizer.build(model.trainable_variables)
     state = TrainingState(batches, params.patience, checkpoint, params.keep)
@@ -101,7 +103,7 @@ def fit(
                 epochs=total,
                 initial_epoch=first,
                 shuffle=False,  # the batches shuffle themselves, reproducibly
-                validation_data=Batches(val.inputs, val.labels, classes, max(params.batch_size, 64)),
+                validation_data=val_batches,
                 callbacks=[state, lines],
                 verbose=0,
             )
@@ -111,6 +113,20 @@ def fit(
             lines.close()
     state.restore_best()
     return FitResult(pd.DataFrame(state.epochs), pd.DataFrame(state.steps), state.best_epoch)
+
+
+class _Accuracy(keras.metrics.CategoricalAccuracy):
+    """Of images, by their labels, whatever they weigh in the loss; without those that only fill a batch up."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return super().update_state(y_true, y_pred, keras.ops.sum(y_true, axis=-1))
+
+
+class _LogLoss(keras.metrics.CategoricalCrossentropy):
+    """As :class:`_Accuracy` counts."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return super().update_state(y_true, y_pred, keras.ops.sum(y_true, axis=-1))
 
 
 class EpochLines(keras.callbacks.Callback):

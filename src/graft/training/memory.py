@@ -34,14 +34,15 @@ def explain_out_of_memory(error: Exception, model: keras.Model, batches: Batches
 def largest_batch_that_fits(model: keras.Model, batches: Batches) -> int | None:
     """The largest half, quarter, eighth ... of the batch size that one training step goes through with."""
     inputs, targets, weights = batches[0]
-    size = batches.batch_size // 2
-    while size:
+    devices = batches.devices
+    share = batches.batch_size // devices // 2  # Keras gives every device all of a batch that comes by itself
+    while share:
         try:
-            model.train_on_batch(inputs[:size], targets[:size], sample_weight=weights[:size])
+            model.train_on_batch(inputs[:share], targets[:share], sample_weight=weights[:share])
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            size //= 2
+            share //= 2
         else:
-            return size
+            return share * devices
     return None

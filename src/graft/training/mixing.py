@@ -6,6 +6,8 @@ inside the model then holds for both images of a blend.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -44,10 +46,27 @@ class Mixing:
         name = random.choice(sorted(self.kinds))
         # A new layer for each batch: its generator is then a function of the key, not of the batches before.
         seed = int(random.integers(2**31))
+        alpha = self.kinds[name]
         layer: keras.layers.Layer
         if name == "mix_up":
-            layer = keras.layers.MixUp(alpha=self.kinds[name], seed=seed, dtype="float32")
+            layer = keras.layers.MixUp(alpha=alpha, seed=seed, dtype="float32")
         else:
-            layer = keras.layers.CutMix(factor=self.kinds[name], seed=seed, dtype="float32")
+            # One number would be the highest of a range that Keras draws alpha from.
+            layer = _ExactCutMix(factor=(alpha, alpha), seed=seed, dtype="float32")
         mixed = layer({"images": images.astype(np.float32), "labels": one_hot}, training=True)
         return keras.ops.convert_to_numpy(mixed["images"]), keras.ops.convert_to_numpy(mixed["labels"])
+
+
+class _ExactCutMix(keras.layers.CutMix):
+    """CutMix whose labels say which share of the pixels was taken.
+
+    Keras' go by the rectangle as it was drawn, with fractions of pixels: up to 2 points beside the truth at 96
+    pixels a side, 23 at 8.
+    """
+
+    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+        transformation = super().get_random_transformation(data, training, seed)
+        if transformation is not None:
+            taken = keras.ops.cast(transformation["batch_masks"], "float32")
+            transformation["mix_weight"] = 1 - keras.ops.mean(taken, axis=(1, 2, 3))
+        return transformation

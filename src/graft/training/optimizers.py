@@ -9,6 +9,9 @@ import keras
 
 from graft.params.strategies import FitParams
 
+# Keras looks for this in names, which under TensorFlow begin with those of the layers (``a_beta_layer/kernel:0``).
+WITHOUT_DECAY = r"(^|/)(bias|gamma|beta)(:\d+)?$"
+
 
 def build_optimizer(
     params: FitParams, steps_per_epoch: int, rate_factors: Mapping[str, float] | None = None
@@ -40,7 +43,7 @@ def build_optimizer(
     if params.weight_decay:
         # Biases and the scales of batch norm have no direction that small is good in.
         # Loshchilov and Hutter, Decoupled Weight Decay Regularization, https://arxiv.org/abs/1711.05101
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        optimizer.exclude_from_weight_decay(var_names=[WITHOUT_DECAY])
     return optimizer
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from graft.features.store import FeatureStore
 from graft.params.strategies import (
     FineTuneParams,
     FrozenParams,
+    HubBackboneParams,
     ScratchParams,
     StrategyParams,
     TrainParams,
@@ -95,7 +97,10 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         store=FeatureStore(project.features, params.store.limit_bytes),
     )
     keras.utils.set_random_seed(strategy.seed)
-    with arithmetic(strategy.precision, params.deterministic) as precision, all_devices():
+    # TensorFlow cannot run the graph of a Hub module that was loaded for several devices.
+    is_hub = isinstance(strategy, TransferParams) and isinstance(strategy.backbone, HubBackboneParams)
+    devices = nullcontext() if is_hub else all_devices()
+    with arithmetic(strategy.precision, params.deterministic) as precision, devices:
         trained = STRATEGIES[type(strategy)](strategy, task)
     if precision != "float32":
         model = in_float32(trained.model)

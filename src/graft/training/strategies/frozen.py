@@ -11,6 +11,7 @@ import numpy as np
 
 from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
+from graft.features.engines import keras_engine
 from graft.features.pooled import pooled_features
 from graft.params.strategies import FitParams, Flip, FrozenParams, Pooling
 from graft.training.fit import FitResult, Labelled, fit
@@ -37,7 +38,7 @@ def train(params: FrozenParams, task: Task) -> Trained:
     result = fit_head(head, train, val, params, task)
     return Trained(
         model=classifier(backbone.model, head),
-        val_logits=head.predict(val.inputs, verbose=0),
+        val_logits=keras_engine(head)(val.inputs),
         fit=result,
         weights_source=backbone.weights_source,
         weights_digest=backbone.weights_digest,

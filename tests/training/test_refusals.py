@@ -1,0 +1,134 @@
+"""What cannot be trained is refused before an image is decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import SIZE, clock, tiny_params, write_hub_module
+
+from graft.errors import GraftError
+from graft.project import Project
+from graft.training import images
+from graft.training.train import train_strategy
+
+COMMON = {"epochs": 1, "learning_rate": 0.01, "batch_size": 8}
+MOBILE_NET = {"source": "keras", "name": "MobileNet", "weights": "none"}
+TRAINED_ON = 24  # images of the tiny project
+
+
+@pytest.fixture(autouse=True)
+def no_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("an image was decoded")
+
+    monkeypatch.setattr(images, "load_images", fail)
+    monkeypatch.setattr(images, "decode", fail)
+
+
+def refusal(project: Project, strategy: dict[str, Any], **train: Any) -> str:
+    with pytest.raises(GraftError) as caught:
+        params = tiny_params(run=["it"], strategies={"it": {**COMMON, **strategy}}, **train).train
+        train_strategy(project, params, "it", clock())
+    return str(caught.value)
+
+
+FROZEN = {"kind": "frozen"}
+FINE_TUNE = {"kind": "fine_tune", "unfreeze": "all"}
+SCRATCH = {"kind": "scratch"}
+
+
+def test_the_guard_of_these_tests_holds(project: Project) -> None:
+    params = tiny_params().train
+    with pytest.raises(AssertionError, match="an image was decoded"):
+        train_strategy(project, params, "small", clock())
+
+
+@pytest.mark.parametrize("image_size", [32, "auto"])
+@pytest.mark.parametrize("strategy", [FROZEN, FINE_TUNE], ids=["frozen", "fine_tune"])
+def test_an_unknown_backbone(project: Project, strategy: dict[str, Any], image_size: Any) -> None:
+    backbone = {**MOBILE_NET, "name": "MobilNet"}
+    assert "no model 'MobilNet'. Did you mean 'MobileNet'?" in refusal(
+        project, strategy, backbone=backbone, image_size=image_size
+    )
+
+
+def test_a_file_of_weights_that_is_not_there(project: Project) -> None:
+    text = refusal(project, FROZEN, backbone={**MOBILE_NET, "weights": "gone.weights.h5"}, image_size=32)
+    assert "gone.weights.h5" in text
+
+
+def test_images_too_small_for_the_backbone(project: Project) -> None:
+    text = refusal(project, FROZEN, backbone=MOBILE_NET, image_size=16)
+    assert "MobileNet cannot take images of 16x16 pixels" in text
+    assert "Raise image_size" in text
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "complaint"),
+    [
+        ("conv_dw_31", "no layer 'conv_dw_31' to unfreeze from. Did you mean 'conv_dw_"),
+        (1000, "unfreeze is 1000, and mobilenet has"),
+        (0.001, "unfreeze is 0.001, and mobilenet has"),
+    ],
+)
+def test_layers_that_are_not_there(project: Project, unfreeze: Any, complaint: str) -> None:
+    strategy = {"kind": "fine_tune", "unfreeze": unfreeze}
+    assert complaint in refusal(project, strategy, backbone=MOBILE_NET, image_size=32)
+
+
+@pytest.mark.parametrize("unfreeze", ["conv", 3, 0.5])
+def test_a_part_of_a_hub_module(project: Project, unfreeze: Any) -> None:
+    strategy = {"kind": "fine_tune", "unfreeze": unfreeze}
+    text = refusal(project, strategy, backbone={"source": "hub", "name": "anywhere"})
+    assert f"unfreeze is {unfreeze!r}, but a Hub module is a SavedModel, which has no layers" in text
+
+
+def test_a_hub_module_of_another_size_and_one_that_is_not_there(project: Project, tmp_path: Path) -> None:
+    module = write_hub_module(tmp_path / "module", SIZE)
+    backbone = {"source": "hub", "name": str(module)}
+    text = refusal(project, FROZEN, backbone=backbone, image_size=SIZE + 4)
+    assert f"does not take images of {SIZE + 4}x{SIZE + 4} pixels" in text
+    gone = refusal(project, FROZEN, backbone={"source": "hub", "name": str(tmp_path / "gone")})
+    assert "no Hub module in the folder" in gone
+
+
+@pytest.mark.parametrize("strategy", [SCRATCH, FROZEN, FINE_TUNE], ids=lambda strategy: strategy["kind"])
+def test_more_images_in_a_batch_than_there_are(project: Project, strategy: dict[str, Any]) -> None:
+    text = refusal(project, {**strategy, "batch_size": TRAINED_ON + 1})
+    assert (
+        f"strategies.it.batch_size is {TRAINED_ON + 1}, and there are {TRAINED_ON} images to train on" in text
+    )
+
+
+def test_a_network_that_is_not_there(project: Project) -> None:
+    assert "network is 'cn'. Did you mean 'cnn'?" in refusal(project, {**SCRATCH, "network": "cn"})
+
+
+def test_an_mlp_whose_head_pools(project: Project) -> None:
+    text = refusal(project, {**SCRATCH, "network": "mlp", "head": {"hidden": [8]}})
+    assert "mlp works on flattened pixels, and head.pooling is 'average'" in text
+
+
+def test_images_too_small_for_the_blocks_of_a_cnn(project: Project) -> None:
+    text = refusal(project, {**SCRATCH, "filters": [2, 2, 2, 2, 2]})
+    assert f"Images of {SIZE} pixels cannot be halved 5 times" in text
+
+
+def test_a_network_from_random_weights_without_a_size(project: Project) -> None:
+    assert "a network from random weights (scratch) was made for no size" in refusal(
+        project, SCRATCH, image_size="auto"
+    )
+
+
+def test_decay_by_layer_in_a_hub_module(project: Project) -> None:
+    strategy = {**FINE_TUNE, "layer_decay": 0.9}
+    assert "no layers to tell apart" in refusal(
+        project, strategy, backbone={"source": "hub", "name": "anywhere"}
+    )
+
+
+def test_views_that_would_have_to_be_blended(project: Project) -> None:
+    strategy = {**FINE_TUNE, "views": 2, "augment": {"mix_up": 0.2}}
+    assert "views is 2, but augment.mix_up is drawn anew in every epoch" in refusal(project, strategy)
