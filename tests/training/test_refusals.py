@@ -69,8 +69,8 @@ def test_images_too_small_for_the_backbone(project: Project) -> None:
     ("unfreeze", "complaint"),
     [
         ("conv_dw_31", "no layer 'conv_dw_31' to unfreeze from. Did you mean 'conv_dw_"),
-        (1000, "unfreeze is 1000, and mobilenet has"),
-        (0.001, "unfreeze is 0.001, and mobilenet has"),
+        (1000, "unfreeze is 1000, and mobilenet_1.00_32 has"),
+        (0.001, "unfreeze is 0.001, and mobilenet_1.00_32 has"),
     ],
 )
 def test_layers_that_are_not_there(project: Project, unfreeze: Any, complaint: str) -> None:
