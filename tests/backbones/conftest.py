@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import pytest
 from backbone_sources import Source, prepare
 
+from graft.backbones import weights
 from graft.params.strategies import HubBackboneParams, KerasBackboneParams
 
 
@@ -17,3 +19,14 @@ def backbone_params(
 ) -> Callable[[Source], KerasBackboneParams | HubBackboneParams]:
     folder = tmp_path_factory.mktemp("weights")
     return lambda source: prepare(source, folder, shared)
+
+
+@pytest.fixture
+def no_official(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras' own download does not answer."""
+
+    def refuse(trunk: keras.Model, name: str, include_top: bool) -> None:
+        # As Keras' get_file puts it.
+        raise Exception(f"URL fetch failure on https://example.org/{name}: None -- timed out\nand more")
+
+    monkeypatch.setattr(weights, "_official", refuse)
