@@ -47,7 +47,7 @@ def main() -> None:
     from graft.training.images import Photographs, load_images
 
     root, size = arguments.folder.resolve(), arguments.image_size
-    paths = [str(file.path) for file in image_files(read_layout(root))]
+    paths = [file.name for file in image_files(read_layout(root))]
     step = max(1, len(paths) // arguments.images)
     paths = paths[::step][: arguments.images]
     params = KerasBackboneParams(source="keras", name=arguments.backbone, weights=arguments.weights)
