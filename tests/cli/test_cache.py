@@ -26,12 +26,12 @@ def store(project: Project, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
     store = FeatureStore(project.features, 10**9)
     keys = [bytes([number]) * 32 for number in range(40)]
     backbone = {"backbone": "MobileNetV2", "image_size": 96}
-    for described in (
-        {"part": "features", "pooling": "average", "mirrored": (2,)},
-        {"part": "block_12_add", "view": {"number": 2}},
-        {"part": "block_5_add", "view": None},
+    for label in (
+        "features, average, mirrored",
+        "activations at block_12_add, view 3",
+        "activations at block_5_add",
     ):
-        store.space({**backbone, **described}).write(keys, np.ones((40, 1000), np.float32))
+        store.space({**backbone, "part": label}, label).write(keys, np.ones((40, 1000), np.float32))
     return store
 
 

@@ -213,10 +213,24 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     assert store.bytes_used() == 2 * size
 
 
-def test_work_under_way_never_prunes_itself(tmp_path: Path) -> None:
-    space = open_space(tmp_path, limit=1)
-    for start in range(0, 20, 5):
-        space.write(keys(start, start + 5), rows(start, start + 5))
-    assert read(space, 0, 20)[1] == []
-    open_space(tmp_path, limit=1, other=True).write(keys(0, 1), rows(0, 1))
-    assert read(open_space(tmp_path), 0, 20)[1] == list(range(20))
+def test_a_space_stops_at_the_limit_and_says_so_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = open_space(tmp_path)
+    space.write(keys(0, 5), rows(0, 5))
+    limit = 3 * shard_files(tmp_path)[0].stat().st_size
+    space = open_space(tmp_path, limit)
+    kept = [space.write(keys(start, start + 5), rows(start, start + 5)) for start in range(5, 40, 5)]
+    assert kept[0]
+    assert not kept[-1]
+    assert FeatureStore(tmp_path, limit).bytes_used() <= limit
+    assert capsys.readouterr().out.count("are not kept") == 1
+    assert read(space, 0, 10)[1] == []
+    assert not open_space(tmp_path, limit=0, other=True).write(keys(0, 1), rows(0, 1))
+
+
+def test_a_shard_that_another_process_pruned_does_not_come_back_empty(filled: Path) -> None:
+    space = open_space(filled)
+    assert FeatureStore(filled, PLENTY).prune(0)
+    read(space, 0, 8)
+    assert shard_files(filled) == []

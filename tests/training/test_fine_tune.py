@@ -117,3 +117,34 @@ def test_where_nothing_stays_frozen_it_says_so_and_trains_end_to_end(
 def test_what_is_drawn_anew_in_every_epoch_has_no_views(change: str, weights: Path) -> None:
     with pytest.raises(ValidationError, match=rf"views is 2, but augment.{change} is drawn anew"):
         params(weights, views=2, augment=AugmentParams(**{change: 0.3}))
+
+
+@pytest.mark.slow
+def test_what_stays_frozen_drops_nothing_end_to_end_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EfficientNet drops whole blocks in training, also where nothing of them is trained."""
+    seen: list[keras.Model] = []
+    original = fine_tune.fit_end_to_end
+
+    def note(model: keras.Model, *arguments: Any) -> Any:
+        seen.append(model)
+        return original(model, *arguments)
+
+    monkeypatch.setattr(fine_tune, "fit_end_to_end", note)
+    network = KerasBackboneParams(source="keras", name="EfficientNetB0", weights="none")
+    settings = params(
+        Path(), backbone=network, unfreeze="top_conv", head_epochs=0, epochs=1, head=HeadParams(dropout=0)
+    )
+    train(tmp_path, settings)
+    images = VAL.inputs.astype(np.float32)
+    np.testing.assert_allclose(seen[0](images, training=True), seen[0](images), rtol=1e-4, atol=1e-5)
+
+
+def test_where_activations_do_not_fit_on_the_disk_it_says_so_and_trains_end_to_end(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = type("Usage", (), {"free": 100})
+    monkeypatch.setattr(fine_tune.shutil, "disk_usage", lambda folder: full)
+    train(tmp_path, params(weights, views=2, head_epochs=0, epochs=1))
+    assert "would take 0 GB, and 0 GB of disk are free: training end to end" in capsys.readouterr().out

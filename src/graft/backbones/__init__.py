@@ -44,3 +44,12 @@ def default_image_size(params: KerasBackboneParams | HubBackboneParams) -> int:
     from graft.backbones import keras_applications
 
     return keras_applications.default_image_size(params.name)
+
+
+def local_files(params: KerasBackboneParams | HubBackboneParams) -> list[Path]:
+    """Files of the user's own that the backbone is made of, in order; their contents may change under their names."""
+    if isinstance(params, KerasBackboneParams):
+        own = [] if params.weights in ("imagenet", "none") else [Path(params.weights).expanduser()]
+    else:
+        own = [] if "://" in params.name else sorted(Path(params.name).expanduser().rglob("*"))
+    return [path for path in own if path.is_file()]

@@ -29,6 +29,7 @@ class Backbone:
         image_size: S, in pixels.
         weights_source: the road by which the weights came, in words.
         weights_digest: see :func:`weights_digest`; equal for equal weights, whatever their road or file.
+        graph_digest: of the graph, where it comes from elsewhere than Keras' code: of a Hub module's file.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Backbone:
     image_size: int
     weights_source: str
     weights_digest: str
+    graph_digest: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -45,8 +47,9 @@ class Backbone:
         return {
             "backbone": self.name,
             "weights": self.weights_digest,
+            "graph": self.graph_digest,
             "image_size": self.image_size,
-            "decoder": decoder_identity(),
+            "code": code_identity(),
             "precision": keras.config.dtype_policy().name,
         }
 
@@ -56,10 +59,16 @@ class Backbone:
 
 
 @functools.cache
-def decoder_identity() -> str:
-    """Names what turns files into pixels: the code of :mod:`graft.inference.images`, and Pillow under it."""
-    source = Path(images.__file__).read_bytes()
-    return f"{hashlib.sha256(source).hexdigest()[:16]}, Pillow {PIL.__version__}"
+def code_identity() -> str:
+    """Names all code that stands between an image's file and a trunk's answer: graft's own, Keras' and Pillow's."""
+    from graft.backbones import cutting, hub, keras_applications
+    from graft.training import head
+
+    digest = hashlib.sha256()
+    for module in (images, hub, keras_applications, cutting, head):
+        assert module.__file__ is not None
+        digest.update(Path(module.__file__).read_bytes())
+    return f"{digest.hexdigest()[:16]}, Keras {keras.__version__}, Pillow {PIL.__version__}"
 
 
 def weights_digest(tensors: Sequence[Any]) -> str:

@@ -23,12 +23,15 @@ class CutBackbone:
     Attributes:
         below: float32 images ``[N, S, S, 3]`` in 0..255 to activations at the cut.
         above: activations to features ``[N, D]``.
-        layer: name of the layer whose output the cut goes through.
+        layer: name of the layer whose output the cut goes through, for people: Keras numbers some names anew in
+            every process.
+        position: the same by its place among all operations of the trunk.
     """
 
     below: keras.Model
     above: keras.Model
     layer: str
+    position: str
 
 
 def cut(backbone: Backbone, first: int) -> CutBackbone | None:
@@ -62,6 +65,7 @@ def cut(backbone: Backbone, first: int) -> CutBackbone | None:
         below=keras.Model(backbone.model.input, below, name="below"),
         above=keras.Model(activations, x, name="above"),
         layer=order[index].operation.name,
+        position=f"{index} of {len(order)}",
     )
 
 

@@ -6,6 +6,7 @@ layer that adopts the module's own variables, so that training the layer trains 
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ def build(params: HubBackboneParams, image_size: int) -> Backbone:
         image_size=image_size,
         weights_source="Hub module",
         weights_digest=weights_digest(module.variables),
+        graph_digest=_graph_digest(params.name),
     )
 
 
@@ -128,6 +130,14 @@ def default_image_size(params: HubBackboneParams) -> int:
         f"The Hub module {params.name} does not say which image size it was made for",
         "Set image_size in params.yaml to what its page says (224 for most)",
     )
+
+
+def _graph_digest(handle: str) -> str:
+    """SHA-256 of the module's graph: a module may be exported anew with other operations around equal variables."""
+    import tensorflow_hub
+
+    folder = Path(tensorflow_hub.resolve(handle if "://" in handle else str(Path(handle).expanduser())))
+    return hashlib.sha256((folder / "saved_model.pb").read_bytes()).hexdigest()
 
 
 def _scope(variable_name: str) -> str:

@@ -39,7 +39,7 @@ def info() -> None:
     for space in sorted(spaces, key=lambda space: -space.last_used):
         table.add_row(
             f"{space.description.get('backbone', '?')} at {space.description.get('image_size', '?')} px",
-            _kept(space.description),
+            str(space.description.get("label", "?")),
             f"{space.rows:,}",
             f"{space.bytes / 1e6:,.1f}",
             _ago(space.last_used),
@@ -89,16 +89,6 @@ def _store() -> FeatureStore:
 
     project = find_project()
     return FeatureStore(project.features, load_params(project.params_file).train.store.limit_bytes)
-
-
-def _kept(description: dict[str, Any]) -> str:
-    """What of the backbone is kept, in words."""
-    part = str(description.get("part", "?"))
-    if part == "features":
-        mirrored = ", mirrored" if description.get("mirrored") else ""
-        return f"features, {description.get('pooling')}{mirrored}"
-    view = description.get("view")
-    return f"activations at {part}" + (f", view {view['number'] + 1}" if view else "")
 
 
 def _ago(moment: float) -> str:

@@ -14,8 +14,10 @@ from graft.features.store import Space
 from graft.progress import progress_bar
 from graft.training.images import DecodedImages, large_array
 
-# Images decoded, computed and written at a time; decoding the next ones overlaps with computing these.
+# Images decoded, computed and written at a time; decoding the next ones overlaps with computing these. Fewer where
+# what comes out of them is large.
 CHUNK = 256
+CHUNK_BYTES = 64 * 1024**2
 
 # Pixels uint8 ``[n, S, S, 3]`` and the images' keys to what the network is given.
 Prepare = Callable[[np.ndarray, Sequence[bytes]], np.ndarray]
@@ -65,7 +67,8 @@ def extract(
         label = f"{label} ({count - len(missing)} of {count} known)"
     run = fastest_engine(model, len(missing)) if len(missing) else None
     with progress_bar(label, len(missing)) as advance:
-        for indices, pixels in _decoded(images, missing):
+        chunk = max(8, min(CHUNK, CHUNK_BYTES // max(1, outputs[:1].nbytes)))
+        for indices, pixels in _decoded(images, missing, chunk):
             chosen = [keys[index] for index in indices] if keys else []
             shown = prepare(pixels, chosen) if prepare else pixels
             assert run is not None  # there is something missing
@@ -82,9 +85,9 @@ def predict(model: keras.Model, inputs: np.ndarray, label: str) -> np.ndarray:
     return extract(model, DecodedImages(inputs), label)
 
 
-def _decoded(images: KeyedImages, indices: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _decoded(images: KeyedImages, indices: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The images in chunks, the next one being decoded while the caller works on the one before."""
-    chunks = [indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK)]
+    chunks = [indices[start : start + size] for start in range(0, len(indices), size)]
     with ThreadPoolExecutor(1) as pool:
         ahead = [pool.submit(images.at, chunk) for chunk in chunks[:1]]
         for number, chunk in enumerate(chunks):

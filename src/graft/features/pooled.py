@@ -17,6 +17,7 @@ def pooled_features(
     store: FeatureStore | None,
     pooling: Pooling = "average",
     mirrored: tuple[int, ...] = (),
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Features float32 ``[N, D]``, each computed once and kept in ``store``.
 
@@ -27,8 +28,10 @@ def pooled_features(
         store: None keeps nothing.
         pooling: as the backbone was built.
         mirrored: axes of ``[N, S, S, 3]`` along which the images are mirrored first.
+        out: where to put the features instead of a new array.
     """
     described = {**backbone.identity, "part": "features", "pooling": pooling, "mirrored": mirrored}
-    space = store.space(described) if store else None
+    what = f"features, {pooling}" + (", mirrored" if mirrored else "")
+    space = store.space(described, what) if store else None
     mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
-    return extract(backbone.model, images, label, space, mirror)
+    return extract(backbone.model, images, label, space, mirror, out)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,10 +48,11 @@ class FeatureStore:
         self.folder = folder
         self.limit_bytes = limit_bytes
 
-    def space(self, description: Mapping[str, Any]) -> Space:
-        """The space of what ``description`` (JSON-ready) decides."""
-        text = json.dumps({"format": FORMAT, **description}, sort_keys=True, indent=1)
-        return Space(self.folder / hashlib.sha256(text.encode()).hexdigest()[:24], text, self)
+    def space(self, description: Mapping[str, Any], label: str = "") -> Space:
+        """The space of what ``description`` (JSON-ready) decides; ``label`` tells people what that is."""
+        text = json.dumps({"format": FORMAT, **description}, sort_keys=True)
+        written = json.dumps({"label": label, **json.loads(text)}, indent=1)
+        return Space(self.folder / hashlib.sha256(text.encode()).hexdigest()[:24], written, self)
 
     def shards(self) -> list[Path]:
         """Files of all shards, those used longest ago first."""
@@ -111,8 +112,11 @@ class FeatureStore:
                 path.unlink()
                 removed += size
         for folder in self.folder.glob("*/"):
-            if not any(folder.glob(f"*{SUFFIX}")) and not any(folder.glob(".*.partial")):
-                shutil.rmtree(folder, ignore_errors=True)
+            if not any(folder.glob(f"*{SUFFIX}")):
+                # A writer that comes in between keeps the folder: only an empty one can be removed so.
+                with suppress(OSError):
+                    (folder / DESCRIPTION_FILE).unlink(missing_ok=True)
+                    folder.rmdir()
         return removed
 
 
@@ -141,6 +145,7 @@ class Space:
     store: FeatureStore
 
     def __post_init__(self) -> None:
+        self._is_full = False
         self._shards: list[Shard] = []
         self._places: dict[bytes, tuple[int, int]] = {}
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
@@ -184,16 +189,26 @@ class Space:
                 self._remove(number, f"{(~is_right).sum()} rows are not what was written")
             else:
                 with suppress(OSError):
-                    source.path.touch()  # used now: pruning takes what was used longest ago
+                    os.utime(source.path)  # used now: pruning takes what was used longest ago
         return np.array(sorted(missing), dtype=np.int64)
 
     def write(self, keys: Sequence[bytes], rows: np.ndarray) -> bool:
-        """Keeps rows, ``[N, ...]``, under their keys; False, with a word about it, where the disk does not take them.
+        """Keeps rows, ``[N, ...]``, under their keys; False, with a word about it, where there is no room for them.
 
-        Never raises for the disk: what is not kept is computed again next time.
+        That is where the disk does not take them, or where this space alone would go beyond the limit. Never raises
+        for either: what is not kept is computed again next time.
         """
         if not len(keys):
             return True
+        if sum(_size(shard.path) for shard in self._shards) + rows.nbytes > self.store.limit_bytes:
+            if not self._is_full:
+                console.print(
+                    f"Features beyond {self.store.limit_bytes / 1e9:g} GB are not kept (train.store.limit_gb in "
+                    "params.yaml): they will be computed again next time",
+                    soft_wrap=True,
+                )
+            self._is_full = True
+            return False
         packed = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
         try:
             path = write_shard(self.folder, packed, rows.reshape(len(rows), -1))

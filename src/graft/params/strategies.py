@@ -92,7 +92,7 @@ class AugmentParams(Section):
         translate: fraction of the side, each direction.
         contrast: factor drawn from [1 - contrast, 1 + contrast].
         brightness: fraction of the value range, either way.
-        rand_augment: strength of two changes drawn for each image from RandAugment's list.
+        rand_augment: strength of two changes from RandAugment's list, drawn for each batch.
     """
 
     mix_up: Annotated[float, Field(ge=0, le=10)] = 0.0
@@ -256,7 +256,7 @@ class StoreParams(Section):
         limit_gb: gigabytes (10^9 bytes) on disk; above it, what was not used for the longest time goes.
     """
 
-    limit_gb: Annotated[float, Field(ge=0)] = 20
+    limit_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20
 
     @property
     def limit_bytes(self) -> int:

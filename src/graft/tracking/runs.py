@@ -61,7 +61,7 @@ def open_run(project: Project, name: str, settings: Mapping[str, Any], clock: St
 @contextmanager
 def training_run(project: Project, params: TrainParams, name: str, clock: StageClock) -> Iterator[str]:
     """Opens a run for one strategy and yields its id; an exception in the block marks the run as failed."""
-    settings = {**params.strategy(name).model_dump(), "seed": params.seed}
+    settings = params.strategy(name).model_dump()
     with open_run(project, name, settings, clock) as run_id:
         yield run_id
 

@@ -165,6 +165,7 @@ def large_array(shape: tuple[int, ...], dtype: Any, in_memory_bytes: int = IN_ME
             return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as error:
         raise GraftError(
-            f"The images of one split need {size / 1024**3:.1f} GiB in {tempfile.gettempdir()} ({error.strerror})",
+            f"What is made of the images of one split needs {size / 1024**3:.1f} GiB in {tempfile.gettempdir()} "
+            f"({error.strerror})",
             "Free some space there, name another folder in TMPDIR, or lower image_size in params.yaml",
         ) from error

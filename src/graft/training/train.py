@@ -13,10 +13,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from graft.backbones import default_image_size
+from graft.backbones import default_image_size, local_files
 from graft.data.split_tables import read_splits
 from graft.errors import GraftError, did_you_mean
 from graft.evaluation.metrics import Evaluation, evaluate, softmax
+from graft.features.extraction import predict
 from graft.features.store import FeatureStore
 from graft.params.strategies import (
     FineTuneParams,
@@ -92,7 +93,7 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         cache=project.cache,
         checkpoint=project.state
         / "checkpoints"
-        / f"{name}-{_work_key(project, strategy.model_dump_json(), strategy.seed)}",
+        / f"{name}-{_work_key(project, strategy, params.deterministic)}",
         clock=clock,
         store=FeatureStore(project.features, params.store.limit_bytes),
     )
@@ -104,7 +105,9 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         trained = STRATEGIES[type(strategy)](strategy, task)
     if precision != "float32":
         model = in_float32(trained.model)
-        trained = replace(trained, model=model, val_logits=model.predict(task.val.inputs, verbose=0))
+        trained = replace(
+            trained, model=model, val_logits=predict(model, task.val.inputs, f"{name}: val images")
+        )
 
     folder = project.strategy(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,9 +152,14 @@ def _write_records(
     )
 
 
-def _work_key(project: Project, strategy: str, seed: int) -> str:
-    """Names a piece of work by all that decides its outcome: strategy, seed, and the images with their labels."""
-    digest = hashlib.sha256(f"{strategy}\n{seed}\n".encode())
-    for split in ("train", "val"):
-        digest.update(project.split_table(split).read_bytes())
+def _work_key(project: Project, strategy: StrategyParams, deterministic: bool) -> str:
+    """Names a piece of work by all that decides its outcome: settings, files of weights, images with labels, code."""
+    digest = hashlib.sha256(f"{strategy.model_dump_json()}\n{deterministic}\n{keras.__version__}\n".encode())
+    files: list[Path] = []
+    if isinstance(strategy, TransferParams) and strategy.backbone is not None:
+        files = local_files(strategy.backbone)
+    code = sorted(Path(__file__).parent.rglob("*.py"))
+    for path in (project.split_table("train"), project.split_table("val"), *files, *code):
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import shutil
+import tempfile
+
 import keras
 import numpy as np
 
@@ -20,7 +24,7 @@ from graft.training.optimizers import layer_rate_factors
 from graft.training.strategies.frozen import features, fit_head
 from graft.training.strategy import Task, Trained, classifier, fit_end_to_end
 from graft.training.unfreezing import first_trained_layer, unfreeze
-from graft.training.views import view
+from graft.training.views import view, views_identity
 
 
 def train(params: FineTuneParams, task: Task) -> Trained:
@@ -34,11 +38,15 @@ def train(params: FineTuneParams, task: Task) -> Trained:
     # A layer that is not there is refused before any time goes into the head.
     unfreeze(backbone.trunk, params.unfreeze, params.batch_norm)
     head = build_head(backbone.feature_count, len(task.classes), params.head, task.seed)
-    pieces = _cut(backbone, params) if params.views else None
+    is_hub = isinstance(backbone.trunk, HubModule)
+    pieces = None if is_hub else cut(backbone, first_trained_layer(backbone.trunk, params.unfreeze))
+    reason = _why_end_to_end(pieces, backbone, params, task)
+    if params.views and reason:
+        console.print(f"views is {params.views}, but {reason}: training end to end", soft_wrap=True)
     result, val_logits = (
         _fit_above(pieces, backbone, head, params, task)
-        if pieces
-        else _fit_whole(backbone, head, params, task)
+        if pieces and not reason
+        else _fit_whole(pieces, backbone, head, params, task)
     )
     return Trained(
         model=classifier(backbone.model, head),
@@ -62,27 +70,41 @@ def head_phase(params: FineTuneParams) -> FineTuneParams:
     )
 
 
-def _cut(backbone: Backbone, params: FineTuneParams) -> CutBackbone | None:
-    """The backbone cut below what is trained; None, with a word about it, where it is trained from its first layer."""
-    trunk = backbone.trunk
-    pieces = None
-    if not isinstance(trunk, HubModule):
-        pieces = cut(backbone, first_trained_layer(trunk, params.unfreeze))
+def _why_end_to_end(
+    pieces: CutBackbone | None, backbone: Backbone, params: FineTuneParams, task: Task
+) -> str:
+    """Why activations are not kept; ``""`` where they are."""
+    if not params.views:
+        return "it was not asked for"
     if pieces is None:
-        console.print(
-            f"views is {params.views}, but nothing of {backbone.name} stays frozen: training end to end",
-            soft_wrap=True,
-        )
-    return pieces
+        return f"nothing of {backbone.name} stays frozen"
+    row = 4 * math.prod(pieces.below.output_shape[1:])
+    needed = row * (_view_count(params) * len(task.train.labels) + len(task.val.labels))
+    # Kept twice: as what training reads, and in the store, which may hold less than all.
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if needed > free / 3:
+        room = f"{free / 1e9:.0f} GB of disk are free"
+        return f"activations at {pieces.layer} would take {needed / 1e9:.0f} GB, and {room}"
+    return ""
+
+
+def _view_count(params: FineTuneParams) -> int:
+    """Views that differ: without augmentation all would be the image as it is."""
+    return params.views if params.augment != AugmentParams() else 1
 
 
 def _fit_whole(
-    backbone: Backbone, head: keras.Model, params: FineTuneParams, task: Task
+    pieces: CutBackbone | None, backbone: Backbone, head: keras.Model, params: FineTuneParams, task: Task
 ) -> tuple[FitResult, np.ndarray]:
     """End to end, with changes to the images that are drawn anew in every epoch."""
     if params.head_epochs and read_checkpoint(task.checkpoint) is None:
         fit_head(head, *features(backbone, params.head.pooling, task), head_phase(params), task)
-    return fit_end_to_end(classifier(backbone.model, head), params, task, _rate_factors(backbone, params))
+    model = classifier(backbone.model, head)
+    if pieces:
+        # What stays frozen answers as it does in inference: left to Keras, its dropout layers would go on dropping.
+        frozen = pieces.below(backbone.model.input, training=False)
+        model = keras.Model(backbone.model.input, head(pieces.above(frozen)), name="classifier")
+    return fit_end_to_end(model, params, task, _rate_factors(backbone, params))
 
 
 def _fit_above(
@@ -90,13 +112,18 @@ def _fit_above(
 ) -> tuple[FitResult, np.ndarray]:
     """What is above the cut, on kept activations of the images' views."""
     is_changed = params.augment != AugmentParams()
-    count = params.views if is_changed else 1
+    count = _view_count(params)
     size = len(task.train.labels)
 
     def extracted(images: LabelledImages, what: str, number: int | None, out: np.ndarray) -> np.ndarray:
-        changes = None if number is None else {"number": number, **params.augment.model_dump()}
-        described = {**backbone.identity, "part": pieces.layer, "view": changes}
-        space = task.store.space(described) if task.store else None
+        changes = (
+            None
+            if number is None
+            else {"number": number, "code": views_identity(), **params.augment.model_dump()}
+        )
+        described = {**backbone.identity, "part": pieces.position, "view": changes}
+        named = f"activations at {pieces.layer}" + ("" if number is None else f", view {number + 1}")
+        space = task.store.space(described, named) if task.store else None
         prepare = None if number is None else lambda pixels, keys: view(pixels, keys, number, params.augment)
         label = f"{task.name}: activations at {pieces.layer}, {what}"
         return extract(pieces.below, images, label, space, prepare, out)

@@ -16,6 +16,7 @@ from graft.features.pooled import pooled_features
 from graft.params.strategies import FitParams, Flip, FrozenParams, Pooling
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
+from graft.training.images import large_array
 from graft.training.strategy import Task, Trained, classifier
 
 # The axes of ``[N, S, S, 3]`` along which each setting mirrors, the image as it is coming first.
@@ -52,25 +53,15 @@ def features(
 
     With ``flip`` the training images count once for each way that it mirrors them, and once as they are.
     """
-    label = f"{task.name}: features of"
+    label, ways, count = f"{task.name}: features of", MIRRORS[flip], len(task.train.labels)
     with task.clock.span("features"):
-        ways = MIRRORS[flip]
-        train = [
-            pooled_features(
-                backbone,
-                task.train,
-                f"{label} train images" + (", mirrored" if axes else ""),
-                task.store,
-                pooling,
-                axes,
-            )
-            for axes in ways
-        ]
+        train = large_array((len(ways) * count, backbone.feature_count), np.float32)
+        for number, axes in enumerate(ways):
+            what = f"{label} train images" + (", mirrored" if axes else "")
+            part = train[number * count : (number + 1) * count]
+            pooled_features(backbone, task.train, what, task.store, pooling, axes, part)
         val = pooled_features(backbone, task.val, f"{label} val images", task.store, pooling)
-    return (
-        Labelled(np.concatenate(train), np.tile(task.train.labels, len(ways))),
-        Labelled(val, task.val.labels),
-    )
+    return Labelled(train, np.tile(task.train.labels, len(ways))), Labelled(val, task.val.labels)
 
 
 def fit_head(head: keras.Model, train: Labelled, val: Labelled, params: FitParams, task: Task) -> FitResult:
