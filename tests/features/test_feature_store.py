@@ -151,7 +151,7 @@ WRITER = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from test_store import keys, open_space, rows
+from test_feature_store import keys, open_space, rows
 space = open_space(Path(sys.argv[1]))
 print("ready", flush=True)
 for start in range(0, 100_000, 50):
