@@ -165,7 +165,8 @@ def large_array(shape: tuple[int, ...], dtype: Any, in_memory_bytes: int = IN_ME
             return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as error:
         raise GraftError(
-            f"What is made of the images of one split needs {size / 1024**3:.1f} GiB in {tempfile.gettempdir()} "
+            f"The images of one split, or what a network made of them, need {size / 1024**3:.1f} GiB in "
+            f"{tempfile.gettempdir()} "
             f"({error.strerror})",
             "Free some space there, name another folder in TMPDIR, or lower image_size in params.yaml",
         ) from error
