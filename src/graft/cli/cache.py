@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -61,10 +61,13 @@ def verify() -> None:
     """
     store = _store()
     shards = store.shards()
+    damaged = 0
     with progress_bar("Shards", len(shards)) as advance:
-        damaged = [path for path in shards if _advanced(store.verify(path), advance)]
+        for path in shards:
+            damaged += not store.verify(path)
+            advance(1)
     if damaged:
-        raise GraftError(f"{len(damaged)} of {len(shards)} shards were damaged, and are removed")
+        raise GraftError(f"{damaged} of {len(shards)} shards were damaged, and are removed")
     console.print(f"All {len(shards)} shards are whole")
 
 
@@ -97,8 +100,3 @@ def _ago(moment: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit} ago"
     return "just now"
-
-
-def _advanced(is_whole: bool, advance: Any) -> bool:
-    advance(1)
-    return not is_whole

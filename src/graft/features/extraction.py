@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from graft.features.engines import fastest_engine
 from graft.features.store import Space
 from graft.progress import progress_bar
-from graft.training.images import DecodedImages, large_array
+from graft.training.images import DecodedImages, KeyedImages, large_array
 
 # Images decoded, computed and written at a time; decoding the next ones overlaps with computing these. Fewer where
 # what comes out of them is large.
@@ -21,21 +20,6 @@ CHUNK_BYTES = 64 * 1024**2
 
 # Pixels uint8 ``[n, S, S, 3]`` and the images' keys to what the network is given.
 Prepare = Callable[[np.ndarray, Sequence[bytes]], np.ndarray]
-
-
-class KeyedImages(Protocol):
-    """Images that can be had a few at a time, under the hashes of their files."""
-
-    def __len__(self) -> int: ...
-
-    @property
-    def keys(self) -> Sequence[bytes]:
-        """32 bytes each."""
-        ...
-
-    def at(self, indices: np.ndarray) -> np.ndarray:
-        """Pixels uint8 ``[n, S, S, 3]`` of some of them."""
-        ...
 
 
 def extract(

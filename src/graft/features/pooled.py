@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from graft.backbones.backbone import Backbone
-from graft.features.extraction import KeyedImages, extract
+from graft.features.extraction import extract
 from graft.features.store import FeatureStore
 from graft.params.strategies import Pooling
+from graft.training.images import KeyedImages
 
 
 def pooled_features(

@@ -25,10 +25,23 @@ from graft.timing import StageClock
 IN_MEMORY_BYTES = 2 * 1024**3
 
 
-class LabelledImages(Protocol):
-    """Images with their class indices and the hashes of their files; decoded no sooner than they are asked for."""
+class KeyedImages(Protocol):
+    """Images under the hashes of their files, of which some can be had at a time."""
 
     def __len__(self) -> int: ...
+
+    @property
+    def keys(self) -> Sequence[bytes]:
+        """SHA-256 of each image's file, 32 bytes."""
+        ...
+
+    def at(self, indices: np.ndarray) -> np.ndarray:
+        """Pixels of some, uint8 ``[n, S, S, 3]``."""
+        ...
+
+
+class LabelledImages(KeyedImages, Protocol):
+    """The same with their class indices, and all at once; decoded no sooner than they are asked for."""
 
     @property
     def labels(self) -> np.ndarray:
@@ -36,17 +49,8 @@ class LabelledImages(Protocol):
         ...
 
     @property
-    def keys(self) -> Sequence[bytes]:
-        """SHA-256 of each image's file, 32 bytes."""
-        ...
-
-    @property
     def inputs(self) -> np.ndarray:
         """Pixels of all, uint8 ``[N, S, S, 3]``."""
-        ...
-
-    def at(self, indices: np.ndarray) -> np.ndarray:
-        """Pixels of some, uint8 ``[n, S, S, 3]``."""
         ...
 
 
@@ -166,7 +170,6 @@ def large_array(shape: tuple[int, ...], dtype: Any, in_memory_bytes: int = IN_ME
     except OSError as error:
         raise GraftError(
             f"The images of one split, or what a network made of them, need {size / 1024**3:.1f} GiB in "
-            f"{tempfile.gettempdir()} "
-            f"({error.strerror})",
+            f"{tempfile.gettempdir()} ({error.strerror})",
             "Free some space there, name another folder in TMPDIR, or lower image_size in params.yaml",
         ) from error

@@ -92,10 +92,8 @@ def fit_end_to_end(
 
     Returns the fit, and the logits of the validation images; ``rate_factors`` as :func:`build_optimizer` takes them.
     """
-    train, val = (
-        task.train.inputs,
-        task.val.inputs,
-    )  # decoded now if they were not yet, which has its own span
+    # Decoded now if they were not yet, which has a span of its own.
+    train, val = task.train.inputs, task.val.inputs
     with task.clock.span("fit"):
         result = fit(
             with_augmentation(model, augmentation_layers(params.augment, task.seed)),

@@ -99,12 +99,12 @@ def _fit_whole(
     """End to end, with changes to the images that are drawn anew in every epoch."""
     if params.head_epochs and read_checkpoint(task.checkpoint) is None:
         fit_head(head, *features(backbone, params.head.pooling, task), head_phase(params), task)
-    model = classifier(backbone.model, head)
+    trained = backbone.model
     if pieces:
         # What stays frozen answers as it does in inference: left to Keras, its dropout layers would go on dropping.
         frozen = pieces.below(backbone.model.input, training=False)
-        model = keras.Model(backbone.model.input, head(pieces.above(frozen)), name="classifier")
-    return fit_end_to_end(model, params, task, _rate_factors(backbone, params))
+        trained = keras.Model(backbone.model.input, pieces.above(frozen), name="backbone")
+    return fit_end_to_end(classifier(trained, head), params, task, _rate_factors(backbone, params))
 
 
 def _fit_above(
