@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.prepared import prepare
 from graft.environment import configure
 from graft.project import Project, find_project
 
@@ -121,12 +122,6 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def run_once(raw: dict[str, Any], data: Path, name: str, seed: int, fold: int = 0) -> dict[str, float]:
     """Splits, trains and evaluates one strategy with one seed; figures of the test split, and of validation."""
-    from graft.data.layout import read_layout
-    from graft.data.manifest import read_manifest
-    from graft.data.near_duplicates import Limits, find_near_duplicates
-    from graft.data.scanning import scan
-    from graft.data.split_tables import write_split_tables
-    from graft.data.splitting import make_split
     from graft.params import parse_params
     from graft.tensorflow_import import import_tensorflow
     from graft.timing import StageClock
@@ -136,19 +131,7 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int, fold: int = 
     params = parse_params(raw)
     root = Path(tempfile.mkdtemp(prefix="graft-seeds-"))
     try:
-        (root / "data").symlink_to(data, target_is_directory=True)
-        project = Project(root)
-        project.artifacts("validate").mkdir(parents=True)
-        scan(read_layout(project.data), params.validate_, project.manifest)
-        groups = None
-        if params.split.group_by == "near_duplicates":
-            manifest = read_manifest(project.manifest, thumbnails=True)
-            limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
-            near = find_near_duplicates(manifest, limits)
-            named = dict(zip(near["path"], near["group"], strict=True))
-            groups = {path: named.get(path, "") for path in manifest["path"]}
-        division = make_split(read_manifest(project.manifest), params.split, groups=groups)
-        write_split_tables(division.tables, division.summary, project.artifacts("split"))
+        project = prepare(root, data, params)
         import_tensorflow()
         from graft.evaluation.evaluate import TestImages, evaluate_candidate
         from graft.training.train import train_strategy

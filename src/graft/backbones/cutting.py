@@ -41,13 +41,10 @@ def cut(backbone: Backbone, first: int) -> CutBackbone | None:
     block: the layers in between are run with what is above, and stay as they are.
     """
     trunk = backbone.trunk
-    # Nodes rather than layers: some operations are no layers, and a layer may stand in other graphs too.
-    order = [
-        node for depth in sorted(trunk._nodes_by_depth, reverse=True) for node in trunk._nodes_by_depth[depth]
-    ]
+    order = nodes_in_order(trunk)
     trained = {id(layer) for layer in trunk.layers[first:]}
     first_trained = next(index for index, node in enumerate(order) if id(node.operation) in trained)
-    index = _highest_single_tensor(order, first_trained)
+    index = max((index for index in single_tensors(order) if index < first_trained), default=None)
     if index is None:
         return None
     (tensor,) = order[index].outputs
@@ -69,13 +66,30 @@ def cut(backbone: Backbone, first: int) -> CutBackbone | None:
     )
 
 
-def _highest_single_tensor(order: list[Any], first: int) -> int | None:
-    """Index of the highest node below ``first`` whose output is all that goes on from it and the nodes below."""
-    for index in range(first - 1, 0, -1):  # index 0 is the input itself
-        below = {id(node) for node in order[: index + 1]}
-        crossing = {
-            id(parent) for node in order[index + 1 :] for parent in node.parent_nodes if id(parent) in below
-        }
-        if crossing == {id(order[index])}:
-            return index
-    return None
+def nodes_in_order(trunk: keras.Model) -> list[Any]:
+    """All operations of a trunk, each after those it depends on; the first is the input.
+
+    Nodes rather than layers: some operations are no layers, and a layer may stand in other graphs too.
+    """
+    return [
+        node for depth in sorted(trunk._nodes_by_depth, reverse=True) for node in trunk._nodes_by_depth[depth]
+    ]
+
+
+def single_tensors(order: list[Any]) -> list[int]:
+    """Indices of the nodes whose output is all that goes on from them and the nodes before; not the input's.
+
+    Args:
+        order: see :func:`nodes_in_order`.
+    """
+    places = {id(node): index for index, node in enumerate(order)}
+    last_use = list(range(len(order)))
+    for index, node in enumerate(order):
+        for parent in node.parent_nodes:
+            last_use[places[id(parent)]] = index
+    found, reach = [], last_use[0]
+    for index in range(1, len(order)):
+        if reach <= index:
+            found.append(index)
+        reach = max(reach, last_use[index])
+    return found

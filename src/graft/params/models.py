@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from graft.params.ensemble import EnsembleParams
 from graft.params.sections import Count, Section, Share
 from graft.params.strategies import TrainParams
+from graft.params.sweep import SweepParams
 
 # What split.group_by may be besides a regular expression.
 GROUP_BY_NAMES = ("none", "column", "near_duplicates")
@@ -189,10 +190,12 @@ class Params(Section):
     split: SplitParams
     train: TrainParams
     ensemble: EnsembleParams
+    sweep: SweepParams = SweepParams()
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
 
     @model_validator(mode="after")
-    def _ensembles_fit(self) -> Params:
+    def _ensembles_and_sweep_fit(self) -> Params:
         self.ensemble.check_against(self.train.run, list(self.train.strategies))
+        self.sweep.check_against(self.train)
         return self

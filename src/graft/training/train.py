@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 
 from graft.backbones import default_image_size, local_files
 from graft.data.split_tables import read_splits
@@ -44,6 +45,31 @@ STRATEGIES: dict[type, Any] = {
 
 
 @dataclass(frozen=True)
+class FittedStrategy:
+    """What :func:`fit_strategy` did.
+
+    Attributes:
+        name: of the strategy.
+        task: what it was given.
+        trained: what it gave back.
+        probabilities: of the validation images, float ``[N, C]``.
+        validation: its figures on them.
+        val_table: those images, in order; columns path, sha256, label.
+    """
+
+    name: str
+    task: Task
+    trained: Trained
+    probabilities: np.ndarray
+    validation: Evaluation
+    val_table: pd.DataFrame
+
+    def clean_up(self) -> None:
+        """Removes the checkpoint of work that is done."""
+        shutil.rmtree(self.task.checkpoint, ignore_errors=True)
+
+
+@dataclass(frozen=True)
 class TrainedStrategy:
     """What :func:`train_strategy` did, for whoever records it."""
 
@@ -57,6 +83,23 @@ class TrainedStrategy:
 
 def train_strategy(project: Project, params: TrainParams, name: str, clock: StageClock) -> TrainedStrategy:
     """Trains one strategy and writes its folder: bundle, histories, validation figures and predictions.
+
+    Raises:
+        GraftError: as :func:`fit_strategy`.
+    """
+    fitted = fit_strategy(project, params, name, clock)
+    task, trained = fitted.task, fitted.trained
+    folder = project.strategy(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with clock.span("export"):
+        write_bundle(trained.model, task.classes, task.image_size, folder / "model")
+    _write_records(folder, fitted)
+    fitted.clean_up()
+    return TrainedStrategy(name, task.classes, task.image_size, trained, fitted.validation, folder)
+
+
+def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageClock) -> FittedStrategy:
+    """Trains one strategy and looks at it on validation; writes nothing but its checkpoint.
 
     Raises:
         GraftError: no such strategy, more images in a batch than there are, or whatever the strategy raises.
@@ -108,16 +151,9 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         trained = replace(
             trained, model=model, val_logits=predict(model, task.val.inputs, f"{name}: val images")
         )
-
-    folder = project.strategy(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    with clock.span("export"):
-        write_bundle(trained.model, classes, size, folder / "model")
     probabilities = softmax(trained.val_logits)
     validation = evaluate(task.val.labels, probabilities, classes)
-    _write_records(folder, trained, validation, tables["val"], probabilities, classes)
-    shutil.rmtree(task.checkpoint, ignore_errors=True)
-    return TrainedStrategy(name, classes, size, trained, validation, folder)
+    return FittedStrategy(name, task, trained, probabilities, validation, tables["val"])
 
 
 def _image_size(strategy: StrategyParams) -> int:
@@ -132,23 +168,17 @@ def _image_size(strategy: StrategyParams) -> int:
     )
 
 
-def _write_records(
-    folder: Path,
-    trained: Trained,
-    validation: Evaluation,
-    table: Any,
-    probabilities: np.ndarray,
-    classes: list[str],
-) -> None:
+def _write_records(folder: Path, fitted: FittedStrategy) -> None:
+    fit = fitted.trained.fit
     # float_format keeps the last bits, which differ between machines, out of files that are compared by hash.
-    trained.fit.epochs.drop(columns="seconds").to_csv(folder / "epochs.csv", index=False, float_format="%.6g")
-    trained.fit.steps.to_csv(folder / "steps.csv", index=False, float_format="%.6g")
-    predictions = table[["sha256", "label"]].copy()
-    for index, label in enumerate(classes):
-        predictions[f"p_{label}"] = probabilities[:, index]
+    fit.epochs.drop(columns="seconds").to_csv(folder / "epochs.csv", index=False, float_format="%.6g")
+    fit.steps.to_csv(folder / "steps.csv", index=False, float_format="%.6g")
+    predictions = fitted.val_table[["sha256", "label"]].copy()
+    for index, label in enumerate(fitted.task.classes):
+        predictions[f"p_{label}"] = fitted.probabilities[:, index]
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")
     (folder / "metrics.json").write_text(
-        json.dumps({"val": validation.headline()}, indent=1), encoding="utf-8"
+        json.dumps({"val": fitted.validation.headline()}, indent=1), encoding="utf-8"
     )
 
 

@@ -1,0 +1,124 @@
+"""The advisor against a small exhaustive sweep: test accuracy of what each recommends, and the time each took.
+
+The sweep (benchmarks/advisor.yaml, or --settings) trains every combination and lets validation choose; the advisor
+is strategy `auto`. Each starts with an empty feature store. The best of the sweep is trained once more for its test
+accuracy, outside the time that is counted.
+
+    python -m benchmarks.advisor hands=path/to/rock_paper_scissors --group-by '(.+)-[0-9]+'
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.prepared import prepare
+from graft.environment import configure
+from graft.params import Params
+from graft.project import Project, find_project
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="folder of photographs")
+    parser.add_argument("--name", help="what to call it (default: the folder's)")
+    parser.add_argument("--work", type=Path, required=True, help="folder to work in; trials that are there count")
+    parser.add_argument("--settings", type=Path, default=Path(__file__).with_suffix(".yaml"))
+    parser.add_argument("--group-by", help="as split.group_by in params.yaml")
+    parser.add_argument("--val", type=float, default=0.2, help="share of validation images")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=["advisor", "sweep"], help="one of both (default: both)")
+    arguments = parser.parse_args()
+    home = find_project()
+    configure(home)
+    params = read_settings(home, arguments)
+    project = prepare(arguments.work.resolve(), arguments.data.resolve(), params)
+
+    from graft.tensorflow_import import import_tensorflow
+
+    import_tensorflow()
+    record_file = arguments.work / "advisor.json"
+    record = json.loads(record_file.read_text(encoding="utf-8")) if record_file.exists() else {}
+    record["name"] = arguments.name or arguments.data.resolve().name
+    if arguments.only != "sweep":
+        os.environ["GRAFT_CACHE"] = str(cold_cache(home, project, "advisor"))
+        record["advisor"] = run_advisor(project, params)
+    if arguments.only != "advisor":
+        os.environ["GRAFT_CACHE"] = str(cold_cache(home, project, "sweep"))
+        record["sweep"] = run_exhaustive(project, params)
+    record_file.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    print(json.dumps(record, indent=1))
+
+
+def read_settings(home: Project, arguments: argparse.Namespace) -> Params:
+    """params.yaml with the sections of the settings file on top."""
+    from ruamel.yaml import YAML
+
+    from graft.params import parse_params
+
+    yaml = YAML(typ="safe")
+    raw: dict[str, Any] = yaml.load(home.params_file.read_text(encoding="utf-8"))
+    settings = yaml.load(arguments.settings.read_text(encoding="utf-8"))
+    raw["train"] |= {**settings["train"], "run": list(settings["train"]["strategies"]), "seed": arguments.seed}
+    raw["sweep"] = settings["sweep"]
+    raw["ensemble"]["run"] = []
+    raw["split"] |= {"seed": arguments.seed, "val_size": arguments.val}
+    if arguments.group_by:
+        raw["split"]["group_by"] = arguments.group_by
+    return parse_params(raw)
+
+
+def cold_cache(home: Project, project: Project, name: str) -> Path:
+    """A cache with the home's weights and downloads, and a feature store of its own."""
+    folder = project.root / "caches" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (home.root / ".graft" / "cache").resolve().iterdir():
+        if path.name != "features" and not (folder / path.name).exists():
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+def run_exhaustive(project: Project, params: Params) -> dict[str, Any]:
+    """Sweeps, and trains the best once more for its test accuracy."""
+    from graft.sweeping.sweep import run_sweep, tried
+
+    trials = run_sweep(project, params, lambda trial: print(json.dumps(vars(trial)), flush=True))
+    best = trials[0]
+    return {
+        "best": {"strategy": best.strategy, **best.settings},
+        "trials": len(trials),
+        "seconds": sum(trial.seconds for trial in trials),
+        "val_accuracy": best.figures["accuracy"],
+        "test_accuracy": test_accuracy(project, params, best.strategy, tried(params, best)),
+        "all": [vars(trial) for trial in trials],
+    }
+
+
+def run_advisor(project: Project, params: Params) -> dict[str, Any]:
+    raise NotImplementedError
+
+
+def test_accuracy(project: Project, params: Params, name: str, strategy: Any) -> float:
+    """Trains a strategy as given and evaluates it on test."""
+    from graft.evaluation.evaluate import TestImages, evaluate_candidate
+    from graft.timing import StageClock
+    from graft.training.train import train_strategy
+
+    train = params.train.model_copy(update={"strategies": {**params.train.strategies, name: strategy}})
+    clock = StageClock("advisor")
+    train_strategy(project, train, name, clock)
+    images = TestImages(project)
+    evaluation = evaluate_candidate(
+        project, name, project.strategy(name), images, params.evaluate.batch_size, clock
+    )
+    return float(evaluation.headline()["accuracy"])
+
+
+if __name__ == "__main__":
+    main()

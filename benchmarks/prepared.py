@@ -1,0 +1,35 @@
+"""A folder of photographs as a project that is scanned and split, without DVC, Prefect and MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graft.params import Params
+from graft.project import Project
+
+
+def prepare(root: Path, data: Path, params: Params) -> Project:
+    """A project in ``root`` over the photographs in ``data``, with the split that ``params`` names."""
+    from graft.data.layout import read_layout
+    from graft.data.manifest import read_manifest
+    from graft.data.near_duplicates import Limits, find_near_duplicates
+    from graft.data.scanning import scan
+    from graft.data.split_tables import write_split_tables
+    from graft.data.splitting import make_split
+
+    root.mkdir(parents=True, exist_ok=True)
+    if not (root / "data").exists():
+        (root / "data").symlink_to(data, target_is_directory=True)
+    project = Project(root)
+    project.artifacts("validate").mkdir(parents=True, exist_ok=True)
+    scan(read_layout(project.data), params.validate_, project.manifest)
+    groups = None
+    if params.split.group_by == "near_duplicates":
+        manifest = read_manifest(project.manifest, thumbnails=True)
+        limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
+        near = find_near_duplicates(manifest, limits)
+        named = dict(zip(near["path"], near["group"], strict=True))
+        groups = {path: named.get(path, "") for path in manifest["path"]}
+    division = make_split(read_manifest(project.manifest), params.split, groups=groups)
+    write_split_tables(division.tables, division.summary, project.artifacts("split"))
+    return project

@@ -1,0 +1,109 @@
+"""`graft sweep`: other settings of the strategies, tried over the feature store and ranked on validation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graft.environment import configure
+from graft.progress import console
+from graft.project import find_project
+
+if TYPE_CHECKING:
+    from graft.params import Params
+    from graft.sweeping.sweep import Trial
+
+
+def sweep(
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many in all, instead of sweep.trials in params.yaml.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many to show.")] = 10,
+    json_: Annotated[bool, typer.Option("--json", help="Print all trials for programs.")] = False,
+) -> None:
+    """Try the settings that `sweep` in params.yaml names, and show which were best on validation.
+
+    Data and split are those of the last run. Each trial becomes a run in MLflow, nested in the sweep's own. A sweep
+    that was stopped carries on; test images are not looked at.
+    """
+    import json
+
+    from graft.params import load_params
+    from graft.tensorflow_import import import_tensorflow
+
+    project = find_project()
+    configure(project)
+    params = load_params(project.params_file)
+    if trials is not None:
+        params = params.model_copy(update={"sweep": params.sweep.model_copy(update={"trials": trials})})
+    import_tensorflow()
+    from graft.sweeping.sweep import run_sweep
+    from graft.tracking.sweeps import SweepRun
+
+    run = SweepRun(project, params)
+
+    def after(trial: Trial) -> None:
+        run.log(trial)
+        if not json_:
+            what = ", ".join(f"{key} {value}" for key, value in trial.settings.items())
+            outcome = (
+                trial.problem or f"{params.sweep.metric} {trial.figures[params.sweep.metric]:.4f}"
+            )
+            console.print(f"Trial {trial.number}: {trial.strategy}, {what}: {outcome}", soft_wrap=True, markup=False)
+
+    done = run_sweep(project, params, after)
+    run.finish(done)
+    if json_:
+        print(json.dumps([vars(trial) for trial in done], indent=1))
+        return
+    _print_trials(params, done[:top])
+    _print_best(params, done[0])
+
+
+def _print_trials(params: Params, trials: list[Trial]) -> None:
+    from rich.table import Table
+
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("strategy")
+    for key in keys:
+        table.add_column(key)
+    for column in ("val accuracy", "val macro-F1", "val log loss", "seconds"):
+        table.add_column(column, justify="right")
+    for trial in trials:
+        figures = trial.figures
+        table.add_row(
+            trial.strategy,
+            *(_short(trial.settings.get(key, "")) for key in keys),
+            f"{figures['accuracy']:.2%}" if figures else "failed",
+            f"{figures['macro_f1']:.4f}" if figures else "",
+            f"{figures['log_loss']:.4f}" if figures else "",
+            f"{trial.seconds:.1f}",
+        )
+    console.print()
+    console.print(table)
+
+
+def _print_best(params: Params, best: Trial) -> None:
+    """The best trial's settings as lines to put under its strategy."""
+    import io
+
+    from ruamel.yaml import YAML
+
+    console.print(f"\nBest by {params.sweep.metric} on validation. Under train.strategies.{best.strategy}:")
+    nested: dict[str, Any] = {}
+    for key, value in best.settings.items():
+        *parents, last = key.split(".")
+        section = nested
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = float(f"{value:.3g}") if isinstance(value, float) else value
+    stream = io.StringIO()
+    if nested:
+        YAML().dump(nested, stream)
+    console.print(stream.getvalue() or "(as it is)", markup=False)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
