@@ -28,7 +28,9 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path, help="folder of photographs")
     parser.add_argument("--name", help="what to call it (default: the folder's)")
-    parser.add_argument("--work", type=Path, required=True, help="folder to work in; trials that are there count")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder to work in; trials that are there count"
+    )
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_suffix(".yaml"))
     parser.add_argument("--group-by", help="as split.group_by in params.yaml")
     parser.add_argument("--val", type=float, default=0.2, help="share of validation images")
@@ -65,7 +67,11 @@ def read_settings(home: Project, arguments: argparse.Namespace) -> Params:
     yaml = YAML(typ="safe")
     raw: dict[str, Any] = yaml.load(home.params_file.read_text(encoding="utf-8"))
     settings = yaml.load(arguments.settings.read_text(encoding="utf-8"))
-    raw["train"] |= {**settings["train"], "run": list(settings["train"]["strategies"]), "seed": arguments.seed}
+    raw["train"] |= {
+        **settings["train"],
+        "run": list(settings["train"]["strategies"]),
+        "seed": arguments.seed,
+    }
     raw["sweep"] = settings["sweep"]
     raw["ensemble"]["run"] = []
     raw["split"] |= {"seed": arguments.seed, "val_size": arguments.val}
@@ -101,7 +107,18 @@ def run_exhaustive(project: Project, params: Params) -> dict[str, Any]:
 
 
 def run_advisor(project: Project, params: Params) -> dict[str, Any]:
-    raise NotImplementedError
+    """Trains strategy `auto`, measuring included."""
+    started = time.perf_counter()
+    test = test_accuracy(project, params, "auto", params.train.strategies["auto"])
+    seconds = time.perf_counter() - started
+    advice = json.loads((project.strategy("auto") / "advice.json").read_text(encoding="utf-8"))
+    metrics = json.loads((project.strategy("auto") / "metrics.json").read_text(encoding="utf-8"))
+    return {
+        "advice": advice,
+        "seconds": seconds,
+        "val_accuracy": metrics["val"]["accuracy"],
+        "test_accuracy": test,
+    }
 
 
 def test_accuracy(project: Project, params: Params, name: str, strategy: Any) -> float:

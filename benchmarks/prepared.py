@@ -16,6 +16,7 @@ def prepare(root: Path, data: Path, params: Params) -> Project:
     from graft.data.scanning import scan
     from graft.data.split_tables import write_split_tables
     from graft.data.splitting import make_split
+    from graft.data.training_groups import training_groups, write_training_groups
 
     root.mkdir(parents=True, exist_ok=True)
     if not (root / "data").exists():
@@ -23,13 +24,14 @@ def prepare(root: Path, data: Path, params: Params) -> Project:
     project = Project(root)
     project.artifacts("validate").mkdir(parents=True, exist_ok=True)
     scan(read_layout(project.data), params.validate_, project.manifest)
+    manifest = read_manifest(project.manifest, thumbnails=True)
+    limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
+    near = find_near_duplicates(manifest, limits)
     groups = None
     if params.split.group_by == "near_duplicates":
-        manifest = read_manifest(project.manifest, thumbnails=True)
-        limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
-        near = find_near_duplicates(manifest, limits)
         named = dict(zip(near["path"], near["group"], strict=True))
         groups = {path: named.get(path, "") for path in manifest["path"]}
     division = make_split(read_manifest(project.manifest), params.split, groups=groups)
     write_split_tables(division.tables, division.summary, project.artifacts("split"))
+    write_training_groups(training_groups(division.tables["train"], near), project.training_groups)
     return project

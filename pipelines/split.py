@@ -35,6 +35,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
         )
         from graft.data.split_tables import write_split_tables
         from graft.data.splitting import make_split
+        from graft.data.training_groups import training_groups, write_training_groups
 
     folder = project.artifacts("split")
     with clock.span("split"):
@@ -54,6 +55,9 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
         division = make_split(manifest, params.split, memory, groups)
         summary = {**division.summary, "groups_joined_later": joined}
         write_split_tables(division.tables, summary, folder)
+        write_training_groups(
+            training_groups(division.tables["train"], near_duplicates), project.training_groups
+        )
     counts = ", ".join(f"{count} {split}" for split, count in summary["images"].items())
     dropped = len(summary["duplicates_dropped"])
     print(

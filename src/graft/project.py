@@ -92,6 +92,11 @@ class Project:
         return self.artifacts("split") / f"{split}.csv"
 
     @property
+    def training_groups(self) -> Path:
+        """Which images of train belong together."""
+        return self.artifacts("split") / "training_groups.csv"
+
+    @property
     def split_memory(self) -> Path:
         """What splits settled for good; the one output that the next run of its stage reads."""
         return self.artifacts("split") / "settled.json"

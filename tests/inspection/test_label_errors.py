@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from photographs import manifest_rows, scene
 
+from graft.features.probe import out_of_fold
 from graft.inspection.inspect import label_check
-from graft.inspection.label_errors import find_suspects, out_of_fold
+from graft.inspection.label_errors import find_suspects
 
 COLOURS = ("red", "green", "blue")
 

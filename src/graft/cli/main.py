@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from graft.cli import cache, classify, data, doctor, recipe, run, sweep, ui
+from graft.cli import advise, cache, classify, data, doctor, recipe, run, sweep, ui
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.add_typer(recipe.app, name="recipe")
 app.add_typer(cache.app, name="cache")
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
+app.command("advise", epilog="Example: graft advise")(advise.advise)
 app.command("sweep", epilog="Example: graft sweep --trials 40")(sweep.sweep)
 app.command("classify", epilog="Example: graft classify dog.jpg ~/Pictures/pets --top 3")(classify.classify)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)

@@ -95,18 +95,20 @@ def _print_next_commands(project: Project) -> None:
     from graft.params import load_params
 
     train = load_params(project.params_file).train
-    strategy = train.run[0]
-    other_rate = (
-        3 * train.strategies[strategy].learning_rate
-    )  # far enough to make a difference, near enough to work
+    # A strategy of kind auto sets its own rate.
+    rates = {name: getattr(train.strategies[name], "learning_rate", None) for name in train.run}
+    strategy, rate = next(((name, rate) for name, rate in rates.items() if rate), ("", 0.0))
     commands = [
         ("make ui", "compare the runs in MLflow, and see the flows in Prefect"),
         (
-            f"dvc exp run -S train.strategies.{strategy}.learning_rate={other_rate:g}",
+            # A factor of 3: far enough to make a difference, near enough to work.
+            f"dvc exp run -S train.strategies.{strategy}.learning_rate={3 * rate:g}",
             "try a setting; then `dvc metrics diff`",
         ),
         ("graft data import FOLDER --replace", "bring in photographs of your own; then `graft run`"),
     ]
+    if not strategy:
+        commands[1] = ("graft advise", "what was measured, once more")
     console.print("\nNext:")
     if "VIRTUAL_ENV" not in os.environ:
         console.print("  source .venv/bin/activate    [dim]once per terminal, for the commands below[/]")

@@ -47,10 +47,10 @@ def sweep(
         run.log(trial)
         if not json_:
             what = ", ".join(f"{key} {value}" for key, value in trial.settings.items())
-            outcome = (
-                trial.problem or f"{params.sweep.metric} {trial.figures[params.sweep.metric]:.4f}"
+            outcome = trial.problem or f"{params.sweep.metric} {trial.figures[params.sweep.metric]:.4f}"
+            console.print(
+                f"Trial {trial.number}: {trial.strategy}, {what}: {outcome}", soft_wrap=True, markup=False
             )
-            console.print(f"Trial {trial.number}: {trial.strategy}, {what}: {outcome}", soft_wrap=True, markup=False)
 
     done = run_sweep(project, params, after)
     run.finish(done)

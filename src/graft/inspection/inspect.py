@@ -13,6 +13,7 @@ from graft.data.near_duplicates import Limits, find_near_duplicates
 from graft.data.scanning import scan
 from graft.data.versioning import dataset_name
 from graft.errors import GraftError
+from graft.features.probe import MIN_GROUPS, out_of_fold
 from graft.inspection import alike, label_errors, outliers
 from graft.inspection.report import (
     ClassCount,
@@ -110,10 +111,10 @@ def label_check(
         backbone: where the features come from, in words.
     """
     labels = images["label"].to_numpy(str)
-    judged = label_errors.out_of_fold(features, labels, groups, seed)
+    judged = out_of_fold(features, labels, groups, seed, "Checking labels, by fold")
     if not judged.folds:
         return LabelCheck(
-            skipped=f"it takes two classes of at least {label_errors.MIN_GROUPS} images (or groups) each, and "
+            skipped=f"it takes two classes of at least {MIN_GROUPS} images (or groups) each, and "
             f"{'only one has' if judged.classes else 'none has'} as many"
         )
     pictures = alike.pictures(images)
@@ -127,7 +128,7 @@ def label_check(
         for suspect in label_errors.find_suspects(labels, judged)
     ]
     notes = [
-        f"Class '{label}' was left out: it has fewer than {label_errors.MIN_GROUPS} images or groups."
+        f"Class '{label}' was left out: it has fewer than {MIN_GROUPS} images or groups."
         for label in judged.left_out
     ]
     missed = int(np.isin(labels, judged.classes).sum()) - len(judged.checked)

@@ -246,7 +246,35 @@ class ScratchParams(FitParams):
         return self
 
 
-StrategyParams = Annotated[FrozenParams | FineTuneParams | ScratchParams, Field(discriminator="kind")]
+class AutoParams(Section):
+    """The strategy that measuring frozen backbones on the training images advises, see :mod:`graft.advice`.
+
+    Attributes:
+        backbones: candidates, the preferred one first; empty for the shared one alone. Another is taken only where it
+            halves the error.
+        depths: places in each that a linear classifier is tried at.
+        folds: of the cross-validation there.
+        max_images: that it looks at, the same share of each class.
+        enough: error of a classifier on the whole frozen backbone, up to which the head alone is trained.
+        batch_size: of the training that follows.
+        image_size, seed, precision: instead of those that all strategies share.
+    """
+
+    kind: Literal["auto"]
+    backbones: list[KerasBackboneParams] = Field(default=[])
+    depths: Annotated[int, Field(ge=2, le=20)] = 6
+    folds: Annotated[int, Field(ge=2, le=20)] = 4
+    max_images: Count = 1500
+    enough: Fraction = 0.01
+    batch_size: Count = 32
+    image_size: ImageSize | None = None
+    seed: Seed | None = None
+    precision: Precision | None = None
+
+
+StrategyParams = Annotated[
+    FrozenParams | FineTuneParams | ScratchParams | AutoParams, Field(discriminator="kind")
+]
 
 
 class StoreParams(Section):
@@ -302,6 +330,13 @@ class TrainParams(Section):
     def _hub_modules_are_whole(self) -> TrainParams:
         for name in self.strategies:
             strategy = self.strategy(name)
+            if isinstance(strategy, AutoParams) and isinstance(self.backbone, HubBackboneParams):
+                if not self.strategies[name].backbones:  # type: ignore[union-attr]
+                    raise ValueError(
+                        f"strategies.{name} measures train.backbone, {HUB_MODULES_HAVE_NO_LAYERS[0]}. Name keras "
+                        f"backbones under strategies.{name}.backbones"
+                    )
+                continue
             if not isinstance(strategy, TransferParams) or not isinstance(
                 strategy.backbone, HubBackboneParams
             ):
@@ -325,6 +360,8 @@ class TrainParams(Section):
         }
         if isinstance(own, TransferParams) and own.backbone is None:
             shared["backbone"] = self.backbone
+        if isinstance(own, AutoParams) and not own.backbones:
+            shared["backbones"] = [self.backbone]
         return own.model_copy(update=shared)
 
 

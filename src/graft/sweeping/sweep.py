@@ -73,9 +73,7 @@ def combinations(sweep: SweepParams) -> list[dict[str, Any]]:
         lists = [choices if isinstance(choices, list) else [] for choices in settings.values()]
         for values in itertools.product(*lists):
             pairs = zip(settings, values, strict=True)
-            found.append(
-                {STRATEGY: name, **{f"{name}.{key}": json.dumps(value) for key, value in pairs}}
-            )
+            found.append({STRATEGY: name, **{f"{name}.{key}": json.dumps(value) for key, value in pairs}})
     return found
 
 
@@ -143,9 +141,13 @@ def run_sweep(
 
         if missing > 0:
             study.optimize(objective, n_trials=missing)
-        trials = [_read_trial(trial) for trial in study.get_trials(deepcopy=False) if "trial" in trial.user_attrs]
+        trials = [
+            _read_trial(trial) for trial in study.get_trials(deepcopy=False) if "trial" in trial.user_attrs
+        ]
     sign = -1 if HIGHER_IS_BETTER[sweep.metric] else 1
-    trials.sort(key=lambda trial: (bool(trial.problem), sign * trial.figures.get(sweep.metric, 0.0), trial.number))
+    trials.sort(
+        key=lambda trial: (bool(trial.problem), sign * trial.figures.get(sweep.metric, 0.0), trial.number)
+    )
     if trials[0].problem:
         raise GraftError(f"All {len(trials)} trials failed, the first with: {trials[0].problem}")
     return trials
@@ -209,7 +211,9 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise GraftError("Another sweep of this project is under way", "Wait for it to end, or stop it") from None
+        raise GraftError(
+            "Another sweep of this project is under way", "Wait for it to end, or stop it"
+        ) from None
     try:
         yield
     finally:

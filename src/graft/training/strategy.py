@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -17,6 +18,9 @@ from graft.training.augmentation import augmentation_layers
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.images import LabelledImages
 from graft.training.mixing import Mixing
+
+if TYPE_CHECKING:
+    from graft.advice.advise import Advice
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Task:
         checkpoint: folder for this very piece of work: another data set or parameter is another folder.
         clock: where the time goes.
         store: where features are kept; None keeps none.
+        groups: of each training image, what belongs together; for strategies that cross-validate within training.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Task:
     checkpoint: Path
     clock: StageClock
     store: FeatureStore | None = None
+    groups: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Trained:
         val_logits: of the validation images, in their order.
         fit: the history of the (last) fit.
         weights_source, weights_digest: where the initial weights came from, and which they were.
+        advice: what strategy ``auto`` found; None of others.
     """
 
     model: keras.Model
@@ -64,6 +71,7 @@ class Trained:
     fit: FitResult
     weights_source: str
     weights_digest: str
+    advice: Advice | None = None
 
 
 def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,21 @@ import keras
 import numpy as np
 import pandas as pd
 
+from graft.advice.advise import Advice
+from graft.advice.report import write_advice
 from graft.backbones import default_image_size, local_files
 from graft.data.split_tables import read_splits
+from graft.data.training_groups import read_training_groups
 from graft.errors import GraftError, did_you_mean
 from graft.evaluation.metrics import Evaluation, evaluate, softmax
 from graft.features.extraction import predict
 from graft.features.store import FeatureStore
 from graft.params.strategies import (
+    AutoParams,
     FineTuneParams,
     FrozenParams,
     HubBackboneParams,
+    KerasBackboneParams,
     ScratchParams,
     StrategyParams,
     TrainParams,
@@ -34,13 +40,14 @@ from graft.timing import StageClock
 from graft.training.bundle import write_bundle
 from graft.training.devices import all_devices, arithmetic, in_float32
 from graft.training.images import Photographs
-from graft.training.strategies import fine_tune, frozen, scratch
+from graft.training.strategies import auto, fine_tune, frozen, scratch
 from graft.training.strategy import Task, Trained
 
 STRATEGIES: dict[type, Any] = {
     FrozenParams: frozen.train,
     FineTuneParams: fine_tune.train,
     ScratchParams: scratch.train,
+    AutoParams: auto.train,
 }
 
 
@@ -104,11 +111,52 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
     Raises:
         GraftError: no such strategy, more images in a batch than there are, or whatever the strategy raises.
     """
+    strategy, task, val_table = _prepare(project, params, name, clock)
+    with _training_context(strategy, params) as precision:
+        trained = STRATEGIES[type(strategy)](strategy, task)
+    if precision != "float32":
+        model = in_float32(trained.model)
+        trained = replace(
+            trained, model=model, val_logits=predict(model, task.val.inputs, f"{name}: val images")
+        )
+    probabilities = softmax(trained.val_logits)
+    validation = evaluate(task.val.labels, probabilities, task.classes)
+    return FittedStrategy(name, task, trained, probabilities, validation, val_table)
+
+
+def advise_strategy(project: Project, params: TrainParams, name: str) -> Advice:
+    """What a strategy of kind auto would train, measured on the training images; nothing is trained or written.
+
+    Raises:
+        GraftError: as :func:`fit_strategy`.
+    """
+    strategy, task, _ = _prepare(project, params, name, StageClock("advise"))
+    assert isinstance(strategy, AutoParams)
+    with _training_context(strategy, params):
+        return auto.advice_for(strategy, task)
+
+
+@contextmanager
+def _training_context(strategy: StrategyParams, params: TrainParams) -> Iterator[str]:
+    """The arithmetic and the devices that a strategy is trained with; yields the precision."""
+    assert strategy.seed is not None  # filled in by TrainParams.strategy, as is
+    assert strategy.precision is not None
+    keras.utils.set_random_seed(strategy.seed)
+    # TensorFlow cannot run the graph of a Hub module that was loaded for several devices.
+    is_hub = isinstance(strategy, TransferParams) and isinstance(strategy.backbone, HubBackboneParams)
+    devices = nullcontext() if is_hub else all_devices()
+    with arithmetic(strategy.precision, params.deterministic) as precision, devices:
+        yield precision
+
+
+def _prepare(
+    project: Project, params: TrainParams, name: str, clock: StageClock
+) -> tuple[StrategyParams, Task, pd.DataFrame]:
+    """A strategy with all settings, what it is to do, and the table of the validation images."""
     if name not in params.strategies:
         raise GraftError(f"There is no strategy '{name}'", did_you_mean(name, params.strategies))
     strategy = params.strategy(name)
-    assert strategy.seed is not None  # filled in by TrainParams.strategy, as is
-    assert strategy.precision is not None
+    assert strategy.seed is not None  # filled in by TrainParams.strategy
     tables = read_splits(project, ["train", "val"])
     if strategy.batch_size > len(tables["train"]):
         raise GraftError(
@@ -139,33 +187,32 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
         / f"{name}-{_work_key(project, strategy, params.deterministic)}",
         clock=clock,
         store=FeatureStore(project.features, params.store.limit_bytes),
+        groups=read_training_groups(project.training_groups, list(tables["train"]["sha256"]))
+        if isinstance(strategy, AutoParams)
+        else None,
     )
-    keras.utils.set_random_seed(strategy.seed)
-    # TensorFlow cannot run the graph of a Hub module that was loaded for several devices.
-    is_hub = isinstance(strategy, TransferParams) and isinstance(strategy.backbone, HubBackboneParams)
-    devices = nullcontext() if is_hub else all_devices()
-    with arithmetic(strategy.precision, params.deterministic) as precision, devices:
-        trained = STRATEGIES[type(strategy)](strategy, task)
-    if precision != "float32":
-        model = in_float32(trained.model)
-        trained = replace(
-            trained, model=model, val_logits=predict(model, task.val.inputs, f"{name}: val images")
-        )
-    probabilities = softmax(trained.val_logits)
-    validation = evaluate(task.val.labels, probabilities, classes)
-    return FittedStrategy(name, task, trained, probabilities, validation, tables["val"])
+    return strategy, task, tables["val"]
 
 
 def _image_size(strategy: StrategyParams) -> int:
     if isinstance(strategy.image_size, int):
         return strategy.image_size
-    if isinstance(strategy, TransferParams):
-        assert strategy.backbone is not None  # filled in by TrainParams.strategy
-        return default_image_size(strategy.backbone)
+    if backbones := _backbones(strategy):
+        return default_image_size(backbones[0])
     raise GraftError(
         f"image_size is auto, and a network from random weights ({strategy.kind}) was made for no size",
         "Name one under the strategy in params.yaml: the size of the photographs, or less",
     )
+
+
+def _backbones(strategy: StrategyParams) -> list[KerasBackboneParams | HubBackboneParams]:
+    """Those that it may train on; none for a network from random weights."""
+    if isinstance(strategy, AutoParams):
+        return list(strategy.backbones)
+    if isinstance(strategy, TransferParams):
+        assert strategy.backbone is not None  # filled in by TrainParams.strategy
+        return [strategy.backbone]
+    return []
 
 
 def _write_records(folder: Path, fitted: FittedStrategy) -> None:
@@ -177,6 +224,8 @@ def _write_records(folder: Path, fitted: FittedStrategy) -> None:
     for index, label in enumerate(fitted.task.classes):
         predictions[f"p_{label}"] = fitted.probabilities[:, index]
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")
+    if fitted.trained.advice is not None:
+        write_advice(fitted.trained.advice, folder)
     (folder / "metrics.json").write_text(
         json.dumps({"val": fitted.validation.headline()}, indent=1), encoding="utf-8"
     )
@@ -185,9 +234,7 @@ def _write_records(folder: Path, fitted: FittedStrategy) -> None:
 def _work_key(project: Project, strategy: StrategyParams, deterministic: bool) -> str:
     """Names a piece of work by all that decides its outcome: settings, files of weights, images with labels, code."""
     digest = hashlib.sha256(f"{strategy.model_dump_json()}\n{deterministic}\n{keras.__version__}\n".encode())
-    files: list[Path] = []
-    if isinstance(strategy, TransferParams) and strategy.backbone is not None:
-        files = local_files(strategy.backbone)
+    files = [path for backbone in _backbones(strategy) for path in local_files(backbone)]
     code = sorted(Path(__file__).parent.rglob("*.py"))
     for path in (project.split_table("train"), project.split_table("val"), *files, *code):
         with path.open("rb") as stream:

@@ -1,0 +1,1 @@
+"""The advisor: what to train, by measuring frozen networks on the images at hand."""

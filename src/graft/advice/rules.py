@@ -1,0 +1,158 @@
+"""From what was measured to a strategy, and the rule of thumb beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from graft.advice.scores import DepthScore, better_by
+from graft.params.strategies import (
+    AugmentParams,
+    FineTuneParams,
+    Flip,
+    FrozenParams,
+    HeadParams,
+    KerasBackboneParams,
+)
+
+# Another backbone than the first named costs its user time in every prediction: it has to halve the error, and by
+# more than chance has it (two standard errors).
+WORTH_ANOTHER_BACKBONE = 0.5
+STANDARD_ERRORS = 2.0
+# By how much of its log loss a head may lose by mirrored images before they count as harmful: measured gains lay
+# above -2 % where a mirrored image is another example, and below -20 % where it is not (docs/advisor.md).
+HARMLESS = 0.02
+# Images of a class from which a set counts as large. The rule of thumb gives no number; ImageNet has about 1,300.
+LARGE_CLASS = 1000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate backbone, measured.
+
+    Attributes:
+        backbone: as params name it.
+        scores: of its depths, lowest first.
+        seconds: it took, activations in the feature store already counting as none.
+    """
+
+    backbone: KerasBackboneParams
+    scores: list[DepthScore]
+    seconds: float
+
+    @property
+    def top(self) -> DepthScore:
+        """Of the whole backbone, which a head alone would stand on."""
+        return self.scores[-1]
+
+    @property
+    def best(self) -> int:
+        """Index of the depth with the highest accuracy, the highest of equals."""
+        accuracies = [score.accuracy for score in self.scores]
+        return max(range(len(accuracies)), key=lambda index: (accuracies[index], index))
+
+
+def choose_backbone(measured: Sequence[Measured]) -> Measured:
+    """The first, unless another halves its error."""
+    chosen = measured[0]
+    for other in measured[1:]:
+        halves = 1 - _best(other).accuracy <= WORTH_ANOTHER_BACKBONE * (1 - _best(chosen).accuracy)
+        if halves and better_by(_best(other).right, _best(chosen).right) > STANDARD_ERRORS:
+            chosen = other
+    return chosen
+
+
+def flip_of(horizontal: float, vertical: float, log_loss: float) -> Flip:
+    """How images may be mirrored.
+
+    Args:
+        horizontal, vertical: what mirrored images gain, see :func:`graft.advice.scores.mirroring_gain`.
+        log_loss: without them.
+    """
+    least = -HARMLESS * log_loss
+    if horizontal >= least:
+        return "horizontal_and_vertical" if vertical >= least else "horizontal"
+    return "vertical" if vertical >= least else "none"
+
+
+def recommend(
+    chosen: Measured, images: int, classes: int, flip: Flip, enough: float
+) -> FrozenParams | FineTuneParams:
+    """The strategy to train.
+
+    The head alone where it is told wrong so rarely that nothing else could gain a point. Otherwise the backbone is
+    cut one depth below the one that a linear classifier does best on: what lies above that answers for ImageNet's
+    classes rather than for these, so it is trained, and with it what feeds it. With large classes, one depth more.
+
+    Args:
+        chosen: the backbone.
+        images, classes: how many there are to train on.
+        flip: what mirroring does no harm.
+        enough: error of the head alone, 0 to 1, up to which nothing else is tried.
+    """
+    if 1 - chosen.top.accuracy <= enough:
+        return FrozenParams(
+            kind="frozen",
+            backbone=chosen.backbone,
+            epochs=100,
+            patience=20,
+            learning_rate=0.001,
+            head=HeadParams(dropout=0.5),
+            flip=flip,
+        )
+    down = 1 + (images / classes >= LARGE_CLASS)
+    cut = chosen.best - down
+    # The settings of the recipes, which were good on every data set there. Few images see more epochs and views: what
+    # an epoch costs falls with them as well.
+    return FineTuneParams(
+        kind="fine_tune",
+        backbone=chosen.backbone,
+        unfreeze=chosen.scores[cut].depth.above if cut >= 0 else "all",
+        head_epochs=5,
+        epochs=12 if images <= 5_000 else 8 if images <= 20_000 else 5,
+        keep="last",  # label smoothing makes the loss on validation blind to late gains
+        optimizer="adamw",
+        learning_rate=0.0002 if cut >= 0 else 0.0001,
+        weight_decay=0.01,
+        schedule="cosine",
+        warm_up_epochs=1,
+        label_smoothing=0.1,
+        head=HeadParams(dropout=0.3),
+        views=4 if images <= 2_000 else 3 if images <= 5_000 else 2 if images <= 20_000 else 1,
+        augment=AugmentParams(flip=flip, rotate=0.05, zoom=0.15, translate=0.1, contrast=0.2, brightness=0.1),
+    )
+
+
+@dataclass(frozen=True)
+class RuleOfThumb:
+    """What the size of the set and its likeness to ImageNet alone would advise.
+
+    Attributes:
+        size: ``large`` from 1,000 images a class.
+        likeness: ``alike`` where no depth below the top is the best.
+        advice: in words.
+    """
+
+    size: Literal["small", "large"]
+    likeness: Literal["alike", "different"]
+    advice: str
+
+
+def rule_of_thumb(chosen: Measured, images: int, classes: int) -> RuleOfThumb:
+    """The rule that courses teach: how much to freeze, by size and likeness (see docs/advisor.md)."""
+    size: Literal["small", "large"] = "large" if images / classes >= LARGE_CLASS else "small"
+    likeness: Literal["alike", "different"] = (
+        "alike" if chosen.best == len(chosen.scores) - 1 else "different"
+    )
+    advice = {
+        ("small", "alike"): "train the head only",
+        ("large", "alike"): "freeze 60 to 80 % of the layers",
+        ("small", "different"): "freeze the first third to half of the layers",
+        ("large", "different"): "start from the pretrained weights and train everything",
+    }[size, likeness]
+    return RuleOfThumb(size, likeness, advice)
+
+
+def _best(measured: Measured) -> DepthScore:
+    return measured.scores[measured.best]
