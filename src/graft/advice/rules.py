@@ -91,7 +91,7 @@ def recommend(
         flip: what mirroring does no harm.
         enough: error of the head alone, 0 to 1, up to which nothing else is tried.
     """
-    if 1 - chosen.top.accuracy <= enough:
+    if chosen.top.accuracy >= 1 - enough:
         return FrozenParams(
             kind="frozen",
             backbone=chosen.backbone,

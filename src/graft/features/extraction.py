@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -50,7 +51,9 @@ def extract(
     if len(missing) < count:
         label = f"{label} ({count - len(missing)} of {count} known)"
     run = fastest_engine(model, len(missing)) if len(missing) else None
-    with progress_bar(label, len(missing)) as advance:
+    # What is all there takes no time worth a line.
+    bar = progress_bar(label, len(missing)) if len(missing) or space is None else nullcontext(lambda n: None)
+    with bar as advance:
         chunk = max(8, min(CHUNK, CHUNK_BYTES // max(1, outputs[:1].nbytes)))
         for indices, pixels in _decoded(images, missing, chunk):
             chosen = [keys[index] for index in indices] if keys else []

@@ -110,10 +110,7 @@ def run_sweep(
             study_name=_identity(project, params),
             load_if_exists=True,
             direction="maximize" if HIGHER_IS_BETTER[sweep.metric] else "minimize",
-            # Its random start covers the strategies before it trusts what it saw.
-            sampler=optuna.samplers.TPESampler(
-                seed=params.train.seed, multivariate=True, group=True, warn_independent_sampling=False
-            )
+            sampler=optuna.samplers.TPESampler(seed=params.train.seed)
             if sweep.order == "tpe"
             else optuna.samplers.RandomSampler(),
         )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.advice.report import PLOT_FILE, RECORD_FILE
 from graft.data.manifest import FOR_SPLIT, read_manifest
 from graft.data.split_tables import with_paths
 from graft.data.versioning import dataset_name, tracked_hash
@@ -89,6 +90,10 @@ def record_training(
         mlflow.log_params(
             {"parameters_total": _size(result, False), "parameters_trained": _size(result, True)}
         )
+        if advice := result.trained.advice:
+            mlflow.log_params(flatten(advice.strategy.model_dump(), "advised."))
+            for name in (RECORD_FILE, PLOT_FILE):
+                mlflow.log_artifact(str(result.folder / name), "advice")
         with tempfile.TemporaryDirectory() as folder:
             curves = Path(folder) / "learning_curves.png"
             fit = result.trained.fit

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from graft.advice.advise import Advice
-from graft.advice.report import write_advice
+from graft.advice.report import PLOT_FILE, RECORD_FILE, write_advice
 from graft.backbones import default_image_size, local_files
 from graft.data.split_tables import read_splits
 from graft.data.training_groups import read_training_groups
@@ -224,6 +224,8 @@ def _write_records(folder: Path, fitted: FittedStrategy) -> None:
     for index, label in enumerate(fitted.task.classes):
         predictions[f"p_{label}"] = fitted.probabilities[:, index]
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")
+    for name in (RECORD_FILE, PLOT_FILE):  # of an earlier kind under the same name
+        (folder / name).unlink(missing_ok=True)
     if fitted.trained.advice is not None:
         write_advice(fitted.trained.advice, folder)
     (folder / "metrics.json").write_text(

@@ -1,0 +1,90 @@
+"""Strategy `auto`: trains what it advises, and leaves the advice beside it; `graft advise` says the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import clock, tiny_params
+
+from graft.advice.advise import sample
+from graft.advice.report import settings_text
+from graft.errors import GraftError
+from graft.params.strategies import FrozenParams, TrainParams
+from graft.project import Project
+from graft.training.train import advise_strategy, train_strategy
+
+SIZE = 32
+
+
+def auto_params(**changes: Any) -> TrainParams:
+    auto = {"kind": "auto", "depths": 2, "folds": 2, "batch_size": 8, **changes}
+    return tiny_params(run=["auto"], image_size=SIZE, strategies={"auto": auto}).train
+
+
+def test_it_trains_what_it_advises(project: Project) -> None:
+    # From random weights; with an error of 99 % allowed, the head alone is enough.
+    result = train_strategy(project, auto_params(enough=0.99), "auto", clock())
+    advice = result.trained.advice
+    assert advice is not None
+    assert isinstance(advice.strategy, FrozenParams)
+    record = json.loads((project.strategy("auto") / "advice.json").read_text())
+    assert record["strategy"]["kind"] == "frozen"
+    assert record["looked_at"] == record["images"] == 24
+    assert [len(one["depths"]) for one in record["backbones"]] == [2]
+    assert (project.strategy("auto") / "advice.png").read_bytes().startswith(b"\x89PNG")
+    assert (project.strategy("auto") / "model" / "model.json").is_file()
+
+
+@pytest.mark.slow
+def test_where_the_head_is_not_enough_the_backbone_is_trained(project: Project) -> None:
+    params = auto_params(enough=0.0)
+    advice = advise_strategy(project, params, "auto")
+    result = train_strategy(project, params, "auto", clock())
+    assert result.trained.advice is not None
+    if advice.chosen.top.accuracy < 1:
+        assert advice.strategy.kind == "fine_tune"
+        assert len(result.trained.fit.epochs) == advice.strategy.epochs
+    assert advice.as_record()["strategy"]["kind"] == result.trained.advice.strategy.kind
+    assert "advised:" in settings_text(advice)
+    assert "MobileNet" in settings_text(advice)
+
+
+def test_its_settings_parse_as_a_strategy_that_trains_the_same(project: Project) -> None:
+    from ruamel.yaml import YAML
+
+    advice = advise_strategy(project, auto_params(enough=0.99), "auto")
+    settings = YAML(typ="safe").load(settings_text(advice))["advised"]
+    params = tiny_params(run=["advised"], image_size=SIZE, strategies={"advised": settings}).train
+    assert params.strategy("advised") == advice.strategy.model_copy(update={"precision": "auto"})
+
+
+def test_a_sample_holds_the_same_share_of_each_class_and_moves_little() -> None:
+    random = np.random.default_rng(0)
+    keys = [random.bytes(32) for _ in range(1000)]
+    labels = np.repeat([0, 1, 2], [700, 200, 100])
+    chosen = sample(keys, labels, 200)
+    assert np.bincount(labels[chosen]).tolist() == [140, 40, 20]
+    assert (np.diff(chosen) > 0).all()
+    more = keys + [random.bytes(32) for _ in range(100)]
+    later = sample(more, np.append(labels, np.repeat([0, 1, 2], [70, 20, 10])), 200)
+    assert len(set(chosen) & set(later)) > 150
+    assert sample(keys, labels, 5000).tolist() == list(range(1000))
+
+
+def test_a_hub_module_as_shared_backbone_is_refused_with_what_would_be_right(tmp_path: Path) -> None:
+    with pytest.raises(GraftError, match=r"strategies.auto measures train.backbone.*Name keras backbones"):
+        tiny_params(
+            run=["auto"],
+            backbone={"source": "hub", "name": str(tmp_path)},
+            strategies={"auto": {"kind": "auto"}},
+        )
+
+
+def test_groups_are_asked_for(project: Project) -> None:
+    project.training_groups.unlink()
+    with pytest.raises(GraftError, match="dvc repro -f split"):
+        train_strategy(project, auto_params(), "auto", clock())
