@@ -21,12 +21,14 @@ from graft.environment import configure
 from graft.params import Params
 from graft.project import Project, find_project
 
+RECORD_FILE = "advisor.json"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="folder of photographs")
+    parser.add_argument("data", type=Path, nargs="?", help="folder of photographs")
     parser.add_argument("--name", help="what to call it (default: the folder's)")
     parser.add_argument(
         "--work", type=Path, required=True, help="folder to work in; trials that are there count"
@@ -37,6 +39,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=["advisor", "sweep"], help="one of both (default: both)")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(
+            table(
+                [json.loads((folder / RECORD_FILE).read_text(encoding="utf-8")) for folder in arguments.table]
+            )
+        )
+        return
+    if arguments.data is None or arguments.work is None:
+        parser.error("name a folder of photographs, and --work")
     home = find_project()
     configure(home)
     params = read_settings(home, arguments)
@@ -45,7 +56,7 @@ def main() -> None:
     from graft.tensorflow_import import import_tensorflow
 
     import_tensorflow()
-    record_file = arguments.work / "advisor.json"
+    record_file = arguments.work / RECORD_FILE
     record = json.loads(record_file.read_text(encoding="utf-8")) if record_file.exists() else {}
     record["name"] = arguments.name or arguments.data.resolve().name
     if arguments.only != "sweep":
@@ -55,7 +66,8 @@ def main() -> None:
         os.environ["GRAFT_CACHE"] = str(cold_cache(home, project, "sweep"))
         record["sweep"] = run_exhaustive(project, params)
     record_file.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    print(json.dumps(record, indent=1))
+    if {"advisor", "sweep"} <= set(record):
+        print(table([record]))
 
 
 def read_settings(home: Project, arguments: argparse.Namespace) -> Params:
@@ -119,6 +131,32 @@ def run_advisor(project: Project, params: Params) -> dict[str, Any]:
         "val_accuracy": metrics["val"]["accuracy"],
         "test_accuracy": test,
     }
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """Markdown: for each data set what was advised, what the sweep chose, both on test, and the time."""
+    lines = [
+        "| data | images | advice | test | best of the sweep | val | test | difference | time, advisor / sweep |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for record in records:
+        advisor, sweep = record["advisor"], record["sweep"]
+        strategy = advisor["advice"]["strategy"]
+        what = f"`{strategy['kind']}` {strategy['backbone']['name']}"
+        if strategy["kind"] == "fine_tune":
+            what += f", last {strategy['unfreeze']} layers"
+        best = sweep["best"]
+        chosen = f"`{best['strategy']}` " + ", ".join(
+            f"{key} {value}" for key, value in best.items() if key != "strategy"
+        )
+        difference = 100 * (advisor["test_accuracy"] - sweep["test_accuracy"])
+        ratio = advisor["seconds"] / sweep["seconds"]
+        lines.append(
+            f"| {record['name']} | {advisor['advice']['images']:,} | {what} | {advisor['test_accuracy']:.2%} | {chosen} "
+            f"| {sweep['val_accuracy']:.2%} | {sweep['test_accuracy']:.2%} | {difference:+.2f} "
+            f"| {advisor['seconds']:.0f} s / {sweep['seconds']:.0f} s = {ratio:.0%} |"
+        )
+    return "\n".join(lines)
 
 
 def test_accuracy(project: Project, params: Params, name: str, strategy: Any) -> float:
