@@ -146,13 +146,12 @@ def table(records: list[dict[str, Any]]) -> str:
         if strategy["kind"] == "fine_tune":
             what += f", last {strategy['unfreeze']} layers"
         best = sweep["best"]
-        chosen = f"`{best['strategy']}` " + ", ".join(
-            f"{key} {value}" for key, value in best.items() if key != "strategy"
-        )
+        settings = ", ".join(f"{key} {value}" for key, value in best.items() if key != "strategy")
         difference = 100 * (advisor["test_accuracy"] - sweep["test_accuracy"])
         ratio = advisor["seconds"] / sweep["seconds"]
         lines.append(
-            f"| {record['name']} | {advisor['advice']['images']:,} | {what} | {advisor['test_accuracy']:.2%} | {chosen} "
+            f"| {record['name']} | {advisor['advice']['images']:,} | {what} | {advisor['test_accuracy']:.2%} "
+            f"| `{best['strategy']}` {settings} "
             f"| {sweep['val_accuracy']:.2%} | {sweep['test_accuracy']:.2%} | {difference:+.2f} "
             f"| {advisor['seconds']:.0f} s / {sweep['seconds']:.0f} s = {ratio:.0%} |"
         )
