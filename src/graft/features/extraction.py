@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import keras
 import numpy as np
 
-from graft.features.engines import fastest_engine
+from graft.features.engines import Run, fastest_engine
 from graft.features.store import Space
 from graft.progress import progress_bar
-from graft.training.images import DecodedImages, KeyedImages, large_array
+from graft.training.images import DecodedImages, KeyedImages, large_array, release_pages
 
 # Images decoded, computed and written at a time; decoding the next ones overlaps with computing these. Fewer where
 # what comes out of them is large.
@@ -29,6 +30,7 @@ def extract(
     space: Space | None = None,
     prepare: Prepare | None = None,
     out: np.ndarray | None = None,
+    network: Path | None = None,
 ) -> np.ndarray:
     """Outputs of ``model`` in inference mode, float32 ``[N, ...]``, in memory or, where that is too small, on disk.
 
@@ -39,29 +41,46 @@ def extract(
         space: of exactly this model and preparation; None keeps nothing.
         prepare: changes pixels before the model sees them.
         out: where to put the outputs instead of a new array.
+        network: where the model is kept in OpenVINO's form, see :mod:`graft.features.converted`.
 
     Raises:
         GraftError: the disk has no room for the outputs, or an image is gone.
     """
+    shape = (len(images), *model.output_shape[1:])
+    outputs = large_array(shape, np.float32) if out is None else out
+    fill(outputs, lambda count: fastest_engine(model, count, network), images, label, space, prepare)
+    return outputs
+
+
+def fill(
+    outputs: np.ndarray,
+    engine: Callable[[int], Run],
+    images: KeyedImages,
+    label: str,
+    space: Space | None = None,
+    prepare: Prepare | None = None,
+) -> None:
+    """Fills ``outputs`` ``[N, ...]``, a row per image; ``engine`` is asked for with the number of images to compute.
+
+    The rest as :func:`extract` takes it.
+    """
     keys = images.keys if space is not None or prepare else []
     count = len(images)
-    outputs = large_array((count, *model.output_shape[1:]), np.float32) if out is None else out
     missing = np.arange(count) if space is None else space.read(keys, outputs)
     if len(missing) < count:
         label = f"{label} ({count - len(missing)} of {count} known)"
-    run = fastest_engine(model, len(missing)) if len(missing) else None
+    run = engine(len(missing)) if len(missing) else None
     with progress_bar(label, len(missing)) as advance:
         chunk = max(8, min(CHUNK, CHUNK_BYTES // max(1, outputs[:1].nbytes)))
         for indices, pixels in _decoded(images, missing, chunk):
             chosen = [keys[index] for index in indices] if keys else []
-            shown = prepare(pixels, chosen) if prepare else pixels
             assert run is not None  # there is something missing
-            rows = run(shown)
+            rows = run(prepare(pixels, chosen) if prepare else pixels)
             outputs[indices] = rows
+            release_pages(outputs)
             if space is not None:
                 space.write(chosen, rows)
             advance(len(indices))
-    return outputs
 
 
 def predict(model: keras.Model, inputs: np.ndarray, label: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from graft.features.store import FeatureStore
 from graft.params.strategies import FineTuneParams, ScratchParams
 from graft.timing import StageClock
 from graft.training.augmentation import augmentation_layers
+from graft.training.bundle import HeadOnFeatures
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.images import LabelledImages
 from graft.training.mixing import Mixing
@@ -57,6 +58,7 @@ class Trained:
         val_logits: of the validation images, in their order.
         fit: the history of the (last) fit.
         weights_source, weights_digest: where the initial weights came from, and which they were.
+        on_features: the head, where it alone was trained.
     """
 
     model: keras.Model
@@ -64,6 +66,7 @@ class Trained:
     fit: FitResult
     weights_source: str
     weights_digest: str
+    on_features: HeadOnFeatures | None = None
 
 
 def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:

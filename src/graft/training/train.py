@@ -106,13 +106,16 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     if precision != "float32":
         model = in_float32(trained.model)
         trained = replace(
-            trained, model=model, val_logits=predict(model, task.val.inputs, f"{name}: val images")
+            trained,
+            model=model,
+            val_logits=predict(model, task.val.inputs, f"{name}: val images"),
+            on_features=None,  # those in the store are of half precision
         )
 
     folder = project.strategy(name)
     folder.mkdir(parents=True, exist_ok=True)
     with clock.span("export"):
-        write_bundle(trained.model, classes, size, folder / "model")
+        write_bundle(trained.model, classes, size, folder / "model", trained.on_features)
     probabilities = softmax(trained.val_logits)
     validation = evaluate(task.val.labels, probabilities, classes)
     _write_records(folder, trained, validation, tables["val"], probabilities, classes)
