@@ -3,7 +3,9 @@
 Train and test of rock-paper-scissors are put together, shuffled and divided into 600 for validation, 400 for test and
 the rest; images are mapped one at a time, divided by 255 and resized; ``cache()`` gives back a data set that nobody
 takes, so that every epoch reads every file again; a frozen MobileNetV2 feature vector from TensorFlow Hub, Dropout 0.5
-and one dense layer are trained for five epochs, the images going through the whole network in each of them.
+and one dense layer are trained for five epochs, the images going through the whole network in each of them. Then come
+the confusion matrix of the test images, the model saved and loaded again, and its predictions once more: graft, too,
+answers from what it has written.
 
 TensorFlow Datasets decodes in parallel, and so does this. Its shuffle, drawn anew in every pass, would move images
 between the three parts from one epoch to the next; here it is drawn once.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +56,20 @@ def main() -> None:
         part.cache()  # as written: what it gives back is thrown away
     validation, test, train = (part.batch(BATCH) for part in parts)
 
-    model = _with_hub(arguments.hub, len(classes)) if arguments.hub else _with_keras(arguments.weights, len(classes))
+    model = (
+        _with_hub(arguments.hub, len(classes))
+        if arguments.hub
+        else _with_keras(arguments.weights, len(classes))
+    )
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
     model.fit(train, validation_data=validation, epochs=EPOCHS, verbose=0)
     loss, accuracy = model.evaluate(test, verbose=0)
+    labels = [int(label) for _, batch in test for label in tf.argmax(batch, axis=1)]
+    confusion = tf.math.confusion_matrix(labels, model.predict(test, verbose=0).argmax(axis=1))
+    with tempfile.TemporaryDirectory() as place:
+        again = _saved_and_loaded(model, Path(place), arguments.hub)
+        repeated = again.predict(test, verbose=0).argmax(axis=1)
+    assert (tf.math.confusion_matrix(labels, repeated).numpy() == confusion.numpy()).all()
     print(json.dumps({"images": len(paths), "accuracy": float(accuracy), "log_loss": float(loss)}))
 
 
@@ -72,6 +85,19 @@ def _with_hub(handle: str, classes: int) -> Any:
             tf_keras.layers.Dense(classes, activation="softmax"),
         ]
     )
+
+
+def _saved_and_loaded(model: Any, place: Path, hub: str | None) -> Any:
+    """The model, written and read again; Keras 2 writes a SavedModel, which holds the module."""
+    if hub:
+        import tf_keras
+
+        model.save(place / "model")
+        return tf_keras.models.load_model(place / "model")
+    import keras
+
+    model.save(place / "model.keras")
+    return keras.models.load_model(place / "model.keras")
 
 
 def _with_keras(weights: str, classes: int) -> Any:

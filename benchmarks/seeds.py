@@ -155,8 +155,8 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int, fold: int = 
 
         clock = StageClock("seeds")
         trained = train_strategy(project, params.train, name, clock)
-        images = TestImages(project, clock)
-        evaluation = evaluate_candidate(project, name, project.strategy(name), images, params, clock)
+        images, batch_size = TestImages(project), params.evaluate.batch_size
+        evaluation = evaluate_candidate(project, name, project.strategy(name), images, batch_size, clock)
         validation = {f"val_{key}": value for key, value in trained.validation.headline().items()}
         return {**evaluation.headline(), **validation}
     finally:

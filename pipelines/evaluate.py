@@ -18,10 +18,12 @@ from pipelines.runner import RETRIES, run_stage
 def evaluate_all(project: Project, folders: dict[str, Path], params: Params, clock: StageClock) -> None:
     """Runs each bundle over the test images; writes figures, predictions and pictures."""
     from graft.evaluation.evaluate import TestImages, evaluate_candidate
+    from graft.features.store import FeatureStore
 
-    images = TestImages(project, clock)
+    images = TestImages(project)
+    store = FeatureStore(project.features, params.train.store.limit_bytes)
     for name, folder in folders.items():
-        evaluate_candidate(project, name, folder, images, params, clock)
+        evaluate_candidate(project, name, folder, images, params.evaluate.batch_size, clock, store)
 
 
 @task(name="record", cache_policy=NO_CACHE, **RETRIES)

@@ -10,23 +10,21 @@ import numpy as np
 import pandas as pd
 
 from graft.data.split_tables import read_splits
-from graft.evaluation.answers import bundle_probabilities
+from graft.evaluation.answers import Roads, bundle_probabilities
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
 from graft.features.store import FeatureStore
 from graft.inference.model import ImageClassifier
-from graft.params import Params
 from graft.project import Project
 from graft.timing import StageClock
 from graft.training.images import Photographs
 
 
 class TestImages:
-    """The test split at each image size that a model asks for; decoded no sooner than that, and no more than needed."""
+    """The test split at each image size that a model asks for; decoded once, and no sooner than pixels are needed."""
 
-    def __init__(self, project: Project, clock: StageClock) -> None:
+    def __init__(self, project: Project) -> None:
         self.project = project
-        self.clock = clock
         self.table = read_splits(project, ["test"])["test"]
         self._by_size: dict[int, Photographs] = {}
 
@@ -41,7 +39,7 @@ class TestImages:
                 np.zeros(len(paths), np.int64),
                 size,
                 f"test images at {size} px",
-                self.clock,
+                StageClock("test images"),  # in the span of whoever asks
                 "test",
             )
         return self._by_size[size]
@@ -52,27 +50,21 @@ def evaluate_candidate(
     name: str,
     made: Path,
     images: TestImages,
-    params: Params,
+    batch_size: int,
     clock: StageClock,
+    store: FeatureStore | None = None,
 ) -> Evaluation:
     """Figures of one strategy or ensemble on the test split; its predictions and confusion matrix go to files.
 
     What is evaluated is the bundle in ``made``, see :mod:`graft.candidates`: the very files that are registered and
-    served; by which way, and how that is made sure, is :mod:`graft.evaluation.answers`'s.
+    served; by which way, and how that is made sure, is :mod:`graft.evaluation.answers`'s. Features in ``store`` are
+    not computed again.
     """
     with clock.span(f"load {name}"):
         model = ImageClassifier(made / "model")
-    store = FeatureStore(project.features, params.train.store.limit_bytes)
     with clock.span(f"predict {name}"):
-        probabilities = bundle_probabilities(
-            model,
-            images.at,
-            len(images.table),
-            store,
-            project.cache,
-            params.evaluate.batch_size,
-            f"{name}: test images",
-        )
+        roads = Roads(images.at, len(images.table), batch_size, store, project.cache)
+        probabilities = bundle_probabilities(model, roads, f"{name}: test images")
     labels = np.array([model.classes.index(label) for label in images.table["label"]])
     evaluation = evaluate(labels, probabilities, model.classes)
     _write(project.artifacts("evaluate"), name, evaluation, images.table, probabilities, model.classes)

@@ -13,9 +13,7 @@ from graft.params.strategies import Pooling
 from graft.training.images import KeyedImages
 
 
-def describe_features(
-    backbone: Backbone, pooling: Pooling, mirrored: tuple[int, ...] = ()
-) -> dict[str, Any]:
+def describe_features(backbone: Backbone, pooling: Pooling, mirrored: tuple[int, ...] = ()) -> dict[str, Any]:
     """What the space of a backbone's features is named by: all that decides them, JSON-ready."""
     return {**backbone.identity, "part": "features", "pooling": pooling, "mirrored": list(mirrored)}
 

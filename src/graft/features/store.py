@@ -225,7 +225,9 @@ class Space:
             try:
                 shard = Shard(path)
                 if shard.width != width:
-                    raise GraftError(f"The shard {path} is damaged (rows of {shard.width} numbers, not {width})")
+                    raise GraftError(
+                        f"The shard {path} is damaged (rows of {shard.width} numbers, not {width})"
+                    )
                 rows, is_right = shard.rows(places[indices, 1])
             except (GraftError, IndexError) as error:
                 self._remove(path, str(error))

@@ -74,7 +74,7 @@ def _save_graphs(served: keras.Model, head: keras.Model | None, path: str) -> No
     def graph(model: keras.Model, name: str) -> Any:
         shape = (None, *model.input_shape[1:])
 
-        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=name)], autograph=False)  # type: ignore[untyped-decorator]
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=name)], autograph=False)
         def answer(inputs: Any) -> Any:
             return {"probabilities": model(inputs, training=False)}
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from graft.training.batches import Batches
 from graft.training.images import release_pages
@@ -95,7 +94,7 @@ def _graph(step: Any, batches: Batches) -> Any:
     size, classes = batches.batch_size, batches.one_hot.shape[1]
     names = ("loss", "accuracy", "log_loss")
 
-    @tf.function(  # type: ignore[untyped-decorator]
+    @tf.function(
         input_signature=[
             tf.TensorSpec((None, *batches.inputs.shape[1:]), batches.inputs.dtype),
             tf.TensorSpec((None, classes), tf.float32),
