@@ -21,7 +21,8 @@ def evaluate_all(project: Project, folders: dict[str, Path], params: Params, clo
     from graft.features.store import FeatureStore
 
     images = TestImages(project)
-    store = FeatureStore(project.features, params.train.store.limit_bytes)
+    kept = params.train.store
+    store = FeatureStore(project.features, kept.limit_bytes, kept.precision)
     for name, folder in folders.items():
         evaluate_candidate(project, name, folder, images, params.evaluate.batch_size, clock, store)
 

@@ -76,10 +76,12 @@ def fill(
             chosen = [keys[index] for index in indices] if keys else []
             assert run is not None  # there is something missing
             rows = run(prepare(pixels, chosen) if prepare else pixels)
+            if space is not None:
+                # Also now as they will be read: a second run must not come to other figures than the first.
+                rows = space.as_kept(rows)
+                space.write(chosen, rows)
             outputs[indices] = rows
             release_pages(outputs)
-            if space is not None:
-                space.write(chosen, rows)
             advance(len(indices))
 
 

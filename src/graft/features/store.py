@@ -50,16 +50,19 @@ class FeatureStore:
     Args:
         folder: where it lies.
         limit_bytes: above it, the shards that were not used for the longest time go.
+        precision: of rows, ``float32`` or ``float16``; those of one are not read by the other.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
+    def __init__(self, folder: Path, limit_bytes: int, precision: str = "float32") -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
+        self.precision = precision
         self._until_look = 0.0
 
     def space(self, description: Mapping[str, Any], label: str = "") -> Space:
         """The space of what ``description`` (JSON-ready) decides; ``label`` tells people what that is."""
-        text = json.dumps({"format": FORMAT, **description}, sort_keys=True)
+        rows = {} if self.precision == "float32" else {"rows": self.precision}
+        text = json.dumps({"format": FORMAT, **rows, **description}, sort_keys=True)
         written = json.dumps({"label": label, **json.loads(text)}, indent=1)
         return Space(self.folder / hashlib.sha256(text.encode()).hexdigest()[:24], written, self)
 
@@ -245,6 +248,11 @@ class Space:
                 with suppress(OSError):
                     os.utime(path)  # used now: pruning takes what was used longest ago
         return np.sort(np.concatenate([np.empty(0, np.int64), *missing])).astype(np.int64)
+
+    def as_kept(self, rows: np.ndarray) -> np.ndarray:
+        """Rows in the store's precision, as they will be read back; as they are where they are too large for it."""
+        kept = rows.astype(self.store.precision, copy=False)
+        return kept if np.isfinite(kept).all() else rows
 
     def write(self, keys: Sequence[bytes], rows: np.ndarray) -> bool:
         """Keeps rows, ``[N, ...]``, under their keys; False, with a word about it, where there is no room for them.

@@ -95,7 +95,7 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         / "checkpoints"
         / f"{name}-{_work_key(project, strategy, params.deterministic)}",
         clock=clock,
-        store=FeatureStore(project.features, params.store.limit_bytes),
+        store=FeatureStore(project.features, params.store.limit_bytes, params.store.precision),
     )
     keras.utils.set_random_seed(strategy.seed)
     # TensorFlow cannot run the graph of a Hub module that was loaded for several devices.
