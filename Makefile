@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
 
-.PHONY: help setup run test lint format ui doctor lock clean
+.PHONY: help setup run test bench lint format ui doctor lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ run: setup ## fetch the default data where data/ is empty, and run the whole pip
 test: setup ## everything that checks graft: lint, types, tests
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
+
+bench: setup ## every benchmark with a target: DATA=folder-or-archive ONLY="..." HUB= WEIGHTS= WRITE=docs/performance.md
+	@$(BIN)/python -m benchmarks.all $(if $(DATA),--data $(DATA)) $(if $(ONLY),--only $(ONLY)) $(if $(HUB),--hub $(HUB)) \
+		$(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(WRITE),--write $(WRITE))
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

@@ -8,20 +8,23 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from graft.candidates import candidates
-from graft.params import load_params
+from graft.params import Params, load_params
 from graft.project import Project
 from graft.timing import StageClock
 from pipelines.runner import RETRIES, run_stage
 
 
 @task(name="evaluate", cache_policy=NO_CACHE)
-def evaluate_all(project: Project, folders: dict[str, Path], batch_size: int, clock: StageClock) -> None:
+def evaluate_all(project: Project, folders: dict[str, Path], params: Params, clock: StageClock) -> None:
     """Runs each bundle over the test images; writes figures, predictions and pictures."""
     from graft.evaluation.evaluate import TestImages, evaluate_candidate
+    from graft.features.store import FeatureStore
 
     images = TestImages(project)
+    kept = params.train.store
+    store = FeatureStore(project.features, kept.limit_bytes, kept.precision)
     for name, folder in folders.items():
-        evaluate_candidate(project, name, folder, images, batch_size, clock)
+        evaluate_candidate(project, name, folder, images, params.evaluate.batch_size, clock, store)
 
 
 @task(name="record", cache_policy=NO_CACHE, **RETRIES)
@@ -45,7 +48,7 @@ def evaluate(project: Project, clock: StageClock) -> None:
 
         import_tensorflow()
     folders = candidates(project, params)
-    evaluate_all(project, folders, params.evaluate.batch_size, clock)
+    evaluate_all(project, folders, params, clock)
     record(project, folders, clock)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from graft.evaluation import evaluate as module
 from graft.evaluation.evaluate import evaluate_candidate
 from graft.evaluation.metrics import Evaluation
 from graft.project import Project
+from graft.training import images as images_module
 from graft.training.bundle import write_bundle
 
 NAME = "by hand"
@@ -78,15 +80,15 @@ def test_the_matrix_is_there_as_data_and_as_a_picture(evaluated: tuple[Project, 
 
 def test_images_are_decoded_once_per_size(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
-    load = module.load_images
+    load = images_module.load_images
 
-    def count(root: object, paths: object, size: int, label: str) -> np.ndarray:
+    def count(root: Path, paths: list[str], size: int, label: str = "") -> np.ndarray:
         sizes.append(size)
-        return load(root, paths, size, label)  # type: ignore[arg-type]
+        return load(root, paths, size, label)
 
-    monkeypatch.setattr(module, "load_images", count)
+    monkeypatch.setattr(images_module, "load_images", count)
     images = module.TestImages(project)
-    assert images.at(8).shape == (COUNT, 8, 8, 3)
-    assert images.at(12).shape == (COUNT, 12, 12, 3)
-    assert images.at(8) is images.at(8)
+    assert images.at(8).inputs.shape == (COUNT, 8, 8, 3)
+    assert images.at(12).inputs.shape == (COUNT, 12, 12, 3)
+    np.testing.assert_array_equal(images.at(8).at(np.array([3, 1])), images.at(8).inputs[[3, 1]])
     assert sizes == [8, 12]

@@ -76,6 +76,62 @@ def test_rows_of_any_shape_and_of_half_precision(tmp_path: Path) -> None:
     np.testing.assert_array_equal(out, maps.astype(np.float32))
 
 
+def test_half_precision_takes_half_the_room_and_is_a_space_of_its_own(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).normal(size=(50, 1000)).astype(np.float32)
+    sizes = []
+    for precision in ("float32", "float16"):
+        space = FeatureStore(tmp_path, PLENTY, precision).space({"weights": "abc"})
+        assert len(space) == 0
+        kept = space.as_kept(numbers)
+        space.write(keys(0, 50), kept)
+        out = np.zeros_like(numbers)
+        assert not len(space.read(keys(0, 50), out))
+        np.testing.assert_array_equal(out, kept.astype(np.float32))
+        np.testing.assert_allclose(out, numbers, rtol=0 if precision == "float32" else 5e-4, atol=1e-7)
+        sizes.append(sum(path.stat().st_size for path in space.folder.glob("*.arrow")))
+    assert sizes[1] < 0.55 * sizes[0]
+
+
+def test_numbers_too_large_for_half_precision_are_kept_whole(tmp_path: Path) -> None:
+    space = FeatureStore(tmp_path, PLENTY, "float16").space({})
+    large = np.array([[1e5, 1.0]], np.float32)
+    assert space.as_kept(large).dtype == np.float32
+    space.write(keys(0, 1), space.as_kept(large))
+    out = np.zeros_like(large)
+    space.read(keys(0, 1), out)
+    np.testing.assert_array_equal(out, large)
+
+
+def test_many_shards_are_not_so_many_open_files(tmp_path: Path) -> None:
+    space = open_space(tmp_path)
+    for number in range(30):
+        space.write(keys(number, number + 1), rows(number, number + 1))
+    again = open_space(tmp_path)
+    maps = Path("/proc/self/maps")
+    if not maps.is_file():
+        pytest.skip("open maps are known on Linux alone")
+    assert read(again, 0, 30)[1] == []
+    assert str(tmp_path) not in maps.read_text()
+
+
+def test_the_disk_is_not_looked_at_for_every_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    prune = FeatureStore.prune
+    monkeypatch.setattr(
+        FeatureStore, "prune", lambda self, *args, **options: looks.append(1) or prune(self, *args, **options)
+    )
+    space = open_space(tmp_path)
+    for number in range(20):
+        space.write(keys(number, number + 1), rows(number, number + 1))
+    assert len(looks) == 1
+    # Near the limit it is, so that the limit holds.
+    limit = 25 * shard_files(tmp_path)[0].stat().st_size
+    other = FeatureStore(tmp_path, limit).space({"other": True})
+    for number in range(20):
+        other.write(keys(number, number + 1), rows(number, number + 1))
+        assert FeatureStore(tmp_path, limit).bytes_used() <= limit
+
+
 def test_another_description_is_another_space(filled: Path) -> None:
     assert read(open_space(filled, weights="abd"), 0, 2)[1] == [0, 1]
     assert read(open_space(filled, cut="block_5_add"), 0, 2)[1] == [0, 1]

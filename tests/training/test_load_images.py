@@ -11,6 +11,7 @@ from PIL import Image
 
 from graft.errors import GraftError
 from graft.inference.images import decode
+from graft.training import images as images_module
 from graft.training.images import load_images
 
 
@@ -81,3 +82,12 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(
     monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
     with pytest.raises(GraftError, match=r"need 0.0 GiB in .* \(No space left on device\).*TMPDIR"):
         load_images(root, names(root), 12, "images", in_memory_bytes=1000)
+
+
+def test_pages_that_are_given_back_come_again_from_the_file() -> None:
+    array = images_module.large_array((1000, 1024), np.float32, in_memory_bytes=1000)
+    assert isinstance(array, np.memmap)
+    array[:] = np.arange(1000)[:, None]
+    for part in (array, array[10:20], np.empty(3), np.asarray(array)[5:]):
+        images_module.release_pages(part)
+    np.testing.assert_array_equal(array[:, 7], np.arange(1000))

@@ -10,51 +10,61 @@ import numpy as np
 import pandas as pd
 
 from graft.data.split_tables import read_splits
+from graft.evaluation.answers import Roads, bundle_probabilities
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
+from graft.features.store import FeatureStore
 from graft.inference.model import ImageClassifier
-from graft.progress import progress_bar
 from graft.project import Project
 from graft.timing import StageClock
-from graft.training.images import load_images
+from graft.training.images import Photographs
 
 
 class TestImages:
-    """The test split, decoded once for each image size that a model asks for."""
+    """The test split at each image size that a model asks for; decoded once, and no sooner than pixels are needed."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
         self.table = read_splits(project, ["test"])["test"]
-        self._by_size: dict[int, np.ndarray] = {}
+        self._by_size: dict[int, Photographs] = {}
 
-    def at(self, size: int) -> np.ndarray:
-        """Pixels uint8 ``[N, size, size, 3]`` in the order of the table."""
+    def at(self, size: int) -> Photographs:
+        """The images in the order of the table, ``[N, size, size, 3]``."""
         if size not in self._by_size:
-            paths = list(self.table["path"])
-            self._by_size[size] = load_images(self.project.data, paths, size, f"test images at {size} px")
+            paths, sha256 = list(self.table["path"]), list(self.table["sha256"])
+            self._by_size[size] = Photographs(
+                self.project.data,
+                paths,
+                sha256,
+                np.zeros(len(paths), np.int64),
+                size,
+                f"test images at {size} px",
+                StageClock("test images"),  # in the span of whoever asks
+                "test",
+            )
         return self._by_size[size]
 
 
 def evaluate_candidate(
-    project: Project, name: str, made: Path, images: TestImages, batch_size: int, clock: StageClock
+    project: Project,
+    name: str,
+    made: Path,
+    images: TestImages,
+    batch_size: int,
+    clock: StageClock,
+    store: FeatureStore | None = None,
 ) -> Evaluation:
     """Figures of one strategy or ensemble on the test split; its predictions and confusion matrix go to files.
 
     What is evaluated is the bundle in ``made``, see :mod:`graft.candidates`: the very files that are registered and
-    served.
+    served; by which way, and how that is made sure, is :mod:`graft.evaluation.answers`'s. Features in ``store`` are
+    not computed again.
     """
     with clock.span(f"load {name}"):
         model = ImageClassifier(made / "model")
-    with clock.span("decode"):
-        pixels = {size: images.at(size) for size in model.image_sizes}
-    count = len(images.table)
-    probabilities = np.empty((count, len(model.classes)), np.float32)
-    with clock.span(f"predict {name}"), progress_bar(f"{name}: test images", count) as advance:
-        for start in range(0, count, batch_size):
-            batch = {size: of_size[start : start + batch_size] for size, of_size in pixels.items()}
-            answers = model.probabilities(batch)
-            probabilities[start : start + len(answers)] = answers
-            advance(len(answers))
+    with clock.span(f"predict {name}"):
+        roads = Roads(images.at, len(images.table), batch_size, store, project.cache)
+        probabilities = bundle_probabilities(model, roads, f"{name}: test images")
     labels = np.array([model.classes.index(label) for label in images.table["label"]])
     evaluation = evaluate(labels, probabilities, model.classes)
     _write(project.artifacts("evaluate"), name, evaluation, images.table, probabilities, model.classes)

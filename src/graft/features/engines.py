@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-import warnings
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,7 @@ import keras
 import numpy as np
 
 from graft.errors import first_line
+from graft.features.converted import is_kept, openvino_network
 from graft.progress import console
 
 # Inputs ``[n, ...]`` to outputs float32 ``[n, ...]``, in inference mode.
@@ -42,24 +41,36 @@ def keras_engine(model: keras.Model) -> Run:
     return run
 
 
-def openvino_engine(model: keras.Model) -> Run:
+def openvino_engine(model: keras.Model, kept: Path | None = None) -> Run:
     """Runs a copy of the network, in float32, with OpenVINO on the CPU; later changes to ``model`` do not reach it.
+
+    Args:
+        model: one input, one output.
+        kept: see :func:`graft.features.converted.openvino_network`.
 
     Raises:
         Exception: OpenVINO cannot take the network over; of whatever kind its converter raises.
     """
-    ov = _import_openvino()
-    core = ov.Core()
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Keras' exporter, about what does not concern the user
-        path = Path(folder) / "network.xml"
-        model.export(str(path), format="openvino", verbose=False)
-        network = core.read_model(path)
-        # bf16, the default where the CPU has it, is off by percents.
-        precise = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = core.compile_model(network, "CPU", precise)
+    core = _import_openvino().Core()
+    return _compiled(core, openvino_network(core, model, kept))
+
+
+def saved_model_engine(folder: Path) -> Run:
+    """Runs the default signature of a SavedModel, of one input and one output, likewise.
+
+    Raises:
+        Exception: OpenVINO cannot take the network over.
+    """
+    core = _import_openvino().Core()
+    return _compiled(core, core.read_model(folder))
+
+
+def _compiled(core: Any, network: Any) -> Run:
+    # bf16, the default where the CPU has it, is off by percents.
+    precise = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+    compiled = core.compile_model(network, "CPU", precise)
     kind = np.dtype(compiled.input(0).element_type.to_dtype())
-    shape = tuple(model.output_shape[1:])
+    shape = tuple(side.get_length() for side in list(compiled.output(0).partial_shape)[1:])
 
     # In turns, and without the callbacks of OpenVINO's own queue: a thread that still waits for Python in one while
     # the network is given up would never be done.
@@ -91,18 +102,21 @@ def openvino_engine(model: keras.Model) -> Run:
     return run
 
 
-def fastest_engine(model: keras.Model, count: int) -> Run:
+def fastest_engine(model: keras.Model, count: int, kept: Path | None = None) -> Run:
     """The engine for ``count`` inputs here; where OpenVINO cannot take the network over, a word about it and Keras.
+
+    ``kept`` is where the network is, or will be, in OpenVINO's form: see :mod:`graft.features.converted`.
 
     Answers of both agree to 1e-4 of the largest output, which the contract test checks for the backbones.
     """
     from graft.training.devices import gpu_count
 
     is_float32 = keras.config.dtype_policy().name == "float32"
-    if count < WORTH_CONVERTING or gpu_count() or not is_float32:
+    is_worth_it = count >= WORTH_CONVERTING or is_kept(kept)
+    if not is_worth_it or gpu_count() or not is_float32:
         return keras_engine(model)
     try:
-        return openvino_engine(model)
+        return openvino_engine(model, kept)
     except Exception as error:
         # The converter raises all kinds, for example where a network holds an operation that it does not know.
         console.print(

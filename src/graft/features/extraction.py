@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from pathlib import Path
 
 import keras
 import numpy as np
 
-from graft.features.engines import fastest_engine
+from graft.features.engines import Run, fastest_engine
 from graft.features.store import Space
 from graft.progress import progress_bar
-from graft.training.images import DecodedImages, KeyedImages, large_array
+from graft.training.images import DecodedImages, KeyedImages, large_array, release_pages
 
-# Images decoded, computed and written at a time; decoding the next ones overlaps with computing these. Fewer where
-# what comes out of them is large.
+# Images decoded, computed and written at a time; the next ones are decoded meanwhile. Fewer where what comes out of
+# them is large.
 CHUNK = 256
+AHEAD = 2
 CHUNK_BYTES = 64 * 1024**2
 
 # Pixels uint8 ``[n, S, S, 3]`` and the images' keys to what the network is given.
@@ -30,6 +33,7 @@ def extract(
     space: Space | None = None,
     prepare: Prepare | None = None,
     out: np.ndarray | None = None,
+    network: Path | None = None,
 ) -> np.ndarray:
     """Outputs of ``model`` in inference mode, float32 ``[N, ...]``, in memory or, where that is too small, on disk.
 
@@ -40,44 +44,59 @@ def extract(
         space: of exactly this model and preparation; None keeps nothing.
         prepare: changes pixels before the model sees them.
         out: where to put the outputs instead of a new array.
+        network: where the model is kept in OpenVINO's form, see :mod:`graft.features.converted`.
 
     Raises:
         GraftError: the disk has no room for the outputs, or an image is gone.
     """
+    shape = (len(images), *model.output_shape[1:])
+    outputs = large_array(shape, np.float32) if out is None else out
+    fill(outputs, lambda count: fastest_engine(model, count, network), images, label, space, prepare)
+    return outputs
+
+
+def fill(
+    outputs: np.ndarray,
+    engine: Callable[[int], Run],
+    images: KeyedImages,
+    label: str,
+    space: Space | None = None,
+    prepare: Prepare | None = None,
+) -> None:
+    """Fills ``outputs`` ``[N, ...]``, a row per image; ``engine`` is asked for with the number of images to compute.
+
+    The rest as :func:`extract` takes it.
+    """
     keys = images.keys if space is not None or prepare else []
     count = len(images)
-    outputs = large_array((count, *model.output_shape[1:]), np.float32) if out is None else out
     missing = np.arange(count) if space is None else space.read(keys, outputs)
     if len(missing) < count:
         label = f"{label} ({count - len(missing)} of {count} known)"
-    run = fastest_engine(model, len(missing)) if len(missing) else None
-    # What is all there takes no time worth a line.
-    bar = progress_bar(label, len(missing)) if len(missing) or space is None else nullcontext(lambda n: None)
-    with bar as advance:
-        chunk = max(8, min(CHUNK, CHUNK_BYTES // max(1, outputs[:1].nbytes)))
-        for indices, pixels in _decoded(images, missing, chunk):
-            chosen = [keys[index] for index in indices] if keys else []
-            shown = prepare(pixels, chosen) if prepare else pixels
-            assert run is not None  # there is something missing
-            rows = run(shown)
-            outputs[indices] = rows
-            if space is not None:
-                space.write(chosen, rows)
-            advance(len(indices))
-    return outputs
+    size = max(8, min(CHUNK, CHUNK_BYTES // max(1, outputs[:1].nbytes)))
+    chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
+    with ThreadPoolExecutor(1) as pool:
+        # Decoding goes on while the network is converted, and while the chunk before is computed.
+        ahead = deque(pool.submit(images.at, chunk) for chunk in chunks[:AHEAD])
+        run = engine(len(missing)) if chunks else None
+        # What is all there takes no time worth a line.
+        is_silent = space is not None and not chunks
+        bar = nullcontext(lambda steps: None) if is_silent else progress_bar(label, len(missing))
+        with bar as advance:
+            for number, indices in enumerate(chunks):
+                pixels = ahead.popleft().result()
+                ahead.extend(pool.submit(images.at, chunk) for chunk in chunks[number + AHEAD :][:1])
+                chosen = [keys[index] for index in indices] if keys else []
+                assert run is not None  # there is something missing
+                rows = run(prepare(pixels, chosen) if prepare else pixels)
+                if space is not None:
+                    # Also now as they will be read: a second run must not come to other figures than the first.
+                    rows = space.as_kept(rows)
+                    space.write(chosen, rows)
+                outputs[indices] = rows
+                release_pages(outputs)
+                advance(len(indices))
 
 
 def predict(model: keras.Model, inputs: np.ndarray, label: str) -> np.ndarray:
     """As :func:`extract`, for inputs of any kind that are in memory, or a memory map, already."""
     return extract(model, DecodedImages(inputs), label)
-
-
-def _decoded(images: KeyedImages, indices: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The images in chunks, the next one being decoded while the caller works on the one before."""
-    chunks = [indices[start : start + size] for start in range(0, len(indices), size)]
-    with ThreadPoolExecutor(1) as pool:
-        ahead = [pool.submit(images.at, chunk) for chunk in chunks[:1]]
-        for number, chunk in enumerate(chunks):
-            pixels = ahead.pop().result()
-            ahead += [pool.submit(images.at, following) for following in chunks[number + 1 : number + 2]]
-            yield chunk, pixels

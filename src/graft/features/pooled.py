@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from graft.backbones.backbone import Backbone
@@ -9,6 +11,11 @@ from graft.features.extraction import extract
 from graft.features.store import FeatureStore
 from graft.params.strategies import Pooling
 from graft.training.images import KeyedImages
+
+
+def describe_features(backbone: Backbone, pooling: Pooling, mirrored: tuple[int, ...] = ()) -> dict[str, Any]:
+    """What the space of a backbone's features is named by: all that decides them, JSON-ready."""
+    return {**backbone.identity, "part": "features", "pooling": pooling, "mirrored": list(mirrored)}
 
 
 def pooled_features(
@@ -31,8 +38,10 @@ def pooled_features(
         mirrored: axes of ``[N, S, S, 3]`` along which the images are mirrored first.
         out: where to put the features instead of a new array.
     """
-    described = {**backbone.identity, "part": "features", "pooling": pooling, "mirrored": mirrored}
+    network = {**backbone.identity, "part": "features", "pooling": pooling}
+    described = describe_features(backbone, pooling, mirrored)
     what = f"features, {pooling}" + (", mirrored" if mirrored else "")
     space = store.space(described, what) if store else None
     mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
-    return extract(backbone.model, images, label, space, mirror, out)
+    kept = store.network(network) if store else None
+    return extract(backbone.model, images, label, space, mirror, out, kept)

@@ -4,6 +4,7 @@
 
     <folder>/<space>/space.json     what the rows are of: weights, cut, image size, view, ...
     <folder>/<space>/*.arrow        rows by key, see graft.features.shards
+    <folder>/networks               the networks themselves, see graft.features.converted
 
 A space is one frozen network with all that decides what it answers; its name is a hash of that description, so that
 other weights, another cut or another view are another space, and equal ones are shared by whoever asks. Within a
@@ -28,12 +29,19 @@ from typing import Any
 import numpy as np
 
 from graft.errors import GraftError, first_line
+from graft.features.converted import network_folder, prune_networks
 from graft.features.shards import KEY_BYTES, SUFFIX, Shard, write_shard
 from graft.progress import console
+from graft.training.images import release_pages
 
 DESCRIPTION_FILE = "space.json"
+NETWORKS = "networks"
 # What describes a space is written down in this form; another form is another space.
 FORMAT = 1
+# A key in an index: numpy orders such bytes, and searches among them.
+KEY = np.dtype(f"S{KEY_BYTES}")
+# The share of the limit that may be written between two looks at the disk: each is a look at every shard there is.
+UNSEEN_SHARE = 0.02
 
 
 class FeatureStore:
@@ -42,17 +50,30 @@ class FeatureStore:
     Args:
         folder: where it lies.
         limit_bytes: above it, the shards that were not used for the longest time go.
+        precision: of rows, ``float32`` or ``float16``; those of one are not read by the other.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
+    def __init__(self, folder: Path, limit_bytes: int, precision: str = "float32") -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
+        self.precision = precision
+        self._until_look = 0.0
 
     def space(self, description: Mapping[str, Any], label: str = "") -> Space:
         """The space of what ``description`` (JSON-ready) decides; ``label`` tells people what that is."""
-        text = json.dumps({"format": FORMAT, **description}, sort_keys=True)
+        rows = {} if self.precision == "float32" else {"rows": self.precision}
+        text = json.dumps({"format": FORMAT, **rows, **description}, sort_keys=True)
         written = json.dumps({"label": label, **json.loads(text)}, indent=1)
         return Space(self.folder / hashlib.sha256(text.encode()).hexdigest()[:24], written, self)
+
+    @property
+    def networks(self) -> Path:
+        """The folder of networks in OpenVINO's form, see :mod:`graft.features.converted`."""
+        return self.folder / NETWORKS
+
+    def network(self, description: Mapping[str, Any]) -> Path:
+        """Where the network that ``description`` (JSON-ready) decides is kept in OpenVINO's form."""
+        return network_folder(self.networks, description)
 
     def shards(self) -> list[Path]:
         """Files of all shards, those used longest ago first."""
@@ -69,7 +90,7 @@ class FeatureStore:
     def spaces(self) -> list[SpaceInfo]:
         """What each space is of, and how much there is of it."""
         found = []
-        for folder in sorted(self.folder.glob("*/")):
+        for folder in self._folders():
             paths = list(folder.glob(f"*{SUFFIX}"))
             try:
                 description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
@@ -80,6 +101,9 @@ class FeatureStore:
             used = max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
             found.append(SpaceInfo(description, len(space), sum(sizes), used))
         return found
+
+    def _folders(self) -> list[Path]:
+        return sorted(folder for folder in self.folder.glob("*/") if folder.name != NETWORKS)
 
     def verify(self, path: Path) -> bool:
         """Whether every row of a shard is what was written; a shard of which that is not so is removed."""
@@ -93,11 +117,24 @@ class FeatureStore:
                 path.unlink()
         return is_whole
 
+    def grown(self, size: int, keep: frozenset[Path]) -> None:
+        """Tells that ``size`` bytes were written, and prunes where that may have gone beyond the limit.
+
+        The disk is looked at first, and again once what was then free is written, or a small share of the limit:
+        other processes may be writing too.
+        """
+        self._until_look -= size
+        if self._until_look < 0:
+            self.prune(keep=keep)
+            free = self.limit_bytes - self.bytes_used()
+            self._until_look = min(max(free, 0), UNSEEN_SHARE * self.limit_bytes)
+
     def prune(self, limit_bytes: int | None = None, keep: frozenset[Path] = frozenset()) -> int:
         """Removes shards, those used longest ago first, until the limit holds; returns the bytes removed.
 
         Args:
-            limit_bytes: instead of the store's own; 0 removes all.
+            limit_bytes: instead of the store's own; 0 removes all, kept networks too, which are small and count in no
+                limit of rows.
             keep: shards to leave where they are: those of the work under way.
         """
         limit = self.limit_bytes if limit_bytes is None else limit_bytes
@@ -111,7 +148,9 @@ class FeatureStore:
             with suppress(OSError):
                 path.unlink()
                 removed += size
-        for folder in self.folder.glob("*/"):
+        if limit == 0:
+            removed += prune_networks(self.networks, 0)
+        for folder in self._folders():
             if not any(folder.glob(f"*{SUFFIX}")):
                 # A writer that comes in between keeps the folder: only an empty one can be removed so.
                 with suppress(OSError):
@@ -138,7 +177,11 @@ class SpaceInfo:
 
 @dataclass
 class Space:
-    """Rows of one kind; opened, it knows the keys of all shards that are there at that time."""
+    """Rows of one kind; opened, it knows the keys of all shards that are there at that time.
+
+    Of a shard nothing is held but its keys: many shards would be more open files than a process may have, and the
+    pages of what was read from them would count as this process's memory.
+    """
 
     folder: Path
     description: str
@@ -146,16 +189,22 @@ class Space:
 
     def __post_init__(self) -> None:
         self._is_full = False
-        self._shards: list[Shard] = []
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._shards: list[Path] = []
+        self._bytes = 0
+        # Of every row: its key, and the place of its shard and its own place in that.
+        self._keys = [np.empty(0, KEY)]
+        self._places = [np.empty((0, 2), np.int32)]
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
-            self._open(path)
+            try:
+                self._add(path, Shard(path).keys)
+            except GraftError as error:
+                self._remove(path, str(error))
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(np.unique(self._index()[0]))
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._places
+        return bool((self._find([key])[:, 0] >= 0).all())
 
     def read(self, keys: Sequence[bytes], out: np.ndarray) -> np.ndarray:
         """Puts the rows that are there in their places in ``out``; returns the indices of those that are not.
@@ -166,31 +215,44 @@ class Space:
             keys: 32 bytes each.
             out: ``[N, ...]``, float; rows are given its type and shape.
         """
-        wanted: dict[int, list[tuple[int, int]]] = {}
-        missing = []
-        for index, key in enumerate(keys):
-            if key in self._places:
-                shard, row = self._places[key]
-                wanted.setdefault(shard, []).append((index, row))
-            else:
-                missing.append(index)
         width = int(np.prod(out.shape[1:], dtype=np.int64))
-        for number, pairs in wanted.items():
-            indices, places = (np.array(column) for column in zip(*pairs, strict=True))
-            source = self._shards[number]
-            if source.width != width:
-                self._remove(number, f"rows of {source.width} numbers instead of {width}")
-                missing += indices.tolist()
+        places = self._find(keys)
+        order = np.argsort(places[:, 0], kind="stable")
+        numbers, starts = np.unique(places[order, 0], return_index=True)
+        missing = []
+        for number, indices in zip(numbers, np.split(order, starts[1:]), strict=True):
+            if number < 0:
+                missing.append(indices)
                 continue
-            rows, is_right = source.rows(places)
+            path = self._shards[number]
+            try:
+                shard = Shard(path)
+                if shard.width != width:
+                    raise GraftError(
+                        f"The shard {path} is damaged (rows of {shard.width} numbers, not {width})"
+                    )
+                rows, is_right = shard.rows(places[indices, 1])
+            except (GraftError, IndexError) as error:
+                self._remove(path, str(error))
+                missing.append(indices)
+                continue
             out[indices[is_right]] = rows[is_right].reshape(-1, *out.shape[1:])
+            release_pages(out)
             if not is_right.all():
-                missing += indices[~is_right].tolist()
-                self._remove(number, f"{(~is_right).sum()} rows are not what was written")
+                missing.append(indices[~is_right])
+                self._remove(
+                    path,
+                    f"The shard {path} is damaged ({(~is_right).sum()} rows are not what was written)",
+                )
             else:
                 with suppress(OSError):
-                    os.utime(source.path)  # used now: pruning takes what was used longest ago
-        return np.array(sorted(missing), dtype=np.int64)
+                    os.utime(path)  # used now: pruning takes what was used longest ago
+        return np.sort(np.concatenate([np.empty(0, np.int64), *missing])).astype(np.int64)
+
+    def as_kept(self, rows: np.ndarray) -> np.ndarray:
+        """Rows in the store's precision, as they will be read back; as they are where they are too large for it."""
+        kept = rows.astype(self.store.precision, copy=False)
+        return kept if np.isfinite(kept).all() else rows
 
     def write(self, keys: Sequence[bytes], rows: np.ndarray) -> bool:
         """Keeps rows, ``[N, ...]``, under their keys; False, with a word about it, where there is no room for them.
@@ -200,7 +262,7 @@ class Space:
         """
         if not len(keys):
             return True
-        if sum(_size(shard.path) for shard in self._shards) + rows.nbytes > self.store.limit_bytes:
+        if self._bytes + rows.nbytes > self.store.limit_bytes:
             if not self._is_full:
                 console.print(
                     f"Features beyond {self.store.limit_bytes / 1e9:g} GB are not kept (train.store.limit_gb in "
@@ -222,31 +284,46 @@ class Space:
                 soft_wrap=True,
             )
             return False
-        self._open(path)
-        self.store.prune(keep=frozenset(shard.path for shard in self._shards))
+        self.store.grown(self._add(path, packed), keep=frozenset(self._shards))
         return True
 
-    def _open(self, path: Path) -> None:
-        try:
-            shard = Shard(path)
-        except GraftError as error:
-            console.print(f"{error} It is removed, and computed again", soft_wrap=True)
-            with suppress(OSError):
-                path.unlink()
-            return
-        number = len(self._shards)
-        self._shards.append(shard)
-        for row, key in enumerate(shard.keys):
-            self._places[key.tobytes()] = (number, row)
+    def _add(self, path: Path, keys: np.ndarray) -> int:
+        """Takes the keys, uint8 ``[N, 32]``, of a shard into the index; returns the shard's bytes."""
+        places = np.empty((len(keys), 2), np.int32)
+        places[:, 0], places[:, 1] = len(self._shards), np.arange(len(keys))
+        self._shards.append(path)
+        self._keys.append(np.ascontiguousarray(keys).view(KEY).reshape(-1))
+        self._places.append(places)
+        size = _size(path)
+        self._bytes += size
+        return size
 
-    def _remove(self, number: int, reason: str) -> None:
-        path = self._shards[number].path
-        console.print(
-            f"The shard {path} is damaged ({reason}). It is removed, and computed again", soft_wrap=True
-        )
+    def _index(self) -> tuple[np.ndarray, np.ndarray]:
+        """All keys in order, and their places."""
+        if len(self._keys) > 1:
+            keys, places = np.concatenate(self._keys), np.concatenate(self._places)
+            order = np.argsort(keys, kind="stable")
+            self._keys, self._places = [keys[order]], [places[order]]
+        return self._keys[0], self._places[0]
+
+    def _find(self, keys: Sequence[bytes]) -> np.ndarray:
+        """Places of keys, int ``[N, 2]``; -1 where there is no such row."""
+        known, places = self._index()
+        wanted = np.frombuffer(b"".join(keys), KEY)
+        if not len(known):
+            return np.full((len(wanted), 2), -1, np.int32)
+        at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        return np.where((known[at] == wanted)[:, None], places[at], np.int32(-1))
+
+    def _remove(self, path: Path, reason: str) -> None:
+        """Takes a damaged shard away, with all that is known of it."""
+        console.print(f"{GraftError(reason)} It is removed, and computed again", soft_wrap=True)
         with suppress(OSError):
             path.unlink()
-        self._places = {key: place for key, place in self._places.items() if place[0] != number}
+        if path in self._shards:
+            keys, places = self._index()
+            stays = places[:, 0] != self._shards.index(path)
+            self._keys, self._places = [keys[stays]], [places[stays]]
 
 
 def _size(path: Path) -> int:

@@ -2,8 +2,9 @@
 
 A bundle is a folder::
 
-    model.json      classes, image size, pixel limit
-    saved_model/    TensorFlow SavedModel: float32 [N, S, S, 3], RGB in 0..255, to probabilities [N, C]
+    model.json      classes, image size, pixel limit; features, where only the head was trained: what it is given
+    saved_model/    TensorFlow SavedModel: float32 [N, S, S, 3], RGB in 0..255, to probabilities [N, C]; where only
+                    the head was trained, also that alone, as the signature ``head``: features [N, D] to these
 
 or, of an ensemble, whose probabilities are the weighted mean of its members'::
 
@@ -42,6 +43,7 @@ class ImageClassifier:
         classes: labels in the order of the probabilities.
         image_sizes: the sides in pixels that images are wanted at, ascending: one, unless members of an ensemble
             differ.
+        networks: each with its weight; one, unless this is an ensemble.
         max_pixels: larger images are refused.
     """
 
@@ -50,12 +52,12 @@ class ImageClassifier:
         self.classes: list[str] = settings["classes"]
         self.max_pixels: int = settings["max_pixels"]
         members = settings.get("members")
-        self._networks = (
-            [(member["weight"], _Network(bundle / MEMBERS / member["name"])) for member in members]
+        self.networks = (
+            [(member["weight"], Network(bundle / MEMBERS / member["name"])) for member in members]
             if members
-            else [(1.0, _Network(bundle))]
+            else [(1.0, Network(bundle))]
         )
-        self.image_sizes = sorted({network.image_size for _, network in self._networks})
+        self.image_sizes = sorted({network.image_size for _, network in self.networks})
 
     def probabilities(self, pixels: Mapping[int, np.ndarray]) -> np.ndarray:
         """Probabilities float32 ``[N, C]`` of images.
@@ -67,7 +69,7 @@ class ImageClassifier:
         answers = [np.empty((0, len(self.classes)), np.float32)]
         for start in range(0, count, BATCH):
             batch = {size: pixels[size][start : start + BATCH] for size in self.image_sizes}
-            answer = sum(weight * network.probabilities(batch) for weight, network in self._networks)
+            answer = sum(weight * network.probabilities(batch) for weight, network in self.networks)
             answers.append(np.asarray(answer, np.float32))
         return np.concatenate(answers)
 
@@ -157,14 +159,25 @@ class ImageClassifier:
         }
 
 
-class _Network:
-    """The SavedModel of a bundle that is no ensemble's."""
+class Network:
+    """The SavedModel of a bundle that is no ensemble's.
+
+    Attributes:
+        saved_model: its folder.
+        image_size: S.
+        features: what the head is given, see graft.training.bundle; None where more than a head was trained.
+        class_count: C.
+    """
 
     def __init__(self, bundle: Path) -> None:
         import tensorflow as tf
 
-        self.image_size: int = _read_settings(bundle)["image_size"]
-        self._module = tf.saved_model.load(str(bundle / SAVED_MODEL))  # keeps the variables alive
+        settings = _read_settings(bundle)
+        self.image_size: int = settings["image_size"]
+        self.class_count: int = len(settings["classes"])
+        self.features: dict[str, Any] | None = settings.get("features")
+        self.saved_model = bundle / SAVED_MODEL
+        self._module = tf.saved_model.load(str(self.saved_model))  # keeps the variables alive
         self._serve = self._module.signatures["serving_default"]
         self._input_name = next(iter(self._serve.structured_input_signature[1]))
 
@@ -174,6 +187,18 @@ class _Network:
 
         batch = tf.constant(np.asarray(pixels[self.image_size], dtype=np.float32))
         (answer,) = self._serve(**{self._input_name: batch}).values()
+        return np.asarray(answer.numpy())
+
+    @property
+    def feature_count(self) -> int:
+        """D, of the features that the head is given."""
+        return int(self._module.signatures["head"].structured_input_signature[1]["features"].shape[1])
+
+    def probabilities_of_features(self, features: np.ndarray) -> np.ndarray:
+        """Probabilities float32 ``[N, C]`` of what the trunk made of images, float32 ``[N, D]``."""
+        import tensorflow as tf
+
+        (answer,) = self._module.signatures["head"](features=tf.constant(features)).values()
         return np.asarray(answer.numpy())
 
 

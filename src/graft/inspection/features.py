@@ -38,5 +38,5 @@ def image_features(
     backbone = build_backbone(params.backbone, size, project.cache)
     labels = np.zeros(len(paths), np.int64)
     images = Photographs(project.data, paths, sha256, labels, size, "", StageClock("inspect"), "")
-    store = FeatureStore(project.features, params.store.limit_bytes)
+    store = FeatureStore(project.features, params.store.limit_bytes, params.store.precision)
     return pooled_features(backbone, images, "Features", store), f"{backbone.name} at {size} pixels"

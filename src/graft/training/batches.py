@@ -58,18 +58,23 @@ class Batches(keras.utils.PyDataset):
         return -(-len(self.labels) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        view = self.epoch % self.views
-        inputs = np.asarray(self.inputs[chosen + view * len(self.labels)])
-        targets = self.one_hot[self.labels[chosen]]
+        inputs, targets, weights = self.joined(index, index + 1)
         if self.mix:
             inputs, targets = self.mix(inputs, targets, (self.seed or 0, self.epoch, index))
-        weights = targets @ self.class_weights
+            weights = targets @ self.class_weights
         missing = -len(targets) % self.devices
         if missing:
             # The loss is a mean over all that is in the batch.
             weights = weights * (len(targets) + missing) / len(targets)
         return with_copies(inputs, missing), with_zeros(targets, missing), with_zeros(weights, missing)
+
+    def joined(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Several batches, ``start`` to ``stop - 1``, one after another; unmixed, and not filled up."""
+        chosen = self.order[start * self.batch_size : stop * self.batch_size]
+        view = self.epoch % self.views
+        inputs = np.asarray(self.inputs[chosen + view * len(self.labels)])
+        targets = self.one_hot[self.labels[chosen]]
+        return inputs, targets, targets @ self.class_weights
 
     def start_epoch(self, epoch: int) -> None:
         """Puts the images in the order of this epoch (counted from 0)."""

@@ -18,6 +18,7 @@ from graft.progress import console
 from graft.training.batches import Batches, Mix, balanced_class_weights
 from graft.training.checkpoint import TrainingState
 from graft.training.devices import device_count
+from graft.training.feature_epochs import fit_features, suits_graph
 from graft.training.memory import explain_out_of_memory
 from graft.training.optimizers import build_optimizer
 
@@ -98,15 +99,18 @@ def fit(
     if first < total and not state.is_finished:
         lines = EpochLines(label, total, len(batches))
         try:
-            model.fit(
-                batches,
-                epochs=total,
-                initial_epoch=first,
-                shuffle=False,  # the batches shuffle themselves, reproducibly
-                validation_data=val_batches,
-                callbacks=[state, lines],
-                verbose=0,
-            )
+            if suits_graph(batches):
+                fit_features(model, batches, val_batches, total, first, [state, lines])
+            else:
+                model.fit(
+                    batches,
+                    epochs=total,
+                    initial_epoch=first,
+                    shuffle=False,  # the batches shuffle themselves, reproducibly
+                    validation_data=val_batches,
+                    callbacks=[state, lines],
+                    verbose=0,
+                )
         except Exception as error:
             raise explain_out_of_memory(error, model, batches) or error from None
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import mmap
 import os
 import sys
 import tempfile
@@ -21,8 +22,9 @@ from graft.inference.images import UnreadableImageError, decode
 from graft.progress import progress_bar
 from graft.timing import StageClock
 
-# Up to here images are held in memory, above in a temporary file that the operating system pages in and out.
-IN_MEMORY_BYTES = 2 * 1024**3
+# Up to here images are held in memory, above in a temporary file that the operating system pages in and out: as much
+# as TensorFlow takes anyway, so that memory stays what it is however many images there are.
+IN_MEMORY_BYTES = 256 * 1024**2
 
 
 class KeyedImages(Protocol):
@@ -173,3 +175,16 @@ def large_array(shape: tuple[int, ...], dtype: Any, in_memory_bytes: int = IN_ME
             f"{tempfile.gettempdir()} ({error.strerror})",
             "Free some space there, name another folder in TMPDIR, or lower image_size in params.yaml",
         ) from error
+
+
+def release_pages(array: np.ndarray) -> None:
+    """Lets the operating system have the pages of an array that lies in a file; others are left as they are.
+
+    What was written stays written: it is in the file, and comes back from there. Without this, a process that goes
+    once through a file keeps all of it among its own memory until another process asks for that.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        base.madvise(mmap.MADV_DONTNEED)

@@ -15,6 +15,7 @@ from graft.features.store import FeatureStore
 from graft.params.strategies import FineTuneParams, ScratchParams
 from graft.timing import StageClock
 from graft.training.augmentation import augmentation_layers
+from graft.training.bundle import HeadOnFeatures
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.images import LabelledImages
 from graft.training.mixing import Mixing
@@ -64,6 +65,7 @@ class Trained:
         fit: the history of the (last) fit.
         weights_source, weights_digest: where the initial weights came from, and which they were.
         advice: what strategy ``auto`` found; None of others.
+        on_features: the head, where it alone was trained.
     """
 
     model: keras.Model
@@ -72,6 +74,7 @@ class Trained:
     weights_source: str
     weights_digest: str
     advice: Advice | None = None
+    on_features: HeadOnFeatures | None = None
 
 
 def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:

@@ -99,7 +99,7 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     folder = project.strategy(name)
     folder.mkdir(parents=True, exist_ok=True)
     with clock.span("export"):
-        write_bundle(trained.model, task.classes, task.image_size, folder / "model")
+        write_bundle(trained.model, task.classes, task.image_size, folder / "model", trained.on_features)
     _write_records(folder, fitted)
     fitted.clean_up()
     return TrainedStrategy(name, task.classes, task.image_size, trained, fitted.validation, folder)
@@ -117,7 +117,10 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
     if precision != "float32":
         model = in_float32(trained.model)
         trained = replace(
-            trained, model=model, val_logits=predict(model, task.val.inputs, f"{name}: val images")
+            trained,
+            model=model,
+            val_logits=predict(model, task.val.inputs, f"{name}: val images"),
+            on_features=None,  # those in the store are of half precision
         )
     probabilities = softmax(trained.val_logits)
     validation = evaluate(task.val.labels, probabilities, task.classes)
@@ -186,7 +189,7 @@ def _prepare(
         / "checkpoints"
         / f"{name}-{_work_key(project, strategy, params.deterministic)}",
         clock=clock,
-        store=FeatureStore(project.features, params.store.limit_bytes),
+        store=FeatureStore(project.features, params.store.limit_bytes, params.store.precision),
         groups=read_training_groups(project.training_groups, list(tables["train"]["sha256"]))
         if isinstance(strategy, AutoParams)
         else None,

@@ -121,12 +121,14 @@ def _fit_above(
             if number is None
             else {"number": number, "code": views_identity(), **params.augment.model_dump()}
         )
-        described = {**backbone.identity, "part": pieces.position, "view": changes}
+        network = {**backbone.identity, "part": pieces.position}
+        described = {**network, "view": changes}
         named = f"activations at {pieces.layer}" + ("" if number is None else f", view {number + 1}")
         space = task.store.space(described, named) if task.store else None
         prepare = None if number is None else lambda pixels, keys: view(pixels, keys, number, params.augment)
         label = f"{task.name}: activations at {pieces.layer}, {what}"
-        return extract(pieces.below, images, label, space, prepare, out)
+        kept = task.store.network(network) if task.store else None
+        return extract(pieces.below, images, label, space, prepare, out, kept)
 
     with task.clock.span("activations"):
         shape = pieces.below.output_shape[1:]

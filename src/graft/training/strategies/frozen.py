@@ -12,8 +12,9 @@ import numpy as np
 from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
 from graft.features.engines import keras_engine
-from graft.features.pooled import pooled_features
+from graft.features.pooled import describe_features, pooled_features
 from graft.params.strategies import FitParams, Flip, FrozenParams, Pooling
+from graft.training.bundle import HeadOnFeatures
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
 from graft.training.images import large_array
@@ -43,6 +44,9 @@ def train(params: FrozenParams, task: Task) -> Trained:
         fit=result,
         weights_source=backbone.weights_source,
         weights_digest=backbone.weights_digest,
+        on_features=HeadOnFeatures(
+            head, params.backbone, params.head.pooling, describe_features(backbone, params.head.pooling)
+        ),
     )
 
 

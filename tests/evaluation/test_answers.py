@@ -1,0 +1,135 @@
+"""The quick ways to a bundle's probabilities come to what the bundle itself answers, or it answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tiny import SIZE, clock, tiny_params
+
+from graft.evaluation import answers
+from graft.evaluation.answers import Roads, bundle_probabilities
+from graft.evaluation.evaluate import TestImages as Images
+from graft.features.store import FeatureStore
+from graft.inference.model import ImageClassifier
+from graft.project import Project
+from graft.training import images as images_module
+from graft.training.train import train_strategy
+
+SIDE = 32  # the least that MobileNet takes
+FROZEN = {
+    "kind": "frozen",
+    "image_size": SIDE,
+    "epochs": 2,
+    "batch_size": 8,
+    "learning_rate": 0.01,
+    "flip": "horizontal",
+}
+
+
+@pytest.fixture(autouse=True)
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "SAMPLE", 3)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the images that are decoded."""
+    names: list[str] = []
+    load = images_module.load_images
+
+    def watched(root: Path, paths: list[str], size: int, label: str = "") -> np.ndarray:
+        names.extend(paths)
+        return load(root, paths, size, label)
+
+    monkeypatch.setattr(images_module, "load_images", watched)
+    return names
+
+
+def train(project: Project, name: str, **changes: object) -> ImageClassifier:
+    # From a file: random weights are others each time that the backbone is built.
+    weights = project.root / "mobilenet.weights.h5"
+    if not weights.exists():
+        keras.utils.set_random_seed(1)
+        trunk = keras.applications.MobileNet(include_top=False, input_shape=(SIDE, SIDE, 3), weights=None)
+        # Larger than random weights are: through those all images come to nearly the same.
+        trunk.set_weights([6 * value if value.ndim > 1 else value for value in trunk.get_weights()])
+        trunk.save_weights(weights)
+    params = tiny_params(backbone={"source": "keras", "name": "MobileNet", "weights": str(weights)})
+    raw = params.train.model_dump()
+    raw["strategies"]["kept"] = {**FROZEN, **changes}
+    train_strategy(project, type(params.train)(**raw), name, clock())
+    return ImageClassifier(project.strategy(name) / "model")
+
+
+def roads(project: Project, images: Images, store: FeatureStore | None) -> Roads:
+    return Roads(images.at, len(images.table), 4, store, project.cache)
+
+
+def served(model: ImageClassifier, images: Images, size: int) -> np.ndarray:
+    return model.probabilities({size: images.at(size).inputs})
+
+
+def test_of_a_head_only_the_features_are_asked_for(project: Project, decoded: list[str]) -> None:
+    model = train(project, "kept")
+    store, images = FeatureStore(project.features, 10**9), Images(project)
+    decoded.clear()
+    first = bundle_probabilities(model, roads(project, images, store), "test")
+    assert set(decoded) == set(images.table["path"])
+    np.testing.assert_allclose(first, served(model, images, SIDE), atol=1e-4)
+    # Another head: its features are known, and only the sample that is held against it is decoded.
+    other = train(project, "kept", head={"dropout": 0.5}, learning_rate=0.05)
+    again = Images(project)
+    decoded.clear()
+    found = bundle_probabilities(other, roads(project, again, store), "test")
+    assert len(decoded) == answers.SAMPLE
+    np.testing.assert_allclose(found, served(other, again, SIDE), atol=1e-4)
+    assert np.abs(found - first).max() > 1e-3
+    assert np.ptp(found, axis=0).max() > 1e-3
+
+
+def test_of_any_other_bundle_the_images_are_run(project: Project) -> None:
+    model, images = train(project, "small"), Images(project)
+    found = bundle_probabilities(model, roads(project, images, FeatureStore(project.features, 10**9)), "test")
+    np.testing.assert_allclose(found, served(model, images, SIZE), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["kept", "small"])
+def test_what_differs_from_the_bundle_is_not_believed(
+    project: Project, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, images = train(project, name), Images(project)
+    size = model.image_sizes[0]
+    monkeypatch.setattr(
+        answers,
+        "_network_probabilities",
+        lambda network, roads, label: np.roll(served(model, images, size), 1, axis=1),
+    )
+    found = bundle_probabilities(model, roads(project, images, None), "test")
+    assert "what is served differs by" in capsys.readouterr().out
+    np.testing.assert_allclose(found, served(model, images, size), atol=1e-6)
+
+
+def test_what_openvino_does_not_take_over_is_run_with_tensorflow(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(answers, "saved_model_engine", refuse)
+    model, images = train(project, "small"), Images(project)
+    found = bundle_probabilities(model, roads(project, images, None), "test")
+    assert "(no such operation): running it with TensorFlow" in capsys.readouterr().out
+    np.testing.assert_allclose(found, served(model, images, SIZE), atol=1e-6)
+
+
+def test_features_of_other_code_are_not_taken_for_those_of_the_bundle(project: Project) -> None:
+    model, images = train(project, "kept"), Images(project)
+    (_, network), store = model.networks[0], FeatureStore(project.features, 10**9)
+    assert network.features is not None
+    network.features["description"] = {**network.features["description"], "code": "of another day"}
+    assert answers._features(network, roads(project, images, store), "test") is None
+    found = bundle_probabilities(model, roads(project, images, store), "test")
+    np.testing.assert_allclose(found, served(model, images, SIDE), atol=1e-4)

@@ -1,0 +1,87 @@
+"""Epochs in one graph come to what Keras' own loop comes to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from graft.params.strategies import FitParams, HeadParams
+from graft.training import feature_epochs
+from graft.training import fit as fit_module
+from graft.training.batches import Batches
+from graft.training.feature_epochs import suits_graph
+from graft.training.fit import FitResult, Labelled, fit
+from graft.training.head import build_head
+
+WIDTH, CLASSES = 6, 3
+
+
+def points(count: int, seed: int) -> Labelled:
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    return Labelled(random.normal(size=(count, WIDTH)).astype(np.float32) + labels[:, None], labels)
+
+
+def trained(views: int = 1, **changes: Any) -> tuple[FitResult, list[np.ndarray]]:
+    keras.utils.set_random_seed(3)
+    head = build_head(WIDTH, CLASSES, HeadParams(hidden=[4], batch_norm=True, dropout=0.4, l2=0.01), seed=5)
+    params = FitParams(**{"epochs": 4, "patience": 9, "batch_size": 7, "learning_rate": 0.02, **changes})
+    train, val = points(24 * views, 0), points(70, 1)
+    result = fit(
+        head,
+        Labelled(train.inputs, train.labels[:24]),
+        val,
+        params,
+        classes=CLASSES,
+        seed=2,
+        label="test",
+        views=views,
+    )
+    return result, head.get_weights()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"class_weight": "balanced", "label_smoothing": 0.1},
+        {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "cosine", "warm_up_epochs": 1},
+        {"ema_momentum": 0.9, "keep": "last"},
+        {"views": 2},
+        {"learning_rate": 2.0, "patience": 1, "epochs": 30},
+    ],
+)
+def test_figures_and_weights_are_those_of_keras(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, weights = trained(**changes)
+    monkeypatch.setattr(fit_module, "suits_graph", lambda batches: False)
+    there, expected = trained(**changes)
+    assert list(here.epochs) == list(there.epochs)
+    columns = [name for name in here.epochs if name != "seconds"]
+    np.testing.assert_allclose(here.epochs[columns], there.epochs[columns], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(here.steps, there.steps, rtol=1e-4, atol=1e-5)
+    assert here.best_epoch == there.best_epoch
+    for found, wanted in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_how_many_batches_a_call_takes_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, weights = trained()
+    monkeypatch.setattr(feature_epochs, "CALL_BYTES", 1)  # a batch at a time
+    single, again = trained()
+    np.testing.assert_allclose(whole.steps, single.steps, rtol=1e-5, atol=1e-6)
+    for found, wanted in zip(again, weights, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_images_mixed_batches_and_several_devices_are_left_to_keras() -> None:
+    labels = np.zeros(4, np.int64)
+    assert suits_graph(Batches(np.zeros((4, WIDTH), np.float32), labels, 2, 2))
+    assert not suits_graph(Batches(np.zeros((4, 8, 8, 3), np.uint8), labels, 2, 2))
+    assert not suits_graph(Batches(np.zeros((4, WIDTH), np.float32), labels, 2, 2, devices=2))
+    mixed = Batches(np.zeros((4, WIDTH), np.float32), labels, 2, 2, mix=lambda x, y, key: (x, y))
+    assert not suits_graph(mixed)
