@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks import experiment, extraction, fine_tuning, memory, pipeline
 from benchmarks.machine import describe_machine, photographs_folder
 from benchmarks.table import Row, as_markdown, as_text, write_between_markers
-from graft.errors import GraftError, first_line
+from graft.errors import GraftError
 from graft.project import find_project
 
 CASES = ("experiment", "extraction", "fine_tuning", "memory", "pipeline")
@@ -66,7 +66,7 @@ def main() -> None:
                 found = cases[name]()
             except (GraftError, RuntimeError, OSError, ValueError) as error:
                 print(error, flush=True)
-                found = [Row.failed(name, first_line(error))]
+                found = [Row.failed(name, str(error).strip().splitlines()[-1][:120])]
             rows += found
             print(f"{as_text(found)}\n    {time.perf_counter() - started:.0f} s", flush=True)
     print(f"\n{as_text(rows)}")

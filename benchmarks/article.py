@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-VALIDATION, TEST, BATCH, EPOCHS, SIZE = 600, 400, 64, 5, 224
+IMAGES, VALIDATION, TEST, BATCH, EPOCHS, SIZE = 2892, 600, 400, 64, 5, 224
 
 
 def main() -> None:
@@ -50,7 +50,9 @@ def main() -> None:
     images = tf.data.Dataset.from_tensor_slices((paths, [classes.index(name) for name in names]))
     images = images.map(read, num_parallel_calls=tf.data.AUTOTUNE)
     images = images.shuffle(len(paths), seed=arguments.seed, reshuffle_each_iteration=False)
-    parts = [images.take(VALIDATION), images.skip(VALIDATION).take(TEST), images.skip(VALIDATION + TEST)]
+    share = min(1, len(paths) / IMAGES)  # of fewer images, parts in proportion
+    first, second = round(share * VALIDATION), round(share * TEST)
+    parts = [images.take(first), images.skip(first).take(second), images.skip(first + second)]
     parts = [part.map(prepare) for part in parts]
     for part in parts:
         part.cache()  # as written: what it gives back is thrown away

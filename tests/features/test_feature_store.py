@@ -59,6 +59,10 @@ def test_what_was_written_is_read_and_the_rest_is_missing(filled: Path) -> None:
     assert missing == [5, 6]
 
 
+def test_no_keys_are_asked_for_and_none_are_missing(filled: Path) -> None:
+    assert read(open_space(filled), 3, 3)[1] == []
+
+
 def test_a_space_knows_what_it_has_just_written(tmp_path: Path) -> None:
     space = open_space(tmp_path)
     assert read(space, 0, 2)[1] == [0, 1]

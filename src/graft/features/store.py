@@ -215,6 +215,8 @@ class Space:
             keys: 32 bytes each.
             out: ``[N, ...]``, float; rows are given its type and shape.
         """
+        if not len(keys):
+            return np.empty(0, np.int64)
         width = int(np.prod(out.shape[1:], dtype=np.int64))
         places = self._find(keys)
         order = np.argsort(places[:, 0], kind="stable")

@@ -13,6 +13,7 @@ import shutil
 import time
 import zipfile
 import zlib
+from array import array as number_array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from graft.training.batches import Batches
 # weights, which are part of the training loss, do not blur it.
 MONITOR = "val_log_loss"
 CHECKPOINT_FILE = "checkpoint.npz"
+STEP_COLUMNS = ("epoch", "step", "loss", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ class TrainingState(keras.callbacks.Callback):
         self.keep = keep
         self.folder = folder
         self.epochs: list[dict[str, float]] = []
-        self.steps: list[dict[str, float]] = []
+        # Columns of bare numbers: there is a step for every batch of every epoch.
+        self.steps: dict[str, number_array[float]] = {name: number_array("d") for name in STEP_COLUMNS}
         self.best_epoch = -1
         self.best_value = math.inf
         self.best_weights: list[np.ndarray] | None = None
@@ -130,7 +133,8 @@ class TrainingState(keras.callbacks.Callback):
             variable.assign(array)
         self.best_weights = checkpoint.best_weights
         record = checkpoint.record
-        self.epochs, self.steps = record["epochs"], record["steps"]
+        self.epochs = record["epochs"]
+        self.steps = {name: number_array("d", values) for name, values in record["steps"].items()}
         self.best_epoch, self.best_value = record["best_epoch"], record["best_value"]
         return len(self.epochs)
 
@@ -160,7 +164,7 @@ class TrainingState(keras.callbacks.Callback):
         self._refuse_not_finite("loss", logs["loss"], f", step {batch + 1}")
         size = min(self.batches.batch_size, len(self.batches.labels) - self._seen)
         filled = size + -size % self.batches.devices  # the loss counts what fills a batch up too
-        step: dict[str, float] = {"epoch": len(self.epochs), "step": len(self.steps)}
+        step: dict[str, float] = {"epoch": len(self.epochs), "step": len(self.steps["step"])}
         # Keras reports means since the epoch began; a batch's own value is the difference of two sums.
         for name, count in (("loss", filled), ("accuracy", size)):
             sum_before, seen = self._sums[name]
@@ -169,7 +173,8 @@ class TrainingState(keras.callbacks.Callback):
             self._sums[name] = (sum_now, seen + count)
         self._seen += size
         self._loss += step["loss"] * size
-        self.steps.append(step)
+        for column, value in step.items():
+            self.steps[column].append(value)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Puts the running means of the weights in their place, where the optimizer keeps any: they are validated."""
@@ -217,7 +222,7 @@ class TrainingState(keras.callbacks.Callback):
     def _write_checkpoint(self, folder: Path) -> None:
         record = {
             "epochs": self.epochs,
-            "steps": self.steps,
+            "steps": {name: values.tolist() for name, values in self.steps.items()},
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
         }

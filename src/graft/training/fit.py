@@ -116,7 +116,8 @@ def fit(
         finally:
             lines.close()
     state.restore_best()
-    return FitResult(pd.DataFrame(state.epochs), pd.DataFrame(state.steps), state.best_epoch)
+    steps = pd.DataFrame(state.steps).astype({"epoch": int, "step": int})
+    return FitResult(pd.DataFrame(state.epochs), steps, state.best_epoch)
 
 
 class _Accuracy(keras.metrics.CategoricalAccuracy):
