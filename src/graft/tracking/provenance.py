@@ -12,7 +12,6 @@ from ruamel.yaml import YAML
 from graft.data.versioning import tracked_hash
 from graft.project import Project
 
-
 # What a run itself changes, and so says nothing about what it was made from: DVC writes the lock after each stage.
 MADE_BY_THE_PIPELINE = ("dvc.lock", "artifacts")
 
