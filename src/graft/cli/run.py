@@ -100,6 +100,8 @@ def _print_next_commands(project: Project) -> None:
         3 * train.strategies[strategy].learning_rate
     )  # far enough to make a difference, near enough to work
     commands = [
+        ("graft gate", "judge the registered model against the champion on test"),
+        ("graft promote", "put it into production, once the gate has passed it"),
         ("make ui", "compare the runs in MLflow, and see the flows in Prefect"),
         (
             f"dvc exp run -S train.strategies.{strategy}.learning_rate={other_rate:g}",

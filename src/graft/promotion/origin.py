@@ -1,0 +1,126 @@
+"""Where a candidate comes from: whether its data passed the checks, and whether a commit holds all it was made from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graft.data.split_tables import read_split_table
+from graft.data.verdict import read_verdict
+from graft.data.versioning import run_dvc
+from graft.errors import GraftError
+from graft.project import Project
+from graft.promotion.rules import Stated
+from graft.tracking.provenance import changed_files, head_commit
+from graft.tracking.runs import read_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def state_of_data(project: Project, seen: pd.DataFrame | None) -> Stated:
+    """Whether stages validate and split passed, about the very images that the candidate has seen.
+
+    Args:
+        project: with the verdicts and the split tables.
+        seen: the candidate's record, see :mod:`graft.tracking.images`.
+    """
+    outcomes = []
+    failed = []
+    for stage in ("validate", "split"):
+        try:
+            verdict = read_verdict(project.artifacts(stage) / "verdict.json")
+        except GraftError as error:
+            return Stated(False, error.what, "Run the pipeline: graft run")
+        warnings = f" with {len(verdict.warnings)} warnings" if verdict.warnings else ""
+        outcomes.append(f"{stage} {'passed' if verdict.passed else 'did not pass'}{warnings}")
+        failed += [] if verdict.passed else [rule.name for rule in verdict.errors]
+    observed = ", ".join(outcomes)
+    if failed:
+        return Stated(False, f"{observed} ({', '.join(failed)})", "Mend the data, then: graft run")
+    if seen is None:
+        return Stated(
+            False,
+            f"{observed}, but nothing tells which images the candidate was trained on",
+            "Train it again with this version of graft, which keeps that record",
+        )
+    for split in ("train", "val"):
+        now = set(read_split_table(project.split_table(split))["sha256"])
+        then = set(seen.loc[seen["split"] == split, "sha256"])
+        if now != then:
+            return Stated(
+                False,
+                f"{observed}, but about other images: {split} has {len(now)}, the candidate had {len(then)}, "
+                f"{len(now & then)} of them the same",
+                "Check out the commit that the candidate was made from and judge it there, or train it on the "
+                "data as it is now: graft run",
+            )
+    return Stated(True, observed, "")
+
+
+def reproducibility(
+    project: Project, tags: Mapping[str, str], run_id: str, folders: Mapping[str, Path]
+) -> Stated:
+    """Whether a commit holds what the candidate's run was made from: code, params, and the hash of data/.
+
+    It does where the run was made from a clean commit. Where it was not (as under ``dvc exp run -S``), a later commit
+    may hold it: then this commit is checked out without changes, its dvc.lock says that DVC's stage would do
+    nothing, and what the stage left here is this run.
+
+    Args:
+        project: with its repository.
+        tags: of the candidate's run, see :mod:`graft.tracking.provenance`.
+        run_id: of it.
+        folders: of strategies and ensembles by name, see :mod:`graft.candidates`.
+    """
+    commit, data, stage = tags.get("git.commit", ""), tags.get("dvc.data", ""), tags.get("dvc.stage", "")
+    if not commit:
+        return Stated(
+            False,
+            "the run names no commit: it was made outside git",
+            "Put the project under git, commit, and train again: dvc repro -f",
+        )
+    if not data:
+        return Stated(
+            False,
+            "the run names no hash of data/: DVC did not track it",
+            "Put data/ under DVC (dvc add data), commit data.dvc, and train again: dvc repro -f",
+        )
+    if tags.get("git.dirty") == "no":
+        return Stated(True, f"made from commit {commit[:10]}, data {data[:10]}", "")
+    observed = f"made from commit {commit[:10]} with changes that were not committed"
+    changed = changed_files(project)
+    if changed is None or changed or not _is_committed(project, "dvc.lock"):
+        left = f" ({', '.join(changed[:5])})" if changed else ""
+        return Stated(
+            False,
+            observed,
+            f"If these files are still as they were then: commit them with dvc.lock{left}, and judge again",
+        )
+    mine = {name for name, folder in folders.items() if _run_in(folder) == run_id}
+    again = "Train it again from what is committed: dvc repro -f"
+    if not mine or not stage:
+        return Stated(False, f"{observed}, and artifacts/ holds another run", again)
+    if json.loads(run_dvc(project, "status", "--json", stage) or "{}"):
+        return Stated(False, f"{observed}, and since then what DVC's stage {stage} depends on changed", again)
+    return Stated(
+        True, f"{observed}, which commit {(head_commit(project) or '')[:10]} holds, with dvc.lock", ""
+    )
+
+
+def _run_in(folder: Path) -> str:
+    try:
+        return str(read_run(folder)["run_id"])
+    except FileNotFoundError:
+        return ""
+
+
+def _is_committed(project: Project, path: str) -> bool:
+    command = ["git", "ls-files", "--error-unmatch", path]
+    try:
+        return subprocess.run(command, cwd=project.root, capture_output=True, timeout=30).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
