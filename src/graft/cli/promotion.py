@@ -23,6 +23,7 @@ Version = Annotated[
     str | None, typer.Option(metavar="N", help="A version of the registry's; by default the challenger.")
 ]
 _LONG = 12  # characters of a hash that tell it from others, for reading
+_FIGURES = {"accuracy": "{:.2%}", "macro_f1": "{:.4f}", "log_loss": "{:.4f}"}
 
 
 def gate(version: Version = None, as_json: AsJson = False) -> None:
@@ -164,8 +165,10 @@ def _print_changed(changed: Changed, as_json: bool) -> None:
         import json
         from dataclasses import asdict
 
-        content = {"model": changed.model, "settled": changed.settled, "earlier": changed.earlier}
-        print(json.dumps({**content, "change": asdict(entry)}, indent=2))
+        change = asdict(entry)
+        del change["writer"]
+        content = {"model": changed.model, "settled": changed.settled, "previous": changed.previous}
+        print(json.dumps({**content, "change": change}, indent=2))
         return
     for sentence in changed.settled:
         console.print(f"Settled first: {sentence}.", soft_wrap=True, markup=False)
@@ -177,52 +180,34 @@ def _print_changed(changed: Changed, as_json: bool) -> None:
         soft_wrap=True,
         markup=False,
     )
-    if changed.earlier:
-        print_next(
-            "graft history", f"graft rollback    [not bold dim]restores version {changed.earlier[0]}[/]"
-        )
+    if changed.previous:
+        print_next("graft history", f"graft rollback    [not bold dim]restores version {changed.previous}[/]")
     else:
         print_next("graft history")
 
 
 def _print_rows(rows: list[Row]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("since (UTC)", "version", "strategy"):
-        table.add_column(column, no_wrap=True)
-    for column in ("accuracy", "macro-F1", "log loss"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for column in ("data", "commit"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("how and why", overflow="fold")
+    """A line of figures for each champion, and below it how it came to be, and what is different from the last."""
+    width = max(len("strategy"), *(len(row.entry.strategy) for row in rows))
+    head = f"{'since (UTC)':<17} {'version':<8} {'strategy':<{width}} {'accuracy':>9} {'macro-F1':>9} {'log loss':>9}"
+    console.print(head, style="bold", soft_wrap=True)
     for row in rows:
         entry = row.entry
-        figures = [entry.figures.get(name) for name in ("accuracy", "macro_f1", "log_loss")]
-        cells = [
-            "" if figures[0] is None else f"{figures[0]:.2%}",
-            *("" if value is None else f"{value:.4f}" for value in figures[1:]),
+        figures = [
+            form.format(entry.figures[name]) if name in entry.figures else "-"
+            for name, form in _FIGURES.items()
         ]
-        marked = {
-            name: f"[bold]{escape(text)}[/]" if name in row.changed else escape(text)
-            for name, text in (
-                ("strategy", entry.strategy),
-                ("data", entry.data[:_LONG]),
-                ("commit", entry.commit[:_LONG]),
-            )
-        }
-        table.add_row(
-            entry.at[:16].replace("T", " "),
-            f"{entry.version}{' (now)' if row.now else ''}",
-            marked["strategy"],
-            *cells,
-            marked["data"],
-            marked["commit"],
-            escape(_how(row)),
+        version = f"{entry.version} now" if row.now else entry.version
+        line = f"{entry.at[:16].replace('T', ' '):<17} {version:<8} {entry.strategy:<{width}}"
+        console.print(
+            f"{line} " + " ".join(f"{figure:>9}" for figure in figures),
             style="green" if row.now else "",
+            soft_wrap=True,
+            markup=False,
         )
-    console.print(table)
+        for detail in (_how(row), _made_from(row), _gained(row)):
+            if detail:
+                console.print(f"{'':<17} {detail}", style="dim", soft_wrap=True, markup=False)
 
 
 def _how(row: Row) -> str:
@@ -238,3 +223,21 @@ def _how(row: Row) -> str:
     if row.cut_off:
         how += " (cut off: the next promotion or rollback settles it)"
     return f"{how}: {entry.reason}" if entry.reason else how
+
+
+def _made_from(row: Row) -> str:
+    parts = []
+    for name in ("data", "commit"):
+        value = getattr(row.entry, name)
+        if not value:
+            parts.append(f"{name} unknown")
+        elif row.first or name in row.changed:
+            parts.append(f"{name} {value[:_LONG]}")
+        else:
+            parts.append(f"same {name}")
+    return ", ".join(parts)
+
+
+def _gained(row: Row) -> str:
+    words = {"accuracy": "accuracy {:+.2%}", "macro_f1": "macro-F1 {:+.4f}", "log_loss": "log loss {:+.4f}"}
+    return ", ".join(form.format(row.gained[name]) for name, form in words.items() if row.gained.get(name))

@@ -95,7 +95,7 @@ class Registry:
 
         lock = FileLock(self.state / "promotion.lock")
         try:
-            lock.acquire(timeout=_LOCK_SECONDS)
+            lock.acquire(timeout=_LOCK_SECONDS, poll_interval=0.01)
         except Timeout:
             raise GraftError(
                 f"Another process has been changing the champion for more than {_LOCK_SECONDS} seconds "
@@ -170,7 +170,8 @@ def settle(registry: Registry) -> tuple[Line, list[str]]:
         else:
             remove_entry(client, model, entry)
             notes.append(f"{what}: taken back, nothing had changed")
-    line = registry.line()
+    if notes:
+        line = registry.line()
     stack = line.stack()
     if line.champion is not None and stack[-1:] != [line.champion]:
         found = make_entry(registry, line, "found", line.champion, "")
@@ -180,8 +181,7 @@ def settle(registry: Registry) -> tuple[Line, list[str]]:
                 f"the alias {CHAMPION} was moved to version {line.champion} by something else than graft"
             )
         line = registry.line()
-    _follow(registry, line)
-    return registry.line(), notes
+    return _follow(registry, line), notes
 
 
 def earlier_champions(registry: Registry, line: Line) -> Iterator[str]:
@@ -223,11 +223,17 @@ def describe(client: MlflowClient, model: str, version: str) -> dict[str, Any]:
 
 def _closing_steps(registry: Registry, entry: Entry) -> list[Step]:
     """What is left once the alias is moved; may be repeated."""
-    return [
-        lambda: _tag_versions(registry, entry),
-        lambda: _follow(registry, registry.line()),
-        lambda: write_entry(registry.client, registry.model, entry.done()),
-    ]
+
+    def tag() -> None:
+        _tag_versions(registry, entry)
+
+    def follow() -> None:
+        _follow(registry, registry.line())
+
+    def close() -> None:
+        write_entry(registry.client, registry.model, entry.done())
+
+    return [tag, follow, close]
 
 
 def _tag_versions(registry: Registry, entry: Entry) -> None:
@@ -238,7 +244,6 @@ def _tag_versions(registry: Registry, entry: Entry) -> None:
         version = entry.version
         tags = {
             "promoted.at": entry.at,
-            "promoted.by": entry.by,
             "promoted.why": entry.reason,
             "promoted.verdict": "forced"
             if entry.forced
@@ -251,15 +256,16 @@ def _tag_versions(registry: Registry, entry: Entry) -> None:
             registry.client.set_model_version_tag(registry.model, version, name, value)
 
 
-def _follow(registry: Registry, line: Line) -> None:
-    """Sets the alias of the previous champion to what the line says."""
+def _follow(registry: Registry, line: Line) -> Line:
+    """Sets the alias of the previous champion to what the line says; returns the line with it."""
     previous = next(earlier_champions(registry, line), None)
     if previous == line.previous:
-        return
+        return line
     if previous is None:
         registry.client.delete_registered_model_alias(registry.model, PREVIOUS_CHAMPION)
     else:
         registry.client.set_registered_model_alias(registry.model, PREVIOUS_CHAMPION, previous)
+    return registry.line()
 
 
 def _under_way(model: str) -> GraftError:

@@ -18,6 +18,7 @@ class Row:
         entry: as it was written.
         now: its version is champion since this change.
         cut_off: it was begun and not finished; the next promotion or rollback settles it.
+        first: there was none before it.
         changed: which of strategy, commit and data differ from the champion before.
         gained: by figure, its value less that of the champion before, where both are known.
     """
@@ -25,6 +26,7 @@ class Row:
     entry: Entry
     now: bool
     cut_off: bool
+    first: bool
     changed: tuple[str, ...]
     gained: dict[str, float]
 
@@ -57,7 +59,7 @@ def rows_of(line: Line) -> list[Row]:
                 if name in before.figures
             }
         now = entry is happened[-1] and entry.version == line.champion if happened else False
-        rows.append(Row(entry, now, entry.state == "begun", changed, gained))
+        rows.append(Row(entry, now, entry.state == "begun", before is None, changed, gained))
         if entry in happened:
             before = entry
     return rows

@@ -14,11 +14,15 @@ from graft.data.versioning import run_dvc
 from graft.errors import GraftError
 from graft.project import Project
 from graft.promotion.rules import Stated
-from graft.tracking.provenance import changed_files, head_commit
+from graft.tracking.provenance import MADE_BY_THE_PIPELINE, changed_files, head_commit
 from graft.tracking.runs import read_run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Written by the gate itself, and so no change of what a candidate was made from.
+GATE_FOLDER = "artifacts/gate"
+_FILES_NAMED = 4
 
 
 def state_of_data(project: Project, seen: pd.DataFrame | None) -> Stated:
@@ -92,13 +96,20 @@ def reproducibility(
     if tags.get("git.dirty") == "no":
         return Stated(True, f"made from commit {commit[:10]}, data {data[:10]}", "")
     observed = f"made from commit {commit[:10]} with changes that were not committed"
-    changed = changed_files(project)
-    if changed is None or changed or not _is_committed(project, "dvc.lock"):
-        left = f" ({', '.join(changed[:5])})" if changed else ""
+    changed = changed_files(project, GATE_FOLDER)
+    if changed is None:
+        return Stated(False, f"{observed}, and git does not say what they are", "See what `git status` says")
+    if not _is_committed(project, "dvc.lock"):
+        changed.append("dvc.lock")
+    if changed:
+        # What a run is made from says more than what it left.
+        changed.sort(key=lambda path: path.startswith(MADE_BY_THE_PIPELINE))
+        more = f" and {len(changed) - _FILES_NAMED} more files" if len(changed) > _FILES_NAMED else ""
         return Stated(
             False,
             observed,
-            f"If these files are still as they were then: commit them with dvc.lock{left}, and judge again",
+            "If they are still as they were when it was trained, commit them and judge again: "
+            f"{', '.join(changed[:_FILES_NAMED])}{more}",
         )
     mine = {name for name, folder in folders.items() if _run_in(folder) == run_id}
     again = "Train it again from what is committed: dvc repro -f"

@@ -28,13 +28,13 @@ class Changed:
         model: its name in the registry.
         entry: what was done, as it stands in the line of champions.
         settled: sentences about earlier changes that had been cut off, and were settled first.
-        earlier: champions that a rollback could restore now, the latest first.
+        previous: the champion that a rollback would restore now, or None.
     """
 
     model: str
     entry: Entry
     settled: list[str]
-    earlier: list[str]
+    previous: str | None
 
 
 def open_registry(project: Project, model: str) -> Registry:
@@ -71,7 +71,12 @@ def promote(
                 f"Version {number} of '{registry.model}' is champion already",
                 "`graft run` registers another challenger once one is better on validation",
             )
-        verdict = fetch_verdict(registry.client, candidate)
+        try:
+            verdict = fetch_verdict(registry.client, candidate)
+        except GraftError:
+            if not forced:
+                raise
+            verdict = None  # force does without; one that cannot be read has nothing to add to the record
         if not forced:
             _check(registry, line, candidate, verdict)
         summary = {}
@@ -176,5 +181,4 @@ def _champion(version: str | None) -> str:
 def _carry_out(registry: Registry, entry: Entry, settled: list[str]) -> Changed:
     for step in change_steps(registry, entry):
         step()
-    line = registry.line()
-    return Changed(registry.model, entry.done(), settled, list(earlier_champions(registry, line)))
+    return Changed(registry.model, entry.done(), settled, registry.line().previous)

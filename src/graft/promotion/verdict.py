@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from graft.errors import GraftError
 from graft.params.gate import GateParams
@@ -172,7 +172,8 @@ def fetch_verdict(client: MlflowClient, version: ModelVersion) -> GateVerdict | 
     """The last verdict on a version, out of its run; None where the gate has not judged it.
 
     Raises:
-        GraftError: the run has not the verdict that the version's tag names, or not as it was written.
+        GraftError: the run has not the verdict that the version's tag names, or not as it was written, or another
+            version of graft wrote it.
     """
     digest = version.tags.get(DIGEST_TAG)
     if digest is None:
@@ -193,4 +194,10 @@ def fetch_verdict(client: MlflowClient, version: ModelVersion) -> GateVerdict | 
             f"'{version.name}' was judged by: its SHA-256 is not {digest}",
             again,
         )
-    return GateVerdict.model_validate_json(text)
+    try:
+        return GateVerdict.model_validate_json(text)
+    except ValidationError:
+        raise GraftError(
+            f"The verdict on version {version.version} of '{version.name}' was written by another version of graft",
+            again,
+        ) from None
