@@ -14,6 +14,8 @@ from graft.project import Project
 
 # What a run itself changes, and so says nothing about what it was made from: DVC writes the lock after each stage.
 MADE_BY_THE_PIPELINE = ("dvc.lock", "artifacts")
+# What a run is made from; a file among these that git does not know yet is a difference too.
+INPUTS = ("src", "pipelines", "params.yaml", "dvc.yaml", "data.dvc")
 
 
 def provenance_tags(project: Project) -> dict[str, str]:
@@ -49,7 +51,7 @@ def head_commit(project: Project) -> str | None:
 
 
 def changed_files(project: Project, *except_for: str) -> list[str] | None:
-    """Files of the project under git that differ from the commit; None where git does not say.
+    """Files of the project that differ from the commit, and new ones among ``INPUTS``; None where git does not say.
 
     Args:
         project: whose folder.
@@ -57,7 +59,8 @@ def changed_files(project: Project, *except_for: str) -> list[str] | None:
     """
     without = [f":(exclude){path}" for path in except_for]
     changed = _git(project, "diff", "HEAD", "--name-only", "--no-renames", "-z", "--", ".", *without)
-    return None if changed is None else [path for path in changed.split("\0") if path]
+    new = _git(project, "ls-files", "--others", "--exclude-standard", "-z", "--", *INPUTS)
+    return None if changed is None or new is None else [path for path in (changed + new).split("\0") if path]
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
