@@ -33,18 +33,20 @@ def state_of_data(project: Project, seen: pd.DataFrame | None) -> Stated:
         seen: the candidate's record, see :mod:`graft.tracking.images`.
     """
     outcomes = []
-    failed = []
+    passed = True
     for stage in ("validate", "split"):
         try:
             verdict = read_verdict(project.artifacts(stage) / "verdict.json")
         except GraftError as error:
             return Stated(False, error.what, "Run the pipeline: graft run")
-        warnings = f" with {len(verdict.warnings)} warnings" if verdict.warnings else ""
-        outcomes.append(f"{stage} {'passed' if verdict.passed else 'did not pass'}{warnings}")
-        failed += [] if verdict.passed else [rule.name for rule in verdict.errors]
+        passed &= verdict.passed
+        count = len(verdict.warnings)
+        warnings = f" with {count} warning{'s' if count > 1 else ''}" if count else ""
+        broken = f" ({', '.join(rule.name for rule in verdict.errors)})" if verdict.errors else ""
+        outcomes.append(f"{stage} {'passed' if verdict.passed else 'did not pass'}{broken}{warnings}")
     observed = ", ".join(outcomes)
-    if failed:
-        return Stated(False, f"{observed} ({', '.join(failed)})", "Mend the data, then: graft run")
+    if not passed:
+        return Stated(False, observed, "Mend the data, then: graft run")
     if seen is None:
         return Stated(
             False,
