@@ -111,9 +111,30 @@ def test_best_by_validation_is_registered(project: RealProject, client) -> None:
     }
     assert registered["strategy"] == min(values, key=values.__getitem__)
     model = client.get_registered_model("lights")
-    assert {alias: str(version) for alias, version in model.aliases.items()} == {
-        "challenger": registered["version"]
-    }
+    assert str(model.aliases["challenger"]) == registered["version"]
+
+
+def test_what_was_registered_is_judged_and_promoted(project: RealProject, client) -> None:
+    version = json.loads((project.root / "artifacts/register/registered.json").read_text())["version"]
+    judged = project.graft("gate", "--version", version)
+    assert judged.returncode in (0, 1), judged.stdout + judged.stderr
+    verdict = json.loads((project.root / "artifacts/gate/verdict.json").read_text())
+    assert verdict["passed"] == (judged.returncode == 0)
+    outcomes = {rule["name"]: rule["passed"] for rule in verdict["rules"]}
+    # What few photographs and epochs reach is chance; where they came from is not: the run was committed afterwards.
+    for name in ("unseen_test", "data_verdict", "reproducible"):
+        assert outcomes[name], judged.stdout
+    figures = json.loads(
+        (project.root / f"artifacts/evaluate/metrics/{verdict['candidate']['strategy']}.json").read_text()
+    )["test"]
+    assert verdict["candidate"]["accuracy"] == pytest.approx(figures["accuracy"])
+    assert verdict["candidate"]["log_loss"] == pytest.approx(figures["log_loss"], rel=1e-3)
+    force = [] if verdict["passed"] else ["--force", "--reason", "a test"]
+    promoted = project.graft("promote", "--version", version, *force)
+    assert promoted.returncode == 0, promoted.stderr
+    assert f"lights: version {version} " in promoted.stdout
+    assert str(client.get_model_version_by_alias("lights", "champion").version) == version
+    assert f"{version} now" in project.graft("history").stdout
 
 
 def test_registered_model_answers_without_graft(project: RealProject, client) -> None:

@@ -55,7 +55,7 @@ def good() -> Evidence:
         is_champion=False,
         seen=(Seen("candidate", "2", True, 0), Seen("champion", "1", True, 0)),
         data=Stated(True, "validate passed, split passed", ""),
-        origin=Stated(True, "made from commit cccccccccc", ""),
+        origin=Stated(True, "made from commit cccccccccc", "", "c" * 40),
     )
 
 
@@ -70,6 +70,7 @@ def verdict_on(evidence: Evidence, params: GateParams, model: str = "tints") -> 
         passed=all(rule.passed or rule.severity == "warn" for rule in rules),
         at="2026-01-02T03:04:05+00:00",
         commit="c" * 40,
+        made_from=evidence.origin.commit,
         candidate=evidence.candidate,
         champion=evidence.champion,
         is_champion=evidence.is_champion,

@@ -99,7 +99,7 @@ def test_what_the_run_does_not_name_cannot_be_made_again(project: Project, missi
 
 
 def test_a_clean_commit_holds_it(project: Project) -> None:
-    assert of_run(project, CLEAN) == Stated(True, "made from commit cccccccccc, data dddddddddd", "")
+    assert of_run(project, CLEAN) == Stated(True, "made from commit cccccccccc, data dddddddddd", "", COMMIT)
 
 
 def test_what_was_committed_afterwards_holds_it_too(committed: Project) -> None:
@@ -107,12 +107,13 @@ def test_what_was_committed_afterwards_holds_it_too(committed: Project) -> None:
     (committed.artifacts("gate") / "verdict.json").write_text("{}")  # the gate's own, of an earlier time
     found = of_run(committed, DIRTY)
     assert found.holds
-    assert f"which commit {git(committed, 'rev-parse', 'HEAD')[:10]} holds" in found.observed
+    assert found.commit == git(committed, "rev-parse", "HEAD")
+    assert f"commit {found.commit[:10]} holds them" in found.observed
 
 
 def test_a_run_that_does_not_know_whether_it_was_clean_was_not(committed: Project) -> None:
     unknown = {name: value for name, value in CLEAN.items() if name != "git.dirty"}
-    assert "with changes that were not committed, which commit" in of_run(committed, unknown).observed
+    assert "with changes that were not committed; commit" in of_run(committed, unknown).observed
 
 
 def test_changes_that_are_still_not_committed_are_named_inputs_first(committed: Project) -> None:

@@ -25,7 +25,9 @@ PARAMS = GateParams()
 def version(registry: Registry, home: Project) -> str:
     """A version with a run and files of its own: the challenger."""
     experiment = experiment_id(home, registry.client, "tints")
-    run = registry.client.create_run(experiment, tags={"git.commit": "c" * 40, "dvc.data": "d.dir"})
+    run = registry.client.create_run(
+        experiment, tags={"git.commit": "b" * 40, "git.dirty": "yes", "dvc.data": "d.dir"}
+    )
     registry.client.log_metric(run.info.run_id, "test_accuracy", 0.97)
     files = home.home / "files"
     files.mkdir()
@@ -71,7 +73,13 @@ def test_a_passing_verdict_makes_the_challenger_champion(registry: Registry, ver
     assert (entry.action, entry.state, entry.version, entry.before) == ("promoted", "done", version, None)
     assert (entry.forced, entry.reason) == (False, "it is the first")
     assert entry.verdict == {"sha256": verdict.sha256, "passed": True, "failed": []}
-    assert (entry.strategy, entry.commit, entry.data) == ("frozen", "c" * 40, "d.dir")
+    # Made from commit b with changes, all of which c holds, as the verdict says.
+    assert (entry.strategy, entry.commit, entry.uncommitted, entry.data) == (
+        "frozen",
+        "c" * 40,
+        False,
+        "d.dir",
+    )
     assert entry.figures == {"accuracy": 0.97}
     assert (changed.settled, changed.previous) == ([], None)
     tags = registry.client.get_model_version(registry.model, version).tags
@@ -141,7 +149,8 @@ def test_a_verdict_that_was_changed_or_is_gone_is_none(registry: Registry, versi
         promote(registry)
     assert champion(registry) is None
     promote(registry, reason="no verdict to be had", forced=True)
-    assert registry.line().entries[0].verdict == {}
+    (entry,) = registry.line().entries
+    assert (entry.verdict, entry.commit, entry.uncommitted) == ({}, "b" * 40, True)
     assert verdict.passed is False
 
 

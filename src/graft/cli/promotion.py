@@ -235,6 +235,8 @@ def _made_from(row: Row) -> str:
             parts.append(f"{name} {value[:_LONG]}")
         else:
             parts.append(f"same {name}")
+    if row.entry.uncommitted:
+        parts[-1] += " with changes"
     return ", ".join(parts)
 
 

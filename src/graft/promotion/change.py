@@ -195,7 +195,7 @@ def earlier_champions(registry: Registry, line: Line) -> Iterator[str]:
 
 
 def describe(client: MlflowClient, model: str, version: str) -> dict[str, Any]:
-    """What an entry says about a version: strategy, run_id, commit, data, and figures on the test split."""
+    """What an entry says about a version: strategy, run_id, where it was made from, and figures on the test split."""
     from mlflow.exceptions import MlflowException
 
     registered = client.get_model_version(model, version)
@@ -216,6 +216,7 @@ def describe(client: MlflowClient, model: str, version: str) -> dict[str, Any]:
     return {
         **facts,
         "commit": run.tags.get("git.commit", ""),
+        "uncommitted": run.tags.get("git.dirty") == "yes",
         "data": run.tags.get("dvc.data", ""),
         "figures": figures,
     }

@@ -79,6 +79,7 @@ def run_gate(project: Project, params: Params, registry: Registry, version: str 
         passed=all(rule.passed or rule.severity == "warn" for rule in rules),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=head_commit(project) or "",
+        made_from=evidence.origin.commit,
         candidate=judged,
         champion=champion,
         is_champion=is_champion,

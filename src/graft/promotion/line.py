@@ -51,6 +51,7 @@ class Entry:
         verdict: what the gate had said: ``sha256`` of the verdict, ``passed``, names of the rules ``failed``; empty
             where there was none.
         strategy, run_id, commit, data: of the version; "" where not known. ``data`` is DVC's hash.
+        uncommitted: it was trained from ``commit`` with changes that, as far as is known, no commit holds.
         figures: of the version on the test split, by name.
     """
 
@@ -68,6 +69,7 @@ class Entry:
     strategy: str = ""
     run_id: str = ""
     commit: str = ""
+    uncommitted: bool = False
     data: str = ""
     figures: dict[str, float] = field(default_factory=dict)
 

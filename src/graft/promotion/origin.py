@@ -96,7 +96,7 @@ def reproducibility(
             "Put data/ under DVC (dvc add data), commit data.dvc, and train again: dvc repro -f",
         )
     if tags.get("git.dirty") == "no":
-        return Stated(True, f"made from commit {commit[:10]}, data {data[:10]}", "")
+        return Stated(True, f"made from commit {commit[:10]}, data {data[:10]}", "", commit)
     observed = f"made from commit {commit[:10]} with changes that were not committed"
     changed = changed_files(project, GATE_FOLDER)
     if changed is None:
@@ -119,9 +119,8 @@ def reproducibility(
         return Stated(False, f"{observed}, and artifacts/ holds another run", again)
     if json.loads(run_dvc(project, "status", "--json", stage) or "{}"):
         return Stated(False, f"{observed}, and since then what DVC's stage {stage} depends on changed", again)
-    return Stated(
-        True, f"{observed}, which commit {(head_commit(project) or '')[:10]} holds, with dvc.lock", ""
-    )
+    now = head_commit(project) or ""
+    return Stated(True, f"{observed}; commit {now[:10]} holds them, with dvc.lock", "", now)
 
 
 def _run_in(folder: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graft.errors import GraftError
 from graft.project import Project
@@ -79,11 +79,8 @@ def promote(
             verdict = None  # force does without; one that cannot be read has nothing to add to the record
         if not forced:
             _check(registry, line, candidate, verdict)
-        summary = {}
-        if verdict is not None:
-            failed = [rule.name for rule in verdict.broken]
-            summary = {"sha256": verdict.sha256, "passed": verdict.passed, "failed": failed}
-        entry = make_entry(registry, line, "promoted", number, reason, forced=forced, verdict=summary)
+        facts = {} if verdict is None else _facts(verdict)
+        entry = make_entry(registry, line, "promoted", number, reason, forced=forced, **facts)
         return _carry_out(registry, entry, settled)
 
 
@@ -172,6 +169,15 @@ def _check(registry: Registry, line: Line, candidate: ModelVersion, verdict: Gat
             f"{verdict.candidate.digest[:12]}..., and is {digest[:12]}...",
             again,
         )
+
+
+def _facts(verdict: GateVerdict) -> dict[str, Any]:
+    """What an entry takes from a verdict."""
+    failed = [rule.name for rule in verdict.broken]
+    facts: dict[str, Any] = {
+        "verdict": {"sha256": verdict.sha256, "passed": verdict.passed, "failed": failed}
+    }
+    return facts | ({"commit": verdict.made_from, "uncommitted": False} if verdict.made_from else {})
 
 
 def _champion(version: str | None) -> str:

@@ -29,11 +29,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Stated:
-    """An answer to a yes-or-no question about where the candidate comes from, in words and with what to do."""
+    """An answer to a yes-or-no question about where the candidate comes from, in words and with what to do.
+
+    ``commit`` is the one that holds all the candidate was made from; "" where none does, or where it was not asked.
+    """
 
     holds: bool
     observed: str
     remedy: str
+    commit: str = ""
 
 
 @dataclass(frozen=True)

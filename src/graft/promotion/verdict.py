@@ -70,7 +70,8 @@ class Judged(_Record):
     Attributes:
         version, model_uri, run_id: in MLflow.
         digest: SHA-256 over its files, see :mod:`graft.tracking.model_hash`.
-        strategy, commit, data: as its run tells; "" where not known. ``data`` is DVC's hash.
+        strategy, commit, data: as its run tells; "" where not known. ``commit`` was checked out when it was trained,
+            maybe with changes; ``data`` is DVC's hash.
         accuracy, macro_f1, log_loss, calibration_error: see :mod:`graft.evaluation.metrics`.
         classes: figures of each class of the test split.
         latency_ms: median time of a single photograph, decoding included.
@@ -108,6 +109,7 @@ class GateVerdict(_Record):
         passed: no rule of severity ``error`` is broken.
         at: when, UTC, ISO 8601.
         commit: that was checked out where the gate ran, or "".
+        made_from: the commit that holds all the candidate was made from; "" where none does.
         candidate, champion: the models; the champion is None where there was none, or where it is the candidate.
         is_champion: the candidate is the champion itself.
         test: what they were judged on.
@@ -121,6 +123,7 @@ class GateVerdict(_Record):
     passed: bool
     at: str
     commit: str
+    made_from: str
     candidate: Judged
     champion: Judged | None
     is_champion: bool
