@@ -85,7 +85,7 @@ def tiny_params(ensemble: dict[str, Any] | None = None, **train: Any) -> Params:
         "strategies": {"small": small},
         **train,
     }
-    sections = {"validate": {}, "split": {}, "train": settings, "evaluate": {}, "register": {}}
+    sections = {"validate": {}, "split": {}, "train": settings, "evaluate": {}, "register": {}, "gate": {}}
     return parse_params({**sections, "ensemble": ensemble or {}})
 
 

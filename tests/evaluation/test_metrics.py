@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graft.evaluation.metrics import HIGHER_IS_BETTER, evaluate, softmax
+from graft.evaluation.metrics import HIGHER_IS_BETTER, evaluate, expected_calibration_error, softmax
 
 CLASSES = ["cat", "dog", "eel"]
 # Actual: cat cat cat dog dog eel; predicted: cat cat dog dog cat eel.
@@ -79,3 +79,29 @@ def test_softmax_by_hand_and_without_overflow() -> None:
     np.testing.assert_allclose(softmax(np.log([[1.0, 2.0, 5.0]])), [[1 / 8, 2 / 8, 5 / 8]])
     np.testing.assert_allclose(softmax(np.array([[1e4, 0.0]], np.float32)), [[1.0, 0.0]])
     assert softmax(np.zeros((2, 3), np.float32)).dtype == np.float64
+
+
+def test_calibration_error_by_hand() -> None:
+    # Confidences 0.8 0.5 0.6 0.8 0.5 0.5, right: 1 1 0 1 0 1. In five bins (0.4, 0.6], (0.6, 0.8]:
+    # |1 + 0 + 0 + 1 - (0.5 + 0.6 + 0.5 + 0.5)| = 0.1 and |2 - 1.6| = 0.4, of six images.
+    assert expected_calibration_error(LABELS, PROBABILITIES, bins=5) == pytest.approx((0.1 + 0.4) / 6)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "right", "error"),
+    [(1.0, 10, 0.0), (1.0, 0, 1.0), (0.9, 9, 0.0), (0.9, 5, 0.4), (0.6, 10, 0.4)],
+)
+def test_calibration_error_is_the_gap_between_what_is_said_and_what_comes_true(
+    confidence: float, right: int, error: float
+) -> None:
+    probabilities = np.tile([confidence, 1 - confidence], (10, 1))
+    labels = np.array([0] * right + [1] * (10 - right))
+    assert expected_calibration_error(labels, probabilities) == pytest.approx(error)
+
+
+def test_a_probability_on_the_border_of_two_bins_counts_in_the_lower() -> None:
+    # In two bins 0.5 belongs to (0, 0.5]: alone there and right, its gap is 0.5. Together they would be off by 0.2.
+    probabilities = np.array([[0.5, 0.25, 0.25], [0.9, 0.1, 0.0]])
+    assert expected_calibration_error(np.array([0, 1]), probabilities, bins=2) == pytest.approx(
+        (0.5 + 0.9) / 2
+    )

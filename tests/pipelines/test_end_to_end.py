@@ -44,8 +44,10 @@ def test_run_ends_with_table_model_and_next_commands(finished: tuple[RealProject
         assert re.search(
             rf"^{name} +\d+\.\d\d% +\d\.\d{{4}} +\d+\.\d{{4}} +\d+\.\d +[0-9a-f]{{32}}", output, re.M
         )
-    assert "Registered: lights version 1 (challenger, champion)" in output
+    assert "Registered: lights version 1 (challenger)" in output
     assert re.search(r"Time: \d+ s, of which compute \d+", output)
+    assert "graft gate" in output
+    assert "graft promote" in output
     assert "make ui" in output
 
 
@@ -109,8 +111,30 @@ def test_best_by_validation_is_registered(project: RealProject, client) -> None:
     }
     assert registered["strategy"] == min(values, key=values.__getitem__)
     model = client.get_registered_model("lights")
-    assert {str(version) for version in model.aliases.values()} == {registered["version"]}
-    assert set(model.aliases) == {"champion", "challenger"}
+    assert str(model.aliases["challenger"]) == registered["version"]
+
+
+def test_what_was_registered_is_judged_and_promoted(project: RealProject, client) -> None:
+    version = json.loads((project.root / "artifacts/register/registered.json").read_text())["version"]
+    judged = project.graft("gate", "--version", version)
+    assert judged.returncode in (0, 1), judged.stdout + judged.stderr
+    verdict = json.loads((project.root / "artifacts/gate/verdict.json").read_text())
+    assert verdict["passed"] == (judged.returncode == 0)
+    outcomes = {rule["name"]: rule["passed"] for rule in verdict["rules"]}
+    # What few photographs and epochs reach is chance; where they came from is not: the run was committed afterwards.
+    for name in ("unseen_test", "data_verdict", "reproducible"):
+        assert outcomes[name], judged.stdout
+    figures = json.loads(
+        (project.root / f"artifacts/evaluate/metrics/{verdict['candidate']['strategy']}.json").read_text()
+    )["test"]
+    assert verdict["candidate"]["accuracy"] == pytest.approx(figures["accuracy"])
+    assert verdict["candidate"]["log_loss"] == pytest.approx(figures["log_loss"], rel=1e-3)
+    force = [] if verdict["passed"] else ["--force", "--reason", "a test"]
+    promoted = project.graft("promote", "--version", version, *force)
+    assert promoted.returncode == 0, promoted.stderr
+    assert f"lights: version {version} " in promoted.stdout
+    assert str(client.get_model_version_by_alias("lights", "champion").version) == version
+    assert f"{version} now" in project.graft("history").stdout
 
 
 def test_registered_model_answers_without_graft(project: RealProject, client) -> None:
@@ -128,7 +152,7 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import mlflow, pandas as pd
 mlflow.set_tracking_uri({project.project.tracking_uri!r})
-model = mlflow.pyfunc.load_model("models:/lights@champion")
+model = mlflow.pyfunc.load_model("models:/lights@challenger")
 raw = open({str(photograph)!r}, "rb").read()
 answer = model.predict(pd.DataFrame({{"image": [raw, base64.b64encode(raw).decode()]}}))
 assert "graft" not in sys.modules
@@ -240,7 +264,7 @@ def test_interrupted_training_loses_nothing_and_is_finished_by_the_next_run(proj
 
 
 def test_example_of_the_registered_model_is_a_photograph(project: RealProject, client) -> None:
-    version = client.get_model_version_by_alias("lights", "champion")
+    version = client.get_model_version_by_alias("lights", "challenger")
     import mlflow
 
     mlflow.set_tracking_uri(project.project.tracking_uri)

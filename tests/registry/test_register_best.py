@@ -1,4 +1,4 @@
-"""The best strategy by validation becomes a version, once, with its aliases."""
+"""The best strategy by validation becomes a version, once, and the challenger."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ def test_a_tie_goes_to_the_one_named_first(project: Project) -> None:
     assert choose_best(folders(project, *NAMES[::-1]), "log_loss")[0] == "second"
 
 
-def test_the_first_model_is_challenger_and_champion(project: Project, client: MlflowClient) -> None:
+def test_the_first_model_is_challenger_and_nothing_else(project: Project, client: MlflowClient) -> None:
     registered = register(project)
     run = read_run(project.strategy("second"))
     assert registered == Registered(
         model=MODEL,
         version="1",
-        aliases=["challenger", "champion"],
+        aliases=["challenger"],
         strategy="second",
         metric="log_loss",
         value=0.2,
@@ -92,7 +92,7 @@ def test_the_first_model_is_challenger_and_champion(project: Project, client: Ml
     )
     written = json.loads((project.artifacts("register") / "registered.json").read_text())
     assert written == vars(registered)
-    assert aliases(client) == {"challenger": "1", "champion": "1"}
+    assert aliases(client) == {"challenger": "1"}
     version = client.get_model_version(MODEL, "1")
     assert version.run_id == run["run_id"]
     assert version.tags["strategy"] == "second"
@@ -105,8 +105,9 @@ def test_registering_again_makes_no_second_version(project: Project, client: Mlf
     assert versions(client) == ["1"]
 
 
-def test_the_champion_stays_when_another_challenger_comes(project: Project, client: MlflowClient) -> None:
+def test_the_challenger_moves_and_the_champion_stays(project: Project, client: MlflowClient) -> None:
     register(project)
+    client.set_registered_model_alias(MODEL, "champion", "1")
     challenger = register(project, metric="accuracy")
     assert (challenger.strategy, challenger.version, challenger.aliases) == ("first", "2", ["challenger"])
     assert aliases(client) == {"challenger": "2", "champion": "1"}
@@ -116,14 +117,6 @@ def test_the_champion_stays_when_another_challenger_comes(project: Project, clie
     assert versions(client) == ["1", "2"]
 
 
-def test_a_champion_that_somebody_else_named_stays(project: Project, client: MlflowClient) -> None:
-    register(project)
-    register(project, metric="accuracy")
-    client.set_registered_model_alias(MODEL, "champion", "2")
-    register(project)
-    assert aliases(client) == {"challenger": "1", "champion": "2"}
-
-
 @pytest.mark.slow
 def test_a_strategy_trained_anew_is_a_new_version(project: Project, client: MlflowClient) -> None:
     register(project)
@@ -131,7 +124,7 @@ def test_a_strategy_trained_anew_is_a_new_version(project: Project, client: Mlfl
     set_figures(project, "second", log_loss=0.1)
     registered = register(project)
     assert (registered.version, registered.run_id) == ("2", run_id)
-    assert aliases(client) == {"challenger": "2", "champion": "1"}
+    assert aliases(client) == {"challenger": "2"}
 
 
 @pytest.mark.parametrize("name", ["my lights", "O'Brien's \"best\" model", "größe"])
@@ -176,9 +169,9 @@ def test_a_model_whose_files_are_gone_is_an_error(project: Project, client: Mlfl
         hidden.rename(files)
 
 
-def test_the_champion_answers_for_bytes_and_for_text(project: Project) -> None:
+def test_the_challenger_answers_for_bytes_and_for_text(project: Project) -> None:
     register(project)
-    model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
+    model = mlflow.pyfunc.load_model(f"models:/{MODEL}@challenger")
     paths = read_splits(project, ["test"])["test"]["path"][:3]
     data = [(project.data / path).read_bytes() for path in paths]
     expected = ImageClassifier(project.strategy("second") / "model").predict(data)

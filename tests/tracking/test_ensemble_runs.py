@@ -25,6 +25,7 @@ from graft.pipeline import read_results
 from graft.project import Project
 from graft.registry.register import register_best
 from graft.tracking.ensembles import ensemble_run, record_ensemble
+from graft.tracking.images import read_seen_images
 from graft.tracking.runs import read_run, record_evaluation
 from graft.tracking.store import open_store
 
@@ -78,6 +79,15 @@ def test_the_run_tells_members_and_weights(made: Project, run: mlflow.entities.R
         assert run.data.tags[f"member.{name}"] == read_run(made.strategy(name))["run_id"]
 
 
+def test_its_run_knows_the_images_that_its_members_have_seen(
+    made: Project, client: MlflowClient, run: mlflow.entities.Run
+) -> None:
+    seen = read_seen_images(client, run.info.run_id)
+    assert seen is not None
+    for split, table in read_splits(made, ["train", "val"]).items():
+        assert set(seen.loc[seen["split"] == split, "sha256"]) == set(table["sha256"])
+
+
 def test_its_figures_stand_under_the_names_of_a_strategys(
     made: Project, client: MlflowClient, run: mlflow.entities.Run
 ) -> None:
@@ -122,9 +132,9 @@ def test_it_is_registered_where_it_is_the_best_on_validation(
     assert registered.strategy == best
     folder = candidates(project, params())[best]
     assert registered.run_id == read_run(folder)["run_id"]
-    version = open_store(project).get_model_version_by_alias("tints", "champion")
+    version = open_store(project).get_model_version_by_alias("tints", "challenger")
     assert version.tags["strategy"] == best
-    model = mlflow.pyfunc.load_model("models:/tints@champion")
+    model = mlflow.pyfunc.load_model("models:/tints@challenger")
     data = [(project.data / path).read_bytes() for path in read_splits(project, ["test"])["test"]["path"][:2]]
     expected = ImageClassifier(folder / "model").predict(data)
     pd.testing.assert_frame_equal(model.predict(pd.DataFrame({"image": data})), expected)

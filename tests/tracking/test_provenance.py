@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from graft.project import Project
-from graft.tracking.provenance import git_tags, provenance_tags
+from graft.tracking.provenance import changed_files, git_tags, head_commit, provenance_tags
 
 LOCK = """\
 schema: '2.0'
@@ -80,6 +80,33 @@ def test_the_commit_is_named_and_whether_files_differ_from_it(bare: Project) -> 
     assert git_tags(bare)["git.dirty"] == "yes"
 
 
+@pytest.mark.parametrize("path", ["src/graft/new.py", "data.dvc", "params.yaml"])
+def test_a_new_file_that_a_run_is_made_from_is_a_difference(bare: Project, path: str) -> None:
+    git(bare, "init", "-q")
+    git(bare, "commit", "-q", "--allow-empty", "-m", "first")
+    (bare.root / path).parent.mkdir(parents=True, exist_ok=True)
+    (bare.root / path).touch()
+    assert git_tags(bare)["git.dirty"] == "yes"
+    assert changed_files(bare) == [path]
+
+
+def test_what_a_run_changes_by_itself_leaves_the_commit_clean(bare: Project) -> None:
+    git(bare, "init", "-q")
+    metrics = bare.artifacts("train") / "frozen" / "metrics.json"
+    metrics.parent.mkdir(parents=True)
+    for path in (bare.root / "dvc.lock", metrics):
+        path.write_text("{}")
+    git(bare, "add", ".")
+    git(bare, "commit", "-q", "-m", "first")
+    (bare.root / "dvc.lock").write_text("schema: '2.0'\n")
+    metrics.unlink()  # as DVC does before a stage runs
+    assert git_tags(bare)["git.dirty"] == "no"
+    assert changed_files(bare) == ["artifacts/train/frozen/metrics.json", "dvc.lock"]
+    assert changed_files(bare, "artifacts") == ["dvc.lock"]
+
+
 def test_without_git_there_is_no_commit(bare: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert git_tags(bare) == {}
+    assert head_commit(bare) is None
+    assert changed_files(bare) is None

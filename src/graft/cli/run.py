@@ -99,6 +99,8 @@ def _print_next_commands(project: Project) -> None:
     rates = {name: getattr(train.strategies[name], "learning_rate", None) for name in train.run}
     strategy, rate = next(((name, rate) for name, rate in rates.items() if rate), ("", 0.0))
     commands = [
+        ("graft gate", "judge the registered model against the champion on test"),
+        ("graft promote", "put it into production, once the gate has passed it"),
         ("make ui", "compare the runs in MLflow, and see the flows in Prefect"),
         (
             # A factor of 3: far enough to make a difference, near enough to work.

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.data.coded_images import mapped
 from graft.data.verdict import OFFENDERS_KEPT, Offender, Rule
-from graft.params.models import RunSeverity
-from graft.params.sections import Section
+from graft.params.sections import RunSeverity, Section
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from graft.errors import GraftError
-from graft.params.models import RunSeverity
+from graft.params.sections import RunSeverity
 
 if TYPE_CHECKING:
     from graft.data.rules import Outcomes

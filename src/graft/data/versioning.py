@@ -106,8 +106,8 @@ def copy_pointer(project: Project) -> Path | None:
     return copy
 
 
-def run_dvc(project: Project, *arguments: str) -> None:
-    """Runs a DVC command in the project; its output is shown only where it fails.
+def run_dvc(project: Project, *arguments: str) -> str:
+    """Runs a DVC command in the project and returns what it printed to standard output.
 
     A process of its own: DVC's command line is what it promises to keep, and no state of it stays behind.
 
@@ -126,6 +126,7 @@ def run_dvc(project: Project, *arguments: str) -> None:
         raise GraftError(
             f"`dvc {' '.join(arguments)}` failed in {project.root}: {reason}", _advice(reason, arguments)
         )
+    return done.stdout
 
 
 def _advice(reason: str, arguments: tuple[str, ...]) -> str:

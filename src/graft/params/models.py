@@ -9,20 +9,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from graft.params.ensemble import EnsembleParams
-from graft.params.sections import Count, Section, Share
+from graft.params.gate import GateParams
+from graft.params.sections import Count, Section, Severity, Share
 from graft.params.strategies import TrainParams
 from graft.params.sweep import SweepParams
 
 # What split.group_by may be besides a regular expression.
 GROUP_BY_NAMES = ("none", "column", "near_duplicates")
-RunSeverity = Literal["error", "warn"]
-# YAML 1.1 reads off as false; whoever writes params.yaml with such a tool means the same.
-Severity = Annotated[
-    Literal["error", "warn", "off"], BeforeValidator(lambda value: "off" if value is False else value)
-]
 Format = Literal[
     "JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"
 ]  # graft.inference.images.READABLE_FORMATS
@@ -193,6 +189,7 @@ class Params(Section):
     sweep: SweepParams = SweepParams()
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
+    gate: GateParams
 
     @model_validator(mode="after")
     def _ensembles_and_sweep_fit(self) -> Params:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 # Names become folder names, DVC stage names and MLflow tags.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
@@ -13,6 +13,11 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]  # of something that may not vani
 Count = Annotated[int, Field(ge=1)]
 CountOrNone = Annotated[int, Field(ge=0)]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
+RunSeverity = Literal["error", "warn"]
+# YAML 1.1 reads off as false; whoever writes params.yaml with such a tool means the same.
+Severity = Annotated[
+    Literal["error", "warn", "off"], BeforeValidator(lambda value: "off" if value is False else value)
+]
 
 
 class Section(BaseModel):

@@ -8,20 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.data.versioning import dataset_name
 from graft.errors import GraftError, first_line
 from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.params.models import RegisterParams
 from graft.project import Project
+from graft.registry.aliases import CHALLENGER, registered_name
 from graft.tracking.provenance import provenance_tags
 from graft.tracking.runs import read_run
 from graft.tracking.store import open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-CHALLENGER = "challenger"
-CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -65,9 +62,10 @@ def choose_best(folders: Mapping[str, Path], metric: str) -> tuple[str, float]:
 
 
 def register_best(project: Project, params: RegisterParams, folders: Mapping[str, Path]) -> Registered:
-    """Registers the best model as ``challenger``, and as ``champion`` where there is none yet.
+    """Registers the best model as ``challenger``.
 
-    A run that is registered already keeps its version: repeating the stage makes no second one.
+    The champion is not touched, not even where there is none yet: only :mod:`graft.promotion` changes it. A run that
+    is registered already keeps its version: repeating the stage makes no second one.
 
     Args:
         project: whose models.
@@ -84,7 +82,7 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
     client = open_store(project)
     strategy, value = choose_best(folders, params.metric)
     run = read_run(folders[strategy])
-    model = dataset_name(project) if params.model_name == "auto" else params.model_name
+    model = registered_name(project, params)
     try:
         client.get_run(run["run_id"])
         files = mlflow.artifacts.list_artifacts(run["model_uri"])
@@ -111,10 +109,7 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
         version = created.version
     version = str(version)
     client.set_registered_model_alias(model, CHALLENGER, version)
-    aliases = dict(client.get_registered_model(model).aliases)
-    if CHAMPION not in aliases:
-        client.set_registered_model_alias(model, CHAMPION, version)
-        aliases[CHAMPION] = version
+    aliases = client.get_registered_model(model).aliases
     mine = sorted(alias for alias, target in aliases.items() if str(target) == version)
     registered = Registered(model, version, mine, strategy, params.metric, value, run["run_id"])
     folder = project.artifacts("register")

@@ -11,6 +11,7 @@ from graft.ensembling.ensemble import WEIGHTS_FILE, Ensemble
 from graft.params.ensemble import EnsembleOf
 from graft.project import Project
 from graft.timing import StageClock
+from graft.tracking.images import log_seen_images, seen_by_members
 from graft.tracking.runs import log_result, open_run, read_run
 
 
@@ -35,12 +36,15 @@ def record_ensemble(
         clock: where the time goes.
     """
     import mlflow
+    from mlflow import MlflowClient
 
     with clock.span("mlflow log", "mlflow"):
         mlflow.log_params({f"weight.{member}": weight for member, weight in result.weights.items()})
-        mlflow.set_tags(
-            {f"member.{member}": read_run(project.strategy(member))["run_id"] for member in result.weights}
-        )
+        members = {member: read_run(project.strategy(member))["run_id"] for member in result.weights}
+        mlflow.set_tags({f"member.{member}": of_member for member, of_member in members.items()})
+        seen = seen_by_members(MlflowClient(), members.values())
+        if seen is not None:
+            log_seen_images(MlflowClient(), run_id, seen)
         mlflow.log_artifact(str(result.folder / WEIGHTS_FILE))
     log_result(
         project, run_id, result.name, result.folder, result.classes, result.validation, {"val": val}, clock

@@ -12,6 +12,11 @@ from ruamel.yaml import YAML
 from graft.data.versioning import tracked_hash
 from graft.project import Project
 
+# What a run itself changes, and so says nothing about what it was made from: DVC writes the lock after each stage.
+MADE_BY_THE_PIPELINE = ("dvc.lock", "artifacts")
+# What a run is made from; a file among these that git does not know yet is a difference too.
+INPUTS = ("src", "pipelines", "params.yaml", "dvc.yaml", "data.dvc")
+
 
 def provenance_tags(project: Project) -> dict[str, str]:
     """Tags for an MLflow run; a fact that is not known has no tag.
@@ -32,12 +37,30 @@ def provenance_tags(project: Project) -> dict[str, str]:
 
 
 def git_tags(project: Project) -> dict[str, str]:
-    """The commit that is checked out, and whether files under git differ from it; empty outside git."""
-    commit = _git(project, "rev-parse", "HEAD")
-    if not commit:
+    """The commit that is checked out, and whether inputs of the pipeline differ from it; empty outside git."""
+    commit = head_commit(project)
+    if commit is None:
         return {}
-    changed = _git(project, "status", "--porcelain", "--untracked-files=no")
-    return {"git.commit": commit, "git.dirty": "yes" if changed else "no"}
+    changed = changed_files(project, *MADE_BY_THE_PIPELINE)
+    return {"git.commit": commit} | ({} if changed is None else {"git.dirty": "yes" if changed else "no"})
+
+
+def head_commit(project: Project) -> str | None:
+    """The commit that is checked out, 40 hex digits, or None outside git."""
+    return _git(project, "rev-parse", "HEAD")
+
+
+def changed_files(project: Project, *except_for: str) -> list[str] | None:
+    """Files of the project that differ from the commit, and new ones among ``INPUTS``; None where git does not say.
+
+    Args:
+        project: whose folder.
+        except_for: paths in it, files or folders, that may differ.
+    """
+    without = [f":(exclude){path}" for path in except_for]
+    changed = _git(project, "diff", "HEAD", "--name-only", "--no-renames", "-z", "--", ".", *without)
+    new = _git(project, "ls-files", "--others", "--exclude-standard", "-z", "--", *INPUTS)
+    return None if changed is None or new is None else [path for path in (changed + new).split("\0") if path]
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -47,11 +70,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _git(project: Project, *arguments: str) -> str:
+def _git(project: Project, *arguments: str) -> str | None:
     try:
         result = subprocess.run(
             ["git", *arguments], cwd=project.root, capture_output=True, text=True, check=True, timeout=30
         )
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
     return result.stdout.strip()

@@ -20,6 +20,7 @@ from graft.evaluation.metrics import Evaluation
 from graft.params.strategies import TrainParams
 from graft.project import Project
 from graft.timing import StageClock
+from graft.tracking.images import images_of, log_seen_images
 from graft.tracking.models import log_bundle
 from graft.tracking.provenance import provenance_tags
 from graft.tracking.store import experiment_id, open_store
@@ -74,12 +75,21 @@ def record_training(
     tables: Mapping[str, pd.DataFrame],
     clock: StageClock,
 ) -> None:
-    """Logs what training left into its run and writes the run's id beside the strategy's other outputs."""
+    """Logs what training left into its run and writes the run's id beside the strategy's other outputs.
+
+    Args:
+        project: where the images lie.
+        run_id: of the open run.
+        result: what was trained.
+        tables: train and val, with paths, see :func:`graft.data.split_tables.read_splits`.
+        clock: where the time goes.
+    """
     import mlflow
     from mlflow import MlflowClient
 
     with clock.span("mlflow log", "mlflow"):
         _log_history(MlflowClient(), run_id, result)
+        log_seen_images(MlflowClient(), run_id, images_of(tables))
         mlflow.set_tags(
             {
                 "weights.source": result.trained.weights_source,

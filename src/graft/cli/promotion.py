@@ -1,0 +1,245 @@
+"""`graft gate`, `promote`, `rollback` and `history`: which model is in production, and how it got there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graft.cli.wording import print_next, short
+from graft.errors import EXIT_FAILURE
+from graft.progress import console
+from graft.project import Project, find_project
+
+if TYPE_CHECKING:
+    from graft.params import Params
+    from graft.promotion.change import Registry
+    from graft.promotion.history import Row
+    from graft.promotion.promote import Changed
+    from graft.promotion.verdict import GateRule, GateVerdict
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+Version = Annotated[
+    str | None, typer.Option(metavar="N", help="A version of the registry's; by default the challenger.")
+]
+_LONG = 12  # characters of a hash that tell it from others, for reading
+_FIGURES = {"accuracy": "{:.2%}", "macro_f1": "{:.4f}", "log_loss": "{:.4f}"}
+
+
+def gate(version: Version = None, as_json: AsJson = False) -> None:
+    """Judge the challenger against the champion on the test split; ends with 1 where it is refused.
+
+    Both are run as they are registered, each in a process of its own. The rules, their limits and severities stand
+    under gate in params.yaml; the verdict goes to artifacts/gate/verdict.json and into the challenger's MLflow run.
+    """
+    import contextlib
+    import sys
+
+    from graft.promotion.gate import run_gate
+    from graft.promotion.verdict import verdict_file
+
+    # What --json prints must be JSON and nothing else: progress goes where messages go.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        project, params, registry = _open()
+        verdict = run_gate(project, params, registry, version)
+    if as_json:
+        print(verdict.text(), end="")
+    else:
+        _print_verdict(verdict)
+        console.print(f"Verdict: {short(verdict_file(project))}", soft_wrap=True)
+        if verdict.passed:
+            print_next("graft promote" + (f" --version {version}" if version else ""))
+    if not verdict.passed:
+        raise typer.Exit(EXIT_FAILURE)
+
+
+def promote(
+    version: Version = None,
+    reason: Annotated[str, typer.Option(help="Why; stays in the history.")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Also without a passing verdict; needs --reason.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the challenger champion, where the gate has passed exactly this version against the present champion."""
+    from graft.promotion.promote import promote as make_champion
+
+    _, _, registry = _open()
+    _print_changed(make_champion(registry, version, reason, force), as_json)
+
+
+def rollback(
+    reason: Annotated[str, typer.Option(help="Why; stays in the history.")] = "", as_json: AsJson = False
+) -> None:
+    """Make the champion before this one champion again; repeat it to go further back."""
+    from graft.promotion.promote import roll_back
+
+    _, _, registry = _open()
+    _print_changed(roll_back(registry, reason), as_json)
+
+
+def history(as_json: AsJson = False) -> None:
+    """Show every champion there was: since when, what changed with it, by which verdict, and why."""
+    import json
+
+    from graft.promotion.history import rows_of
+
+    _, _, registry = _open()
+    line = registry.line()
+    rows = rows_of(line)
+    if as_json:
+        changes = [row.as_dict() for row in rows]
+        print(json.dumps({"model": line.model, "aliases": dict(line.aliases), "changes": changes}, indent=2))
+        return
+    if not rows:
+        console.print(f"'{line.model}' has had no champion that graft knows of.", markup=False)
+        print_next("graft gate", "graft promote")
+        return
+    _print_rows(rows)
+    if line.champion != rows[-1].entry.version:
+        console.print(
+            f"The alias champion now names {f'version {line.champion}' if line.champion else 'no version'}: "
+            "something else than graft has moved it.",
+            soft_wrap=True,
+        )
+
+
+def _open() -> tuple[Project, Params, Registry]:
+    from graft.environment import configure
+    from graft.params import load_params
+
+    project = find_project()
+    configure(project)
+    params = load_params(project.params_file)
+    from graft.promotion.promote import open_registry
+    from graft.registry.aliases import registered_name
+
+    return project, params, open_registry(project, registered_name(project, params.register_))
+
+
+def _print_verdict(verdict: GateVerdict) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    candidate, champion = verdict.candidate, verdict.champion
+    if champion:
+        against = f"against champion {champion.version} ({champion.strategy})"
+    else:
+        against = "the champion itself" if verdict.is_champion else "no champion yet"
+    console.print(
+        f"\n[bold]{escape(verdict.model)}[/] version {candidate.version} ({escape(candidate.strategy)}), "
+        f"{escape(against)}, on {verdict.test.images:,} images of test\n",
+        soft_wrap=True,
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("rule", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("found")
+    table.add_column("needed")
+    for rule in verdict.rules:
+        table.add_row(rule.name, _outcome(rule), escape(rule.observed), escape(rule.needed))
+    for name in verdict.off:
+        table.add_row(name, "[dim]off[/]", "", "")
+    console.print(table)
+    console.print()
+    for rule in verdict.rules:
+        if not rule.passed:
+            console.print(f"{rule.name}: {rule.remedy}.", soft_wrap=True, markup=False)
+    refused = len(verdict.broken)
+    console.print(
+        "[bold green]Passed[/]"
+        if verdict.passed
+        else f"[bold red]Refused[/] by {refused} rule{'s' if refused > 1 else ''}"
+    )
+
+
+def _outcome(rule: GateRule) -> str:
+    if rule.passed:
+        return "[green]pass[/]"
+    return "[red]fail[/]" if rule.severity == "error" else "[yellow]warn[/]"
+
+
+def _print_changed(changed: Changed, as_json: bool) -> None:
+    entry = changed.entry
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        change = asdict(entry)
+        del change["writer"]
+        content = {"model": changed.model, "settled": changed.settled, "previous": changed.previous}
+        print(json.dumps({**content, "change": change}, indent=2))
+        return
+    for sentence in changed.settled:
+        console.print(f"Settled first: {sentence}.", soft_wrap=True, markup=False)
+    how = "by force" if entry.forced else entry.action
+    before = f"; before it was version {entry.before}" if entry.before else ""
+    console.print(
+        f"{changed.model}: version {entry.version} ({entry.strategy or 'strategy unknown'}) is champion now, "
+        f"{how}{before}.",
+        soft_wrap=True,
+        markup=False,
+    )
+    if changed.previous:
+        print_next("graft history", f"graft rollback    [not bold dim]restores version {changed.previous}[/]")
+    else:
+        print_next("graft history")
+
+
+def _print_rows(rows: list[Row]) -> None:
+    """A line of figures for each champion, and below it how it came to be, and what is different from the last."""
+    width = max(len("strategy"), *(len(row.entry.strategy) for row in rows))
+    head = f"{'since (UTC)':<17} {'version':<8} {'strategy':<{width}} {'accuracy':>9} {'macro-F1':>9} {'log loss':>9}"
+    console.print(head, style="bold", soft_wrap=True)
+    for row in rows:
+        entry = row.entry
+        figures = [
+            form.format(entry.figures[name]) if name in entry.figures else "-"
+            for name, form in _FIGURES.items()
+        ]
+        version = f"{entry.version} now" if row.now else entry.version
+        line = f"{entry.at[:16].replace('T', ' '):<17} {version:<8} {entry.strategy:<{width}}"
+        console.print(
+            f"{line} " + " ".join(f"{figure:>9}" for figure in figures),
+            style="green" if row.now else "",
+            soft_wrap=True,
+            markup=False,
+        )
+        for detail in (_how(row), _made_from(row), _gained(row)):
+            if detail:
+                console.print(f"{'':<17} {detail}", style="dim", soft_wrap=True, markup=False)
+
+
+def _how(row: Row) -> str:
+    entry = row.entry
+    if entry.action == "promoted":
+        how = "by force" if entry.forced else f"by verdict {entry.verdict.get('sha256', '')[:_LONG]}"
+        if entry.forced and entry.verdict.get("failed"):
+            how += f" against {', '.join(entry.verdict['failed'])}"
+    elif entry.action == "rolled back":
+        how = f"rolled back from version {entry.before}"
+    else:
+        how = "found: set by something else than graft"
+    if row.cut_off:
+        how += " (cut off: the next promotion or rollback settles it)"
+    return f"{how}: {entry.reason}" if entry.reason else how
+
+
+def _made_from(row: Row) -> str:
+    parts = []
+    for name in ("data", "commit"):
+        value = getattr(row.entry, name)
+        if not value:
+            parts.append(f"{name} unknown")
+        elif row.first or name in row.changed:
+            parts.append(f"{name} {value[:_LONG]}")
+        else:
+            parts.append(f"same {name}")
+    if row.entry.uncommitted:
+        parts[-1] += " with changes"
+    return ", ".join(parts)
+
+
+def _gained(row: Row) -> str:
+    words = {"accuracy": "accuracy {:+.2%}", "macro_f1": "macro-F1 {:+.4f}", "log_loss": "log loss {:+.4f}"}
+    return ", ".join(form.format(row.gained[name]) for name, form in words.items() if row.gained.get(name))

@@ -1,0 +1,1 @@
+"""From challenger to champion: the gate, promotion, rollback, and the line of champions."""

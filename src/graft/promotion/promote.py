@@ -1,0 +1,190 @@
+"""Promotion and rollback: what must hold before the champion is changed, and the change."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.errors import GraftError
+from graft.project import Project
+from graft.promotion.change import Registry, change_steps, earlier_champions, make_entry, settle
+from graft.promotion.line import MAX_REASON, Entry, Line
+from graft.promotion.verdict import GateVerdict, fetch_verdict
+from graft.registry.aliases import CHALLENGER
+from graft.tracking.model_hash import model_files, model_hash
+from graft.tracking.store import open_store
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What came of a promotion or a rollback.
+
+    Attributes:
+        model: its name in the registry.
+        entry: what was done, as it stands in the line of champions.
+        settled: sentences about earlier changes that had been cut off, and were settled first.
+        previous: the champion that a rollback would restore now, or None.
+    """
+
+    model: str
+    entry: Entry
+    settled: list[str]
+    previous: str | None
+
+
+def open_registry(project: Project, model: str) -> Registry:
+    """The registry's view of one model. Raises as :func:`graft.tracking.store.open_store` does."""
+    return Registry(open_store(project), model, project.state)
+
+
+def promote(
+    registry: Registry, version: str | None = None, reason: str = "", forced: bool = False
+) -> Changed:
+    """Makes a version champion.
+
+    Args:
+        registry: whose champion.
+        version: the version; by default the challenger.
+        reason: why, in a sentence or two; recorded.
+        forced: also without a passing verdict; then ``reason`` is needed.
+
+    Raises:
+        GraftError: there is no such version, it is champion already, a reason is missing or too long, or (unless
+            forced) the gate has no passing verdict on exactly these files against the present champion.
+    """
+    reason = _checked(reason)
+    if forced and not reason:
+        raise GraftError(
+            "A promotion by force needs its reason, which stays in the history", 'Add --reason "..."'
+        )
+    with registry.locked():
+        line, settled = settle(registry)
+        candidate = find_version(registry, line, version)
+        number = str(candidate.version)
+        if number == line.champion:
+            raise GraftError(
+                f"Version {number} of '{registry.model}' is champion already",
+                "`graft run` registers another challenger once one is better on validation",
+            )
+        try:
+            verdict = fetch_verdict(registry.client, candidate)
+        except GraftError:
+            if not forced:
+                raise
+            verdict = None  # force does without; one that cannot be read has nothing to add to the record
+        if not forced:
+            _check(registry, line, candidate, verdict)
+        facts = {} if verdict is None else _facts(verdict)
+        entry = make_entry(registry, line, "promoted", number, reason, forced=forced, **facts)
+        return _carry_out(registry, entry, settled)
+
+
+def roll_back(registry: Registry, reason: str = "") -> Changed:
+    """Makes the champion before the present one champion again; may be repeated down the line.
+
+    Raises:
+        GraftError: there was none before, or the reason is too long.
+    """
+    reason = _checked(reason)
+    with registry.locked():
+        line, settled = settle(registry)
+        target = next(earlier_champions(registry, line), None)
+        if target is None:
+            now = f"version {line.champion} is the first" if line.champion else "there never was one"
+            raise GraftError(
+                f"'{registry.model}' has no earlier champion to go back to: {now}", "See `graft history`"
+            )
+        return _carry_out(registry, make_entry(registry, line, "rolled back", target, reason), settled)
+
+
+def find_version(registry: Registry, line: Line, version: str | None) -> ModelVersion:
+    """A version of the registry's; without a number, the challenger.
+
+    Raises:
+        GraftError: there is none.
+    """
+    number = version or line.aliases.get(CHALLENGER)
+    if number is None:
+        raise GraftError(
+            f"MLflow's registry has no challenger of '{registry.model}'",
+            "Train and register one with `graft run`, or name a version with --version",
+        )
+    if not number.isdecimal() or not registry.exists(number):
+        raise GraftError(
+            f"MLflow's registry has no version {number} of '{registry.model}'",
+            "`graft ui` shows which there are; without --version it is the challenger",
+        )
+    return registry.client.get_model_version(registry.model, number)
+
+
+def digest_of(registry: Registry, version: ModelVersion) -> str:
+    """The hash over a version's files as they are now, see :mod:`graft.tracking.model_hash`."""
+    location = registry.client.get_model_version_download_uri(registry.model, version.version)
+    with tempfile.TemporaryDirectory() as folder:
+        return model_hash(model_files(location, Path(folder) / "model"))
+
+
+def _checked(reason: str) -> str:
+    reason = " ".join(reason.split())
+    if len(reason) > MAX_REASON:
+        raise GraftError(
+            f"The reason has {len(reason):,} characters, and the registry keeps {MAX_REASON:,}",
+            "Shorten it; a link to the long version fits",
+        )
+    return reason
+
+
+def _check(registry: Registry, line: Line, candidate: ModelVersion, verdict: GateVerdict | None) -> None:
+    """Passes where the verdict lets exactly this version take the place of the present champion."""
+    name = f"version {candidate.version} of '{registry.model}'"
+    if verdict is None:
+        raise GraftError(f"The gate has not judged {name}", "Run `graft gate` first")
+    if not verdict.passed:
+        broken = ", ".join(rule.name for rule in verdict.broken)
+        raise GraftError(
+            f"The gate refused {name} at {verdict.at[:19]} UTC: {broken}",
+            'See `graft gate`; to promote it all the same: --force --reason "..."',
+        )
+    again = "Judge it again: graft gate"
+    judged = verdict.champion.version if verdict.champion else None
+    if judged != line.champion:
+        raise GraftError(
+            f"The gate compared {name} with {_champion(judged)}, and now there is {_champion(line.champion)}",
+            again,
+        )
+    if verdict.model != registry.model or verdict.candidate.version != str(candidate.version):
+        raise GraftError(
+            f"The verdict that {name} names is about version {verdict.candidate.version} of '{verdict.model}'",
+            again,
+        )
+    digest = digest_of(registry, candidate)
+    if digest != verdict.candidate.digest:
+        raise GraftError(
+            f"The files of {name} are not those that the gate judged: their SHA-256 was "
+            f"{verdict.candidate.digest[:12]}..., and is {digest[:12]}...",
+            again,
+        )
+
+
+def _facts(verdict: GateVerdict) -> dict[str, Any]:
+    """What an entry takes from a verdict."""
+    failed = [rule.name for rule in verdict.broken]
+    facts: dict[str, Any] = {
+        "verdict": {"sha256": verdict.sha256, "passed": verdict.passed, "failed": failed}
+    }
+    return facts | ({"commit": verdict.made_from, "uncommitted": False} if verdict.made_from else {})
+
+
+def _champion(version: str | None) -> str:
+    return f"champion {version}" if version else "no champion"
+
+
+def _carry_out(registry: Registry, entry: Entry, settled: list[str]) -> Changed:
+    for step in change_steps(registry, entry):
+        step()
+    return Changed(registry.model, entry.done(), settled, registry.line().previous)

@@ -1,0 +1,115 @@
+"""`graft promote`, `rollback` and `history` as they are typed; the gate as a command is in tests/promotion."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from graft.cli.main import app
+from graft.errors import GraftError
+from graft.project import Project
+from graft.tracking.store import open_store
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import sys
+from typer.testing import CliRunner
+from graft.cli.main import app
+for words in (
+    ["promote", "--version", "1", "--force", "--reason", "first"],
+    ["promote", "--version", "2", "--force", "--reason", "second"],
+    ["rollback", "--json"],
+    ["history", "--json"],
+):
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, (words, result.output, result.exception)
+print("LOADED", [name for name in ("tensorflow", "keras", "great_expectations", "prefect") if name in sys.modules])
+"""
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = Project(tmp_path_factory.mktemp("commands"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        client = open_store(project)
+        client.create_registered_model("tints")
+        for number in range(3):
+            client.create_model_version(
+                "tints", f"file:///nowhere/{number}", tags={"strategy": f"s[{number}]"}
+            )
+    return project.home / "mlflow.db"
+
+
+@pytest.fixture
+def there(project: Project, database: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with three versions in its registry, whose working directory this is."""
+    shutil.copy(database, project.root)
+    shutil.copy(ROOT / "params.yaml", project.root)
+    monkeypatch.chdir(project.root)
+    return project
+
+
+def run(*words: str) -> str:
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+def test_a_line_of_champions_from_first_to_rolled_back(there: Project) -> None:
+    assert "no champion that graft knows of" in run("history")
+    first = run("promote", "--version", "1", "--force", "--reason", "the [first]")
+    assert "tints: version 1 (s[0]) is champion now, by force." in first
+    second = run("promote", "--version", "2", "--force", "--reason", "better")
+    assert "before it was version 1" in second
+    assert "graft rollback    restores version 1" in second
+    assert "tints: version 1 (s[0]) is champion now, rolled back; before it was version 2." in run(
+        "rollback", "--reason", "worse after all"
+    )
+    told = run("history")
+    assert [line.split()[2:4] for line in told.splitlines() if line.startswith("20")] == [
+        ["1", "s[0]"],
+        ["2", "s[1]"],
+        ["1", "now"],
+    ]
+    assert "by force: the [first]" in told
+    assert "rolled back from version 2: worse after all" in told
+
+
+def test_what_programs_read_is_json_and_nothing_else(there: Project) -> None:
+    run("promote", "--version", "1", "--force", "--reason", "first")
+    changed = json.loads(run("promote", "--version", "3", "--force", "--reason", "third", "--json"))
+    assert (changed["model"], changed["previous"], changed["change"]["version"]) == ("tints", "1", "3")
+    told = json.loads(run("history", "--json"))
+    assert told["aliases"] == {"champion": "3", "previous_champion": "1"}
+    assert [change["version"] for change in told["changes"]] == ["1", "3"]
+    assert [change["now"] for change in told["changes"]] == [False, True]
+
+
+def test_an_alias_that_was_moved_by_hand_is_told(there: Project) -> None:
+    run("promote", "--version", "1", "--force", "--reason", "first")
+    open_store(there).set_registered_model_alias("tints", "champion", "2")
+    told = run("history")
+    assert "The alias champion now names version 2: something else than graft has moved it." in told
+    assert " now " not in told.split("The alias")[0]
+
+
+def test_a_refusal_is_an_error_with_what_to_do(there: Project) -> None:
+    result = CliRunner().invoke(app, ["promote", "--version", "1"])
+    assert isinstance(result.exception, GraftError)
+    assert "has not judged version 1 of 'tints'" in str(result.exception)
+    result = CliRunner().invoke(app, ["rollback"])
+    assert isinstance(result.exception, GraftError)
+
+
+@pytest.mark.slow
+def test_promotion_and_rollback_import_no_tensorflow(there: Project) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "LOADED []"
