@@ -13,6 +13,7 @@ from PIL import Image
 
 from graft.errors import GraftError
 from graft.inference.images import SUFFIXES, UnreadableImageError, open_image, to_rgb
+from graft.inference.paths import read_file
 
 if TYPE_CHECKING:
     from graft.classification.network import ImageNetClassifier
@@ -70,7 +71,7 @@ def classify(classifier: ImageNetClassifier, photographs: Sequence[Path], top: i
         images: dict[Path, np.ndarray] = {}
         for path in batch:
             try:
-                images[path] = centre_square(_read(path), classifier.image_size)
+                images[path] = centre_square(read_file(path), classifier.image_size)
             except UnreadableImageError as error:
                 seen[path] = Seen(path, problem=str(error))
         if images:
@@ -102,15 +103,6 @@ def _images_below(folder: Path) -> Iterator[Path]:
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
                 yield Path(here) / name
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():  # a named pipe would be read for ever
-            raise UnreadableImageError("not a file")
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError((error.strerror or str(error)).lower()) from error
 
 
 def _best(classes: list[str], probabilities: np.ndarray, top: int) -> tuple[Guess, ...]:
