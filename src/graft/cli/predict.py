@@ -156,6 +156,7 @@ def _print_summary(counts: Counter[str], out: Path | None) -> None:
     rest = len(counts) - 10
     more = f" and {rest} more classes" if rest > 0 else ""
     where = f" in {out}" if out else ""
-    console.print(f"{counts.total():,} photographs{escape(where)}: {labels or 'none'}{more}", soft_wrap=True)
+    noun = "photograph" if counts.total() == 1 else "photographs"
+    console.print(f"{counts.total():,} {noun}{escape(where)}: {labels or 'none'}{more}", soft_wrap=True)
     if broken:
         console.print(f"[red]{broken:,} could not be read[/]", soft_wrap=True)
