@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.options import ModelOption
 from graft.environment import configure
 from graft.errors import EXIT_FAILURE, GraftError
 from graft.progress import console, progress_bar
@@ -33,13 +34,7 @@ def predict(
             show_default=False,
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="A folder with a trained model, or models:/NAME@ALIAS. By default the champion of this data set.",
-        ),
-    ] = None,
+    model: ModelOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
