@@ -13,7 +13,8 @@ from graft.evaluation import answers
 from graft.evaluation.answers import Roads, bundle_probabilities
 from graft.evaluation.evaluate import TestImages as Images
 from graft.features.store import FeatureStore
-from graft.inference.model import ImageClassifier
+from graft.inference.model import ImageClassifier, SavedModelNetwork
+from graft.inference.record import read_settings
 from graft.project import Project
 from graft.training import images as images_module
 from graft.training.train import train_strategy
@@ -118,18 +119,25 @@ def test_what_openvino_does_not_take_over_is_run_with_tensorflow(
     def refuse(folder: Path) -> None:
         raise RuntimeError("no such operation")
 
-    monkeypatch.setattr(answers, "saved_model_engine", refuse)
+    monkeypatch.setattr(answers, "saved_model_run", refuse)
     model, images = train(project, "small"), Images(project)
     found = bundle_probabilities(model, roads(project, images, None), "test")
     assert "(no such operation): running it with TensorFlow" in capsys.readouterr().out
     np.testing.assert_allclose(found, served(model, images, SIZE), atol=1e-6)
 
 
-def test_features_of_other_code_are_not_taken_for_those_of_the_bundle(project: Project) -> None:
+def test_features_of_other_code_are_not_taken_for_those_of_the_bundle(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, images = train(project, "kept"), Images(project)
-    (_, network), store = model.networks[0], FeatureStore(project.features, 10**9)
-    assert network.features is not None
-    network.features["description"] = {**network.features["description"], "code": "of another day"}
-    assert answers._features(network, roads(project, images, store), "test") is None
-    found = bundle_probabilities(model, roads(project, images, store), "test")
+    (part,), store = model.parts, FeatureStore(project.features, 10**9)
+    settings = read_settings(part.bundle)
+    described = settings["features"]
+    other = {**described, "description": {**described["description"], "code": "of another day"}}
+    assert isinstance(part.network, SavedModelNetwork)
+    all_roads = roads(project, images, store)
+    assert answers._features(part, part.network, described, all_roads, "test") is not None
+    assert answers._features(part, part.network, other, all_roads, "test") is None
+    monkeypatch.setattr(answers, "read_settings", lambda bundle: {**settings, "features": other})
+    found = bundle_probabilities(model, all_roads, "test")
     np.testing.assert_allclose(found, served(model, images, SIDE), atol=1e-4)

@@ -10,7 +10,20 @@ import sys
 
 import typer
 
-from graft.cli import advise, cache, classify, data, doctor, promotion, recipe, run, sweep, ui
+from graft.cli import (
+    advise,
+    cache,
+    classify,
+    data,
+    doctor,
+    export,
+    predict,
+    promotion,
+    recipe,
+    run,
+    sweep,
+    ui,
+)
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
 app = typer.Typer(
@@ -33,6 +46,12 @@ app.command("promote", epilog='Example: graft promote --reason "more photographs
 )
 app.command("rollback", epilog='Example: graft rollback --reason "wrong at night"')(promotion.rollback)
 app.command("history", epilog="Example: graft history")(promotion.history)
+app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg' --out labels.parquet")(
+    predict.predict
+)
+app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(
+    export.export
+)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)
 app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)
 

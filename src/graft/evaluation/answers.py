@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from graft.errors import GraftError, first_line
-from graft.features.engines import saved_model_engine
 from graft.features.extraction import fill
 from graft.features.store import FeatureStore
-from graft.inference.model import ImageClassifier, Network
+from graft.inference.model import SAVED_MODEL, ImageClassifier, Part, SavedModelNetwork
+from graft.inference.record import read_settings
+from graft.openvino_run import saved_model_run
 from graft.params.strategies import BackboneParams
 from graft.progress import console, progress_bar
 from graft.training.devices import gpu_count
@@ -58,9 +60,7 @@ def bundle_probabilities(model: ImageClassifier, roads: Roads, label: str) -> np
     if roads.count <= SAMPLE or gpu_count():
         return _served(model, roads, everything, label)
     try:
-        answers = sum(
-            weight * _network_probabilities(network, roads, label) for weight, network in model.networks
-        )
+        answers = sum(part.weight * _part_probabilities(part, roads, label) for part in model.parts)
     except GraftError:
         raise  # about the images, or the weights
     except Exception as error:
@@ -98,23 +98,26 @@ def _served(model: ImageClassifier, roads: Roads, indices: np.ndarray, label: st
     return probabilities
 
 
-def _network_probabilities(network: Network, roads: Roads, label: str) -> np.ndarray:
-    features = _features(network, roads, label)
-    if features is not None:
-        return network.probabilities_of_features(features)
-    run = saved_model_engine(network.saved_model)
-    outputs = large_array((roads.count, network.class_count), np.float32)
+def _part_probabilities(part: Part, roads: Roads, label: str) -> np.ndarray:
+    settings = read_settings(part.bundle)
+    if isinstance(part.network, SavedModelNetwork):
+        features = _features(part, part.network, settings.get("features"), roads, label)
+        if features is not None:
+            return part.network.probabilities_of_features(features)
+    run = saved_model_run(part.bundle / SAVED_MODEL)
+    outputs = large_array((roads.count, len(settings["classes"])), np.float32)
     # Decoded once for all networks of this size.
-    fill(outputs, lambda _: run, DecodedImages(roads.images(network.image_size).inputs), label)
+    fill(outputs, lambda _: run, DecodedImages(roads.images(part.image_size).inputs), label)
     return outputs
 
 
-def _features(network: Network, roads: Roads, label: str) -> np.ndarray | None:
+def _features(
+    part: Part, network: SavedModelNetwork, described: dict[str, Any] | None, roads: Roads, label: str
+) -> np.ndarray | None:
     """What the network's head is given: from the store, which gets what it lacks; None where that cannot be."""
-    described = network.features
     if described is None or roads.store is None:
         return None
-    images = roads.images(network.image_size)
+    images = roads.images(part.image_size)
     features = large_array((roads.count, network.feature_count), np.float32)
     if not len(roads.store.space(described["description"]).read(images.keys, features)):
         return features
@@ -123,7 +126,7 @@ def _features(network: Network, roads: Roads, label: str) -> np.ndarray | None:
 
     params = TypeAdapter(BackboneParams).validate_python(described["backbone"])
     pooling = described["pooling"]
-    backbone = build_backbone(params, network.image_size, roads.cache, pooling)
+    backbone = build_backbone(params, part.image_size, roads.cache, pooling)
     if describe_features(backbone, pooling) != described["description"]:
         return (
             None  # other code, or another weights file under the same name, than the bundle was trained with

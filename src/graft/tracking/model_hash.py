@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from graft.inference.record import sha256
+
 HASH_TAG = "model.sha256"
 # MLflow writes it beside the others each time it downloads a registered model.
 WRITTEN_LATER = frozenset({"registered_model_meta"})
@@ -20,7 +22,7 @@ def model_hash(folder: Path) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in WRITTEN_LATER)
     # Python leaves compiled code beside the code that MLflow loads. Graft itself runs neither.
     lines = [
-        f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n"
+        f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n"
         for path in files
         if path.parent.name != "__pycache__"
     ]
@@ -42,8 +44,3 @@ def model_files(location: str, into: Path) -> Path:
         return Path(mlflow.artifacts.download_artifacts(location))
     into.mkdir(parents=True, exist_ok=True)
     return Path(mlflow.artifacts.download_artifacts(location, dst_path=str(into)))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from graft.backbones.hub import HubModule
 from graft.inference.images import DEFAULT_MAX_PIXELS
-from graft.inference.model import SAVED_MODEL, SETTINGS_FILE
+from graft.inference.model import SAVED_MODEL
+from graft.inference.record import write_settings
+from graft.inference.trial import trial_images
 from graft.params.strategies import HubBackboneParams, KerasBackboneParams, Pooling
 
 
@@ -36,32 +39,46 @@ def write_bundle(
     classes: list[str],
     image_size: int,
     folder: Path,
+    temperature: float = 1.0,
     on_features: HeadOnFeatures | None = None,
 ) -> None:
-    """Exports ``model`` (images to logits) with a softmax behind it, and its settings beside it.
+    """Exports ``model`` (images to logits) with ``softmax(logits / temperature)`` behind it, and its settings.
 
     A SavedModel holds graph and weights whole, also those of a Hub module, and needs neither graft nor Keras to
-    be loaded. With ``on_features``, which shares the model's weights, it also answers for features.
+    be loaded. With ``on_features``, which shares the model's weights, it also answers for features. What is in
+    ``folder`` already goes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
-    served = keras.Model(model.input, softmax(model.output), name="served")
-    settings = {"classes": classes, "image_size": image_size, "max_pixels": DEFAULT_MAX_PIXELS}
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+    def answering(network: keras.Model, name: str) -> keras.Model:
+        cooled = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(network.output)
+        softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
+        return keras.Model(network.input, softmax(cooled), name=name)
+
+    served = answering(model, "served")
+    answers = served(trial_images(image_size).astype(np.float32), training=False)
+    settings = {
+        "classes": classes,
+        "image_size": image_size,
+        "max_pixels": DEFAULT_MAX_PIXELS,
+        "temperature": temperature,
+        "answers": keras.ops.convert_to_numpy(answers).tolist(),
+    }
     path = str(folder / SAVED_MODEL)
     has_module = any(isinstance(layer, HubModule) for layer in served._flatten_layers())
     if keras.config.backend() != "tensorflow" or has_module:
         # Hub modules may hold tables, which Keras looks for; other backends have no graph of TensorFlow's to write.
         served.export(path, verbose=False)
     else:
-        head = on_features and keras.Model(on_features.head.input, softmax(on_features.head.output))
-        _save_graphs(served, head, path)
+        _save_graphs(served, on_features and answering(on_features.head, "head"), path)
         if on_features:
             settings["features"] = {
                 "backbone": on_features.backbone.model_dump(),
                 "pooling": on_features.pooling,
                 "description": on_features.description,
             }
-    (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    write_settings(folder, settings)
 
 
 def _save_graphs(served: keras.Model, head: keras.Model | None, path: str) -> None:
@@ -83,6 +100,8 @@ def _save_graphs(served: keras.Model, head: keras.Model | None, path: str) -> No
     signatures = {"serving_default": graph(served, "image")}
     if head is not None:
         signatures["head"] = graph(head, "features")
-    root = tf.Module()
-    root.model_variables = [variable.value for variable in served.variables]
+    # Under the names that Keras' export gives them, and reusable SavedModels have.
+    root = tf.train.Checkpoint()
+    root.variables = [variable.value for variable in served.variables]
+    root.trainable_variables = [variable.value for variable in served.trainable_variables]
     tf.saved_model.save(root, path, signatures=signatures)

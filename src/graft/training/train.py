@@ -18,10 +18,11 @@ import pandas as pd
 from graft.advice.advise import Advice
 from graft.advice.report import PLOT_FILE, RECORD_FILE, write_advice
 from graft.backbones import default_image_size, local_files
+from graft.calibration.temperature import Calibration, calibrate
 from graft.data.split_tables import read_splits
 from graft.data.training_groups import read_training_groups
 from graft.errors import GraftError, did_you_mean
-from graft.evaluation.metrics import Evaluation, evaluate, softmax
+from graft.evaluation.metrics import Evaluation, evaluate
 from graft.features.extraction import predict
 from graft.features.store import FeatureStore
 from graft.params.strategies import (
@@ -59,15 +60,15 @@ class FittedStrategy:
         name: of the strategy.
         task: what it was given.
         trained: what it gave back.
-        probabilities: of the validation images, float ``[N, C]``.
-        validation: its figures on them.
+        calibration: its temperature, and the probabilities of the validation images.
+        validation: figures of these, which are of temperatures fitted without the image.
         val_table: those images, in order; columns path, sha256, label.
     """
 
     name: str
     task: Task
     trained: Trained
-    probabilities: np.ndarray
+    calibration: Calibration
     validation: Evaluation
     val_table: pd.DataFrame
 
@@ -78,12 +79,17 @@ class FittedStrategy:
 
 @dataclass(frozen=True)
 class TrainedStrategy:
-    """What :func:`train_strategy` did, for whoever records it."""
+    """What :func:`train_strategy` did, for whoever records it.
+
+    ``temperature`` is what its logits are divided by in the bundle; the figures in ``validation`` are of
+    probabilities with temperatures fitted without the image, see :mod:`graft.calibration`.
+    """
 
     name: str
     classes: list[str]
     image_size: int
     trained: Trained
+    temperature: float
     validation: Evaluation
     folder: Path
 
@@ -95,14 +101,18 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         GraftError: as :func:`fit_strategy`.
     """
     fitted = fit_strategy(project, params, name, clock)
-    task, trained = fitted.task, fitted.trained
+    task, trained, temperature = fitted.task, fitted.trained, fitted.calibration.temperature
     folder = project.strategy(name)
     folder.mkdir(parents=True, exist_ok=True)
     with clock.span("export"):
-        write_bundle(trained.model, task.classes, task.image_size, folder / "model", trained.on_features)
+        write_bundle(
+            trained.model, task.classes, task.image_size, folder / "model", temperature, trained.on_features
+        )
     _write_records(folder, fitted)
     fitted.clean_up()
-    return TrainedStrategy(name, task.classes, task.image_size, trained, fitted.validation, folder)
+    return TrainedStrategy(
+        name, task.classes, task.image_size, trained, temperature, fitted.validation, folder
+    )
 
 
 def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageClock) -> FittedStrategy:
@@ -122,9 +132,10 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
             val_logits=predict(model, task.val.inputs, f"{name}: val images"),
             on_features=None,  # those in the store are of half precision
         )
-    probabilities = softmax(trained.val_logits)
-    validation = evaluate(task.val.labels, probabilities, task.classes)
-    return FittedStrategy(name, task, trained, probabilities, validation, val_table)
+    with clock.span("calibrate"):
+        calibration = calibrate(task.val.labels, trained.val_logits, val_table["sha256"].to_numpy(str))
+    validation = evaluate(task.val.labels, calibration.probabilities, task.classes)
+    return FittedStrategy(name, task, trained, calibration, validation, val_table)
 
 
 def advise_strategy(project: Project, params: TrainParams, name: str) -> Advice:
@@ -225,7 +236,7 @@ def _write_records(folder: Path, fitted: FittedStrategy) -> None:
     fit.steps.to_csv(folder / "steps.csv", index=False, float_format="%.6g")
     predictions = fitted.val_table[["sha256", "label"]].copy()
     for index, label in enumerate(fitted.task.classes):
-        predictions[f"p_{label}"] = fitted.probabilities[:, index]
+        predictions[f"p_{label}"] = fitted.calibration.probabilities[:, index]
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")
     for name in (RECORD_FILE, PLOT_FILE):  # of an earlier kind under the same name
         (folder / name).unlink(missing_ok=True)
