@@ -264,7 +264,7 @@ class AutoParams(Section):
     backbones: list[KerasBackboneParams] = Field(default=[])
     depths: Annotated[int, Field(ge=2, le=20)] = 6
     folds: Annotated[int, Field(ge=2, le=20)] = 4
-    max_images: Count = 1500
+    max_images: Count = 1000
     enough: Fraction = 0.01
     batch_size: Count = 32
     image_size: ImageSize | None = None
