@@ -105,8 +105,8 @@ def test_what_differs_from_the_bundle_is_not_believed(
     size = model.image_sizes[0]
     monkeypatch.setattr(
         answers,
-        "_network_probabilities",
-        lambda network, roads, label: np.roll(served(model, images, size), 1, axis=1),
+        "_part_probabilities",
+        lambda part, roads, label: np.roll(served(model, images, size), 1, axis=1),
     )
     found = bundle_probabilities(model, roads(project, images, None), "test")
     assert "what is served differs by" in capsys.readouterr().out
