@@ -204,10 +204,11 @@ def test_a_hub_module_is_float32_always(tmp_path: Path) -> None:
 def test_a_strategy_in_half_precision_is_validated_as_it_is_served(project: Project) -> None:
     small = {"kind": "scratch", "filters": [4], "epochs": 2, "batch_size": 8, "learning_rate": 0.01}
     params = tiny_params(strategies={"small": small}, precision="mixed_bfloat16").train
-    trained = train_strategy(project, params, "small", clock()).trained
+    made = train_strategy(project, params, "small", clock())
+    trained = made.trained
     assert {layer.compute_dtype for layer in layers_of(trained.model)} == {"float32"}
     images = tinted_images(4, SIZE, classes=3)[0]
-    logits = keras_engine(trained.model)(images)
+    logits = keras_engine(trained.model)(images) / made.temperature
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
     served = ImageClassifier(project.strategy("small") / "model").probabilities({SIZE: images})
     np.testing.assert_allclose(served, exponents / exponents.sum(axis=1, keepdims=True), atol=1e-5)

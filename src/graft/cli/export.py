@@ -108,4 +108,4 @@ def _print_table(made: list[Exported]) -> None:
         )
     console.print(table)
     images = " and ".join(sorted({str(one.checked.images) for one in made}))
-    console.print(f"[dim]On {images} validation photographs; time for one at a time, pixels to answer[/]")
+    console.print(f"[dim]On {images} validation photographs; the quickest time for one, pixels to answer[/]")
