@@ -16,9 +16,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -29,7 +29,16 @@ SETTINGS_FILE = "model.json"
 SAVED_MODEL = "saved_model"
 MEMBERS = "members"
 INPUT_COLUMN = "image"
+# Images per forward pass: past this, speed on a CPU no longer grows and memory does.
 BATCH = 32
+
+
+class Network(Protocol):
+    """The network of a bundle that is no ensemble's, run with whatever engine."""
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Probabilities float32 ``[N, C]`` of images ``[N, S, S, 3]``, RGB in 0..255."""
+        ...
 
 
 class ImageClassifier:
@@ -37,6 +46,8 @@ class ImageClassifier:
 
     Args:
         bundle: the folder described above.
+        open_network: opens the ``saved_model`` in the folder of a bundle that is no ensemble's; by default with
+            TensorFlow.
 
     Attributes:
         classes: labels in the order of the probabilities.
@@ -45,17 +56,19 @@ class ImageClassifier:
         max_pixels: larger images are refused.
     """
 
-    def __init__(self, bundle: Path) -> None:
-        settings = _read_settings(bundle)
+    def __init__(self, bundle: Path, open_network: Callable[[Path], Network] | None = None) -> None:
+        open_network = open_network or SavedModelNetwork
+        settings = read_settings(bundle)
         self.classes: list[str] = settings["classes"]
         self.max_pixels: int = settings["max_pixels"]
-        members = settings.get("members")
-        self._networks = (
-            [(member["weight"], _Network(bundle / MEMBERS / member["name"])) for member in members]
-            if members
-            else [(1.0, _Network(bundle))]
-        )
-        self.image_sizes = sorted({network.image_size for _, network in self._networks})
+        parts = [
+            (member["weight"], bundle / MEMBERS / member["name"]) for member in settings.get("members", [])
+        ]
+        self._networks = [
+            (weight, read_settings(part)["image_size"], open_network(part))
+            for weight, part in parts or [(1.0, bundle)]
+        ]
+        self.image_sizes = sorted({size for _, size, _ in self._networks})
 
     def probabilities(self, pixels: Mapping[int, np.ndarray]) -> np.ndarray:
         """Probabilities float32 ``[N, C]`` of images.
@@ -63,13 +76,8 @@ class ImageClassifier:
         Args:
             pixels: the images at each of ``image_sizes``: by S, ``[N, S, S, 3]``, RGB in 0..255.
         """
-        count = len(pixels[self.image_sizes[0]])
-        answers = [np.empty((0, len(self.classes)), np.float32)]
-        for start in range(0, count, BATCH):
-            batch = {size: pixels[size][start : start + BATCH] for size in self.image_sizes}
-            answer = sum(weight * network.probabilities(batch) for weight, network in self._networks)
-            answers.append(np.asarray(answer, np.float32))
-        return np.concatenate(answers)
+        answer = sum(weight * network(pixels[size]) for weight, size, network in self._networks)
+        return np.asarray(answer, np.float32)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """MLflow's entry point.
@@ -157,27 +165,30 @@ class ImageClassifier:
         }
 
 
-class _Network:
-    """The SavedModel of a bundle that is no ensemble's."""
+class SavedModelNetwork:
+    """A network run with TensorFlow, see :class:`Network`."""
 
     def __init__(self, bundle: Path) -> None:
         import tensorflow as tf
 
-        self.image_size: int = _read_settings(bundle)["image_size"]
         self._module = tf.saved_model.load(str(bundle / SAVED_MODEL))  # keeps the variables alive
         self._serve = self._module.signatures["serving_default"]
         self._input_name = next(iter(self._serve.structured_input_signature[1]))
 
-    def probabilities(self, pixels: Mapping[int, np.ndarray]) -> np.ndarray:
-        """Probabilities float32 ``[N, C]`` of one batch of images, given at this network's size among others."""
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
         import tensorflow as tf
 
-        batch = tf.constant(np.asarray(pixels[self.image_size], dtype=np.float32))
-        (answer,) = self._serve(**{self._input_name: batch}).values()
-        return np.asarray(answer.numpy())
+        answers = []
+        # An empty input is one empty batch, whose answer has the right shape.
+        for start in range(0, max(1, len(pixels)), BATCH):
+            batch = tf.constant(np.asarray(pixels[start : start + BATCH], dtype=np.float32))
+            (answer,) = self._serve(**{self._input_name: batch}).values()
+            answers.append(answer.numpy())
+        return np.concatenate(answers)
 
 
-def _read_settings(bundle: Path) -> dict[str, Any]:
+def read_settings(bundle: Path) -> dict[str, Any]:
+    """What a bundle's model.json says."""
     settings = json.loads((bundle / SETTINGS_FILE).read_text(encoding="utf-8"))
     assert isinstance(settings, dict)
     return settings
