@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from graft.params.ensemble import EnsembleParams
 from graft.params.sections import Count, Section, Share
+from graft.params.serve import ServeParams
 from graft.params.strategies import TrainParams
 
 # What split.group_by may be besides a regular expression.
@@ -191,6 +192,7 @@ class Params(Section):
     ensemble: EnsembleParams
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
+    serve: ServeParams = ServeParams()
 
     @model_validator(mode="after")
     def _ensembles_fit(self) -> Params:

@@ -1,0 +1,138 @@
+"""One request for predictions, from its body to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+from starlette.requests import ClientDisconnect, Request
+
+from graft.inference.images import UnreadableImageError
+from graft.params.serve import ServeParams
+from graft.serving.admission import Admission, BusyError, Place
+from graft.serving.answers import predictions
+from graft.serving.batching import Batcher
+from graft.serving.bodies import RefusedError, body_limit, images_in, kind_of, read_body
+from graft.serving.metrics import Metrics
+from graft.serving.served import Pixels, ServedModel, decode_image
+from graft.serving.watching import Champion
+
+T = TypeVar("T")
+
+# Of a request's images, in its refusal.
+PROBLEMS_NAMED = 3
+
+
+class Predictor:
+    """Answers requests for predictions.
+
+    Args:
+        champion: the model that answers.
+        params: limits.
+        metrics: told where the time goes.
+    """
+
+    def __init__(self, champion: Champion, params: ServeParams, metrics: Metrics) -> None:
+        self.admission = Admission(params.queue, params.max_buffer_bytes)
+        self.batcher = Batcher(params.max_batch, params.max_wait_ms / 1000, metrics)
+        self._champion = champion
+        self._params = params
+        self._metrics = metrics
+        # As many as there are cores: Pillow decodes outside the interpreter's lock, and each takes memory.
+        self._decoders = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="decode")
+
+    def start(self) -> None:
+        """To be called in the running loop."""
+        self.batcher.start()
+
+    async def stop(self) -> None:
+        await self.batcher.stop()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    async def answer(self, request: Request) -> dict[str, object]:
+        """The predictions for the images of a request, see :class:`graft.serving.answers.Predictions`.
+
+        Raises:
+            RefusedError: the request is malformed, too large or too slow.
+            BusyError: there is no room for it, no model yet, or it took too long.
+        """
+        arriving = True
+        try:
+            async with asyncio.timeout(self._params.timeout_seconds):
+                with Place(self.admission) as place:
+                    content_type = request.headers.get("content-type", "")
+                    kind = kind_of(content_type)
+                    if self._champion.model is None:
+                        raise BusyError("the model is being loaded")
+                    with self._timed("read"):
+                        body = await read_body(
+                            request.stream(),
+                            request.headers.get("content-length"),
+                            body_limit(kind, self._params),
+                            place.hold_bytes,
+                        )
+                    arriving = False
+                    images = await self._in_thread(images_in, kind, content_type, body, self._params)
+                    place.hold_images(len(images))
+                    model = self._champion.model
+                    del body
+                    with self._timed("decode"):
+                        pixels = await self._decode(model, images)
+                    del images
+                    place.release_bytes()
+                    with self._timed("infer"):
+                        rows = await asyncio.gather(
+                            *(self.batcher.probabilities(model, one) for one in pixels)
+                        )
+        except TimeoutError:
+            limit = f"{self._params.timeout_seconds:g} s"
+            if arriving:
+                raise RefusedError(408, f"The body did not arrive within {limit}.") from None
+            raise BusyError(f"there was no answer within {limit}") from None
+        except ClientDisconnect:
+            raise RefusedError(400, "The connection broke off before the body was whole.") from None
+        self._count(model, rows)
+        return predictions(model, rows)
+
+    async def _decode(self, model: ServedModel, images: list[bytes]) -> list[Pixels]:
+        limit = min(self._params.max_pixels, model.classifier.max_pixels)
+
+        async def decode(data: bytes) -> Pixels:
+            with self.batcher.decoding():
+                return await self._in_thread(decode_image, model, data, limit)
+
+        results = await asyncio.gather(*map(decode, images), return_exceptions=True)
+        pixels: list[Pixels] = []
+        problems = []
+        for position, result in enumerate(results):
+            if isinstance(result, UnreadableImageError):
+                problems.append(f"image {position} ({result})")
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                pixels.append(result)
+        if problems:
+            more = len(problems) - PROBLEMS_NAMED
+            others = f", and {more} more" if more > 0 else ""
+            raise RefusedError(422, f"Cannot be used: {', '.join(problems[:PROBLEMS_NAMED])}{others}.")
+        return pixels
+
+    def _count(self, model: ServedModel, rows: list[np.ndarray]) -> None:
+        for row in rows:
+            best = int(row.argmax())
+            self._metrics.prediction(model.classifier.classes[best], float(row[best]))
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._metrics.stage(stage, time.perf_counter() - started)
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)

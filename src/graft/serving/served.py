@@ -1,0 +1,89 @@
+"""A model that answers requests: opened, tried out, and with what is known of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graft.errors import GraftError
+from graft.inference.images import UnreadableImageError, open_image
+from graft.inference.model import ImageClassifier, read_settings
+from graft.prediction.engine import open_classifier
+from graft.prediction.source import ResolvedModel
+
+# One photograph at each size the model wants: by S, uint8 ``[S, S, 3]``, RGB.
+Pixels = Mapping[int, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A model that answers; equal to itself alone.
+
+    Attributes:
+        classifier: from pixels to probabilities; one thread at a time.
+        source: where it is from.
+        settings: its model.json.
+        tags: of its version in the registry.
+        loaded: when, in seconds since the epoch.
+    """
+
+    classifier: ImageClassifier
+    source: ResolvedModel
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    loaded: float = field(default_factory=time.time)
+
+
+def open_model(source: ResolvedModel, tags: Mapping[str, str], max_batch: int) -> ServedModel:
+    """Opens a model and lets it answer for blank images, so that the first request is as fast as the others.
+
+    Args:
+        source: where it is.
+        tags: of its version in the registry.
+        max_batch: images of one forward pass.
+
+    Raises:
+        GraftError: its answers are no probabilities.
+        Exception: it cannot be opened; of whatever kind the engine raises.
+    """
+    model = ServedModel(open_classifier(source.bundle), source, read_settings(source.bundle), tags)
+    blank = {size: np.zeros((size, size, 3), np.uint8) for size in model.classifier.image_sizes}
+    for count in (1, max_batch):
+        rows = run_batch(model, [blank] * count)
+        if (
+            rows.shape != (count, len(model.classifier.classes))
+            or not np.isfinite(rows).all()
+            or not np.allclose(rows.sum(axis=1), 1, atol=1e-3)
+        ):
+            raise GraftError(
+                f"{source} answers with an array of shape {rows.shape} that holds no probabilities",
+                f"It has {len(model.classifier.classes)} classes, and each row should add up to 1: train it again",
+            )
+    return model
+
+
+def decode_image(model: ServedModel, data: bytes, max_pixels: int) -> Pixels:
+    """An image file's bytes as the model wants them.
+
+    Raises:
+        UnreadableImageError: it is no image that can be read, or one of more than ``max_pixels``, or than the model's
+            own limit.
+    """
+    open_image(data, max_pixels)  # looks at the header alone
+    try:
+        return model.classifier.to_pixels(data)
+    except UnreadableImageError:
+        raise
+    except (Exception, MemoryError) as error:
+        # Readers of seven formats over bytes from anywhere: what they raise says something about the bytes.
+        raise UnreadableImageError(f"not an image that can be read ({type(error).__name__})") from error
+
+
+def run_batch(model: ServedModel, images: Sequence[Pixels]) -> np.ndarray:
+    """Probabilities float32 ``[N, C]`` of decoded images."""
+    sizes = model.classifier.image_sizes
+    return model.classifier.probabilities({size: np.stack([one[size] for one in images]) for size in sizes})
