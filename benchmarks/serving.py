@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from graft.environment import configure
-from graft.prefect_server import free_port
+from graft.inference.model import ImageClassifier
+from graft.prefect_server import HOST, free_port
 from graft.project import find_project
 
 SERVE = "from graft.cli.main import main; main()"
@@ -66,68 +67,84 @@ def main() -> None:
         server.wait(timeout=60)
 
 
-def measure_alone(classifier, photographs, max_batch, seconds):  # type: ignore[no-untyped-def]
-    """Images a second of the forward pass in batches; prints the other figures too."""
-    pixels = [classifier.to_pixels(one) for one in photographs[: 4 * max_batch]]
+def measure_alone(
+    classifier: ImageClassifier, photographs: list[bytes], max_batch: int, seconds: float
+) -> tuple[float, float]:
+    """Images a second, and CPU seconds an image, of the forward pass in batches; prints the other figures too."""
+    pixels = [classifier.to_pixels(one) for one in photographs[:max_batch]]
     stacked = {size: np.stack([one[size] for one in pixels]) for size in classifier.image_sizes}
+    in_turn = cycle(photographs)
 
-    def rate(count: int) -> float:
-        done, started = 0, time.perf_counter()
-        while time.perf_counter() - started < seconds / 2:
-            classifier.probabilities({size: images[:count] for size, images in stacked.items()})
-            done += count
-        return done / (time.perf_counter() - started)
+    def forward(count: int) -> None:
+        classifier.probabilities({size: images[:count] for size, images in stacked.items()})
 
-    one, bare = rate(1), rate(max_batch)
-    done, started = 0, time.perf_counter()
-    for data in cycle(photographs):
-        classifier.probabilities(
-            {size: image[None] for size, image in classifier.to_pixels(data).items()}
-        )
-        done += 1
-        if time.perf_counter() - started > seconds / 2:
-            break
-    whole = done / (time.perf_counter() - started)
-    print(f"forward pass of {max_batch:3}         {bare:8.1f} images/s")
-    print(f"forward pass of   1         {one:8.1f} images/s  {1000 / one:7.2f} ms")
-    print(f"decoding and forward pass   {whole:8.1f} images/s  {1000 / whole:7.2f} ms")
-    return bare
+    def whole() -> None:
+        decoded = classifier.to_pixels(next(in_turn))
+        classifier.probabilities({size: image[None] for size, image in decoded.items()})
+
+    print(f"{'':28}images/s  CPU ms an image")
+    rows = {
+        f"forward pass of {max_batch}": (max_batch, lambda: forward(max_batch)),
+        "forward pass of 1": (1, lambda: forward(1)),
+        "decoding, forward pass of 1": (1, whole),
+    }
+    figures = []
+    for name, (images, call) in rows.items():
+        done, started, used = 0, time.perf_counter(), time.process_time()
+        while time.perf_counter() - started < seconds:
+            call()
+            done += images
+        rate = done / (time.perf_counter() - started)
+        figures.append((rate, (time.process_time() - used) / done))
+        print(f"{name:28}{rate:8.1f}  {1000 * figures[-1][1]:15.2f}")
+    return figures[0]
 
 
 async def measure_server(
-    port: int, photographs: list[bytes], clients: list[int], seconds: float, bare: float
+    port: int, photographs: list[bytes], clients: list[int], seconds: float, bare: tuple[float, float]
 ) -> None:
     """Throughput and latencies at each number of clients."""
     await until_ready(port)
-    print("clients  images/s  of forward pass  p50 ms  p95 ms  p99 ms  refused")
+    print("clients  images/s  of forward pass  CPU ms an image  p50 ms  p95 ms  p99 ms  refused")
     for count in clients:
-        photographs_in_turn = cycle(photographs)
+        in_turn = cycle(photographs)
         latencies: list[float] = []
         refused = 0
-        ends = time.perf_counter() + seconds
+        used = await cpu_seconds(port)
+        started = time.perf_counter()
 
-        async def client() -> None:
+        async def client(ends: float) -> None:
             nonlocal refused
-            connection = await asyncio.open_connection("127.0.0.1", port)
-            while time.perf_counter() < ends:  # noqa: B023
-                started = time.perf_counter()
-                status, _ = await post(connection, next(photographs_in_turn))  # noqa: B023
-                latencies.append(time.perf_counter() - started)  # noqa: B023
+            connection = await asyncio.open_connection(HOST, port)
+            while time.perf_counter() < ends:
+                asked = time.perf_counter()
+                status, _ = await post(connection, next(in_turn))  # noqa: B023
+                latencies.append(time.perf_counter() - asked)  # noqa: B023
                 refused += status != 200
             connection[1].close()
 
-        started = time.perf_counter()
-        await asyncio.gather(*(client() for _ in range(count)))
+        await asyncio.gather(*(client(started + seconds) for _ in range(count)))
         rate = (len(latencies) - refused) / (time.perf_counter() - started)
+        each = 1000 * (await cpu_seconds(port) - used) / len(latencies)
         p50, p95, p99 = 1000 * np.percentile(latencies, (50, 95, 99))
-        print(f"{count:7}  {rate:8.1f}  {rate / bare:15.2f}  {p50:6.1f}  {p95:6.1f}  {p99:6.1f}  {refused:7}")
+        print(
+            f"{count:7}  {rate:8.1f}  {rate / bare[0]:15.2f}  {each:15.2f}  {p50:6.1f}  {p95:6.1f}  {p99:6.1f}  {refused:7}"
+        )
+
+
+async def cpu_seconds(port: int) -> float:
+    """CPU time that the server has used so far."""
+    connection = await asyncio.open_connection(HOST, port)
+    _, text = await ask(connection, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    connection[1].close()
+    return float(text.partition(b"\nprocess_cpu_seconds_total ")[2].split(b"\n", 1)[0])
 
 
 async def until_ready(port: int, limit: float = 120) -> None:
     deadline = time.monotonic() + limit
     while True:
         try:
-            connection = await asyncio.open_connection("127.0.0.1", port)
+            connection = await asyncio.open_connection(HOST, port)
             if (await ask(connection, b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n"))[0] == 200:
                 return
         except OSError:

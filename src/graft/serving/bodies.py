@@ -47,12 +47,14 @@ class Kind(Enum):
     JSON = "json"
 
 
-def kind_of(content_type: str) -> Kind:
-    """How images stand in a body of this content type.
+def kind_of(content_type: str, content_encoding: str = "") -> Kind:
+    """How images stand in a body by these two headers.
 
     Raises:
         RefusedError: 415, no images are taken from such a body.
     """
+    if content_encoding.strip().lower() not in ("", "identity"):
+        raise RefusedError(415, "The body is compressed. Send it as it is, without Content-Encoding.")
     media = content_type.partition(";")[0].strip().lower()
     if media.startswith("image/") or media == "application/octet-stream":
         return Kind.RAW
@@ -204,8 +206,13 @@ def _images_of_json(body: bytes, params: ServeParams) -> list[bytes]:
         content: Any = json.loads(body)
     except RecursionError:
         raise RefusedError(422, f"The JSON is nested too deep. {_expected_json(params)}") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise RefusedError(400, f"The body is not JSON: {error}.") from None
+    except UnicodeDecodeError:
+        raise RefusedError(400, "The body is not JSON: its text is not UTF-8.") from None
+    except ValueError:
+        # Of a whole number that Python does not convert, because that takes long.
+        raise RefusedError(422, f"The JSON holds a number of thousands of digits. {_expected_json(params)}") from None
     if not isinstance(content, dict) or set(content) != {JSON_KEY} or not isinstance(content[JSON_KEY], list):
         raise RefusedError(422, _expected_json(params))
     texts = content[JSON_KEY]

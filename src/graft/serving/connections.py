@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 10.0
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP/1.1 by h11, which bounds a request's head to 16 KB (uvicorn's faster parser does not).
+    """HTTP/1.1 by h11, which bounds a head that has not arrived whole (uvicorn's faster parser does not).
 
     uvicorn waits without end for the rest of a head; and after an answer it reads what is left of a body, which lets
     the peer see the answer, but without end too. Here both end after :data:`PATIENCE_SECONDS`.
@@ -43,8 +43,11 @@ class PatientProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answers what is no HTTP; uvicorn calls this while it handles h11's error, which knows the status."""
         error = sys.exception()
-        status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
-        self._refuse(status, f"This is no HTTP request that can be read: {error or msg}.")
+        hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+        # Its 501, for an unknown transfer coding, would blame the server for what the peer sent.
+        status = hint if hint < 500 else 400
+        what = str(error or msg).partition(": bytearray")[0]  # the bytes themselves, as Python writes them
+        self._refuse(status, f"This is no HTTP request that can be read: {what}.")
 
     def _watch(self) -> None:
         """Sets the deadline where the peer owes something, and lifts it where not."""

@@ -1,8 +1,9 @@
-"""What every request passes before it reaches an endpoint: the host's name, the token, the clock."""
+"""What every request passes before it reaches an endpoint: the size of its head, the host's name, the token."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -14,6 +15,8 @@ from graft.serving.metrics import Metrics
 PATHS = frozenset({"/", "/predict", "/model", "/health", "/ready", "/metrics", "/openapi.json"})
 # The page holds nothing and asks for the token itself; probes of a supervisor have none.
 OPEN_PATHS = frozenset({"/", "/health", "/ready"})
+# What browsers send is a tenth of it; h11 itself bounds only what has not arrived whole.
+MAX_HEAD_BYTES = 16_384
 # Nothing here may be taken for another type, shown in a frame or kept by a proxy.
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -57,18 +60,25 @@ class Gate:
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
+        if scope["http_version"] not in ("1.0", "1.1"):
+            return _refuse(400, f"HTTP/{scope['http_version']} is not spoken here. Use HTTP/1.1.")
+        target = len(scope["raw_path"]) + len(scope["query_string"])
+        if target + sum(len(name) + len(value) for name, value in headers.raw) > MAX_HEAD_BYTES:
+            return _refuse(431, f"The head of the request is larger than {MAX_HEAD_BYTES} bytes.")
         if not self._access.knows_host(headers.get("host")):
-            return JSONResponse(
-                {"detail": "Without a token this server answers to localhost alone, not to that Host."}, 400
-            )
+            return _refuse(400, "Without a token this server answers to localhost alone, not to that Host.")
         authorization = headers.get("authorization")
         allowed = self._access.allows(authorization)
         scope["state"]["allowed"] = allowed
         if allowed or scope["path"] in OPEN_PATHS:
             return None
         found = "is not the right one" if authorization else "is missing"
-        return JSONResponse(
-            {"detail": f"The token {found}. Send the header Authorization: Bearer <token>."},
+        return _refuse(
             401,
+            f"The token {found}. Send the header Authorization: Bearer <token>.",
             {"www-authenticate": "Bearer"},
         )
+
+
+def _refuse(status: int, reason: str, headers: Mapping[str, str] | None = None) -> ASGIApp:
+    return JSONResponse({"detail": reason}, status, headers)

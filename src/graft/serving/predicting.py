@@ -18,7 +18,7 @@ from graft.params.serve import ServeParams
 from graft.serving.admission import Admission, BusyError, Place
 from graft.serving.answers import predictions
 from graft.serving.batching import Batcher
-from graft.serving.bodies import RefusedError, body_limit, images_in, kind_of, read_body
+from graft.serving.bodies import Kind, RefusedError, body_limit, images_in, kind_of, read_body
 from graft.serving.metrics import Metrics
 from graft.serving.served import Pixels, ServedModel, decode_image
 from graft.serving.watching import Champion
@@ -67,7 +67,7 @@ class Predictor:
             async with asyncio.timeout(self._params.timeout_seconds):
                 with Place(self.admission) as place:
                     content_type = request.headers.get("content-type", "")
-                    kind = kind_of(content_type)
+                    kind = kind_of(content_type, request.headers.get("content-encoding", ""))
                     if self._champion.model is None:
                         raise BusyError("the model is being loaded")
                     with self._timed("read"):
@@ -78,7 +78,11 @@ class Predictor:
                             place.hold_bytes,
                         )
                     arriving = False
-                    images = await self._in_thread(images_in, kind, content_type, body, self._params)
+                    images = (
+                        [body]
+                        if kind is Kind.RAW
+                        else await self._in_thread(images_in, kind, content_type, body, self._params)
+                    )
                     place.hold_images(len(images))
                     model = self._champion.model
                     del body
@@ -112,7 +116,8 @@ class Predictor:
         problems = []
         for position, result in enumerate(results):
             if isinstance(result, UnreadableImageError):
-                problems.append(f"image {position} ({result})")
+                name = f"image {position}" if len(images) > 1 else "the image"
+                problems.append(f"{name} ({result})")
             elif isinstance(result, BaseException):
                 raise result
             else:
