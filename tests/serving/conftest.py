@@ -16,7 +16,14 @@ CLASSES = ["red", "green", "blue"]
 SIZE = 12
 REPOSITORY = Path(__file__).parents[2]
 # Of the section serve: small enough for tests to reach in a moment.
-LIMITS = {"max_image_mb": 2, "max_request_mb": 4, "max_images": 8, "queue": 64, "timeout_seconds": 4, "poll_seconds": 0.2}
+LIMITS = {
+    "max_image_mb": 2,
+    "max_request_mb": 4,
+    "max_images": 8,
+    "queue": 64,
+    "timeout_seconds": 4,
+    "poll_seconds": 0.2,
+}
 
 
 def write_channels(folder: Path, sharpness: float) -> Path:
@@ -41,7 +48,9 @@ def register(project: Project, bundle: Path) -> str:
 
     client = open_store(project)
     example = next(project.data.rglob("*.png"))
-    with mlflow.start_run(experiment_id=experiment_id(project, client, "tints"), log_system_metrics=False) as run:
+    with mlflow.start_run(
+        experiment_id=experiment_id(project, client, "tints"), log_system_metrics=False
+    ) as run:
         uri = log_bundle(bundle, example)
     try:
         client.create_registered_model("tints")

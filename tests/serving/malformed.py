@@ -35,7 +35,9 @@ def encoded(form: str = "PNG", size: tuple[int, int] = (40, 30), seed: int = 0) 
 def form_of(*files: bytes, name: str = "photo.png") -> bytes:
     """A form of files, well-formed but for what ``name`` holds."""
     parts = [
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode("latin-1")
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode(
+            "latin-1"
+        )
         + file
         + b"\r\n"
         for file in files
@@ -107,22 +109,36 @@ def _bombs() -> Iterator[Request]:
     yield "PNG that claims 60,000 x 60,000", _png_head(60_000, 60_000) + pixels
     yield "PNG of 64 megapixels in 65 KB", _png_of_zeros(8_000, 8_000)
     yield "PNG one pixel high and 60 million wide", _png_head(60_000_000, 1) + pixels
-    yield "GIF that claims 65,535 x 65,535", (
-        b"GIF89a"
-        + struct.pack("<HHBBB", 65_535, 65_535, 0, 0, 0)
-        + struct.pack("<cHHHHBB", b",", 0, 0, 65_535, 65_535, 0, 2)
-        + bytes(20)
+    yield (
+        "GIF that claims 65,535 x 65,535",
+        (
+            b"GIF89a"
+            + struct.pack("<HHBBB", 65_535, 65_535, 0, 0, 0)
+            + struct.pack("<cHHHHBB", b",", 0, 0, 65_535, 65_535, 0, 2)
+            + bytes(20)
+        ),
     )
-    yield "BMP that claims 50,000 x 50,000", (
-        b"BM" + struct.pack("<IHHI", 154, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, 50_000, 50_000, 1, 24, *[0] * 6)
+    yield (
+        "BMP that claims 50,000 x 50,000",
+        (
+            b"BM"
+            + struct.pack("<IHHI", 154, 0, 0, 54)
+            + struct.pack("<IiiHHIIiiII", 40, 50_000, 50_000, 1, 24, *[0] * 6)
+        ),
     )
     yield "PPM that claims 100,000 x 100,000", b"P6 100000 100000 255\n" + bytes(100)
     jpeg = encoded("JPEG")
     frame = jpeg.index(b"\xff\xc0")
-    yield "JPEG that claims 65,500 x 65,500", jpeg[: frame + 5] + struct.pack(">HH", 65_500, 65_500) + jpeg[frame + 9 :]
+    yield (
+        "JPEG that claims 65,500 x 65,500",
+        jpeg[: frame + 5] + struct.pack(">HH", 65_500, 65_500) + jpeg[frame + 9 :],
+    )
     webp = encoded("WEBP")
     start = webp.index(b"\x9d\x01\x2a") + 3
-    yield "WebP that claims 16,383 x 16,383", webp[:start] + struct.pack("<HH", 16_383, 16_383) + webp[start + 4 :]
+    yield (
+        "WebP that claims 16,383 x 16,383",
+        webp[:start] + struct.pack("<HH", 16_383, 16_383) + webp[start + 4 :],
+    )
     tiff = Image.new("RGB", (8, 8))
     stream = io.BytesIO()
     tiff.save(stream, "TIFF")
@@ -165,7 +181,23 @@ def _json_bodies(max_images: int, max_image_bytes: int) -> Iterator[Request]:
         yield f"{json.dumps(value)[:40]}", json_of(value)
     for images in (good, {}, {"0": good}, 3, True, []):
         yield f"images is {json.dumps(images)[:40]}", json_of({"images": images})
-    for item in (None, 1, 1.5, False, [], [good], {}, {"b64": good}, "", " ", "not base64!", "=", "====", "a", "ä"):
+    for item in (
+        None,
+        1,
+        1.5,
+        False,
+        [],
+        [good],
+        {},
+        {"b64": good},
+        "",
+        " ",
+        "not base64!",
+        "=",
+        "====",
+        "a",
+        "ä",
+    ):
         yield f"an image is {json.dumps(item)[:40]}", json_of({"images": [item]})
     yield "NaN", b'{"images": [NaN]}'
     yield "Infinity", b'{"images": [-Infinity]}'
@@ -210,13 +242,18 @@ def _forms(max_images: int, max_image_bytes: int) -> Iterator[Request]:
     yield "cut off in the image", form_of(good)[:-100]
     yield "cut off in a header", start + disposition[:20]
     yield "a field", start + b'Content-Disposition: form-data; name="a"\r\n\r\nvalue\r\n' + end
-    yield "a file and a field", form_of(good).removesuffix(end) + (
-        start + b'Content-Disposition: form-data; name="a"\r\n\r\nvalue\r\n' + end
+    yield (
+        "a file and a field",
+        form_of(good).removesuffix(end)
+        + (start + b'Content-Disposition: form-data; name="a"\r\n\r\nvalue\r\n' + end),
     )
     yield "a part without headers", start + b"\r\n" + good + b"\r\n" + end
     yield "a header without a colon", start + b"Content-Disposition form-data\r\n\r\n" + good + b"\r\n" + end
     yield "a header with a zero", start + b"A\x00: b\r\n" + disposition + b"\r\n" + good + b"\r\n" + end
-    yield "a header of a megabyte", start + b"A: " + b"b" * 1_000_000 + b"\r\n" + disposition + b"\r\n\r\n" + end
+    yield (
+        "a header of a megabyte",
+        start + b"A: " + b"b" * 1_000_000 + b"\r\n" + disposition + b"\r\n\r\n" + end,
+    )
     yield "10,000 headers", start + b"A: b\r\n" * 10_000 + disposition + b"\r\n" + good + b"\r\n" + end
     yield "lines ended by LF alone", form_of(good).replace(b"\r\n", b"\n")
     yield "an empty file", form_of(b"")
@@ -262,7 +299,10 @@ def _paths() -> Iterator[Request]:
     for path in ("/", "/health", "/ready", "/metrics", "/model", "/openapi.json"):
         yield f"POST {path}", head("POST", path, content_length=0)
     yield "CONNECT", head("CONNECT", "example.org:443")
-    yield "a WebSocket", head("GET", "/predict", upgrade="websocket", connection="Upgrade", sec_websocket_key="eA==")
+    yield (
+        "a WebSocket",
+        head("GET", "/predict", upgrade="websocket", connection="Upgrade", sec_websocket_key="eA=="),
+    )
 
 
 def _http() -> Iterator[Request]:
@@ -289,7 +329,10 @@ def _http() -> Iterator[Request]:
     yield "noise", np.random.default_rng(2).bytes(300) + rest
     yield "TLS", bytes.fromhex("16030100c8010000c40303") + bytes(200) + rest
     yield "an unknown coding of the transfer", head("POST", "/predict", transfer_encoding="gzip") + image
-    yield "two lengths", head("POST", "/predict", content_type="image/png", Content_Length=5, content_length=6)
+    yield (
+        "two lengths",
+        head("POST", "/predict", content_type="image/png", Content_Length=5, content_length=6),
+    )
     for length in ("-1", "+5", "0x10", "1e3", "five", "1 2", "9" * 30):
         request = head("POST", "/predict", content_type="image/png", content_length=length)
         yield f"a length of {length}", request

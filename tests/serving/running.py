@@ -131,7 +131,7 @@ def read_answer(connection: socket.socket, has_body: bool = True) -> Answer:
                 return Answer(0, {}, b"")
             status = int(line.split()[1])
             headers = {}
-            while (line := stream.readline().strip()):
+            while line := stream.readline().strip():
                 name, _, value = line.decode("latin-1").partition(":")
                 headers[name.lower()] = value.strip()
             if status != 100:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-
 import psutil
 import pytest
-from malformed import JSON, encoded, form_of, json_of, malformed
+from malformed import encoded, malformed
 from running import Running
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_outside_settings")]

@@ -212,7 +212,9 @@ def _images_of_json(body: bytes, params: ServeParams) -> list[bytes]:
         raise RefusedError(400, "The body is not JSON: its text is not UTF-8.") from None
     except ValueError:
         # Of a whole number that Python does not convert, because that takes long.
-        raise RefusedError(422, f"The JSON holds a number of thousands of digits. {_expected_json(params)}") from None
+        raise RefusedError(
+            422, f"The JSON holds a number of thousands of digits. {_expected_json(params)}"
+        ) from None
     if not isinstance(content, dict) or set(content) != {JSON_KEY} or not isinstance(content[JSON_KEY], list):
         raise RefusedError(422, _expected_json(params))
     texts = content[JSON_KEY]

@@ -69,7 +69,7 @@ class Gate:
             return _refuse(400, "Without a token this server answers to localhost alone, not to that Host.")
         authorization = headers.get("authorization")
         allowed = self._access.allows(authorization)
-        scope["state"]["allowed"] = allowed
+        scope.setdefault("state", {})["allowed"] = allowed
         if allowed or scope["path"] in OPEN_PATHS:
             return None
         found = "is not the right one" if authorization else "is missing"

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from graft.errors import GraftError, first_line
@@ -63,11 +64,8 @@ class ModelSource:
             return ""
         from mlflow.exceptions import MlflowException
 
-        from graft.tracking.store import open_store
-
         try:
-            self._client = self._client or open_store(self._project)
-            return str(self._client.get_model_version_by_alias(self.name, self.alias).version)
+            return str(self._registry().get_model_version_by_alias(self.name, self.alias).version)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise self._unreachable(error) from error
@@ -94,9 +92,15 @@ class ModelSource:
         text = f"models:/{self.name}/{version}" if self.alias else self.text
         source = replace(resolve_model(self._project, text), alias=self.alias)
         tags = {}
-        if self._client is not None and source.version:
-            tags = dict(self._client.get_model_version(source.name, source.version).tags)
+        if source.version:
+            tags = dict(self._registry().get_model_version(source.name, source.version).tags)
         return open_model(source, tags, self._max_batch)
+
+    def _registry(self) -> MlflowClient:
+        from graft.tracking.store import open_store
+
+        self._client = self._client or open_store(self._project)
+        return self._client
 
     def _unreachable(self, error: Exception) -> GraftError:
         return GraftError(
@@ -162,7 +166,7 @@ class Champion:
     async def look(self) -> None:
         """Asks the registry once, and loads what it means now where that is another version."""
         assert self.model is not None
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         try:
             version = await self._in_thread(self.source.version)
         except GraftError as error:
