@@ -127,9 +127,8 @@ async def measure_server(
         rate = (len(latencies) - refused) / (time.perf_counter() - started)
         each = 1000 * (await cpu_seconds(port) - used) / len(latencies)
         p50, p95, p99 = 1000 * np.percentile(latencies, (50, 95, 99))
-        print(
-            f"{count:7}  {rate:8.1f}  {rate / bare[0]:15.2f}  {each:15.2f}  {p50:6.1f}  {p95:6.1f}  {p99:6.1f}  {refused:7}"
-        )
+        print(f"{count:7}  {rate:8.1f}  {rate / bare[0]:15.2f}  {each:15.2f}", end="")
+        print(f"  {p50:6.1f}  {p95:6.1f}  {p99:6.1f}  {refused:7}", flush=True)
 
 
 async def cpu_seconds(port: int) -> float:

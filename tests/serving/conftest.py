@@ -24,6 +24,13 @@ LIMITS = {
     "timeout_seconds": 4,
     "poll_seconds": 0.2,
 }
+    "max_image_mb": 2,
+    "max_request_mb": 4,
+    "max_images": 8,
+    "queue": 64,
+    "timeout_seconds": 4,
+    "poll_seconds": 0.2,
+}
 
 
 def write_channels(folder: Path, sharpness: float) -> Path:

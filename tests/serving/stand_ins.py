@@ -51,7 +51,7 @@ def served(version: str = "1", classifier: Levels | None = None) -> ServedModel:
 
 
 class Registry:
-    """In place of :class:`graft.serving.watching.ModelSource`: ``champion`` is the alias, ``broken`` cannot be loaded."""
+    """In place of a ModelSource: ``champion`` is what the alias means, ``broken`` cannot be loaded."""
 
     alias = "champion"
 
