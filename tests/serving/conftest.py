@@ -24,13 +24,6 @@ LIMITS = {
     "timeout_seconds": 4,
     "poll_seconds": 0.2,
 }
-    "max_image_mb": 2,
-    "max_request_mb": 4,
-    "max_images": 8,
-    "queue": 64,
-    "timeout_seconds": 4,
-    "poll_seconds": 0.2,
-}
 
 
 def write_channels(folder: Path, sharpness: float) -> Path:
@@ -50,6 +43,7 @@ def register(project: Project, bundle: Path) -> str:
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    from graft.tracking.model_hash import HASH_TAG
     from graft.tracking.models import log_bundle
     from graft.tracking.store import experiment_id, open_store
 
@@ -58,12 +52,12 @@ def register(project: Project, bundle: Path) -> str:
     with mlflow.start_run(
         experiment_id=experiment_id(project, client, "tints"), log_system_metrics=False
     ) as run:
-        uri = log_bundle(bundle, example)
+        uri, digest = log_bundle(bundle, example)
     try:
         client.create_registered_model("tints")
     except MlflowException:
         assert client.get_registered_model("tints")
-    version = client.create_model_version("tints", uri, run.info.run_id, tags={"strategy": bundle.name})
+    version = client.create_model_version("tints", uri, run.info.run_id, tags={"strategy": bundle.name, HASH_TAG: digest})
     return str(version.version)
 
 

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from graft.cli import cache, classify, data, doctor, recipe, run, serve, ui
+from graft.cli import cache, classify, data, doctor, predict, recipe, run, serve, ui
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
 app = typer.Typer(
@@ -25,6 +25,9 @@ app.add_typer(cache.app, name="cache")
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
 app.command("classify", epilog="Example: graft classify dog.jpg ~/Pictures/pets --top 3")(classify.classify)
+app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg' --out labels.parquet")(
+    predict.predict
+)
 app.command("serve", epilog="Example: graft serve --port 8000")(serve.serve)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)
 app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)

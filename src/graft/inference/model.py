@@ -2,12 +2,13 @@
 
 A bundle is a folder::
 
-    model.json      classes, image size, pixel limit
+    model.json      classes, image size, pixel limit; temperature: what logits are divided by, inside the graph;
+                    answers: probabilities of the trial images; files: the SHA-256 of every other file
     saved_model/    TensorFlow SavedModel: float32 [N, S, S, 3], RGB in 0..255, to probabilities [N, C]
 
 or, of an ensemble, whose probabilities are the weighted mean of its members'::
 
-    model.json      classes, pixel limit, and of each member name and weight; weights sum to 1
+    model.json      classes, pixel limit, files, and of each member name and weight; weights sum to 1
     members/<name>/ a bundle each, with classes in the same order
 """
 
@@ -15,8 +16,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,11 +26,13 @@ import numpy as np
 from PIL import Image
 
 from .images import UnreadableImageError, decode, resize
+from .paths import read_file, read_named
+from .record import read_checked, read_settings
 
-SETTINGS_FILE = "model.json"
 SAVED_MODEL = "saved_model"
 MEMBERS = "members"
 INPUT_COLUMN = "image"
+PATH_COLUMN = "path"
 # Images per forward pass: past this, speed on a CPU no longer grows and memory does.
 BATCH = 32
 
@@ -54,11 +58,14 @@ class ImageClassifier:
         image_sizes: the sides in pixels that images are wanted at, ascending: one, unless members of an ensemble
             differ.
         max_pixels: larger images are refused.
+
+    Raises:
+        ChangedModelError: the bundle's files are not what was written; none of them has been loaded.
     """
 
     def __init__(self, bundle: Path, open_network: Callable[[Path], Network] | None = None) -> None:
         open_network = open_network or SavedModelNetwork
-        settings = read_settings(bundle)
+        settings = read_checked(bundle)
         self.classes: list[str] = settings["classes"]
         self.max_pixels: int = settings["max_pixels"]
         parts = [
@@ -84,7 +91,9 @@ class ImageClassifier:
 
         Args:
             model_input: a DataFrame with the column ``image``, a list, an array ``[N, H, W, 3]``, or a single
-                photograph; each item as :meth:`to_pixels` takes it.
+                photograph; each item as :meth:`to_pixels` takes it. A DataFrame may have a column ``path`` instead,
+                or for the rows that lack an image: files below the folders that GRAFT_MODEL_PATHS names, see
+                :mod:`.paths`.
             params: unused; part of MLflow's interface.
 
         Returns:
@@ -97,11 +106,10 @@ class ImageClassifier:
 
         items = model_input
         if isinstance(items, pd.DataFrame):
-            if INPUT_COLUMN not in items:
-                found = ", ".join(map(str, items.columns))
-                raise ValueError(f"The images belong in a column '{INPUT_COLUMN}'; there is: {found}.")
-            items = items[INPUT_COLUMN]
-        if isinstance(items, (bytes, bytearray, str)) or (isinstance(items, np.ndarray) and items.ndim == 3):
+            items = list(_items_of(items))
+        if isinstance(items, (bytes, bytearray, str, os.PathLike)) or (
+            isinstance(items, np.ndarray) and items.ndim == 3
+        ):
             items = [items]
         probabilities = self.probabilities(self._stack(items))
         best = probabilities.argmax(axis=1)
@@ -115,15 +123,22 @@ class ImageClassifier:
             }
         )
 
-    def to_pixels(self, item: bytes | str | Sequence[Any] | np.ndarray) -> dict[int, np.ndarray]:
+    def to_pixels(
+        self, item: bytes | str | os.PathLike[str] | _Named | Sequence[Any] | np.ndarray
+    ) -> dict[int, np.ndarray]:
         """One photograph at each of ``image_sizes``: by S, uint8 ``[S, S, 3]``.
 
         Args:
-            item: the bytes of an image file, the same as base64 text, or pixels ``[H, W, 3]``, RGB in 0..255.
+            item: the bytes of an image file, the same as base64 text, or pixels ``[H, W, 3]``, RGB in 0..255. A
+                :class:`pathlib.Path` is read: no request can carry one, only code that runs here can make it.
 
         Raises:
             UnreadableImageError: it is none of these.
         """
+        if isinstance(item, _Named):
+            item = read_named(item.text)
+        if isinstance(item, os.PathLike):
+            item = read_file(item)
         if isinstance(item, str):
             try:
                 item = base64.b64decode(item, validate=True)
@@ -187,11 +202,26 @@ class SavedModelNetwork:
         return np.concatenate(answers)
 
 
-def read_settings(bundle: Path) -> dict[str, Any]:
-    """What a bundle's model.json says."""
-    settings = json.loads((bundle / SETTINGS_FILE).read_text(encoding="utf-8"))
-    assert isinstance(settings, dict)
-    return settings
+@dataclass(frozen=True)
+class _Named:
+    """A photograph that a row names by path."""
+
+    text: str
+
+
+def _items_of(frame: Any) -> Iterable[Any]:
+    if INPUT_COLUMN not in frame and PATH_COLUMN not in frame:
+        found = ", ".join(map(str, frame.columns))
+        raise ValueError(
+            f"The images belong in a column '{INPUT_COLUMN}', or paths in '{PATH_COLUMN}'; there is: {found}."
+        )
+    nothing = [None] * len(frame)
+    images = list(frame[INPUT_COLUMN]) if INPUT_COLUMN in frame else nothing
+    paths = list(frame[PATH_COLUMN]) if PATH_COLUMN in frame else nothing
+    for image, path in zip(images, paths, strict=True):
+        # None, or what pandas puts in its place.
+        is_missing = image is None or (isinstance(image, float) and np.isnan(image))
+        yield _Named(path) if is_missing and isinstance(path, str) else image
 
 
 def _load_pyfunc(data_path: str) -> ImageClassifier:

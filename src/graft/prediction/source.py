@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.errors import GraftError, first_line
-from graft.inference.model import SETTINGS_FILE
+from graft.inference.record import SETTINGS_FILE, sha256
 from graft.progress import console
 from graft.project import Project
 
@@ -92,7 +94,7 @@ def _from_registry(project: Project) -> ResolvedModel:
         if alias in aliases:
             if alias == CHALLENGER:
                 console.print(f"{name} has no champion yet: this is its challenger", soft_wrap=True)
-            return _version(client, name, str(aliases[alias]), alias)
+            return _version(project, client, name, str(aliases[alias]), alias)
     raise GraftError(
         f"MLflow's registry has no champion and no challenger of '{name}'",
         "Train and register one: graft run; or name a model: --model artifacts/train/<strategy>",
@@ -109,17 +111,21 @@ def _from_uri(project: Project, uri: str) -> ResolvedModel:
     name, at, alias = rest.rpartition("@")
     try:
         if at:
-            return _version(client, name, str(client.get_model_version_by_alias(name, alias).version), alias)
+            return _version(
+                project, client, name, str(client.get_model_version_by_alias(name, alias).version), alias
+            )
         name, slash, version = rest.rpartition("/")
         if slash:
-            return _version(client, name, version, "")
+            return _version(project, client, name, version, "")
         model = client.get_logged_model(rest)
     except MlflowException as error:
         raise GraftError(
             f"MLflow has no model {uri} ({first_line(error)})",
             "Write models:/NAME@ALIAS, models:/NAME/VERSION or models:/m-<id>; `graft ui` shows what there is",
         ) from error
-    return _bundle_at(model.artifact_location, model.name, "", "")
+    return _bundle_at(
+        project, model.artifact_location, model.tags, ResolvedModel(Path(), model.name, "", "", "")
+    )
 
 
 def _aliases(client: MlflowClient, name: str) -> Mapping[str, Any]:
@@ -131,29 +137,66 @@ def _aliases(client: MlflowClient, name: str) -> Mapping[str, Any]:
         return {}
 
 
-def _version(client: MlflowClient, name: str, version: str, alias: str) -> ResolvedModel:
+def _version(project: Project, client: MlflowClient, name: str, version: str, alias: str) -> ResolvedModel:
     """A version of a registered model."""
-    return _bundle_at(client.get_model_version_download_uri(name, version), name, version, alias)
+    tags = client.get_model_version(name, version).tags
+    location = client.get_model_version_download_uri(name, version)
+    return _bundle_at(project, location, tags, ResolvedModel(Path(), name, version, alias, ""))
 
 
-def _bundle_at(location: str, name: str, version: str, alias: str) -> ResolvedModel:
-    import mlflow.artifacts
+def _bundle_at(
+    project: Project, location: str, tags: Mapping[str, str], known: ResolvedModel
+) -> ResolvedModel:
+    """The model at a location, its files compared with the hash in its tags before anything is made of them."""
     from mlflow.models import Model
 
+    from graft.tracking.model_hash import HASH_TAG, model_hash
+
+    expected = tags.get(HASH_TAG)
+    if not expected:
+        raise GraftError(
+            f"MLflow keeps no hash of {known}: it was not logged by graft, or by an older one",
+            "Train and register it again: dvc repro",
+        )
     try:
-        # By its location: by a models:/ URI MLflow would write into the model's folder.
-        folder = Path(mlflow.artifacts.download_artifacts(location))
-        flavour = Model.load(str(folder)).flavors.get("python_function", {})
-        bundle = folder / str(flavour.get("data", ""))
-        digest = _digest(bundle)
+        folder = _fetch(location, expected, project.state / "models")
+        found = model_hash(folder)
+        flavour = Model.load(str(folder)).flavors.get("python_function", {}) if found == expected else {}
     except Exception as error:
         # Every kind of store raises its own.
         raise GraftError(
-            f"The files of model '{name}' cannot be read at {location}: {first_line(error)}",
-            "Check the store, and that the model is one of graft's",
+            f"The files of {known} cannot be read at {location}: {first_line(error)}",
+            "Check that the store is there and complete",
         ) from error
-    return ResolvedModel(bundle, name, version, alias, digest)
+    if found != expected:
+        raise GraftError(
+            f"The files of {known} at {location} are not those that were logged: their hash is {found[:12]}..., "
+            f"and MLflow's tag {HASH_TAG} says {expected[:12]}...",
+            "Find out who changed them; train and register the model again: dvc repro --force --downstream train",
+        )
+    bundle = folder / str(flavour["data"])
+    return replace(known, bundle=bundle, digest=_digest(bundle))
+
+
+def _fetch(location: str, digest: str, kept: Path) -> Path:
+    """The model's files on this disk, downloaded at most once; they are still to be compared with their hash."""
+    from graft.tracking.model_hash import model_files, model_hash
+
+    known = kept / digest
+    if known.is_dir():
+        if model_hash(known) == digest:
+            return known
+        shutil.rmtree(known)  # damaged since
+    kept.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept) as temporary:
+        folder = model_files(location, Path(temporary) / "model")
+        if not folder.is_relative_to(temporary):
+            return folder
+        # Whole, or not at all; where another process was quicker, its copy stays.
+        with contextlib.suppress(OSError):
+            folder.replace(known)
+    return known
 
 
 def _digest(bundle: Path) -> str:
-    return hashlib.sha256((bundle / SETTINGS_FILE).read_bytes()).hexdigest()
+    return sha256(bundle / SETTINGS_FILE)

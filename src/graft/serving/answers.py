@@ -10,6 +10,9 @@ from pydantic import BaseModel, Field
 
 from graft.serving.served import ServedModel
 
+# Of a version: when `graft promote` made it champion, ISO 8601.
+PROMOTED_TAG = "promoted.at"
+
 
 class Prediction(BaseModel):
     """One image's answer."""
@@ -53,7 +56,8 @@ class Description(BaseModel):
     digest: str = Field(description="SHA-256 of the model's model.json.")
     classes: list[str]
     image_sizes: list[int] = Field(description="Sides in pixels that images are resized to.")
-    calibrated: bool = Field(description="Whether a temperature fitted on validation images is built in.")
+    calibrated: bool = Field(description="Whether temperatures fitted on validation images are built in.")
+    promoted: datetime | None = Field(description="When the registry's alias came to mean it, where that is noted.")
     tags: dict[str, str] = Field(
         description="Of the version in the registry: strategy, figures, commit, data."
     )
@@ -78,6 +82,7 @@ def predictions(model: ServedModel, rows: list[np.ndarray]) -> dict[str, Any]:
 
 def description(model: ServedModel, alias: str) -> Description:
     """The model that answers; ``alias`` is what the registry is watched for."""
+    promoted = model.tags.get(PROMOTED_TAG)
     return Description(
         model=model.source.name,
         version=model.source.version,
@@ -85,7 +90,9 @@ def description(model: ServedModel, alias: str) -> Description:
         digest=model.source.digest,
         classes=model.classifier.classes,
         image_sizes=model.classifier.image_sizes,
-        calibrated="temperature" in model.settings,
+        # An ensemble's probabilities are those of its members, each with a temperature of its own.
+        calibrated="temperature" in model.settings or "members" in model.settings,
+        promoted=datetime.fromisoformat(promoted) if promoted else None,
         tags=dict(model.tags),
         loaded=datetime.fromtimestamp(model.loaded, UTC),
     )

@@ -11,7 +11,8 @@ import numpy as np
 
 from graft.errors import GraftError
 from graft.inference.images import UnreadableImageError, open_image
-from graft.inference.model import ImageClassifier, read_settings
+from graft.inference.model import ImageClassifier
+from graft.inference.record import read_settings
 from graft.prediction.engine import open_classifier
 from graft.prediction.source import ResolvedModel
 

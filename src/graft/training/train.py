@@ -14,9 +14,10 @@ import keras
 import numpy as np
 
 from graft.backbones import default_image_size, local_files
+from graft.calibration.temperature import calibrate
 from graft.data.split_tables import read_splits
 from graft.errors import GraftError, did_you_mean
-from graft.evaluation.metrics import Evaluation, evaluate, softmax
+from graft.evaluation.metrics import Evaluation, evaluate
 from graft.features.extraction import predict
 from graft.features.store import FeatureStore
 from graft.params.strategies import (
@@ -45,12 +46,17 @@ STRATEGIES: dict[type, Any] = {
 
 @dataclass(frozen=True)
 class TrainedStrategy:
-    """What :func:`train_strategy` did, for whoever records it."""
+    """What :func:`train_strategy` did, for whoever records it.
+
+    ``temperature`` is what its logits are divided by in the bundle; the figures in ``validation`` are of
+    probabilities with temperatures fitted without the image, see :mod:`graft.calibration`.
+    """
 
     name: str
     classes: list[str]
     image_size: int
     trained: Trained
+    temperature: float
     validation: Evaluation
     folder: Path
 
@@ -111,13 +117,15 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
 
     folder = project.strategy(name)
     folder.mkdir(parents=True, exist_ok=True)
+    with clock.span("calibrate"):
+        calibration = calibrate(task.val.labels, trained.val_logits, tables["val"]["sha256"].to_numpy(str))
     with clock.span("export"):
-        write_bundle(trained.model, classes, size, folder / "model")
-    probabilities = softmax(trained.val_logits)
+        write_bundle(trained.model, classes, size, folder / "model", calibration.temperature)
+    probabilities = calibration.probabilities
     validation = evaluate(task.val.labels, probabilities, classes)
     _write_records(folder, trained, validation, tables["val"], probabilities, classes)
     shutil.rmtree(task.checkpoint, ignore_errors=True)
-    return TrainedStrategy(name, classes, size, trained, validation, folder)
+    return TrainedStrategy(name, classes, size, trained, calibration.temperature, validation, folder)
 
 
 def _image_size(strategy: StrategyParams) -> int:
