@@ -91,9 +91,9 @@ def registered(bundles: list[Path], tmp_path_factory: pytest.TempPathFactory) ->
     return project
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(registered: Project) -> Iterator[Running]:
-    """A server without a token, with version 1 as its champion."""
+    """A server without a token, which starts with version 1 as its champion."""
     move_champion(registered, "1")
     with start(registered) as running:
         yield running

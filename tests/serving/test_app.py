@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 from fastapi import FastAPI
+from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from stand_ins import Levels, Registry, served
 
 from graft.params.serve import ServeParams
-from graft.serving import served as served_module
+from graft.serving import decoding
 from graft.serving.access import Access
 from graft.serving.app import create_app
 from graft.serving.metrics import Metrics
@@ -29,7 +30,7 @@ TYPE = {"content-type": "image/png"}
 @pytest.fixture(autouse=True)
 def any_bytes_are_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stand-in reads numbers: the look at the header of a real image goes."""
-    monkeypatch.setattr(served_module, "open_image", lambda data, max_pixels: None)
+    monkeypatch.setattr(decoding, "open_image", lambda data, max_pixels: Image.new("RGB", (1, 1)))
 
 
 def run(

@@ -18,7 +18,8 @@ class ServeParams(Section):
 
     Attributes:
         max_image_mb: of one image file, in millions of bytes.
-        max_megapixels: width times height; the model's own limit holds too.
+        max_megapixels: width times height of an image, and of all images that are decoded at a time; the model's own
+            limit holds too.
         max_images: of one request.
         max_request_mb: of the body of one request.
         max_buffer_mb: of the bodies of all requests under way.

@@ -19,8 +19,9 @@ from graft.serving.admission import Admission, BusyError, Place
 from graft.serving.answers import predictions
 from graft.serving.batching import Batcher
 from graft.serving.bodies import Kind, RefusedError, body_limit, images_in, kind_of, read_body
+from graft.serving.decoding import PixelBudget, decode_image
 from graft.serving.metrics import Metrics
-from graft.serving.served import Pixels, ServedModel, decode_image
+from graft.serving.served import Pixels, ServedModel
 from graft.serving.watching import Champion
 
 T = TypeVar("T")
@@ -44,7 +45,8 @@ class Predictor:
         self._champion = champion
         self._params = params
         self._metrics = metrics
-        # As many as there are cores: Pillow decodes outside the interpreter's lock, and each takes memory.
+        self._budget = PixelBudget(params.max_pixels)
+        # As many as there are cores: Pillow decodes outside the interpreter's lock.
         self._decoders = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="decode")
 
     def start(self) -> None:
@@ -105,11 +107,9 @@ class Predictor:
         return predictions(model, rows)
 
     async def _decode(self, model: ServedModel, images: list[bytes]) -> list[Pixels]:
-        limit = min(self._params.max_pixels, model.classifier.max_pixels)
-
         async def decode(data: bytes) -> Pixels:
             with self.batcher.decoding():
-                return await self._in_thread(decode_image, model, data, limit)
+                return await self._in_thread(decode_image, model, data, self._params.max_pixels, self._budget)
 
         results = await asyncio.gather(*map(decode, images), return_exceptions=True)
         pixels: list[Pixels] = []

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from graft.errors import GraftError
-from graft.inference.images import UnreadableImageError, open_image
 from graft.inference.model import ImageClassifier
 from graft.inference.record import read_settings
 from graft.prediction.engine import open_classifier
@@ -65,23 +64,6 @@ def open_model(source: ResolvedModel, tags: Mapping[str, str], max_batch: int) -
                 f"It has {len(model.classifier.classes)} classes, and each row should add up to 1: train it again",
             )
     return model
-
-
-def decode_image(model: ServedModel, data: bytes, max_pixels: int) -> Pixels:
-    """An image file's bytes as the model wants them.
-
-    Raises:
-        UnreadableImageError: it is no image that can be read, or one of more than ``max_pixels``, or than the model's
-            own limit.
-    """
-    open_image(data, max_pixels)  # looks at the header alone
-    try:
-        return model.classifier.to_pixels(data)
-    except UnreadableImageError:
-        raise
-    except (Exception, MemoryError) as error:
-        # Readers of seven formats over bytes from anywhere: what they raise says something about the bytes.
-        raise UnreadableImageError(f"not an image that can be read ({type(error).__name__})") from error
 
 
 def run_batch(model: ServedModel, images: Sequence[Pixels]) -> np.ndarray:
