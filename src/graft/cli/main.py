@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from graft.cli import cache, classify, data, doctor, predict, recipe, run, serve, ui
+from graft.cli import cache, classify, data, doctor, export, predict, recipe, run, serve, ui
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
 app = typer.Typer(
@@ -27,6 +27,9 @@ app.command("results", epilog="Example: graft results")(run.results)
 app.command("classify", epilog="Example: graft classify dog.jpg ~/Pictures/pets --top 3")(classify.classify)
 app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg' --out labels.parquet")(
     predict.predict
+)
+app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(
+    export.export
 )
 app.command("serve", epilog="Example: graft serve --port 8000")(serve.serve)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)

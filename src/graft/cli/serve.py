@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from graft.environment import configure
+from graft.prefect_server import HOST
 from graft.progress import console
 from graft.project import find_project
 
@@ -21,7 +22,7 @@ def serve(
     host: Annotated[
         str,
         typer.Option(help="Address to listen on. The default is this machine alone; others need a token."),
-    ] = "127.0.0.1",
+    ] = HOST,
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
     token: Annotated[
         str | None,
@@ -67,7 +68,9 @@ def serve(
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, signal.default_int_handler)
     shown = f"[{host}]" if ":" in host else host
-    console.print(f"http://{shown}:{port}    a page to drop photographs on; POST /predict for programs")
+    console.print(
+        f"http://{shown}:{port}    a page to drop photographs on; POST /predict for programs", soft_wrap=True
+    )
     console.print("Ctrl-C ends it.")
     try:
         server.serve(project, params, access, listener, model)

@@ -47,7 +47,7 @@ class Predictor:
         self._metrics = metrics
         self._budget = PixelBudget(params.max_pixels)
         # As many as there are cores: Pillow decodes outside the interpreter's lock.
-        self._decoders = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
 
     def start(self) -> None:
         """To be called in the running loop."""

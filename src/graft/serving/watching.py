@@ -194,7 +194,7 @@ class Champion:
         self.model = model
         self._failed_version = None
         self._metrics.model(model.source.name, model.source.version)
-        log.info("%s answers", model.source)
+        log.info("Now answering: %s", model.source)
         self._report("")
 
     def _report(self, problem: str) -> None:
