@@ -57,7 +57,9 @@ def register(project: Project, bundle: Path) -> str:
         client.create_registered_model("tints")
     except MlflowException:
         assert client.get_registered_model("tints")
-    version = client.create_model_version("tints", uri, run.info.run_id, tags={"strategy": bundle.name, HASH_TAG: digest})
+    version = client.create_model_version(
+        "tints", uri, run.info.run_id, tags={"strategy": bundle.name, HASH_TAG: digest}
+    )
     return str(version.version)
 
 

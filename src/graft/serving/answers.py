@@ -57,7 +57,9 @@ class Description(BaseModel):
     classes: list[str]
     image_sizes: list[int] = Field(description="Sides in pixels that images are resized to.")
     calibrated: bool = Field(description="Whether temperatures fitted on validation images are built in.")
-    promoted: datetime | None = Field(description="When the registry's alias came to mean it, where that is noted.")
+    promoted: datetime | None = Field(
+        description="When the registry's alias came to mean it, where that is noted."
+    )
     tags: dict[str, str] = Field(
         description="Of the version in the registry: strategy, figures, commit, data."
     )

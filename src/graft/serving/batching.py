@@ -100,16 +100,16 @@ class Batcher:
                 rows = await loop.run_in_executor(
                     self._worker, run_batch, batch[0].model, [one.pixels for one in batch]
                 )
+                for one, row in zip(batch, rows, strict=True):
+                    if not one.answer.done():
+                        one.answer.set_result(row)
             except Exception as error:
                 # Whatever the network raises belongs to those who asked; the next batch goes on.
                 for one in batch:
                     if not one.answer.done():
                         one.answer.set_exception(error)
-                continue
-            self.metrics.batch(len(batch), loop.time() - started)
-            for one, row in zip(batch, rows, strict=True):
-                if not one.answer.done():
-                    one.answer.set_result(row)
+            else:
+                self.metrics.batch(len(batch), loop.time() - started)
 
     async def _gather(self) -> None:
         """Waits for images that are being decoded, within limits."""
