@@ -49,7 +49,7 @@ def main() -> None:
     root = arguments.folder.resolve()
     photographs = [(root / file.name).read_bytes() for file in image_files(read_layout(root))][:500]
     source = ModelSource(project, arguments.model, params.max_batch)
-    model = source.load(source.version())
+    model = source.load(source.ask().version)
     size = np.mean([len(one) for one in photographs]) / 1000
     print(f"{model.source}, {len(photographs)} photographs of {size:.0f} KB on average")
     bare = measure_alone(model.classifier, photographs, params.max_batch, arguments.seconds)

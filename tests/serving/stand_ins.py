@@ -12,6 +12,7 @@ from graft.errors import GraftError
 from graft.inference.images import UnreadableImageError
 from graft.prediction.source import ResolvedModel
 from graft.serving.served import ServedModel
+from graft.serving.watching import Meant
 
 
 class Levels:
@@ -59,12 +60,13 @@ class Registry:
         self.champion = champion
         self.broken: set[str] = set()
         self.reachable = True
+        self.tags: dict[str, str] = {}
         self.loads: list[str] = []
 
-    def version(self) -> str:
+    def ask(self) -> Meant:
         if not self.reachable:
             raise GraftError("The registry cannot be asked")
-        return self.champion
+        return Meant(self.champion, dict(self.tags))
 
     def load(self, version: str) -> ServedModel:
         self.loads.append(version)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import pytest
 from stand_ins import Registry
 
 from graft.errors import GraftError
 from graft.project import Project
+from graft.serving.answers import description
 from graft.serving.metrics import Metrics
 from graft.serving.watching import Champion, ModelSource
 
@@ -52,6 +54,22 @@ def test_a_new_champion_is_taken_up_once() -> None:
     assert registry.loads == ["1", "2"]
     assert b'graft_model_info{name="levels",version="2"} 1.0' in metrics.text()
     assert b'version="1"' not in metrics.text()
+
+
+def test_tags_that_come_after_the_alias_are_seen() -> None:
+    registry = Registry("1")
+
+    async def test(champion: Champion) -> None:
+        registry.champion = "2"
+        await champion.look()
+        assert champion.model is not None
+        assert description(champion.model, champion.tags).promoted is None
+        registry.tags = {"promoted.at": "2026-03-01T10:00:00+00:00"}
+        await champion.look()
+        assert description(champion.model, champion.tags).promoted == datetime(2026, 3, 1, 10, tzinfo=UTC)
+
+    run(registry, test)
+    assert registry.loads == ["1", "2"]
 
 
 def test_a_first_model_that_cannot_be_loaded_is_a_failure() -> None:
@@ -130,16 +148,17 @@ def test_a_registry_that_cannot_be_asked_changes_nothing() -> None:
 def test_the_champion_of_the_data_set_is_meant_where_nothing_is_said(registered: Project) -> None:
     source = ModelSource(registered, None, 4)
     assert (source.text, str(source)) == ("models:/tints@champion", "the champion of tints")
-    version = source.version()
-    model = source.load(version)
-    assert (model.source.version, model.source.alias) == (version, "champion")
+    meant = source.ask()
+    model = source.load(meant.version)
+    assert (model.source.version, model.source.alias) == (meant.version, "champion")
+    assert meant.tags["strategy"] in ("mild", "sharp")
 
 
 def test_one_model_may_be_served_for_good(registered: Project) -> None:
     source = ModelSource(registered, "models:/tints/2", 4)
-    assert (source.alias, source.version()) == ("", "")
+    assert (source.alias, source.ask().version) == ("", "")
     model = source.load("")
-    assert (model.source.name, model.source.version, model.tags["strategy"]) == ("tints", "2", "sharp")
+    assert (model.source.name, model.source.version, model.source.alias) == ("tints", "2", "")
 
 
 def test_a_missing_alias_says_what_to_do(registered: Project) -> None:
@@ -148,11 +167,11 @@ def test_a_missing_alias_says_what_to_do(registered: Project) -> None:
         with pytest.raises(
             GraftError, match=rf"no \w+ of '{name}'.*graft promote.*--model models:/{name}@challenger"
         ):
-            source.version()
+            source.ask()
 
 
 def test_a_store_that_is_gone_is_named(registered: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     source = ModelSource(registered, None, 4)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/mlflow.db")
     with pytest.raises(GraftError, match="sqlite:////dev/null/mlflow.db cannot be opened"):
-        source.version()
+        source.ask()

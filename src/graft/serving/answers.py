@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,19 +83,19 @@ def predictions(model: ServedModel, rows: list[np.ndarray]) -> dict[str, Any]:
     return {"model": model.source.name, "version": model.source.version, "predictions": answers}
 
 
-def description(model: ServedModel, alias: str) -> Description:
-    """The model that answers; ``alias`` is what the registry is watched for."""
-    promoted = model.tags.get(PROMOTED_TAG)
+def description(model: ServedModel, tags: Mapping[str, str]) -> Description:
+    """The model that answers; ``tags`` are those of its version."""
+    promoted = tags.get(PROMOTED_TAG)
     return Description(
         model=model.source.name,
         version=model.source.version,
-        alias=alias,
+        alias=model.source.alias,
         digest=model.source.digest,
         classes=model.classifier.classes,
         image_sizes=model.classifier.image_sizes,
         # An ensemble's probabilities are those of its members, each with a temperature of its own.
         calibrated="temperature" in model.settings or "members" in model.settings,
         promoted=datetime.fromisoformat(promoted) if promoted else None,
-        tags=dict(model.tags),
+        tags=dict(tags),
         loaded=datetime.fromtimestamp(model.loaded, UTC),
     )

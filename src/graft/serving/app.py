@@ -82,7 +82,7 @@ def create_app(
         """The model that answers, and its classes."""
         if champion.model is None:
             raise BusyError("the model is being loaded")
-        return description(champion.model, champion.source.alias)
+        return description(champion.model, champion.tags)
 
     @app.get("/health")
     async def health() -> dict[str, str]:

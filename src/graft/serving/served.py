@@ -27,30 +27,27 @@ class ServedModel:
         classifier: from pixels to probabilities; one thread at a time.
         source: where it is from.
         settings: its model.json.
-        tags: of its version in the registry.
         loaded: when, in seconds since the epoch.
     """
 
     classifier: ImageClassifier
     source: ResolvedModel
     settings: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
     loaded: float = field(default_factory=time.time)
 
 
-def open_model(source: ResolvedModel, tags: Mapping[str, str], max_batch: int) -> ServedModel:
+def open_model(source: ResolvedModel, max_batch: int) -> ServedModel:
     """Opens a model and lets it answer for blank images, so that the first request is as fast as the others.
 
     Args:
         source: where it is.
-        tags: of its version in the registry.
         max_batch: images of one forward pass.
 
     Raises:
         GraftError: its answers are no probabilities.
         Exception: it cannot be opened; of whatever kind the engine raises.
     """
-    model = ServedModel(open_classifier(source.bundle), source, read_settings(source.bundle), tags)
+    model = ServedModel(open_classifier(source.bundle), source, read_settings(source.bundle))
     blank = {size: np.zeros((size, size, 3), np.uint8) for size in model.classifier.image_sizes}
     for count in (1, max_batch):
         rows = run_batch(model, [blank] * count)

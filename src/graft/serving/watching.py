@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from graft.errors import GraftError, first_line
 from graft.prediction.source import CHAMPION, model_name, resolve_model
@@ -30,6 +30,13 @@ log = logging.getLogger(__name__)
 
 # A version that could not be loaded is tried again after a poll, then after twice as long and so on, up to this.
 LONGEST_RETRY_SECONDS = 300.0
+
+
+class Meant(NamedTuple):
+    """What an alias means in the registry: a version, and that version's tags."""
+
+    version: str
+    tags: Mapping[str, str]
 
 
 class ModelSource:
@@ -54,18 +61,19 @@ class ModelSource:
     def __str__(self) -> str:
         return f"the {self.alias} of {self.name}" if self.alias else self.text
 
-    def version(self) -> str:
-        """The version that the alias means now; ``""`` where the model is meant for good.
+    def ask(self) -> Meant:
+        """What the alias means now; nothing where the model is meant for good.
 
         Raises:
             GraftError: there is no such model or alias, or the registry cannot be reached.
         """
         if not self.alias:
-            return ""
+            return Meant("", {})
         from mlflow.exceptions import MlflowException
 
         try:
-            return str(self._registry().get_model_version_by_alias(self.name, self.alias).version)
+            found = self._registry().get_model_version_by_alias(self.name, self.alias)
+            return Meant(str(found.version), dict(found.tags))
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise self._unreachable(error) from error
@@ -84,17 +92,14 @@ class ModelSource:
         """The model, opened and tried out.
 
         Args:
-            version: what :meth:`version` answered.
+            version: that :meth:`ask` named.
 
         Raises:
             Exception: it cannot be loaded; of whatever kind the store or the engine raises.
         """
         text = f"models:/{self.name}/{version}" if self.alias else self.text
-        source = replace(resolve_model(self._project, text), alias=self.alias)
-        tags = {}
-        if source.version:
-            tags = dict(self._registry().get_model_version(source.name, source.version).tags)
-        return open_model(source, tags, self._max_batch)
+        source = resolve_model(self._project, text)
+        return open_model(replace(source, alias=self.alias or source.alias), self._max_batch)
 
     def _registry(self) -> MlflowClient:
         from graft.tracking.store import open_store
@@ -119,6 +124,7 @@ class Champion:
 
     Attributes:
         model: the one that answers; None until the first is loaded.
+        tags: of its version, as the registry had them last.
         problem: why the version that the registry names does not answer; ``""`` where it does.
         failure: why there is no model at all and will be none.
     """
@@ -126,6 +132,7 @@ class Champion:
     def __init__(self, source: ModelSource, poll_seconds: float, metrics: Metrics) -> None:
         self.source = source
         self.model: ServedModel | None = None
+        self.tags: Mapping[str, str] = {}
         self.problem = ""
         self.failure: Exception | None = None
         self._poll_seconds = poll_seconds
@@ -154,7 +161,8 @@ class Champion:
 
     async def _run(self, on_failure: Callable[[], None]) -> None:
         try:
-            self._take(await self._in_thread(self.source.load, await self._in_thread(self.source.version)))
+            meant = await self._in_thread(self.source.ask)
+            self._take(await self._in_thread(self.source.load, meant.version), meant)
         except Exception as error:
             self.failure = error
             on_failure()
@@ -168,30 +176,31 @@ class Champion:
         assert self.model is not None
         now = monotonic()
         try:
-            version = await self._in_thread(self.source.version)
+            meant = await self._in_thread(self.source.ask)
         except GraftError as error:
             self._report(str(error))
             return
-        if version == self.model.source.version:
+        if meant.version == self.model.source.version:
+            self.tags = meant.tags  # promotion writes some of them once the alias is moved
             self._report("")
             return
-        if version == self._failed_version and now < self._retry_at:
+        again = meant.version == self._failed_version
+        if again and now < self._retry_at:
             return
         try:
-            self._take(await self._in_thread(self.source.load, version))
+            self._take(await self._in_thread(self.source.load, meant.version), meant)
         except Exception as error:
             # Whatever is wrong with the new one, the old one answers.
             self._metrics.load_failed()
-            again = version == self._failed_version
             self._retry_seconds = (
                 min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS) if again else self._poll_seconds
             )
-            self._failed_version, self._retry_at = version, now + self._retry_seconds
-            self._report(f"Version {version} cannot be loaded: {first_line(error)}.")
+            self._failed_version, self._retry_at = meant.version, now + self._retry_seconds
+            self._report(f"Version {meant.version} cannot be loaded: {first_line(error)}.")
 
-    def _take(self, model: ServedModel) -> None:
+    def _take(self, model: ServedModel, meant: Meant) -> None:
         """From here on new requests are answered by ``model``; the old one goes with its last request."""
-        self.model = model
+        self.model, self.tags = model, meant.tags
         self._failed_version = None
         self._metrics.model(model.source.name, model.source.version)
         log.info("Now answering: %s", model.source)
