@@ -147,7 +147,7 @@ def test_a_registry_that_cannot_be_asked_changes_nothing() -> None:
 
 def test_the_champion_of_the_data_set_is_meant_where_nothing_is_said(registered: Project) -> None:
     source = ModelSource(registered, None, 4)
-    assert (source.text, str(source)) == ("models:/tints@champion", "the champion of tints")
+    assert (source.text, source.alias) == ("models:/tints@champion", "champion")
     meant = source.ask()
     model = source.load(meant.version)
     assert (model.source.version, model.source.alias) == (meant.version, "champion")

@@ -1,4 +1,4 @@
-"""How much may be under way at a time: images, and bytes that have arrived but are not decoded yet."""
+"""How much may be under way at a time: images, and bytes of bodies."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ class Admission:
         self.images = 0
         self.bytes = 0
 
+    def require_room(self) -> None:
+        """Takes nothing.
+
+        Raises:
+            BusyError: no image can be taken at the moment.
+        """
+        if self.images >= self.max_images:
+            raise BusyError(f"{self.images} images are under way already")
+
 
 class Place:
     """One request's share of what may be under way; leaving the block gives all of it back."""
@@ -38,9 +47,8 @@ class Place:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release_bytes()
+        self._admission.bytes -= self._bytes
         self._admission.images -= self._images
-        self._images = 0
 
     def hold_bytes(self, count: int) -> None:
         """Takes room for bytes that have arrived.
@@ -52,11 +60,6 @@ class Place:
             raise BusyError(f"requests under way hold {self._admission.bytes / 1e6:.0f} MB already")
         self._admission.bytes += count
         self._bytes += count
-
-    def release_bytes(self) -> None:
-        """Gives the bytes' room back: they are decoded."""
-        self._admission.bytes -= self._bytes
-        self._bytes = 0
 
     def hold_images(self, count: int) -> None:
         """Takes room for images.

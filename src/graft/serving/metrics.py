@@ -68,7 +68,7 @@ class Metrics:
             "graft_images_under_way", "Images that wait for their answer.", registry=registry
         )
         self.bytes_held = Gauge(
-            "graft_body_bytes_held", "Bytes of bodies that are not decoded yet.", registry=registry
+            "graft_body_bytes_held", "Bytes of the bodies of requests under way.", registry=registry
         )
         self._model = Gauge(
             "graft_model_info", "The model that answers; always 1.", ["name", "version"], registry=registry

@@ -64,47 +64,52 @@ class Predictor:
             RefusedError: the request is malformed, too large or too slow.
             BusyError: there is no room for it, no model yet, or it took too long.
         """
-        arriving = True
+        arrived = False
         try:
             async with asyncio.timeout(self._params.timeout_seconds):
                 with Place(self.admission) as place:
-                    content_type = request.headers.get("content-type", "")
-                    kind = kind_of(content_type, request.headers.get("content-encoding", ""))
-                    if self._champion.model is None:
-                        raise BusyError("the model is being loaded")
-                    with self._timed("read"):
-                        body = await read_body(
-                            request.stream(),
-                            request.headers.get("content-length"),
-                            body_limit(kind, self._params),
-                            place.hold_bytes,
-                        )
-                    arriving = False
-                    images = (
-                        [body]
-                        if kind is Kind.RAW
-                        else await self._in_thread(images_in, kind, content_type, body, self._params)
-                    )
-                    place.hold_images(len(images))
-                    model = self._champion.model
-                    del body
-                    with self._timed("decode"):
-                        pixels = await self._decode(model, images)
-                    del images
-                    place.release_bytes()
-                    with self._timed("infer"):
-                        rows = await asyncio.gather(
-                            *(self.batcher.probabilities(model, one) for one in pixels)
-                        )
+                    kind, body = await self._receive(request, place)
+                    arrived = True
+                    model, rows = await self._run(kind, request.headers.get("content-type", ""), body, place)
         except TimeoutError:
             limit = f"{self._params.timeout_seconds:g} s"
-            if arriving:
-                raise RefusedError(408, f"The body did not arrive within {limit}.") from None
-            raise BusyError(f"there was no answer within {limit}") from None
+            if arrived:
+                raise BusyError(f"there was no answer within {limit}") from None
+            raise RefusedError(408, f"The body did not arrive within {limit}.") from None
         except ClientDisconnect:
             raise RefusedError(400, "The connection broke off before the body was whole.") from None
-        self._count(model, rows)
+        for row in rows:
+            best = int(row.argmax())
+            self._metrics.prediction(model.classifier.classes[best], float(row[best]))
         return predictions(model, rows)
+
+    async def _receive(self, request: Request, place: Place) -> tuple[Kind, bytes]:
+        """The body; refused before it is read where its headers are wrong or there is no room anyway."""
+        headers = request.headers
+        kind = kind_of(headers.get("content-type", ""), headers.get("content-encoding", ""))
+        if self._champion.model is None:
+            raise BusyError("the model is being loaded")
+        self.admission.require_room()
+        limit = body_limit(kind, self._params)
+        with self._timed("read"):
+            body = await read_body(request.stream(), headers.get("content-length"), limit, place.hold_bytes)
+        return kind, body
+
+    async def _run(
+        self, kind: Kind, content_type: str, body: bytes, place: Place
+    ) -> tuple[ServedModel, list[np.ndarray]]:
+        """The model that answers, and its probabilities ``[C]`` for each image."""
+        images = [body]
+        if kind is not Kind.RAW:
+            images = await self._in_thread(images_in, kind, content_type, body, self._params)
+        place.hold_images(len(images))
+        model = self._champion.model
+        assert model is not None  # once there is one, there is always one
+        with self._timed("decode"):
+            pixels = await self._decode(model, images)
+        with self._timed("infer"):
+            rows = await asyncio.gather(*(self.batcher.probabilities(model, one) for one in pixels))
+        return model, rows
 
     async def _decode(self, model: ServedModel, images: list[bytes]) -> list[Pixels]:
         async def decode(data: bytes) -> Pixels:
@@ -127,11 +132,6 @@ class Predictor:
             others = f", and {more} more" if more > 0 else ""
             raise RefusedError(422, f"Cannot be used: {', '.join(problems[:PROBLEMS_NAMED])}{others}.")
         return pixels
-
-    def _count(self, model: ServedModel, rows: list[np.ndarray]) -> None:
-        for row in rows:
-            best = int(row.argmax())
-            self._metrics.prediction(model.classifier.classes[best], float(row[best]))
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

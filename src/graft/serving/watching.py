@@ -58,9 +58,6 @@ class ModelSource:
             self.name, at, alias = self.text.removeprefix("models:/").rpartition("@")
             self.alias = alias if at else ""
 
-    def __str__(self) -> str:
-        return f"the {self.alias} of {self.name}" if self.alias else self.text
-
     def ask(self) -> Meant:
         """What the alias means now; nothing where the model is meant for good.
 
