@@ -21,7 +21,7 @@ LIMITS = {
     "max_request_mb": 4,
     "max_images": 8,
     "queue": 64,
-    "timeout_seconds": 4,
+    "timeout_seconds": 10,
     "poll_seconds": 0.2,
 }
 

@@ -26,6 +26,7 @@ class Levels:
         self.batches: list[int] = []
         self.free = threading.Event()
         self.free.set()
+        self.entered = threading.Event()
         self.error: Exception | None = None
 
     def to_pixels(self, data: bytes) -> dict[int, np.ndarray]:
@@ -34,7 +35,8 @@ class Levels:
         return pixels(int(data))
 
     def probabilities(self, images: Mapping[int, np.ndarray]) -> np.ndarray:
-        self.free.wait(10)
+        self.entered.set()
+        self.free.wait(60)
         if self.error is not None:
             raise self.error
         level = images[1][:, 0, 0, 0].astype(np.float32) / 255

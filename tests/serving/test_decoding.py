@@ -37,17 +37,22 @@ def test_no_more_pixels_than_the_budget_are_decoded_at_a_time() -> None:
 def test_a_large_image_is_not_overtaken() -> None:
     budget = PixelBudget(10)
     order: list[str] = []
+    pause = threading.Event()
 
     def decode(name: str, pixels: int) -> None:
         with budget.taken(pixels):
             order.append(name)
 
     with budget.taken(1):
-        threads = []
-        for name, pixels in (("large", 10), ("small", 1)):
-            threads.append(threading.Thread(target=decode, args=(name, pixels)))
-            threads[-1].start()
-            threads[-1].join(timeout=0.1)
+        threads = [
+            threading.Thread(target=decode, args=("large", 10)),
+            threading.Thread(target=decode, args=("small", 1)),
+        ]
+        threads[0].start()
+        while not budget._turn.locked():
+            pause.wait(0.001)
+        threads[1].start()
+        threads[1].join(timeout=0.1)
         assert order == []
     for thread in threads:
         thread.join()

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from conftest import CLASSES, move_champion, register
 from malformed import FORM, JSON, encoded, form_of, json_of
-from running import HOST, Running, head, read_answer, start
+from running import HOST, LIMIT_SECONDS, Running, head, read_answer, start
 
 from graft.inference.model import ImageClassifier
 from graft.project import Project
@@ -124,7 +124,7 @@ def test_a_champion_that_cannot_be_loaded_leaves_the_old_one(
     version = register(registered, damaged)
     loads = server.metric('graft_model_loads_total{outcome="failed"}')
     move_champion(registered, version)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + LIMIT_SECONDS
     while not (problem := server.get("/ready").json()["problem"]):
         assert time.monotonic() < deadline
         assert server.predict(PHOTOGRAPHS[0]).json()["version"] == "1"
@@ -159,7 +159,7 @@ def test_a_body_beyond_the_limit_is_never_held(server: Running, declared: bool) 
 
 def test_a_body_that_does_not_arrive_is_given_up(server: Running) -> None:
     answer = server.send(head("POST", "/predict", content_type="image/png", content_length=1000), b"abc")
-    assert (answer.status, answer.reason) == (408, "The body did not arrive within 4 s.")
+    assert (answer.status, answer.reason) == (408, "The body did not arrive within 10 s.")
 
 
 def test_a_client_that_hangs_up_disturbs_nobody(server: Running) -> None:
@@ -186,7 +186,7 @@ def test_what_is_under_way_at_the_end_is_answered(registered: Project) -> None:
         assert server.get("/model", TOKEN).status == 200
         assert server.predict(PHOTOGRAPHS[0], token=TOKEN).status == 200
 
-        with socket.create_connection((HOST, server.port), timeout=30) as connection:
+        with socket.create_connection((HOST, server.port), timeout=LIMIT_SECONDS) as connection:
             photograph = PHOTOGRAPHS[0]
             size = len(photograph)
             top = head("POST", "/predict", token=TOKEN, content_type="image/png", content_length=size)
@@ -198,7 +198,7 @@ def test_what_is_under_way_at_the_end_is_answered(registered: Project) -> None:
                 socket.create_connection((HOST, server.port), timeout=5)
             connection.sendall(photograph[100:])
             assert read_answer(connection).status == 200
-        assert server.process.wait(timeout=30) == 0
+        assert server.process.wait(timeout=LIMIT_SECONDS) == 0
     log = server.log.read_text()
     assert log.rstrip().endswith("Ended.")
     assert "Traceback" not in log

@@ -26,7 +26,7 @@ def run(registry: Registry, test: Callable[[Champion], Awaitable[None]]) -> Metr
         failed = asyncio.Event()
         champion.start(failed.set)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while champion.model is None and not failed.is_set():
                     await asyncio.sleep(0.001)
                 await test(champion)
