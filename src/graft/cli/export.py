@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.options import ModelOption
 from graft.environment import configure
 from graft.errors import GraftError
 from graft.progress import console
@@ -48,13 +49,7 @@ def export(
             help="Accuracy on validation that --int8 may cost, a share of 1; more is refused.",
         ),
     ] = 0.01,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="A folder with a trained model, or models:/NAME@ALIAS. By default the champion of this data set.",
-        ),
-    ] = None,
+    model: ModelOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is in FOLDER of these formats.")
     ] = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.options import ModelOption
 from graft.environment import configure
 from graft.errors import EXIT_FAILURE, GraftError
 from graft.progress import console, progress_bar
@@ -33,13 +34,7 @@ def predict(
             show_default=False,
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="A folder with a trained model, or models:/NAME@ALIAS. By default the champion of this data set.",
-        ),
-    ] = None,
+    model: ModelOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -156,6 +151,7 @@ def _print_summary(counts: Counter[str], out: Path | None) -> None:
     rest = len(counts) - 10
     more = f" and {rest} more classes" if rest > 0 else ""
     where = f" in {out}" if out else ""
-    console.print(f"{counts.total():,} photographs{escape(where)}: {labels or 'none'}{more}", soft_wrap=True)
+    noun = "photograph" if counts.total() == 1 else "photographs"
+    console.print(f"{counts.total():,} {noun}{escape(where)}: {labels or 'none'}{more}", soft_wrap=True)
     if broken:
         console.print(f"[red]{broken:,} could not be read[/]", soft_wrap=True)
