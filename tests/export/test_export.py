@@ -68,7 +68,7 @@ def exported(recorded: Project, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 @pytest.fixture(scope="module")
 def test_pixels(recorded: Project) -> np.ndarray:
-    return Images(recorded).at(SIZE)
+    return Images(recorded).at(SIZE).inputs
 
 
 @pytest.mark.slow

@@ -106,10 +106,10 @@ def test_another_answer_than_was_written_is_not_trusted(
 def test_what_openvino_refuses_is_run_with_tensorflow(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(core: object, network: object) -> None:
+    def refuse(folder: Path) -> None:
         raise RuntimeError("no such operation\nand a page more")
 
-    monkeypatch.setattr(engine, "compiled_run", refuse)
+    monkeypatch.setattr(engine, "saved_model_run", refuse)
     assert engines_of(open_classifier(bundle)) == {SavedModelNetwork}
     text = capsys.readouterr().out
     assert "OpenVINO does not take this model over (no such operation): running it with TensorFlow" in text

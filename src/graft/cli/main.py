@@ -21,6 +21,7 @@ from graft.cli import (
     promotion,
     recipe,
     run,
+    serve,
     sweep,
     ui,
 )
@@ -52,6 +53,7 @@ app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg'
 app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(
     export.export
 )
+app.command("serve", epilog="Example: graft serve --port 8000")(serve.serve)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)
 app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)
 

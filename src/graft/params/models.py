@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from graft.params.ensemble import EnsembleParams
 from graft.params.gate import GateParams
 from graft.params.sections import Count, Section, Severity, Share
+from graft.params.serve import ServeParams
 from graft.params.strategies import TrainParams
 from graft.params.sweep import SweepParams
 
@@ -190,6 +191,7 @@ class Params(Section):
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
     gate: GateParams
+    serve: ServeParams = ServeParams()
 
     @model_validator(mode="after")
     def _ensembles_and_sweep_fit(self) -> Params:

@@ -1,0 +1,175 @@
+"""The served champion under load against the bare forward pass of the same model, in one run.
+
+First the model alone, in this process: its forward pass, and decoding with it. Then `graft serve` in a process of its
+own, and clients on loopback that each send the next photograph when the last one is answered. Client and server share
+the machine, so the server's figures are lower bounds.
+
+    python -m benchmarks.serving data/test --clients 1 8 32
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+
+from graft.environment import configure
+from graft.inference.model import ImageClassifier
+from graft.prefect_server import HOST, free_port
+from graft.project import find_project
+
+SERVE = "from graft.cli.main import main; main()"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="photographs")
+    parser.add_argument("--model", help="as for graft serve; the champion by default")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--seconds", type=float, default=10)
+    arguments = parser.parse_args()
+    project = find_project()
+    configure(project)
+
+    from graft.data.layout import image_files, read_layout
+    from graft.params import load_params
+    from graft.serving.watching import ModelSource
+
+    params = load_params(project.params_file).serve
+    root = arguments.folder.resolve()
+    photographs = [(root / file.name).read_bytes() for file in image_files(read_layout(root))][:500]
+    source = ModelSource(project, arguments.model, params.max_batch)
+    model = source.load(source.ask().version)
+    size = np.mean([len(one) for one in photographs]) / 1000
+    print(f"{model.source}, {len(photographs)} photographs of {size:.0f} KB on average")
+    bare = measure_alone(model.classifier, photographs, params.max_batch, arguments.seconds)
+    del model
+
+    port = free_port()
+    options = ["--model", arguments.model] if arguments.model else []
+    command = [sys.executable, "-c", SERVE, "serve", "--port", str(port), *options]
+    environment = {name: value for name, value in os.environ.items() if name != "GRAFT_TOKEN"}
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        asyncio.run(measure_server(port, photographs, arguments.clients, arguments.seconds, bare))
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(timeout=60)
+
+
+def measure_alone(
+    classifier: ImageClassifier, photographs: list[bytes], max_batch: int, seconds: float
+) -> tuple[float, float]:
+    """Images a second, and CPU seconds an image, of the forward pass in batches; prints the other figures too."""
+    pixels = [classifier.to_pixels(one) for one in photographs[:max_batch]]
+    stacked = {size: np.stack([one[size] for one in pixels]) for size in classifier.image_sizes}
+    in_turn = cycle(photographs)
+
+    def forward(count: int) -> None:
+        classifier.probabilities({size: images[:count] for size, images in stacked.items()})
+
+    def whole() -> None:
+        decoded = classifier.to_pixels(next(in_turn))
+        classifier.probabilities({size: image[None] for size, image in decoded.items()})
+
+    print(f"{'':28}images/s  CPU ms an image")
+    rows = {
+        f"forward pass of {max_batch}": (max_batch, lambda: forward(max_batch)),
+        "forward pass of 1": (1, lambda: forward(1)),
+        "decoding, forward pass of 1": (1, whole),
+    }
+    figures = []
+    for name, (images, call) in rows.items():
+        done, started, used = 0, time.perf_counter(), time.process_time()
+        while time.perf_counter() - started < seconds:
+            call()
+            done += images
+        rate = done / (time.perf_counter() - started)
+        figures.append((rate, (time.process_time() - used) / done))
+        print(f"{name:28}{rate:8.1f}  {1000 * figures[-1][1]:15.2f}")
+    return figures[0]
+
+
+async def measure_server(
+    port: int, photographs: list[bytes], clients: list[int], seconds: float, bare: tuple[float, float]
+) -> None:
+    """Throughput and latencies at each number of clients."""
+    await until_ready(port)
+    print("clients  images/s  of forward pass  CPU ms an image  p50 ms  p95 ms  p99 ms  refused")
+    for count in clients:
+        in_turn = cycle(photographs)
+        latencies: list[float] = []
+        refused = 0
+        used = await cpu_seconds(port)
+        started = time.perf_counter()
+
+        async def client(ends: float) -> None:
+            nonlocal refused
+            connection = await asyncio.open_connection(HOST, port)
+            while time.perf_counter() < ends:
+                asked = time.perf_counter()
+                status, _ = await post(connection, next(in_turn))  # noqa: B023
+                latencies.append(time.perf_counter() - asked)  # noqa: B023
+                refused += status != 200
+            connection[1].close()
+
+        await asyncio.gather(*(client(started + seconds) for _ in range(count)))
+        rate = (len(latencies) - refused) / (time.perf_counter() - started)
+        each = 1000 * (await cpu_seconds(port) - used) / len(latencies)
+        p50, p95, p99 = 1000 * np.percentile(latencies, (50, 95, 99))
+        print(f"{count:7}  {rate:8.1f}  {rate / bare[0]:15.2f}  {each:15.2f}", end="")
+        print(f"  {p50:6.1f}  {p95:6.1f}  {p99:6.1f}  {refused:7}", flush=True)
+
+
+async def cpu_seconds(port: int) -> float:
+    """CPU time that the server has used so far."""
+    connection = await asyncio.open_connection(HOST, port)
+    _, text = await ask(connection, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    connection[1].close()
+    return float(text.partition(b"\nprocess_cpu_seconds_total ")[2].split(b"\n", 1)[0])
+
+
+async def until_ready(port: int, limit: float = 120) -> None:
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            connection = await asyncio.open_connection(HOST, port)
+            if (await ask(connection, b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n"))[0] == 200:
+                return
+        except OSError:
+            pass
+        if time.monotonic() > deadline:
+            raise SystemExit("The server did not become ready")
+        await asyncio.sleep(0.2)
+
+
+async def post(
+    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], data: bytes
+) -> tuple[int, bytes]:
+    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/*\r\nContent-Length: {len(data)}\r\n\r\n"
+    return await ask(connection, head.encode("ascii") + data)
+
+
+async def ask(
+    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes
+) -> tuple[int, bytes]:
+    """Sends a request and reads the answer; by hand, because the client shares the machine with the server."""
+    reader, writer = connection
+    writer.write(request)
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    length = int(head.partition(b"content-length: ")[2].split(b"\r\n", 1)[0])
+    return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""`graft serve`: the champion over HTTP, with a page to drop photographs on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Annotated
+
+import typer
+
+from graft.environment import configure
+from graft.prefect_server import HOST
+from graft.progress import console
+from graft.project import find_project
+
+# A registry that does not answer must neither hold up the end of the server nor hide for minutes; MLflow's own
+# limits are 120 s and 7 tries.
+REGISTRY_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+
+
+def serve(
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on. The default is this machine alone; others need a token."),
+    ] = HOST,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="GRAFT_TOKEN",
+            help="Secret that requests must carry. Better set in the environment: other users can see a command line.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="models:/NAME@ALIAS, which is watched; or models:/NAME/VERSION or a model's folder, which are not. "
+            "By default the champion of this data set.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Serve the champion: photographs in, label and probabilities out, until Ctrl-C.
+
+    A new champion is taken up within seconds, without a request being dropped. Limits are in params.yaml, section
+    serve.
+    """
+    import logging
+
+    from graft.serving.access import Access
+
+    access = Access(host, token)
+    project = find_project()
+    configure(project)
+    for name, value in REGISTRY_LIMITS.items():
+        os.environ.setdefault(name, value)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("graft.serving").setLevel(logging.INFO)
+    from graft.params import load_params
+
+    params = load_params(project.params_file).serve
+    from graft.serving import server
+
+    listener = server.bind(host, port)
+    # A supervisor ends a service with SIGTERM, a user with Ctrl-C; uvicorn sends either on when all is answered.
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, signal.default_int_handler)
+    shown = f"[{host}]" if ":" in host else host
+    console.print(
+        f"http://{shown}:{port}    a page to drop photographs on; POST /predict for programs", soft_wrap=True
+    )
+    console.print("Ctrl-C ends it.")
+    try:
+        server.serve(project, params, access, listener, model)
+    except KeyboardInterrupt:
+        console.print("Ended.")

@@ -1,0 +1,118 @@
+"""What the server counts, for Prometheus.
+
+Names follow Prometheus' conventions: base units, ``_total`` for counters
+(https://prometheus.io/docs/practices/naming/).
+"""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+PROBABILITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+
+class Metrics:
+    """Counters of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # a second line for each of them, that no query asks for
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)  # memory, CPU seconds, open files
+        PlatformCollector(registry=registry)
+        self.registry = registry
+        self._requests = Counter(
+            "graft_requests", "Requests by path and status.", ["path", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "graft_request_seconds",
+            "From a request's head to its answer.",
+            ["path"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._stages = Histogram(
+            "graft_stage_seconds",
+            "Where a request for predictions spends its time.",
+            ["stage"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._batches = Histogram(
+            "graft_batch_images", "Images of a forward pass.", buckets=BATCH_SIZES, registry=registry
+        )
+        self._batch_seconds = Histogram(
+            "graft_batch_seconds", "Duration of a forward pass.", buckets=SECONDS, registry=registry
+        )
+        self._labels = Counter(
+            "graft_predictions", "Images answered, by label.", ["label"], registry=registry
+        )
+        self._top = Histogram(
+            "graft_top_probability",
+            "Probability of the label that was answered.",
+            buckets=PROBABILITIES,
+            registry=registry,
+        )
+        self.images_under_way = Gauge(
+            "graft_images_under_way", "Images that wait for their answer.", registry=registry
+        )
+        self.bytes_held = Gauge(
+            "graft_body_bytes_held", "Bytes of the bodies of requests under way.", registry=registry
+        )
+        self._model = Gauge(
+            "graft_model_info", "The model that answers; always 1.", ["name", "version"], registry=registry
+        )
+        self._loads = Counter(
+            "graft_model_loads", "Models loaded, or not, by outcome.", ["outcome"], registry=registry
+        )
+        self._problem = Gauge(
+            "graft_champion_problem",
+            "1 while the registry's champion cannot be looked up or loaded and an older model answers.",
+            registry=registry,
+        )
+        for outcome in ("loaded", "failed"):
+            self._loads.labels(outcome)
+
+    def request(self, path: str, status: int, seconds: float) -> None:
+        """Counts an answered request; ``path`` must be one of a few."""
+        self._requests.labels(path, str(status)).inc()
+        self._seconds.labels(path).observe(seconds)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Time of a request for predictions: ``read``, ``decode`` (with waiting for a thread) or ``infer``."""
+        self._stages.labels(name).observe(seconds)
+
+    def batch(self, images: int, seconds: float) -> None:
+        self._batches.observe(images)
+        self._batch_seconds.observe(seconds)
+
+    def prediction(self, label: str, probability: float) -> None:
+        self._labels.labels(label).inc()
+        self._top.observe(probability)
+
+    def model(self, name: str, version: str) -> None:
+        """The model that answers from now on."""
+        self._model.clear()
+        self._model.labels(name, version).set(1)
+        self._loads.labels("loaded").inc()
+
+    def load_failed(self) -> None:
+        self._loads.labels("failed").inc()
+
+    def champion_problem(self, present: bool) -> None:
+        self._problem.set(present)
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)

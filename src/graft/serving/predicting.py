@@ -1,0 +1,143 @@
+"""One request for predictions, from its body to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+from starlette.requests import ClientDisconnect, Request
+
+from graft.inference.images import UnreadableImageError
+from graft.params.serve import ServeParams
+from graft.serving.admission import Admission, BusyError, Place
+from graft.serving.answers import predictions
+from graft.serving.batching import Batcher
+from graft.serving.bodies import Kind, RefusedError, body_limit, images_in, kind_of, read_body
+from graft.serving.decoding import PixelBudget, decode_image
+from graft.serving.metrics import Metrics
+from graft.serving.served import Pixels, ServedModel
+from graft.serving.watching import Champion
+
+T = TypeVar("T")
+
+# Of a request's images, in its refusal.
+PROBLEMS_NAMED = 3
+
+
+class Predictor:
+    """Answers requests for predictions.
+
+    Args:
+        champion: the model that answers.
+        params: limits.
+        metrics: told where the time goes.
+    """
+
+    def __init__(self, champion: Champion, params: ServeParams, metrics: Metrics) -> None:
+        self.admission = Admission(params.queue, params.max_buffer_bytes)
+        self.batcher = Batcher(params.max_batch, params.max_wait_ms / 1000, metrics)
+        self._champion = champion
+        self._params = params
+        self._metrics = metrics
+        self._budget = PixelBudget(params.max_pixels)
+        # As many as there are cores: Pillow decodes outside the interpreter's lock.
+        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+
+    def start(self) -> None:
+        """To be called in the running loop."""
+        self.batcher.start()
+
+    async def stop(self) -> None:
+        await self.batcher.stop()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    async def answer(self, request: Request) -> dict[str, object]:
+        """The predictions for the images of a request, see :class:`graft.serving.answers.Predictions`.
+
+        Raises:
+            RefusedError: the request is malformed, too large or too slow.
+            BusyError: there is no room for it, no model yet, or it took too long.
+        """
+        arrived = False
+        try:
+            async with asyncio.timeout(self._params.timeout_seconds):
+                with Place(self.admission) as place:
+                    kind, body = await self._receive(request, place)
+                    arrived = True
+                    model, rows = await self._run(kind, request.headers.get("content-type", ""), body, place)
+        except TimeoutError:
+            limit = f"{self._params.timeout_seconds:g} s"
+            if arrived:
+                raise BusyError(f"there was no answer within {limit}") from None
+            raise RefusedError(408, f"The body did not arrive within {limit}.") from None
+        except ClientDisconnect:
+            raise RefusedError(400, "The connection broke off before the body was whole.") from None
+        for row in rows:
+            best = int(row.argmax())
+            self._metrics.prediction(model.classifier.classes[best], float(row[best]))
+        return predictions(model, rows)
+
+    async def _receive(self, request: Request, place: Place) -> tuple[Kind, bytes]:
+        """The body; refused before it is read where its headers are wrong or there is no room anyway."""
+        headers = request.headers
+        kind = kind_of(headers.get("content-type", ""), headers.get("content-encoding", ""))
+        if self._champion.model is None:
+            raise BusyError("the model is being loaded")
+        self.admission.require_room()
+        limit = body_limit(kind, self._params)
+        with self._timed("read"):
+            body = await read_body(request.stream(), headers.get("content-length"), limit, place.hold_bytes)
+        return kind, body
+
+    async def _run(
+        self, kind: Kind, content_type: str, body: bytes, place: Place
+    ) -> tuple[ServedModel, list[np.ndarray]]:
+        """The model that answers, and its probabilities ``[C]`` for each image."""
+        images = [body]
+        if kind is not Kind.RAW:
+            images = await self._in_thread(images_in, kind, content_type, body, self._params)
+        place.hold_images(len(images))
+        model = self._champion.model
+        assert model is not None  # once there is one, there is always one
+        with self._timed("decode"):
+            pixels = await self._decode(model, images)
+        with self._timed("infer"):
+            rows = await asyncio.gather(*(self.batcher.probabilities(model, one) for one in pixels))
+        return model, rows
+
+    async def _decode(self, model: ServedModel, images: list[bytes]) -> list[Pixels]:
+        async def decode(data: bytes) -> Pixels:
+            with self.batcher.decoding():
+                return await self._in_thread(decode_image, model, data, self._params.max_pixels, self._budget)
+
+        results = await asyncio.gather(*map(decode, images), return_exceptions=True)
+        pixels: list[Pixels] = []
+        problems = []
+        for position, result in enumerate(results):
+            if isinstance(result, UnreadableImageError):
+                name = f"image {position}" if len(images) > 1 else "the image"
+                problems.append(f"{name} ({result})")
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                pixels.append(result)
+        if problems:
+            more = len(problems) - PROBLEMS_NAMED
+            others = f", and {more} more" if more > 0 else ""
+            raise RefusedError(422, f"Cannot be used: {', '.join(problems[:PROBLEMS_NAMED])}{others}.")
+        return pixels
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._metrics.stage(stage, time.perf_counter() - started)
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)

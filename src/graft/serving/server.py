@@ -1,0 +1,99 @@
+"""Running the application on a port until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import warnings
+
+import uvicorn
+
+from graft.errors import GraftError
+from graft.params.serve import ServeParams
+from graft.project import Project
+from graft.serving.access import Access
+from graft.serving.app import create_app
+from graft.serving.connections import PatientProtocol
+from graft.serving.metrics import Metrics
+from graft.serving.watching import Champion, ModelSource
+
+log = logging.getLogger(__name__)
+
+# Open connections; each may hold 80 KB in buffers. Systems allow a process 1,024 open files by default.
+MAX_CONNECTIONS = 512
+# A browser opens the next photograph's request within seconds.
+KEEP_ALIVE_SECONDS = 5
+# Beyond the timeout of a request, so that whatever is under way ends by itself first.
+SHUTDOWN_SLACK_SECONDS = 5
+
+
+def serve(
+    project: Project, params: ServeParams, access: Access, listener: socket.socket, model: str | None
+) -> None:
+    """Serves a model until the process gets SIGINT or SIGTERM; what is under way then is still answered.
+
+    Args:
+        project: whose registry.
+        params: limits and times.
+        access: who may ask.
+        listener: bound; closed at the end.
+        model: see :func:`graft.prediction.source.resolve_model`; None is the champion.
+
+    Raises:
+        GraftError: the model cannot be loaded.
+        KeyboardInterrupt: it was told to stop.
+    """
+    # Pillow warns of images that are refused anyway, once a request.
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    metrics = Metrics()
+    source = ModelSource(project, model, params.max_batch)
+    champion = Champion(source, params.poll_seconds, metrics)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    app = create_app(champion, params, access, metrics, stop)
+    config = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        # Whatever malformed requests there are, their reasons go to who sent them.
+        log_level=logging.ERROR,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=round(params.timeout_seconds + SHUTDOWN_SLACK_SECONDS),
+    )
+    server = uvicorn.Server(config)
+    try:
+        server.run([listener])
+    finally:
+        listener.close()
+    if champion.failure is not None:
+        raise champion.failure
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        GraftError: the port is taken, or the address is none of this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise GraftError(
+            f"{host}, port {port}, cannot be listened on: {error.strerror or error}",
+            "End what listens there, or name another port with --port",
+        ) from error
+    return listener

@@ -1,0 +1,56 @@
+"""`graft serve`: what it refuses before anything is loaded."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from graft.cli.main import app
+from graft.errors import GraftError
+from graft.prefect_server import HOST, free_port
+from graft.project import Project
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def served_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose working directory this is, with nothing registered."""
+    shutil.copy(ROOT / "params.yaml", project.root)
+    monkeypatch.chdir(project.root)
+    monkeypatch.delenv("GRAFT_TOKEN", raising=False)
+    return project
+
+
+def serve(*options: str) -> Exception:
+    result = CliRunner().invoke(app, ["serve", *options])
+    assert isinstance(result.exception, GraftError), result.output
+    return result.exception
+
+
+def test_other_addresses_need_a_token(served_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "there is no token" in str(serve("--host", "0.0.0.0"))
+    assert "has 5 characters" in str(serve("--host", "0.0.0.0", "--token", "short"))
+    monkeypatch.setenv("GRAFT_TOKEN", "short")
+    assert "has 5 characters" in str(serve())
+
+
+def test_a_port_in_use_is_named(served_project: Project) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1, port {port}, cannot be listened on" in str(serve("--port", str(port)))
+
+
+def test_without_a_champion_it_says_how_to_get_one(served_project: Project) -> None:
+    problem = str(serve("--port", str(free_port())))
+    assert "MLflow's registry has no champion of 'tints'" in problem
+    assert "graft promote" in problem
+    assert "--model models:/tints@challenger" in problem
+
+
+def test_a_model_that_is_not_there_is_named(served_project: Project) -> None:
+    assert "There is no model in nowhere" in str(serve("--port", str(free_port()), "--model", "nowhere"))
