@@ -134,9 +134,7 @@ def _minimum(evidence: Evidence, params: GateParams) -> Finding:
 
 
 def _not_worse(evidence: Evidence, params: GateParams) -> Finding:
-    needed = (
-        f"at most {100 * params.max_loss:g} points of accuracy lost, with {params.confidence:.0%} confidence"
-    )
+    needed = f"at worst {-100 * params.max_loss:g} points, {params.confidence:.0%} sure"
     if evidence.comparison is None:
         observed = (
             "the candidate is the champion"
