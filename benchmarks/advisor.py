@@ -30,9 +30,7 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path, nargs="?", help="folder of photographs")
     parser.add_argument("--name", help="what to call it (default: the folder's)")
-    parser.add_argument(
-        "--work", type=Path, required=True, help="folder to work in; trials that are there count"
-    )
+    parser.add_argument("--work", type=Path, help="folder to work in; trials that are there count")
     parser.add_argument("--table", type=Path, nargs="+", help="folders worked in before: print their table")
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_suffix(".yaml"))
     parser.add_argument("--group-by", help="as split.group_by in params.yaml")
