@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from tiny import clock, tiny_params
 
 from graft.advice.advise import sample
 from graft.advice.report import settings_text
+from graft.advice.rules import Measured
 from graft.errors import GraftError
-from graft.params.strategies import FrozenParams, TrainParams
+from graft.params.strategies import FineTuneParams, FrozenParams, TrainParams
 from graft.project import Project
 from graft.training.train import advise_strategy, train_strategy
 
@@ -51,6 +53,42 @@ def test_where_the_head_is_not_enough_the_backbone_is_trained(project: Project) 
     assert advice.as_record()["strategy"]["kind"] == result.trained.advice.strategy.kind
     assert "advised:" in settings_text(advice)
     assert "MobileNet" in settings_text(advice)
+
+
+@pytest.mark.parametrize("is_right", [False, True])
+def test_a_head_alone_is_tried_where_training_the_backbone_did_not_pay(
+    project: Project, monkeypatch: pytest.MonkeyPatch, is_right: bool
+) -> None:
+    from graft.training.strategies import auto
+    from graft.training.strategy import Task, Trained
+
+    # Stands for a backbone whose training went badly, or well.
+    def train_badly_or_well(params: FineTuneParams, task: Task) -> Trained:
+        head = auto.frozen.train(auto.head_alone(rival, "none").model_copy(update=shared(params)), task)
+        logits = np.eye(3)[task.val.labels]
+        return replace(head, val_logits=logits if is_right else -logits)
+
+    def shared(params: FineTuneParams) -> dict[str, object]:
+        return {key: getattr(params, key) for key in ("image_size", "seed", "precision", "batch_size")}
+
+    def recommend_training(measured: Measured, *arguments: object) -> FineTuneParams:
+        nonlocal rival
+        rival = measured
+        return FineTuneParams(
+            kind="fine_tune", backbone=measured.backbone, unfreeze="all", epochs=1, learning_rate=0.1
+        )
+
+    rival: Measured
+    monkeypatch.setattr("graft.advice.advise.recommend", recommend_training)
+    monkeypatch.setattr(auto.fine_tune, "train", train_badly_or_well)
+    result = train_strategy(project, auto_params(), "auto", clock())
+    advice = result.trained.advice
+    assert advice is not None
+    assert advice.strategy.kind == ("fine_tune" if is_right else "frozen")
+    assert bool(advice.outcome) is not is_right
+    if not is_right:
+        assert "0.0% fine-tuned" in advice.outcome
+        assert any("0.0% fine-tuned" in reason for reason in advice.as_record()["reasons"])
 
 
 def test_its_settings_parse_as_a_strategy_that_trains_the_same(project: Project) -> None:

@@ -38,6 +38,7 @@ class Advice:
         images, classes: trained on, of which ``looked_at`` images were measured.
         enough: error of the head alone up to which nothing else is tried.
         thumb: the rule of thumb, for comparison.
+        outcome: what training two strategies came to, where one was not enough; of these ``strategy`` is the better.
     """
 
     strategy: FrozenParams | FineTuneParams
@@ -50,6 +51,12 @@ class Advice:
     classes: int
     enough: float
     thumb: RuleOfThumb
+    outcome: str = ""
+
+    @property
+    def best_frozen(self) -> Measured:
+        """The backbone that a head alone would do best on; the first of equals."""
+        return max(self.measured, key=lambda one: one.top.accuracy)
 
     def reasons(self) -> list[str]:
         """Why, a sentence each."""
@@ -64,12 +71,19 @@ class Advice:
             )
             said.append(f"{name} has an error of {1 - best.accuracy:.1%} at its best depth; {others}")
         error = f"a linear classifier on the whole of {name} errs in {1 - top.accuracy:.1%}"
-        if isinstance(self.strategy, FrozenParams):
+        if self.outcome:
+            said.append(self.outcome)
+        elif isinstance(self.strategy, FrozenParams):
             said.append(f"{error}, no more than {self.enough:.1%}: the head alone is trained")
         else:
             said.append(f"{error}, more than {self.enough:.1%}: the backbone is trained too")
             where = "its top" if best is top else f"{best.depth.layer}, {best.depth.share:.0%} of the way up"
             said.append(f"it is best at {where} ({best.accuracy:.1%}), so training starts below that")
+            rival = self.best_frozen
+            said.append(
+                f"where that stays below {rival.top.accuracy:.1%} on validation, a head alone on "
+                f"{rival.backbone.name} is tried too"
+            )
         harmless = {"none": "neither way"}.get(self.flip, self.flip.replace("_", " "))
         gains = ", ".join(f"{way} {gain:+.3f}" for way, gain in self.gains.items())
         said.append(f"mirrored images gain {gains} nats: mirrored {harmless}")

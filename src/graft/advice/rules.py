@@ -93,15 +93,7 @@ def recommend(
         enough: error of the head alone, 0 to 1, up to which nothing else is tried.
     """
     if chosen.top.accuracy >= 1 - enough:
-        return FrozenParams(
-            kind="frozen",
-            backbone=chosen.backbone,
-            epochs=100,
-            patience=20,
-            learning_rate=0.001,
-            head=HeadParams(dropout=0.5),
-            flip=flip,
-        )
+        return head_alone(chosen, flip)
     cut = chosen.best - depths_down(1 - _best(chosen).accuracy) - (images / classes >= LARGE_CLASS)
     # The settings of the recipes, which were good on every data set there. Few images see more epochs and views: what
     # an epoch costs falls with them as well.
@@ -121,6 +113,19 @@ def recommend(
         head=HeadParams(dropout=0.3),
         views=4 if images <= 2_000 else 3 if images <= 5_000 else 2 if images <= 20_000 else 1,
         augment=AugmentParams(flip=flip, rotate=0.05, zoom=0.15, translate=0.1, contrast=0.2, brightness=0.1),
+    )
+
+
+def head_alone(chosen: Measured, flip: Flip) -> FrozenParams:
+    """A head on the whole frozen backbone, as params.yaml ships it."""
+    return FrozenParams(
+        kind="frozen",
+        backbone=chosen.backbone,
+        epochs=100,
+        patience=20,
+        learning_rate=0.001,
+        head=HeadParams(dropout=0.5),
+        flip=flip,
     )
 
 

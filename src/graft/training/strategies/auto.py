@@ -6,25 +6,48 @@ from dataclasses import replace
 
 from graft.advice.advise import Advice, advise
 from graft.advice.report import print_advice
+from graft.advice.rules import head_alone
 from graft.params.strategies import AutoParams, FrozenParams
+from graft.progress import console
 from graft.training.strategies import fine_tune, frozen
 from graft.training.strategy import Task, Trained
 
 
 def train(params: AutoParams, task: Task) -> Trained:
-    """The recommended strategy, trained as if it had been named; the advice goes with the result."""
+    """The recommended strategy, trained as if it had been named; the advice goes with the result.
+
+    Where the backbone was trained and does worse on validation than a linear classifier on a frozen one was measured
+    to do, the head alone is trained on that too, and validation chooses.
+    """
     with task.clock.span("advice"):
         advice = advice_for(params, task)
     print_advice(advice)
     strategy = advice.strategy.model_copy(
         update={"batch_size": min(params.batch_size, len(task.train.labels))}
     )
-    trained = (
-        frozen.train(strategy, task)
-        if isinstance(strategy, FrozenParams)
-        else fine_tune.train(strategy, task)
+    if isinstance(strategy, FrozenParams):
+        return replace(frozen.train(strategy, task), advice=replace(advice, strategy=strategy))
+    trained = replace(fine_tune.train(strategy, task), advice=replace(advice, strategy=strategy))
+    reached, rival = _accuracy(trained, task), advice.best_frozen
+    if reached >= rival.top.accuracy:
+        return trained
+    # Training the backbone did not pay: on images like these another one, as it is, may be worth more.
+    words = f"{rival.backbone.name} frozen promises {rival.top.accuracy:.1%}"
+    console.print(
+        f"{task.name}: {reached:.1%} on validation, where {words}: its head is trained too", soft_wrap=True
     )
-    return replace(trained, advice=replace(advice, strategy=strategy))
+    head = head_alone(rival, advice.flip).model_copy(
+        update={key: getattr(strategy, key) for key in ("image_size", "seed", "precision", "batch_size")}
+    )
+    other = frozen.train(head, task)
+    kept = other if _accuracy(other, task) > reached else trained
+    found = f"on validation {reached:.1%} fine-tuned, {_accuracy(other, task):.1%} with {rival.backbone.name} frozen"
+    chosen = {"strategy": head, "chosen": rival} if kept is other else {"strategy": strategy}
+    return replace(kept, advice=replace(advice, outcome=found, **chosen))
+
+
+def _accuracy(trained: Trained, task: Task) -> float:
+    return float((trained.val_logits.argmax(axis=1) == task.val.labels).mean())
 
 
 def advice_for(params: AutoParams, task: Task) -> Advice:
