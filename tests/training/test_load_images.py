@@ -91,3 +91,12 @@ def test_pages_that_are_given_back_come_again_from_the_file() -> None:
     for part in (array, array[10:20], np.empty(3), np.asarray(array)[5:]):
         images_module.release_pages(part)
     np.testing.assert_array_equal(array[:, 7], np.arange(1000))
+
+
+def test_rows_are_the_same_from_memory_and_from_a_file() -> None:
+    in_file = images_module.large_array((100, 4), np.float32, in_memory_bytes=0)
+    in_file[:] = np.arange(400).reshape(100, 4)
+    indices = np.random.default_rng(0).permutation(100)[:77]
+    found = images_module.rows_of(in_file, indices)
+    assert type(found) is np.ndarray
+    np.testing.assert_array_equal(found, images_module.rows_of(np.array(in_file), indices))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from graft.training.images import rows_of
+
 Mix = Callable[[np.ndarray, np.ndarray, tuple[int, ...]], tuple[np.ndarray, np.ndarray]]
 
 
@@ -72,7 +74,7 @@ class Batches(keras.utils.PyDataset):
         """Several batches, ``start`` to ``stop - 1``, one after another; unmixed, and not filled up."""
         chosen = self.order[start * self.batch_size : stop * self.batch_size]
         view = self.epoch % self.views
-        inputs = np.asarray(self.inputs[chosen + view * len(self.labels)])
+        inputs = rows_of(self.inputs, chosen + view * len(self.labels))
         targets = self.one_hot[self.labels[chosen]]
         return inputs, targets, targets @ self.class_weights
 

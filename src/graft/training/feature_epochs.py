@@ -13,7 +13,6 @@ from typing import Any
 import keras
 
 from graft.training.batches import Batches
-from graft.training.images import release_pages
 
 # Of features handed to the graph at a time: past this, calls no longer count and memory does.
 CALL_BYTES = 16 * 1024**2
@@ -84,7 +83,6 @@ def _calls(run: Any, batches: Batches) -> Any:
     for first in range(0, len(batches), at_a_time):
         figures = run(*batches.joined(first, first + at_a_time))
         yield first, {name: values.numpy() for name, values in figures.items()}
-        release_pages(batches.inputs)
 
 
 def _graph(step: Any, batches: Batches) -> Any:

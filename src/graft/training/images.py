@@ -25,6 +25,7 @@ from graft.timing import StageClock
 # Up to here images are held in memory, above in a temporary file that the operating system pages in and out: as much
 # as TensorFlow takes anyway, so that memory stays what it is however many images there are.
 IN_MEMORY_BYTES = 256 * 1024**2
+ROWS_BETWEEN_RELEASES = 32
 
 
 class KeyedImages(Protocol):
@@ -177,11 +178,28 @@ def large_array(shape: tuple[int, ...], dtype: Any, in_memory_bytes: int = IN_ME
         ) from error
 
 
+def rows_of(array: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """A copy of some rows; where the array lies in a file, its pages are given back after every few of them.
+
+    A row that is read brings what lies around it into the process's memory, up to megabytes with large pages, so that
+    a thousand rows from all over a file would be all of the file.
+    """
+    if not isinstance(array, np.memmap):
+        return np.asarray(array[indices])
+    found = np.empty((len(indices), *array.shape[1:]), array.dtype)
+    for start in range(0, len(indices), ROWS_BETWEEN_RELEASES):
+        part = slice(start, start + ROWS_BETWEEN_RELEASES)
+        found[part] = array[indices[part]]
+        release_pages(array)
+    return found
+
+
 def release_pages(array: np.ndarray) -> None:
     """Lets the operating system have the pages of an array that lies in a file; others are left as they are.
 
     What was written stays written: it is in the file, and comes back from there. Without this, a process that goes
-    once through a file keeps all of it among its own memory until another process asks for that.
+    once through a file keeps all of it among its own memory until another process asks for that. Not for arrays that
+    are copied on write, whose changes are nowhere else.
     """
     base: Any = array
     while isinstance(base, np.ndarray):
