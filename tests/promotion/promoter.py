@@ -3,8 +3,9 @@
     race FOLDER FIRST SECOND TIMES   promotes the two versions in turns, as often
     kills ACTION FOLDER...           in a process for each project promotes version 2, or rolls back, and dies by
                                      SIGKILL: in the first project before the first step, and so on
-    storm FOLDER ROUNDS SEED         in each round, kills a process that promotes and rolls back without end at a moment
-                                     that chance picks; then another settles what it left, and prints the line
+    storm FOLDER ROUNDS SEED         in each round, kills a process that promotes and rolls back without end, at a step
+                                     and a moment in it that chance picks; then another settles what it left, and
+                                     prints the line
 
 Processes are forked before the database is opened, as its connections may not be shared.
 """
@@ -77,8 +78,10 @@ def storm(folder: str, rounds: str, seed: str) -> None:
         pid = os.fork()
         if pid == 0:
             _change_without_end(folder, tell)
-        os.read(ready, 1)  # the store is open, which takes longer than any change
-        time.sleep(chance.uniform(0, 0.5))
+        # A change has six steps: somewhere within the first or the second, and within a step rather than between two.
+        for _ in range(chance.randint(1, 12)):
+            os.read(ready, 1)
+        time.sleep(chance.uniform(0, 0.03))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         pid = os.fork()
@@ -88,9 +91,19 @@ def storm(folder: str, rounds: str, seed: str) -> None:
 
 
 def _change_without_end(folder: str, tell: int) -> None:
+    def told_steps(registry: Registry, entry: Entry) -> list[Callable[[], None]]:
+        return [telling(step) for step in change_steps(registry, entry)]
+
+    def telling(step: Callable[[], None]) -> Callable[[], None]:
+        def tell_and_go() -> None:
+            os.write(tell, b".")
+            step()
+
+        return tell_and_go
+
+    module.change_steps = told_steps
     registry = opened(folder)
     turn = len(registry.line().entries)
-    os.write(tell, b".")
     while True:
         turn += 1
         champion = registry.line().champion
