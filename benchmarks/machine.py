@@ -17,6 +17,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+# Starts what is measured and writes what it took. A process begins with the peak memory of the one that started it, so
+# that must be a small one.
+LAUNCHER = """
+import json, os, sys
+pid = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+with open(sys.argv[1], "w") as record:
+    json.dump([os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss], record)
+"""
 VERSIONS = ("tensorflow", "keras", "openvino", "numpy", "pillow")
 
 
@@ -71,32 +80,29 @@ def measure(arguments: Sequence[str], cwd: Path | None = None, **environment: st
     Raises:
         RuntimeError: it failed, with the end of what it wrote.
     """
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "output").open("w+b") as output:
+        record = Path(folder) / "record"
         started = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
+        subprocess.run(
+            [sys.executable, "-S", "-c", LAUNCHER, str(record), sys.executable, *arguments],
             cwd=cwd,
             env={**os.environ, **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
+            check=True,
         )
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:
-            process.terminate()
-            raise
         seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
+        code, cpu_seconds, peak = json.loads(record.read_text(encoding="utf-8"))
         output.seek(0)
         text = output.read().decode(errors="replace")
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} ended with {process.returncode}:\n{text[-2000:]}")
+    if code:
+        raise RuntimeError(f"{' '.join(arguments)} ended with {code}:\n{text[-2000:]}")
     answers = [line for line in text.splitlines() if line.startswith("{")]
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return Measured(
         seconds,
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss * unit / 1e6,
+        cpu_seconds,
+        peak * unit / 1e6,
         json.loads(answers[-1]) if answers else {"text": text},
     )
 
