@@ -15,7 +15,7 @@ def import_tensorflow() -> None:
     TensorFlow's native code greets every process with lines about CPU features and missing GPU libraries that
     no setting silences, because they are printed before its log level is read. A failing import still raises.
     """
-    with _stderr_silenced(), warnings.catch_warnings():
+    with stderr_silenced(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
 
@@ -26,7 +26,7 @@ def import_tensorflow() -> None:
 
 
 @contextmanager
-def _stderr_silenced() -> Iterator[None]:
+def stderr_silenced() -> Iterator[None]:
     """Sends file descriptor 2 to nowhere: native code does not go through ``sys.stderr``."""
     sys.stderr.flush()
     kept = os.dup(2)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from graft.ensembling.weights import FOLDS, equal_weights, fit_weights, mix, out_of_fold
+from graft.calibration.folds import FOLDS
+from graft.ensembling.weights import equal_weights, fit_weights, mix, out_of_fold
 
 CLASSES = 3
 

@@ -13,6 +13,7 @@ from graft.data.split_tables import read_splits
 from graft.ensembling.ensemble import Ensemble, make_ensemble
 from graft.ensembling.weights import out_of_fold
 from graft.errors import GraftError
+from graft.inference.record import read_checked
 from graft.params.ensemble import EnsembleOf
 from graft.project import Project
 
@@ -72,7 +73,9 @@ def test_the_bundle_holds_the_members_that_count(project: Project) -> None:
     assert made.weights == {"bad": 0, "good": 1}
     assert json.loads((made.folder / "weights.json").read_text()) == made.weights
     bundle = made.folder / "model"
-    assert json.loads((bundle / "model.json").read_text()) == {
+    settings = read_checked(bundle)
+    assert settings.pop("files").keys() == {"members/good/model.json", "members/good/saved_model/weights"}
+    assert settings == {
         "classes": CLASSES,
         "max_pixels": 500,
         "members": [{"name": "good", "weight": 1.0}],

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tiny import tinted_images, write_hub_module
 
+from graft import openvino_run
 from graft.backbones import build_backbone
 from graft.features import engines
 from graft.features.engines import fastest_engine, keras_engine, openvino_engine
@@ -39,7 +40,7 @@ def test_openvino_answers_as_keras_does(name: str, tmp_path: Path) -> None:
     params = KerasBackboneParams(source="keras", name=name, weights="none")
     model = build_backbone(params, size, tmp_path).model
     # More than one batch, the last one smaller.
-    images = tinted_images(engines.OPENVINO_BATCH + 3, size)[0]
+    images = tinted_images(openvino_run.BATCH + 3, size)[0]
     agree(openvino_engine(model)(images), model(images.astype(np.float32)).numpy())
 
 
@@ -92,7 +93,7 @@ def test_a_network_that_openvino_refuses_is_run_with_keras(
 
 def test_openvino_has_nothing_to_report_with() -> None:
     code = (
-        "from graft.features.engines import _import_openvino; _import_openvino(); import openvino.tools.ovc as o;"
+        "from graft.openvino_run import import_openvino; import_openvino(); import openvino.tools.ovc as o;"
         "print(type(o.telemetry).__module__)"
     )
     done = subprocess.run(

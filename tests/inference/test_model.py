@@ -17,6 +17,7 @@ from PIL import Image
 
 import graft.inference
 from graft.inference.model import BATCH, ImageClassifier
+from graft.inference.trial import trial_images
 
 CLASSES = ["red", "green", "blue"]
 SIZE = 12
@@ -56,7 +57,19 @@ def png(pixels: np.ndarray) -> bytes:
 
 def test_the_folder_says_what_it_is(bundle: Path) -> None:
     settings = json.loads((bundle / "model.json").read_text())
-    assert settings == {"classes": CLASSES, "image_size": SIZE, "max_pixels": 100_000_000}
+    answers = settings.pop("answers")
+    assert sorted(settings.pop("files")) == sorted(
+        path.relative_to(bundle).as_posix() for path in bundle.rglob("saved_model/**/*") if path.is_file()
+    )
+    assert settings == {
+        "classes": CLASSES,
+        "image_size": SIZE,
+        "max_pixels": 100_000_000,
+        "temperature": 1.0,
+    }
+    np.testing.assert_allclose(
+        answers, ImageClassifier(bundle).probabilities({SIZE: trial_images(SIZE)}), atol=1e-6
+    )
 
 
 def test_classes_keep_their_order(classifier: ImageClassifier) -> None:
@@ -139,7 +152,7 @@ def test_what_cannot_be_used_is_named_by_its_position(
 
 
 def test_a_frame_without_the_column_is_refused(classifier: ImageClassifier) -> None:
-    with pytest.raises(ValueError, match="belong in a column 'image'; there is: picture"):
+    with pytest.raises(ValueError, match="belong in a column 'image', or paths in 'path'; there is: picture"):
         classifier.predict(pd.DataFrame({"picture": [b""]}))
 
 

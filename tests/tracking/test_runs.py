@@ -142,7 +142,7 @@ def test_the_matrix_is_there_as_data(client: MlflowClient, run: mlflow.entities.
 def test_the_model_carries_signature_example_packages_and_its_code(recorded: Project) -> None:
     uri = read_run(recorded.strategy("first"))["model_uri"]
     info = mlflow.models.get_model_info(uri)
-    assert info.signature.inputs.input_names() == ["image"]
+    assert info.signature.inputs.input_names() == ["image", "path"]
     assert info.signature.outputs.input_names() == ["label", "probability", "probabilities"]
     folder = Path(mlflow.artifacts.download_artifacts(uri))
     example = json.loads((folder / "input_example.json").read_text())

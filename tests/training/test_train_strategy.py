@@ -50,8 +50,8 @@ def test_everything_that_later_stages_need_is_written(project: Project) -> None:
     assert len(pd.read_csv(folder / "steps.csv")) == 2 * 3
 
 
-def test_predictions_are_those_of_the_bundle_image_by_image(project: Project) -> None:
-    train(project)
+def test_predictions_are_those_of_the_bundle_but_for_the_temperature(project: Project) -> None:
+    trained = train(project)
     predictions = pd.read_csv(project.strategy("small") / "val_predictions.csv")
     table = read_splits(project, ["val"])["val"]
     assert list(predictions.columns) == ["sha256", "label", *(f"p_{label}" for label in CLASSES)]
@@ -59,14 +59,25 @@ def test_predictions_are_those_of_the_bundle_image_by_image(project: Project) ->
     model = ImageClassifier(project.strategy("small") / "model")
     answers = model.predict([(project.data / path).read_bytes() for path in table["path"]])
     expected = [[row[label] for label in CLASSES] for row in answers["probabilities"]]
-    np.testing.assert_allclose(predictions.iloc[:, 2:], expected, atol=1e-5)
     assert len(predictions) == COUNT
+    # Logits, up to a constant: of each row a multiple of the bundle's, as its temperature was fitted without it.
+    assert trained.temperature != 1
+    written, served = (
+        np.log(rows) - np.log(rows).mean(axis=1, keepdims=True)
+        for rows in (predictions.iloc[:, 2:].to_numpy(np.float64), np.array(expected))
+    )
+    factors = (written * served).sum(axis=1) / (served**2).sum(axis=1)
+    np.testing.assert_allclose(written, factors[:, None] * served, atol=1e-4)
+    assert np.all((factors > 0.5) & (factors < 2))
+    assert np.ptp(factors) > 0
+    settings = json.loads((project.strategy("small") / "model" / "model.json").read_text())
+    assert settings["temperature"] == trained.temperature
 
 
 def test_the_time_is_accounted_for(project: Project) -> None:
     watch = clock()
     train_strategy(project, tiny_params().train, "small", watch)
-    assert [span.name for span in watch.spans] == ["decode train", "decode val", "fit", "export"]
+    assert [span.name for span in watch.spans] == ["decode train", "decode val", "fit", "calibrate", "export"]
 
 
 def test_a_strategy_that_is_not_there_is_refused(project: Project) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from graft.errors import GraftError
-from graft.inference.images import SUFFIXES, UnreadableImageError, open_image, to_rgb
+from graft.data.photographs import images_below
+from graft.inference.images import UnreadableImageError, open_image, to_rgb
+from graft.inference.paths import read_file
 
 if TYPE_CHECKING:
     from graft.classification.network import ImageNetClassifier
@@ -53,12 +53,7 @@ def find_photographs(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found[path] = None
             continue
-        images = list(_images_below(path))
-        if not images:
-            raise GraftError(
-                f"The folder {path} holds no images", f"Those end in {', '.join(sorted(SUFFIXES))}"
-            )
-        found.update(dict.fromkeys(images))
+        found.update(dict.fromkeys(images_below(path)))
     return list(found)
 
 
@@ -70,7 +65,7 @@ def classify(classifier: ImageNetClassifier, photographs: Sequence[Path], top: i
         images: dict[Path, np.ndarray] = {}
         for path in batch:
             try:
-                images[path] = centre_square(_read(path), classifier.image_size)
+                images[path] = centre_square(read_file(path), classifier.image_size)
             except UnreadableImageError as error:
                 seen[path] = Seen(path, problem=str(error))
         if images:
@@ -94,23 +89,6 @@ def centre_square(data: bytes, size: int) -> np.ndarray:
     left, top = ((length - side) / 2 for length in image.size)
     box = (left, top, left + side, top + side)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box), dtype=np.uint8)
-
-
-def _images_below(folder: Path) -> Iterator[Path]:
-    for here, subfolders, files in os.walk(folder):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(here) / name
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():  # a named pipe would be read for ever
-            raise UnreadableImageError("not a file")
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError((error.strerror or str(error)).lower()) from error
 
 
 def _best(classes: list[str], probabilities: np.ndarray, top: int) -> tuple[Guess, ...]:

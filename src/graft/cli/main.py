@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from graft.cli import advise, cache, classify, data, doctor, recipe, run, sweep, ui
+from graft.cli import advise, cache, classify, data, doctor, export, predict, recipe, run, sweep, ui
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
 app = typer.Typer(
@@ -27,6 +27,12 @@ app.command("results", epilog="Example: graft results")(run.results)
 app.command("advise", epilog="Example: graft advise")(advise.advise)
 app.command("sweep", epilog="Example: graft sweep --trials 40")(sweep.sweep)
 app.command("classify", epilog="Example: graft classify dog.jpg ~/Pictures/pets --top 3")(classify.classify)
+app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg' --out labels.parquet")(
+    predict.predict
+)
+app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(
+    export.export
+)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)
 app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from graft.inference.model import MEMBERS, SETTINGS_FILE
+from graft.inference.model import MEMBERS
+from graft.inference.record import read_settings, write_settings
 
 
 def write_ensemble_bundle(members: Mapping[str, tuple[float, Path]], folder: Path) -> None:
@@ -21,10 +21,10 @@ def write_ensemble_bundle(members: Mapping[str, tuple[float, Path]], folder: Pat
     settings = []
     for name, (_, bundle) in members.items():
         shutil.copytree(bundle, folder / MEMBERS / name)
-        settings.append(json.loads((bundle / SETTINGS_FILE).read_text(encoding="utf-8")))
+        settings.append(read_settings(bundle))
     own = {
         "classes": settings[0]["classes"],
         "max_pixels": min(member["max_pixels"] for member in settings),
         "members": [{"name": name, "weight": weight} for name, (weight, _) in members.items()],
     }
-    (folder / SETTINGS_FILE).write_text(json.dumps(own, indent=1), encoding="utf-8")
+    write_settings(folder, own)

@@ -13,7 +13,7 @@ from graft.ensembling.bundle import write_ensemble_bundle
 from graft.ensembling.weights import equal_weights, fit_weights, mix, out_of_fold
 from graft.errors import GraftError
 from graft.evaluation.metrics import Evaluation, evaluate
-from graft.inference.model import SETTINGS_FILE
+from graft.inference.record import read_settings
 from graft.params.ensemble import EnsembleOf
 from graft.project import Project
 from graft.timing import StageClock
@@ -103,8 +103,7 @@ def _read_predictions(project: Project, member: str) -> pd.DataFrame:
 def _common_classes(project: Project, members: list[str]) -> list[str]:
     classes = {}
     for member in members:
-        settings = (project.strategy(member) / "model" / SETTINGS_FILE).read_text(encoding="utf-8")
-        classes[member] = list(json.loads(settings)["classes"])
+        classes[member] = list(read_settings(project.strategy(member) / "model")["classes"])
     first = members[0]
     for member in members[1:]:
         if classes[member] != classes[first]:

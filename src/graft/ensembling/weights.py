@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from graft.calibration.folds import held_out_folds
+
 # In nats of log loss; tables show 0.0001.
 TOLERANCE = 1e-5
 # After n steps the loss is at most ln(K) / n above the least one, so this many leave 0.0002 of it at worst.
 MAX_STEPS = 5_000
 # Of the heaviest member's weight: one that counts less costs its whole network at every answer and changes few.
 LEAST_SHARE = 0.01
-FOLDS = 10
 # As scikit-learn's log_loss has it: no single image may cost infinitely much.
 LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
 
@@ -61,14 +62,10 @@ def out_of_fold(labels: np.ndarray, probabilities: np.ndarray, images: np.ndarra
     Args:
         labels: class indices ``[N]``.
         probabilities: of the members, ``[K, N, C]``.
-        images: what each image is, ``[N]``, such as its hash: copies are left out together. Images are dealt to the
-            folds in this order, so that the outcome depends on nothing else.
+        images: what each image is, ``[N]``, see :func:`graft.calibration.folds.held_out_folds`.
     """
-    _, rank = np.unique(images, return_inverse=True)
-    folds = rank % FOLDS
     mixture = np.empty(probabilities.shape[1:], np.float64)
-    for fold in np.unique(folds):
-        held_out = folds == fold
+    for held_out in held_out_folds(images):
         others = ~held_out
         if others.any():
             weights = fit_weights(labels[others], probabilities[:, others])

@@ -56,7 +56,7 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[st
     return Evaluation(
         accuracy=float(metrics.accuracy_score(labels, predicted)),
         macro_f1=float(np.mean(f1)),
-        log_loss=float(metrics.log_loss(labels, probabilities, labels=indices)),
+        log_loss=log_loss_of(labels, probabilities),
         per_class={
             name: {
                 "precision": float(precision[i]),
@@ -68,6 +68,18 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[st
         },
         confusion=metrics.confusion_matrix(labels, predicted, labels=indices),
     )
+
+
+def log_loss_of(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean of -ln(probability of the right class), in nats, as :func:`evaluate` has it.
+
+    Args:
+        labels: class indices ``[N]``.
+        probabilities: ``[N, C]``.
+    """
+    from sklearn.metrics import log_loss
+
+    return float(log_loss(labels, probabilities, labels=range(probabilities.shape[1])))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

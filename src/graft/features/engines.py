@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import warnings
-from collections import deque
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from graft.errors import first_line
+from graft.openvino_run import Run, compiled_run, import_openvino
 from graft.progress import console
-
-# Inputs ``[n, ...]`` to outputs float32 ``[n, ...]``, in inference mode.
-Run = Callable[[np.ndarray], np.ndarray]
 
 # Images per forward pass: past this, speed on a CPU no longer grows and memory does.
 KERAS_BATCH = 32
-# With several requests under way at a time, small ones keep all cores busy to the end.
-OPENVINO_BATCH = 8
 # Fewer inputs than this are through Keras before OpenVINO has taken the network over, which takes seconds.
 WORTH_CONVERTING = 200
 
@@ -48,47 +40,12 @@ def openvino_engine(model: keras.Model) -> Run:
     Raises:
         Exception: OpenVINO cannot take the network over; of whatever kind its converter raises.
     """
-    ov = _import_openvino()
-    core = ov.Core()
+    core = import_openvino().Core()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Keras' exporter, about what does not concern the user
         path = Path(folder) / "network.xml"
         model.export(str(path), format="openvino", verbose=False)
-        network = core.read_model(path)
-        # bf16, the default where the CPU has it, is off by percents.
-        precise = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = core.compile_model(network, "CPU", precise)
-    kind = np.dtype(compiled.input(0).element_type.to_dtype())
-    shape = tuple(model.output_shape[1:])
-
-    # In turns, and without the callbacks of OpenVINO's own queue: a thread that still waits for Python in one while
-    # the network is given up would never be done.
-    requests = [
-        compiled.create_infer_request()
-        for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-    ]
-
-    def run(inputs: np.ndarray) -> np.ndarray:
-        outputs = np.empty((len(inputs), *shape), np.float32)
-        under_way: deque[tuple[Any, int]] = deque()
-
-        def collect() -> None:
-            request, start = under_way.popleft()
-            request.wait()
-            answer = request.get_output_tensor(0).data
-            outputs[start : start + len(answer)] = answer
-
-        for number, start in enumerate(range(0, len(inputs), OPENVINO_BATCH)):
-            if len(under_way) == len(requests):
-                collect()
-            request = requests[number % len(requests)]
-            request.start_async({0: np.ascontiguousarray(inputs[start : start + OPENVINO_BATCH], kind)})
-            under_way.append((request, start))
-        while under_way:
-            collect()
-        return outputs
-
-    return run
+        return compiled_run(core, core.read_model(path))
 
 
 def fastest_engine(model: keras.Model, count: int) -> Run:
@@ -110,11 +67,3 @@ def fastest_engine(model: keras.Model, count: int) -> Run:
             soft_wrap=True,
         )
         return keras_engine(model)
-
-
-def _import_openvino() -> Any:
-    # It reports each import and conversion to its makers; without this package it has nothing to report with.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino

@@ -2,12 +2,13 @@
 
 A bundle is a folder::
 
-    model.json      classes, image size, pixel limit
+    model.json      classes, image size, pixel limit; temperature: what logits are divided by, inside the graph;
+                    answers: probabilities of the trial images; files: the SHA-256 of every other file
     saved_model/    TensorFlow SavedModel: float32 [N, S, S, 3], RGB in 0..255, to probabilities [N, C]
 
 or, of an ensemble, whose probabilities are the weighted mean of its members'::
 
-    model.json      classes, pixel limit, and of each member name and weight; weights sum to 1
+    model.json      classes, pixel limit, files, and of each member name and weight; weights sum to 1
     members/<name>/ a bundle each, with classes in the same order
 """
 
@@ -15,21 +16,33 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
 from .images import UnreadableImageError, decode, resize
+from .paths import read_file, read_named
+from .record import read_checked, read_settings
 
-SETTINGS_FILE = "model.json"
 SAVED_MODEL = "saved_model"
 MEMBERS = "members"
 INPUT_COLUMN = "image"
+PATH_COLUMN = "path"
+# Images per forward pass: past this, speed on a CPU no longer grows and memory does.
 BATCH = 32
+
+
+class Network(Protocol):
+    """The network of a bundle that is no ensemble's, run with whatever engine."""
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Probabilities float32 ``[N, C]`` of images ``[N, S, S, 3]``, RGB in 0..255."""
+        ...
 
 
 class ImageClassifier:
@@ -37,25 +50,32 @@ class ImageClassifier:
 
     Args:
         bundle: the folder described above.
+        open_network: opens the ``saved_model`` in the folder of a bundle that is no ensemble's; by default with
+            TensorFlow.
 
     Attributes:
         classes: labels in the order of the probabilities.
         image_sizes: the sides in pixels that images are wanted at, ascending: one, unless members of an ensemble
             differ.
         max_pixels: larger images are refused.
+
+    Raises:
+        ChangedModelError: the bundle's files are not what was written; none of them has been loaded.
     """
 
-    def __init__(self, bundle: Path) -> None:
-        settings = _read_settings(bundle)
+    def __init__(self, bundle: Path, open_network: Callable[[Path], Network] | None = None) -> None:
+        open_network = open_network or SavedModelNetwork
+        settings = read_checked(bundle)
         self.classes: list[str] = settings["classes"]
         self.max_pixels: int = settings["max_pixels"]
-        members = settings.get("members")
-        self._networks = (
-            [(member["weight"], _Network(bundle / MEMBERS / member["name"])) for member in members]
-            if members
-            else [(1.0, _Network(bundle))]
-        )
-        self.image_sizes = sorted({network.image_size for _, network in self._networks})
+        parts = [
+            (member["weight"], bundle / MEMBERS / member["name"]) for member in settings.get("members", [])
+        ]
+        self._networks = [
+            (weight, read_settings(part)["image_size"], open_network(part))
+            for weight, part in parts or [(1.0, bundle)]
+        ]
+        self.image_sizes = sorted({size for _, size, _ in self._networks})
 
     def probabilities(self, pixels: Mapping[int, np.ndarray]) -> np.ndarray:
         """Probabilities float32 ``[N, C]`` of images.
@@ -63,20 +83,17 @@ class ImageClassifier:
         Args:
             pixels: the images at each of ``image_sizes``: by S, ``[N, S, S, 3]``, RGB in 0..255.
         """
-        count = len(pixels[self.image_sizes[0]])
-        answers = [np.empty((0, len(self.classes)), np.float32)]
-        for start in range(0, count, BATCH):
-            batch = {size: pixels[size][start : start + BATCH] for size in self.image_sizes}
-            answer = sum(weight * network.probabilities(batch) for weight, network in self._networks)
-            answers.append(np.asarray(answer, np.float32))
-        return np.concatenate(answers)
+        answer = sum(weight * network(pixels[size]) for weight, size, network in self._networks)
+        return np.asarray(answer, np.float32)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """MLflow's entry point.
 
         Args:
             model_input: a DataFrame with the column ``image``, a list, an array ``[N, H, W, 3]``, or a single
-                photograph; each item as :meth:`to_pixels` takes it.
+                photograph; each item as :meth:`to_pixels` takes it. A DataFrame may have a column ``path`` instead,
+                or for the rows that lack an image: files below the folders that GRAFT_MODEL_PATHS names, see
+                :mod:`.paths`.
             params: unused; part of MLflow's interface.
 
         Returns:
@@ -89,11 +106,10 @@ class ImageClassifier:
 
         items = model_input
         if isinstance(items, pd.DataFrame):
-            if INPUT_COLUMN not in items:
-                found = ", ".join(map(str, items.columns))
-                raise ValueError(f"The images belong in a column '{INPUT_COLUMN}'; there is: {found}.")
-            items = items[INPUT_COLUMN]
-        if isinstance(items, (bytes, bytearray, str)) or (isinstance(items, np.ndarray) and items.ndim == 3):
+            items = list(_items_of(items))
+        if isinstance(items, (bytes, bytearray, str, os.PathLike)) or (
+            isinstance(items, np.ndarray) and items.ndim == 3
+        ):
             items = [items]
         probabilities = self.probabilities(self._stack(items))
         best = probabilities.argmax(axis=1)
@@ -107,15 +123,22 @@ class ImageClassifier:
             }
         )
 
-    def to_pixels(self, item: bytes | str | Sequence[Any] | np.ndarray) -> dict[int, np.ndarray]:
+    def to_pixels(
+        self, item: bytes | str | os.PathLike[str] | _Named | Sequence[Any] | np.ndarray
+    ) -> dict[int, np.ndarray]:
         """One photograph at each of ``image_sizes``: by S, uint8 ``[S, S, 3]``.
 
         Args:
-            item: the bytes of an image file, the same as base64 text, or pixels ``[H, W, 3]``, RGB in 0..255.
+            item: the bytes of an image file, the same as base64 text, or pixels ``[H, W, 3]``, RGB in 0..255. A
+                :class:`pathlib.Path` is read: no request can carry one, only code that runs here can make it.
 
         Raises:
             UnreadableImageError: it is none of these.
         """
+        if isinstance(item, _Named):
+            item = read_named(item.text)
+        if isinstance(item, os.PathLike):
+            item = read_file(item)
         if isinstance(item, str):
             try:
                 item = base64.b64decode(item, validate=True)
@@ -157,30 +180,48 @@ class ImageClassifier:
         }
 
 
-class _Network:
-    """The SavedModel of a bundle that is no ensemble's."""
+class SavedModelNetwork:
+    """A network run with TensorFlow, see :class:`Network`."""
 
     def __init__(self, bundle: Path) -> None:
         import tensorflow as tf
 
-        self.image_size: int = _read_settings(bundle)["image_size"]
         self._module = tf.saved_model.load(str(bundle / SAVED_MODEL))  # keeps the variables alive
         self._serve = self._module.signatures["serving_default"]
         self._input_name = next(iter(self._serve.structured_input_signature[1]))
 
-    def probabilities(self, pixels: Mapping[int, np.ndarray]) -> np.ndarray:
-        """Probabilities float32 ``[N, C]`` of one batch of images, given at this network's size among others."""
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
         import tensorflow as tf
 
-        batch = tf.constant(np.asarray(pixels[self.image_size], dtype=np.float32))
-        (answer,) = self._serve(**{self._input_name: batch}).values()
-        return np.asarray(answer.numpy())
+        answers = []
+        # An empty input is one empty batch, whose answer has the right shape.
+        for start in range(0, max(1, len(pixels)), BATCH):
+            batch = tf.constant(np.asarray(pixels[start : start + BATCH], dtype=np.float32))
+            (answer,) = self._serve(**{self._input_name: batch}).values()
+            answers.append(answer.numpy())
+        return np.concatenate(answers)
 
 
-def _read_settings(bundle: Path) -> dict[str, Any]:
-    settings = json.loads((bundle / SETTINGS_FILE).read_text(encoding="utf-8"))
-    assert isinstance(settings, dict)
-    return settings
+@dataclass(frozen=True)
+class _Named:
+    """A photograph that a row names by path."""
+
+    text: str
+
+
+def _items_of(frame: Any) -> Iterable[Any]:
+    if INPUT_COLUMN not in frame and PATH_COLUMN not in frame:
+        found = ", ".join(map(str, frame.columns))
+        raise ValueError(
+            f"The images belong in a column '{INPUT_COLUMN}', or paths in '{PATH_COLUMN}'; there is: {found}."
+        )
+    nothing = [None] * len(frame)
+    images = list(frame[INPUT_COLUMN]) if INPUT_COLUMN in frame else nothing
+    paths = list(frame[PATH_COLUMN]) if PATH_COLUMN in frame else nothing
+    for image, path in zip(images, paths, strict=True):
+        # None, or what pandas puts in its place.
+        is_missing = image is None or (isinstance(image, float) and np.isnan(image))
+        yield _Named(path) if is_missing and isinstance(path, str) else image
 
 
 def _load_pyfunc(data_path: str) -> ImageClassifier:

@@ -13,6 +13,7 @@ from graft.errors import GraftError, first_line
 from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.params.models import RegisterParams
 from graft.project import Project
+from graft.tracking.model_hash import HASH_TAG
 from graft.tracking.provenance import provenance_tags
 from graft.tracking.runs import read_run
 from graft.tracking.store import open_store
@@ -106,7 +107,12 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
     if known:
         version = known[0].version
     else:
-        tags = {"strategy": strategy, f"val_{params.metric}": f"{value:.6g}", **provenance_tags(project)}
+        tags = {
+            "strategy": strategy,
+            f"val_{params.metric}": f"{value:.6g}",
+            HASH_TAG: run["model_sha256"],
+            **provenance_tags(project),
+        }
         created = client.create_model_version(model, run["model_uri"], run["run_id"], tags=tags)
         version = created.version
     version = str(version)

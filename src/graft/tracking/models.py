@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import graft.inference
-from graft.inference.model import INPUT_COLUMN
+from graft.inference.model import INPUT_COLUMN, PATH_COLUMN
+from graft.tracking.model_hash import HASH_TAG, model_files, model_hash
 
 # Name under which the code of graft.inference travels inside the model.
 CODE_PACKAGE = "graft_model"
@@ -17,8 +18,10 @@ CODE_PACKAGE = "graft_model"
 PACKAGES = ("tensorflow", "numpy", "pandas", "pillow")
 
 
-def log_bundle(bundle: Path, example: Path) -> str:
-    """Logs the bundle into the active run as a pyfunc model; returns its URI.
+def log_bundle(bundle: Path, example: Path) -> tuple[str, str]:
+    """Logs the bundle into the active run as a pyfunc model; returns its URI and the hash of all its files.
+
+    The hash becomes a tag of the run and of the logged model, see :mod:`graft.tracking.model_hash`.
 
     Args:
         bundle: see graft.inference.model.
@@ -31,7 +34,13 @@ def log_bundle(bundle: Path, example: Path) -> str:
 
     signature = ModelSignature(
         # Any: encoded bytes, base64 text or rows of pixels; the model refuses what it cannot read, by position.
-        inputs=Schema([ColSpec(AnyType(), INPUT_COLUMN)]),
+        # Each of the two may be left out; see graft.inference.paths for what a path may name.
+        inputs=Schema(
+            [
+                ColSpec(AnyType(), INPUT_COLUMN, required=False),
+                ColSpec(DataType.string, PATH_COLUMN, required=False),
+            ]
+        ),
         outputs=Schema(
             [
                 ColSpec(DataType.string, "label"),
@@ -54,4 +63,9 @@ def log_bundle(bundle: Path, example: Path) -> str:
             input_example=pd.DataFrame({INPUT_COLUMN: [text]}),
             pip_requirements=[f"{package}=={version(package)}" for package in PACKAGES],
         )
-    return str(info.model_uri)
+        client = mlflow.MlflowClient()
+        location = client.get_logged_model(info.model_id).artifact_location
+        digest = model_hash(model_files(location, Path(folder) / "stored"))
+    client.set_logged_model_tags(info.model_id, {HASH_TAG: digest})
+    mlflow.set_tag(HASH_TAG, digest)
+    return str(info.model_uri), digest

@@ -87,6 +87,7 @@ def record_training(
                 "best_epoch": str(result.trained.fit.best_epoch + 1),
             }
         )
+        mlflow.log_metric("temperature", result.temperature)
         mlflow.log_params(
             {"parameters_total": _size(result, False), "parameters_trained": _size(result, True)}
         )
@@ -132,11 +133,16 @@ def log_result(
         mlflow.log_metrics({f"val_best_{key}": value for key, value in validation.headline().items()})
         _log_confusion(validation, classes, f"{name}, validation", "val")
         example = project.data / tables["val"]["path"].iloc[0]
-        model_uri = log_bundle(folder / "model", example)
+        model_uri, digest = log_bundle(folder / "model", example)
     mlflow.log_metrics(
         {f"seconds_{name.replace(' ', '_')}": spent for name, spent in clock.by_name().items()}
     )
-    record = {"run_id": run_id, "model_uri": model_uri, "seconds": round(clock.seconds("compute"), 1)}
+    record = {
+        "run_id": run_id,
+        "model_uri": model_uri,
+        "model_sha256": digest,
+        "seconds": round(clock.seconds("compute"), 1),
+    }
     (folder / RUN_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
@@ -187,7 +193,11 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What :func:`log_result` wrote into the folder of a strategy or ensemble: run_id, model_uri, seconds."""
+    """What :func:`log_result` wrote into the folder of a strategy or ensemble.
+
+    Keys are run_id, model_uri, model_sha256 (of all the model's files, see :mod:`graft.tracking.model_hash`) and
+    seconds (of compute).
+    """
     record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     assert isinstance(record, dict)
     return record

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from graft.inference.images import DEFAULT_MAX_PIXELS
-from graft.inference.model import SAVED_MODEL, SETTINGS_FILE
+from graft.inference.model import SAVED_MODEL
+from graft.inference.record import write_settings
+from graft.inference.trial import trial_images
 
 
-def write_bundle(model: keras.Model, classes: list[str], image_size: int, folder: Path) -> None:
-    """Exports ``model`` (images to logits) with a softmax behind it, and its settings beside it.
+def write_bundle(
+    model: keras.Model, classes: list[str], image_size: int, folder: Path, temperature: float = 1.0
+) -> None:
+    """Exports ``model`` (images to logits) with ``softmax(logits / temperature)`` behind it, and its settings.
 
     A SavedModel holds graph and weights whole, also those of a Hub module, and needs neither graft nor Keras to
-    be loaded.
+    be loaded. What is in ``folder`` already goes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(model.output)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    cooled = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(model.output)
+    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(cooled)
     served = keras.Model(model.input, probabilities, name="served")
     served.export(str(folder / SAVED_MODEL), verbose=False)
-    settings = {"classes": classes, "image_size": image_size, "max_pixels": DEFAULT_MAX_PIXELS}
-    (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    answers = served(trial_images(image_size).astype(np.float32), training=False)
+    settings = {
+        "classes": classes,
+        "image_size": image_size,
+        "max_pixels": DEFAULT_MAX_PIXELS,
+        "temperature": temperature,
+        "answers": keras.ops.convert_to_numpy(answers).tolist(),
+    }
+    write_settings(folder, settings)

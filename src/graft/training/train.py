@@ -18,10 +18,11 @@ import pandas as pd
 from graft.advice.advise import Advice
 from graft.advice.report import PLOT_FILE, RECORD_FILE, write_advice
 from graft.backbones import default_image_size, local_files
+from graft.calibration.temperature import calibrate
 from graft.data.split_tables import read_splits
 from graft.data.training_groups import read_training_groups
 from graft.errors import GraftError, did_you_mean
-from graft.evaluation.metrics import Evaluation, evaluate, softmax
+from graft.evaluation.metrics import Evaluation, evaluate
 from graft.features.extraction import predict
 from graft.features.store import FeatureStore
 from graft.params.strategies import (
@@ -59,7 +60,8 @@ class FittedStrategy:
         name: of the strategy.
         task: what it was given.
         trained: what it gave back.
-        probabilities: of the validation images, float ``[N, C]``.
+        temperature: what its logits are to be divided by.
+        probabilities: of the validation images, float ``[N, C]``, see :mod:`graft.calibration`.
         validation: its figures on them.
         val_table: those images, in order; columns path, sha256, label.
     """
@@ -67,6 +69,7 @@ class FittedStrategy:
     name: str
     task: Task
     trained: Trained
+    temperature: float
     probabilities: np.ndarray
     validation: Evaluation
     val_table: pd.DataFrame
@@ -78,12 +81,17 @@ class FittedStrategy:
 
 @dataclass(frozen=True)
 class TrainedStrategy:
-    """What :func:`train_strategy` did, for whoever records it."""
+    """What :func:`train_strategy` did, for whoever records it.
+
+    ``temperature`` is what its logits are divided by in the bundle; the figures in ``validation`` are of
+    probabilities with temperatures fitted without the image, see :mod:`graft.calibration`.
+    """
 
     name: str
     classes: list[str]
     image_size: int
     trained: Trained
+    temperature: float
     validation: Evaluation
     folder: Path
 
@@ -99,10 +107,12 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     folder = project.strategy(name)
     folder.mkdir(parents=True, exist_ok=True)
     with clock.span("export"):
-        write_bundle(trained.model, task.classes, task.image_size, folder / "model")
+        write_bundle(trained.model, task.classes, task.image_size, folder / "model", fitted.temperature)
     _write_records(folder, fitted)
     fitted.clean_up()
-    return TrainedStrategy(name, task.classes, task.image_size, trained, fitted.validation, folder)
+    return TrainedStrategy(
+        name, task.classes, task.image_size, trained, fitted.temperature, fitted.validation, folder
+    )
 
 
 def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageClock) -> FittedStrategy:
@@ -119,9 +129,13 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
         trained = replace(
             trained, model=model, val_logits=predict(model, task.val.inputs, f"{name}: val images")
         )
-    probabilities = softmax(trained.val_logits)
-    validation = evaluate(task.val.labels, probabilities, task.classes)
-    return FittedStrategy(name, task, trained, probabilities, validation, val_table)
+    with clock.span("calibrate"):
+        images = val_table["sha256"].to_numpy(str)
+        calibration = calibrate(task.val.labels, trained.val_logits, images)
+    validation = evaluate(task.val.labels, calibration.probabilities, task.classes)
+    return FittedStrategy(
+        name, task, trained, calibration.temperature, calibration.probabilities, validation, val_table
+    )
 
 
 def advise_strategy(project: Project, params: TrainParams, name: str) -> Advice:

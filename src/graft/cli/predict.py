@@ -1,0 +1,162 @@
+"""`graft predict`: a trained model over files, folders and archives, to the terminal or into a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graft.environment import configure
+from graft.errors import EXIT_FAILURE, GraftError
+from graft.progress import console, progress_bar
+from graft.project import find_project
+
+if TYPE_CHECKING:
+    from graft.inference.model import ImageClassifier
+    from graft.prediction.inputs import Photographs
+    from graft.prediction.predict import Answers
+    from graft.prediction.source import ResolvedModel
+
+# Rows that a terminal is given to read; a file takes all.
+SHOWN = 100
+
+
+def predict(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Image files, folders (at any depth), archives (.zip, .tar), or a pattern in quotes.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A folder with a trained model, or models:/NAME@ALIAS. By default the champion of this data set.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where to write all answers: .parquet, .csv, .json or .jsonl. A run that was stopped carries on.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where there is one.")] = False,
+) -> None:
+    """Label photographs with the champion, or any other trained model.
+
+    Images that cannot be read are reported and stop nothing; the exit code is 1 only where none could be read.
+    """
+    from graft.prediction.engine import open_classifier
+    from graft.prediction.inputs import find_photographs
+    from graft.prediction.source import resolve_model
+    from graft.prediction.tables import require_known_form
+
+    project = find_project()
+    configure(project)
+    if out is not None:
+        require_known_form(out)
+        if out.exists() and not overwrite:
+            raise GraftError(f"{out} is there already", "Name another --out, or add --overwrite")
+        if not out.parent.is_dir():
+            raise GraftError(
+                f"There is no folder {out.parent} to write {out.name} in", "Make it, or name another"
+            )
+    photographs = find_photographs(paths)
+    with console.status("Looking for photographs"):
+        total = sum(1 for some in photographs for _ in some.names())
+    with console.status("Loading the model"):
+        resolved = resolve_model(project, model)
+        classifier = open_classifier(resolved.bundle, total)
+    console.print(f"{resolved}: {len(classifier.classes)} classes", soft_wrap=True)
+    if out is None:
+        counts = _show(classifier, photographs, total)
+    else:
+        counts = _write(classifier, photographs, total, resolved, tuple(paths), out, project.state)
+    none_read = not set(counts) - {""}
+    _print_summary(counts, out)
+    if none_read:
+        raise typer.Exit(EXIT_FAILURE)
+
+
+def _write(
+    classifier: ImageClassifier,
+    photographs: list[Photographs],
+    total: int,
+    model: ResolvedModel,
+    arguments: tuple[str, ...],
+    out: Path,
+    locks: Path,
+) -> Counter[str]:
+    from graft.prediction.results import PartialResults, Run, is_among
+
+    run = Run(model.digest, arguments)
+    with PartialResults(out, run, classifier.classes, locks) as results:
+        done = results.done()
+        if len(done):
+            console.print(f"{len(done):,} of {total:,} are in {results.folder} already")
+        answers = _predict(classifier, photographs, total - len(done), lambda name: not is_among(done, name))
+        for some in answers:
+            results.add(some)
+        with console.status(f"Writing {out}"):
+            return results.finish()
+
+
+def _show(classifier: ImageClassifier, photographs: list[Photographs], total: int) -> Counter[str]:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("photograph", overflow="fold")
+    table.add_column("label")
+    table.add_column("", justify="right", no_wrap=True)
+    counts: Counter[str] = Counter()
+    for some in _predict(classifier, photographs, total, lambda name: True):
+        for name, problem, row in zip(some.names, some.problems, some.probabilities, strict=True):
+            label = "" if problem else classifier.classes[int(row.argmax())]
+            counts[label] += 1
+            if counts.total() > SHOWN:
+                continue
+            if problem:
+                table.add_row(escape(name), f"[red]not read: {escape(problem)}[/]", "")
+            else:
+                table.add_row(escape(name), escape(label), f"{row.max():.2%}")
+    console.print(table)
+    if counts.total() > SHOWN:
+        console.print(f"and {counts.total() - SHOWN:,} more, which --out FILE writes", soft_wrap=True)
+    return counts
+
+
+def _predict(
+    classifier: ImageClassifier,
+    photographs: list[Photographs],
+    count: int,
+    wanted: Callable[[str], bool],
+) -> Iterator[Answers]:
+    from graft.prediction.predict import predict_photographs
+
+    stream = (photograph for some in photographs for photograph in some.read(wanted))
+    with progress_bar("Photographs", count) as advance:
+        for some in predict_photographs(classifier, stream):
+            advance(len(some.names))
+            yield some
+
+
+def _print_summary(counts: Counter[str], out: Path | None) -> None:
+    from rich.markup import escape
+
+    broken = counts.pop("", 0)
+    labels = ", ".join(f"{escape(label)} {count:,}" for label, count in counts.most_common(10))
+    rest = len(counts) - 10
+    more = f" and {rest} more classes" if rest > 0 else ""
+    where = f" in {out}" if out else ""
+    noun = "photograph" if counts.total() == 1 else "photographs"
+    console.print(f"{counts.total():,} {noun}{escape(where)}: {labels or 'none'}{more}", soft_wrap=True)
+    if broken:
+        console.print(f"[red]{broken:,} could not be read[/]", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Prediction: a registered model, or any bundle, over photographs by the thousand."""
