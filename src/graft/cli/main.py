@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from graft.cli import advise, cache, classify, data, doctor, export, predict, recipe, run, sweep, ui
+from graft.cli import advise, cache, classify, data, doctor, export, monitor, predict, recipe, run, sweep, ui
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("classify", epilog="Example: graft classify dog.jpg ~/Pictures/pets 
 app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg' --out labels.parquet")(
     predict.predict
 )
+app.command("monitor", epilog="Example: graft monitor ~/Pictures/this-week")(monitor.monitor)
 app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(
     export.export
 )

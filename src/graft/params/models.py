@@ -12,6 +12,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from graft.params.ensemble import EnsembleParams
+from graft.params.monitor import MonitorParams
 from graft.params.sections import Count, Section, Share
 from graft.params.strategies import TrainParams
 from graft.params.sweep import SweepParams
@@ -193,6 +194,7 @@ class Params(Section):
     sweep: SweepParams = SweepParams()
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
+    monitor: MonitorParams = MonitorParams()
 
     @model_validator(mode="after")
     def _ensembles_and_sweep_fit(self) -> Params:
