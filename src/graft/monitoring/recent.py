@@ -85,7 +85,7 @@ def sample_photographs(
             if not image.problem:
                 kept_names.append(name)
                 seen.append(image)
-    rows = _independent(seen, params)
+    rows = independent(seen, params)
     images, names_of = [seen[row] for row in rows], [kept_names[row] for row in rows]
     missing = {} if classifier else {"predictions": model}
     return Sample(
@@ -94,7 +94,7 @@ def sample_photographs(
         seen=len(seen) + unreadable,
         unreadable=unreadable,
         repeats=len(seen) - len(images),
-        features=_features(embedder, images),
+        features=features_of(embedder, images),
         predictions=predictions_of(_probabilities(classifier, images), classifier, model, "recent images")
         if classifier
         else None,
@@ -123,7 +123,7 @@ def sample_log(
     is_read = rows["problem"].to_numpy(str) == ""
     readable = rows[is_read].reset_index(drop=True)
     looked_at = [Observation(row.sha256, phash=row.phash) for row in readable.itertuples(index=False)]
-    chosen = _independent(looked_at, params)
+    chosen = independent(looked_at, params)
     images = readable.iloc[chosen].reset_index(drop=True)
     missing: dict[str, str] = {}
     same_model = images["digest"].to_numpy(str) == digest
@@ -157,13 +157,15 @@ def sample_log(
     )
 
 
-def _independent(images: Sequence[Observation], params: Params) -> np.ndarray:
+def independent(images: Sequence[Observation], params: Params) -> np.ndarray:
+    """Indices of readable images, rising, of which none nearly repeats another."""
     limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
     groups = repeats_among(images, limits)
     return one_per_group([image.sha256 for image in images], groups, len(images))
 
 
-def _features(embedder: Embedder, images: Sequence[Observation]) -> np.ndarray:
+def features_of(embedder: Embedder, images: Sequence[Observation]) -> np.ndarray:
+    """Features float32 ``[N, D]`` of images that were observed at the backbone's size."""
     return embedder.features(_Observed(images, embedder.image_size), "Features of recent images")
 
 
@@ -184,7 +186,7 @@ def _logged_features(
     size = embedder.image_size
     if len(kept) and all(data is not None for data in kept):
         seen = [observe(data, params.validate_.max_pixels, [size]) for data in kept if data is not None]
-        return _features(embedder, seen), [image.pixels[size] for image in seen]
+        return features_of(embedder, seen), [image.pixels[size] for image in seen]
     if len(images) and (images["embedded_by"] == embedder.identity).all():
         return np.stack(images["embedding"].to_list()).astype(np.float32), []
     return None, []
