@@ -54,10 +54,7 @@ class Pool:
         # By hash, so that a pool of some is a fair one.
         chosen = np.array(sorted(chosen, key=lambda row: images[row].sha256)[:most])
         self.embedder = embedder
-        # All at the size that the network sees, so that changed ones differ from them by the change alone.
-        self.images = [
-            changed_image(images[row], lambda pixels: pixels, embedder.image_size, params) for row in chosen
-        ]
+        self.images = [images[row] for row in chosen]
         self.labels = np.array([found[row][0] for row in chosen])
         self.features = features_of(embedder, self.images)
         self.read = len(images)
@@ -108,6 +105,16 @@ def darker(factor: float) -> Callable[[np.ndarray], np.ndarray]:
     return lambda pixels: (pixels * factor).astype(np.uint8)
 
 
+# Each with its name, and the kind that --only knows it by.
+CHANGES = (
+    ("blur, radius 0.5", "blur", blurred(0.5)),
+    ("blur, radius 1", "blur", blurred(1)),
+    ("10 % darker", "darker", darker(0.9)),
+    ("25 % darker", "darker", darker(0.75)),
+)
+KINDS = ("none", "blur", "darker", "class")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -119,6 +126,9 @@ def main() -> None:
     parser.add_argument("--power-deals", type=int, default=50)
     parser.add_argument("--reference", type=int, default=400, help="training images of a deal")
     parser.add_argument("--recent", type=int, nargs="+", default=[50, 200])
+    parser.add_argument(
+        "--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of drift (default: all)"
+    )
     parser.add_argument("--permutations", type=int, help="instead of monitor.permutations in params.yaml")
     parser.add_argument("--most", type=int, default=1200, help="images of a folder that are used")
     arguments = parser.parse_args()
@@ -156,15 +166,17 @@ def _deals(
                 arguments.power_deals,
             )
         ]
-    deals: list[tuple[str, Deal, int]] = [("none", _across(pool, pool, reference, recent), arguments.deals)]
-    for name, change in (
-        ("blur, radius 0.5", blurred(0.5)),
-        ("blur, radius 1", blurred(1)),
-        ("10 % darker", darker(0.9)),
-        ("25 % darker", darker(0.75)),
-    ):
+    deals: list[tuple[str, Deal, int]] = []
+    if "none" in arguments.only:
+        deals.append(("none", _across(pool, pool, reference, recent), arguments.deals))
+    # Both sides at the size that the network sees, so that they differ by the change alone.
+    changes = [(name, change) for name, kind, change in CHANGES if kind in arguments.only]
+    as_seen = pool.changed(lambda pixels: pixels, params) if changes else pool
+    for name, change in changes:
         changed = pool.changed(change, params)
-        deals.append((name, _across(pool, changed, reference, recent), arguments.power_deals))
+        deals.append((name, _across(as_seen, changed, reference, recent), arguments.power_deals))
+    if "class" not in arguments.only:
+        return deals
     for share in (0.1, 0.2, 0.4):
         deals.append(
             (f"new class, {share:.0%}", _new_class(pool, reference, recent, share), arguments.power_deals)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +11,7 @@ import numpy as np
 
 from graft.data.fingerprint import fingerprint
 from graft.inference.images import UnreadableImageError, decode, open_image, to_rgb
+from graft.prediction.ahead import in_threads
 
 if TYPE_CHECKING:
     from graft.prediction.inputs import Photograph
@@ -84,16 +82,4 @@ def observe_all(
             return photograph.name, Observation("", str(error))
         return photograph.name, observe(data, max_pixels, sizes)
 
-    threads = os.cpu_count() or 1
-    ahead: deque[Future[tuple[str, Observation]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for photograph in photographs:
-                if len(ahead) == 2 * threads:
-                    yield ahead.popleft().result()
-                ahead.append(pool.submit(look, photograph))
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
+    return in_threads(look, photographs)
