@@ -104,11 +104,11 @@ def _watching(
     """What logs the predictions, where that is wanted here or in params.yaml; what waits is written at the end."""
     from graft.params import load_params
 
-    params = load_params(project.params_file)
-    settings = params.monitor.log
-    if not (settings.enabled if wanted is None else wanted):
+    params = load_params(project.params_file) if wanted is not False else None
+    if params is None or not (params.monitor.log.enabled if wanted is None else wanted):
         yield None
         return
+    settings = params.monitor.log
     from graft.monitoring.log import PredictionLog
     from graft.monitoring.watching import Watcher
 

@@ -155,7 +155,8 @@ def _about_values(name: str, first: np.ndarray, second: np.ndarray, params: Moni
         params.effects.values,
         len(first),
         len(second),
-        f"median from {np.median(first):.3g} to {np.median(second):.3g}",
+        f"median from {np.median(first):.4g} to {np.median(second):.4g}, "
+        f"mean from {first.mean():.4g} to {second.mean():.4g}",
         lambda: values_differ(first, second),
     )
 

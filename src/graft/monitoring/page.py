@@ -24,7 +24,7 @@ svg .training { fill-opacity: .45; } svg .recent { fill: none; stroke: var(--tes
 svg .recent-bar { fill: var(--test); } .legend .recent { background: var(--test); }
 .verdict { font-size: 1.15rem; padding: .9rem 1.1rem; border-radius: .7rem; background: var(--card);
   border: 1px solid var(--line); } .verdict.bad { background: var(--bad-paper); color: var(--bad); }
-td.bad { color: var(--bad); font-weight: 650; } td.good { color: var(--good); }
+td.number { white-space: nowrap; } td.bad { color: var(--bad); font-weight: 650; } td.good { color: var(--good); }
 """
 _UNITS = {
     "brightness": "brightness: mean luma, 0 black to 1 white",
