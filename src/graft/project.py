@@ -79,6 +79,11 @@ class Project:
         return self.state / "scan.sqlite"
 
     @property
+    def prediction_log(self) -> Path:
+        """What models were asked and said, where params.yaml wants it kept."""
+        return self.state / "predictions"
+
+    @property
     def near_duplicates(self) -> Path:
         """The images that have a near-duplicate, and their groups."""
         return self.artifacts("validate") / "near_duplicates.csv"

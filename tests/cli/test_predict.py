@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -18,10 +19,11 @@ pytestmark = pytest.mark.usefixtures("no_outside_settings")
 
 
 @pytest.fixture
-def project(recorded: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(recorded: Project, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with photographs and a trained strategy; the working directory."""
     root = tmp_path / "project"
     shutil.copytree(recorded.root, root, ignore=shutil.ignore_patterns("mlartifacts"))
+    shutil.copy(repository / "params.yaml", root / "params.yaml")
     monkeypatch.chdir(root)
     monkeypatch.setenv("COLUMNS", "200")
     (root / "data" / "red" / "broken.png").write_bytes(b"nothing")
@@ -103,6 +105,27 @@ def shown_broken(project: Project) -> int:
     """1 where the broken image was among the 20 that were done first."""
     files = sorted(project.data.rglob("*.png"))
     return int(project.data / "red" / "broken.png" in files[:20])
+
+
+def test_predictions_are_logged_where_that_is_wanted(project: Project) -> None:
+    from graft.monitoring.log import PredictionLog
+    from graft.params.monitor import LogParams
+
+    run("data", "--out", "out.parquet")
+    assert not project.prediction_log.exists()
+    run("data", "--out", "again.parquet", "--log")
+    answers = pd.read_parquet(project.root / "again.parquet").fillna({"label": "", "problem": ""})
+    logged = PredictionLog(project.prediction_log, LogParams()).read()
+    assert logged["label"].tolist() == answers["label"].tolist()
+    assert logged["problem"].tolist() == answers["problem"].tolist()
+    assert logged["probability"].tolist() == pytest.approx(answers["probability"].tolist(), nan_ok=True)
+    digests = [hashlib.sha256((project.root / path).read_bytes()).hexdigest() for path in answers["path"]]
+    assert logged["sha256"].tolist() == digests
+    text = (project.root / "params.yaml").read_text()
+    (project.root / "params.yaml").write_text(text.replace("enabled: false", "enabled: true", 1))
+    run("data/red", "--out", "more.parquet")
+    assert len(PredictionLog(project.prediction_log, LogParams()).read()) > len(logged)
+    run("data/red", "--out", "no.parquet", "--no-log")
 
 
 def test_nothing_that_could_be_read_is_a_failure(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_no_more_is_read_than_can_be_worked_on(brightest: Brightest, monkeypatch
     for some in predict_photographs(brightest, counted()):
         answered += len(some.names)
     assert answered == 400
-    threads = module.os.cpu_count() or 1
+    threads = os.cpu_count() or 1
     assert most_ahead <= 3 * 8 + 2 * threads + 1
 
 

@@ -17,6 +17,7 @@ from graft.cli import (
     data,
     doctor,
     export,
+    monitor,
     predict,
     promotion,
     recipe,
@@ -50,6 +51,7 @@ app.command("history", epilog="Example: graft history")(promotion.history)
 app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg' --out labels.parquet")(
     predict.predict
 )
+app.command("monitor", epilog="Example: graft monitor ~/Pictures/this-week")(monitor.monitor)
 app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(
     export.export
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +18,11 @@ from graft.project import find_project
 
 if TYPE_CHECKING:
     from graft.inference.model import ImageClassifier
-    from graft.prediction.inputs import Photographs
+    from graft.monitoring.watching import Watcher
+    from graft.prediction.inputs import Photograph, Photographs
     from graft.prediction.predict import Answers
     from graft.prediction.source import ResolvedModel
+    from graft.project import Project
 
 # Rows that a terminal is given to read; a file takes all.
 SHOWN = 100
@@ -43,6 +46,12 @@ def predict(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where there is one.")] = False,
+    log: Annotated[
+        bool | None,
+        typer.Option(
+            help="Log the predictions for graft monitor; by default as monitor.log in params.yaml says."
+        ),
+    ] = None,
 ) -> None:
     """Label photographs with the champion, or any other trained model.
 
@@ -70,14 +79,41 @@ def predict(
         resolved = resolve_model(project, model)
         classifier = open_classifier(resolved.bundle, total)
     console.print(f"{resolved}: {len(classifier.classes)} classes", soft_wrap=True)
-    if out is None:
-        counts = _show(classifier, photographs, total)
-    else:
-        counts = _write(classifier, photographs, total, resolved, tuple(paths), out, project.state)
+    with _watching(project, resolved, classifier, log) as watcher:
+        if out is None:
+            counts = _show(classifier, photographs, total, watcher)
+        else:
+            counts = _write(
+                classifier, photographs, total, resolved, tuple(paths), out, project.state, watcher
+            )
     none_read = not set(counts) - {""}
     _print_summary(counts, out)
     if none_read:
         raise typer.Exit(EXIT_FAILURE)
+
+
+@contextmanager
+def _watching(
+    project: Project, model: ResolvedModel, classifier: ImageClassifier, wanted: bool | None
+) -> Iterator[Watcher | None]:
+    """What logs the predictions, where that is wanted here or in params.yaml; what waits is written at the end."""
+    from graft.params import load_params
+
+    params = load_params(project.params_file) if wanted is not False else None
+    if params is None or not (params.monitor.log.enabled if wanted is None else wanted):
+        yield None
+        return
+    settings = params.monitor.log
+    from graft.monitoring.log import PredictionLog
+    from graft.monitoring.watching import Watcher
+
+    embedder = None
+    if settings.keep_embeddings:
+        from graft.features.embedder import Embedder
+
+        embedder = Embedder(project, params.train)
+    with PredictionLog(project.prediction_log, settings) as log:
+        yield Watcher(log, str(model), model.digest, classifier.classes, classifier.max_pixels, embedder)
 
 
 def _write(
@@ -88,6 +124,7 @@ def _write(
     arguments: tuple[str, ...],
     out: Path,
     locks: Path,
+    watcher: Watcher | None,
 ) -> Counter[str]:
     from graft.prediction.results import PartialResults, Run, is_among
 
@@ -96,14 +133,18 @@ def _write(
         done = results.done()
         if len(done):
             console.print(f"{len(done):,} of {total:,} are in {results.folder} already")
-        answers = _predict(classifier, photographs, total - len(done), lambda name: not is_among(done, name))
+        answers = _predict(
+            classifier, photographs, total - len(done), lambda name: not is_among(done, name), watcher
+        )
         for some in answers:
             results.add(some)
         with console.status(f"Writing {out}"):
             return results.finish()
 
 
-def _show(classifier: ImageClassifier, photographs: list[Photographs], total: int) -> Counter[str]:
+def _show(
+    classifier: ImageClassifier, photographs: list[Photographs], total: int, watcher: Watcher | None
+) -> Counter[str]:
     from rich.markup import escape
     from rich.table import Table
 
@@ -112,7 +153,7 @@ def _show(classifier: ImageClassifier, photographs: list[Photographs], total: in
     table.add_column("label")
     table.add_column("", justify="right", no_wrap=True)
     counts: Counter[str] = Counter()
-    for some in _predict(classifier, photographs, total, lambda name: True):
+    for some in _predict(classifier, photographs, total, lambda name: True, watcher):
         for name, problem, row in zip(some.names, some.problems, some.probabilities, strict=True):
             label = "" if problem else classifier.classes[int(row.argmax())]
             counts[label] += 1
@@ -133,13 +174,16 @@ def _predict(
     photographs: list[Photographs],
     count: int,
     wanted: Callable[[str], bool],
+    watcher: Watcher | None,
 ) -> Iterator[Answers]:
     from graft.prediction.predict import predict_photographs
 
-    stream = (photograph for some in photographs for photograph in some.read(wanted))
+    stream: Iterator[Photograph] = (photograph for some in photographs for photograph in some.read(wanted))
     with progress_bar("Photographs", count) as advance:
-        for some in predict_photographs(classifier, stream):
+        for some in predict_photographs(classifier, watcher.watch(stream) if watcher else stream):
             advance(len(some.names))
+            if watcher is not None:
+                watcher.log(some)
             yield some
 
 

@@ -38,7 +38,7 @@ def class_bars(classes: Sequence[ClassCount], splits: Sequence[str]) -> str:
                 )
             x += length
         parts.append(f'<text class="figure" x="{x + 8:.1f}" y="{top + 13}">{entry.total:,}</text>')
-    return _svg(width, len(shown) * row + 6, "Images per class", parts)
+    return svg(width, len(shown) * row + 6, "Images per class", parts)
 
 
 def bars_shown(classes: Sequence[ClassCount]) -> list[ClassCount]:
@@ -84,7 +84,7 @@ def size_scatter(widths: np.ndarray, heights: np.ndarray) -> str:
         f'<text transform="translate(13 {(height - bottom) / 2}) rotate(-90)" text-anchor="middle">height in pixels'
         "</text>"
     )
-    return _svg(width, height, "Width and height of the images", parts)
+    return svg(width, height, "Width and height of the images", parts)
 
 
 def histogram(values: np.ndarray, title: str, limits: Sequence[float] = (), logarithmic: bool = False) -> str:
@@ -140,7 +140,7 @@ def histogram(values: np.ndarray, title: str, limits: Sequence[float] = (), loga
                 f"<title>Outliers begin at {words(limit)}</title></line>"
             )
     parts.append(f'<text x="{width / 2}" y="{height - 6}" text-anchor="middle">{escape(title)}</text>')
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 class _LogAxis:
@@ -172,7 +172,8 @@ def _shortened(label: str, length: int = 26) -> str:
     return label if len(label) <= length else label[: length - 1] + "…"
 
 
-def _svg(width: int, height: int, title: str, parts: list[str]) -> str:
+def svg(width: int, height: int, title: str, parts: list[str]) -> str:
+    """A drawing of so many units, at most as wide in CSS pixels; ``title`` is for those who see no picture."""
     return (
         f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {width} {height}" '
         f'style="max-width:{width}px">{"".join(parts)}</svg>'

@@ -8,7 +8,6 @@ import numpy as np
 
 from graft.params.strategies import TrainParams
 from graft.project import Project
-from graft.tensorflow_import import import_tensorflow
 from graft.timing import StageClock
 
 
@@ -28,15 +27,11 @@ def image_features(
     Raises:
         GraftError: the backbone or its weights cannot be had, or an image is gone since it was scanned.
     """
-    import_tensorflow()
-    from graft.backbones import build_backbone, default_image_size
-    from graft.features.pooled import pooled_features
-    from graft.features.store import FeatureStore
+    from graft.features.embedder import Embedder
     from graft.training.images import Photographs
 
-    size = params.image_size if params.image_size != "auto" else default_image_size(params.backbone)
-    backbone = build_backbone(params.backbone, size, project.cache)
+    embedder = Embedder(project, params)
     labels = np.zeros(len(paths), np.int64)
+    size = embedder.image_size
     images = Photographs(project.data, paths, sha256, labels, size, "", StageClock("inspect"), "")
-    store = FeatureStore(project.features, params.store.limit_bytes, params.store.precision)
-    return pooled_features(backbone, images, "Features", store), f"{backbone.name} at {size} pixels"
+    return embedder.features(images, "Features"), embedder.name

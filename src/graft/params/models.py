@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from graft.params.ensemble import EnsembleParams
 from graft.params.gate import GateParams
+from graft.params.monitor import MonitorParams
 from graft.params.sections import Count, Section, Severity, Share
 from graft.params.serve import ServeParams
 from graft.params.strategies import TrainParams
@@ -192,6 +193,7 @@ class Params(Section):
     register_: RegisterParams = Field(alias="register")
     gate: GateParams
     serve: ServeParams = ServeParams()
+    monitor: MonitorParams = MonitorParams()
 
     @model_validator(mode="after")
     def _ensembles_and_sweep_fit(self) -> Params:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from graft.inference.images import UnreadableImageError
+from graft.prediction.ahead import in_threads
 from graft.prediction.inputs import Photograph
 
 # Images computed at a time, fewer where they are large: three such chunks are in memory at once.
@@ -75,28 +74,13 @@ def predict_photographs(classifier: Classifier, photographs: Iterable[Photograph
 
 
 def _decode(classifier: Classifier, photographs: Iterable[Photograph]) -> Iterator[_Decoded]:
-    """In order. Pillow lets go of the interpreter lock while it decodes, so that threads work side by side."""
-
     def decode(photograph: Photograph) -> _Decoded:
         try:
             return _Decoded(photograph.name, "", classifier.to_pixels(photograph.read()))
         except UnreadableImageError as error:
             return _Decoded(photograph.name, str(error), {})
 
-    threads = os.cpu_count() or 1
-    ahead: deque[Future[_Decoded]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for photograph in photographs:
-                # Files of an archive are in memory while they wait here.
-                if len(ahead) == 2 * threads:
-                    yield ahead.popleft().result()
-                ahead.append(pool.submit(decode, photograph))
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
+    return in_threads(decode, photographs)
 
 
 def _answer(classifier: Classifier, batch: list[_Decoded]) -> Answers:

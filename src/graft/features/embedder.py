@@ -1,0 +1,49 @@
+"""The project's backbone as a function from images to vectors, for whatever compares images rather than trains."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+
+from graft.params.strategies import TrainParams
+from graft.project import Project
+from graft.tensorflow_import import import_tensorflow
+from graft.training.images import KeyedImages
+
+
+class Embedder:
+    """A backbone with its feature store; what it computes is shared with training.
+
+    Args:
+        project: where the feature store is.
+        params: names backbone and image size.
+
+    Attributes:
+        image_size: side in pixels of the images that it takes.
+        name: in words.
+        identity: 12 hex digits that name all that decides what it answers.
+
+    Raises:
+        GraftError: the backbone or its weights cannot be had.
+    """
+
+    def __init__(self, project: Project, params: TrainParams) -> None:
+        import_tensorflow()
+        from graft.backbones import build_backbone, default_image_size
+        from graft.features.store import FeatureStore
+
+        size = params.image_size if params.image_size != "auto" else default_image_size(params.backbone)
+        self.image_size: int = size
+        self._backbone = build_backbone(params.backbone, size, project.cache)
+        self._store = FeatureStore(project.features, params.store.limit_bytes, params.store.precision)
+        self.name = f"{self._backbone.name} at {size} pixels"
+        described = json.dumps(self._backbone.identity, sort_keys=True)
+        self.identity = hashlib.sha256(described.encode()).hexdigest()[:12]
+
+    def features(self, images: KeyedImages, label: str) -> np.ndarray:
+        """Features float32 ``[N, D]`` of images in order; ``label`` is what the progress bar calls them."""
+        from graft.features.pooled import pooled_features
+
+        return pooled_features(self._backbone, images, label, self._store)

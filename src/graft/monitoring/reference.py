@@ -1,0 +1,100 @@
+"""The training side of a comparison.
+
+Light, sharpness, size and features are of training images: the backbone has learned nothing from them. Predictions
+are of validation images, since a model is more certain of images that it was trained on than of any others, and
+would call every new image a change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graft.data.grouping import group_images
+from graft.data.manifest import read_manifest
+from graft.data.near_duplicates import read_near_duplicates
+from graft.data.split_tables import read_splits
+from graft.data.training_groups import training_groups
+from graft.errors import GraftError
+from graft.monitoring.samples import Predictions, Sample, figures_of, one_per_group
+from graft.params.models import Params
+from graft.project import Project
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from graft.features.embedder import Embedder
+    from graft.prediction.predict import Classifier
+
+_WANTED = ("path", "sha256", "problem", "group", "width", "height", "brightness", "sharpness")
+
+
+def read_reference(project: Project, params: Params) -> tuple[Sample, pd.DataFrame]:
+    """Independent training images without features or predictions, and their rows of the manifest, in order.
+
+    Raises:
+        GraftError: the data was not validated and split, or changed since, or there are too few images.
+    """
+    manifest = read_manifest(project.manifest, columns=_WANTED)
+    images = _independent(project, params, manifest, "train")
+    if len(images) < params.monitor.min_images:
+        raise GraftError(
+            f"Only {len(images)} training images are independent of each other; to compare with, it takes "
+            f"{params.monitor.min_images}",
+            "Bring in more photographs, or lower monitor.min_images in params.yaml",
+        )
+    broken = int((manifest["problem"] != "").sum())
+    return Sample("training images", figures_of(images), len(manifest), broken), images
+
+
+def with_features(project: Project, sample: Sample, images: pd.DataFrame, embedder: Embedder) -> Sample:
+    """The sample with its images' features, which are computed once and shared with training."""
+    from graft.timing import StageClock
+    from graft.training.images import Photographs
+
+    labels, clock = np.zeros(len(images), np.int64), StageClock("monitor")
+    paths, sha256 = list(images["path"]), list(images["sha256"])
+    photographs = Photographs(project.data, paths, sha256, labels, embedder.image_size, "", clock, "train")
+    return replace(sample, features=embedder.features(photographs, "Training images"))
+
+
+def with_predictions(
+    project: Project, params: Params, sample: Sample, classifier: Classifier, model: str
+) -> Sample:
+    """The sample with what the model says of independent validation images."""
+    from graft.prediction.inputs import Files
+    from graft.prediction.predict import predict_photographs
+    from graft.progress import progress_bar
+
+    manifest = read_manifest(project.manifest, columns=_WANTED)
+    images = _independent(project, params, manifest, "val")
+    paths = [project.data / path for path in images["path"]]
+    found = []
+    with progress_bar("Validation images", len(paths)) as advance:
+        for some in predict_photographs(classifier, Files(lambda: iter(paths)).read(lambda name: True)):
+            found.append(some.probabilities[[not problem for problem in some.problems]])
+            advance(len(some.names))
+    probabilities = np.concatenate([*found, np.empty((0, len(classifier.classes)))])
+    return replace(sample, predictions=predictions_of(probabilities, classifier, model, "validation images"))
+
+
+def predictions_of(probabilities: np.ndarray, classifier: Classifier, model: str, images: str) -> Predictions:
+    """Of probabilities ``[N, C]``, the best class and how likely it is."""
+    labels = np.array(classifier.classes)[probabilities.argmax(axis=1)]
+    return Predictions(labels, probabilities.max(axis=1), model, images)
+
+
+def _independent(project: Project, params: Params, manifest: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Rows of the manifest of independent images of a split, sampled where there are very many."""
+    table = read_splits(project, [split])[split].drop_duplicates("sha256")
+    group_by = params.split.group_by
+    named = group_by if group_by != "near_duplicates" else "none"  # those are joined in any case
+    readable = manifest[manifest["problem"] == ""]
+    readable = readable.assign(group=group_images(readable, named).keys)
+    images = readable.set_index("path").loc[table["path"]].reset_index()
+    together = training_groups(images, read_near_duplicates(project.near_duplicates))
+    groups = images["sha256"].map(together.set_index("sha256")["group"]).fillna(images["sha256"])
+    chosen = one_per_group(list(images["sha256"]), groups.to_numpy(str), params.monitor.max_images)
+    return images.iloc[chosen].reset_index(drop=True)

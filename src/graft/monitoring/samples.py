@@ -1,0 +1,105 @@
+"""The two sides of a comparison: images that are independent of each other, with all that is known of each.
+
+Tests take images for independent. Frames of one film are not: a hundred of them say as much as one, and tests that
+count a hundred call chance a difference. So of images that belong together one stands for all, on both sides. Which
+belong together is known of the training images (what the split keeps together, and near-duplicates); of recent
+images, near-duplicates are found, and what else belongs together is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graft.data.near_duplicates import Limits, components
+from graft.monitoring.observing import Observation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# One figure per image, compared as such.
+FIGURES = ("brightness", "sharpness", "width", "height")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of images.
+
+    Attributes:
+        labels: the best class of each, str ``[N]``.
+        confidence: its probability, float ``[N]``.
+        model: which model, in words.
+        images: of what, in words.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    model: str
+    images: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Independent images of one side.
+
+    Attributes:
+        source: where they are from, in words.
+        figures: by name of :data:`FIGURES`, float ``[N]``.
+        seen: images looked at, readable or not, before repeats were left out; and how many could not be read.
+        unreadable: of those seen.
+        repeats: readable images that nearly repeat one that is in the sample, and are left out for that.
+        features: float32 ``[N, D]``, where there are any.
+        predictions: where there are any; on the training side of other images, see
+            :mod:`graft.monitoring.reference`.
+        missing: why features or predictions are not there, by the name of the check.
+        thumbnails: names and small pictures ``[S, S, 3]`` of the images, in the order of ``features``; may be empty.
+    """
+
+    source: str
+    figures: dict[str, np.ndarray]
+    seen: int
+    unreadable: int
+    repeats: int = 0
+    features: np.ndarray | None = None
+    predictions: Predictions | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    thumbnails: tuple[Sequence[str], Sequence[np.ndarray]] = ((), ())
+
+    def __len__(self) -> int:
+        return len(self.figures["brightness"])
+
+
+def figures_of(images: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The columns that are compared, of a manifest or of a log."""
+    return {name: images[name].to_numpy(np.float64) for name in FIGURES}
+
+
+def one_per_group(sha256: Sequence[str], groups: np.ndarray, most: int) -> np.ndarray:
+    """Indices of independent images, rising: of each group the one with the smallest hash, ``most`` of them at most.
+
+    Hashes are as good as dice, and the choice moves little as the images grow in number.
+
+    Args:
+        sha256: of each image.
+        groups: any values, ``[N]``.
+        most: of more, those with the smallest hashes.
+    """
+    order = np.array(sorted(range(len(sha256)), key=lambda index: sha256[index]), int)
+    _, first = np.unique(groups[order], return_index=True)
+    return np.sort(order[np.sort(first)[:most]])
+
+
+def repeats_among(images: Sequence[Observation], limits: Limits) -> np.ndarray:
+    """Groups of near-duplicates among readable images, int ``[N]``.
+
+    Where thumbnails were not kept, as in a log, perceptual hashes alone decide.
+    """
+    if not images:
+        return np.empty(0, int)
+    hashes = np.array([int(image.phash, 16) for image in images], np.uint64)
+    blank = bytes(8 * 8 * 3)
+    joined = b"".join(image.thumbnail or blank for image in images)
+    return components(hashes, np.frombuffer(joined, np.uint8).reshape(len(images), -1), limits)

@@ -1,0 +1,30 @@
+"""Work on a stream in threads, some items ahead of whoever takes the results."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def in_threads(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+    """The results in order. Pillow lets go of the interpreter lock while it decodes: such work runs side by side."""
+    threads = os.cpu_count() or 1
+    ahead: deque[Future[_Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                # Files of an archive are in memory while they wait here.
+                if len(ahead) == 2 * threads:
+                    yield ahead.popleft().result()
+                ahead.append(pool.submit(work, item))
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()

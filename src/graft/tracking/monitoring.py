@@ -1,0 +1,48 @@
+"""A comparison in MLflow: a run in the data set's experiment, with a metric per check and the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graft.data.versioning import dataset_name
+from graft.monitoring.monitor import DriftReport
+from graft.params.monitor import MonitorParams
+from graft.project import Project
+from graft.tracking.provenance import provenance_tags
+from graft.tracking.runs import flatten
+from graft.tracking.store import experiment_id, open_store
+
+
+def record_comparison(project: Project, params: MonitorParams, report: DriftReport, page: Path) -> str:
+    """Logs a comparison and returns the run's id; the runs of one data set chart its drift over time.
+
+    Metrics are ``drift`` (0 or 1), and of each check ``<check>_p``, ``<check>_p_adjusted``, ``<check>_effect`` and
+    ``<check>_drift``.
+    """
+    import mlflow
+
+    client = open_store(project)
+    dataset = dataset_name(project)
+    tags = {
+        "kind": "monitor",
+        "dataset": dataset,
+        "source": report.source,
+        "model": report.model,
+        "drift": "yes" if report.drift else "no",
+        **provenance_tags(project),
+    }
+    metrics = {"drift": float(report.drift), "images": float(len(report.recent))}
+    for check in report.checks:
+        metrics[f"{check.name}_p"] = check.p_value
+        metrics[f"{check.name}_p_adjusted"] = check.adjusted
+        metrics[f"{check.name}_effect"] = check.effect
+        metrics[f"{check.name}_drift"] = float(check.drift)
+    experiment = experiment_id(project, client, dataset)
+    with mlflow.start_run(
+        experiment_id=experiment, run_name="monitor", tags=tags, log_system_metrics=False
+    ) as run:
+        mlflow.log_params(flatten(params.model_dump(mode="json", exclude={"log"})))
+        mlflow.log_metrics(metrics)
+        mlflow.log_dict(report.as_record(), "comparison.json")
+        mlflow.log_artifact(str(page))
+    return str(run.info.run_id)

@@ -1,0 +1,136 @@
+"""The prediction log: whole under writers side by side and a kill, bounded, and silent about images unless told."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graft.errors import GraftError
+from graft.monitoring import log as module
+from graft.monitoring.log import LoggedPrediction, PredictionLog
+from graft.monitoring.observing import Observation
+from graft.params.monitor import LogParams
+
+
+def prediction(number: int, **more: object) -> LoggedPrediction:
+    image = Observation(f"{number:064x}", "", 40, 30, 0.5, 100.0, f"{number:016x}")
+    return LoggedPrediction(image, "signs version 3", "d" * 64, "stop", 0.75, **more)  # type: ignore[arg-type]
+
+
+def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    with PredictionLog(tmp_path / "log", LogParams()) as log:
+        log.append([prediction(1, embedding=np.ones(3, np.float32), embedded_by="e", data=b"bytes")])
+        log.append([LoggedPrediction(Observation("", "the file is empty"), "m", "d")])
+    frame = PredictionLog(tmp_path / "log", LogParams()).read()
+    first, second = frame.to_dict("records")
+    assert (first["label"], first["probability"], first["width"], first["height"]) == ("stop", 0.75, 40, 30)
+    assert first["sha256"] == f"{1:064x}"
+    assert abs(first["time"] - datetime.now(UTC)) < timedelta(minutes=5)
+    assert (second["label"], second["problem"]) == ("", "the file is empty")
+    # Neither embedding nor image unless they are asked for.
+    assert first["embedding"] is None
+    assert first["embedded_by"] == ""
+    assert not (tmp_path / "log" / "images").exists()
+
+
+def test_embeddings_and_images_where_they_are_asked_for(tmp_path: Path) -> None:
+    params = LogParams(keep_embeddings=True, keep_images=True)
+    with PredictionLog(tmp_path, params) as log:
+        log.append([prediction(1, embedding=np.arange(3, dtype=np.float32), embedded_by="e", data=b"bytes")])
+    (row,) = log.read().to_dict("records")
+    assert row["embedding"].tolist() == [0, 1, 2]
+    assert log.image(row["sha256"]) == b"bytes"
+    assert log.image("0" * 64) is None
+
+
+def test_nothing_is_read_from_before(tmp_path: Path) -> None:
+    with PredictionLog(tmp_path, LogParams()) as log:
+        log.append([prediction(1)])
+    assert len(log.read(datetime.now(UTC) - timedelta(hours=1))) == 1
+    assert log.read(datetime.now(UTC) + timedelta(hours=1)).empty
+
+
+def test_the_oldest_rows_go(tmp_path: Path) -> None:
+    with PredictionLog(tmp_path, LogParams(max_rows=100)) as log:
+        for number in range(400):
+            log.append([prediction(number)])
+    numbers = [int(text, 16) for text in log.read()["sha256"]]
+    assert len(numbers) <= 100
+    assert numbers == list(range(400 - len(numbers), 400))
+
+
+def test_images_stay_within_the_megabytes(tmp_path: Path) -> None:
+    with PredictionLog(tmp_path, LogParams(max_mb=0.1, keep_images=True)) as log:
+        for number in range(20):
+            log.append([prediction(number, data=os.urandom(10_000))])
+            log.flush()
+    used = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert used <= 100_000
+    assert log.image(f"{19:064x}") is not None
+    assert log.image(f"{0:064x}") is None
+
+
+def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
+    workers = [
+        multiprocessing.get_context("fork").Process(target=_write, args=(tmp_path, start))
+        for start in (0, 1000)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    numbers = sorted(int(text, 16) for text in PredictionLog(tmp_path, LogParams()).read()["sha256"])
+    assert numbers == [*range(50), *range(1000, 1050)]
+
+
+def test_a_kill_leaves_whole_parts(tmp_path: Path) -> None:
+    worker = multiprocessing.get_context("fork").Process(target=_write_for_ever, args=(tmp_path,))
+    worker.start()
+    while len(list(tmp_path.glob("*.parquet"))) < 3:
+        time.sleep(0.01)
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    numbers = [int(text, 16) for text in PredictionLog(tmp_path, LogParams()).read()["sha256"]]
+    assert len(numbers) >= 3
+    assert numbers == list(range(len(numbers)))
+
+
+def test_what_a_kill_left_goes_once_it_is_old(tmp_path: Path) -> None:
+    for name, age in (("old.new", module._STALE_SECONDS + 60), ("fresh.new", 0)):
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    with PredictionLog(tmp_path, LogParams()) as log:
+        log.append([prediction(1)])
+    assert [path.name for path in tmp_path.glob("*.new")] == ["fresh.new"]
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GraftError, match="There is no prediction log in"):
+        PredictionLog(tmp_path / "none", LogParams()).read()
+    (tmp_path / "1-2-3.parquet").write_bytes(b"torn")
+    with pytest.raises(GraftError, match=r"1-2-3\.parquet is no part of a prediction log"):
+        PredictionLog(tmp_path, LogParams()).read()
+
+
+def _write(folder: Path, start: int) -> None:
+    log = PredictionLog(folder, LogParams())
+    for number in range(start, start + 50):
+        log.append([prediction(number)])
+        log.flush()
+
+
+def _write_for_ever(folder: Path) -> None:
+    log, number = PredictionLog(folder, LogParams()), 0
+    while True:
+        log.append([prediction(number)])
+        log.flush()
+        number += 1
