@@ -84,9 +84,11 @@ def registered(bundles: list[Path], tmp_path_factory: pytest.TempPathFactory) ->
             patch.delenv(variable, raising=False)
         project = make_project(tmp_path_factory.mktemp("served") / "project")
         text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+        before, section, after = re.split(r"(?ms)^(serve:.*?)(?=^\w|\Z)", text, maxsplit=1)
         for key, value in LIMITS.items():
-            text, count = re.subn(rf"(?m)^(  {key}:) \S+", rf"\1 {value}", text)
+            section, count = re.subn(rf"(?m)^(  {key}:) \S+", rf"\1 {value}", section)
             assert count == 1, key
+        text = before + section + after
         project.params_file.write_text(text, encoding="utf-8")
         assert [register(project, bundle) for bundle in bundles] == ["1", "2"]
         move_champion(project, "1")

@@ -84,6 +84,8 @@ def test_a_trial_that_cannot_be_trained_is_last_and_says_why(project: Project) -
 def test_refusals(project: Project) -> None:
     with pytest.raises(GraftError, match=r"sweep.try in params.yaml is empty"):
         run_sweep(project, params({}))
+    with pytest.raises(GraftError, match=r"sweep.try names 'smal'"):
+        run_sweep(project, params({"try": {"smal": {}}}))
     (project.state / "sweeps").mkdir(parents=True)
     with (
         FileLock(project.state / "sweeps" / "sweep.lock"),

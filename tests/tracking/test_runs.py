@@ -153,7 +153,6 @@ def test_the_model_carries_signature_example_packages_and_its_code(recorded: Pro
     assert all(f"{package}==" in requirements for package in ("tensorflow", "pillow", "numpy", "pandas"))
     code = {path.name for path in (folder / "code" / "graft_model").iterdir()}
     assert {"__init__.py", "images.py", "model.py"} <= code
-    assert "__pycache__" not in code
 
 
 def test_the_model_of_the_run_answers_as_the_bundle_does(recorded: Project) -> None:

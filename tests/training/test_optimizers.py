@@ -11,6 +11,7 @@ import pytest
 
 from graft.evaluation.metrics import softmax
 from graft.params.strategies import FitParams, HeadParams
+from graft.training import feature_epochs
 from graft.training.checkpoint import TrainingState
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
@@ -213,6 +214,9 @@ def assert_equal(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_running_means_are_validated_and_kept(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = keras.config.dtype_policy()
+    monkeypatch.setattr(
+        feature_epochs, "CALL_BYTES", 1
+    )  # back in Python after each step, to look at the weights
     keras.config.set_dtype_policy(precision)  # mixed_float16 puts an optimizer around the one with the means
     try:
         watched = Watched(monkeypatch)

@@ -196,7 +196,6 @@ class Params(Section):
     monitor: MonitorParams = MonitorParams()
 
     @model_validator(mode="after")
-    def _ensembles_and_sweep_fit(self) -> Params:
+    def _ensembles_fit(self) -> Params:
         self.ensemble.check_against(self.train.run, list(self.train.strategies))
-        self.sweep.check_against(self.train)
         return self

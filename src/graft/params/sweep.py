@@ -63,6 +63,9 @@ class SweepParams(Section):
     def check_against(self, train: TrainParams) -> None:
         """Passes where all strategies and settings exist, and each value may be set.
 
+        Asked by the sweep, not with the rest of params.yaml: a recipe puts other strategies in the place of those
+        that the section names, and runs all the same.
+
         Raises:
             ValueError: one does not; the message names it.
         """

@@ -91,7 +91,7 @@ def run_sweep(
         on_trial: called after each trial that is run now.
 
     Raises:
-        GraftError: there is nothing to try, another sweep of this project is under way, or all trials failed.
+        GraftError: there is nothing to try, a strategy or setting does not exist, another sweep of this project is under way, or all trials failed.
     """
     import optuna
 
@@ -101,6 +101,10 @@ def run_sweep(
             "There is nothing to sweep: sweep.try in params.yaml is empty",
             "Name strategies and settings, such as try: {frozen: {learning_rate: [0.001, 0.003]}}",
         )
+    try:
+        sweep.check_against(params.train)
+    except ValueError as error:
+        raise GraftError(str(error)) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = project.state / "sweeps"
     folder.mkdir(parents=True, exist_ok=True)

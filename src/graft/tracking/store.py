@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -20,7 +21,6 @@ def open_store(project: Project) -> MlflowClient:
     Raises:
         GraftError: the store cannot be reached or created.
     """
-    import mlflow
     from mlflow import MlflowClient
 
     # The first use announces every migration of its database, a page of lines nobody can act on.
@@ -36,8 +36,7 @@ def open_store(project: Project) -> MlflowClient:
     try:
         # Two processes that create the database at once collide; the second waits and finds it there.
         with FileLock(project.state / "mlflow.lock"):
-            mlflow.set_tracking_uri(project.tracking_uri)
-            mlflow.set_registry_uri(project.tracking_uri)
+            _point_mlflow_at(project.tracking_uri)
             client = MlflowClient()
             client.search_experiments(max_results=1)
     except Exception as error:
@@ -47,6 +46,20 @@ def open_store(project: Project) -> MlflowClient:
             "Check MLFLOW_TRACKING_URI, free disk space, and that the folder can be written",
         ) from error
     return client
+
+
+def _point_mlflow_at(uri: str) -> None:
+    import mlflow
+
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    # It also writes them into the environment, where the next project of this process would take them for the user's.
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
