@@ -267,9 +267,9 @@ def test_example_of_the_registered_model_is_a_photograph(project: RealProject, c
     version = client.get_model_version_by_alias("lights", "challenger")
     import mlflow
 
-    mlflow.set_tracking_uri(project.project.tracking_uri)
+    open_store(project.project)
     info = mlflow.models.get_model_info(f"models:/lights/{version.version}")
-    assert info.signature.inputs.input_names() == ["image"]
+    assert info.signature.inputs.input_names() == ["image", "path"]
     assert set(info.signature.outputs.input_names()) == {"label", "probability", "probabilities"}
     example = mlflow.pyfunc.load_model(f"models:/lights/{version.version}").input_example
     assert base64.b64decode(example["image"].iloc[0])[:3] in (b"\xff\xd8\xff", b"\x89PN")

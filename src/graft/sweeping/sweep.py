@@ -91,7 +91,8 @@ def run_sweep(
         on_trial: called after each trial that is run now.
 
     Raises:
-        GraftError: there is nothing to try, a strategy or setting does not exist, another sweep of this project is under way, or all trials failed.
+        GraftError: there is nothing to try, a strategy or setting that does not exist, another sweep is under way,
+            or all trials failed.
     """
     import optuna
 
