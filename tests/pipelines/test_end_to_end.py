@@ -267,6 +267,8 @@ def test_example_of_the_registered_model_is_a_photograph(project: RealProject, c
     version = client.get_model_version_by_alias("lights", "challenger")
     import mlflow
 
+    from graft.tracking.store import open_store
+
     open_store(project.project)
     info = mlflow.models.get_model_info(f"models:/lights/{version.version}")
     assert info.signature.inputs.input_names() == ["image", "path"]
