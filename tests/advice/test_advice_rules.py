@@ -72,15 +72,13 @@ def test_another_backbone_has_to_halve_the_error_and_not_by_chance() -> None:
     ("horizontal", "vertical", "expected"),
     [
         (0.01, -0.1, "horizontal"),
-        (0.01, 0.0, "horizontal_and_vertical"),
+        (0.01, 0.01, "horizontal_and_vertical"),
         (-0.1, 0.01, "vertical"),
         (-0.1, -0.1, "none"),
-        (-0.001, -0.1, "horizontal"),
+        (0.001, 0.0, "none"),  # no harm done, but no help either
     ],
 )
-def test_images_are_mirrored_as_far_as_it_does_no_harm(
-    horizontal: float, vertical: float, expected: str
-) -> None:
+def test_images_are_mirrored_where_it_helps(horizontal: float, vertical: float, expected: str) -> None:
     assert flip_of(horizontal, vertical, log_loss=0.1) == expected
 
 

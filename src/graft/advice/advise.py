@@ -84,9 +84,9 @@ class Advice:
                 f"where that stays below {rival.top.accuracy:.1%} on validation, a head alone on "
                 f"{rival.backbone.name} is tried too"
             )
-        harmless = {"none": "neither way"}.get(self.flip, self.flip.replace("_", " "))
+        helpful = {"none": "neither way"}.get(self.flip, self.flip.replace("_", " "))
         gains = ", ".join(f"{way} {gain:+.3f}" for way, gain in self.gains.items())
-        said.append(f"mirrored images gain {gains} nats: mirrored {harmless}")
+        said.append(f"mirrored images gain {gains} nats: mirrored {helpful}")
         return said
 
     def as_record(self) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from graft.params.strategies import (
 # more than chance has it (two standard errors).
 WORTH_ANOTHER_BACKBONE = 0.5
 STANDARD_ERRORS = 2.0
-# By how much of its log loss a head may lose by mirrored images before they count as harmful: measured gains lay
-# above -2 % where a mirrored image is another example, and below -20 % where it is not (docs/advisor.md).
-HARMLESS = 0.02
+# By how much of its log loss a linear classifier has to gain by mirrored images before the backbone is trained with
+# them. What merely does it no harm may still harm that: see docs/advisor.md.
+HELPFUL = 0.02
 # Images of a class from which a set counts as large. The rule of thumb gives no number; ImageNet has about 1,300.
 LARGE_CLASS = 1000
 
@@ -70,7 +70,7 @@ def flip_of(horizontal: float, vertical: float, log_loss: float) -> Flip:
         horizontal, vertical: what mirrored images gain, see :func:`graft.advice.scores.mirroring_gain`.
         log_loss: without them.
     """
-    least = -HARMLESS * log_loss
+    least = HELPFUL * log_loss
     if horizontal >= least:
         return "horizontal_and_vertical" if vertical >= least else "horizontal"
     return "vertical" if vertical >= least else "none"
@@ -89,7 +89,7 @@ def recommend(
     Args:
         chosen: the backbone.
         images, classes: how many there are to train on.
-        flip: what mirroring does no harm.
+        flip: what mirroring helps.
         enough: error of the head alone, 0 to 1, up to which nothing else is tried.
     """
     if chosen.top.accuracy >= 1 - enough:
