@@ -14,12 +14,11 @@ from graft.errors import GraftError, first_line
 from graft.inference.record import SETTINGS_FILE, sha256
 from graft.progress import console
 from graft.project import Project
+from graft.registry.aliases import CHALLENGER, CHAMPION, registered_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CHAMPION = "champion"
-CHALLENGER = "challenger"
 MLMODEL = "MLmodel"
 
 
@@ -77,11 +76,9 @@ def resolve_model(project: Project, text: str | None = None) -> ResolvedModel:
 
 def model_name(project: Project) -> str:
     """The name that the project registers its models under."""
-    from graft.data.versioning import dataset_name
     from graft.params import load_params
 
-    name = load_params(project.params_file).register_.model_name
-    return dataset_name(project) if name == "auto" else name
+    return registered_name(project, load_params(project.params_file).register_)
 
 
 def _from_registry(project: Project) -> ResolvedModel:

@@ -16,8 +16,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from graft.errors import GraftError, first_line
-from graft.prediction.source import CHAMPION, model_name, resolve_model
+from graft.prediction.source import model_name, resolve_model
 from graft.project import Project
+from graft.registry.aliases import CHAMPION
 from graft.serving.metrics import Metrics
 from graft.serving.served import ServedModel, open_model
 
