@@ -178,9 +178,7 @@ def test_names_of_strategies_can_be_folders() -> None:
     assert "letters, digits" in message
 
 
-@pytest.mark.parametrize(
-    "section", ["validate", "split", "train", "ensemble", "evaluate", "register", "gate"]
-)
+@pytest.mark.parametrize("section", ["validate", "split", "train", "ensemble", "evaluate", "register"])
 def test_a_missing_section_is_named(section: str) -> None:
     message = complaint(changed(section, ...))
     assert f"'{section}' is missing" in message

@@ -191,7 +191,7 @@ class Params(Section):
     sweep: SweepParams = SweepParams()
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
-    gate: GateParams
+    gate: GateParams = GateParams()
     serve: ServeParams = ServeParams()
     monitor: MonitorParams = MonitorParams()
 
