@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from graft.advice.depths import deep_features
+from graft.advice.depths import DeepFeatures, deep_features
 from graft.advice.rules import (
     Measured,
     RuleOfThumb,
@@ -148,21 +149,24 @@ def advise(
     classes = len(np.unique(labels))
     rows = sample(images.keys, labels, params.max_images)
     some = _Some(images, rows)
+    networks: list[DeepFeatures] = []
     measured: list[Measured] = []
     for backbone_params in params.backbones:
         started = time.perf_counter()
         deep = deep_features(build_backbone(backbone_params, image_size, cache), params.depths)
         features = deep.of(some, f"{label}: {deep.name} at {len(deep.depths)} depths", store)
         scores = score_depths(deep, features, labels[rows], groups[rows], seed, params.folds)
+        networks.append(deep)
         measured.append(Measured(backbone_params, scores, time.perf_counter() - started))
     chosen = choose_backbone(measured)
-    deep = deep_features(build_backbone(chosen.backbone, image_size, cache), params.depths)
+    deep = next(deep for deep, one in zip(networks, measured, strict=True) if one is chosen)
+    plain = deep.of(some, f"{label}: {deep.name}", store)
     top = deep.depths[-1].columns
-    plain = deep.of(some, f"{label}: {deep.name}", store)[:, top]
     gains = {}
     for way, axes in (("horizontal", (2,)), ("vertical", (1,))):
-        mirrored = deep.of(some, f"{label}: {deep.name}, mirrored", store, axes)[:, top]
-        gains[way] = mirroring_gain(plain, mirrored, labels[rows], groups[rows], seed, params.folds)
+        mirrored = deep.of(some, f"{label}: {deep.name}, mirrored", store, axes)
+        both = plain[:, top], mirrored[:, top]
+        gains[way] = mirroring_gain(*both, labels[rows], groups[rows], seed, params.folds)
     flip = flip_of(gains["horizontal"], gains["vertical"], chosen.top.log_loss)
     strategy = recommend(chosen, len(labels), classes, flip, params.enough)
     return Advice(
@@ -181,7 +185,7 @@ def advise(
     )
 
 
-def sample(keys: list[bytes] | Any, labels: np.ndarray, count: int) -> np.ndarray:
+def sample(keys: Sequence[bytes], labels: np.ndarray, count: int) -> np.ndarray:
     """Indices of at most ``count`` images, rising: of each class the same share, those of the smallest hashes.
 
     Hashes are as good as dice, and the sample moves little as the data grows.

@@ -63,7 +63,8 @@ class DeepFeatures:
         what = "pooled at several depths" + (", mirrored" if mirrored else "")
         space = store.space({**self.described, "mirrored": mirrored}, what) if store else None
         mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
-        return extract(self.model, images, label, space, mirror)
+        kept = store.network(self.described) if store else None
+        return extract(self.model, images, label, space, mirror, network=kept)
 
 
 def deep_features(backbone: Backbone, count: int) -> DeepFeatures:
