@@ -54,9 +54,10 @@ def test_mirroring_gains_where_the_class_survives_it_and_loses_where_it_does_not
     features, labels = told_apart(40)
     features[:, 0] -= 4  # class 1 lies above 0, class 0 below
     groups = np.arange(40)
+    alone = score_depths(deep(4), features, labels, groups, seed=1, folds=4)[0].log_loss
     noise = np.random.default_rng(2).normal(scale=0.5, size=features.shape).astype(np.float32)
-    assert mirroring_gain(features, features + noise, labels, groups, seed=1, folds=4) > 0
-    assert mirroring_gain(features, -features, labels, groups, seed=1, folds=4) < -0.05
+    assert mirroring_gain(alone, features, features + noise, labels, groups, seed=1, folds=4) > 0
+    assert mirroring_gain(alone, features, -features, labels, groups, seed=1, folds=4) < -0.05
 
 
 def test_too_few_images_are_refused_with_what_to_do() -> None:

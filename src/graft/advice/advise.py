@@ -166,7 +166,9 @@ def advise(
     for way, axes in (("horizontal", (2,)), ("vertical", (1,))):
         mirrored = deep.of(some, f"{label}: {deep.name}, mirrored", store, axes)
         both = plain[:, top], mirrored[:, top]
-        gains[way] = mirroring_gain(*both, labels[rows], groups[rows], seed, params.folds)
+        gains[way] = mirroring_gain(
+            chosen.top.log_loss, *both, labels[rows], groups[rows], seed, params.folds
+        )
     flip = flip_of(gains["horizontal"], gains["vertical"], chosen.top.log_loss)
     strategy = recommend(chosen, len(labels), classes, flip, params.enough)
     return Advice(

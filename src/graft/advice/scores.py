@@ -66,18 +66,24 @@ def score_depths(
 
 
 def mirroring_gain(
-    features: np.ndarray, mirrored: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int, folds: int
+    alone: float,
+    features: np.ndarray,
+    mirrored: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    seed: int,
+    folds: int,
 ) -> float:
     """By how much log loss on images as they are falls where the classifier also learns from mirrored ones, in nats.
 
     Above 0 where a mirrored image is another good example of its class, below where it looks like another class.
 
     Args:
+        alone: log loss without mirrored images, of the same folds: that of :func:`score_depths`.
         features, mirrored: of the same images, float32 ``[N, D]``.
         labels, groups, seed, folds: as for :func:`score_depths`.
     """
     count = len(features)
-    plain = probe(features, labels, groups, seed, folds)
     # An image and its mirror image share a group, so that neither is asked about with the other known.
     both = probe(
         np.concatenate([features, mirrored]),
@@ -87,9 +93,8 @@ def mirroring_gain(
         folds,
     )
     as_they_are = both.checked < count
-    alone = _log_losses(plain, labels)
     together = _log_losses(both, np.tile(labels, 2))[as_they_are]
-    return float(alone.mean() - together.mean())
+    return float(alone - together.mean())
 
 
 def probe(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int, folds: int) -> OutOfFold:
