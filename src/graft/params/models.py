@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from graft.params.ensemble import EnsembleParams
 from graft.params.gate import GateParams
 from graft.params.monitor import MonitorParams
+from graft.params.retrain import RetrainParams
 from graft.params.sections import Count, Section, Severity, Share
 from graft.params.serve import ServeParams
 from graft.params.strategies import TrainParams
@@ -194,6 +195,7 @@ class Params(Section):
     gate: GateParams = GateParams()
     serve: ServeParams = ServeParams()
     monitor: MonitorParams = MonitorParams()
+    retrain: RetrainParams = RetrainParams()
 
     @model_validator(mode="after")
     def _ensembles_fit(self) -> Params:

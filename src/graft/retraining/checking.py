@@ -1,0 +1,209 @@
+"""Whether a delivery can go into data/, and which of its images.
+
+An image is left out, with its reason, where it cannot be read or breaks a rule of ``validate`` that stops the
+pipeline; where its class is not one that data/ knows; where the same bytes lie under another label; or where it is a
+near-duplicate of a test image, since a model that learns such an image would be tested on what it has learned. What
+data/ holds already is passed over. A delivery is refused as a whole where it cannot be opened, holds no images, or
+where too many of them are left out: then whoever made it should look at it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from graft.data.layout import Layout
+from graft.data.manifest import read_manifest
+from graft.data.near_duplicates import Limits, find_near_duplicates
+from graft.data.scanning import scan
+from graft.errors import GraftError
+from graft.params.models import ValidateParams
+from graft.params.retrain import DeliveryParams
+from graft.retraining.deliveries import Delivery
+from graft.retraining.known import Known
+from graft.retraining.unpacking import Unpacked, unpack
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_REASONS_NAMED = 4
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """An image for data/.
+
+    Attributes:
+        file: where its bytes are now.
+        target: where they shall be, below data/, with forward slashes.
+        label: its class.
+        sha256: of its bytes.
+    """
+
+    file: Path
+    target: str
+    label: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An image that does not go into data/: where its bytes are (None where they could not be had), its path in the
+    delivery, and why."""
+
+    file: Path | None
+    path: str
+    why: str
+
+
+@dataclass
+class Checked:
+    """What is thought of a delivery.
+
+    Attributes:
+        delivery: the delivery.
+        images: for data/.
+        left_out: images that are not, each with the reason.
+        known: images that data/ holds already, or that the delivery holds twice.
+        refused: why nothing of it is taken, a sentence each; empty where it is accepted.
+        notes: what else a person should know, a sentence each.
+    """
+
+    delivery: Delivery
+    images: list[NewImage] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    known: int = 0
+    refused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> bool:
+        return not self.refused
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """New images by class."""
+        return dict(sorted(Counter(image.label for image in self.images).items()))
+
+
+def check_delivery(
+    delivery: Delivery, folder: Path, known: Known, rules: ValidateParams, params: DeliveryParams
+) -> Checked:
+    """Unpacks a delivery and looks at each of its images.
+
+    Args:
+        delivery: from the inbox.
+        folder: where its images are unpacked to; they are needed until data/ has them.
+        known: what data/ holds; what is accepted is added to it, so that the next delivery is held against that too.
+        rules: of stage validate.
+        params: of deliveries.
+    """
+    checked = Checked(delivery)
+    try:
+        unpacked = unpack(delivery, folder / "data", known.classes, bool(known.train_folder))
+    except GraftError as error:
+        checked.refused.append(str(error))
+        return checked
+    checked.left_out += [LeftOut(None, path, why) for path, why in unpacked.astray.items()]
+    total = len(unpacked.images) + len(unpacked.astray)
+    if not total:
+        checked.refused.append("It holds no images.")
+        return checked
+    if unpacked.images:
+        scan(Layout(unpacked.folder, {}), rules, folder / "manifest.parquet")
+        _sort_out(checked, unpacked, read_manifest(folder / "manifest.parquet", thumbnails=True), known, rules)
+    if len(checked.left_out) > params.max_bad_share * total:
+        checked.refused.append(
+            f"{len(checked.left_out)} of its {total} images cannot be used: {in_short(checked.left_out)}."
+        )
+        checked.images = []
+    for image in checked.images:
+        known.labels[image.sha256] = image.label
+        known.paths.add(image.target.casefold())
+    return checked
+
+
+def in_short(left_out: list[LeftOut]) -> str:
+    """The most frequent reasons, each with a number and an example."""
+    examples = {one.why: one.path for one in reversed(left_out)}
+    found = Counter(one.why for one in left_out).most_common()
+    words = [f"{count} {why} (such as {examples[why]})" for why, count in found[:_REASONS_NAMED]]
+    more = sum(count for _, count in found[_REASONS_NAMED:])
+    return "; ".join([*words, *([f"{more} for other reasons"] if more else [])])
+
+
+def _sort_out(
+    checked: Checked, unpacked: Unpacked, rows: pd.DataFrame, known: Known, rules: ValidateParams
+) -> None:
+    labels_here: dict[str, set[str]] = {}
+    for sha256, label in zip(rows["sha256"], rows["label"], strict=True):
+        labels_here.setdefault(sha256, set()).add(label)
+    beside_test = _near_test(rows, known, rules)
+    taken: set[str] = set()
+    for row in rows.itertuples():
+        path = unpacked.images[row.path]
+        found = next(_problems(row, known, rules, labels_here[row.sha256], beside_test), None)
+        if found:
+            checked.left_out.append(LeftOut(unpacked.folder / row.path, path, found))
+        elif row.sha256 in known.labels or row.sha256 in taken:
+            checked.known += 1
+        else:
+            taken.add(row.sha256)
+            target = _free_place(row.path, row.sha256, known)
+            known.paths.add(target.casefold())
+            checked.images.append(NewImage(unpacked.folder / row.path, target, row.label, row.sha256))
+
+
+def _problems(
+    row: tuple, known: Known, rules: ValidateParams, labels_here: set[str], beside_test: dict[str, str]
+) -> Iterator[str]:
+    """What is wrong with an image, the gravest first."""
+    severity = rules.severity
+    if row.problem:
+        yield f"cannot be read: {row.problem}"
+        return
+    kind = "JPEG" if row.format == "MPO" else row.format
+    if kind not in rules.formats and severity.known_format == "error":
+        yield f"is {row.format}, and validate.formats does not name it"
+    shorter, longer = sorted((row.width, row.height))
+    if shorter < rules.min_side_px and severity.large_enough == "error":
+        yield f"smaller than {rules.min_side_px} pixels (validate.min_side_px)"
+    if longer > rules.max_aspect * shorter and severity.aspect == "error":
+        yield f"longer than {rules.max_aspect:g} to 1 (validate.max_aspect)"
+    if row.label not in known.classes:
+        yield f"of the class '{row.label}', which data/ does not know ({', '.join(known.classes)})"
+    if len(labels_here) > 1:
+        yield f"there under several labels: {', '.join(sorted(labels_here))}"
+    if (other := known.labels.get(row.sha256, row.label)) != row.label:
+        yield f"labelled '{row.label}', and in data/ with the same bytes '{other}'"
+    if twin := beside_test.get(row.sha256):
+        yield f"nearly the same as the test image {twin}"
+
+
+def _near_test(rows: pd.DataFrame, known: Known, rules: ValidateParams) -> dict[str, str]:
+    """By SHA-256 of new images that are near-duplicates of a test image, the path of that."""
+    import pandas as pd
+
+    test = known.images[known.images["sha256"].isin(known.test)]
+    new = rows[~rows["sha256"].isin(set(known.images["sha256"]))]
+    if test.empty or new.empty:
+        return {}
+    limits = Limits(rules.near_duplicate_bits, rules.near_duplicate_difference)
+    groups = find_near_duplicates(pd.concat([test, new], ignore_index=True), limits)
+    twins = groups[groups["sha256"].isin(known.test)].drop_duplicates("group").set_index("group")["path"]
+    near = groups[groups["sha256"].isin(set(new["sha256"])) & groups["group"].isin(twins.index)]
+    return dict(zip(near["sha256"], near["group"].map(twins), strict=True))
+
+
+def _free_place(path: str, sha256: str, known: Known) -> str:
+    """Where an image goes below data/: where it lay in the delivery, under another name where that is taken.
+
+    The name stays as it is otherwise, since a regular expression in ``split.group_by`` may read the group from it.
+    """
+    place = PurePosixPath(known.train_folder, path)
+    if place.as_posix().casefold() in known.paths:
+        place = place.with_name(f"{place.stem}_{sha256[:8]}{place.suffix}")
+    return place.as_posix()
