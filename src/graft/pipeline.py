@@ -13,6 +13,7 @@ from pathlib import Path
 
 from graft.errors import GraftError
 from graft.prefect_server import shared_server
+from graft.processes import end_tree
 from graft.project import Project
 from graft.timing import Breakdown, read_breakdown
 
@@ -29,7 +30,12 @@ class StrategyResult:
     run_id: str
 
 
-def reproduce(project: Project, arguments: list[str]) -> Breakdown | None:
+def reproduce(
+    project: Project,
+    arguments: list[str],
+    timeout: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Breakdown | None:
     """Runs `dvc repro` with one Prefect server for all its flows; returns where the time went.
 
     None where there was nothing to do.
@@ -37,18 +43,27 @@ def reproduce(project: Project, arguments: list[str]) -> Breakdown | None:
     Args:
         project: whose pipeline.
         arguments: passed on to DVC: stage names, ``--force`` and so on.
+        timeout: seconds that it may take; None for no limit.
+        environment: of the stages, on top of this process's own.
 
     Raises:
-        GraftError: a stage failed. It has printed its reason already.
+        GraftError: a stage failed, which has printed its reason already; or it took longer than ``timeout``, and
+            what was running has been ended.
         KeyboardInterrupt: stopped by the user.
     """
     started = time.time()
     with shared_server(project) as url:
-        environment = {**_environment(), "PREFECT_API_URL": url}
+        environment = {**_environment(), "PREFECT_API_URL": url, **(environment or {})}
         command = [sys.executable, "-m", "dvc", "repro", *arguments]
         with subprocess.Popen(command, cwd=project.root, env=environment) as process:
             try:
-                code = process.wait()
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                end_tree(process.pid)
+                raise GraftError(
+                    f"The pipeline had not ended after {timeout:.0f} s, and was ended",
+                    "Raise the limit, or look at what held it up: graft ui",
+                ) from None
             except KeyboardInterrupt:
                 # The terminal has sent Ctrl-C to DVC and the stage too: let them put things away.
                 process.wait()

@@ -21,6 +21,7 @@ from graft.cli import (
     predict,
     promotion,
     recipe,
+    retrain,
     run,
     serve,
     sweep,
@@ -55,6 +56,7 @@ app.command("monitor", epilog="Example: graft monitor ~/Pictures/this-week")(mon
 app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(
     export.export
 )
+app.command("retrain", epilog="Example: graft retrain")(retrain.retrain)
 app.command("serve", epilog="Example: graft serve --port 8000")(serve.serve)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)
 app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)

@@ -26,6 +26,7 @@ def run(context: typer.Context) -> None:
     from graft.data.catalogue import fetch_default
     from graft.params import load_params
     from graft.pipeline import reproduce
+    from graft.project_lock import project_lock
 
     project = find_project()
     configure(project)
@@ -34,7 +35,8 @@ def run(context: typer.Context) -> None:
     if fetched is not None:
         console.print(f"data/ now holds {fetched.dataset}: {fetched.images:,} images.")
 
-    breakdown = reproduce(project, context.args)
+    with project_lock(project):
+        breakdown = reproduce(project, context.args)
     if breakdown is None:
         console.print("Nothing to do: data, params and code are as they were when these results were made.")
     _print_results(project)

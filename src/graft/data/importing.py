@@ -28,6 +28,7 @@ from graft.errors import GraftError
 from graft.fetch import SPARE_BYTES, sha256_of
 from graft.progress import Advance, progress_bar
 from graft.project import SPLITS, Project
+from graft.project_lock import project_lock
 
 NOT_STATED = "not stated"
 _BLOCK = 4096  # what a file system hands out: small files take more space than they have bytes
@@ -145,7 +146,12 @@ def bring_in(
             differ only by case; the disk is full; DVC refuses. Only in the last case may data/ be the new one
             already.
     """
-    with swap.exclusive(project), _disk_errors(project), contextlib.ExitStack() as stack:
+    with (
+        project_lock(project),
+        swap.exclusive(project),
+        _disk_errors(project),
+        contextlib.ExitStack() as stack,
+    ):
         require_replaceable(project, replace)
         free = shutil.disk_usage(project.root).free
         plan = feed.open(stack, free)

@@ -78,7 +78,7 @@ class NotifyParams(Section):
     """
 
     block: str = ""
-    events: list[Event] = ["promoted", "refused", "quarantined", "failed"]
+    events: list[Event] = Field(default=["promoted", "refused", "quarantined", "failed"])
     mlflow_url: str = ""
 
 

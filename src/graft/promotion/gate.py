@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
-def run_gate(project: Project, params: Params, registry: Registry, version: str | None = None) -> GateVerdict:
+def run_gate(
+    project: Project,
+    params: Params,
+    registry: Registry,
+    version: str | None = None,
+    commit: str | None = None,
+) -> GateVerdict:
     """Judges a version, and writes the verdict into the project and into the version's run.
 
     Args:
@@ -35,6 +41,7 @@ def run_gate(project: Project, params: Params, registry: Registry, version: str 
         params: the limits, and which strategies there are.
         registry: of the models.
         version: the version; by default the challenger.
+        commit: that should hold what the candidate was made from; by default the one that is checked out.
 
     Raises:
         GraftError: there is no such version, it has no run to put the verdict into, there is no test split, or a
@@ -71,14 +78,14 @@ def run_gate(project: Project, params: Params, registry: Registry, version: str 
         is_champion=is_champion,
         seen=tuple(seen),
         data=state_of_data(project, record),
-        origin=reproducibility(project, run.data.tags, candidate.run_id, candidates(project, params)),
+        origin=reproducibility(project, run.data.tags, candidate.run_id, candidates(project, params), commit),
     )
     rules, off = apply_rules(evidence, params.gate)
     verdict = GateVerdict(
         model=model,
         passed=all(rule.passed or rule.severity == "warn" for rule in rules),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=head_commit(project) or "",
+        commit=commit or head_commit(project) or "",
         made_from=evidence.origin.commit,
         candidate=judged,
         champion=champion,

@@ -68,19 +68,24 @@ def state_of_data(project: Project, seen: pd.DataFrame | None) -> Stated:
 
 
 def reproducibility(
-    project: Project, tags: Mapping[str, str], run_id: str, folders: Mapping[str, Path]
+    project: Project,
+    tags: Mapping[str, str],
+    run_id: str,
+    folders: Mapping[str, Path],
+    by: str | None = None,
 ) -> Stated:
     """Whether a commit holds what the candidate's run was made from: code, params, and the hash of data/.
 
     It does where the run was made from a clean commit. Where it was not (as under ``dvc exp run -S``), a later commit
-    may hold it: then this commit is checked out without changes, its dvc.lock says that DVC's stage would do
-    nothing, and what the stage left here is this run.
+    may hold it: then the files here are those of that commit, its dvc.lock says that DVC's stage would do nothing, and
+    what the stage left here is this run.
 
     Args:
         project: with its repository.
         tags: of the candidate's run, see :mod:`graft.tracking.provenance`.
         run_id: of it.
         folders: of strategies and ensembles by name, see :mod:`graft.candidates`.
+        by: the later commit; by default the one that is checked out.
     """
     commit, data, stage = tags.get("git.commit", ""), tags.get("dvc.data", ""), tags.get("dvc.stage", "")
     if not commit:
@@ -98,10 +103,10 @@ def reproducibility(
     if tags.get("git.dirty") == "no":
         return Stated(True, f"made from commit {commit[:10]}, data {data[:10]}", "", commit)
     observed = f"made from commit {commit[:10]} with changes that were not committed"
-    changed = changed_files(project, GATE_FOLDER)
+    changed = changed_files(project, GATE_FOLDER, since=by or "HEAD")
     if changed is None:
         return Stated(False, f"{observed}, and git does not say what they are", "See what `git status` says")
-    if not _is_committed(project, "dvc.lock"):
+    if not _is_committed(project, "dvc.lock", by or "HEAD"):
         changed.append("dvc.lock")
     if changed:
         # What a run is made from says more than what it left.
@@ -119,7 +124,7 @@ def reproducibility(
         return Stated(False, f"{observed}, and artifacts/ holds another run", again)
     if json.loads(run_dvc(project, "status", "--json", stage) or "{}"):
         return Stated(False, f"{observed}, and since then what DVC's stage {stage} depends on changed", again)
-    now = head_commit(project) or ""
+    now = by or head_commit(project) or ""
     return Stated(True, f"{observed}; commit {now[:10]} holds them, with dvc.lock", "", now)
 
 
@@ -130,8 +135,8 @@ def _run_in(folder: Path) -> str:
         return ""
 
 
-def _is_committed(project: Project, path: str) -> bool:
-    command = ["git", "ls-files", "--error-unmatch", path]
+def _is_committed(project: Project, path: str, commit: str) -> bool:
+    command = ["git", "cat-file", "-e", f"{commit}:./{path}"]
     try:
         return subprocess.run(command, cwd=project.root, capture_output=True, timeout=30).returncode == 0
     except (OSError, subprocess.SubprocessError):

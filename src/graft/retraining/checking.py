@@ -10,10 +10,10 @@ where too many of them are left out: then whoever made it should look at it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graft.data.layout import Layout
 from graft.data.manifest import read_manifest
@@ -51,8 +51,13 @@ class NewImage:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An image that does not go into data/: where its bytes are (None where they could not be had), its path in the
-    delivery, and why."""
+    """An image that does not go into data/.
+
+    Attributes:
+        file: where its bytes are; None where they could not be had.
+        path: in the delivery.
+        why: in a few words.
+    """
 
     file: Path | None
     path: str
@@ -114,15 +119,15 @@ def check_delivery(
         return checked
     if unpacked.images:
         scan(Layout(unpacked.folder, {}), rules, folder / "manifest.parquet")
-        _sort_out(checked, unpacked, read_manifest(folder / "manifest.parquet", thumbnails=True), known, rules)
+        _sort_out(
+            checked, unpacked, read_manifest(folder / "manifest.parquet", thumbnails=True), known, rules
+        )
     if len(checked.left_out) > params.max_bad_share * total:
         checked.refused.append(
             f"{len(checked.left_out)} of its {total} images cannot be used: {in_short(checked.left_out)}."
         )
         checked.images = []
-    for image in checked.images:
-        known.labels[image.sha256] = image.label
-        known.paths.add(image.target.casefold())
+    known.labels |= {image.sha256: image.label for image in checked.images}
     return checked
 
 
@@ -143,43 +148,48 @@ def _sort_out(
         labels_here.setdefault(sha256, set()).add(label)
     beside_test = _near_test(rows, known, rules)
     taken: set[str] = set()
-    for row in rows.itertuples():
-        path = unpacked.images[row.path]
-        found = next(_problems(row, known, rules, labels_here[row.sha256], beside_test), None)
+    for row in rows.drop(columns="thumbnail").to_dict("records"):
+        place, sha256 = row["path"], row["sha256"]
+        path = unpacked.images[place]
+        found = next(_problems(row, known, rules, labels_here[sha256], beside_test), None)
         if found:
-            checked.left_out.append(LeftOut(unpacked.folder / row.path, path, found))
-        elif row.sha256 in known.labels or row.sha256 in taken:
+            checked.left_out.append(LeftOut(unpacked.folder / place, path, found))
+        elif sha256 in known.labels or sha256 in taken:
             checked.known += 1
         else:
-            taken.add(row.sha256)
-            target = _free_place(row.path, row.sha256, known)
+            taken.add(sha256)
+            target = _free_place(place, sha256, known)
             known.paths.add(target.casefold())
-            checked.images.append(NewImage(unpacked.folder / row.path, target, row.label, row.sha256))
+            checked.images.append(NewImage(unpacked.folder / place, target, row["label"], sha256))
 
 
 def _problems(
-    row: tuple, known: Known, rules: ValidateParams, labels_here: set[str], beside_test: dict[str, str]
+    row: Mapping[Hashable, Any],
+    known: Known,
+    rules: ValidateParams,
+    labels_here: set[str],
+    beside_test: dict[str, str],
 ) -> Iterator[str]:
     """What is wrong with an image, the gravest first."""
     severity = rules.severity
-    if row.problem:
-        yield f"cannot be read: {row.problem}"
+    if row["problem"]:
+        yield f"cannot be read: {row['problem']}"
         return
-    kind = "JPEG" if row.format == "MPO" else row.format
+    kind = "JPEG" if row["format"] == "MPO" else row["format"]
     if kind not in rules.formats and severity.known_format == "error":
-        yield f"is {row.format}, and validate.formats does not name it"
-    shorter, longer = sorted((row.width, row.height))
+        yield f"is {row['format']}, and validate.formats does not name it"
+    shorter, longer = sorted((row["width"], row["height"]))
     if shorter < rules.min_side_px and severity.large_enough == "error":
         yield f"smaller than {rules.min_side_px} pixels (validate.min_side_px)"
     if longer > rules.max_aspect * shorter and severity.aspect == "error":
         yield f"longer than {rules.max_aspect:g} to 1 (validate.max_aspect)"
-    if row.label not in known.classes:
-        yield f"of the class '{row.label}', which data/ does not know ({', '.join(known.classes)})"
+    if row["label"] not in known.classes:
+        yield f"of the class '{row['label']}', which data/ does not know ({', '.join(known.classes)})"
     if len(labels_here) > 1:
         yield f"there under several labels: {', '.join(sorted(labels_here))}"
-    if (other := known.labels.get(row.sha256, row.label)) != row.label:
-        yield f"labelled '{row.label}', and in data/ with the same bytes '{other}'"
-    if twin := beside_test.get(row.sha256):
+    if (other := known.labels.get(row["sha256"], row["label"])) != row["label"]:
+        yield f"labelled '{row['label']}', and in data/ with the same bytes '{other}'"
+    if twin := beside_test.get(row["sha256"]):
         yield f"nearly the same as the test image {twin}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from graft.errors import GraftError, first_line
@@ -57,10 +57,10 @@ def commit_files(project: Project, branch: str, paths: Sequence[Path], message: 
     tip = _try(project, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}")
     with tempfile.TemporaryDirectory(prefix="graft-index-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
-        _git(project, "read-tree", head, **index)
+        _git(project, "read-tree", head, environment=index)
         names = "\0".join(path.as_posix() for path in paths)
-        _git(project, "update-index", "--add", "--remove", "-z", "--stdin", input=names, **index)
-        tree = _git(project, "write-tree", **index)
+        _git(project, "update-index", "--add", "--remove", "-z", "--stdin", input=names, environment=index)
+        tree = _git(project, "write-tree", environment=index)
     parents = [tip or head]
     if tip and tip != head and _try(project, "merge-base", "--is-ancestor", head, tip) is None:
         parents.append(head)  # the branch takes over what was committed elsewhere since
@@ -68,7 +68,7 @@ def commit_files(project: Project, branch: str, paths: Sequence[Path], message: 
         return tip  # as it was
     arguments = [part for parent in parents for part in ("-p", parent)]
     text = f"{message.rstrip()}\n\n{TRAILER}: {run}\n"
-    commit = _git(project, "commit-tree", tree, *arguments, input=text, **_identity(project))
+    commit = _git(project, "commit-tree", tree, *arguments, input=text, environment=_identity(project))
     _git(project, "update-ref", "-m", "graft retrain", f"refs/heads/{branch}", commit, tip or "0" * 40)
     settle_index(project, branch, paths)
     return commit
@@ -127,13 +127,17 @@ def _try(project: Project, *arguments: str) -> str | None:
 
 
 def _git(
-    project: Project, *arguments: str, input: str | None = None, timeout: float = 120, **environment: str
+    project: Project,
+    *arguments: str,
+    input: str | None = None,
+    timeout: float = 120,
+    environment: Mapping[str, str] | None = None,
 ) -> str:
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=project.root,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **environment},
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environment or {})},
             input=input,
             capture_output=True,
             text=True,

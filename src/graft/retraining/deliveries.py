@@ -98,7 +98,9 @@ def put_away(delivery: Delivery, inbox: Path, at: datetime) -> None:
             _move(path, target if len(delivery.paths) == 1 else target / path.name)
 
 
-def quarantine(delivery: Delivery, folder: Path, at: datetime, reasons: Sequence[str], more: Any = None) -> Path:
+def quarantine(
+    delivery: Delivery, folder: Path, at: datetime, reasons: Sequence[str], more: Any = None
+) -> Path:
     """Moves a whole delivery into the quarantine, with its reasons beside it; returns where it lies then.
 
     Args:

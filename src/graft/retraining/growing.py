@@ -47,14 +47,13 @@ def grow(project: Project, images: Sequence[NewImage]) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Everything in ``source`` also in ``target``: links as links, files as hard links, or copies where there are
-    none."""
+    """Puts all of ``source`` into ``target`` too: links as links, files as hard links or, without these, copies."""
     for folder, folders, files in os.walk(source):
         below = target / Path(folder).relative_to(source)
         for name in folders:
             path = Path(folder, name)
             if path.is_symlink():
-                os.symlink(os.readlink(path), below / name)
+                (below / name).symlink_to(path.readlink())
             else:
                 (below / name).mkdir()
         for name in files:

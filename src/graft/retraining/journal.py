@@ -23,6 +23,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from graft.data import swap, versioning
 from graft.data.swap import is_empty
@@ -34,6 +35,25 @@ _FILES = ("data.dvc", "dvc.lock")
 
 
 @dataclass(frozen=True)
+class TakenIn:
+    """A delivery that goes into data/.
+
+    Attributes:
+        name: of it.
+        paths: what it consists of in the inbox.
+        counts: new images by class.
+        left_out: of each image that is not taken: its file (``""`` for none), its path in the delivery, and why.
+        notes: what else a person should know.
+    """
+
+    name: str
+    paths: list[str]
+    counts: dict[str, int]
+    left_out: list[list[str]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class Journal:
     """How far a run has come.
 
@@ -42,7 +62,7 @@ class Journal:
         at: when it began, UTC, ISO 8601.
         flow_run: Prefect's id of it, ``""`` outside Prefect.
         reason: why there was something to do, in a sentence.
-        deliveries: names of those that are being taken in.
+        deliveries: those that are being taken in.
         commit: the commit that recorded it, ``""`` before.
     """
 
@@ -50,11 +70,12 @@ class Journal:
     at: str
     flow_run: str = ""
     reason: str = ""
-    deliveries: list[str] = field(default_factory=list)
+    deliveries: list[TakenIn] = field(default_factory=list)
     commit: str = ""
 
 
 def journal_folder(project: Project) -> Path:
+    """Where the journal lies while there is one."""
     return state_folder(project) / "journal"
 
 
@@ -71,10 +92,12 @@ def read_journal(project: Project) -> Journal | None:
     """
     path = journal_folder(project) / "journal.json"
     try:
-        return Journal(**json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["deliveries"] = [TakenIn(**one) for one in content["deliveries"]]
+        return Journal(**content)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):
         raise GraftError(
             f"{path} cannot be read as the journal of a retraining",
             "Restore data.dvc and dvc.lock with git, run `dvc checkout`, and remove the folder",
@@ -106,9 +129,9 @@ def open_journal(project: Project, journal: Journal) -> None:
     new.rename(folder)
 
 
-def note_commit(project: Project, journal: Journal, commit: str) -> Journal:
-    """The journal with the commit; from here on, nothing is taken back."""
-    journal = replace(journal, commit=commit)
+def note(project: Project, journal: Journal, **facts: Any) -> Journal:
+    """The journal with more facts; with ``commit``, nothing is taken back any more."""
+    journal = replace(journal, **facts)
     _write(journal_folder(project), journal)
     return journal
 

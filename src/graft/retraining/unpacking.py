@@ -98,9 +98,7 @@ class _Named:
         return path.is_dir() and any(child.is_file() and is_image(child.name) for child in path.iterdir())
 
     def names(self) -> list[str]:
-        return [
-            f"{self._prefix}{member.name}" for member in self.source.members() if is_image(member.name)
-        ]
+        return [f"{self._prefix}{member.name}" for member in self.source.members() if is_image(member.name)]
 
     def read(self, wanted: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
         cut = len(self._prefix)

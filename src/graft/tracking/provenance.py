@@ -50,15 +50,16 @@ def head_commit(project: Project) -> str | None:
     return _git(project, "rev-parse", "HEAD")
 
 
-def changed_files(project: Project, *except_for: str) -> list[str] | None:
-    """Files of the project that differ from the commit, and new ones among ``INPUTS``; None where git does not say.
+def changed_files(project: Project, *except_for: str, since: str = "HEAD") -> list[str] | None:
+    """Files of the project that differ from a commit, and new ones among ``INPUTS``; None where git does not say.
 
     Args:
         project: whose folder.
         except_for: paths in it, files or folders, that may differ.
+        since: the commit.
     """
     without = [f":(exclude){path}" for path in except_for]
-    changed = _git(project, "diff", "HEAD", "--name-only", "--no-renames", "-z", "--", ".", *without)
+    changed = _git(project, "diff", since, "--name-only", "--no-renames", "-z", "--", ".", *without)
     new = _git(project, "ls-files", "--others", "--exclude-standard", "-z", "--", *INPUTS)
     return None if changed is None or new is None else [path for path in (changed + new).split("\0") if path]
 

@@ -1,0 +1,129 @@
+"""Retraining as a Prefect flow: what the inbox brings, checked, trained, judged and told of.
+
+graft retrain                       # once, now
+graft schedule --cron "0 3 * * *"   # every night
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from prefect import flow, runtime, task
+from prefect.cache_policies import NO_CACHE
+
+from graft.environment import configure
+from graft.errors import EXIT_FAILURE, GraftError
+from graft.params import load_params
+from graft.project import find_project
+from graft.project_lock import ProjectBusyError
+
+if TYPE_CHECKING:
+    from graft.retraining.retraining import Retraining
+
+
+@task(name="recover", cache_policy=NO_CACHE)
+def recover(retraining: Retraining) -> None:
+    """Finishes or takes back what an earlier run left."""
+    from graft.retraining.prefect_side import mark_as_crashed
+
+    left = retraining.recover()
+    if left is not None and left.flow_run:
+        mark_as_crashed(left.flow_run)
+
+
+@task(name="bring in", cache_policy=NO_CACHE)
+def bring_in(retraining: Retraining) -> None:
+    """Runs the user's command, and has DVC bring data/ up to date."""
+    retraining.bring_in()
+
+
+@task(name="look at deliveries", cache_policy=NO_CACHE)
+def look(retraining: Retraining) -> None:
+    """Checks what lies in the inbox; what cannot be taken in goes into the quarantine."""
+    retraining.look()
+
+
+@task(name="decide", cache_policy=NO_CACHE)
+def decide(retraining: Retraining) -> bool:
+    """Whether there is something to do."""
+    return retraining.decide()
+
+
+@task(name="train", cache_policy=NO_CACHE)
+def train(retraining: Retraining) -> None:
+    """Puts new images into data/ and runs the pipeline once."""
+    retraining.train()
+
+
+@task(name="record", cache_policy=NO_CACHE)
+def record(retraining: Retraining) -> None:
+    """Commits what changed."""
+    retraining.record()
+
+
+@task(name="judge", cache_policy=NO_CACHE)
+def judge(retraining: Retraining) -> None:
+    """Lets the gate decide about the challenger, and promotes it where it passes."""
+    retraining.judge()
+
+
+@task(name="tell", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
+def tell(retraining: Retraining) -> None:
+    """Leaves Prefect's artifacts, and sends the message where somebody wants it."""
+    from graft.retraining.outcome import message
+    from graft.retraining.prefect_side import leave_artifacts, send
+
+    print(message(retraining.outcome))
+    leave_artifacts(retraining.outcome, retraining.params.retrain.notify)
+    send(retraining.outcome, retraining.params.retrain.notify)
+
+
+@flow(name="retrain", flow_run_name="retrain", validate_parameters=False)
+def retrain(force: bool = False) -> Any:
+    """Brings in, checks, trains, records, judges, tells; see :mod:`graft.retraining.retraining`."""
+    project = find_project()
+    configure(project)
+    from prefect.states import Cancelled, Completed
+
+    from graft.retraining.outcome import title
+    from graft.retraining.retraining import Retraining
+
+    retraining = Retraining(project, load_params(project.params_file), force, str(runtime.flow_run.id or ""))
+    try:
+        with retraining.running():
+            recover(retraining)
+            bring_in(retraining)
+            look(retraining)
+            if decide(retraining):
+                train(retraining)
+                record(retraining)
+                judge(retraining)
+    except ProjectBusyError as error:
+        return Cancelled(message=str(error))
+    except Exception:
+        tell(retraining, return_state=True)
+        raise
+    # Whether or not the message arrives, what was done is done.
+    told = tell(retraining, return_state=True)
+    words = title(retraining.outcome)
+    if told.is_failed():
+        words += f"; but {told.message}"
+    return Completed(message=words)
+
+
+def main() -> int:
+    """Runs the flow once; the exit code."""
+    state = retrain(force="--force" in sys.argv[1:], return_state=True)
+    if state.is_failed() or state.is_crashed():
+        error = state.result(raise_on_failure=False)
+        if not isinstance(error, GraftError):
+            raise error
+        print(f"\nThe retraining stopped: {error}", file=sys.stderr)
+        return EXIT_FAILURE
+    print(f"\n{state.message}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""Ending processes that were started, with all that they started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import psutil
+
+_PATIENCE_SECONDS = 10
+
+
+def end_tree(pid: int) -> None:
+    """Ends a process and everything below it: asked first, and after ten seconds no longer asked."""
+    try:
+        process = psutil.Process(pid)
+        end([process, *process.children(recursive=True)])
+    except psutil.NoSuchProcess:
+        return
+
+
+def end_marked(name: str, value: str) -> int:
+    """Ends every process of this user's whose environment has ``name`` set to ``value``, but not this one; how many.
+
+    So that of a run that was killed, whatever it had started can be found, whoever has adopted it since.
+    """
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(name) == value:
+                found.append(process)
+        except psutil.Error:
+            continue  # another user's, or gone
+    end(found)
+    return len(found)
+
+
+def end(processes: Sequence[psutil.Process]) -> None:
+    """Ends processes: asked first, and after ten seconds no longer asked."""
+    for process in processes:
+        try:
+            process.terminate()
+        except psutil.Error:
+            continue
+    _, alive = psutil.wait_procs(processes, timeout=_PATIENCE_SECONDS)
+    for process in alive:
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
+    psutil.wait_procs(alive, timeout=_PATIENCE_SECONDS)

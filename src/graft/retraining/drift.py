@@ -1,0 +1,60 @@
+"""Whether what the model was asked of late is still like the training images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from graft.errors import GraftError
+from graft.params.models import Params
+from graft.project import Project
+from graft.retraining.journal import state_folder
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Whether there is drift, and a sentence about it."""
+
+    drift: bool
+    words: str
+
+
+def compare_predictions(project: Project, params: Params) -> Compared | None:
+    """Compares the predictions that were logged since the last comparison; None where they are too few.
+
+    Where nothing was logged, this takes milliseconds and loads nothing.
+    """
+    if not project.prediction_log.is_dir():
+        return None
+    from graft.monitoring.log import PredictionLog
+
+    since = _last_time(project)
+    rows = PredictionLog(project.prediction_log, params.monitor.log).read(since)
+    if len(rows) < params.monitor.min_images:
+        return None
+    from graft.monitoring.monitor import monitor_log
+    from graft.monitoring.page import in_words, write_page
+
+    now = datetime.now(UTC)
+    try:
+        report = monitor_log(project, params, project.prediction_log, since, None)
+    except GraftError as error:
+        return Compared(False, f"Logged predictions were not compared: {error}")
+    page = project.state / "monitor" / "report.html"
+    write_page(page, report)
+    _marker(project).parent.mkdir(parents=True, exist_ok=True)
+    _marker(project).write_text(json.dumps({"at": now.isoformat()}), encoding="utf-8")
+    return Compared(report.drift, f"{in_words(report)} See .graft/monitor/report.html")
+
+
+def _marker(project: Project) -> Path:
+    return state_folder(project) / "compared.json"
+
+
+def _last_time(project: Project) -> datetime | None:
+    try:
+        return datetime.fromisoformat(json.loads(_marker(project).read_text(encoding="utf-8"))["at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # never, or the file is gone: then all of the log is compared

@@ -1,0 +1,181 @@
+"""What came of a retraining, and the message that tells a person."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from graft.params.retrain import Event
+
+
+@dataclass
+class DeliveryOutcome:
+    """What became of a delivery.
+
+    Attributes:
+        name: of it.
+        verdict: ``taken in``, ``quarantined`` or ``nothing new``.
+        counts: new images by class.
+        left_out: images that were not taken.
+        known: images that data/ held already.
+        reasons: why it was refused, why images were left out, and what else a person should know; a sentence each.
+        place: where in the quarantine it, or what was left out of it, lies; ``""`` for nowhere.
+    """
+
+    name: str
+    verdict: str
+    counts: dict[str, int] = field(default_factory=dict)
+    left_out: int = 0
+    known: int = 0
+    reasons: list[str] = field(default_factory=list)
+    place: str = ""
+
+    @property
+    def images(self) -> int:
+        """That are new in data/."""
+        return sum(self.counts.values())
+
+
+@dataclass
+class Outcome:
+    """What came of one run.
+
+    Attributes:
+        at: when it began, UTC, ISO 8601.
+        dataset: the project's.
+        reasons: why there was something to do; empty where there was not.
+        settled: what was done about an earlier run that had been cut off; a sentence each.
+        deliveries: those of the inbox.
+        arriving: names of those that were not complete.
+        drift: what the comparison of logged predictions with the training images said, ``""`` where none was made.
+        commit: that recorded it, ``""`` where nothing was recorded.
+        version, strategy: of the challenger, ``""`` where none was judged.
+        figures: of the challenger and the champion on today's test images: accuracy, macro_f1, log_loss.
+        refused: rules of the gate that the challenger broke, each with what was found and what to do.
+        promoted: whether the challenger became champion.
+        champion: the version in production at the end, ``""`` for none.
+        failure: why the run stopped, ``""`` where it did not.
+        seconds: that it took.
+    """
+
+    at: str
+    dataset: str
+    reasons: list[str] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+    deliveries: list[DeliveryOutcome] = field(default_factory=list)
+    arriving: list[str] = field(default_factory=list)
+    drift: str = ""
+    commit: str = ""
+    version: str = ""
+    strategy: str = ""
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    promoted: bool = False
+    champion: str = ""
+    failure: str = ""
+    seconds: float = 0.0
+
+    @property
+    def events(self) -> list[Event]:
+        """What there is to tell of it, the most urgent first."""
+        found: list[Event] = []
+        if self.failure:
+            found.append("failed")
+        if self.promoted:
+            found.append("promoted")
+        if self.refused:
+            found.append("refused")
+        if any(one.verdict == "quarantined" or one.place for one in self.deliveries):
+            found.append("quarantined")
+        return found or ["nothing"]
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**asdict(self), "events": self.events}
+
+
+def title(outcome: Outcome) -> str:
+    """One line that says what matters most."""
+    event = outcome.events[0]
+    what = {
+        "failed": "retraining failed",
+        "promoted": f"version {outcome.version} is champion",
+        "refused": f"version {outcome.version} did not pass the gate",
+        "quarantined": "a delivery needs a look",
+        "nothing": "nothing to do" if not outcome.reasons else "trained, and the champion stays",
+    }[event]
+    return f"graft, {outcome.dataset}: {what}"
+
+
+def message(outcome: Outcome) -> str:
+    """What happened and what a person can do about it, in Markdown."""
+    lines = [f"**{title(outcome)}**", ""]
+    if outcome.failure:
+        lines += [
+            outcome.failure,
+            "",
+            "Data, repository and champion are as they were; the next run tries again.",
+            "",
+        ]
+    lines += [f"- {sentence}" for sentence in outcome.settled]
+    if outcome.reasons:
+        lines.append(f"- Why: {'; '.join(outcome.reasons)}")
+    lines += [f"- {_delivery(one)}" for one in outcome.deliveries]
+    if outcome.arriving:
+        lines.append(f"- Still arriving: {', '.join(outcome.arriving)}")
+    if outcome.drift:
+        lines.append(f"- {outcome.drift}")
+    if outcome.version:
+        lines.append(f"- {_challenger(outcome)}")
+    lines += [f"- {rule}" for rule in outcome.refused]
+    if outcome.commit:
+        lines.append(f"- Recorded in commit {outcome.commit[:10]}")
+    commands = _commands(outcome)
+    if commands:
+        lines += ["", "What you can do:", "", "```", *commands, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def promotion_reason(outcome: Outcome) -> str:
+    """Why the challenger became champion, for the line of champions."""
+    taken = [one for one in outcome.deliveries if one.images]
+    what = ", ".join(f"{one.images} images of {one.name}" for one in taken)
+    return f"retraining: {what or '; '.join(outcome.reasons)}"
+
+
+def _delivery(one: DeliveryOutcome) -> str:
+    counts = ", ".join(f"{count} {label}" for label, count in one.counts.items())
+    words = [f"{one.name}: {one.verdict}" + (f", {counts}" if counts else "")]
+    if one.known:
+        words.append(f"{one.known} were there already")
+    words += one.reasons
+    if one.place:
+        words.append(f"see {one.place}")
+    return "; ".join(word.rstrip(".") for word in words)
+
+
+def _challenger(outcome: Outcome) -> str:
+    both = outcome.figures
+    new = both.get("challenger", {}).get("accuracy")
+    old = both.get("champion", {}).get("accuracy")
+    words = f"Version {outcome.version} ({outcome.strategy})"
+    if new is not None:
+        words += f" is right on {new:.2%} of today's test images"
+    if old is not None:
+        words += (
+            f", the champion before it on {old:.2%}" if outcome.promoted else f", the champion on {old:.2%}"
+        )
+    return words
+
+
+def _commands(outcome: Outcome) -> list[str]:
+    commands = []
+    if outcome.promoted:
+        commands += ["graft history", 'graft rollback --reason "..."']
+    elif outcome.refused:
+        commands += ["graft gate", 'graft promote --force --reason "..."']
+    elif outcome.version and outcome.version != outcome.champion:
+        commands += ["graft promote"]
+    if outcome.failure:
+        commands += ["graft ui", "graft retrain"]
+    return commands
