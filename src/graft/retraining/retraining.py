@@ -171,8 +171,10 @@ class Retraining:
         if self.forced:
             reasons.append("forced")
         changed = json.loads(run_dvc(self.project, "status", "--json") or "{}")
-        if changed:
-            reasons.append(f"changed since the last run: {', '.join(_what_changed(changed))}")
+        if not (self.project.root / "dvc.lock").is_file():
+            reasons.append("the pipeline has not run here yet")
+        elif changed:
+            reasons.append(f"{_what_changed(changed)} changed since the last run")
         if self.params.retrain.drift != "off":
             self._compare_predictions()
         if not reasons and self._journal is not None:
@@ -421,15 +423,15 @@ def _taken_in(checked: Checked) -> TakenIn:
     return TakenIn(checked.delivery.name, paths, checked.counts, left_out, notes)
 
 
-def _what_changed(status: dict[str, Any]) -> list[str]:
-    """From `dvc status --json`: what differs, without what follows from it."""
-    found: dict[str, None] = {}
+def _what_changed(status: dict[str, Any]) -> str:
+    """From `dvc status --json`, in words, without what follows from it."""
+    paths: set[str] = set()
     for changes in status.values():
         for change in changes:
-            if isinstance(change, str):
-                found[change] = None
-                continue
-            for kind, paths in change.items():
-                if kind in ("changed deps", "changed outs"):
-                    found |= dict.fromkeys(paths)
-    return sorted(path for path in found if not path.startswith("artifacts")) or sorted(found)
+            if isinstance(change, dict):
+                paths |= {path for kind in ("changed deps", "changed outs") for path in change.get(kind, {})}
+    kinds = {"data": "data/", "params.yaml": "params.yaml"}
+    found = {kinds.get(path, "outputs" if path.startswith("artifacts") else "code") for path in paths}
+    if len(found) > 1:
+        found.discard("outputs")  # they follow from the others
+    return " and ".join(sorted(found)) or "the pipeline"
