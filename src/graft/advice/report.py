@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from graft.advice.advise import Advice
 from graft.params.strategies import FrozenParams
 from graft.progress import console
+
+if TYPE_CHECKING:
+    from graft.advice.advise import Advice
 
 RECORD_FILE = "advice.json"
 PLOT_FILE = "advice.png"

@@ -43,7 +43,6 @@ from graft.retraining.growing import grow
 from graft.retraining.journal import Journal, TakenIn
 from graft.retraining.known import Known, read_known
 from graft.retraining.outcome import DeliveryOutcome, Outcome, promotion_reason
-from graft.timing import Breakdown
 
 MARK = "GRAFT_RETRAINING"  # in the environment of what a run starts: its id
 HISTORY_FILE = "history.jsonl"
@@ -77,7 +76,6 @@ class Retraining:
         self._started = time.monotonic()
         self._journal: Journal | None = None
         self._checked: list[Checked] = []
-        self._changed: Breakdown | None = None
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -124,7 +122,7 @@ class Retraining:
         committing.settle_index(project, committing.branch_name(project, branch), self._to_commit())
         self._journal = journal.note(project, left, commit=commit)
         self.outcome.reasons.append(left.reason)
-        self._after_commit(force_judging=True)
+        self._after_commit()
         return left
 
     def bring_in(self) -> None:
@@ -195,7 +193,7 @@ class Retraining:
         if images:
             grow(self.project, images)
         try:
-            self._changed = reproduce(
+            reproduce(
                 self.project,
                 ["--force"] if self.forced else [],
                 timeout=self.params.retrain.timeout_minutes * 60,
@@ -224,7 +222,7 @@ class Retraining:
     def judge(self) -> None:
         """Puts the deliveries away, and lets the gate decide about the challenger."""
         if self._journal is not None:
-            self._after_commit(force_judging=self._changed is not None)
+            self._after_commit()
 
     # What the steps are made of.
 
@@ -294,7 +292,7 @@ class Retraining:
             deliveries.quarantine_images(taken.name, self._quarantine, at, images, taken.notes)
         )
 
-    def _after_commit(self, force_judging: bool) -> None:
+    def _after_commit(self) -> None:
         """All that follows the commit; may be repeated."""
         now = self._opened
         self.outcome.commit = now.commit
@@ -306,8 +304,7 @@ class Retraining:
             whole = deliveries.Delivery(taken.name, tuple(Path(path) for path in taken.paths))
             deliveries.put_away(whole, inbox, at)
             self._tell(taken, "taken in", place, known.get(taken.name, 0))
-        if force_judging:
-            self._judge_challenger(now.commit)
+        self._judge_challenger(now.commit)
         self._push()
         journal.close_journal(self.project)
         self._journal = None

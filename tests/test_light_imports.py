@@ -1,0 +1,42 @@
+"""What decides, judges and records must not wait for TensorFlow, which takes seconds to import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "mlflow", "great_expectations", "pandas")
+LIGHT = (
+    "graft.cli.main",
+    "graft.monitoring.log",
+    "graft.prediction.source",
+    "graft.promotion.gate",
+    "graft.retraining.retraining",
+    "graft.tracking.runs",
+    "pipelines.register",
+    "pipelines.retrain",
+    "pipelines.validate",
+)
+
+
+@pytest.fixture(scope="module")
+def loaded(repository: Path) -> dict[str, str]:
+    """By module, which heavy ones its import loads; each in a process of its own."""
+    code = (
+        "import importlib, sys; importlib.import_module(sys.argv[1]); "
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    return {
+        name: subprocess.run(
+            [sys.executable, "-c", code, name], cwd=repository, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in LIGHT
+    }
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_importing_it_loads_nothing_heavy(loaded: dict[str, str], name: str) -> None:
+    assert loaded[name] == ""
