@@ -53,7 +53,10 @@ def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_offici
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise GraftError(f"it holds '{twice}' more than once", "Pack it again with each file once")
-        depth = _folders_around(names, classes)
+        splits = {
+            part for name in names for part in PurePosixPath(name).parts if part.lower() in SPLIT_FOLDERS
+        }
+        depth = _folders_around(names, {*classes, *(splits if is_official else ())})
         images: dict[str, str] = {}
         astray: dict[str, str] = {}
         for name in names:
@@ -112,13 +115,16 @@ def _open(path: Path, target: Path) -> Source:
     return open_source(path, max(0, free - SPARE_BYTES))
 
 
-def _folders_around(names: Sequence[str], classes: Collection[str]) -> int:
-    """How many folders lie around all images; one that is called like a class is a class."""
+def _folders_around(names: Sequence[str], known: Collection[str]) -> int:
+    """How many folders lie around the class folders, or the split folders around these.
+
+    As many as lie around the outermost folder with a ``known`` name; where none has, around all images.
+    """
     folders = [PurePosixPath(name).parts[:-1] for name in names]
+    places = [depth for path in folders for depth, folder in enumerate(path) if folder in known]
+    if places:
+        return min(places)
     depth = 0
-    while folders and all(
-        len(path) > depth + 1 and path[depth] == folders[0][depth] and path[depth] not in classes
-        for path in folders
-    ):
+    while folders and all(len(path) > depth + 1 and path[depth] == folders[0][depth] for path in folders):
         depth += 1
     return depth

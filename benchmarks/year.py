@@ -1,0 +1,396 @@
+"""A simulated year of deliveries: a real Prefect server, `graft schedule`, and time that passes a week in a minute.
+
+Each week a delivery is moved into the inbox of a project of its own, and the schedule finds it. After each week it is
+looked at what came of it: whether test images moved, whether a bad delivery reached data/, whether there is one
+champion, and what it is right on. A run is killed where the week says so. Writes year.csv and year.png into the
+folder, and prints a table.
+
+    python -m benchmarks.year DATA --work FOLDER --group-by '(.+)-[0-9]+' --first 0.3
+
+Mislabelled deliveries are images under the name of the next class. Gate and image size are set for small beginnings,
+see ``SETTINGS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.year_deliveries import Week, first_images, make_weeks, put
+from graft.environment import configure
+from graft.project import Project, find_project
+
+# Where the year begins, a third of the classes' images is there, and the first model is not good.
+SETTINGS = {
+    "train.run": ["frozen"],
+    "train.image_size": 96,
+    "gate.minimum": 0.5,
+    "gate.min_class_recall": 0.2,
+    "gate.max_calibration_error": 0.3,
+    "retrain.source.settle_seconds": 0,
+    "retrain.deliveries.keep_days": 0,
+}
+EVERY_SECONDS = 15
+GRAFT = "from graft.cli.main import main; main()"
+LIMIT_SECONDS = 900.0
+
+
+@dataclass
+class Seen:
+    """What a week came to: images by split, how many test images went missing, and the champion's accuracy on the
+    test images of that week.
+    """
+
+    week: int
+    kind: str
+    verdict: str
+    why: str
+    train: int
+    val: int
+    test: int
+    test_moved: int
+    bad_in_data: int
+    champions: int
+    champion: str
+    accuracy: float
+    event: str
+    seconds: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="class folders, or train/ and test/ with class folders")
+    parser.add_argument("--work", type=Path, required=True, help="an empty folder for the project")
+    parser.add_argument("--weeks", type=int, default=52)
+    parser.add_argument("--first", type=float, default=0.3, help="share of the images that is there at first")
+    parser.add_argument("--group-by", default="none", help="as split.group_by in params.yaml")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments of kills")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="in params.yaml")
+    arguments = parser.parse_args()
+    home = find_project()
+    project, weeks = begin(home, arguments)
+    run_year(project, weeks, arguments.work, random.Random(arguments.seed))
+
+
+def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[Week]]:
+    """A committed project with the first images, and the year's deliveries."""
+    data = arguments.data.resolve()
+    train = data / "train" if (data / "train").is_dir() else data
+    grouped = arguments.group_by != "none"
+    pool = {
+        folder.name: sorted(folder.iterdir(), key=lambda path: path.name if grouped else _shuffled(path))
+        for folder in sorted(train.iterdir())
+        if folder.is_dir()
+    }
+    first = arguments.work / "first"
+    for label, files in first_images(pool, arguments.first).items():
+        target = first / ("train" if train != data else "") / label
+        target.mkdir(parents=True)
+        for file in files:
+            shutil.copyfile(file, target / file.name)
+    if train != data:
+        shutil.copytree(data / "test", first / "test")
+    root = arguments.work / "project"
+    run("git", "clone", "-q", str(home.root), str(root), cwd=home.root)
+    project = Project(root.resolve())
+    configure_anew(project)
+    share_downloads(home, project)
+    run(
+        "graft",
+        "data",
+        "import",
+        str(first),
+        "--name",
+        data.parent.name if data.name == "data" else data.name,
+        cwd=root,
+    )
+    changes = {**SETTINGS, "split.group_by": arguments.group_by}
+    changes |= dict(text.split("=", 1) for text in arguments.set)
+    change_params(project, changes)
+    run("git", "add", "-A", cwd=root)
+    run(
+        "git",
+        "-c",
+        "user.name=year",
+        "-c",
+        "user.email=year@localhost",
+        "commit",
+        "-qm",
+        "The year begins",
+        cwd=root,
+    )
+    return project, make_weeks(pool, arguments.first, arguments.weeks)
+
+
+def run_year(project: Project, weeks: list[Week], work: Path, chance: random.Random) -> list[Seen]:
+    """Delivers week after week to a schedule that is at work, and looks at what came of it."""
+    rows: list[Seen] = []
+    bad: set[str] = set()
+    with scheduled(project):
+        wait_for_runs(project, 1)  # the first one trains the first champion
+        test = test_images(project)
+        rows.append(look(project, Week(-1, "the beginning", {}), test, bad, outcomes(project)[-1:]))
+        report(rows[-1])
+        for week in weeks:
+            before = len(outcomes(project))
+            for name, delivery in week.deliveries.items():
+                if week.kind in ("mislabelled", "unknown class", "corrupt"):
+                    bad |= {hashlib.sha256(content).hexdigest() for content in delivery.values()}
+                put(delivery, work / "delivery", inbox_of(project), name)
+            if week.kind == "killed":
+                kill_a_run(project, chance)
+            wanted = set(week.deliveries)
+            wait_for_deliveries(project, before, wanted)
+            rows.append(look(project, week, test, bad, outcomes(project)[before:]))
+            test |= test_images(project)  # it may grow, and what is in it stays
+            report(rows[-1])
+            write(rows, work)
+    print(as_table(rows))
+    draw(rows, work / "year.png")
+    return rows
+
+
+@contextlib.contextmanager
+def scheduled(project: Project) -> Iterator[None]:
+    """`graft schedule` with its own Prefect server, until the block ends."""
+    log = (project.state / "schedule.log").open("wb")
+    command = [sys.executable, "-c", GRAFT, "schedule", "--every", str(EVERY_SECONDS)]
+    process = subprocess.Popen(command, cwd=project.root, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield
+        if process.poll() is not None:
+            raise RuntimeError(f"graft schedule ended with {process.returncode}: see {log.name}")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        log.close()
+
+
+def wait_for_runs(project: Project, count: int) -> None:
+    """Until so many runs are in the project's history."""
+    wait_until(lambda: len(outcomes(project)) >= count, f"{count} runs")
+
+
+def wait_for_deliveries(project: Project, since: int, names: set[str]) -> None:
+    """Until a run has dealt with each of these deliveries, or, without any, one more run has ended."""
+
+    def dealt_with() -> bool:
+        ended = outcomes(project)[since:]
+        told = {one["name"] for outcome in ended for one in outcome["deliveries"]}
+        return bool(ended) and names <= told and not under_way(project)
+
+    wait_until(dealt_with, f"{', '.join(sorted(names)) or 'a run'}")
+
+
+def wait_until(condition: Any, what: str) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Waited {LIMIT_SECONDS:.0f} s for {what}")
+        time.sleep(0.5)
+
+
+def kill_a_run(project: Project, chance: random.Random) -> None:
+    """Kills the next run that has begun to change something, some moments later."""
+    import psutil
+
+    wait_until(lambda: (project.state / "retrain/journal").exists(), "a run to change something")
+    time.sleep(chance.uniform(0, 15))
+    for process in psutil.process_iter(["cmdline", "cwd", "environ"]):
+        command = " ".join(process.info["cmdline"] or [])
+        mine = (process.info["cwd"] or "").startswith(str(project.root))
+        if mine and ("prefect" in command and "schedule" not in command and "server" not in command):
+            process.kill()
+
+
+def under_way(project: Project) -> bool:
+    return (project.state / "retrain/journal").exists()
+
+
+def look(project: Project, week: Week, test: set[str], bad: set[str], ended: list[dict[str, Any]]) -> Seen:
+    """What a week came to, from the project itself."""
+    tables = {name: split_images(project, name) for name in ("train", "val", "test")}
+    line = line_of(project)
+    told = [one for outcome in ended for one in outcome["deliveries"]]
+    refused = [outcome["refused"] for outcome in ended if outcome["refused"]]
+    verdict = ", ".join(dict.fromkeys(one["verdict"] for one in told)) or "nothing to do"
+    why = " ".join(reason for one in told for reason in one["reasons"]) or "; ".join(
+        rule for rules in refused for rule in rules
+    )
+    in_data = {
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in project.data.rglob("*") if path.is_file()
+    }
+    champions = [alias for alias in line.aliases if alias == "champion"]
+    return Seen(
+        week=week.number + 1,
+        kind=week.kind,
+        verdict=verdict,
+        why=why,
+        train=len(tables["train"]),
+        val=len(tables["val"]),
+        test=len(tables["test"]),
+        test_moved=len(test - tables["test"]) + len(test & (tables["train"] | tables["val"])),
+        bad_in_data=len(bad & in_data),
+        champions=len(champions),
+        champion=line.champion or "",
+        accuracy=accuracy_of(line),
+        event=", ".join(
+            dict.fromkeys(event for outcome in ended for event in outcome["events"] if event != "nothing")
+        ),
+        seconds=sum(outcome["seconds"] for outcome in ended),
+    )
+
+
+def outcomes(project: Project) -> list[dict[str, Any]]:
+    """All runs that have ended, the first one first."""
+    path = project.state / "retrain/history.jsonl"
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    )
+
+
+def split_images(project: Project, split: str) -> set[str]:
+    from graft.data.split_tables import read_split_table
+
+    return set(read_split_table(project.split_table(split))["sha256"])
+
+
+def test_images(project: Project) -> set[str]:
+    return split_images(project, "test")
+
+
+def line_of(project: Project) -> Any:
+    from graft.params import load_params
+    from graft.promotion.promote import open_registry
+    from graft.registry.aliases import registered_name
+
+    params = load_params(project.params_file)
+    return open_registry(project, registered_name(project, params.register_)).line()
+
+
+def accuracy_of(line: Any) -> float:
+    """Of the present champion, as its entry has it; nan where there is none."""
+    for entry in reversed(line.entries):
+        if entry.version == line.champion:
+            return float(entry.figures.get("accuracy", "nan"))
+    return float("nan")
+
+
+def inbox_of(project: Project) -> Path:
+    return project.root / "inbox"
+
+
+def report(row: Seen) -> None:
+    print(json.dumps(asdict(row)), flush=True)
+
+
+def write(rows: list[Seen], work: Path) -> None:
+    import pandas as pd
+
+    pd.DataFrame([asdict(row) for row in rows]).to_csv(work / "year.csv", index=False, lineterminator="\n")
+
+
+def as_table(rows: list[Seen]) -> str:
+    """Markdown: the weeks in which something but an ordinary delivery happened, and the sum of the others."""
+    lines = [
+        "| week | what came | what became of it | train | test | champion | accuracy |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        what = row.kind or "images"
+        became = "; ".join(part for part in (row.verdict, row.event, row.why.replace("|", "/")[:160]) if part)
+        lines.append(
+            f"| {row.week} | {what} | {became} | {row.train:,} | {row.test:,} | {row.champion} | {row.accuracy:.2%} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(rows: list[Seen], path: Path) -> None:
+    """Accuracy of the champion over the year, with the odd weeks marked."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 3.6), layout="constrained")
+    weeks = [row.week for row in rows]
+    axes.step(weeks, [100 * row.accuracy for row in rows], where="post", color="#20639b")
+    axes.set_xlabel("week")
+    axes.set_ylabel("test accuracy of the champion, %")
+    images = axes.twinx()
+    images.plot(weeks, [row.train for row in rows], color="#999999", linewidth=1)
+    images.set_ylabel("training images")
+    low = axes.get_ylim()[0]
+    for row in rows:
+        if row.kind and row.week:
+            axes.axvline(row.week, color="#c44536", linewidth=0.6, alpha=0.6)
+            axes.text(row.week + 0.2, low, row.kind, rotation=90, va="bottom", fontsize=7, color="#c44536")
+    figure.savefig(path, dpi=120)
+
+
+def change_params(project: Project, changes: dict[str, Any]) -> None:
+    """Sets dotted keys in params.yaml, comments kept."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.width = 10_000
+    document = yaml.load(project.params_file.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = document
+        for section in sections:
+            place = place[section]
+        place[last] = YAML(typ="safe").load(value) if isinstance(value, str) else value
+    with project.params_file.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
+
+
+def configure_anew(project: Project) -> None:
+    """Settings of another project in this process' environment must not lead there."""
+    for name in (
+        "PREFECT_HOME",
+        "PREFECT_API_URL",
+        "KERAS_HOME",
+        "TFHUB_CACHE_DIR",
+        "MLFLOW_TRACKING_URI",
+        "GRAFT_CACHE",
+    ):
+        os.environ.pop(name, None)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(project.root / "src"), str(project.root)])
+    configure(project)
+
+
+def share_downloads(home: Project, project: Project) -> None:
+    project.cache.mkdir(parents=True, exist_ok=True)
+    for name in ("weights", "downloads"):
+        if (home.root / ".graft/cache" / name).is_dir():
+            (project.cache / name).symlink_to(home.root / ".graft/cache" / name)
+
+
+def run(*command: str, cwd: Path) -> None:
+    if command[0] == "graft":
+        command = (sys.executable, "-c", GRAFT, *command[1:])
+    subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
+
+
+def _shuffled(path: Path) -> str:
+    return hashlib.sha256(path.name.encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The inbox: what counts as a delivery, and where it is when a run has dealt with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from small_project import deliver
+
+from graft.errors import GraftError
+from graft.project import Project
+from graft.retraining.deliveries import (
+    Delivery,
+    find_deliveries,
+    inbox_folder,
+    put_away,
+    quarantine,
+    quarantine_images,
+    remove_old,
+)
+
+AT = datetime(2026, 11, 25, 3, 0, 12, tzinfo=UTC)
+
+
+def names(inbox: Path, settle_seconds: float = 0) -> tuple[list[str], list[str]]:
+    found, arriving = find_deliveries(inbox, settle_seconds)
+    return [one.name for one in found], arriving
+
+
+def test_folders_and_archives_are_deliveries_and_class_folders_are_one_together(tmp_path: Path) -> None:
+    deliver(tmp_path / "week-2", {"red": 1})
+    (tmp_path / "week-1.zip").write_bytes(b"PK")
+    deliver(tmp_path, {"red": 1, "blue": 1})
+    (tmp_path / "done/2026-11-01T000000-old").mkdir(parents=True)
+    (tmp_path / ".hidden").mkdir()
+    found, _ = find_deliveries(tmp_path, 0)
+    assert [one.name for one in found] == ["week-1.zip", "week-2", "loose"]
+    assert [path.name for path in found[-1].paths] == ["blue", "red"]
+
+
+def test_what_is_still_being_written_waits(tmp_path: Path) -> None:
+    (tmp_path / "week-1.zip.part").write_bytes(b"PK")
+    deliver(tmp_path / "week-2", {"red": 1})
+    assert names(tmp_path, settle_seconds=60) == ([], ["week-1.zip.part", "week-2"])
+    assert names(tmp_path) == (["week-2"], ["week-1.zip.part"])
+
+
+def test_an_old_photograph_that_was_copied_just_now_is_new(tmp_path: Path) -> None:
+    file = deliver(tmp_path / "week-1", {"red": 1}) / "red/1000.png"
+    os.utime(file, (0, 0))
+    assert names(tmp_path, settle_seconds=60)[0] == []
+
+
+@pytest.mark.parametrize("inbox", ["data", "data/inbox", "."])
+def test_an_inbox_in_data_or_around_it_is_refused(tmp_path: Path, inbox: str) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(GraftError, match="inbox"):
+        inbox_folder(Project(tmp_path), inbox)
+
+
+def test_what_was_taken_in_lies_in_done_until_its_time_is_up(tmp_path: Path) -> None:
+    old, new = AT - timedelta(days=400), datetime.now(UTC)
+    for name, at in (("first", old), ("second", new)):
+        deliver(tmp_path / name, {"red": 1})
+        put_away(Delivery(name, (tmp_path / name,)), tmp_path, at)
+    (tmp_path / "done/notes").mkdir()  # somebody's own
+    assert not (tmp_path / "first").exists()
+    assert remove_old(tmp_path, days=30) == [f"{old:%Y-%m-%dT%H%M%S}-first"]
+    assert sorted(path.name for path in (tmp_path / "done").iterdir()) == [
+        f"{new:%Y-%m-%dT%H%M%S}-second",
+        "notes",
+    ]
+
+
+def test_putting_away_twice_is_putting_away_once(tmp_path: Path) -> None:
+    deliver(tmp_path / "week", {"red": 1})
+    one = Delivery("week", (tmp_path / "week",))
+    put_away(one, tmp_path, AT)
+    put_away(one, tmp_path, AT)
+    assert (tmp_path / "done/2026-11-25T030012-week/red/1000.png").is_file()
+
+
+def test_the_quarantine_keeps_a_delivery_with_its_reasons(tmp_path: Path) -> None:
+    deliver(tmp_path / "inbox/week", {"red": 2})
+    place = quarantine(
+        Delivery("week", (tmp_path / "inbox/week",)), tmp_path / "quarantine", AT, ["It is wrong."]
+    )
+    assert len(list((place / "week/red").iterdir())) == 2
+    record = json.loads((place / "reasons.json").read_text())
+    assert record["reasons"] == ["It is wrong."]
+    assert record["at"] == "2026-11-25T03:00:12+00:00"
+    assert not (tmp_path / "inbox/week").exists()
+
+
+def test_a_delivery_moved_back_from_the_quarantine_is_one_again(tmp_path: Path) -> None:
+    deliver(tmp_path / "inbox/week", {"red": 2})
+    place = quarantine(Delivery("week", (tmp_path / "inbox/week",)), tmp_path / "quarantine", AT, ["No."])
+    (place / "week").rename(tmp_path / "inbox/week")
+    assert names(tmp_path / "inbox")[0] == ["week"]
+
+
+def test_single_images_are_copied_with_what_is_wrong_with_each(tmp_path: Path) -> None:
+    file = tmp_path / "somewhere.png"
+    file.write_bytes(b"no picture")
+    place = quarantine_images("week", tmp_path / "quarantine", AT, [(file, "red/1.png", "broken")], ["One."])
+    assert (place / "red/1.png").read_bytes() == b"no picture"
+    record = json.loads((place / "reasons.json").read_text())
+    assert record["details"] == [{"path": "red/1.png", "found": "broken"}]
+    assert file.exists()
+
+
+def test_a_delivery_changes_as_long_as_any_file_in_it_does(tmp_path: Path) -> None:
+    deliver(tmp_path / "week", {"red": 1})
+    time.sleep(0.3)
+    assert names(tmp_path, settle_seconds=0.2)[0] == ["week"]
+    (tmp_path / "week/red/more.png").write_bytes(b"")
+    assert names(tmp_path, settle_seconds=0.2)[0] == []
