@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import experiment, extraction, fine_tuning, memory, pipeline
+from benchmarks import experiment, extraction, fine_tuning, memory, pipeline, retraining
 from benchmarks.machine import describe_machine, photographs_folder
 from benchmarks.table import Row, as_markdown, as_text, write_between_markers
 from graft.errors import GraftError
 from graft.project import find_project
 
-CASES = ("experiment", "extraction", "fine_tuning", "memory", "pipeline")
+CASES = ("experiment", "extraction", "fine_tuning", "retraining", "memory", "pipeline")
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     machine = describe_machine()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="graft-bench-") as scratch:
-        needs_photographs = not arguments.only or set(arguments.only) & set(CASES[:3])
+        needs_photographs = not arguments.only or set(arguments.only) & set(CASES[:4])
         folder = Path()
         if needs_photographs:
             folder = photographs_folder(arguments.data or home.data, Path(scratch) / "photographs")
@@ -56,6 +56,7 @@ def main() -> None:
             "experiment": lambda: experiment.rows(folder, home.cache, arguments.hub, arguments.weights),
             "extraction": lambda: extraction.rows(folder, home.cache, arguments.weights),
             "fine_tuning": lambda: fine_tuning.rows(folder, home.cache, arguments.weights),
+            "retraining": lambda: retraining.rows(home, folder),
             "memory": lambda: memory.rows(),
             "pipeline": lambda: pipeline.rows(home, arguments.pipeline_data),
         }

@@ -92,7 +92,7 @@ def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[W
     data = arguments.data.resolve()
     train = data / "train" if (data / "train").is_dir() else data
     grouped = arguments.group_by != "none"
-    pool = {
+    pool: dict[str, list[Path]] = {
         folder.name: sorted(folder.iterdir(), key=lambda path: path.name if grouped else _shuffled(path))
         for folder in sorted(train.iterdir())
         if folder.is_dir()
@@ -209,7 +209,7 @@ def kill_a_run(project: Project, chance: random.Random) -> None:
     """Kills the next run that has begun to change something, some moments later."""
     import psutil
 
-    wait_until(lambda: (project.state / "retrain/journal").exists(), "a run to change something")
+    wait_until(lambda: (project.retraining_journal).exists(), "a run to change something")
     time.sleep(chance.uniform(0, 15))
     for process in psutil.process_iter(["cmdline", "cwd", "environ"]):
         command = " ".join(process.info["cmdline"] or [])
@@ -219,7 +219,7 @@ def kill_a_run(project: Project, chance: random.Random) -> None:
 
 
 def under_way(project: Project) -> bool:
-    return (project.state / "retrain/journal").exists()
+    return (project.retraining_journal).exists()
 
 
 def look(project: Project, week: Week, test: set[str], bad: set[str], ended: list[dict[str, Any]]) -> Seen:
@@ -258,7 +258,7 @@ def look(project: Project, week: Week, test: set[str], bad: set[str], ended: lis
 
 def outcomes(project: Project) -> list[dict[str, Any]]:
     """All runs that have ended, the first one first."""
-    path = project.state / "retrain/history.jsonl"
+    path = project.retraining / "history.jsonl"
     return (
         [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
     )

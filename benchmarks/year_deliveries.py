@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +35,12 @@ class Week:
     deliveries: dict[str, dict[str, bytes]]
 
 
-def first_images(pool: dict[str, Sequence[Path]], share: float) -> dict[str, list[Path]]:
+def first_images(pool: Mapping[str, Sequence[Path]], share: float) -> dict[str, list[Path]]:
     """What the year begins with: the first share of each class."""
     return {label: list(files[: _first(files, share)]) for label, files in pool.items()}
 
 
-def make_weeks(pool: dict[str, Sequence[Path]], first_share: float, weeks: int) -> list[Week]:
+def make_weeks(pool: Mapping[str, Sequence[Path]], first_share: float, weeks: int) -> list[Week]:
     """The rest of the images, in their order, over the weeks.
 
     Args:

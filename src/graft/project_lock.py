@@ -20,16 +20,17 @@ class ProjectBusyError(GraftError):
 
 
 @contextlib.contextmanager
-def project_lock(project: Project, wait_seconds: float = 0) -> Iterator[None]:
+def project_lock(project: Project, wait_seconds: float = 0, by_retraining: bool = False) -> Iterator[None]:
     """Keeps other commands out for the length of the block.
 
     Args:
         project: whose data/ and pipeline.
         wait_seconds: how long to wait for another command to end.
+        by_retraining: a retraining asks, which deals with what an earlier one left.
 
     Raises:
         ProjectBusyError: it did not end in that time.
-        GraftError: the folder for the lock cannot be written.
+        GraftError: a retraining was cut off, and has to be dealt with first; or the lock cannot be written.
     """
     from filelock import FileLock, Timeout
 
@@ -45,6 +46,11 @@ def project_lock(project: Project, wait_seconds: float = 0) -> Iterator[None]:
     except OSError as error:
         raise GraftError(f"{project.state} cannot be written: {error.strerror}", "Make it writable") from None
     try:
+        if not by_retraining and project.retraining_journal.exists():
+            raise GraftError(
+                f"A retraining was cut off in {project.root}, and data/ may hold what it brought in",
+                "Run `graft retrain`, which finishes it or takes it back",
+            )
         yield
     finally:
         lock.release()

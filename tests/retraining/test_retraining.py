@@ -43,7 +43,7 @@ def project(trained: Project, tmp_path: Path) -> Project:
 
 def last(project: Project) -> dict[str, Any]:
     """What the last run came to."""
-    lines = (project.state / "retrain" / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
+    lines = (project.retraining / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
     return dict(json.loads(lines[-1]))
 
 
@@ -73,7 +73,7 @@ def is_finished(project: Project, images: int, commits: int) -> None:
     assert shell(root, sys.executable, "-m", "dvc", "status", "--json") == "{}"
     assert shell(root, "git", "rev-list", "--count", "HEAD") == str(commits)
     assert (line.champion, line.begun) == (newest, ())
-    assert not (project.state / "retrain/journal").exists()
+    assert not project.retraining_journal.exists()
     assert not (root / ".git/index.lock").exists()
 
 
@@ -158,3 +158,14 @@ def test_a_second_run_stays_out_while_one_is_at_work(project: Project) -> None:
         done = retrain(project.root)
     assert "ProjectBusyError" in done.stderr
     assert (project.root / "inbox/week").exists()
+
+
+def test_other_commands_wait_until_a_run_that_was_cut_off_is_dealt_with(project: Project) -> None:
+    from graft.errors import GraftError
+    from graft.project_lock import project_lock
+
+    project.retraining_journal.mkdir(parents=True)
+    with pytest.raises(GraftError, match="graft retrain"), project_lock(project):
+        pass
+    with project_lock(project, by_retraining=True):
+        pass

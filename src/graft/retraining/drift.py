@@ -10,7 +10,6 @@ from pathlib import Path
 from graft.errors import GraftError
 from graft.params.models import Params
 from graft.project import Project
-from graft.retraining.journal import state_folder
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def compare_predictions(project: Project, params: Params) -> Compared | None:
 
 
 def _marker(project: Project) -> Path:
-    return state_folder(project) / "compared.json"
+    return project.retraining / "compared.json"
 
 
 def _last_time(project: Project) -> datetime | None:

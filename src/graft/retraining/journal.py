@@ -74,23 +74,13 @@ class Journal:
     commit: str = ""
 
 
-def journal_folder(project: Project) -> Path:
-    """Where the journal lies while there is one."""
-    return state_folder(project) / "journal"
-
-
-def state_folder(project: Project) -> Path:
-    """What retraining keeps for itself."""
-    return project.state / "retrain"
-
-
 def read_journal(project: Project) -> Journal | None:
     """The journal of a run that is under way or was cut off, or None.
 
     Raises:
         GraftError: it cannot be read.
     """
-    path = journal_folder(project) / "journal.json"
+    path = project.retraining_journal / "journal.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         content["deliveries"] = [TakenIn(**one) for one in content["deliveries"]]
@@ -110,7 +100,7 @@ def open_journal(project: Project, journal: Journal) -> None:
     Raises:
         GraftError: DVC cannot keep data/ as it is now.
     """
-    folder = journal_folder(project)
+    folder = project.retraining_journal
     new = folder.with_name("journal.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
@@ -132,17 +122,17 @@ def open_journal(project: Project, journal: Journal) -> None:
 def note(project: Project, journal: Journal, **facts: Any) -> Journal:
     """The journal with more facts; with ``commit``, nothing is taken back any more."""
     journal = replace(journal, **facts)
-    _write(journal_folder(project), journal)
+    _write(project.retraining_journal, journal)
     return journal
 
 
 def close_journal(project: Project) -> None:
     """Ends a run: there is nothing left to do or to take back."""
-    folder = journal_folder(project)
+    folder = project.retraining_journal
     if folder.exists():
         dropped = folder.with_name(f"dropped-{uuid.uuid4().hex}")
         folder.rename(dropped)
-    for old in state_folder(project).glob("dropped-*"):
+    for old in project.retraining.glob("dropped-*"):
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -155,7 +145,7 @@ def take_back(project: Project) -> None:
     Raises:
         GraftError: DVC cannot restore data/.
     """
-    folder = journal_folder(project)
+    folder = project.retraining_journal
     swap.recover(project)
     now = folder / "data.now"
     if now.is_file():

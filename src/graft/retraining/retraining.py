@@ -48,13 +48,6 @@ MARK = "GRAFT_RETRAINING"  # in the environment of what a run starts: its id
 HISTORY_FILE = "history.jsonl"
 
 
-class RefusedByRulesError(GraftError):
-    """Stages validate or split refused the data with the deliveries in it."""
-
-    def __reduce__(self) -> tuple[type[GraftError], tuple[str, str]]:
-        return (type(self), (self.what, self.fix))
-
-
 class Retraining:
     """See the module's text.
 
@@ -86,7 +79,8 @@ class Retraining:
             Exception: whatever the block raised; ``outcome.failure`` says it in a sentence.
         """
         limit = self.params.retrain.timeout_minutes * 60
-        with project_lock(self.project, limit if self.params.retrain.overlap == "queue" else 0):
+        patience = limit if self.params.retrain.overlap == "queue" else 0
+        with project_lock(self.project, patience, by_retraining=True):
             try:
                 yield
             except BaseException as error:
@@ -395,13 +389,13 @@ class Retraining:
         )
 
     def _keep_outcome(self) -> None:
-        path = journal.state_folder(self.project) / HISTORY_FILE
+        path = self.project.retraining / HISTORY_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(self.outcome.as_record(), ensure_ascii=False) + "\n")
 
     def _fresh_folder(self, name: str) -> Path:
-        folder = journal.state_folder(self.project) / name
+        folder = self.project.retraining / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
