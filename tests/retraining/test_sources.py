@@ -1,0 +1,65 @@
+"""What brings deliveries in: commands that fail, hang, or come right at the second try."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graft.errors import GraftError
+from graft.params.retrain import SourceParams
+from graft.project import Project
+from graft.retraining.sources import fetch_remote, run_command
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    return []
+
+
+def test_a_command_runs_in_the_project(tmp_path: Path, waits: list[float]) -> None:
+    run_command(
+        Project(tmp_path), SourceParams(command="mkdir -p inbox && echo x > inbox/file"), waits.append
+    )
+    assert (tmp_path / "inbox/file").read_text() == "x\n"
+    assert waits == []
+
+
+def test_without_a_command_nothing_runs(tmp_path: Path, waits: list[float]) -> None:
+    run_command(Project(tmp_path), SourceParams(), waits.append)
+    fetch_remote(Project(tmp_path), SourceParams(), waits.append)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_fails_is_tried_again_with_longer_waits(tmp_path: Path, waits: list[float]) -> None:
+    command = "echo once more >> tries; test $(wc -l < tries) -ge 3"
+    run_command(Project(tmp_path), SourceParams(command=command, retries=3), waits.append)
+    assert waits == [10.0, 20.0]
+
+
+def test_a_command_that_never_works_says_what_it_printed(tmp_path: Path, waits: list[float]) -> None:
+    with pytest.raises(GraftError, match="ended with 3: no route to the camera"):
+        run_command(
+            Project(tmp_path),
+            SourceParams(command="echo no route to the camera; exit 3", retries=2),
+            waits.append,
+        )
+    assert waits == [10.0, 20.0]
+
+
+def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path, waits: list[float]) -> None:
+    import psutil
+
+    command = "sleep 600 & echo $! > child; wait"
+    with pytest.raises(GraftError, match="had not ended after 1 s"):
+        run_command(
+            Project(tmp_path), SourceParams(command=command, timeout_seconds=1, retries=0), waits.append
+        )
+    child = int((tmp_path / "child").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_dvc_refuses_is_tried_again_and_told(tmp_path: Path, waits: list[float]) -> None:
+    with pytest.raises(GraftError, match="dvc update"):
+        fetch_remote(Project(tmp_path), SourceParams(remote="update", retries=1), waits.append)
+    assert waits == [10.0]
