@@ -53,7 +53,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_rows_say_what_was_seen_and_which_model_answered(tmp_path: Path) -> None:
     metrics = Metrics()
     writer = LogWriter(PredictionLog(tmp_path, LogParams()), 10**7, metrics)
-    writer.start()
+    writer.start(lambda: False)
     writer.put([asked(0)])
     writer.put([Asked(IMAGES[1], SECOND, 10_000, "go", 0.5), Asked(b"?", SECOND, 10_000, problem="no image")])
     writer.stop()
@@ -80,7 +80,7 @@ def test_rows_say_what_was_seen_and_which_model_answered(tmp_path: Path) -> None
 def test_images_are_kept_where_that_is_wanted_and_they_are_images(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, LogParams(keep_images=True))
     writer = LogWriter(log, 10**7, Metrics())
-    writer.start()
+    writer.start(lambda: False)
     writer.put([asked(0), Asked(b"?", FIRST, 10_000, problem="no image")])
     writer.stop()
     first, second = rows_of(tmp_path)
@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path) -> None:
     large = replace(asked(0), data=bytes(LEAST_BYTES + 1))
     writer.put([asked(0), large, asked(1), asked(2)])
     assert outcomes(metrics) == {"written": 0, "dropped": 2, "failed": 0}
-    writer.start()
+    writer.start(lambda: False)
     # Room again, once the first are looked at.
     wait_until(lambda: writer._held == 0)
     writer.put([large, asked(3)])
@@ -115,7 +115,7 @@ def test_a_disk_that_takes_nothing_costs_rows_and_no_more(
     # With so few rows kept, each is a part of its own.
     log = PredictionLog(folder, LogParams(max_rows=4))
     writer = LogWriter(log, 10**7, metrics)
-    writer.start()
+    writer.start(lambda: False)
     writer.put([asked(0), asked(1)])
     wait_until(lambda: outcomes(metrics)["failed"] == 2)
     assert log.discard() == 0
@@ -141,7 +141,7 @@ def test_an_image_that_cannot_be_looked_at_costs_one_row(
     monkeypatch.setattr(module, "observe", look)
     metrics = Metrics()
     writer = LogWriter(PredictionLog(tmp_path, LogParams()), 10**7, metrics)
-    writer.start()
+    writer.start(lambda: False)
     writer.put([asked(1), asked(0), asked(2)])
     writer.stop()
     assert len(rows_of(tmp_path)) == 2
@@ -165,12 +165,26 @@ def test_rows_are_written_where_no_image_follows(tmp_path: Path) -> None:
 
     metrics = Metrics()
     writer = LogWriter(Impatient(tmp_path, LogParams()), 10**7, metrics)
-    writer.start()
+    writer.start(lambda: False)
     writer.put([asked(0)])
     wait_until(lambda: outcomes(metrics)["written"] == 1)
     assert len(rows_of(tmp_path)) == 1
     writer.stop()
     assert len(rows_of(tmp_path)) == 1
+
+
+def test_requests_under_way_go_first_and_the_end_makes_up_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STRETCH_SECONDS", 0.0)
+    monkeypatch.setattr(module, "REST", 1e9)
+    writer = LogWriter(PredictionLog(tmp_path, LogParams()), 10**7, Metrics())
+    writer.put([asked(0), asked(1), asked(2)])
+    writer.start(lambda: True)
+    wait_until(lambda: writer._held == 2 * LEAST_BYTES)
+    assert len(writer._waiting) == 2
+    writer.stop()
+    assert len(rows_of(tmp_path)) == 3
 
 
 def test_the_end_does_not_wait_for_a_full_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +198,7 @@ def test_the_end_does_not_wait_for_a_full_queue(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(module, "_look", look)
     metrics = Metrics()
     writer = LogWriter(PredictionLog(tmp_path, LogParams()), 10**7, metrics, stop_seconds=0)
-    writer.start()
+    writer.start(lambda: False)
     writer.put([asked(0), asked(1), asked(2)])
     assert entered.wait(LIMIT_SECONDS)
     ending = threading.Thread(target=writer.stop)

@@ -54,7 +54,7 @@ def create_app(
         predictor.start()
         champion.start(on_failure)
         if log_writer is not None:
-            log_writer.start()
+            log_writer.start(lambda: predictor.admission.images > 0)
         yield
         await champion.stop()
         await predictor.stop()
