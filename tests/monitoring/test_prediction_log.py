@@ -8,6 +8,7 @@ import signal
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -55,6 +56,34 @@ def test_nothing_is_read_from_before(tmp_path: Path) -> None:
         log.append([prediction(1)])
     assert len(log.read(datetime.now(UTC) - timedelta(hours=1))) == 1
     assert log.read(datetime.now(UTC) + timedelta(hours=1)).empty
+
+
+def test_when_rows_that_wait_are_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(
+        module,
+        "time",
+        SimpleNamespace(monotonic=lambda: clock.now, time=time.time, time_ns=time.time_ns),
+    )
+    log = PredictionLog(tmp_path, LogParams())
+    clock.now += 30
+    assert log.due_seconds() == module.PART_SECONDS
+    log.append([prediction(1)])
+    assert log.due_seconds() == module.PART_SECONDS - 30
+    clock.now += 100
+    assert log.due_seconds() == 0
+    assert (log.written, list(tmp_path.iterdir())) == (0, [])
+    log.flush()
+    assert (log.written, log.due_seconds(), len(log.read())) == (1, module.PART_SECONDS, 1)
+
+
+def test_rows_that_are_discarded_are_written_by_nothing(tmp_path: Path) -> None:
+    with PredictionLog(tmp_path, LogParams()) as log:
+        log.append([prediction(1), prediction(2)])
+        assert log.discard() == 2
+        log.append([prediction(3)])
+    assert [int(text, 16) for text in log.read()["sha256"]] == [3]
+    assert log.written == 1
 
 
 def test_the_oldest_rows_go(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import shutil
 import signal
 import socket
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ from malformed import FORM, JSON, encoded, form_of, json_of
 from running import HOST, LIMIT_SECONDS, Running, head, read_answer, start
 
 from graft.inference.model import ImageClassifier
+from graft.monitoring.log import PredictionLog
+from graft.params.monitor import LogParams
 from graft.project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_outside_settings")]
@@ -171,6 +175,33 @@ def test_a_client_that_hangs_up_disturbs_nobody(server: Running) -> None:
     assert server.predict(PHOTOGRAPHS[0]).status == 200
     assert server.metric("graft_body_bytes_held ") == 0
     assert "Traceback" not in server.log.read_text()
+
+
+def test_what_is_answered_is_in_the_log_once_the_server_has_ended(
+    registered: Project, champion_1: None, expected: dict[str, np.ndarray]
+) -> None:
+    began = datetime.now(UTC)
+    with start(registered, "--log") as server:
+        for photograph in PHOTOGRAPHS[:4]:
+            assert server.predict(photograph).json()["version"] == "1"
+        move_champion(registered, "2")
+        server.wait_until("/ready", "version", "2")
+        assert server.predict(form_of(*PHOTOGRAPHS[4:]), FORM).status == 200
+        assert server.predict(b"no image").status == 422
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=LIMIT_SECONDS) == 0
+    text = server.log.read_text()
+    assert f"Predictions are logged in {registered.prediction_log}, without the images." in text
+    assert "Traceback" not in text
+    rows = PredictionLog(registered.prediction_log, LogParams()).read(began)
+    hashes = [hashlib.sha256(one).hexdigest() for one in (*PHOTOGRAPHS, b"no image")]
+    assert list(rows["sha256"]) == hashes
+    assert list(rows["model"]) == ["tints version 1 (champion)"] * 4 + ["tints version 2 (champion)"] * 5
+    assert rows["digest"].nunique() == 2
+    assert list(rows["problem"]) == [""] * 8 + ["not an image that can be read"]
+    answers = np.concatenate([expected["1"][:4], expected["2"][4:]])
+    assert list(rows["label"][:8]) == [CLASSES[index] for index in answers.argmax(axis=1)]
+    np.testing.assert_allclose(rows["probability"][:8], answers.max(axis=1), atol=1e-4)
 
 
 def test_what_is_under_way_at_the_end_is_answered(registered: Project) -> None:

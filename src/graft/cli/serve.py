@@ -41,6 +41,12 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    log: Annotated[
+        bool | None,
+        typer.Option(
+            help="Log the predictions for graft monitor; by default as monitor.log in params.yaml says."
+        ),
+    ] = None,
 ) -> None:
     """Serve the champion: photographs in, label and probabilities out, until Ctrl-C.
 
@@ -60,9 +66,12 @@ def serve(
     logging.getLogger("graft.serving").setLevel(logging.INFO)
     from graft.params import load_params
 
-    params = load_params(project.params_file).serve
+    params = load_params(project.params_file)
     from graft.serving import server
+    from graft.serving.log_writer import prediction_log
 
+    settings = params.monitor.log
+    predictions = prediction_log(project, settings, log)
     listener = server.bind(host, port)
     # A supervisor ends a service with SIGTERM, a user with Ctrl-C; uvicorn sends either on when all is answered.
     for stop in (signal.SIGTERM, signal.SIGINT):
@@ -71,8 +80,13 @@ def serve(
     console.print(
         f"http://{shown}:{port}    a page to drop photographs on; POST /predict for programs", soft_wrap=True
     )
+    if predictions is not None:
+        kept = "with the images" if settings.keep_images else "without the images"
+        console.print(
+            f"Predictions are logged in {predictions.folder}, {kept}.", soft_wrap=True, markup=False
+        )
     console.print("Ctrl-C ends it.")
     try:
-        server.serve(project, params, access, listener, model)
+        server.serve(project, params.serve, access, listener, model, predictions)
     except KeyboardInterrupt:
         console.print("Ended.")

@@ -75,11 +75,15 @@ class PredictionLog:
     Args:
         folder: where it lies.
         params: how much is kept, and what.
+
+    Attributes:
+        written: rows that this object has put on the disk.
     """
 
     def __init__(self, folder: Path, params: LogParams) -> None:
         self.folder = folder
         self.params = params
+        self.written = 0
         self._waiting: list[dict[str, Any]] = []
         self._written = time.monotonic()
         self._lock = threading.Lock()
@@ -110,9 +114,23 @@ class PredictionLog:
                 self._write()
 
     def flush(self) -> None:
-        """Writes what waits."""
+        """Writes what waits. Raises as :meth:`append`."""
         with self._lock:
             self._write()
+
+    def due_seconds(self) -> float:
+        """How long nothing needs to be flushed, for whoever cannot count on another :meth:`append`."""
+        with self._lock:
+            if not self._waiting:
+                return PART_SECONDS
+            return max(0.0, self._written + PART_SECONDS - time.monotonic())
+
+    def discard(self) -> int:
+        """Forgets the rows that wait, where the disk does not take them, and says how many there were."""
+        with self._lock:
+            count = len(self._waiting)
+            self._waiting.clear()
+            return count
 
     def read(self, since: datetime | None = None) -> pd.DataFrame:
         """The rows that are written, in order of time; see the module's text for the columns.
@@ -202,6 +220,7 @@ class PredictionLog:
             pq.write_table(table, new)
             new.replace(self.folder / f"{name}{SUFFIX}")
             del self._waiting[: len(some)]
+            self.written += len(some)
         self._prune()
 
     def _prune(self) -> None:

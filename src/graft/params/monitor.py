@@ -36,7 +36,7 @@ class LogParams(Section):
         enabled: whether ``graft predict`` and ``graft serve`` log at all.
         max_rows: predictions kept; the oldest go.
         max_mb: of the log on disk, images included; the oldest go.
-        keep_embeddings: whether a prediction's features are kept.
+        keep_embeddings: whether a prediction's features are kept; ``graft serve`` does not do it.
         keep_images: whether the images themselves are kept, instead of their hashes alone.
     """
 

@@ -28,6 +28,7 @@ class ServeParams(Section):
         queue: images under way at a time; a request beyond is refused with 503.
         timeout_seconds: from a request's head to its answer.
         poll_seconds: between two looks at the registry for a new champion.
+        log_buffer_mb: of images that are answered and wait to be looked at for the prediction log.
     """
 
     max_image_mb: Megabytes = 20
@@ -40,6 +41,7 @@ class ServeParams(Section):
     queue: Count = 128
     timeout_seconds: Seconds = 30
     poll_seconds: Seconds = 5
+    log_buffer_mb: Megabytes = 64
 
     @model_validator(mode="after")
     def _limits_fit(self) -> ServeParams:
@@ -54,6 +56,11 @@ class ServeParams(Section):
                     f"{smaller} is {low:g}, but {larger} is {high:g}, so that such a request could never be answered. "
                     f"Set {larger} to {low:g} or more"
                 )
+        if self.log_buffer_mb < self.max_image_mb:
+            raise ValueError(
+                f"log_buffer_mb is {self.log_buffer_mb:g}, but max_image_mb is {self.max_image_mb:g}, so that such an "
+                f"image could never be logged. Set log_buffer_mb to {self.max_image_mb:g} or more"
+            )
         return self
 
     @property
@@ -67,6 +74,10 @@ class ServeParams(Section):
     @property
     def max_buffer_bytes(self) -> int:
         return round(self.max_buffer_mb * MEGA)
+
+    @property
+    def log_buffer_bytes(self) -> int:
+        return round(self.log_buffer_mb * MEGA)
 
     @property
     def max_pixels(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from graft.serving.admission import BusyError
 from graft.serving.answers import Description, Predictions, Readiness, Refusal, description
 from graft.serving.bodies import JSON_KEY, RefusedError
 from graft.serving.gate import Gate
+from graft.serving.log_writer import LogWriter
 from graft.serving.metrics import CONTENT_TYPE, Metrics
 from graft.serving.page import PAGE, PAGE_POLICY
 from graft.serving.predicting import Predictor
@@ -33,6 +35,7 @@ def create_app(
     access: Access,
     metrics: Metrics,
     on_failure: Callable[[], None],
+    log_writer: LogWriter | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -42,16 +45,21 @@ def create_app(
         access: who may ask.
         metrics: shared with ``champion``.
         on_failure: see :meth:`graft.serving.watching.Champion.start`.
+        log_writer: of the prediction log, started and stopped with the application; None logs nothing.
     """
-    predictor = Predictor(champion, params, metrics)
+    predictor = Predictor(champion, params, metrics, log_writer)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         predictor.start()
         champion.start(on_failure)
+        if log_writer is not None:
+            log_writer.start(lambda: predictor.admission.images > 0)
         yield
         await champion.stop()
         await predictor.stop()
+        if log_writer is not None:
+            await asyncio.to_thread(log_writer.stop)
 
     app = FastAPI(
         title="graft",

@@ -20,6 +20,7 @@ from prometheus_client.process_collector import ProcessCollector
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+LOG_OUTCOMES = ("written", "dropped", "failed")
 PROBABILITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
@@ -81,8 +82,16 @@ class Metrics:
             "1 while the registry's champion cannot be looked up or loaded and an older model answers.",
             registry=registry,
         )
+        self._logged = Counter(
+            "graft_prediction_log_images",
+            "Images for the prediction log: written, dropped because too many waited, or failed.",
+            ["outcome"],
+            registry=registry,
+        )
         for outcome in ("loaded", "failed"):
             self._loads.labels(outcome)
+        for outcome in LOG_OUTCOMES:
+            self._logged.labels(outcome)
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """Counts an answered request; ``path`` must be one of a few."""
@@ -109,6 +118,10 @@ class Metrics:
 
     def load_failed(self) -> None:
         self._loads.labels("failed").inc()
+
+    def prediction_log(self, outcome: str, images: int) -> None:
+        """Counts what became of images that were to be logged; ``outcome`` is one of LOG_OUTCOMES."""
+        self._logged.labels(outcome).inc(images)
 
     def champion_problem(self, present: bool) -> None:
         self._problem.set(present)

@@ -20,6 +20,7 @@ from graft.serving.answers import predictions
 from graft.serving.batching import Batcher
 from graft.serving.bodies import Kind, RefusedError, body_limit, images_in, kind_of, read_body
 from graft.serving.decoding import PixelBudget, decode_image
+from graft.serving.log_writer import Asked, LogWriter
 from graft.serving.metrics import Metrics
 from graft.serving.served import Pixels, ServedModel
 from graft.serving.watching import Champion
@@ -37,14 +38,18 @@ class Predictor:
         champion: the model that answers.
         params: limits.
         metrics: told where the time goes.
+        log_writer: told of every image that was answered or could not be read; None logs nothing.
     """
 
-    def __init__(self, champion: Champion, params: ServeParams, metrics: Metrics) -> None:
+    def __init__(
+        self, champion: Champion, params: ServeParams, metrics: Metrics, log_writer: LogWriter | None = None
+    ) -> None:
         self.admission = Admission(params.queue, params.max_buffer_bytes)
         self.batcher = Batcher(params.max_batch, params.max_wait_ms / 1000, metrics)
         self._champion = champion
         self._params = params
         self._metrics = metrics
+        self._log_writer = log_writer
         self._budget = PixelBudget(params.max_pixels)
         # As many as there are cores: Pillow decodes outside the interpreter's lock.
         self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
@@ -70,7 +75,8 @@ class Predictor:
                 with Place(self.admission) as place:
                     kind, body = await self._receive(request, place)
                     arrived = True
-                    model, rows = await self._run(kind, request.headers.get("content-type", ""), body, place)
+                    content_type = request.headers.get("content-type", "")
+                    model, images, rows = await self._run(kind, content_type, body, place)
         except TimeoutError:
             limit = f"{self._params.timeout_seconds:g} s"
             if arrived:
@@ -78,9 +84,13 @@ class Predictor:
             raise RefusedError(408, f"The body did not arrive within {limit}.") from None
         except ClientDisconnect:
             raise RefusedError(400, "The connection broke off before the body was whole.") from None
-        for row in rows:
+        asked = []
+        for data, row in zip(images, rows, strict=True):
             best = int(row.argmax())
-            self._metrics.prediction(model.classifier.classes[best], float(row[best]))
+            label, probability = model.classifier.classes[best], float(row[best])
+            self._metrics.prediction(label, probability)
+            asked.append(Asked(data, model.source, model.classifier.max_pixels, label, probability))
+        self._log(asked)
         return predictions(model, rows)
 
     async def _receive(self, request: Request, place: Place) -> tuple[Kind, bytes]:
@@ -97,8 +107,8 @@ class Predictor:
 
     async def _run(
         self, kind: Kind, content_type: str, body: bytes, place: Place
-    ) -> tuple[ServedModel, list[np.ndarray]]:
-        """The model that answers, and its probabilities ``[C]`` for each image."""
+    ) -> tuple[ServedModel, list[bytes], list[np.ndarray]]:
+        """The model that answers, the images' files, and its probabilities ``[C]`` for each."""
         images = [body]
         if kind is not Kind.RAW:
             images = await self._in_thread(images_in, kind, content_type, body, self._params)
@@ -109,7 +119,7 @@ class Predictor:
             pixels = await self._decode(model, images)
         with self._timed("infer"):
             rows = await asyncio.gather(*(self.batcher.probabilities(model, one) for one in pixels))
-        return model, rows
+        return model, images, rows
 
     async def _decode(self, model: ServedModel, images: list[bytes]) -> list[Pixels]:
         async def decode(data: bytes) -> Pixels:
@@ -119,19 +129,28 @@ class Predictor:
         results = await asyncio.gather(*map(decode, images), return_exceptions=True)
         pixels: list[Pixels] = []
         problems = []
-        for position, result in enumerate(results):
+        unreadable = []
+        for position, (data, result) in enumerate(zip(images, results, strict=True)):
             if isinstance(result, UnreadableImageError):
                 name = f"image {position}" if len(images) > 1 else "the image"
                 problems.append(f"{name} ({result})")
+                unreadable.append(Asked(data, model.source, model.classifier.max_pixels, problem=str(result)))
             elif isinstance(result, BaseException):
                 raise result
             else:
                 pixels.append(result)
         if problems:
+            self._log(unreadable)
             more = len(problems) - PROBLEMS_NAMED
             others = f", and {more} more" if more > 0 else ""
             raise RefusedError(422, f"Cannot be used: {', '.join(problems[:PROBLEMS_NAMED])}{others}.")
         return pixels
+
+    def _log(self, asked: list[Asked]) -> None:
+        if self._log_writer is not None:
+            # Not before the loop's next turn: the answer is on its way by then, and the writer's thread can take
+            # nothing from it.
+            asyncio.get_running_loop().call_soon(self._log_writer.put, asked)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

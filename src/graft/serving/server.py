@@ -9,11 +9,13 @@ import warnings
 import uvicorn
 
 from graft.errors import GraftError
+from graft.monitoring.log import PredictionLog
 from graft.params.serve import ServeParams
 from graft.project import Project
 from graft.serving.access import Access
 from graft.serving.app import create_app
 from graft.serving.connections import PatientProtocol
+from graft.serving.log_writer import LogWriter
 from graft.serving.metrics import Metrics
 from graft.serving.watching import Champion, ModelSource
 
@@ -28,9 +30,14 @@ SHUTDOWN_SLACK_SECONDS = 5
 
 
 def serve(
-    project: Project, params: ServeParams, access: Access, listener: socket.socket, model: str | None
+    project: Project,
+    params: ServeParams,
+    access: Access,
+    listener: socket.socket,
+    model: str | None,
+    log: PredictionLog | None = None,
 ) -> None:
-    """Serves a model until the process gets SIGINT or SIGTERM; what is under way then is still answered.
+    """Serves a model until the process gets SIGINT or SIGTERM; what is under way then is still answered, and logged.
 
     Args:
         project: whose registry.
@@ -38,6 +45,7 @@ def serve(
         access: who may ask.
         listener: bound; closed at the end.
         model: see :func:`graft.prediction.source.resolve_model`; None is the champion.
+        log: of predictions; None logs nothing.
 
     Raises:
         GraftError: the model cannot be loaded.
@@ -53,7 +61,8 @@ def serve(
     def stop() -> None:
         server.should_exit = True
 
-    app = create_app(champion, params, access, metrics, stop)
+    log_writer = LogWriter(log, params.log_buffer_bytes, metrics) if log is not None else None
+    app = create_app(champion, params, access, metrics, stop, log_writer)
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
