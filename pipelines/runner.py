@@ -55,7 +55,9 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
     anything else is a defect and shows its traceback. DVC removes what a failed stage wrote before it runs again.
     """
     project = find_project()
-    clock = StageClock("@".join([stage, *map(str, arguments)]))  # as DVC names the stages of a matrix
+    clock = StageClock.of_this_process(
+        "@".join([stage, *map(str, arguments)])
+    )  # as DVC names the stages of a matrix
     code = 0
     try:
         if url := os.environ.get("PREFECT_API_URL"):

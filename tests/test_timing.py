@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from graft import timing
 from graft.timing import Breakdown, Span, StageClock, read_breakdown
 
 
@@ -60,3 +64,16 @@ def test_the_breakdown_adds_up_the_stages_of_this_run(tmp_path: Path) -> None:
 def test_nothing_run_is_all_dvc(tmp_path: Path) -> None:
     assert read_breakdown(tmp_path / "none", started=100, wall=3) == Breakdown(3, 0, 0, 0, prefect=0, dvc=3)
     assert Breakdown(0, 0, 0, 0, 0, 0).overhead == 0
+
+
+def test_a_forked_process_counts_from_the_start_of_the_one_that_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "_forked", None)
+    assert StageClock.of_this_process("train").spans == []
+    timing.forked(os.getppid(), waited=1.5)
+    clock = StageClock.of_this_process("train")
+    assert clock.spans == [Span("libraries", "imports", 1.5)]
+    clock.write(tmp_path)
+    total = json.loads((tmp_path / "train.json").read_text())["total"]
+    assert total >= time.time() - psutil.Process().create_time() - 1

@@ -16,6 +16,7 @@ from graft.prefect_server import shared_server
 from graft.processes import end_tree
 from graft.project import Project
 from graft.timing import Breakdown, read_breakdown
+from graft.warm.start import warm_stages
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ def reproduce(
     timeout: float | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Breakdown | None:
-    """Runs `dvc repro` with one Prefect server for all its flows; returns where the time went.
+    """Runs `dvc repro` with one Prefect server for all its flows, and their libraries imported once, on Linux.
 
-    None where there was nothing to do.
+    Returns where the time went, None where there was nothing to do.
 
     Args:
         project: whose pipeline.
@@ -52,10 +53,12 @@ def reproduce(
         KeyboardInterrupt: stopped by the user.
     """
     started = time.time()
-    with shared_server(project) as url:
-        environment = {**_environment(), "PREFECT_API_URL": url, **(environment or {})}
+    with (
+        shared_server(project) as url,
+        warm_stages(project, {**_environment(), "PREFECT_API_URL": url, **(environment or {})}) as of_stages,
+    ):
         command = [sys.executable, "-m", "dvc", "repro", *arguments]
-        with subprocess.Popen(command, cwd=project.root, env=environment) as process:
+        with subprocess.Popen(command, cwd=project.root, env=of_stages) as process:
             try:
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired:

@@ -30,12 +30,32 @@ class Span:
     seconds: float
 
 
+# Of a process that was forked for a stage (graft.warm): when the stage began, and how long it waited for its libraries.
+_forked: tuple[float, float] | None = None
+
+
+def forked(asked_by: int, waited: float) -> None:
+    """Says that this process does the work of another, whose start is then the stage's.
+
+    Args:
+        asked_by: id of the other process, which still runs.
+        waited: seconds until this process could be forked, a span of the kind imports.
+    """
+    global _forked
+    _forked = (psutil.Process(asked_by).create_time(), waited)
+
+
 @dataclass
 class StageClock:
     """Collects the spans of one stage. Spans may not overlap: their sum is compared with the wall time."""
 
     stage: str
     spans: list[Span] = field(default_factory=list)
+
+    @classmethod
+    def of_this_process(cls, stage: str) -> StageClock:
+        """The clock of the stage that this process runs, with what it waited for before."""
+        return cls(stage, [Span("libraries", "imports", _forked[1])] if _forked else [])
 
     @contextmanager
     def span(self, name: str, kind: Kind = "compute") -> Iterator[None]:
@@ -58,9 +78,9 @@ class StageClock:
         return sums
 
     def write(self, folder: Path) -> None:
-        """Writes the spans and the age of this process as the stage's total."""
+        """Writes the spans and the age of the stage's process as its total."""
         folder.mkdir(parents=True, exist_ok=True)
-        total = time.time() - psutil.Process().create_time()
+        total = time.time() - (_forked[0] if _forked else psutil.Process().create_time())
         record = {"total": total, "finished": time.time(), "spans": [vars(span) for span in self.spans]}
         path = folder / f"{self.stage}.json"
         partial = path.with_suffix(".partial")
