@@ -23,6 +23,8 @@ from graft.project import Project
 
 HOST = "127.0.0.1"
 IDLE_SERVICES = ("SCHEDULER", "LATE_RUNS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP", "FOREMAN", "TRIGGERS")
+# Pages, and a table of block types: a second or two of each start. `graft ui` has both.
+UNUSED = {"PREFECT_SERVER_UI_ENABLED": "false", "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false"}
 START_LIMIT_SECONDS = 120.0  # the first start creates Prefect's database, slow on a busy small machine
 
 
@@ -94,7 +96,7 @@ def start_server(project: Project, port: int, services: bool = True) -> tuple[su
     Args:
         project: the project whose ``PREFECT_HOME`` it serves.
         port: a free loopback port.
-        services: also run the scheduler and its like, which one pipeline run has no use for.
+        services: also show pages and run the scheduler and its like, which one pipeline run has no use for.
     """
     folder = project.state / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +106,7 @@ def start_server(project: Project, port: int, services: bool = True) -> tuple[su
     if not services:
         # Not --no-services: that also stops what writes task runs down, and flows would show none.
         environment |= {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
+        environment |= UNUSED
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True

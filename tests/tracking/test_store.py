@@ -10,12 +10,14 @@ import pytest
 
 from graft.errors import GraftError
 from graft.project import Project
+from graft.tracking import store
 from graft.tracking.store import experiment_id, open_store
 
 OPEN = """
 import sys
 from pathlib import Path
 from graft.project import Project
+from graft.tracking import store
 from graft.tracking.store import experiment_id, open_store
 project = Project(Path(sys.argv[1]))
 print(experiment_id(project, open_store(project), "tints"))
@@ -49,3 +51,21 @@ def test_a_store_that_cannot_be_opened_says_which(project: Project) -> None:
         GraftError, match=r"store sqlite:///.*mlflow.db cannot be opened: .*MLFLOW_TRACKING_URI"
     ):
         open_store(project)
+
+
+def test_what_an_interrupted_creation_left_is_no_store(project: Project) -> None:
+    (project.home / "mlflow.db.partial").write_bytes(b"half of a database")
+    (project.home / "mlflow.db").unlink(missing_ok=True)
+    client = open_store(project)
+    assert client.get_experiment("0").name == "Default"
+    assert not (project.home / "mlflow.db.partial").exists()
+    # What was created without waiting for the disk is written like any other from then on.
+    engine = client._tracking_client.store.engine
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
+def test_a_store_that_is_there_is_left_as_it_is(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_store(project)
+    monkeypatch.setattr(store, "_create", lambda database: pytest.fail("created twice"))
+    open_store(project)

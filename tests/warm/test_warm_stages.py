@@ -139,7 +139,7 @@ def unserved(tmp_path: Path) -> Stages:
     )
     (root / "pipelines" / "probe.py").write_text(STAGE)
     stages = Stages(root)
-    kept = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", VARIABLE))}
     stages.environment = {**kept, "PYTHONPATH": str(SOURCE)}
     return stages
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -36,6 +37,9 @@ def open_store(project: Project) -> MlflowClient:
     try:
         # Two processes that create the database at once collide; the second waits and finds it there.
         with FileLock(project.state / "mlflow.lock"):
+            database = project.home / "mlflow.db"
+            if project.tracking_uri == f"sqlite:///{database}" and not database.exists():
+                _create(database)
             _point_mlflow_at(project.tracking_uri)
             client = MlflowClient()
             client.search_experiments(max_results=1)
@@ -46,6 +50,32 @@ def open_store(project: Project) -> MlflowClient:
             "Check MLFLOW_TRACKING_URI, free disk space, and that the folder can be written",
         ) from error
     return client
+
+
+def _create(database: Path) -> None:
+    """Creates MLflow's database: beside its place, so that one that was interrupted is never taken for a whole one.
+
+    MLflow goes through some seventy versions of its tables, each of hundreds of steps written to the disk by itself:
+    several seconds of waiting, which a file that nobody knows yet can do without.
+    """
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import Engine, event
+
+    def do_not_wait(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    partial = database.with_name(f"{database.name}.partial")
+    partial.unlink(missing_ok=True)
+    event.listen(Engine, "connect", do_not_wait)
+    try:
+        store = SqlAlchemyStore(f"sqlite:///{partial}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+        store.engine.dispose()
+    finally:
+        event.remove(Engine, "connect", do_not_wait)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(database)
 
 
 def _point_mlflow_at(uri: str) -> None:
