@@ -68,22 +68,25 @@ def schedule(
 
 @app.command("list", epilog="Example: graft schedule list")
 def list_runs(name: Name = None) -> None:
-    """Show the schedule, the next runs and the last ones; ends with 1 where nothing executes them."""
+    """Show the schedule, the next runs and the last ones; ends with 1 where there is none, or nothing executes it."""
     from graft.scheduling.history import last_outcomes
 
     project = _project()
+    problem = None
     try:
-        _print_deployed(project, _deployed(project, name))
-        problem = ""
+        deployed = _deployed(project, name)
+        _print_deployed(deployed)
+        if not deployed.paused:
+            _check_executed(project, deployed)
     except GraftError as error:
-        problem = str(error)
+        problem = error
     outcomes = last_outcomes(project, _RUNS_SHOWN)
     if outcomes:
         console.print("\nRetrainings of this project, the last one first (.graft/retrain/history.jsonl):")
         for outcome in outcomes:
             _print_outcome(outcome)
-    if problem:
-        raise GraftError(problem)
+    if problem is not None:
+        raise problem
 
 
 @app.command("pause", epilog="Example: graft schedule pause")
@@ -125,9 +128,7 @@ def run_now(
 
     project = _project()
     deployed = _deployed(project, name)
-    if not _is_executed(project, deployed):
-        who = f"a worker: prefect worker start --pool {deployed.pool}" if deployed.pool else "graft schedule"
-        raise GraftError(f"Nothing executes the runs of {deployed.name} at the moment", f"Start {who}")
+    _check_executed(project, deployed)
     run = start_run(deployed, force)
     console.print(f"Watch it: {page_of(run)}", markup=False, soft_wrap=True)
     if not wait:
@@ -183,24 +184,22 @@ def _deployed(project: Project, name: str | None) -> Deployed:
     return find(_name(project, name))
 
 
-def _is_executed(project: Project, deployed: Deployed) -> bool:
+def _check_executed(project: Project, deployed: Deployed) -> None:
+    """Raises GraftError where nothing would execute a run."""
     from graft.scheduling.service import is_at_work
 
-    return deployed.ready or (not deployed.pool and is_at_work(project))
+    if deployed.ready or (not deployed.pool and is_at_work(project)):
+        return
+    who = f"a worker: prefect worker start --pool {deployed.pool}" if deployed.pool else "graft schedule"
+    raise GraftError(f"Nothing executes the runs of {deployed.name} at the moment", f"Start {who}")
 
 
-def _print_deployed(project: Project, deployed: Deployed) -> None:
+def _print_deployed(deployed: Deployed) -> None:
     from graft.scheduling.deployments import last_runs, next_runs
     from graft.scheduling.when import local
 
     when = "; ".join(deployed.schedules) or "no schedule"
-    if deployed.paused:
-        state = "[yellow]paused[/]: graft schedule resume"
-    elif _is_executed(project, deployed):
-        state = "[green]active[/]"
-    else:
-        who = f"prefect worker start --pool {deployed.pool}" if deployed.pool else "graft schedule"
-        state = f"[red]nothing executes it[/]: {who}"
+    state = "[yellow]paused[/]" if deployed.paused else "[green]active[/]"
     console.print(f"[bold]{deployed.name}[/]  {when}  {state}", soft_wrap=True)
     times = [local(moment, deployed.timezone) for moment in next_runs(deployed, _NEXT_SHOWN)]
     console.print(f"Next: {', '.join(times) or 'none'}", soft_wrap=True)

@@ -7,7 +7,7 @@ All functions ask the server at ``PREFECT_API_URL``. Prefect calls a deployment 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ MISSED = "Missed"  # name of the state of a run that another one stands in for
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the deployment: Prefect's id, when it began or should, its state and what that says."""
+    """A run of the deployment: Prefect's id, when it was due, its state and what that says."""
 
     id: str
     at: datetime
@@ -126,7 +126,7 @@ def next_runs(deployed: Deployed, count: int) -> list[datetime]:
 
 
 def last_runs(deployed: Deployed, count: int) -> list[Run]:
-    """The last runs that began, were missed or wait for their turn, the last one first."""
+    """The last runs that were due, the last one first."""
     return _runs(deployed.id, before=datetime.now(UTC), limit=count)
 
 
@@ -166,19 +166,26 @@ def drop_missed(deployment: str) -> int:
     from prefect.client.schemas.objects import StateType
     from prefect.states import State
 
-    overdue = [
-        run
-        for run in _read_runs(deployment, types=["SCHEDULED"], before=datetime.now(UTC), limit=200)
-        if run.auto_scheduled
-    ]
-    if len(overdue) < 2:
+    overdue = _read_runs(deployment, types=["SCHEDULED"], before=datetime.now(UTC), limit=200)
+    stands_in, missed = split_missed(overdue)
+    if not missed:
         return 0
-    message = f"The run of {overdue[0].expected_start_time:%Y-%m-%d %H:%M} UTC does for this one too"
+    message = f"The run of {stands_in.expected_start_time:%Y-%m-%d %H:%M} UTC does for this one too"
     with get_client(sync_client=True) as client:
-        for run in overdue[1:]:
+        for run in missed:
             state: State[Any] = State(type=StateType.CANCELLED, name=MISSED, message=message)
             client.set_flow_run_state(run.id, state, force=True)
-    return len(overdue) - 1
+    return len(missed)
+
+
+def split_missed(overdue: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """Of runs that are overdue, the one that is executed, and those that it stands in for.
+
+    Args:
+        overdue: Prefect's flow runs.
+    """
+    by_clock = sorted((run for run in overdue if run.auto_scheduled), key=lambda run: run.expected_start_time)
+    return (by_clock[-1], by_clock[:-1]) if by_clock else (None, [])
 
 
 def is_planned(deployment: str) -> bool:
@@ -269,4 +276,4 @@ def _read_runs(
 def _as_run(run: Any) -> Run:
     state = run.state
     message = first_line(Exception(state.message)) if state and state.message else ""
-    return Run(str(run.id), run.start_time or run.expected_start_time, run.state_name or "", message)
+    return Run(str(run.id), run.expected_start_time, run.state_name or "", message)
