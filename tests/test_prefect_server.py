@@ -21,6 +21,7 @@ from graft.prefect_server import (
     running_server,
     shared_server,
     start_server,
+    stop_server,
     use_running_server,
     wait_until_ready,
 )
@@ -109,6 +110,25 @@ def test_the_server_that_the_user_names_wins(
         assert url == "http://127.0.0.1:4200/api"
 
 
+def test_a_server_that_ends_with_its_pipeline_runs_no_schedules(project: Project, healthy_url: str) -> None:
+    leave_record(project, json.dumps({"url": healthy_url, "pid": 1, "services": False}))
+    assert running_server(project) == healthy_url
+    assert running_server(project, that_stays=True) is None
+    leave_record(project, json.dumps({"url": healthy_url, "pid": 1, "services": True}))
+    assert running_server(project, that_stays=True) == healthy_url
+
+
+def test_ending_a_server_leaves_the_address_of_another(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    process, _ = start_server(project, port=1)
+    later = json.dumps({"url": "http://127.0.0.1:2/api", "pid": process.pid + 1})
+    leave_record(project, later)
+    stop_server(project, process)
+    assert (project.state / "prefect" / "server.json").read_text() == later
+
+
 def test_something_else_on_the_port_is_no_server(healthy_url: str) -> None:
     assert answers(healthy_url)
     assert not answers(healthy_url.removesuffix("/api"))
@@ -143,5 +163,5 @@ def test_starting_hands_the_log_and_the_address_over(
     assert process.wait(timeout=10) == 1
     assert url == f"http://{HOST}:1/api"
     record = json.loads((project.state / "prefect" / "server.json").read_text())
-    assert record == {"url": url, "pid": process.pid}
+    assert record == {"url": url, "pid": process.pid, "services": True}
     assert (project.state / "prefect" / "server.log").exists()

@@ -71,6 +71,10 @@ def reproduce(
                 # The terminal has sent Ctrl-C to DVC and the stage too: let them put things away.
                 process.wait()
                 raise
+            except BaseException:
+                # Prefect makes an exception of a SIGTERM, which has come here alone.
+                end_tree(process.pid)
+                raise
     if code != 0:
         raise GraftError(
             "The pipeline stopped at the stage named above; what was done before it is kept",

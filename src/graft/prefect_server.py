@@ -1,8 +1,8 @@
 """One Prefect server for all flows of a project, on loopback.
 
 Without ``PREFECT_API_URL`` every flow's process would start a temporary server of its own, which takes longer
-than most stages. `graft run` starts one for the length of the pipeline and `graft ui` one that stays; both leave
-their address in ``<state>/prefect/server.json``, where flows started by a bare `dvc repro` find it.
+than most stages. `graft run` starts one for the length of the pipeline, `graft ui` and `graft schedule` one that
+stays; each leaves its address in ``<state>/prefect/server.json``, where flows started by a bare `dvc repro` find it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 from graft.errors import GraftError
 from graft.project import Project
@@ -37,14 +38,27 @@ def use_running_server(project: Project) -> None:
         os.environ["PREFECT_API_URL"] = url
 
 
-def running_server(project: Project) -> str | None:
-    """API address of the project's server where one answers, else None."""
-    record = project.state / "prefect" / "server.json"
-    try:
-        url = json.loads(record.read_text(encoding="utf-8"))["url"]
-    except (OSError, ValueError, KeyError, TypeError):
+def running_server(project: Project, that_stays: bool = False) -> str | None:
+    """API address of the project's server where one answers, else None.
+
+    Args:
+        project: whose.
+        that_stays: leave out a server that runs no schedules and ends with the pipeline that it was started for.
+    """
+    record = _record(project)
+    url = record.get("url")
+    if not url or (that_stays and not record.get("services")):
         return None
-    return str(url) if answers(url, timeout=2) else None
+    return str(url) if answers(str(url), timeout=2) else None
+
+
+def _record(project: Project) -> dict[str, Any]:
+    path = project.state / "prefect" / "server.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def answers(url: str, timeout: float = 2) -> bool:
@@ -102,7 +116,9 @@ def start_server(project: Project, port: int, services: bool = True) -> tuple[su
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
     url = f"http://{HOST}:{port}/api"
-    environment = {**os.environ, "PREFECT_API_URL": url, "PREFECT_UI_API_URL": url}
+    # Flows print no log of Prefect's; the server has a file for what goes wrong in it.
+    log_level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"}
+    environment = {**os.environ, **log_level, "PREFECT_API_URL": url, "PREFECT_UI_API_URL": url}
     if not services:
         # Not --no-services: that also stops what writes task runs down, and flows would show none.
         environment |= {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
@@ -111,13 +127,15 @@ def start_server(project: Project, port: int, services: bool = True) -> tuple[su
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
-    (folder / "server.json").write_text(json.dumps({"url": url, "pid": process.pid}), encoding="utf-8")
+    record = {"url": url, "pid": process.pid, "services": services}
+    (folder / "server.json").write_text(json.dumps(record), encoding="utf-8")
     return process, url
 
 
 def stop_server(project: Project, process: subprocess.Popen[bytes]) -> None:
     """Ends a server that :func:`start_server` started and forgets its address."""
-    (project.state / "prefect" / "server.json").unlink(missing_ok=True)
+    if _record(project).get("pid") == process.pid:  # else another server has been started since
+        (project.state / "prefect" / "server.json").unlink(missing_ok=True)
     process.terminate()
     try:
         process.wait(timeout=10)

@@ -23,6 +23,7 @@ from graft.cli import (
     recipe,
     retrain,
     run,
+    schedule,
     serve,
     sweep,
     ui,
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(cache.app, name="cache")
+app.add_typer(schedule.app, name="schedule")
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
 app.command("advise", epilog="Example: graft advise")(advise.advise)

@@ -13,7 +13,14 @@ import typer
 
 from graft.environment import configure
 from graft.errors import GraftError
-from graft.prefect_server import HOST, port_is_free, start_server, stop_server, wait_until_ready
+from graft.prefect_server import (
+    HOST,
+    port_is_free,
+    running_server,
+    start_server,
+    stop_server,
+    wait_until_ready,
+)
 from graft.progress import console
 from graft.project import find_project
 
@@ -24,11 +31,14 @@ def ui(
 ) -> None:
     """Open MLflow (runs, models) and Prefect (flows) for the browser; Ctrl-C ends both.
 
-    While they run, `graft run` and `dvc repro` use this Prefect server, so that their flows show up here.
+    While they run, `graft run` and `dvc repro` use this Prefect server, so that their flows show up here. Where
+    `graft schedule` has one at work, that is the one you are told of, and it stays.
     """
     project = find_project()
     configure(project)
-    for port, option in ((mlflow_port, "--mlflow-port"), (prefect_port, "--prefect-port")):
+    there = running_server(project, that_stays=True)
+    ports = [(mlflow_port, "--mlflow-port"), *([] if there else [(prefect_port, "--prefect-port")])]
+    for port, option in ports:
         if not port_is_free(port):
             raise GraftError(
                 f"Port {port} on {HOST} is in use",
@@ -41,7 +51,7 @@ def ui(
         signal.signal(stop, signal.default_int_handler)
     with console.status("Starting MLflow and Prefect"):
         open_store(project)  # creates or migrates the database before the server looks at it
-        prefect, url = start_server(project, prefect_port)
+        prefect, url = (None, there) if there else start_server(project, prefect_port)
         log = (project.state / "mlflow-server.log").open("wb")
         where = ["--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
         store = ["--backend-store-uri", project.tracking_uri]
@@ -58,13 +68,16 @@ def ui(
             _wait_for_port(mlflow, mlflow_port)
         except BaseException:
             _end(mlflow)
-            stop_server(project, prefect)
+            if prefect:
+                stop_server(project, prefect)
             raise
     console.print(f"MLflow   http://{HOST}:{mlflow_port}    runs side by side, confusion matrices, models")
-    console.print(f"Prefect  http://{HOST}:{prefect_port}    flows and their tasks")
-    console.print("Ctrl-C ends both.")
+    console.print(f"Prefect  {url.removesuffix('/api')}    flows and their tasks")
+    console.print(
+        "Ctrl-C ends both." if prefect else "Ctrl-C ends MLflow; Prefect's server is that of graft schedule."
+    )
     try:
-        while mlflow.poll() is None and prefect.poll() is None:
+        while mlflow.poll() is None and (prefect is None or prefect.poll() is None):
             time.sleep(0.5)
         raise GraftError(
             "One of the servers ended by itself", "See .graft/mlflow-server.log and .graft/prefect/server.log"
@@ -73,7 +86,8 @@ def ui(
         console.print("Ended.")
     finally:
         _end(mlflow)
-        stop_server(project, prefect)
+        if prefect:
+            stop_server(project, prefect)
         log.close()
 
 

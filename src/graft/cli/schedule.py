@@ -1,0 +1,234 @@
+"""`graft schedule`: retraining by the clock, and looking after it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graft.cli.wording import print_next
+from graft.errors import EXIT_FAILURE, GraftError
+from graft.progress import console
+from graft.project import Project, find_project
+
+if TYPE_CHECKING:
+    from graft.retraining.outcome import Outcome
+    from graft.scheduling.deployments import Deployed, Run
+
+app = typer.Typer(
+    help="Retrain by the clock, and look after it.", invoke_without_command=True, no_args_is_help=True
+)
+
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name", help="Of the deployment, which is called retrain/NAME; by default the data set's."
+    ),
+]
+_RUNS_SHOWN = 5
+_NEXT_SHOWN = 3
+_ASK_SECONDS = 2.0
+
+
+@app.callback(
+    invoke_without_command=True, epilog='Example: graft schedule --cron "0 3 * * *"', no_args_is_help=True
+)
+def schedule(
+    context: typer.Context,
+    cron: Annotated[
+        str | None, typer.Option(help="Minute, hour, day of the month, month, day of the week.")
+    ] = None,
+    every: Annotated[str | None, typer.Option(help="An interval instead: 900, 15m, 1h30m, 1d.")] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="That --cron is meant in; by default this machine's.")
+    ] = None,
+    name: Name = None,
+    prefect_port: Annotated[
+        int | None, typer.Option(help="Of Prefect's server, where one is started.", min=1, max=65535)
+    ] = None,
+) -> None:
+    """Retrain by the clock, in the foreground, until Ctrl-C or SIGTERM.
+
+    Uses the Prefect server at PREFECT_API_URL or that of `graft ui`, else starts one. Each run is what `graft retrain`
+    does. Where runs were missed, because the machine was off or a training took long, one takes the place of all.
+    """
+    if context.invoked_subcommand:
+        return
+    from graft.params import load_params
+    from graft.scheduling.service import run_service
+    from graft.scheduling.when import parse_when
+
+    project = _project()
+    when = parse_when(cron, every, timezone)
+    load_params(project.params_file)  # a typo is found before anything is started
+    run_service(project, when, _name(project, name), prefect_port, _say)
+    console.print("Ended.")
+
+
+@app.command("list", epilog="Example: graft schedule list")
+def list_runs(name: Name = None) -> None:
+    """Show the schedule, the next runs and the last ones; ends with 1 where there is none, or nothing executes it."""
+    from graft.scheduling.history import last_outcomes
+
+    project = _project()
+    problem = None
+    try:
+        deployed = _deployed(project, name)
+        _print_deployed(deployed)
+        if not deployed.paused:
+            _check_executed(project, deployed)
+    except GraftError as error:
+        problem = error
+    outcomes = last_outcomes(project, _RUNS_SHOWN)
+    if outcomes:
+        console.print("\nRetrainings of this project, the last one first (.graft/retrain/history.jsonl):")
+        for outcome in outcomes:
+            _print_outcome(outcome)
+    if problem is not None:
+        raise problem
+
+
+@app.command("pause", epilog="Example: graft schedule pause")
+def pause(name: Name = None) -> None:
+    """Plan no more runs until `graft schedule resume`, also after a restart; a run that is under way goes on."""
+    from graft.scheduling.deployments import set_paused
+
+    project = _project()
+    deployed = _deployed(project, name)
+    set_paused(deployed, True)
+    console.print(f"{deployed.name} is paused.", markup=False)
+    print_next("graft schedule resume", "graft retrain")
+
+
+@app.command("resume", epilog="Example: graft schedule resume")
+def resume(name: Name = None) -> None:
+    """Plan runs again."""
+    from graft.scheduling.deployments import set_paused
+
+    project = _project()
+    deployed = _deployed(project, name)
+    set_paused(deployed, False)
+    console.print(
+        f"{deployed.name} runs again: {'; '.join(deployed.schedules)}.", markup=False, soft_wrap=True
+    )
+    print_next("graft schedule list")
+
+
+@app.command("run-now", epilog="Example: graft schedule run-now --wait")
+def run_now(
+    force: Annotated[
+        bool, typer.Option("--force", help="Train everything anew, also without a reason.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; 1 where it failed.")] = False,
+    name: Name = None,
+) -> None:
+    """Have the schedule's process do a retraining now, after the one that may be under way."""
+    from graft.scheduling.deployments import page_of, start_run
+
+    project = _project()
+    deployed = _deployed(project, name)
+    _check_executed(project, deployed)
+    run = start_run(deployed, force)
+    console.print(f"Watch it: {page_of(run)}", markup=False, soft_wrap=True)
+    if not wait:
+        print_next("graft schedule list")
+        return
+    _wait_for(run)
+
+
+def _wait_for(run: str) -> None:
+    from graft.scheduling.deployments import read_run
+
+    state = ""
+    while True:
+        now, is_over = read_run(run)
+        if now.state != state:
+            state = now.state
+            console.print(_state_in_words(now), markup=False, soft_wrap=True)
+        if is_over:
+            break
+        time.sleep(_ASK_SECONDS)
+    if state in ("Failed", "Crashed", "TimedOut"):
+        raise typer.Exit(EXIT_FAILURE)
+
+
+def _project() -> Project:
+    from graft.environment import configure
+
+    project = find_project()
+    configure(project)
+    return project
+
+
+def _name(project: Project, name: str | None) -> str:
+    from graft.data.versioning import dataset_name
+
+    chosen = name or dataset_name(project)
+    if not chosen.strip() or set(chosen) & set("/%&><"):
+        raise GraftError(
+            f"Prefect takes no deployment called '{chosen}'", "Name it without / % & < >, with --name"
+        )
+    return chosen
+
+
+def _deployed(project: Project, name: str | None) -> Deployed:
+    """What Prefect knows of the schedule; points this process at the server first."""
+    import os
+
+    from graft.scheduling.service import server_in_use
+
+    os.environ["PREFECT_API_URL"] = server_in_use(project)
+    from graft.scheduling.deployments import find
+
+    return find(_name(project, name))
+
+
+def _check_executed(project: Project, deployed: Deployed) -> None:
+    """Raises GraftError where nothing would execute a run."""
+    from graft.scheduling.service import is_at_work
+
+    if deployed.ready or (not deployed.pool and is_at_work(project)):
+        return
+    who = f"a worker: prefect worker start --pool {deployed.pool}" if deployed.pool else "graft schedule"
+    raise GraftError(f"Nothing executes the runs of {deployed.name} at the moment", f"Start {who}")
+
+
+def _print_deployed(deployed: Deployed) -> None:
+    from graft.scheduling.deployments import last_runs, next_runs
+    from graft.scheduling.when import local
+
+    when = "; ".join(deployed.schedules) or "no schedule"
+    state = "[yellow]paused[/]" if deployed.paused else "[green]active[/]"
+    console.print(f"[bold]{deployed.name}[/]  {when}  {state}", soft_wrap=True)
+    times = [local(moment, deployed.timezone) for moment in next_runs(deployed, _NEXT_SHOWN)]
+    console.print(f"Next: {', '.join(times) or 'none'}", soft_wrap=True)
+    runs = last_runs(deployed, _RUNS_SHOWN)
+    if runs:
+        console.print("\nRuns in Prefect, the last one first:")
+    for run in runs:
+        console.print(
+            f"  {local(run.at, deployed.timezone)}  {_state_in_words(run)}", markup=False, soft_wrap=True
+        )
+
+
+def _state_in_words(run: Run) -> str:
+    return f"{run.state}: {run.message}" if run.message else run.state
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    from datetime import datetime
+
+    from graft.retraining.outcome import title
+
+    at = datetime.fromisoformat(outcome.at).astimezone()
+    what = title(outcome).partition(": ")[2]
+    console.print(
+        f"  {at:%a %Y-%m-%d %H:%M:%S %Z}  {what} ({outcome.seconds:.0f} s)", markup=False, soft_wrap=True
+    )
+    if outcome.failure:
+        console.print(f"    {outcome.failure}", markup=False, soft_wrap=True)
+
+
+def _say(sentence: str) -> None:
+    console.print(sentence, markup=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Retraining by the clock: the service behind `graft schedule`, and its deployment in Prefect."""
