@@ -9,10 +9,14 @@ from __future__ import annotations
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from graft.progress import progress_bar
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 FOLDS = 5
 # In two groups, each is judged by a classifier that knows its class from the other alone.
@@ -43,6 +47,21 @@ class OutOfFold:
     left_out: list[str]
 
 
+def fit_probe(features: np.ndarray, targets: np.ndarray) -> Pipeline:
+    """The classifier, trained on features ``[N, D]`` and labels ``[N]``, two different ones at least."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MAX_ITERATIONS))
+    # The solver's steps are too short to be shared among threads: where others work on the machine, each step waits
+    # for the slowest, and 600 images of 10 classes took 50 seconds of two cores instead of one of one.
+    with threadpool_limits(1, "blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the solver may stop before its last digits are settled
+        return model.fit(features, targets)
+
+
 def out_of_fold(
     features: np.ndarray,
     labels: np.ndarray,
@@ -65,10 +84,7 @@ def out_of_fold(
         label: what the progress bar calls it; none is shown without.
         folds: at most.
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     sizes = {label: len(np.unique(groups[labels == label])) for label in np.unique(labels).tolist()}
     classes = [label for label, size in sizes.items() if size >= MIN_GROUPS]
@@ -81,16 +97,11 @@ def out_of_fold(
     probabilities = np.full((len(rows), len(classes)), np.nan)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     bar = progress_bar(label, folds) if label else nullcontext(lambda steps: None)
-    with bar as advance, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the solver may stop before its last digits are settled
+    with bar as advance:
         for known, held_out in splitter.split(inputs, targets, groups[rows]):
             if len(np.unique(targets[known])) == len(classes):
-                model = make_pipeline(
-                    StandardScaler(), LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MAX_ITERATIONS)
-                )
-                probabilities[held_out] = model.fit(inputs[known], targets[known]).predict_proba(
-                    inputs[held_out]
-                )
+                model = fit_probe(inputs[known], targets[known])
+                probabilities[held_out] = model.predict_proba(inputs[held_out])
             advance(1)
     # A group may hold nearly all of a class; what was judged without any knowledge of a class was not judged.
     judged = ~np.isnan(probabilities).any(axis=1)
