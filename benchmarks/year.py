@@ -43,7 +43,7 @@ SETTINGS = {
     "retrain.source.settle_seconds": 0,
     "retrain.deliveries.keep_days": 0,
 }
-EVERY_SECONDS = 15
+EVERY_SECONDS = 10
 GRAFT = "from graft.cli.main import main; main()"
 LIMIT_SECONDS = 900.0
 
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the moments of kills")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="in params.yaml")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the schedule ends with this process
     home = find_project()
     project, weeks = begin(home, arguments)
     run_year(project, weeks, arguments.work, random.Random(arguments.seed))
