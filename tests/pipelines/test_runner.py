@@ -49,6 +49,24 @@ def test_a_good_stage_leaves_its_times(end_stage: Callable[..., int], tmp_path: 
     assert record["total"] >= record["spans"][0]["seconds"]
 
 
+def test_no_heart_beats_unless_the_user_wants_it(
+    end_stage: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def flow(project: Project, clock: Any) -> None:
+        from prefect.settings import get_current_settings
+
+        found.append(get_current_settings().flows.heartbeat_frequency)
+
+    monkeypatch.delenv("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", raising=False)
+    assert end_stage(flow) == 0
+    monkeypatch.setenv("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "60")
+    assert end_stage(flow) == 0
+    assert found[0] is None
+    assert found[1] is not None
+
+
 def test_a_problem_of_the_user_is_one_sentence(
     end_stage: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
