@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pipeline import RUN, fresh_copy
 from benchmarks.year_deliveries import Week, first_images, make_weeks, put
 from graft.environment import configure
 from graft.project import Project, find_project
@@ -44,7 +45,6 @@ SETTINGS = {
     "retrain.deliveries.keep_days": 0,
 }
 EVERY_SECONDS = 10
-GRAFT = "from graft.cli.main import main; main()"
 LIMIT_SECONDS = 900.0
 
 
@@ -106,8 +106,7 @@ def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[W
             shutil.copyfile(file, target / file.name)
     if train != data:
         shutil.copytree(data / "test", first / "test")
-    root = arguments.work / "project"
-    run("git", "clone", "-q", str(home.root), str(root), cwd=home.root)
+    root = fresh_copy(home, arguments.work / "project")
     project = Project(root.resolve())
     configure_anew(project)
     share_downloads(home, project)
@@ -170,7 +169,7 @@ def run_year(project: Project, weeks: list[Week], work: Path, chance: random.Ran
 def scheduled(project: Project) -> Iterator[None]:
     """`graft schedule` with its own Prefect server, until the block ends."""
     log = (project.state / "schedule.log").open("wb")
-    command = [sys.executable, "-c", GRAFT, "schedule", "--every", str(EVERY_SECONDS)]
+    command = [sys.executable, "-c", RUN, "schedule", "--every", str(EVERY_SECONDS)]
     process = subprocess.Popen(command, cwd=project.root, stdout=log, stderr=subprocess.STDOUT)
     try:
         yield
@@ -385,7 +384,7 @@ def share_downloads(home: Project, project: Project) -> None:
 
 def run(*command: str, cwd: Path) -> None:
     if command[0] == "graft":
-        command = (sys.executable, "-c", GRAFT, *command[1:])
+        command = (sys.executable, "-c", RUN, *command[1:])
     subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
 
 
