@@ -61,8 +61,9 @@ def schedule(
 
     project = _project()
     when = parse_when(cron, every, timezone)
+    called = _name(project, name)
     load_params(project.params_file)  # a typo is found before anything is started
-    run_service(project, when, _name(project, name), prefect_port, _say)
+    run_service(project, when, called, prefect_port, _say)
     console.print("Ended.")
 
 

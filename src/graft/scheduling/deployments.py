@@ -136,6 +136,8 @@ def set_paused(deployed: Deployed, paused: bool) -> None:
 
     with get_client(sync_client=True) as client:
         (client.pause_deployment if paused else client.resume_deployment)(deployed.id)
+    if paused:
+        _drop_planned(deployed.id)
 
 
 def start_run(deployed: Deployed, force: bool) -> str:
@@ -188,13 +190,20 @@ def split_missed(overdue: Sequence[Any]) -> tuple[Any, list[Any]]:
     return (by_clock[-1], by_clock[:-1]) if by_clock else (None, [])
 
 
-def is_planned(deployment: str) -> bool:
-    """Whether the server has planned a run of the deployment, or was told not to."""
+def tidy(deployment: str) -> bool:
+    """Calls off what was missed, and what was planned before a pause, or while it was made.
+
+    Returns:
+        Whether the server has planned a run, or was told not to.
+    """
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        if client.read_deployment(deployment).paused:
-            return True
+        paused = client.read_deployment(deployment).paused
+    if paused:
+        _drop_planned(deployment)
+        return True
+    drop_missed(deployment)
     return bool(_read_runs(deployment, types=["SCHEDULED"], after=datetime.now(UTC), limit=1))
 
 
@@ -233,6 +242,17 @@ def _read(name: str) -> Deployed | None:
         pool=found.work_pool_name or "",
         path=found.path or "",
     )
+
+
+def _drop_planned(deployment: str) -> None:
+    """Removes runs that the clock asked for and that have not begun: Prefect's scheduler may add some after a pause."""
+    from prefect.client.orchestration import get_client
+
+    planned = _read_runs(deployment, types=["SCHEDULED"], limit=200)
+    with get_client(sync_client=True) as client:
+        for run in planned:
+            if run.auto_scheduled:
+                client.delete_flow_run(run.id)
 
 
 def _in_words(schedule: Any) -> str:

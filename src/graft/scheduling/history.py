@@ -6,7 +6,6 @@ import json
 from dataclasses import fields
 
 from graft.project import Project
-from graft.retraining.journal import state_folder
 from graft.retraining.outcome import DeliveryOutcome, Outcome
 from graft.retraining.retraining import HISTORY_FILE
 
@@ -14,7 +13,7 @@ from graft.retraining.retraining import HISTORY_FILE
 def last_outcomes(project: Project, count: int) -> list[Outcome]:
     """What came of the last retrainings, the last one first; lines that a kill has torn are passed over."""
     try:
-        lines = (state_folder(project) / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
+        lines = (project.retraining / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     found: list[Outcome] = []
@@ -28,9 +27,10 @@ def last_outcomes(project: Project, count: int) -> list[Outcome]:
     return found
 
 
-def _outcome(record: dict[str, object]) -> Outcome:
+def _outcome(record: object) -> Outcome:
+    if not isinstance(record, dict):
+        raise TypeError
     known = {field.name for field in fields(Outcome)}
     values = {name: value for name, value in record.items() if name in known}
-    deliveries = values.pop("deliveries", [])
-    assert isinstance(deliveries, list)
-    return Outcome(**values, deliveries=[DeliveryOutcome(**one) for one in deliveries])  # type: ignore[arg-type]
+    deliveries = [DeliveryOutcome(**one) for one in values.pop("deliveries", [])]
+    return Outcome(**values, deliveries=deliveries)

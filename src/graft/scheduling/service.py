@@ -71,7 +71,7 @@ def run_service(
             raise GraftError(
                 f"Prefect's server at {url} does not take the deployment: {first_line(error)}", "See its log"
             ) from None
-        deployments.drop_missed(deployment)
+        deployments.tidy(deployment)
         note(url)
         found = deployments.find(name)
         tell(f"{found.name}, {when.words}, in {project.root}.")
@@ -180,7 +180,7 @@ def _watch(
     url: str, server: subprocess.Popen[bytes] | None, runner: object, deployment: str, stop: threading.Event
 ) -> None:
     """Returns when the service is asked to stop; raises GraftError where the server is gone."""
-    from graft.scheduling.deployments import drop_missed, is_planned
+    from graft.scheduling.deployments import tidy
     from graft.scheduling.runner import RunnerThread
 
     assert isinstance(runner, RunnerThread)
@@ -201,8 +201,7 @@ def _watch(
         if answered == now and now - looked > MISSED_SECONDS:
             looked = now
             with contextlib.suppress(Exception):  # the next look is in ten seconds
-                drop_missed(deployment)
-                planned = planned or is_planned(deployment)
+                planned = tidy(deployment) or planned
         if not planned and now - began > PLANNED_SECONDS:
             raise GraftError(
                 f"The Prefect server at {url} plans no runs: its scheduler does not work",
