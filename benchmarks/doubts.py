@@ -151,7 +151,7 @@ def main() -> None:
     print(f"{len(paths)} images, {len(classes)} classes, {len(np.unique(groups))} groups; {embedder.name}\n")
     print("| deliveries | " + " | ".join(f"{share:g}" for share in SHARES) + " |")
     print("|---|" + "---|" * len(SHARES))
-    for what, counts in doubted.items():
+    for what, counts in doubted.items():  # type: ignore[assignment]
         print(f"| {what} | " + " | ".join(f"{share:.0%}" for share in np.mean(counts, axis=0)) + " |")
 
 
