@@ -119,8 +119,8 @@ def retrain(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def environment() -> dict[str, str]:
-    """Of those processes: no server of Prefect's is started for stages that do not ask for one."""
-    mine = {"DVC_NO_ANALYTICS": "1", "PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    """Of those processes: no server, Prefect's or of libraries, is started for stages that do not ask for one."""
+    mine = {"DVC_NO_ANALYTICS": "1", "PREFECT_API_URL": "http://127.0.0.1:9/api", "GRAFT_WARM": "off"}
     without = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     return {**without, **mine}
 
