@@ -296,6 +296,7 @@ with start.warm_stages(Project(Path.cwd()), dict(os.environ)) as environment:
         server = server_of(address)
         process.kill()
     until(lambda: gone(server) and gone(worker))
+    assert not Path(address).parent.exists()
     stage.communicate(timeout=60)
     assert stage.returncode == 1
 

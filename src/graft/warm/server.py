@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graft.warm import VARIABLE
+
 PREFECT = (
     "prefect",
     "prefect.flow_engine",
@@ -264,6 +266,11 @@ def main(libraries: tuple[str, ...] = ALL) -> None:
     if stage is not None:
         os.close(lifeline)
         run(stage, environment)
+        return
+    address = Path(environment[VARIABLE])  # a `graft run` that was killed has not put it away
+    with contextlib.suppress(OSError):
+        address.unlink()
+        address.parent.rmdir()
 
 
 if __name__ == "__main__":
