@@ -304,12 +304,15 @@ class Retraining:
         self._journal = None
 
     def _judge_challenger(self, commit: str) -> None:
+        from graft.promotion.change import settle
         from graft.promotion.gate import run_gate
         from graft.promotion.promote import open_registry, promote
         from graft.registry.aliases import CHALLENGER, registered_name
 
         registry = open_registry(self.project, registered_name(self.project, self.params.register_))
-        line = registry.line()
+        with registry.locked():
+            line, settled = settle(registry)  # of a promotion that was cut off with the run before
+        self.outcome.settled += [f"{note[0].upper()}{note[1:]}." for note in settled]
         self.outcome.champion = line.champion or ""
         challenger = line.aliases.get(CHALLENGER)
         if challenger is None or challenger == line.champion:
