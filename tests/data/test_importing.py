@@ -30,7 +30,8 @@ def pack(path, files):
 
 def leftovers(project):
     """What an import may have left in the project's state, apart from what it is meant to leave."""
-    return sorted(path.name for path in project.state.glob("*") if path.name not in ("data.lock", "replaced"))
+    stays = ("data.lock", "project.lock", "replaced")
+    return sorted(path.name for path in project.state.glob("*") if path.name not in stays)
 
 
 def test_class_folders(project, photos, tmp_path):
