@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,13 @@ import numpy as np
 # Inputs ``[n, ...]`` to outputs float32 ``[n, ...]``, in inference mode.
 Run = Callable[[np.ndarray], np.ndarray]
 
-# With several requests under way at a time, small ones keep all cores busy to the end.
-BATCH = 8
+# Numbers that go into one request: few enough for what a network makes of them to stay in a core's cache. MobileNetV2
+# is a quarter quicker with 2 images of 224 pixels than with 8; at 96 pixels 8 to 10 are best.
+REQUEST_NUMBERS = 2 * 224 * 224 * 3
+MOST_INPUTS = 16
+# From so many inputs on, the network is compiled once more, for requests of exactly one size: MobileNetV2 gains 4 % by
+# it and EfficientNetB0 a third, for a tenth of a second.
+MANY = 64
 
 
 def import_openvino() -> Any:
@@ -32,35 +39,51 @@ def compiled_run(core: Any, network: Any) -> Run:
         core: an ``openvino.Core``.
         network: an ``openvino.Model`` whose first axis, the batch's, is free.
     """
-    # bf16, the default where the CPU has it, is off by percents.
-    precise = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
-    compiled = core.compile_model(network, "CPU", precise)
-    kind = np.dtype(compiled.input(0).element_type.to_dtype())
+    shape = network.input(0).partial_shape
+    sides = [shape[axis].get_length() if shape[axis].is_static else 1 for axis in range(1, len(shape))]
+    size = max(1, min(MOST_INPUTS, REQUEST_NUMBERS // math.prod(sides)))
 
-    # In turns, and without the callbacks of OpenVINO's own queue: a thread that still waits for Python in one while
-    # the network is given up would never be done.
-    requests = [
-        compiled.create_infer_request()
-        for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-    ]
+    @cache
+    def requests_of(is_fixed: bool) -> tuple[np.dtype, list[Any]]:
+        """The type of the inputs, and what runs some of them; ``size`` of them exactly where that is fixed."""
+        chosen = network
+        if is_fixed:
+            chosen = network.clone()
+            chosen.reshape([size, *list(shape)[1:]])
+        # bf16, the default where the CPU has it, is off by percents.
+        precise = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+        compiled = core.compile_model(chosen, "CPU", precise)
+        # In turns, and without the callbacks of OpenVINO's own queue: a thread that still waits for Python in one
+        # while the network is given up would never be done.
+        count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        kind = np.dtype(compiled.input(0).element_type.to_dtype())
+        return kind, [compiled.create_infer_request() for _ in range(count)]
+
+    requests_of(False)  # now, so that what cannot be compiled is told before anything is run
 
     def run(inputs: np.ndarray) -> np.ndarray:
+        is_fixed = len(inputs) >= MANY
+        kind, requests = requests_of(is_fixed)
         answers: list[np.ndarray] = []
-        under_way: deque[Any] = deque()
+        under_way: deque[tuple[Any, int]] = deque()
 
         def collect() -> None:
-            request = under_way.popleft()
+            request, count = under_way.popleft()
             request.wait()
             # Copied: the request writes its next answer into the same memory.
-            answers.append(np.array(request.get_output_tensor(0).data, np.float32))
+            answers.append(np.array(request.get_output_tensor(0).data[:count], np.float32))
 
         # An empty input is one empty batch, whose answer has the right shape.
-        for number, start in enumerate(range(0, max(1, len(inputs)), BATCH)):
+        for number, start in enumerate(range(0, max(1, len(inputs)), size)):
             if len(under_way) == len(requests):
                 collect()
+            part = np.ascontiguousarray(inputs[start : start + size], kind)
+            count = len(part)
+            if is_fixed and count < size:
+                part = np.concatenate([part, np.zeros((size - count, *part.shape[1:]), kind)])
             request = requests[number % len(requests)]
-            request.start_async({0: np.ascontiguousarray(inputs[start : start + BATCH], kind)})
-            under_way.append(request)
+            request.start_async({0: part})
+            under_way.append((request, count))
         while under_way:
             collect()
         return answers[0] if len(answers) == 1 else np.concatenate(answers)

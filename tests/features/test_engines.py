@@ -40,7 +40,7 @@ def test_openvino_answers_as_keras_does(name: str, tmp_path: Path) -> None:
     params = KerasBackboneParams(source="keras", name=name, weights="none")
     model = build_backbone(params, size, tmp_path).model
     # More than one batch, the last one smaller.
-    images = tinted_images(openvino_run.BATCH + 3, size)[0]
+    images = tinted_images(openvino_run.MANY + 3, size)[0]
     agree(openvino_engine(model)(images), model(images.astype(np.float32)).numpy())
 
 
