@@ -7,14 +7,20 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from tiny import SIZE, clock, tiny_params
 
+from graft import backbones
+from graft.backbones import build_backbone
 from graft.evaluation import answers
 from graft.evaluation.answers import Roads, bundle_probabilities
 from graft.evaluation.evaluate import TestImages as Images
+from graft.features.engines import openvino_engine
+from graft.features.pooled import describe_network
 from graft.features.store import FeatureStore
 from graft.inference.model import ImageClassifier, SavedModelNetwork
 from graft.inference.record import read_settings
+from graft.params.strategies import BackboneParams
 from graft.project import Project
 from graft.training import images as images_module
 from graft.training.train import train_strategy
@@ -89,6 +95,32 @@ def test_of_a_head_only_the_features_are_asked_for(project: Project, decoded: li
     np.testing.assert_allclose(found, served(other, again, SIDE), atol=1e-4)
     assert np.abs(found - first).max() > 1e-3
     assert np.ptp(found, axis=0).max() > 1e-3
+
+
+def test_a_kept_network_is_run_without_its_backbone_being_built(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, images = train(project, "kept"), Images(project)
+    store, (part,) = FeatureStore(project.features, 10**9), model.parts
+    described = read_settings(part.bundle)["features"]
+    backbone = build_backbone(
+        TypeAdapter(BackboneParams).validate_python(described["backbone"]), SIDE, project.cache
+    )
+    kept = store.network(describe_network(described["description"]))
+    openvino_engine(backbone.model, kept)
+    builds: list[str] = []
+    build = backbones.build_backbone
+    monkeypatch.setattr(backbones, "build_backbone", lambda *given: builds.append("") or build(*given))
+    found = bundle_probabilities(model, roads(project, images, store), "test")
+    assert not builds
+    np.testing.assert_allclose(found, served(model, images, SIDE), atol=1e-4)
+    # One that is not what was written is not run: the backbone is built again.
+    (kept / "network.bin").write_bytes(b"torn")
+    empty = FeatureStore(project.features, 10**9, "float16")
+    assert empty.network(describe_network(described["description"])) == kept
+    again = bundle_probabilities(model, roads(project, images, empty), "test")
+    assert builds
+    np.testing.assert_allclose(again, found, atol=1e-3)
 
 
 def test_of_any_other_bundle_the_images_are_run(project: Project) -> None:

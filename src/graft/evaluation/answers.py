@@ -117,18 +117,27 @@ def _features(
     """What the network's head is given: from the store, which gets what it lacks; None where that cannot be."""
     if described is None or roads.store is None:
         return None
+    from graft.backbones.backbone import code_identity
+    from graft.features.engines import kept_engine
+    from graft.features.pooled import describe_features, describe_network, pooled_features
+
+    description, pooling, store = described["description"], described["pooling"], roads.store
+    if description["code"] != code_identity():
+        return None  # other code decodes the images now
     images = roads.images(part.image_size)
     features = large_array((roads.count, network.feature_count), np.float32)
-    if not len(roads.store.space(described["description"]).read(images.keys, features)):
+    space = store.space(description)
+    if not len(space.read(images.keys, features)):
+        return features
+    # Its name says which network it is, so that none has to be built.
+    run = kept_engine(store.network(describe_network(description)))
+    if run is not None:
+        fill(features, lambda _: run, images, label, space)
         return features
     from graft.backbones import build_backbone
-    from graft.features.pooled import describe_features, pooled_features
 
     params = TypeAdapter(BackboneParams).validate_python(described["backbone"])
-    pooling = described["pooling"]
     backbone = build_backbone(params, part.image_size, roads.cache, pooling)
-    if describe_features(backbone, pooling) != described["description"]:
-        return (
-            None  # other code, or another weights file under the same name, than the bundle was trained with
-        )
-    return pooled_features(backbone, images, label, roads.store, pooling, out=features)
+    if describe_features(backbone, pooling) != description:
+        return None  # another weights file under the same name than the bundle was trained with
+    return pooled_features(backbone, images, label, store, pooling, out=features)

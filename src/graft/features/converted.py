@@ -42,18 +42,30 @@ def is_kept(folder: Path | None) -> bool:
     return folder is not None and (folder / NETWORK).is_file()
 
 
+def kept_network(core: Any, folder: Path | None) -> Any | None:
+    """The network that is kept there, as OpenVINO's; None where there is none, or not what was written."""
+    if folder is None or not is_kept(folder):
+        return None
+    try:
+        if _digest(folder) == (folder / DIGEST).read_text(encoding="ascii"):
+            with suppress(OSError):
+                os.utime(folder)  # used now
+            return core.read_model(folder / NETWORK)
+    except OSError:  # another process may have removed it
+        return None
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
 def openvino_network(core: Any, model: keras.Model, folder: Path | None) -> Any:
     """The network as OpenVINO's: read from ``folder``, or converted, and kept there; None keeps nothing.
 
     Raises:
         Exception: OpenVINO cannot take the network over; of whatever kind its converter raises.
     """
-    if folder is not None and is_kept(folder):
-        if _digest(folder) == (folder / DIGEST).read_text(encoding="ascii"):
-            with suppress(OSError):
-                os.utime(folder)  # used now
-            return core.read_model(folder / NETWORK)
-        shutil.rmtree(folder, ignore_errors=True)
+    network = kept_network(core, folder)
+    if network is not None:
+        return network
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Keras' exporter, about what does not concern the user
         path = Path(temporary) / NETWORK

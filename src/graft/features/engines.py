@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from graft.errors import first_line
-from graft.features.converted import is_kept, openvino_network
+from graft.features.converted import is_kept, kept_network, openvino_network
 from graft.openvino_run import Run, compiled_run, import_openvino
 from graft.progress import console
 
@@ -45,6 +45,13 @@ def openvino_engine(model: keras.Model, kept: Path | None = None) -> Run:
     """
     core = import_openvino().Core()
     return compiled_run(core, openvino_network(core, model, kept))
+
+
+def kept_engine(kept: Path) -> Run | None:
+    """Runs the network that is kept in OpenVINO's form, without Keras; None where there is none."""
+    core = import_openvino().Core()
+    network = kept_network(core, kept)
+    return None if network is None else compiled_run(core, network)
 
 
 def fastest_engine(model: keras.Model, count: int, kept: Path | None = None) -> Run:

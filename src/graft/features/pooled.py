@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,11 @@ from graft.training.images import KeyedImages
 def describe_features(backbone: Backbone, pooling: Pooling, mirrored: tuple[int, ...] = ()) -> dict[str, Any]:
     """What the space of a backbone's features is named by: all that decides them, JSON-ready."""
     return {**backbone.identity, "part": "features", "pooling": pooling, "mirrored": list(mirrored)}
+
+
+def describe_network(features: Mapping[str, Any]) -> dict[str, Any]:
+    """What the network is named by that makes the features of this description: mirroring is before it."""
+    return {name: value for name, value in features.items() if name != "mirrored"}
 
 
 def pooled_features(
@@ -38,10 +44,9 @@ def pooled_features(
         mirrored: axes of ``[N, S, S, 3]`` along which the images are mirrored first.
         out: where to put the features instead of a new array.
     """
-    network = {**backbone.identity, "part": "features", "pooling": pooling}
     described = describe_features(backbone, pooling, mirrored)
     what = f"features, {pooling}" + (", mirrored" if mirrored else "")
     space = store.space(described, what) if store else None
     mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
-    kept = store.network(network) if store else None
+    kept = store.network(describe_network(described)) if store else None
     return extract(backbone.model, images, label, space, mirror, out, kept)

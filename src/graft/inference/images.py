@@ -6,7 +6,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 DEFAULT_MAX_PIXELS = 100_000_000
 # Names of Pillow's readers for what people photograph and export; anything else is refused. JPEG reads MPO too.
@@ -66,7 +66,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     try:
         image.load()
-        image = ImageOps.exif_transpose(image)
+        # Asked first: Pillow copies an image that is upright already.
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
     except Exception as error:
         raise UnreadableImageError("the file is truncated or damaged") from error
     if image.mode.startswith("I"):
@@ -80,7 +82,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
             rgba = image.convert("RGBA")
             image = Image.new("RGBA", rgba.size, "white")
             image.alpha_composite(rgba)
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
         raise UnreadableImageError(f"pixels of kind {image.mode} have no RGB form here") from error
 
