@@ -62,6 +62,14 @@ def test_a_damaged_network_is_converted_anew(network: keras.Model, tmp_path: Pat
     assert converted._digest(folder) == (folder / "sha256").read_text()
 
 
+def test_a_network_without_its_hash_is_converted_and_kept_anew(network: keras.Model, tmp_path: Path) -> None:
+    folder = tmp_path / "networks" / "one"
+    expected = openvino_engine(network, folder)(INPUTS)
+    (folder / "sha256").unlink()
+    np.testing.assert_allclose(openvino_engine(network, folder)(INPUTS), expected, rtol=1e-5)
+    assert converted._digest(folder) == (folder / "sha256").read_text()
+
+
 def test_a_folder_that_cannot_be_written_costs_nothing_but_the_next_time(
     network: keras.Model, tmp_path: Path
 ) -> None:

@@ -46,13 +46,12 @@ def kept_network(core: Any, folder: Path | None) -> Any | None:
     """The network that is kept there, as OpenVINO's; None where there is none, or not what was written."""
     if folder is None or not is_kept(folder):
         return None
-    try:
+    with suppress(OSError):  # another process may have removed it
         if _digest(folder) == (folder / DIGEST).read_text(encoding="ascii"):
             with suppress(OSError):
                 os.utime(folder)  # used now
             return core.read_model(folder / NETWORK)
-    except OSError:  # another process may have removed it
-        return None
+    # What stays in its place could never be written anew.
     shutil.rmtree(folder, ignore_errors=True)
     return None
 
