@@ -6,6 +6,7 @@ champion, and what it is right on. A run is killed where the week says so. Write
 folder, and prints a table.
 
     python -m benchmarks.year DATA --work FOLDER --group-by '(.+)-[0-9]+' --first 0.3
+    python -m benchmarks.year --table FOLDER          # of a year that has been, or is under way
 
 Mislabelled deliveries are images under the name of the next class. Gate and image size are set for small beginnings,
 see ``SETTINGS``.
@@ -25,12 +26,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.pipeline import RUN, fresh_copy
 from benchmarks.year_deliveries import Week, first_images, make_weeks, put
+from benchmarks.year_report import Seen, as_table, draw, read, report, write
 from graft.environment import configure
 from graft.project import Project, find_project
 
@@ -48,40 +49,30 @@ EVERY_SECONDS = 10
 LIMIT_SECONDS = 900.0
 
 
-@dataclass
-class Seen:
-    """What a week came to: images by split, how many test images went missing, and the champion's accuracy on the
-    test images of that week.
-    """
-
-    week: int
-    kind: str
-    verdict: str
-    why: str
-    train: int
-    val: int
-    test: int
-    test_moved: int
-    bad_in_data: int
-    champions: int
-    champion: str
-    accuracy: float
-    event: str
-    seconds: float
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="class folders, or train/ and test/ with class folders")
-    parser.add_argument("--work", type=Path, required=True, help="an empty folder for the project")
+    parser.add_argument(
+        "data", type=Path, nargs="?", help="class folders, or train/ and test/ with class folders"
+    )
+    parser.add_argument("--work", type=Path, help="an empty folder for the project")
+    parser.add_argument(
+        "--table", type=Path, help="a folder worked in before: print its table, draw its plot"
+    )
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--first", type=float, default=0.3, help="share of the images that is there at first")
     parser.add_argument("--group-by", default="none", help="as split.group_by in params.yaml")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of kills")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="in params.yaml")
     arguments = parser.parse_args()
+    if arguments.table:
+        rows = read(arguments.table)
+        print(as_table(rows))
+        draw(rows, arguments.table / "year.png")
+        return
+    if arguments.data is None or arguments.work is None:
+        parser.error("name a folder of photographs, and --work")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the schedule ends with this process
     home = find_project()
     project, weeks = begin(home, arguments)
@@ -228,7 +219,10 @@ def look(project: Project, week: Week, test: set[str], bad: set[str], ended: lis
     line = line_of(project)
     told = [one for outcome in ended for one in outcome["deliveries"]]
     refused = [outcome["refused"] for outcome in ended if outcome["refused"]]
-    verdict = ", ".join(dict.fromkeys(one["verdict"] for one in told)) or "nothing to do"
+    event = ", ".join(
+        dict.fromkeys(event for outcome in ended for event in outcome["events"] if event != "nothing")
+    )
+    verdict = ", ".join(dict.fromkeys(one["verdict"] for one in told)) or ("" if event else "nothing to do")
     why = " ".join(reason for one in told for reason in one["reasons"]) or "; ".join(
         rule for rules in refused for rule in rules
     )
@@ -249,9 +243,7 @@ def look(project: Project, week: Week, test: set[str], bad: set[str], ended: lis
         champions=len(champions),
         champion=line.champion or "",
         accuracy=accuracy_of(line),
-        event=", ".join(
-            dict.fromkeys(event for outcome in ended for event in outcome["events"] if event != "nothing")
-        ),
+        event=event,
         seconds=sum(outcome["seconds"] for outcome in ended),
     )
 
@@ -293,54 +285,6 @@ def accuracy_of(line: Any) -> float:
 
 def inbox_of(project: Project) -> Path:
     return project.root / "inbox"
-
-
-def report(row: Seen) -> None:
-    print(json.dumps(asdict(row)), flush=True)
-
-
-def write(rows: list[Seen], work: Path) -> None:
-    import pandas as pd
-
-    pd.DataFrame([asdict(row) for row in rows]).to_csv(work / "year.csv", index=False, lineterminator="\n")
-
-
-def as_table(rows: list[Seen]) -> str:
-    """Markdown: the weeks in which something but an ordinary delivery happened, and the sum of the others."""
-    lines = [
-        "| week | what came | what became of it | train | test | champion | accuracy |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        what = row.kind or "images"
-        became = "; ".join(part for part in (row.verdict, row.event, row.why.replace("|", "/")[:160]) if part)
-        lines.append(
-            f"| {row.week} | {what} | {became} | {row.train:,} | {row.test:,} | {row.champion} | {row.accuracy:.2%} |"
-        )
-    return "\n".join(lines)
-
-
-def draw(rows: list[Seen], path: Path) -> None:
-    """Accuracy of the champion over the year, with the odd weeks marked."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(9, 3.6), layout="constrained")
-    weeks = [row.week for row in rows]
-    axes.step(weeks, [100 * row.accuracy for row in rows], where="post", color="#20639b")
-    axes.set_xlabel("week")
-    axes.set_ylabel("test accuracy of the champion, %")
-    images = axes.twinx()
-    images.plot(weeks, [row.train for row in rows], color="#999999", linewidth=1)
-    images.set_ylabel("training images")
-    low = axes.get_ylim()[0]
-    for row in rows:
-        if row.kind and row.week:
-            axes.axvline(row.week, color="#c44536", linewidth=0.6, alpha=0.6)
-            axes.text(row.week + 0.2, low, row.kind, rotation=90, va="bottom", fontsize=7, color="#c44536")
-    figure.savefig(path, dpi=120)
 
 
 def change_params(project: Project, changes: dict[str, Any]) -> None:

@@ -89,6 +89,25 @@ def test_a_few_wrong_labels_are_left_to_training(known: Images, groups: np.ndarr
     assert doubts(known, groups, labelled(drawn(["paper"] * 4 + ["rock"] * 16, 5), labels)) == []
 
 
+def test_the_share_that_may_speak_against_a_label_is_the_one_asked_for(
+    known: Images, groups: np.ndarray
+) -> None:
+    new = labelled(drawn(["paper"] * 10 + ["rock"] * 10, 5), ["rock"] * 20)
+    (found,) = doubts(known, groups, new, max_share=0.1)
+    assert doubts(known, groups, new, max_share=found.doubtful / 20) == []
+    assert doubts(known, groups, new, max_share=(found.doubtful - 1) / 20) == [found]
+
+
+def test_images_between_two_classes_are_hard_and_not_doubted(known: Images, groups: np.ndarray) -> None:
+    new = drawn(["paper"] * 20, 14, spread=0.4)
+    between = new.features.copy()
+    between[:, CLASSES.index("paper")] = 2.4
+    between[:, CLASSES.index("rock")] = 1.7
+    rocks = ["rock"] * 20
+    assert doubts(known, groups, labelled(new, rocks))
+    assert doubts(known, groups, labelled(Images(between, new.labels, new.looks), rocks)) == []
+
+
 def test_two_images_condemn_no_class(known: Images, groups: np.ndarray) -> None:
     assert doubts(known, groups, labelled(drawn(["paper"] * 2, 6), ["rock"] * 2), max_share=0.01) == []
 

@@ -1,0 +1,132 @@
+"""What the weeks of a simulated year came to: a table, a plot, and the rows they are made of."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import median
+
+FILE = "year.csv"
+
+
+@dataclass
+class Seen:
+    """What a week came to: images by split, how many test images went missing, and the champion's accuracy on the
+    test images of that week.
+    """
+
+    week: int
+    kind: str
+    verdict: str
+    why: str
+    train: int
+    val: int
+    test: int
+    test_moved: int
+    bad_in_data: int
+    champions: int
+    champion: str
+    accuracy: float
+    event: str
+    seconds: float
+
+
+def report(row: Seen) -> None:
+    print(json.dumps(asdict(row)), flush=True)
+
+
+def write(rows: list[Seen], work: Path) -> None:
+    """The rows as ``year.csv`` in ``work``."""
+    import pandas as pd
+
+    pd.DataFrame([asdict(row) for row in rows]).to_csv(work / FILE, index=False, lineterminator="\n")
+
+
+def read(work: Path) -> list[Seen]:
+    """The rows that :func:`write` has written there."""
+    import pandas as pd
+
+    kinds = {field.name: field.type for field in fields(Seen)}
+    table = pd.read_csv(work / FILE, dtype=kinds, keep_default_na=False)
+    return [Seen(*row) for row in table[list(kinds)].itertuples(index=False)]
+
+
+def as_table(rows: list[Seen]) -> str:
+    """Markdown: a sentence that sums the year up, and a line for each week."""
+    lines = [
+        summary(rows),
+        "",
+        "| week | what came | what became of it | train | test | champion | accuracy |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row.week} | {row.kind or 'images'} | {what_became(row)} | {row.train:,} | {row.test:,} "
+            f"| {row.champion} | {row.accuracy:.2%} |"
+        )
+    return "\n".join(lines)
+
+
+def summary(rows: list[Seen]) -> str:
+    """What must not happen, counted over all weeks, and what a week took."""
+    trained = [row.seconds for row in rows[1:] if "taken in" in row.verdict]
+    others = [row.seconds for row in rows[1:] if "taken in" not in row.verdict]
+    moved, bad = sum(row.test_moved for row in rows), sum(row.bad_in_data for row in rows)
+    without = sum(row.champions != 1 for row in rows)
+    promoted = sum("promoted" in row.event for row in rows)
+    took = (
+        f"A week with new images took {median(trained):.0f} s in the middle"
+        if trained
+        else "Nothing was taken in"
+    )
+    if others:
+        took += f", one without {median(others):.0f} s"
+    return (
+        f"{len(rows) - 1} weeks, {promoted} promotions. Test images that moved: {moved}; refused images in data/: "
+        f"{bad}; weeks that did not end with one champion: {without}. {took}."
+    )
+
+
+def what_became(row: Seen) -> str:
+    """Of a week's deliveries, and of the model that was trained on them, in a few words."""
+    words = [row.verdict] if row.verdict else []  # of the beginning, when nothing was delivered
+    why = row.why.replace("|", "/")
+    if "promoted" in row.event:
+        words.append("the champion from here on")
+    elif "refused" in row.event:
+        # Of each rule of the gate its name and what was found; what was needed is in docs/promotion.md.
+        rules = [part.split(",")[0] for part in re.split(r"; (?=[a-z_]+: )", why)]
+        return "; ".join([*words, "kept back by the gate", *rules])
+    if why:
+        words.append(_begin(why))
+    return "; ".join(words)
+
+
+def _begin(text: str, most: int = 150) -> str:
+    """Whole words from the beginning of a text."""
+    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " ..."
+
+
+def draw(rows: list[Seen], path: Path) -> None:
+    """Accuracy of the champion over the year, with the odd weeks marked."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 3.6), layout="constrained")
+    weeks = [row.week for row in rows]
+    axes.step(weeks, [100 * row.accuracy for row in rows], where="post", color="#20639b")
+    axes.set_xlabel("week")
+    axes.set_ylabel("test accuracy of the champion, %")
+    images = axes.twinx()
+    images.plot(weeks, [row.train for row in rows], color="#999999", linewidth=1)
+    images.set_ylabel("training images")
+    low = axes.get_ylim()[0]
+    for row in rows:
+        if row.kind and row.week:
+            axes.axvline(row.week, color="#c44536", linewidth=0.6, alpha=0.6)
+            axes.text(row.week + 0.2, low, row.kind, rotation=90, va="bottom", fontsize=7, color="#c44536")
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.year_report import Seen, as_table, read, summary, what_became, write
+
+WEEK = Seen(
+    week=1,
+    kind="",
+    verdict="taken in",
+    why="",
+    train=80,
+    val=20,
+    test=30,
+    test_moved=0,
+    bad_in_data=0,
+    champions=1,
+    champion="2",
+    accuracy=0.9,
+    event="promoted",
+    seconds=50.0,
+)
+BEGINNING = replace(WEEK, week=0, kind="the beginning", verdict="", champion="1", seconds=300.0)
+REFUSED = replace(
+    WEEK,
+    week=2,
+    event="refused",
+    why="not_worse: -2.42 points, at worst -4.84 (needed: at worst 2). Train longer.; minimum: 0.4 (needed: 0.5).",
+    seconds=70.0,
+)
+EMPTY = replace(
+    WEEK,
+    week=3,
+    kind="empty",
+    verdict="quarantined",
+    event="quarantined",
+    why="It holds no images.",
+    seconds=2.0,
+)
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    rows = [BEGINNING, WEEK, REFUSED, EMPTY]
+    write(rows, tmp_path)
+    assert read(tmp_path) == rows
+
+
+def test_every_fault_is_counted() -> None:
+    bad = replace(WEEK, test_moved=3, bad_in_data=2, champions=0)
+    assert (
+        "Test images that moved: 3; refused images in data/: 2; weeks that did not end with one champion: 1"
+        in summary([BEGINNING, bad])
+    )
+    assert (
+        "Test images that moved: 0; refused images in data/: 0; weeks that did not end with one champion: 0"
+        in summary([BEGINNING, WEEK])
+    )
+
+
+def test_the_beginning_is_not_among_the_weeks_that_are_timed() -> None:
+    assert summary([BEGINNING, WEEK, REFUSED, EMPTY]).endswith(
+        "A week with new images took 60 s in the middle, one without 2 s."
+    )
+
+
+def test_what_became_of_a_week() -> None:
+    assert what_became(BEGINNING) == "the champion from here on"
+    assert what_became(WEEK) == "taken in; the champion from here on"
+    assert what_became(REFUSED) == (
+        "taken in; kept back by the gate; not_worse: -2.42 points; minimum: 0.4 (needed: 0.5)."
+    )
+    assert what_became(EMPTY) == "quarantined; It holds no images."
+
+
+def test_a_line_for_each_week() -> None:
+    lines = as_table([BEGINNING, EMPTY]).splitlines()
+    assert lines[-2] == "| 0 | the beginning | the champion from here on | 80 | 30 | 1 | 90.00% |"
+    assert lines[-1] == "| 3 | empty | quarantined; It holds no images. | 80 | 30 | 2 | 90.00% |"
