@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, runtime, task
+from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from graft.environment import configure
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from graft.retraining.retraining import Retraining
 
 
-@task(name="recover", cache_policy=NO_CACHE)
+@task(name="recover", task_run_name="recover", cache_policy=NO_CACHE)
 def recover(retraining: Retraining) -> None:
     """Finishes or takes back what an earlier run left."""
     from graft.retraining.prefect_side import mark_as_crashed
@@ -32,51 +32,65 @@ def recover(retraining: Retraining) -> None:
     left = retraining.recover()
     if left is not None and left.flow_run:
         mark_as_crashed(left.flow_run)
+    _log(*retraining.outcome.settled)
 
 
-@task(name="bring in", cache_policy=NO_CACHE)
+@task(name="bring in", task_run_name="bring in", cache_policy=NO_CACHE)
 def bring_in(retraining: Retraining) -> None:
     """Runs the user's command, and has DVC bring data/ up to date."""
     retraining.bring_in()
 
 
-@task(name="look at deliveries", cache_policy=NO_CACHE)
+@task(name="look at deliveries", task_run_name="look at deliveries", cache_policy=NO_CACHE)
 def look(retraining: Retraining) -> None:
     """Checks what lies in the inbox; what cannot be taken in goes into the quarantine."""
+    from graft.retraining.outcome import delivery_line
+
     retraining.look()
+    _log(*(delivery_line(one) for one in retraining.outcome.deliveries))
 
 
-@task(name="decide", cache_policy=NO_CACHE)
+@task(name="decide", task_run_name="decide", cache_policy=NO_CACHE)
 def decide(retraining: Retraining) -> bool:
     """Whether there is something to do."""
-    return retraining.decide()
+    something = retraining.decide()
+    _log("; ".join(retraining.outcome.reasons) or "Nothing to do", retraining.outcome.drift)
+    return something
 
 
-@task(name="train", cache_policy=NO_CACHE)
+@task(name="train", task_run_name="train", cache_policy=NO_CACHE)
 def train(retraining: Retraining) -> None:
     """Puts new images into data/ and runs the pipeline once."""
     retraining.train()
 
 
-@task(name="record", cache_policy=NO_CACHE)
+@task(name="record", task_run_name="record", cache_policy=NO_CACHE)
 def record(retraining: Retraining) -> None:
     """Commits what changed."""
     retraining.record()
+    if retraining.outcome.commit:
+        _log(f"Commit {retraining.outcome.commit[:10]}")
 
 
-@task(name="judge", cache_policy=NO_CACHE)
+@task(name="judge", task_run_name="judge", cache_policy=NO_CACHE)
 def judge(retraining: Retraining) -> None:
     """Lets the gate decide about the challenger, and promotes it where it passes."""
+    from graft.retraining.outcome import challenger_line, headline
+
     retraining.judge()
+    if retraining.outcome.version:
+        _log(challenger_line(retraining.outcome), *retraining.outcome.refused)
+    _log(headline(retraining.outcome))
 
 
-@task(name="tell", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
+@task(name="tell", task_run_name="tell", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
 def tell(retraining: Retraining) -> None:
     """Leaves Prefect's artifacts, and sends the message where somebody wants it."""
     from graft.retraining.outcome import message
-    from graft.retraining.prefect_side import leave_artifacts, send
+    from graft.retraining.prefect_side import leave_artifacts, name_run, send
 
     print(message(retraining.outcome))
+    name_run(str(runtime.flow_run.id), retraining.outcome)
     leave_artifacts(retraining.outcome, retraining.params.retrain.notify)
     send(retraining.outcome, retraining.params.retrain.notify)
 
@@ -112,6 +126,13 @@ def retrain(force: bool = False) -> Any:
     if told.is_failed():
         words += f"; but {told.message}"
     return Completed(message=words)
+
+
+def _log(*sentences: str) -> None:
+    """For Prefect's pages; the terminal gets the message at the end."""
+    for sentence in sentences:
+        if sentence:
+            get_run_logger().info(sentence)
 
 
 def main() -> int:

@@ -220,10 +220,10 @@ def _state_in_words(run: Run) -> str:
 def _print_outcome(outcome: Outcome) -> None:
     from datetime import datetime
 
-    from graft.retraining.outcome import title
+    from graft.retraining.outcome import headline
 
     at = datetime.fromisoformat(outcome.at).astimezone()
-    what = title(outcome).partition(": ")[2]
+    what = headline(outcome)
     console.print(
         f"  {at:%a %Y-%m-%d %H:%M:%S %Z}  {what} ({outcome.seconds:.0f} s)", markup=False, soft_wrap=True
     )

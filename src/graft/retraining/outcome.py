@@ -49,6 +49,7 @@ class Outcome:
         arriving: names of those that were not complete.
         drift: what the comparison of logged predictions with the training images said, ``""`` where none was made.
         commit: that recorded it, ``""`` where nothing was recorded.
+        model: the name that its models are registered under, ``""`` where none was judged.
         version, strategy: of the challenger, ``""`` where none was judged.
         figures: of the challenger and the champion on today's test images: accuracy, macro_f1, log_loss.
         refused: rules of the gate that the challenger broke, each with what was found and what to do.
@@ -66,6 +67,7 @@ class Outcome:
     arriving: list[str] = field(default_factory=list)
     drift: str = ""
     commit: str = ""
+    model: str = ""
     version: str = ""
     strategy: str = ""
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -95,21 +97,29 @@ class Outcome:
 
 
 def title(outcome: Outcome) -> str:
-    """One line that says what matters most."""
-    event = outcome.events[0]
-    what = {
+    """One line that says what matters most, and of which data set."""
+    return f"graft, {outcome.dataset}: {headline(outcome)}"
+
+
+def headline(outcome: Outcome) -> str:
+    """What matters most, in a few words."""
+    return {
         "failed": "retraining failed",
         "promoted": f"version {outcome.version} is champion",
         "refused": f"version {outcome.version} did not pass the gate",
         "quarantined": "a delivery needs a look",
         "nothing": "nothing to do" if not outcome.reasons else "trained, and the champion stays",
-    }[event]
-    return f"graft, {outcome.dataset}: {what}"
+    }[outcome.events[0]]
 
 
 def message(outcome: Outcome) -> str:
+    """Title and details, in Markdown."""
+    return f"**{title(outcome)}**\n\n{details(outcome)}"
+
+
+def details(outcome: Outcome) -> str:
     """What happened and what a person can do about it, in Markdown."""
-    lines = [f"**{title(outcome)}**", ""]
+    lines: list[str] = []
     if outcome.failure:
         lines += [
             outcome.failure,
@@ -120,13 +130,13 @@ def message(outcome: Outcome) -> str:
     lines += [f"- {sentence}" for sentence in outcome.settled]
     if outcome.reasons:
         lines.append(f"- Why: {'; '.join(outcome.reasons)}")
-    lines += [f"- {_delivery(one)}" for one in outcome.deliveries]
+    lines += [f"- {delivery_line(one)}" for one in outcome.deliveries]
     if outcome.arriving:
         lines.append(f"- Still arriving: {', '.join(outcome.arriving)}")
     if outcome.drift:
         lines.append(f"- {outcome.drift}")
     if outcome.version:
-        lines.append(f"- {_challenger(outcome)}")
+        lines.append(f"- {challenger_line(outcome)}")
     lines += [f"- {rule}" for rule in outcome.refused]
     if outcome.commit:
         lines.append(f"- Recorded in commit {outcome.commit[:10]}")
@@ -143,18 +153,20 @@ def promotion_reason(outcome: Outcome) -> str:
     return f"retraining: {what or '; '.join(outcome.reasons)}"
 
 
-def _delivery(one: DeliveryOutcome) -> str:
+def delivery_line(one: DeliveryOutcome) -> str:
+    """What became of a delivery, and why."""
     counts = ", ".join(f"{count} {label}" for label, count in one.counts.items())
     words = [f"{one.name}: {one.verdict}" + (f", {counts}" if counts else "")]
     if one.known:
-        words.append(f"{one.known} were there already")
+        words.append(f"{one.known} {'was' if one.known == 1 else 'were'} there already")
     words += one.reasons
     if one.place:
         words.append(f"see {one.place}")
     return "; ".join(word.rstrip(".") for word in words)
 
 
-def _challenger(outcome: Outcome) -> str:
+def challenger_line(outcome: Outcome) -> str:
+    """What the challenger and the champion before it are right on."""
     both = outcome.figures
     new = both.get("challenger", {}).get("accuracy")
     old = both.get("champion", {}).get("accuracy")

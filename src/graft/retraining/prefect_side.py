@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 from graft.errors import GraftError, first_line
 from graft.params.retrain import NotifyParams
-from graft.retraining.outcome import Outcome, message, title
+from graft.retraining.outcome import Outcome, details, headline, title
 
 
 def leave_artifacts(outcome: Outcome, params: NotifyParams) -> None:
@@ -15,14 +16,14 @@ def leave_artifacts(outcome: Outcome, params: NotifyParams) -> None:
     from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
     name = re.sub(r"[^a-z0-9]+", "-", outcome.dataset.lower()).strip("-")
-    create_markdown_artifact(message(outcome), key=f"retrain-{name}", description=title(outcome))
+    create_markdown_artifact(details(outcome), key=f"retrain-{name}", description=title(outcome))
     if outcome.deliveries:
         create_table_artifact(
             deliveries_table(outcome), key=f"deliveries-{name}", description="What became of each delivery"
         )
     if outcome.version and params.mlflow_url:
         create_link_artifact(
-            f"{params.mlflow_url.rstrip('/')}/#/models",
+            f"{params.mlflow_url.rstrip('/')}/#/models/{quote(outcome.model)}/versions/{outcome.version}",
             link_text=f"version {outcome.version} in MLflow",
             key=f"model-{name}",
             description="The challenger that was judged",
@@ -66,13 +67,21 @@ def send(outcome: Outcome, params: NotifyParams) -> bool:
         raise GraftError(f"Prefect's block '{params.block}' sends no messages", fix)
     try:
         with block.raise_on_failure():
-            block.notify(message(outcome), subject=title(outcome))
+            block.notify(details(outcome), subject=title(outcome))
     except Exception as error:
         raise GraftError(
             f"Prefect's block '{params.block}' could not deliver the message: {first_line(error)}",
             "Check its settings in Prefect's pages",
         ) from None
     return True
+
+
+def name_run(flow_run: str, outcome: Outcome) -> None:
+    """Calls a run after what came of it, so that a list of runs is a history."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(flow_run, name=headline(outcome))
 
 
 def mark_as_crashed(flow_run: str) -> None:

@@ -318,6 +318,7 @@ class Retraining:
         if challenger is None or challenger == line.champion:
             return
         verdict = run_gate(self.project, self.params, registry, commit=commit)
+        self.outcome.model = registry.model
         self.outcome.version, self.outcome.strategy = challenger, verdict.candidate.strategy
         both = {"challenger": verdict.candidate, "champion": verdict.champion}
         self.outcome.figures = {
@@ -412,7 +413,9 @@ def _taken_in(checked: Checked) -> TakenIn:
     left_out = [[str(one.file or ""), one.path, one.why] for one in checked.left_out]
     notes = list(checked.notes)
     if checked.left_out:
-        notes.append(f"{len(checked.left_out)} images left out: {in_short(checked.left_out)}.")
+        count = len(checked.left_out)
+        images = "image" if count == 1 else "images"
+        notes.append(f"{count} {images} left out: {in_short(checked.left_out)}.")
     paths = [str(path) for path in checked.delivery.paths]
     return TakenIn(checked.delivery.name, paths, checked.counts, left_out, notes)
 
