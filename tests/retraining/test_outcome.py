@@ -76,6 +76,12 @@ def test_a_failure_says_that_nothing_has_changed() -> None:
     assert "graft retrain" in text
 
 
+def test_a_failure_after_the_commit_says_that_it_stands() -> None:
+    text = message(outcome(failure="MLflow does not answer.", commit="0123456789abcdef"))
+    assert "The new images and the commit stand" in text
+    assert "are as they were" not in text
+
+
 def test_a_challenger_that_waits_can_be_promoted_by_hand() -> None:
     text = message(outcome(reasons=["forced"], version="4", champion="3", figures=FIGURES))
     assert "graft promote" in text

@@ -121,12 +121,12 @@ def details(outcome: Outcome) -> str:
     """What happened and what a person can do about it, in Markdown."""
     lines: list[str] = []
     if outcome.failure:
-        lines += [
-            outcome.failure,
-            "",
-            "Data, repository and champion are as they were; the next run tries again.",
-            "",
-        ]
+        stands = (
+            "The new images and the commit stand; the next run does what is missing."
+            if outcome.commit
+            else "Data, repository and champion are as they were; the next run tries again."
+        )
+        lines += [outcome.failure, "", stands, ""]
     lines += [f"- {sentence}" for sentence in outcome.settled]
     if outcome.reasons:
         lines.append(f"- Why: {'; '.join(outcome.reasons)}")

@@ -212,6 +212,7 @@ class Retraining:
         message = f"Retrain {self.outcome.dataset}: {'; '.join(self.outcome.reasons)}"
         commit = committing.commit_files(self.project, branch, self._to_commit(), message, self._opened.run)
         self._journal = journal.note(self.project, self._opened, commit=commit)
+        self.outcome.commit = commit
 
     def judge(self) -> None:
         """Puts the deliveries away, and lets the gate decide about the challenger."""
