@@ -57,34 +57,38 @@ def write_bundle(
         return keras.Model(network.input, softmax(cooled), name=name)
 
     served = answering(model, "served")
-    answers = served(trial_images(image_size).astype(np.float32), training=False)
-    settings = {
+    trial = trial_images(image_size).astype(np.float32)
+    settings: dict[str, Any] = {
         "classes": classes,
         "image_size": image_size,
         "max_pixels": DEFAULT_MAX_PIXELS,
         "temperature": temperature,
-        "answers": keras.ops.convert_to_numpy(answers).tolist(),
     }
     path = str(folder / SAVED_MODEL)
     has_module = any(isinstance(layer, HubModule) for layer in served._flatten_layers())
     if keras.config.backend() != "tensorflow" or has_module:
         # Hub modules may hold tables, which Keras looks for; other backends have no graph of TensorFlow's to write.
         served.export(path, verbose=False)
+        answers = keras.ops.convert_to_numpy(served(trial, training=False))
     else:
-        _save_graphs(served, on_features and answering(on_features.head, "head"), path)
+        answers = _save_graphs(served, on_features and answering(on_features.head, "head"), path, trial)
         if on_features:
             settings["features"] = {
                 "backbone": on_features.backbone.model_dump(),
                 "pooling": on_features.pooling,
                 "description": on_features.description,
             }
+    settings["answers"] = answers.tolist()
     write_settings(folder, settings)
 
 
-def _save_graphs(served: keras.Model, head: keras.Model | None, path: str) -> None:
+def _save_graphs(served: keras.Model, head: keras.Model | None, path: str, trial: np.ndarray) -> np.ndarray:
     """Writes variables and a graph of each model, with the signatures ``serving_default`` and ``head``.
 
     Keras' own export looks through every layer for tables and traces the graph several times: three times as long.
+
+    Returns:
+        What the served graph answers for the images ``trial``.
     """
     import tensorflow as tf
 
@@ -95,7 +99,8 @@ def _save_graphs(served: keras.Model, head: keras.Model | None, path: str) -> No
         def answer(inputs: Any) -> Any:
             return {"probabilities": model(inputs, training=False)}
 
-        return answer
+        # Traced here, once: saving would trace a function that is not, and running it would do so again.
+        return answer.get_concrete_function()
 
     signatures = {"serving_default": graph(served, "image")}
     if head is not None:
@@ -105,3 +110,4 @@ def _save_graphs(served: keras.Model, head: keras.Model | None, path: str) -> No
     root.variables = [variable.value for variable in served.variables]
     root.trainable_variables = [variable.value for variable in served.trainable_variables]
     tf.saved_model.save(root, path, signatures=signatures)
+    return np.asarray(signatures["serving_default"](tf.constant(trial))["probabilities"])
