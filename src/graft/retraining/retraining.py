@@ -126,6 +126,7 @@ class Retraining:
         if source.remote != "none":
             self._open_journal()
             sources.fetch_remote(self.project, source)
+            journal.keep_fetched(self.project)
 
     def look(self) -> None:
         """Looks at the deliveries in the inbox, and moves those that are refused into the quarantine.
