@@ -344,7 +344,7 @@ class Retraining:
                 branch = committing.branch_name(self.project, record.branch)
                 committing.push(self.project, record.push, branch, limit)
             if record.push_data:
-                run_dvc(self.project, "push")
+                run_dvc(self.project, "push", timeout=limit)
         except GraftError as error:
             self.outcome.settled.append(f"Not pushed: {error}")
 
