@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -57,6 +59,27 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path, wait
         )
     child = int((tmp_path / "child").read_text())
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize(
+    ("remote", "command"), [("pull", "pull --force data.dvc"), ("update", "update data.dvc")]
+)
+def test_a_transfer_of_dvc_s_that_hangs_is_ended_and_tried_again(
+    tmp_path: Path,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    remote: Literal["pull", "update"],
+    command: str,
+) -> None:
+    hanging = tmp_path / "python"
+    hanging.write_text("#!/bin/sh\nexec sleep 600\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(hanging))
+    with pytest.raises(GraftError, match=f"`dvc {command}` had not ended after 1 s"):
+        fetch_remote(
+            Project(tmp_path), SourceParams(remote=remote, timeout_seconds=1, retries=1), waits.append
+        )
+    assert waits == [10.0]
 
 
 def test_what_dvc_refuses_is_tried_again_and_told(tmp_path: Path, waits: list[float]) -> None:

@@ -4,12 +4,15 @@ All of it happens in ``.graft/staging``, on the same file system as data/, where
 
     incoming/data     the new images, while they are written and checked
     import.json       what they are; it exists from the moment that the new images are complete
-    previous          the old data/, from when it is moved aside until DVC tracks the new one
+    previous          the old data/, from when it is moved aside until the new one is in its place
 
-    1. write import.json   2. data -> previous   3. incoming/data -> data   4. dvc add   5. drop staging
+    1. write import.json   2. data -> previous   3. incoming/data -> data   4. drop previous   5. dvc add
+    6. drop staging
 
 :func:`exclusive` settles what an interrupted command left: before step 3 the old data stays or returns, after
-it the new data stays and step 4 is done again. Step 5 is a single rename too.
+it the new data stays and the other steps are done again. Steps 4 and 6 are a single rename each too. Step 4 comes
+before DVC: a file with a second hard link, as growth makes them, looks to DVC like one that is linked into its cache,
+and DVC would put a copy in its place, for all of data/ at once.
 """
 
 from __future__ import annotations
@@ -81,7 +84,7 @@ def incoming(project: Project) -> Iterator[Path]:
         yield folder
     finally:
         if not _journal(project).exists():  # else the images were complete, and the next command settles it
-            _drop(project)
+            _drop(project, _staging(project))
 
 
 def put_in_place(project: Project, meta: Mapping[str, str]) -> None:
@@ -103,8 +106,9 @@ def put_in_place(project: Project, meta: Mapping[str, str]) -> None:
                 f"{project.data} cannot be replaced: {error.strerror}", "Close what uses it, and run it again"
             ) from None
         raise
+    _drop(project, _previous(project))
     versioning.track(project, meta)
-    _drop(project)
+    _drop(project, _staging(project))
 
 
 def _staging(project: Project) -> Path:
@@ -151,14 +155,15 @@ def _settle(project: Project) -> None:
     _restore(project)
     is_in_place = _journal(project).exists() and not _incoming(project).exists()
     if is_in_place and not is_empty(project.data):
+        _drop(project, _previous(project))
         versioning.track(project, json.loads(_journal(project).read_text(encoding="utf-8")))
-    _drop(project)
+    _drop(project, _staging(project))
 
 
-def _drop(project: Project) -> None:
-    """Removes the staging folder; renamed first, since half of it would tell another story."""
-    if _staging(project).exists():
-        _staging(project).rename(project.state / f"dropped-{uuid.uuid4().hex}")
+def _drop(project: Project, folder: Path) -> None:
+    """Removes a folder of those above; renamed first, since half of it would tell another story."""
+    if folder.exists():
+        folder.rename(project.state / f"dropped-{uuid.uuid4().hex}")
     for dropped in project.state.glob("dropped-*"):
         shutil.rmtree(dropped, ignore_errors=True)
 

@@ -106,19 +106,37 @@ def copy_pointer(project: Project) -> Path | None:
     return copy
 
 
-def run_dvc(project: Project, *arguments: str) -> str:
+def run_dvc(project: Project, *arguments: str, timeout: float | None = None) -> str:
     """Runs a DVC command in the project and returns what it printed to standard output.
 
     A process of its own: DVC's command line is what it promises to keep, and no state of it stays behind.
 
+    Args:
+        project: where it runs.
+        arguments: of ``dvc``.
+        timeout: seconds after which it is ended, for what waits for a network; None for none.
+
     Raises:
-        GraftError: the command ends with an error; the message gives DVC's reason.
+        GraftError: the command ends with an error, and the message gives DVC's reason; or it takes longer than
+            ``timeout``.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(
-        command, cwd=project.root, env=environment, capture_output=True, text=True, errors="replace"
-    )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=project.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        raise GraftError(
+            f"`dvc {' '.join(arguments)}` had not ended after {timeout:g} s in {project.root}, and was ended",
+            "Run it by hand to see what it waits for",
+        ) from None
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]

@@ -30,7 +30,10 @@ def compare_predictions(project: Project, params: Params) -> Compared | None:
     from graft.monitoring.log import PredictionLog
 
     since = _last_time(project)
-    rows = PredictionLog(project.prediction_log, params.monitor.log).read(since)
+    try:
+        rows = PredictionLog(project.prediction_log, params.monitor.log).read(since)
+    except GraftError as error:
+        return _not_compared(error)
     if len(rows) < params.monitor.min_images:
         return None
     from graft.monitoring.monitor import monitor_log
@@ -40,12 +43,17 @@ def compare_predictions(project: Project, params: Params) -> Compared | None:
     try:
         report = monitor_log(project, params, project.prediction_log, since, None)
     except GraftError as error:
-        return Compared(False, f"Logged predictions were not compared: {error}")
+        return _not_compared(error)
     page = project.state / "monitor" / "report.html"
     write_page(page, report)
     _marker(project).parent.mkdir(parents=True, exist_ok=True)
     _marker(project).write_text(json.dumps({"at": now.isoformat()}), encoding="utf-8")
     return Compared(report.drift, f"{in_words(report)} See .graft/monitor/report.html")
+
+
+def _not_compared(error: GraftError) -> Compared:
+    """What stands in the way is told, and stops no retraining: new images are worth training on all the same."""
+    return Compared(False, f"Logged predictions were not compared: {error}")
 
 
 def _marker(project: Project) -> Path:

@@ -1,7 +1,8 @@
 """data/ with new images in it, put in the place of data/ as a whole.
 
-The new folder is made of hard links to what data/ holds, which take no room and keep what DVC and the scan know of each
-file, and of the new images. So a kill leaves the old data/ or the new one, never a part (:mod:`graft.data.swap`).
+The new folder is made of hard links to what data/ holds, which take no room and keep what DVC knows of each file, and
+of the new images. So a kill leaves the old data/ or the new one, never a part (:mod:`graft.data.swap`). A link moves a
+file's inode-change time, so that the next scan hashes it once more, and decodes nothing.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
     .graft/retrain/journal/
       journal.json       whose run, which deliveries, how far
       data.dvc, dvc.lock as they were before the run
-      data.now           data.dvc with the hash of data/ as it was, which may be ahead of data.dvc
+      data.now           data.dvc with the hash of data/ as it was, which may be ahead of data.dvc; where data/ was
+                         empty, as what came from DVC's remote has made it
       kept/...           outputs of the pipeline that DVC does not keep: git's own small files below artifacts/
 
 The folder appears and goes with one rename each. While it is there, a run is under way or was cut off. Up to the git
@@ -111,12 +112,21 @@ def open_journal(project: Project, journal: Journal) -> None:
         kept = new / "kept" / path
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(project.root / path, kept)
-    if not is_empty(project.data):
-        # Images that were put into data/ by hand are in nobody's cache yet.
-        versioning.add(project)
-        shutil.copyfile(pointer_file(project), new / "data.now")
+    _keep_data(project, new)
     _write(new, journal)
     new.rename(folder)
+
+
+def keep_fetched(project: Project) -> None:
+    """Where data/ was empty when the journal was opened, makes what DVC's remote has brought since what to go back to.
+
+    Without that, nothing would tell what came later from it, and a delivery that is refused would stay in data/.
+
+    Raises:
+        GraftError: DVC cannot keep data/ as it is now.
+    """
+    if not (project.retraining_journal / "data.now").is_file():
+        _keep_data(project, project.retraining_journal)
 
 
 def note(project: Project, journal: Journal, **facts: Any) -> Journal:
@@ -140,7 +150,8 @@ def take_back(project: Project) -> None:
     """Puts data/, data.dvc, dvc.lock and the pipeline's outputs back to what they were when the journal was opened.
 
     May be repeated, and cut off anywhere. Outputs come back from DVC's cache; one that is missing there stays away,
-    and the pipeline would make it again.
+    and the pipeline would make it again. What came from DVC's remote into an empty data/ stays, see
+    :func:`keep_fetched`.
 
     Raises:
         GraftError: DVC cannot restore data/.
@@ -188,6 +199,13 @@ def _stage_outputs(project: Project) -> list[str]:
 
     content = YAML(typ="safe").load((project.root / "dvc.lock").read_text(encoding="utf-8")) or {}
     return sorted(content.get("stages", {}))
+
+
+def _keep_data(project: Project, folder: Path) -> None:
+    if not is_empty(project.data):
+        # Images that were put into data/ by hand are in nobody's cache yet.
+        versioning.add(project)
+        _put(pointer_file(project), folder / "data.now")
 
 
 def _write(folder: Path, journal: Journal) -> None:

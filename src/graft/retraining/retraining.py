@@ -126,6 +126,7 @@ class Retraining:
         if source.remote != "none":
             self._open_journal()
             sources.fetch_remote(self.project, source)
+            journal.keep_fetched(self.project)
 
     def look(self) -> None:
         """Looks at the deliveries in the inbox, and moves those that are refused into the quarantine.
@@ -344,7 +345,7 @@ class Retraining:
                 branch = committing.branch_name(self.project, record.branch)
                 committing.push(self.project, record.push, branch, limit)
             if record.push_data:
-                run_dvc(self.project, "push")
+                run_dvc(self.project, "push", timeout=limit)
         except GraftError as error:
             self.outcome.settled.append(f"Not pushed: {error}")
 

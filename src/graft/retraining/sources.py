@@ -31,12 +31,11 @@ def fetch_remote(project: Project, params: SourceParams, wait: Callable[[float],
     """Has DVC bring data/ up to date, where params say so. data/ is in between while it does.
 
     Raises:
-        GraftError: DVC failed each time.
+        GraftError: DVC failed, or took too long, each time.
     """
-    if params.remote == "update":
-        _repeated(lambda: run_dvc(project, "update", "data.dvc"), params.retries, wait)
-    elif params.remote == "pull":
-        _repeated(lambda: run_dvc(project, "pull", "--force", "data.dvc"), params.retries, wait)
+    commands = {"update": ("update", "data.dvc"), "pull": ("pull", "--force", "data.dvc")}
+    if command := commands.get(params.remote):
+        _repeated(lambda: run_dvc(project, *command, timeout=params.timeout_seconds), params.retries, wait)
 
 
 def _shell(project: Project, params: SourceParams) -> None:

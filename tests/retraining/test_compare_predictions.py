@@ -1,0 +1,228 @@
+"""Logged predictions held against the training images by a retraining, and what it makes of drift."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from photo_folders import DVC_CONFIG
+from small_project import REPOSITORY
+
+from graft.errors import GraftError
+from graft.monitoring.log import LoggedPrediction, PredictionLog
+from graft.monitoring.monitor import DriftReport
+from graft.monitoring.observing import Observation
+from graft.monitoring.samples import Sample
+from graft.params import Params, load_params
+from graft.project import Project
+from graft.retraining.drift import Compared, compare_predictions
+from graft.retraining.retraining import Retraining
+
+SETTINGS = {"min_images: 30 ": "min_images: 5 "}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    write_params(tmp_path)
+    return Project(tmp_path)
+
+
+def write_params(root: Path, **retrain: str) -> Params:
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    changes = {**SETTINGS, **{f"{name}: report ": f"{name}: {value} " for name, value in retrain.items()}}
+    for old, new in changes.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (root / "params.yaml").write_text(text, encoding="utf-8")
+    return load_params(root / "params.yaml")
+
+
+def log_predictions(project: Project, count: int, first: int = 0) -> None:
+    with PredictionLog(project.prediction_log, load_params(project.params_file).monitor.log) as log:
+        for number in range(first, first + count):
+            image = Observation(f"{number:064x}", "", 40, 30, 0.5, 100.0, f"{number:016x}")
+            log.append([LoggedPrediction(image, "signs version 3", "d" * 64, "stop", 0.75)])
+
+
+class Comparison:
+    """In place of the comparison itself, which takes a backbone: keeps what it is asked, and says what it shall."""
+
+    def __init__(self) -> None:
+        self.drift = True
+        self.error: GraftError | None = None
+        self.since: list[datetime | None] = []
+        self.compared: list[int] = []
+
+    def __call__(
+        self, project: Project, params: Params, folder: Path, since: datetime | None, model: str | None
+    ) -> DriftReport:
+        self.since.append(since)
+        self.compared.append(len(PredictionLog(folder, params.monitor.log).read(since)))
+        if self.error:
+            raise self.error
+        side = Sample("a side", {"brightness": np.ones(5)}, 40, 0)
+        return DriftReport("signs", str(folder), "", "a backbone", 0.01, [], {}, side, side, self.drift)
+
+
+@pytest.fixture
+def comparison(monkeypatch: pytest.MonkeyPatch) -> Comparison:
+    mine = Comparison()
+    monkeypatch.setattr("graft.monitoring.monitor.monitor_log", mine)
+    return mine
+
+
+def compare(project: Project) -> Compared | None:
+    return compare_predictions(project, load_params(project.params_file))
+
+
+def test_where_nothing_is_logged_nothing_is_loaded(project: Project) -> None:
+    code = (
+        "import sys; from pathlib import Path; from graft.params import load_params;"
+        "from graft.project import Project; from graft.retraining.drift import compare_predictions;"
+        "project = Project(Path.cwd());"
+        "print(compare_predictions(project, load_params(project.params_file)));"
+        "print(*{'tensorflow', 'keras', 'numpy', 'pandas', 'pyarrow', 'mlflow'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.root, capture_output=True, text=True)
+    assert done.stdout == "None\n\n", done.stderr
+    assert not project.state.exists()
+
+
+def test_of_too_few_predictions_nothing_is_said(project: Project, comparison: Comparison) -> None:
+    log_predictions(project, 4)
+    assert compare(project) is None
+    log_predictions(project, 1, first=4)
+    assert compare(project) is not None
+    assert comparison.compared == [5]
+
+
+def test_drift_is_told_with_where_to_look(project: Project, comparison: Comparison) -> None:
+    log_predictions(project, 8)
+    compared = compare(project)
+    assert compared is not None
+    assert compared.drift
+    assert compared.words.startswith("Drift: of 40 recent images, all but 5 nearly repeat another one")
+    assert compared.words.endswith("See .graft/monitor/report.html")
+    page = (project.root / compared.words.split()[-1]).read_text(encoding="utf-8")
+    assert "Drift: of 40 recent images" in page
+
+
+def test_no_drift_is_told_too(project: Project, comparison: Comparison) -> None:
+    comparison.drift = False
+    log_predictions(project, 8)
+    compared = compare(project)
+    assert compared is not None
+    assert not compared.drift
+    assert compared.words.startswith("No drift in 0 checks")
+
+
+def test_each_prediction_is_compared_once(project: Project, comparison: Comparison) -> None:
+    log_predictions(project, 8)
+    before = datetime.now(UTC)
+    assert compare(project) is not None
+    assert compare(project) is None
+    log_predictions(project, 4, first=8)
+    assert compare(project) is None
+    log_predictions(project, 3, first=12)
+    assert compare(project) is not None
+    assert comparison.compared == [8, 7]
+    assert comparison.since[0] is None
+    assert comparison.since[1] is not None
+    assert before <= comparison.since[1] <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"at": null}', '{"at": "yesterday"}'])
+def test_where_the_last_time_is_not_known_all_are_compared(
+    project: Project, comparison: Comparison, content: str
+) -> None:
+    log_predictions(project, 8)
+    compare(project)
+    (project.retraining / "compared.json").write_text(content)
+    assert compare(project) is not None
+    assert comparison.compared == [8, 8]
+
+
+def test_a_comparison_that_cannot_be_made_is_told_and_tried_again(
+    project: Project, comparison: Comparison
+) -> None:
+    log_predictions(project, 8)
+    comparison.error = GraftError("There is no manifest", "Make it")
+    why = "Logged predictions were not compared: There is no manifest. Make it."
+    assert compare(project) == Compared(False, why)
+    comparison.error = None
+    assert compare(project) is not None
+    assert comparison.compared == [8, 8]
+
+
+def test_a_damaged_log_stops_no_retraining(project: Project, comparison: Comparison) -> None:
+    log_predictions(project, 8)
+    (part,) = project.prediction_log.iterdir()
+    part.write_bytes(part.read_bytes()[:100])
+    compared = compare(project)
+    assert compared is not None
+    assert not compared.drift
+    assert compared.words.startswith("Logged predictions were not compared: ")
+    assert part.name in compared.words
+
+
+class TestDeciding:
+    """What a retraining makes of it, where nothing else is a reason to train."""
+
+    @pytest.fixture
+    def project(self, tmp_path: Path) -> Project:
+        (tmp_path / ".dvc").mkdir()
+        (tmp_path / ".dvc/config").write_text(DVC_CONFIG)
+        (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+        (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
+        return Project(tmp_path)
+
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        """How often predictions were compared; there is drift."""
+        calls: list[Any] = []
+
+        def drifted(*arguments: object) -> Compared | None:
+            calls.append(arguments)
+            return self.found
+
+        self.found: Compared | None = Compared(True, "Drift in brightness.")
+        monkeypatch.setattr("graft.retraining.drift.compare_predictions", drifted)
+        return calls
+
+    def test_drift_is_a_reason_to_train_anew_where_it_shall_be(
+        self, project: Project, asked: list[Any]
+    ) -> None:
+        retraining = Retraining(project, write_params(project.root, drift="retrain"))
+        assert retraining.decide() is True
+        assert retraining.outcome.reasons == ["drift of what the model is asked"]
+        assert retraining.outcome.drift == "Drift in brightness."
+        assert retraining.forced  # else DVC would find nothing changed
+
+    def test_it_is_only_told_where_it_shall_be(self, project: Project, asked: list[Any]) -> None:
+        retraining = Retraining(project, write_params(project.root))
+        assert retraining.decide() is False
+        assert retraining.outcome.reasons == []
+        assert retraining.outcome.drift == "Drift in brightness."
+        assert not retraining.forced
+
+    def test_nobody_looks_where_it_is_off(self, project: Project, asked: list[Any]) -> None:
+        retraining = Retraining(project, write_params(project.root, drift='"off"'))
+        assert retraining.decide() is False
+        assert retraining.outcome.drift == ""
+        assert asked == []
+
+    @pytest.mark.parametrize("found", [None, Compared(False, "No drift in 8 checks.")])
+    def test_without_drift_there_is_no_reason(
+        self, project: Project, asked: list[Any], found: Compared | None
+    ) -> None:
+        self.found = found
+        retraining = Retraining(project, write_params(project.root, drift="retrain"))
+        assert retraining.decide() is False
+        assert retraining.outcome.drift == (found.words if found else "")
+        assert not retraining.forced
+        assert len(asked) == 1
