@@ -20,7 +20,7 @@ from graft.monitoring.observing import Observation
 from graft.monitoring.samples import Sample
 from graft.params import Params, load_params
 from graft.project import Project
-from graft.retraining.drift import Compared, compare_predictions
+from graft.retraining.drift import Compared, compare_predictions, remember
 from graft.retraining.retraining import Retraining
 
 SETTINGS = {"min_images: 30 ": "min_images: 5 "}
@@ -77,7 +77,11 @@ def comparison(monkeypatch: pytest.MonkeyPatch) -> Comparison:
 
 
 def compare(project: Project) -> Compared | None:
-    return compare_predictions(project, load_params(project.params_file))
+    """As a retraining that ends well does."""
+    found = compare_predictions(project, load_params(project.params_file))
+    if found is not None:
+        remember(project, found)
+    return found
 
 
 def test_where_nothing_is_logged_nothing_is_loaded(project: Project) -> None:
@@ -134,6 +138,22 @@ def test_each_prediction_is_compared_once(project: Project, comparison: Comparis
     assert comparison.since[0] is None
     assert comparison.since[1] is not None
     assert before <= comparison.since[1] <= datetime.now(UTC)
+
+
+def test_what_a_run_that_failed_has_compared_is_compared_again(
+    project: Project, comparison: Comparison
+) -> None:
+    log_predictions(project, 8)
+    params = load_params(project.params_file)
+    retraining = Retraining(project, params)
+    with pytest.raises(OSError, match="full"), retraining.running():
+        retraining._compare_predictions()
+        raise OSError("the disk is full")
+    again = Retraining(project, params)
+    with again.running():
+        again._compare_predictions()
+    assert compare(project) is None
+    assert comparison.compared == [8, 8]
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"at": null}', '{"at": "yesterday"}'])

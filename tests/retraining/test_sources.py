@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from small_project import REPOSITORY, deliver
 
 from graft.errors import GraftError
+from graft.params import load_params
 from graft.params.retrain import SourceParams
 from graft.project import Project
+from graft.retraining.retraining import Retraining
 from graft.retraining.sources import fetch_remote, run_command
 
 
@@ -86,3 +89,16 @@ def test_what_dvc_refuses_is_tried_again_and_told(tmp_path: Path, waits: list[fl
     with pytest.raises(GraftError, match="dvc update"):
         fetch_remote(Project(tmp_path), SourceParams(remote="update", retries=1), waits.append)
     assert waits == [10.0]
+
+
+def test_a_delivery_into_data_that_comes_from_elsewhere_is_refused_and_stays(tmp_path: Path) -> None:
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    for old, new in {"remote: none ": "remote: update ", "settle_seconds: 30 ": "settle_seconds: 0 "}.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    deliver(tmp_path / "inbox/week-1", {"red": 2})
+    retraining = Retraining(Project(tmp_path), load_params(tmp_path / "params.yaml"))
+    with pytest.raises(GraftError, match="holds week-1, and retrain.source.remote is update"):
+        retraining.look()
+    assert len(list((tmp_path / "inbox/week-1/red").iterdir())) == 2

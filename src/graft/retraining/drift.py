@@ -14,14 +14,15 @@ from graft.project import Project
 
 @dataclass(frozen=True)
 class Compared:
-    """Whether there is drift, and a sentence about it."""
+    """Whether there is drift, a sentence about it, and until when predictions were looked at; None where none were."""
 
     drift: bool
     words: str
+    until: datetime | None = None
 
 
 def compare_predictions(project: Project, params: Params) -> Compared | None:
-    """Compares the predictions that were logged since the last comparison; None where they are too few.
+    """Compares the predictions that were logged since the one last remembered; None where they are too few.
 
     Where nothing was logged, this takes milliseconds and loads nothing.
     """
@@ -46,9 +47,14 @@ def compare_predictions(project: Project, params: Params) -> Compared | None:
         return _not_compared(error)
     page = project.state / "monitor" / "report.html"
     write_page(page, report)
-    _marker(project).parent.mkdir(parents=True, exist_ok=True)
-    _marker(project).write_text(json.dumps({"at": now.isoformat()}), encoding="utf-8")
-    return Compared(report.drift, f"{in_words(report)} See .graft/monitor/report.html")
+    return Compared(report.drift, f"{in_words(report)} See .graft/monitor/report.html", now)
+
+
+def remember(project: Project, compared: Compared) -> None:
+    """The next comparison is of what is logged after this one."""
+    if compared.until is not None:
+        _marker(project).parent.mkdir(parents=True, exist_ok=True)
+        _marker(project).write_text(json.dumps({"at": compared.until.isoformat()}), encoding="utf-8")
 
 
 def _not_compared(error: GraftError) -> Compared:

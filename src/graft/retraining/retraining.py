@@ -39,6 +39,7 @@ from graft.project import Project
 from graft.project_lock import project_lock
 from graft.retraining import committing, deliveries, journal, sources
 from graft.retraining.checking import Checked, check_delivery, in_short
+from graft.retraining.drift import Compared
 from graft.retraining.growing import grow
 from graft.retraining.journal import Journal, TakenIn
 from graft.retraining.known import Known, read_known
@@ -69,6 +70,7 @@ class Retraining:
         self._started = time.monotonic()
         self._journal: Journal | None = None
         self._checked: list[Checked] = []
+        self._compared: Compared | None = None
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -87,6 +89,8 @@ class Retraining:
                 self.outcome.failure = str(error) or type(error).__name__
                 self._take_back()
                 raise
+            else:
+                self._remember_comparison()
             finally:
                 self.outcome.seconds = round(time.monotonic() - self._started, 1)
                 self._keep_outcome()
@@ -141,6 +145,12 @@ class Retraining:
         folder = self._fresh_folder("incoming")
         if not found:
             return
+        if retrain.source.remote == "update":
+            raise GraftError(
+                f"The inbox holds {', '.join(one.name for one in found)}, and retrain.source.remote is update: the "
+                "next `dvc update` would drop what a delivery adds to data/",
+                "Add it where data/ comes from, or set retrain.source.remote to pull or none",
+            )
         known = read_known(self.project, self.params.validate_, folder / "known.parquet")
         self._checked = [
             check_delivery(one, folder / str(number), known, self.params.validate_, retrain.deliveries)
@@ -341,11 +351,11 @@ class Retraining:
         """Where it fails, everything else stands: it is told, and the next commit takes this one along."""
         record, limit = self.params.retrain.record, float(self.params.retrain.source.timeout_seconds)
         try:
+            if record.push_data:  # first: a commit must not name images that nobody else can fetch
+                run_dvc(self.project, "push", timeout=limit)
             if record.push:
                 branch = committing.branch_name(self.project, record.branch)
                 committing.push(self.project, record.push, branch, limit)
-            if record.push_data:
-                run_dvc(self.project, "push", timeout=limit)
         except GraftError as error:
             self.outcome.settled.append(f"Not pushed: {error}")
 
@@ -355,10 +365,18 @@ class Retraining:
         found = compare_predictions(self.project, self.params)
         if found is None:
             return
+        self._compared = found
         self.outcome.drift = found.words
         if found.drift and self.params.retrain.drift == "retrain":
             self.forced = True
             self.outcome.reasons.append("drift of what the model is asked")
+
+    def _remember_comparison(self) -> None:
+        """What a run that failed has compared is compared again: drift may have been its reason."""
+        if self._compared is not None:
+            from graft.retraining.drift import remember
+
+            remember(self.project, self._compared)
 
     def _broken_rules(self, since: float) -> list[str]:
         """What stages validate and split refused in this run, a sentence each."""
