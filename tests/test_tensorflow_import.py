@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import gc
 import importlib
 import subprocess
 import sys
 
 import pytest
 
-from graft.tensorflow_import import UNUSED, hidden
+from graft.tensorflow_import import UNUSED, hidden, without_collecting
 
 
 def test_what_keras_has_no_use_for_here_is_not_imported_and_can_be_afterwards() -> None:
@@ -37,3 +38,19 @@ def test_a_block_that_fails_hides_nothing_any_longer() -> None:
     with pytest.raises(RuntimeError), hidden(["graft_is_no_such_package"]):
         raise RuntimeError
     assert "graft_is_no_such_package" not in sys.modules
+
+
+def test_the_collector_is_as_it_was_afterwards() -> None:
+    assert gc.isenabled()
+    frozen = gc.get_freeze_count()
+    with without_collecting():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen  # nothing was imported
+    gc.disable()
+    try:
+        with without_collecting():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

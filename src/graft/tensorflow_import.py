@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -21,7 +22,7 @@ def import_tensorflow() -> None:
     TensorFlow's native code greets every process with lines about CPU features and missing GPU libraries that
     no setting silences, because they are printed before its log level is read. A failing import still raises.
     """
-    with hidden(UNUSED), stderr_silenced(), warnings.catch_warnings():
+    with hidden(UNUSED), without_collecting(), stderr_silenced(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
 
@@ -44,6 +45,23 @@ def hidden(packages: Iterable[str]) -> Iterator[None]:
     finally:
         for name in absent:
             sys.modules.pop(name, None)
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """Keeps Python's collector from going through what is being imported, then and later: none of it becomes garbage.
+
+    Half a million objects: a quarter of the rest of TensorFlow's import, and a fifth of saving a model.
+    """
+    was_enabled, before = gc.isenabled(), len(sys.modules)
+    gc.disable()
+    try:
+        yield
+    finally:
+        if len(sys.modules) > before:  # else all was imported already, and what lies around may be garbage
+            gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

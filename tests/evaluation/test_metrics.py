@@ -40,6 +40,32 @@ def test_figures_are_those_worked_out_by_hand() -> None:
     assert list(found.per_class) == CLASSES
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_figures_are_those_of_scikit_learn(seed: int) -> None:
+    from sklearn import metrics
+
+    random = np.random.default_rng(seed)
+    classes = int(random.integers(2, 9))
+    # The last class has no image in some draws, and another is never predicted.
+    labels = random.integers(0, classes - seed % 2, 200)
+    probabilities = random.dirichlet(np.full(classes, 0.3), 200)
+    probabilities[:, 0] = 0
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    found = evaluate(labels, probabilities, [f"class {number}" for number in range(classes)])
+    indices, predicted = list(range(classes)), probabilities.argmax(axis=1)
+    expected = metrics.precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
+    per_class = [list(figures.values()) for figures in found.per_class.values()]
+    np.testing.assert_allclose(per_class, np.transpose(expected))
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
+    assert found.macro_f1 == pytest.approx(
+        metrics.f1_score(labels, predicted, labels=indices, average="macro", zero_division=0)
+    )
+    assert found.log_loss == pytest.approx(metrics.log_loss(labels, probabilities, labels=indices))
+    np.testing.assert_array_equal(
+        found.confusion, metrics.confusion_matrix(labels, predicted, labels=indices)
+    )
+
+
 def test_the_headline_holds_what_strategies_are_compared_by() -> None:
     found = evaluate(LABELS, PROBABILITIES, CLASSES)
     assert set(found.headline()) == set(HIGHER_IS_BETTER)

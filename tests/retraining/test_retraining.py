@@ -136,7 +136,7 @@ def test_data_changed_by_hand_is_a_reason(project: Project) -> None:
     assert last(project)["reasons"] == ["data/ changed since the last run"]
 
 
-# Each of some 110 points was tried once; here the stretches of a run have one each.
+# Each of 121 points was tried once; here the stretches of a run have one each.
 @pytest.mark.parametrize("point", [9, 31, 60, 84, 97, 104])
 def test_killed_at_any_point_the_next_run_finishes_the_work(project: Project, point: int) -> None:
     deliver(project.root / "inbox/week", NEW)

@@ -98,14 +98,20 @@ def _graph(step: Any, batches: Batches) -> Any:
             tf.TensorSpec((None, classes), tf.float32),
             tf.TensorSpec((None,), tf.float32),
         ],
+        autograph=False,  # it would write code into a temporary file, which a kill leaves behind
     )
     def run(inputs: Any, targets: Any, weights: Any) -> Any:
         steps = -(-tf.shape(targets)[0] // size)
-        written = tf.TensorArray(tf.float32, steps, element_shape=(len(names),))
-        for index in tf.range(steps):
+
+        def one(index: Any, written: Any) -> tuple[Any, Any]:
             part = slice(index * size, (index + 1) * size)
             logs = step((inputs[part], targets[part], weights[part]))
-            written = written.write(index, tf.stack([logs[name] for name in names]))
+            return index + 1, written.write(index, tf.stack([logs[name] for name in names]))
+
+        written = tf.TensorArray(tf.float32, steps, element_shape=(len(names),))
+        _, written = tf.while_loop(
+            lambda index, _: index < steps, one, [tf.constant(0), written], parallel_iterations=1
+        )
         figures = written.stack()
         return {name: figures[:, column] for column, name in enumerate(names)}
 
