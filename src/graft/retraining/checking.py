@@ -110,7 +110,7 @@ def check_delivery(
     try:
         unpacked = unpack(delivery, folder / "data", known.classes, bool(known.train_folder))
     except GraftError as error:
-        checked.refused.append(str(error))
+        checked.refused.append(_as_delivered(str(error), delivery))
         return checked
     checked.left_out += [LeftOut(None, path, why) for path, why in unpacked.astray.items()]
     total = len(unpacked.images) + len(unpacked.astray)
@@ -138,6 +138,13 @@ def in_short(left_out: list[LeftOut]) -> str:
     words = [f"{count} {why} (such as {examples[why]})" for why, count in found[:_REASONS_NAMED]]
     more = sum(count for _, count in found[_REASONS_NAMED:])
     return "; ".join([*words, *([f"{more} for other reasons"] if more else [])])
+
+
+def _as_delivered(sentence: str, delivery: Delivery) -> str:
+    """Files are named as whoever delivered them knows them: it lies elsewhere when somebody reads that."""
+    for path in delivery.paths:
+        sentence = sentence.replace(str(path), path.name)
+    return sentence
 
 
 def _sort_out(
