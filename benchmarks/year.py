@@ -245,7 +245,14 @@ def look(project: Project, week: Week, test: set[str], bad: set[str], ended: lis
         accuracy=accuracy_of(line),
         event=event,
         seconds=sum(outcome["seconds"] for outcome in ended),
+        challenger=challenger_accuracy(ended),
     )
+
+
+def challenger_accuracy(ended: list[dict[str, Any]]) -> float:
+    """Of the last version that was judged."""
+    judged = [outcome["figures"]["challenger"] for outcome in ended if "challenger" in outcome["figures"]]
+    return float(judged[-1]["accuracy"]) if judged else float("nan")
 
 
 def outcomes(project: Project) -> list[dict[str, Any]]:

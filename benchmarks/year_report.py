@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,8 +14,22 @@ FILE = "year.csv"
 
 @dataclass
 class Seen:
-    """What a week came to: images by split, how many test images went missing, and the champion's accuracy on the
-    test images of that week.
+    """What a week came to.
+
+    Attributes:
+        week: 0 for the beginning.
+        kind: what was odd about its deliveries, ``""`` for nothing.
+        verdict: on the deliveries.
+        why: they were refused, or the challenger was.
+        train, val, test: images by split.
+        test_moved: images that were in test before and are not, or are in another split too.
+        bad_in_data: images of bad deliveries in data/.
+        champions: versions that are champion.
+        champion: its version.
+        accuracy: of the champion, on the test images of when it was judged.
+        event: what there was to tell of it.
+        seconds: that its runs took.
+        challenger: accuracy of the version that was judged, on the same; nan where none was.
     """
 
     week: int
@@ -31,6 +46,7 @@ class Seen:
     accuracy: float
     event: str
     seconds: float
+    challenger: float = math.nan
 
 
 def report(row: Seen) -> None:
@@ -49,7 +65,8 @@ def read(work: Path) -> list[Seen]:
     import pandas as pd
 
     kinds = {field.name: field.type for field in fields(Seen)}
-    table = pd.read_csv(work / FILE, dtype=kinds, keep_default_na=False)
+    text = [name for name, kind in kinds.items() if kind == "str"]
+    table = pd.read_csv(work / FILE, dtype=kinds).fillna(dict.fromkeys(text, ""))
     return [Seen(*row) for row in table[list(kinds)].itertuples(index=False)]
 
 
@@ -110,7 +127,7 @@ def _begin(text: str, most: int = 150) -> str:
 
 
 def draw(rows: list[Seen], path: Path) -> None:
-    """Accuracy of the champion over the year, with the odd weeks marked."""
+    """Accuracy of champion and challengers over the year, with the odd weeks marked."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -118,9 +135,12 @@ def draw(rows: list[Seen], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(9, 3.6), layout="constrained")
     weeks = [row.week for row in rows]
-    axes.step(weeks, [100 * row.accuracy for row in rows], where="post", color="#20639b")
+    axes.step(weeks, [100 * row.accuracy for row in rows], where="post", color="#20639b", label="champion")
+    judged = [100 * row.challenger for row in rows]
+    axes.plot(weeks, judged, "x", color="#20639b", markersize=4, alpha=0.5, label="challenger")
     axes.set_xlabel("week")
-    axes.set_ylabel("test accuracy of the champion, %")
+    axes.set_ylabel("test accuracy, %")
+    axes.legend(loc="upper left", frameon=False, fontsize=8)
     images = axes.twinx()
     images.plot(weeks, [row.train for row in rows], color="#999999", linewidth=1)
     images.set_ylabel("training images")

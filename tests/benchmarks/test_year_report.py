@@ -20,6 +20,7 @@ WEEK = Seen(
     accuracy=0.9,
     event="promoted",
     seconds=50.0,
+    challenger=0.9,
 )
 BEGINNING = replace(WEEK, week=0, kind="the beginning", verdict="", champion="1", seconds=300.0)
 REFUSED = replace(
