@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tiny import clock, tinted_images
 
 from graft.params.strategies import AugmentParams, FineTuneParams, HeadParams, KerasBackboneParams
+from graft.training import keeping
 from graft.training.checkpoint import TrainingState
 from graft.training.images import DecodedImages
 from graft.training.strategies import fine_tune
@@ -145,6 +146,17 @@ def test_where_activations_do_not_fit_on_the_disk_it_says_so_and_trains_end_to_e
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     full = type("Usage", (), {"free": 100})
-    monkeypatch.setattr(fine_tune.shutil, "disk_usage", lambda folder: full)
+    monkeypatch.setattr(keeping.shutil, "disk_usage", lambda folder: full)
     train(tmp_path, params(weights, views=2, head_epochs=0, epochs=1))
     assert "would take 0 GB, and 0 GB of disk are free: training end to end" in capsys.readouterr().out
+
+
+def test_where_keeping_costs_more_than_it_saves_it_says_so_and_trains_end_to_end(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    augment = AugmentParams(brightness=0.3)
+    trained = train(tmp_path, params(weights, views=8, augment=augment, head_epochs=0, epochs=1))
+    told = capsys.readouterr().out
+    assert "views is 8, but keeping activations at conv_pad_12 (" in told
+    assert "and computing them in each of 1 epochs" in told
+    assert len(trained.fit.epochs) == 1

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import shutil
-import tempfile
-
 import keras
 import numpy as np
 
@@ -20,6 +16,7 @@ from graft.training.checkpoint import read_checkpoint
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
 from graft.training.images import LabelledImages, large_array
+from graft.training.keeping import this_machine, why_not_kept
 from graft.training.optimizers import layer_rate_factors
 from graft.training.strategies.frozen import features, fit_head
 from graft.training.strategy import Task, Trained, classifier, fit_end_to_end
@@ -78,14 +75,10 @@ def _why_end_to_end(
         return "it was not asked for"
     if pieces is None:
         return f"nothing of {backbone.name} stays frozen"
-    row = 4 * math.prod(pieces.below.output_shape[1:])
-    needed = row * (_view_count(params) * len(task.train.labels) + len(task.val.labels))
-    # Kept twice: as what training reads, and in the store, which may hold less than all.
-    free = shutil.disk_usage(tempfile.gettempdir()).free
-    if needed > free / 3:
-        room = f"{free / 1e9:.0f} GB of disk are free"
-        return f"activations at {pieces.layer} would take {needed / 1e9:.0f} GB, and {room}"
-    return ""
+    images = len(task.train.labels), len(task.val.labels)
+    return why_not_kept(
+        pieces.below, pieces.layer, *images, _view_count(params), params.epochs, this_machine()
+    )
 
 
 def _view_count(params: FineTuneParams) -> int:
