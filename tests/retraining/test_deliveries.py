@@ -21,6 +21,7 @@ from graft.retraining.deliveries import (
     quarantine,
     quarantine_images,
     remove_old,
+    wait_until_settled,
 )
 
 AT = datetime(2026, 11, 25, 3, 0, 12, tzinfo=UTC)
@@ -40,6 +41,25 @@ def test_folders_and_archives_are_deliveries_and_class_folders_are_one_together(
     found, _ = find_deliveries(tmp_path, 0)
     assert [one.name for one in found] == ["week-1.zip", "week-2", "loose"]
     assert [path.name for path in found[-1].paths] == ["blue", "red"]
+
+
+def test_what_was_copied_a_moment_ago_is_given_the_time_it_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[float] = []
+    wait_until_settled(tmp_path, 30, waits.append)
+    deliver(tmp_path / "done/2026-11-01T000000-old", {"red": 1})
+    (tmp_path / "week-1.zip.part").write_bytes(b"PK")
+    wait_until_settled(tmp_path, 30, waits.append)
+    assert waits == []  # nothing, or nothing that could be complete by then
+    deliver(tmp_path / "week-2", {"red": 1})
+    wait_until_settled(tmp_path, 30, waits.append)
+    (seconds,) = waits
+    assert 20 < seconds <= 30
+    assert "for week-2 to be complete" in capsys.readouterr().out
+    wait_until_settled(tmp_path, 3600, waits.append)
+    wait_until_settled(tmp_path, 0, waits.append)
+    assert len(waits) == 1
 
 
 def test_what_is_still_being_written_waits(tmp_path: Path) -> None:

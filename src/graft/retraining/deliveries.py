@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,11 +27,13 @@ from typing import Any
 
 from graft.data.readers.folders import is_image
 from graft.errors import GraftError
+from graft.progress import console
 from graft.project import Project
 
 DONE = "done"
 LOOSE = "loose"  # what class folders that lie in the inbox itself are called together
 REASONS_FILE = "reasons.json"
+PATIENCE_SECONDS = 60.0  # somebody may look on
 _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 _TIME = "%Y-%m-%dT%H%M%S"
 
@@ -75,10 +77,8 @@ def find_deliveries(inbox: Path, settle_seconds: float) -> tuple[list[Delivery],
     """
     deliveries, loose, arriving = [], [], []
     newest_allowed = time.time() - settle_seconds
-    for entry in sorted(inbox.iterdir()):
-        if entry.name.startswith(".") or (entry.name == DONE and entry.is_dir()):
-            continue
-        if entry.name.lower().endswith(_UNFINISHED) or _last_change(entry) > newest_allowed:
+    for entry in _entries(inbox):
+        if _is_unfinished(entry) or _last_change(entry) > newest_allowed:
             arriving.append(entry.name)
         elif entry.is_dir() and any(child.is_file() and is_image(child.name) for child in entry.iterdir()):
             loose.append(entry)
@@ -87,6 +87,18 @@ def find_deliveries(inbox: Path, settle_seconds: float) -> tuple[list[Delivery],
     if loose:
         deliveries.append(Delivery(LOOSE, tuple(loose)))
     return deliveries, arriving
+
+
+def wait_until_settled(
+    inbox: Path, settle_seconds: float, wait: Callable[[float], None] = time.sleep
+) -> None:
+    """Gives what has just been copied into the inbox the time to count as complete; a long one is not waited for."""
+    changes = {entry.name: _last_change(entry) for entry in _entries(inbox) if not _is_unfinished(entry)}
+    left = max(changes.values(), default=0.0) + settle_seconds - time.time()
+    if 0 < left <= min(settle_seconds, PATIENCE_SECONDS):
+        newest = max(changes, key=lambda name: changes[name])
+        console.print(f"Waiting {left:.0f} s for {newest} to be complete", soft_wrap=True, markup=False)
+        wait(left)
 
 
 def put_away(delivery: Delivery, inbox: Path, at: datetime) -> None:
@@ -154,6 +166,19 @@ def remove_old(inbox: Path, days: float) -> list[str]:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
             gone.append(entry.name)
     return gone
+
+
+def _entries(inbox: Path) -> list[Path]:
+    """What may be a delivery, by name."""
+    return [
+        entry
+        for entry in sorted(inbox.iterdir())
+        if not entry.name.startswith(".") and not (entry.name == DONE and entry.is_dir())
+    ]
+
+
+def _is_unfinished(entry: Path) -> bool:
+    return entry.name.lower().endswith(_UNFINISHED)
 
 
 def _stamped(name: str, at: datetime) -> str:

@@ -26,10 +26,8 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from graft.data import swap
-from graft.data.verdict import read_verdict
 from graft.data.versioning import dataset_name, run_dvc
 from graft.errors import GraftError
 from graft.params.models import Params
@@ -42,8 +40,10 @@ from graft.retraining.checking import Checked, check_delivery, in_short
 from graft.retraining.drift import Compared
 from graft.retraining.growing import grow
 from graft.retraining.journal import Journal, TakenIn
+from graft.retraining.judging import judge_challenger, push
 from graft.retraining.known import Known, read_known
-from graft.retraining.outcome import DeliveryOutcome, Outcome, promotion_reason
+from graft.retraining.outcome import DeliveryOutcome, Outcome
+from graft.retraining.reasons import broken_rules, what_changed
 
 MARK = "GRAFT_RETRAINING"  # in the environment of what a run starts: its id
 HISTORY_FILE = "history.jsonl"
@@ -141,6 +141,7 @@ class Retraining:
         retrain = self.params.retrain
         inbox = deliveries.inbox_folder(self.project, retrain.source.inbox)
         deliveries.remove_old(inbox, retrain.deliveries.keep_days)
+        deliveries.wait_until_settled(inbox, retrain.source.settle_seconds)
         found, self.outcome.arriving = deliveries.find_deliveries(inbox, retrain.source.settle_seconds)
         folder = self._fresh_folder("incoming")
         if not found:
@@ -177,7 +178,7 @@ class Retraining:
         if not (self.project.root / "dvc.lock").is_file():
             reasons.append("the pipeline has not run here yet")
         elif changed:
-            reasons.append(f"{_what_changed(changed)} changed since the last run")
+            reasons.append(f"{what_changed(changed)} changed since the last run")
         if self.params.retrain.drift != "off":
             self._compare_predictions()
         if not reasons and self._journal is not None:
@@ -205,7 +206,7 @@ class Retraining:
                 environment={MARK: self._opened.run},
             )
         except GraftError:
-            broken = self._broken_rules(started)
+            broken = broken_rules(self.project, started)
             if not broken or not images:
                 raise
             journal.take_back(self.project)
@@ -310,54 +311,10 @@ class Retraining:
             whole = deliveries.Delivery(taken.name, tuple(Path(path) for path in taken.paths))
             deliveries.put_away(whole, inbox, at)
             self._tell(taken, "taken in", place, known.get(taken.name, 0))
-        self._judge_challenger(now.commit)
-        self._push()
+        judge_challenger(self.project, self.params, now.commit, self.outcome)
+        push(self.project, self.params.retrain, self.outcome)
         journal.close_journal(self.project)
         self._journal = None
-
-    def _judge_challenger(self, commit: str) -> None:
-        from graft.promotion.change import settle
-        from graft.promotion.gate import run_gate
-        from graft.promotion.promote import open_registry, promote
-        from graft.registry.aliases import CHALLENGER, registered_name
-
-        registry = open_registry(self.project, registered_name(self.project, self.params.register_))
-        with registry.locked():
-            line, settled = settle(registry)  # of a promotion that was cut off with the run before
-        self.outcome.settled += [f"{note[0].upper()}{note[1:]}." for note in settled]
-        self.outcome.champion = line.champion or ""
-        challenger = line.aliases.get(CHALLENGER)
-        if challenger is None or challenger == line.champion:
-            return
-        verdict = run_gate(self.project, self.params, registry, commit=commit)
-        self.outcome.model = registry.model
-        self.outcome.version, self.outcome.strategy = challenger, verdict.candidate.strategy
-        both = {"challenger": verdict.candidate, "champion": verdict.champion}
-        self.outcome.figures = {
-            role: {"accuracy": one.accuracy, "macro_f1": one.macro_f1, "log_loss": one.log_loss}
-            for role, one in both.items()
-            if one is not None
-        }
-        if not verdict.passed:
-            self.outcome.refused = [
-                f"{rule.name}: {rule.observed} (needed: {rule.needed}). {rule.remedy}"
-                for rule in verdict.broken
-            ]
-        elif self.params.retrain.promote == "auto":
-            promote(registry, challenger, promotion_reason(self.outcome))
-            self.outcome.promoted, self.outcome.champion = True, challenger
-
-    def _push(self) -> None:
-        """Where it fails, everything else stands: it is told, and the next commit takes this one along."""
-        record, limit = self.params.retrain.record, float(self.params.retrain.source.timeout_seconds)
-        try:
-            if record.push_data:  # first: a commit must not name images that nobody else can fetch
-                run_dvc(self.project, "push", timeout=limit)
-            if record.push:
-                branch = committing.branch_name(self.project, record.branch)
-                committing.push(self.project, record.push, branch, limit)
-        except GraftError as error:
-            self.outcome.settled.append(f"Not pushed: {error}")
 
     def _compare_predictions(self) -> None:
         from graft.retraining.drift import compare_predictions
@@ -377,16 +334,6 @@ class Retraining:
             from graft.retraining.drift import remember
 
             remember(self.project, self._compared)
-
-    def _broken_rules(self, since: float) -> list[str]:
-        """What stages validate and split refused in this run, a sentence each."""
-        found = []
-        for stage in ("validate", "split"):
-            file = self.project.artifacts(stage) / "verdict.json"
-            if file.is_file() and file.stat().st_mtime >= since:
-                errors = read_verdict(file).errors
-                found += [f"{rule.name}: {rule.observed} (needed: {rule.limit})." for rule in errors]
-        return found
 
     def _to_commit(self) -> list[Path]:
         files = [Path(name) for name in ("data.dvc", "dvc.lock", "params.yaml")]
@@ -438,17 +385,3 @@ def _taken_in(checked: Checked) -> TakenIn:
         notes.append(f"{count} {images} left out: {in_short(checked.left_out)}.")
     paths = [str(path) for path in checked.delivery.paths]
     return TakenIn(checked.delivery.name, paths, checked.counts, left_out, notes)
-
-
-def _what_changed(status: dict[str, Any]) -> str:
-    """From `dvc status --json`, in words, without what follows from it."""
-    paths: set[str] = set()
-    for changes in status.values():
-        for change in changes:
-            if isinstance(change, dict):
-                paths |= {path for kind in ("changed deps", "changed outs") for path in change.get(kind, {})}
-    kinds = {"data": "data/", "params.yaml": "params.yaml"}
-    found = {kinds.get(path, "outputs" if path.startswith("artifacts") else "code") for path in paths}
-    if len(found) > 1:
-        found.discard("outputs")  # they follow from the others
-    return " and ".join(sorted(found)) or "the pipeline"
