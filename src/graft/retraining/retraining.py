@@ -35,9 +35,8 @@ from graft.pipeline import reproduce
 from graft.processes import end_marked
 from graft.project import Project
 from graft.project_lock import project_lock
-from graft.retraining import committing, deliveries, journal, sources
+from graft.retraining import committing, deliveries, drift, journal, sources
 from graft.retraining.checking import Checked, check_delivery, in_short
-from graft.retraining.drift import Compared
 from graft.retraining.growing import grow
 from graft.retraining.journal import Journal, TakenIn
 from graft.retraining.judging import judge_challenger, push
@@ -70,7 +69,7 @@ class Retraining:
         self._started = time.monotonic()
         self._journal: Journal | None = None
         self._checked: list[Checked] = []
-        self._compared: Compared | None = None
+        self._compared: drift.Compared | None = None
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -317,9 +316,7 @@ class Retraining:
         self._journal = None
 
     def _compare_predictions(self) -> None:
-        from graft.retraining.drift import compare_predictions
-
-        found = compare_predictions(self.project, self.params)
+        found = drift.compare_predictions(self.project, self.params)
         if found is None:
             return
         self._compared = found
@@ -331,9 +328,7 @@ class Retraining:
     def _remember_comparison(self) -> None:
         """What a run that failed has compared is compared again: drift may have been its reason."""
         if self._compared is not None:
-            from graft.retraining.drift import remember
-
-            remember(self.project, self._compared)
+            drift.remember(self.project, self._compared)
 
     def _to_commit(self) -> list[Path]:
         files = [Path(name) for name in ("data.dvc", "dvc.lock", "params.yaml")]
