@@ -12,6 +12,7 @@ from graft.advice.depths import deep_features
 from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
 from graft.backbones.cutting import cut
+from graft.features.pooled import pooled_features
 from graft.features.store import FeatureStore
 from graft.params.strategies import KerasBackboneParams
 from graft.training.images import DecodedImages
@@ -58,3 +59,15 @@ def test_computed_once_and_mirrored_apart(backbone: Backbone, tmp_path: Path) ->
     images.at = None  # type: ignore[method-assign, assignment]  # nothing may be decoded any more
     np.testing.assert_array_equal(deep.of(images, "x", store), first)
     np.testing.assert_array_equal(deep.of(images, "x", store, (2,)), mirrored)
+
+
+def test_the_top_that_was_measured_is_what_a_head_is_trained_on(backbone: Backbone, tmp_path: Path) -> None:
+    deep, store = deep_features(backbone, 2), FeatureStore(tmp_path, 10**9)
+    images = DecodedImages(tinted_images(4, SIZE)[0])
+    expected = pooled_features(backbone, images, "x", None, mirrored=(2,))
+    for mirrored in ((), (2,)):
+        deep.of(images, "x", store, mirrored)
+    images.at = None  # type: ignore[method-assign, assignment]  # nothing may be decoded any more
+    kept = pooled_features(backbone, images, "x", store, mirrored=(2,))
+    np.testing.assert_allclose(kept, expected, rtol=1e-4, atol=1e-6)
+    assert not np.array_equal(pooled_features(backbone, images, "x", store), kept)

@@ -11,6 +11,7 @@ import numpy as np
 from graft.backbones.backbone import Backbone
 from graft.backbones.cutting import nodes_in_order, single_tensors
 from graft.features.extraction import extract
+from graft.features.pooled import pooled_space
 from graft.features.store import FeatureStore
 from graft.training.head import pool
 from graft.training.images import KeyedImages
@@ -41,18 +42,23 @@ class DeepFeatures:
         model: images float32 ``[N, S, S, 3]`` in 0..255 to ``[N, D]``, the depths side by side.
         depths: lowest first; the last is the trunk's own output.
         described: all that decides what ``model`` answers, for the feature store.
-        name: of the backbone.
+        backbone: which it is.
     """
 
     model: keras.Model
     depths: list[Depth]
     described: dict[str, object]
-    name: str
+    backbone: Backbone
+
+    @property
+    def name(self) -> str:
+        """Of the backbone."""
+        return self.backbone.name
 
     def of(
         self, images: KeyedImages, label: str, store: FeatureStore | None, mirrored: tuple[int, ...] = ()
     ) -> np.ndarray:
-        """Pooled activations float32 ``[N, D]``, each computed once.
+        """Pooled activations float32 ``[N, D]``, each computed once; those of the top are then a head's features.
 
         Args:
             images: see :func:`graft.features.extraction.extract`, as ``label``.
@@ -64,7 +70,13 @@ class DeepFeatures:
         space = store.space({**self.described, "mirrored": mirrored}, what) if store else None
         mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
         kept = store.network(self.described) if store else None
-        return extract(self.model, images, label, space, mirror, network=kept)
+        found = extract(self.model, images, label, space, mirror, network=kept)
+        if store and len(self.backbone.trunk.output.shape) == 4:
+            # The average over the top's map is what a head stands on: what is advised is trained on it straight away.
+            top = pooled_space(self.backbone, store, "average", mirrored)
+            new = [row for row, key in enumerate(images.keys) if key not in top]
+            top.write([images.keys[row] for row in new], found[new, self.depths[-1].columns])
+        return found
 
 
 def deep_features(backbone: Backbone, count: int) -> DeepFeatures:
@@ -112,5 +124,5 @@ def deep_features(backbone: Backbone, count: int) -> DeepFeatures:
         model=keras.Model(backbone.model.input, bottom(backbone.scaled), name="deep_features"),
         depths=depths,
         described={**backbone.identity, "part": "depths", "at": chosen},
-        name=backbone.name,
+        backbone=backbone,
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from graft.backbones.backbone import Backbone
 from graft.features.extraction import extract
-from graft.features.store import FeatureStore
+from graft.features.store import FeatureStore, Space
 from graft.params.strategies import Pooling
 from graft.training.images import KeyedImages
 
@@ -22,6 +22,14 @@ def describe_features(backbone: Backbone, pooling: Pooling, mirrored: tuple[int,
 def describe_network(features: Mapping[str, Any]) -> dict[str, Any]:
     """What the network is named by that makes the features of this description: mirroring is before it."""
     return {name: value for name, value in features.items() if name != "mirrored"}
+
+
+def pooled_space(
+    backbone: Backbone, store: FeatureStore, pooling: Pooling, mirrored: tuple[int, ...] = ()
+) -> Space:
+    """Where a backbone's features are kept; arguments as for :func:`pooled_features`."""
+    what = f"features, {pooling}" + (", mirrored" if mirrored else "")
+    return store.space(describe_features(backbone, pooling, mirrored), what)
 
 
 def pooled_features(
@@ -44,9 +52,8 @@ def pooled_features(
         mirrored: axes of ``[N, S, S, 3]`` along which the images are mirrored first.
         out: where to put the features instead of a new array.
     """
-    described = describe_features(backbone, pooling, mirrored)
-    what = f"features, {pooling}" + (", mirrored" if mirrored else "")
-    space = store.space(described, what) if store else None
+    space = pooled_space(backbone, store, pooling, mirrored) if store else None
     mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
-    kept = store.network(describe_network(described)) if store else None
+    network = describe_network(describe_features(backbone, pooling))
+    kept = store.network(network) if store else None
     return extract(backbone.model, images, label, space, mirror, out, kept)
