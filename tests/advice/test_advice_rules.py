@@ -7,7 +7,7 @@ import pytest
 
 from graft.advice.depths import Depth
 from graft.advice.rules import Measured, choose_backbone, flip_of, recommend, rule_of_thumb
-from graft.advice.scores import DepthScore
+from graft.advice.scores import DepthScore, Gain
 from graft.params.strategies import FineTuneParams, FrozenParams, KerasBackboneParams
 
 IMAGES = 400
@@ -20,7 +20,8 @@ def measured(*accuracies: float, name: str = "MobileNetV2") -> Measured:
         above = 10 * (len(accuracies) - 1 - number)
         right = np.arange(IMAGES) >= round((1 - accuracy) * IMAGES)
         depth = Depth(f"layer{number}", above, (number + 1) / len(accuracies), slice(0, 1))
-        scores.append(DepthScore(depth, accuracy, 0.1, right))
+        images = np.arange(IMAGES)
+        scores.append(DepthScore(depth, images, right, np.full(IMAGES, 0.1), images))
     return Measured(KerasBackboneParams(source="keras", name=name), scores, 1.0)
 
 
@@ -75,11 +76,11 @@ def test_another_backbone_has_to_halve_the_error_and_not_by_chance() -> None:
         (0.01, 0.01, "horizontal_and_vertical"),
         (-0.1, 0.01, "vertical"),
         (-0.1, -0.1, "none"),
-        (0.001, 0.0, "none"),  # no harm done, but no help either
+        (0.001, 0.0, "none"),  # no more than chance
     ],
 )
 def test_images_are_mirrored_where_it_helps(horizontal: float, vertical: float, expected: str) -> None:
-    assert flip_of(horizontal, vertical, log_loss=0.1) == expected
+    assert flip_of(Gain(horizontal, 0.002), Gain(vertical, 0.002)) == expected
 
 
 @pytest.mark.parametrize(

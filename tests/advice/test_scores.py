@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 
 from graft.advice.depths import DeepFeatures, Depth
-from graft.advice.scores import better_by, mirroring_gain, score_depths
+from graft.advice.scores import mirroring_gain, paired_gain, score_depths
 from graft.errors import GraftError
+
+if TYPE_CHECKING:
+    import keras
+
+    from graft.backbones.backbone import Backbone
 
 
 def deep(*widths: int) -> DeepFeatures:
@@ -18,7 +25,8 @@ def deep(*widths: int) -> DeepFeatures:
         Depth(f"layer{number}", len(widths) - 1 - number, (number + 1) / len(widths), slice(start, end))
         for number, (start, end) in enumerate(pairwise(ends))
     ]
-    return DeepFeatures(None, depths, {}, "made up")
+    backbone = cast("Backbone", SimpleNamespace(name="made up"))
+    return DeepFeatures(cast("keras.Model", None), depths, {}, backbone)
 
 
 def told_apart(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -54,10 +62,14 @@ def test_mirroring_gains_where_the_class_survives_it_and_loses_where_it_does_not
     features, labels = told_apart(40)
     features[:, 0] -= 4  # class 1 lies above 0, class 0 below
     groups = np.arange(40)
-    alone = score_depths(deep(4), features, labels, groups, seed=1, folds=4)[0].log_loss
+    alone = score_depths(deep(4), features, labels, groups, seed=1, folds=4)[0]
     noise = np.random.default_rng(2).normal(scale=0.5, size=features.shape).astype(np.float32)
-    assert mirroring_gain(alone, features, features + noise, labels, groups, seed=1, folds=4) > 0
-    assert mirroring_gain(alone, features, -features, labels, groups, seed=1, folds=4) < -0.05
+    helped = mirroring_gain(alone, features, features + noise, labels, groups, seed=1, folds=4)
+    harmed = mirroring_gain(alone, features, -features, labels, groups, seed=1, folds=4)
+    assert helped.mean > 0
+    assert helped.is_sure
+    assert harmed.mean < -0.05
+    assert not harmed.is_sure
 
 
 def test_too_few_images_are_refused_with_what_to_do() -> None:
@@ -72,9 +84,24 @@ def test_groups_too_few_for_folds_are_judged_image_by_image() -> None:
     assert len(scores[0].right) == 40
 
 
-def test_better_by_counts_only_images_on_which_both_differ() -> None:
-    one = np.array([True] * 90 + [False] * 10)
-    other = np.array([True] * 80 + [False] * 20)
-    assert better_by(one, other) == pytest.approx(0.1 / (0.3 / 10), rel=1e-6)
-    assert better_by(one, one) == 0
-    assert better_by(other, one) == -better_by(one, other)
+def test_a_gain_is_sure_beyond_two_standard_errors_of_what_both_differ_in() -> None:
+    differences = np.array([1.0] * 10 + [0.0] * 90)
+    gain = paired_gain(differences, np.arange(100))
+    assert gain.mean == pytest.approx(0.1)
+    assert gain.standard_error == pytest.approx(differences.std(ddof=1) / 10)
+    assert gain.is_sure
+    assert not paired_gain(-differences, np.arange(100)).is_sure
+    assert not paired_gain(np.zeros(100), np.arange(100)).is_sure
+    assert not paired_gain(np.array([1.0] * 3 + [0.0] * 97), np.arange(100)).is_sure
+
+
+def test_what_a_group_has_in_common_counts_once() -> None:
+    films = np.array([1.0, 0, 0, 1, 0, 0, 0, 0])
+    frames = np.repeat(films, 50)
+    alone = paired_gain(films, np.arange(8))
+    together = paired_gain(frames, np.repeat(np.arange(8), 50))
+    assert together.mean == alone.mean
+    assert together.standard_error == pytest.approx(alone.standard_error)
+    assert paired_gain(frames, np.arange(400)).is_sure
+    assert not alone.is_sure
+    assert not paired_gain(np.ones(5) + np.arange(5), np.zeros(5)).is_sure  # one group says nothing

@@ -19,7 +19,7 @@ from graft.advice.rules import (
     recommend,
     rule_of_thumb,
 )
-from graft.advice.scores import mirroring_gain, score_depths
+from graft.advice.scores import Gain, mirroring_gain, score_depths
 from graft.backbones import build_backbone
 from graft.features.store import FeatureStore
 from graft.params.strategies import AutoParams, FineTuneParams, Flip, FrozenParams
@@ -45,7 +45,7 @@ class Advice:
     strategy: FrozenParams | FineTuneParams
     measured: list[Measured]
     chosen: Measured
-    gains: dict[str, float]
+    gains: dict[str, Gain]
     flip: Flip
     images: int
     looked_at: int
@@ -86,7 +86,9 @@ class Advice:
                 f"{rival.backbone.name} is tried too"
             )
         helpful = {"none": "neither way"}.get(self.flip, self.flip.replace("_", " "))
-        gains = ", ".join(f"{way} {gain:+.3f}" for way, gain in self.gains.items())
+        gains = ", ".join(
+            f"{way} {gain.mean:+.3f} ± {gain.standard_error:.3f}" for way, gain in self.gains.items()
+        )
         said.append(f"mirrored images gain {gains} nats: mirrored {helpful}")
         return said
 
@@ -99,7 +101,10 @@ class Advice:
             "images": self.images,
             "looked_at": self.looked_at,
             "classes": self.classes,
-            "mirroring_gain": self.gains,
+            "mirroring_gain": {
+                way: {"nats": gain.mean, "standard_error": gain.standard_error}
+                for way, gain in self.gains.items()
+            },
             "backbones": [
                 {
                     "backbone": one.backbone.name,
@@ -166,10 +171,8 @@ def advise(
     for way, axes in (("horizontal", (2,)), ("vertical", (1,))):
         mirrored = deep.of(some, f"{label}: {deep.name}, mirrored", store, axes)
         both = plain[:, top], mirrored[:, top]
-        gains[way] = mirroring_gain(
-            chosen.top.log_loss, *both, labels[rows], groups[rows], seed, params.folds
-        )
-    flip = flip_of(gains["horizontal"], gains["vertical"], chosen.top.log_loss)
+        gains[way] = mirroring_gain(chosen.top, *both, labels[rows], groups[rows], seed, params.folds)
+    flip = flip_of(gains["horizontal"], gains["vertical"])
     strategy = recommend(chosen, len(labels), classes, flip, params.enough)
     return Advice(
         strategy=strategy.model_copy(

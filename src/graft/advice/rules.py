@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from graft.advice.scores import DepthScore, better_by
+from graft.advice.scores import DepthScore, Gain, paired_gain
 from graft.params.strategies import (
     AugmentParams,
     FineTuneParams,
@@ -17,12 +17,8 @@ from graft.params.strategies import (
 )
 
 # Another backbone than the first named costs its user time in every prediction: it has to halve the error, and by
-# more than chance has it (two standard errors).
+# more than chance has it.
 WORTH_ANOTHER_BACKBONE = 0.5
-STANDARD_ERRORS = 2.0
-# By how much of its log loss a linear classifier has to gain by mirrored images before the backbone is trained with
-# them. What merely does it no harm may still harm that: see docs/advisor.md.
-HELPFUL = 0.02
 # Images of a class from which a set counts as large. The rule of thumb gives no number; ImageNet has about 1,300.
 LARGE_CLASS = 1000
 
@@ -58,22 +54,24 @@ def choose_backbone(measured: Sequence[Measured]) -> Measured:
     chosen = measured[0]
     for other in measured[1:]:
         halves = 1 - _best(other).accuracy <= WORTH_ANOTHER_BACKBONE * (1 - _best(chosen).accuracy)
-        if halves and better_by(_best(other).right, _best(chosen).right) > STANDARD_ERRORS:
+        differences = _best(other).right.astype(float) - _best(chosen).right
+        if halves and paired_gain(differences, _best(chosen).groups).is_sure:
             chosen = other
     return chosen
 
 
-def flip_of(horizontal: float, vertical: float, log_loss: float) -> Flip:
-    """How images may be mirrored.
+def flip_of(horizontal: Gain, vertical: Gain) -> Flip:
+    """How images may be mirrored: as a linear classifier gains by for sure.
+
+    What merely does that no harm may still harm a backbone that is trained, and a gain that may be chance comes and
+    goes with the seed of the folds: see docs/advisor.md.
 
     Args:
         horizontal, vertical: what mirrored images gain, see :func:`graft.advice.scores.mirroring_gain`.
-        log_loss: without them.
     """
-    least = HELPFUL * log_loss
-    if horizontal >= least:
-        return "horizontal_and_vertical" if vertical >= least else "horizontal"
-    return "vertical" if vertical >= least else "none"
+    if horizontal.is_sure:
+        return "horizontal_and_vertical" if vertical.is_sure else "horizontal"
+    return "vertical" if vertical.is_sure else "none"
 
 
 def recommend(

@@ -8,7 +8,6 @@ it has not seen does worse than one below. docs/advisor.md has the figures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,9 @@ from graft.errors import GraftError
 from graft.features.probe import OutOfFold, out_of_fold
 from graft.progress import progress_bar
 
+# A gain counts where it is so many times what chance makes of it: one in forty that are none does, too.
+STANDARD_ERRORS = 2.0
+
 
 @dataclass(frozen=True)
 class DepthScore:
@@ -25,15 +27,62 @@ class DepthScore:
 
     Attributes:
         depth: where.
-        accuracy: 0 to 1.
-        log_loss: in nats.
-        right: of each image, whether it was told right, bool ``[N]``.
+        checked: indices of the images that it was asked about, int ``[M]``, rising.
+        right: of each of these, whether it was told right, bool ``[M]``.
+        losses: likewise, in nats.
+        groups: likewise, what belongs together.
     """
 
     depth: Depth
-    accuracy: float
-    log_loss: float
+    checked: np.ndarray
     right: np.ndarray
+    losses: np.ndarray
+    groups: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """0 to 1."""
+        return float(self.right.mean())
+
+    @property
+    def log_loss(self) -> float:
+        """In nats."""
+        return float(self.losses.mean())
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much one is better than another on the same images.
+
+    Attributes:
+        mean: above 0 where it is.
+        standard_error: of ``mean``.
+    """
+
+    mean: float
+    standard_error: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is one, and more than chance makes of none."""
+        return self.mean > STANDARD_ERRORS * self.standard_error
+
+
+def paired_gain(differences: np.ndarray, groups: np.ndarray) -> Gain:
+    """The mean of differences ``[N]``, and how far chance moves it where images of a group ``[N]`` are no news.
+
+    Of images on which both agree nothing is learned (McNemar, Psychometrika 12, 1947), and what a group has in common
+    counts once: standard errors are of sums of groups (A. Colin Cameron and Douglas L. Miller, "A Practitioner's
+    Guide to Cluster-Robust Inference", Journal of Human Resources 50, 2015, section II).
+    """
+    values = np.asarray(differences, float)
+    names, members = np.unique(groups, return_inverse=True)
+    sums = np.bincount(members, values - values.mean())
+    count = len(names)
+    if count < 2:
+        return Gain(float(values.mean()), np.inf)  # of one group nothing is known
+    spread = np.sqrt((sums**2).sum() * count / (count - 1))
+    return Gain(float(values.mean()), float(spread / len(values)))
 
 
 def score_depths(
@@ -56,34 +105,32 @@ def score_depths(
     with progress_bar(f"{deep.name}: linear classifiers by depth", len(deep.depths)) as advance:
         for depth in deep.depths:
             judged = probe(features[:, depth.columns], labels, groups, seed, folds)
+            checked = judged.checked
             best = np.asarray(judged.classes, int)[judged.probabilities.argmax(axis=1)]
-            right = best == labels[judged.checked]
-            scores.append(
-                DepthScore(depth, float(right.mean()), float(_log_losses(judged, labels).mean()), right)
-            )
+            right = best == labels[checked]
+            scores.append(DepthScore(depth, checked, right, _log_losses(judged, labels), groups[checked]))
             advance(1)
     return scores
 
 
 def mirroring_gain(
-    alone: float,
+    alone: DepthScore,
     features: np.ndarray,
     mirrored: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
     seed: int,
     folds: int,
-) -> float:
+) -> Gain:
     """By how much log loss on images as they are falls where the classifier also learns from mirrored ones, in nats.
 
     Above 0 where a mirrored image is another good example of its class, below where it looks like another class.
 
     Args:
-        alone: log loss without mirrored images, of the same folds: that of :func:`score_depths`.
+        alone: without mirrored images, of the same folds: what :func:`score_depths` found.
         features, mirrored: of the same images, float32 ``[N, D]``.
         labels, groups, seed, folds: as for :func:`score_depths`.
     """
-    count = len(features)
     # An image and its mirror image share a group, so that neither is asked about with the other known.
     both = probe(
         np.concatenate([features, mirrored]),
@@ -92,9 +139,10 @@ def mirroring_gain(
         seed,
         folds,
     )
-    as_they_are = both.checked < count
-    together = _log_losses(both, np.tile(labels, 2))[as_they_are]
-    return float(alone - together.mean())
+    shared = np.intersect1d(alone.checked, both.checked)
+    together = _log_losses(both, np.tile(labels, 2))[np.searchsorted(both.checked, shared)]
+    without = alone.losses[np.searchsorted(alone.checked, shared)]
+    return paired_gain(without - together, groups[shared])
 
 
 def probe(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int, folds: int) -> OutOfFold:
@@ -119,13 +167,3 @@ def _log_losses(judged: OutOfFold, labels: np.ndarray) -> np.ndarray:
     columns = np.searchsorted(np.asarray(judged.classes, int), labels[judged.checked])
     given = judged.probabilities[np.arange(len(columns)), columns]
     return -np.log(np.clip(given, 1e-12, 1))
-
-
-def better_by(one: Sequence[bool] | np.ndarray, other: Sequence[bool] | np.ndarray) -> float:
-    """By how many standard errors of their difference ``one`` is right more often than ``other``, on equal images.
-
-    The images on which both agree say nothing (McNemar, Psychometrika 12, 1947); 0 where they agree on all.
-    """
-    difference = np.asarray(one, float) - np.asarray(other, float)
-    spread = difference.std()
-    return float(difference.mean() / (spread / np.sqrt(len(difference)))) if spread else 0.0
