@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
 from graft.errors import GraftError
 from graft.prefect_server import (
     HOST,
+    adopt_server,
     answers,
     free_port,
+    has_ended,
     port_is_free,
     running_server,
     shared_server,
@@ -123,10 +127,57 @@ def test_ending_a_server_leaves_the_address_of_another(
 ) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     process, _ = start_server(project, port=1)
-    later = json.dumps({"url": "http://127.0.0.1:2/api", "pid": process.pid + 1})
+    later = json.dumps({"url": "http://127.0.0.1:2/api", "server": {"pid": process.pid + 1, "created": 1.0}})
     leave_record(project, later)
     stop_server(project, process)
     assert (project.state / "prefect" / "server.json").read_text() == later
+
+
+@pytest.fixture
+def sleeper() -> Iterator[psutil.Popen]:
+    """A process that stands for a server."""
+    process = psutil.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process
+    if not has_ended(process):
+        process.kill()
+        process.wait()
+
+
+def record_of(url: str, server: psutil.Process, starter: psutil.Process, age: float = 0) -> str:
+    def identity(process: psutil.Process) -> dict[str, float]:
+        return {"pid": process.pid, "created": process.create_time()}
+
+    # A starter of another time is another process that has got its number since.
+    started = {**identity(starter), "created": starter.create_time() - age}
+    return json.dumps({"url": url, "services": True, "server": identity(server), "starter": started})
+
+
+def test_the_server_of_one_that_was_killed_ends_with_the_next(
+    project: Project, healthy_url: str, sleeper: psutil.Popen
+) -> None:
+    leave_record(project, record_of(healthy_url, sleeper, psutil.Process(), age=100))
+    with shared_server(project) as url:
+        assert url == healthy_url
+        assert not has_ended(sleeper)
+        assert adopt_server(project) is None  # it is this process's now
+    assert has_ended(sleeper)
+    assert running_server(project) is None
+
+
+def test_the_server_of_one_that_lives_is_left_to_it(
+    project: Project, healthy_url: str, sleeper: psutil.Popen
+) -> None:
+    leave_record(project, record_of(healthy_url, sleeper, psutil.Process()))
+    with shared_server(project) as url:
+        assert url == healthy_url
+    assert not has_ended(sleeper)
+    assert running_server(project) == healthy_url
+
+
+@pytest.mark.parametrize("text", ['{"server": 3}', '{"server": {"pid": "x"}, "starter": 1}', "[]", "{"])
+def test_nothing_is_adopted_of_a_record_that_says_nothing(project: Project, text: str) -> None:
+    leave_record(project, text)
+    assert adopt_server(project) is None
 
 
 def test_something_else_on_the_port_is_no_server(healthy_url: str) -> None:
@@ -163,5 +214,6 @@ def test_starting_hands_the_log_and_the_address_over(
     assert process.wait(timeout=10) == 1
     assert url == f"http://{HOST}:1/api"
     record = json.loads((project.state / "prefect" / "server.json").read_text())
-    assert record == {"url": url, "pid": process.pid, "services": True}
+    assert (record["url"], record["server"]["pid"], record["services"]) == (url, process.pid, True)
+    assert record["starter"]["pid"] == os.getpid()
     assert (project.state / "prefect" / "server.log").exists()

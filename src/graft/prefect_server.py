@@ -3,6 +3,7 @@
 Without ``PREFECT_API_URL`` every flow's process would start a temporary server of its own, which takes longer
 than most stages. `graft run` starts one for the length of the pipeline, `graft ui` and `graft schedule` one that
 stays; each leaves its address in ``<state>/prefect/server.json``, where flows started by a bare `dvc repro` find it.
+Of one that was killed, the server stays; the next of these three uses it, and ends it in its place.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import psutil
+
 from graft.errors import GraftError
+from graft.processes import end
 from graft.project import Project
 
 HOST = "127.0.0.1"
@@ -52,8 +57,42 @@ def running_server(project: Project, that_stays: bool = False) -> str | None:
     return str(url) if answers(str(url), timeout=2) else None
 
 
+def adopt_server(project: Project) -> psutil.Process | None:
+    """Takes the project's running server over where whoever started it was killed; None where that is not so.
+
+    Whoever adopts it has to end it, with :func:`stop_server`.
+    """
+    record = _record(project)
+    server = _living(record.get("server"))
+    if server is None or "starter" not in record or _living(record["starter"]) is not None:
+        return None
+    _record_file(project).write_text(json.dumps({**record, "starter": _identity()}), encoding="utf-8")
+    return server
+
+
+def _identity(process: psutil.Process | None = None) -> dict[str, float]:
+    """What tells a process, by default this one, from a later one of the same number."""
+    process = process or psutil.Process()
+    return {"pid": process.pid, "created": process.create_time()}
+
+
+def _living(identity: object) -> psutil.Process | None:
+    """The process that :func:`_identity` described, where it is still there."""
+    try:
+        assert isinstance(identity, dict)
+        process = psutil.Process(int(identity["pid"]))
+        # A process has its number alone for longer than a clock that is set right moves what it says of its start.
+        return process if abs(process.create_time() - identity["created"]) < 2 else None
+    except (AssertionError, KeyError, TypeError, ValueError, psutil.Error):
+        return None
+
+
+def _record_file(project: Project) -> Path:
+    return project.state / "prefect" / "server.json"
+
+
 def _record(project: Project) -> dict[str, Any]:
-    path = project.state / "prefect" / "server.json"
+    path = _record_file(project)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -104,7 +143,7 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def start_server(project: Project, port: int, services: bool = True) -> tuple[subprocess.Popen[bytes], str]:
+def start_server(project: Project, port: int, services: bool = True) -> tuple[psutil.Process, str]:
     """Starts a Prefect server without waiting for it; returns its process and API address.
 
     Args:
@@ -124,24 +163,29 @@ def start_server(project: Project, port: int, services: bool = True) -> tuple[su
         environment |= {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
         environment |= UNUSED
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
+        process = psutil.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
-    record = {"url": url, "pid": process.pid, "services": services}
-    (folder / "server.json").write_text(json.dumps(record), encoding="utf-8")
+    record = {"url": url, "services": services, "server": _identity(process), "starter": _identity()}
+    _record_file(project).write_text(json.dumps(record), encoding="utf-8")
     return process, url
 
 
-def stop_server(project: Project, process: subprocess.Popen[bytes]) -> None:
-    """Ends a server that :func:`start_server` started and forgets its address."""
-    if _record(project).get("pid") == process.pid:  # else another server has been started since
-        (project.state / "prefect" / "server.json").unlink(missing_ok=True)
-    process.terminate()
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a server that was started or adopted is gone."""
     try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        process.wait(timeout=0)
+    except psutil.TimeoutExpired:
+        return False
+    return True
+
+
+def stop_server(project: Project, process: psutil.Process) -> None:
+    """Ends a server that was started or adopted, and forgets its address."""
+    server = _record(project).get("server")
+    if isinstance(server, dict) and server.get("pid") == process.pid:  # else another has been started since
+        _record_file(project).unlink(missing_ok=True)
+    end([process])
 
 
 @contextlib.contextmanager
@@ -151,12 +195,14 @@ def shared_server(project: Project) -> Iterator[str]:
     The server may still be starting when the block begins: flows wait for it with :func:`wait_until_ready`,
     so that its start overlaps with theirs.
     """
-    url = os.environ.get("PREFECT_API_URL") or running_server(project)
-    if url:
-        yield url
-        return
-    process, url = start_server(project, free_port(), services=False)
+    process: psutil.Process | None = None
+    url = os.environ.get("PREFECT_API_URL")
+    if not url and (url := running_server(project)):
+        process = adopt_server(project)
+    if not url:
+        process, url = start_server(project, free_port(), services=False)
     try:
         yield url
     finally:
-        stop_server(project, process)
+        if process is not None:
+            stop_server(project, process)

@@ -15,6 +15,8 @@ from graft.environment import configure
 from graft.errors import GraftError
 from graft.prefect_server import (
     HOST,
+    adopt_server,
+    has_ended,
     port_is_free,
     running_server,
     start_server,
@@ -51,7 +53,7 @@ def ui(
         signal.signal(stop, signal.default_int_handler)
     with console.status("Starting MLflow and Prefect"):
         open_store(project)  # creates or migrates the database before the server looks at it
-        prefect, url = (None, there) if there else start_server(project, prefect_port)
+        prefect, url = (adopt_server(project), there) if there else start_server(project, prefect_port)
         log = (project.state / "mlflow-server.log").open("wb")
         where = ["--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
         store = ["--backend-store-uri", project.tracking_uri]
@@ -77,7 +79,7 @@ def ui(
         "Ctrl-C ends both." if prefect else "Ctrl-C ends MLflow; Prefect's server is that of graft schedule."
     )
     try:
-        while mlflow.poll() is None and (prefect is None or prefect.poll() is None):
+        while mlflow.poll() is None and (prefect is None or not has_ended(prefect)):
             time.sleep(0.5)
         raise GraftError(
             "One of the servers ended by itself", "See .graft/mlflow-server.log and .graft/prefect/server.log"

@@ -6,17 +6,20 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
+
 from graft.errors import GraftError, first_line
 from graft.prefect_server import (
     HOST,
+    adopt_server,
     answers,
     free_port,
+    has_ended,
     port_is_free,
     running_server,
     start_server,
@@ -147,13 +150,18 @@ def server_in_use(project: Project) -> str:
 @contextlib.contextmanager
 def _server(
     project: Project, port: int | None, stop: threading.Event
-) -> Iterator[tuple[str, subprocess.Popen[bytes] | None]]:
-    """The address of a server that answers, and its process where it was started here."""
-    url = os.environ.get("PREFECT_API_URL") or running_server(project, that_stays=True)
-    if url:
+) -> Iterator[tuple[str, psutil.Process | None]]:
+    """The address of a server that answers, and its process where it was started or adopted here."""
+    named = os.environ.get("PREFECT_API_URL")
+    if url := named or running_server(project, that_stays=True):
         os.environ["PREFECT_API_URL"] = url
-        wait_until_ready(url)
-        yield url, None
+        adopted = None if named else adopt_server(project)
+        try:
+            wait_until_ready(url)
+            yield url, adopted
+        finally:
+            if adopted is not None:
+                stop_server(project, adopted)
         return
     if port is not None and not port_is_free(port):
         raise GraftError(f"Port {port} on {HOST} is in use", "Name another with --prefect-port, or none")
@@ -167,9 +175,9 @@ def _server(
         stop_server(project, process)
 
 
-def _wait_for(process: subprocess.Popen[bytes], url: str, stop: threading.Event) -> None:
+def _wait_for(process: psutil.Process, url: str, stop: threading.Event) -> None:
     while not stop.is_set():
-        if process.poll() is not None:
+        if has_ended(process):
             raise GraftError("Prefect's server did not start", "See .graft/prefect/server.log")
         with contextlib.suppress(GraftError):
             wait_until_ready(url, limit=LOOK_SECONDS)
@@ -177,7 +185,7 @@ def _wait_for(process: subprocess.Popen[bytes], url: str, stop: threading.Event)
 
 
 def _watch(
-    url: str, server: subprocess.Popen[bytes] | None, runner: object, deployment: str, stop: threading.Event
+    url: str, server: psutil.Process | None, runner: object, deployment: str, stop: threading.Event
 ) -> None:
     """Returns when the service is asked to stop; raises GraftError where the server is gone."""
     from graft.scheduling.deployments import tidy
@@ -190,7 +198,7 @@ def _watch(
         now = time.monotonic()
         if answers(url):
             answered = now
-        ended = server is not None and server.poll() is not None
+        ended = server is not None and has_ended(server)
         if ended or now - answered > GONE_SECONDS:
             raise GraftError(
                 f"The Prefect server at {url} is gone, and with it the clock",
