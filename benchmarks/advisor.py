@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ def main() -> None:
     record = json.loads(record_file.read_text(encoding="utf-8")) if record_file.exists() else {}
     record["name"] = arguments.name or arguments.data.resolve().name
     if arguments.only != "sweep":
-        os.environ["GRAFT_CACHE"] = str(cold_cache(home, project, "advisor"))
+        cache = cold_cache(home, project, "advisor")
+        shutil.rmtree(cache / "features", ignore_errors=True)  # of an earlier call
+        os.environ["GRAFT_CACHE"] = str(cache)
         record["advisor"] = run_advisor(project, params)
     if arguments.only != "advisor":
         os.environ["GRAFT_CACHE"] = str(cold_cache(home, project, "sweep"))
@@ -92,7 +95,7 @@ def read_settings(home: Project, arguments: argparse.Namespace) -> Params:
 
 
 def cold_cache(home: Project, project: Project, name: str) -> Path:
-    """A cache with the home's weights and downloads, and a feature store of its own."""
+    """A cache with the home's weights and downloads, and a feature store of its own, kept for the next call."""
     folder = project.root / "caches" / name
     folder.mkdir(parents=True, exist_ok=True)
     for path in (home.root / ".graft" / "cache").resolve().iterdir():

@@ -1,8 +1,9 @@
-"""Tail fine-tuning: an epoch after the first, with graft on kept activations, and end to end in Keras.
+"""Tail fine-tuning: the quickest epoch after the first, with graft on kept activations, and end to end in Keras.
 
 Both train the same layers of MobileNetV2 and the same head, with the same optimizer; the rest is frozen. Graft keeps
 what the frozen part makes of two changed views of each image. Keras is given the images decoded, and changes none of
-them, which spares it some work.
+them, which spares it some work. Of five epochs the quickest counts, on both sides: one and the same epoch took 1.4 and
+2.5 seconds in one run, at the same CPU time, by whether the system ran both threads on one core or on two.
 
     python -m benchmarks.fine_tuning FOLDER --cut block_13_expand
 """
@@ -24,6 +25,7 @@ from graft.environment import configure
 from graft.project import Project, find_project
 
 BATCH = 32
+EPOCHS = 6  # of which the first, with its tracing, does not count
 
 
 def main() -> None:
@@ -68,7 +70,7 @@ def table(found: dict[str, Any]) -> list[Row]:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of the second epoch of each."""
+    """Seconds of the quickest epoch of each."""
     home = Project(arguments.cache.parent) if arguments.cache else find_project()
     configure(home)
     cache = arguments.cache or home.cache
@@ -100,7 +102,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         unfreeze=arguments.cut,
         head=HeadParams(dropout=0.2),
         head_epochs=0,
-        epochs=2,
+        epochs=EPOCHS,
         batch_size=BATCH,
         learning_rate=1e-4,
         views=2,
@@ -127,7 +129,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         pixels[:count],
         targets[:count],
         batch_size=BATCH,
-        epochs=2,
+        epochs=EPOCHS,
         validation_data=(pixels[count:], targets[count:]),
         callbacks=[timer.callback()],
         verbose=0,
@@ -135,8 +137,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "cut": arguments.cut,
         "images": count,
-        "graft": float(epochs["seconds"].iloc[1]),
-        "keras": timer.seconds[1],
+        "graft": float(epochs["seconds"].iloc[1:].min()),
+        "keras": min(timer.seconds[1:]),
     }
 
 
