@@ -111,7 +111,10 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
             HASH_TAG: run["model_sha256"],
             **provenance_tags(project),
         }
-        created = client.create_model_version(model, run["model_uri"], run["run_id"], tags=tags)
+        uri = run["model_uri"]
+        # A tracking server that is not this machine's takes a version only of the model that is named beside it.
+        model_id = uri.removeprefix("models:/")
+        created = client.create_model_version(model, uri, run["run_id"], tags=tags, model_id=model_id)
         version = created.version
     version = str(version)
     client.set_registered_model_alias(model, CHALLENGER, version)
