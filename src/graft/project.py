@@ -66,6 +66,11 @@ class Project:
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
 
     @property
+    def tracking_is_served(self) -> bool:
+        """Whether MLflow's store is behind a server, which has pages of its own, and not a database or a folder."""
+        return self.tracking_uri.split(":", 1)[0] in ("http", "https", "databricks")
+
+    @property
     def mlflow_artifacts(self) -> Path:
         return self.home / "mlartifacts"
 

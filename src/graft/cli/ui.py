@@ -24,7 +24,7 @@ from graft.prefect_server import (
     wait_until_ready,
 )
 from graft.progress import console
-from graft.project import find_project
+from graft.project import Project, find_project
 
 
 def ui(
@@ -34,12 +34,15 @@ def ui(
     """Open MLflow (runs, models) and Prefect (flows) for the browser; Ctrl-C ends both.
 
     While they run, `graft run` and `dvc repro` use this Prefect server, so that their flows show up here. Where
-    `graft schedule` has one at work, that is the one you are told of, and it stays.
+    `graft schedule` has one at work, or MLFLOW_TRACKING_URI names a server of MLflow's, that is the one you are told
+    of, and it stays.
     """
     project = find_project()
     configure(project)
     there = running_server(project, that_stays=True)
-    ports = [(mlflow_port, "--mlflow-port"), *([] if there else [(prefect_port, "--prefect-port")])]
+    mlflow_there = project.tracking_uri if project.tracking_is_served else None
+    ports = [] if mlflow_there else [(mlflow_port, "--mlflow-port")]
+    ports += [] if there else [(prefect_port, "--prefect-port")]
     for port, option in ports:
         if not port_is_free(port):
             raise GraftError(
@@ -51,35 +54,25 @@ def ui(
     # A supervisor ends a service with SIGTERM; the two servers must go with it, as they do at Ctrl-C.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, signal.default_int_handler)
-    with console.status("Starting MLflow and Prefect"):
-        open_store(project)  # creates or migrates the database before the server looks at it
-        prefect, url = (adopt_server(project), there) if there else start_server(project, prefect_port)
-        log = (project.state / "mlflow-server.log").open("wb")
-        where = ["--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
-        store = ["--backend-store-uri", project.tracking_uri]
-        files = ["--default-artifact-root", project.mlflow_artifacts.as_uri()]
-        mlflow = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *where, *store, *files],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-        try:
-            wait_until_ready(url)
-            _wait_for_port(mlflow, mlflow_port)
-        except BaseException:
-            _end(mlflow)
-            if prefect:
-                stop_server(project, prefect)
-            raise
-    console.print(f"MLflow   http://{HOST}:{mlflow_port}    runs side by side, confusion matrices, models")
-    console.print(f"Prefect  {url.removesuffix('/api')}    flows and their tasks")
-    console.print(
-        "Ctrl-C ends both." if prefect else "Ctrl-C ends MLflow; Prefect's server is that of graft schedule."
-    )
+    prefect, mlflow = None, None
     try:
-        while mlflow.poll() is None and (prefect is None or not has_ended(prefect)):
+        with console.status("Starting MLflow and Prefect"):
+            open_store(project)  # creates or migrates the database before the server looks at it
+            prefect, url = (adopt_server(project), there) if there else start_server(project, prefect_port)
+            mlflow = None if mlflow_there else _start_mlflow(project, mlflow_port)
+            wait_until_ready(url)
+            if mlflow:
+                _wait_for_port(mlflow, mlflow_port)
+        address = mlflow_there.split("@")[-1] if mlflow_there else f"http://{HOST}:{mlflow_port}"
+        console.print(f"MLflow   {address}    runs side by side, confusion matrices, models")
+        console.print(f"Prefect  {url.removesuffix('/api')}    flows and their tasks")
+        mine = [name for name, process in (("MLflow", mlflow), ("Prefect", prefect)) if process]
+        if not mine:
+            console.print("Neither was started here, and both stay.")
+            return
+        theirs = "" if len(mine) == 2 else " The other was not started here, and stays."
+        console.print(f"Ctrl-C ends {' and '.join(mine)}.{theirs}")
+        while (mlflow is None or mlflow.poll() is None) and (prefect is None or not has_ended(prefect)):
             time.sleep(0.5)
         raise GraftError(
             "One of the servers ended by itself", "See .graft/mlflow-server.log and .graft/prefect/server.log"
@@ -87,10 +80,24 @@ def ui(
     except KeyboardInterrupt:
         console.print("Ended.")
     finally:
-        _end(mlflow)
+        if mlflow:
+            _end(mlflow)
         if prefect:
             stop_server(project, prefect)
-        log.close()
+
+
+def _start_mlflow(project: Project, port: int) -> subprocess.Popen[bytes]:
+    where = ["--host", HOST, "--port", str(port), "--workers", "1"]
+    store = ["--backend-store-uri", project.tracking_uri]
+    files = ["--default-artifact-root", project.mlflow_artifacts.as_uri()]
+    with (project.state / "mlflow-server.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *where, *store, *files],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
 
 
 def _wait_for_port(process: subprocess.Popen[bytes], port: int, limit: float = 60) -> None:

@@ -24,12 +24,14 @@ def open_store(project: Project) -> MlflowClient:
     """
     from mlflow import MlflowClient
 
-    # The first use announces every migration of its database, a page of lines nobody can act on.
+    # The first use announces every migration of its database, a page of lines nobody can act on; a server's registry
+    # announces that it is waited for.
     for name in (
         "mlflow.store.db.utils",
         "mlflow.tracking.fluent",
         "mlflow.pyfunc",
         "mlflow.models.model",
+        "mlflow.store.model_registry.abstract_store",
         "alembic",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
