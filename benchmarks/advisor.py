@@ -23,6 +23,12 @@ from graft.params import Params
 from graft.project import Project, find_project
 
 RECORD_FILE = "advisor.json"
+MIRRORED = {
+    "none": "",
+    "horizontal": ", mirrored horizontally",
+    "vertical": ", mirrored vertically",
+    "horizontal_and_vertical": ", mirrored both ways",
+}
 
 
 def main() -> None:
@@ -142,8 +148,9 @@ def run_advisor(project: Project, params: Params) -> dict[str, Any]:
 def table(records: list[dict[str, Any]]) -> str:
     """Markdown: for each data set what was advised, what the sweep chose, both on test, and the time."""
     lines = [
-        "| data | images | advice | test | best of the sweep | val | test | difference | CPU time, advisor / sweep |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| data | images | advice | val | test | best of the sweep | val | test | difference on test "
+        "| CPU time, advisor / sweep |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for record in records:
         advisor, sweep = record["advisor"], record["sweep"]
@@ -151,12 +158,15 @@ def table(records: list[dict[str, Any]]) -> str:
         what = f"`{strategy['kind']}` {strategy['backbone']['name']}"
         if strategy["kind"] == "fine_tune":
             what += f", last {strategy['unfreeze']} layers"
+        flip = strategy["flip"] if strategy["kind"] == "frozen" else strategy["augment"]["flip"]
+        what += MIRRORED[flip]
         best = sweep["best"]
         settings = ", ".join(f"{key} {value}" for key, value in best.items() if key != "strategy")
         difference = 100 * (advisor["test_accuracy"] - sweep["test_accuracy"])
         ratio = advisor["cpu_seconds"] / sweep["cpu_seconds"]
         lines.append(
-            f"| {record['name']} | {advisor['advice']['images']:,} | {what} | {advisor['test_accuracy']:.2%} "
+            f"| {record['name']} | {advisor['advice']['images']:,} "
+            f"| {what} | {advisor['val_accuracy']:.2%} | {advisor['test_accuracy']:.2%} "
             f"| `{best['strategy']}` {settings} "
             f"| {sweep['val_accuracy']:.2%} | {sweep['test_accuracy']:.2%} | {difference:+.2f} "
             f"| {advisor['cpu_seconds']:.0f} s / {sweep['cpu_seconds']:.0f} s = {ratio:.0%} |"
