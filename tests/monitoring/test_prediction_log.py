@@ -6,15 +6,18 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from graft.errors import GraftError
 from graft.monitoring import log as module
+from graft.monitoring import merging
 from graft.monitoring.log import LoggedPrediction, PredictionLog
 from graft.monitoring.observing import Observation
 from graft.params.monitor import LogParams
@@ -133,6 +136,62 @@ def test_a_kill_leaves_whole_parts(tmp_path: Path) -> None:
     assert numbers == list(range(len(numbers)))
 
 
+def test_a_trickle_does_not_fill_the_folder_with_files(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, LogParams())
+    for number in range(200):
+        log.append([prediction(number)])
+        log.flush()
+    parts = list(tmp_path.glob("*.parquet"))
+    assert len(parts) <= merging.MANY
+    assert [int(text, 16) for text in log.read()["sha256"]] == list(range(200))
+    newest = max(merging.written_at(part) for part in parts)
+    assert abs(newest / 1e9 - time.time()) < 600
+
+
+def test_parts_are_merged_until_they_are_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PART_ROWS", 100)
+    log = PredictionLog(tmp_path, LogParams())
+    for number in range(600):
+        log.append([prediction(number)])
+        log.flush()
+    sizes = [merging.rows_in(part) for part in tmp_path.glob("*.parquet")]
+    assert max(sizes) <= 100
+    assert sum(size >= 50 for size in sizes) >= 5
+    assert len(log.read()) == 600
+
+
+@pytest.mark.parametrize("step", ["new", "announced", "in place", "half removed"])
+def test_a_merge_that_was_cut_off_leaves_each_row_once(tmp_path: Path, step: str) -> None:
+    log = PredictionLog(tmp_path, LogParams())
+    for number in range(merging.MANY - 1):
+        log.append([prediction(number)])
+        log.flush()
+    steps = {"new": 0, "announced": 1, "in place": 2, "half removed": 10}
+    worker = multiprocessing.get_context("fork").Process(
+        target=_write_and_die, args=(tmp_path, merging.MANY - 1, steps[step])
+    )
+    worker.start()
+    worker.join()
+    assert worker.exitcode == -signal.SIGKILL
+    announcement = tmp_path / merging.ANNOUNCEMENT
+    assert announcement.exists() is (step != "new")
+    for _ in range(2):
+        numbers = [int(text, 16) for text in PredictionLog(tmp_path, LogParams()).read()["sha256"]]
+        assert numbers == list(range(merging.MANY))
+    assert not announcement.exists()
+
+
+def test_a_log_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with PredictionLog(tmp_path, LogParams()) as log:
+        log.append([prediction(1)])
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(merging.FileLock, "acquire", refuse)
+    assert len(log.read()) == 1
+
+
 def test_what_a_kill_left_goes_once_it_is_old(tmp_path: Path) -> None:
     for name, age in (("old.new", module._STALE_SECONDS + 60), ("fresh.new", 0)):
         (tmp_path / name).write_bytes(b"half")
@@ -155,6 +214,27 @@ def _write(folder: Path, start: int) -> None:
     for number in range(start, start + 50):
         log.append([prediction(number)])
         log.flush()
+
+
+def _write_and_die(folder: Path, number: int, steps: int) -> None:
+    """Writes one row, and is killed after so many steps of the merge that follows: renames and removals."""
+    done = -2  # the row's own part is put in place first, and then what is merged is written
+    replace, unlink = Path.replace, Path.unlink
+
+    def counted(action: Callable[..., Any]) -> Callable[..., Any]:
+        def act(path: Path, *arguments: Any, **options: Any) -> Any:
+            nonlocal done
+            done += 1
+            if done == steps:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return action(path, *arguments, **options)
+
+        return act
+
+    Path.replace, Path.unlink = counted(replace), counted(unlink)  # type: ignore[method-assign]
+    log = PredictionLog(folder, LogParams())
+    log.append([prediction(number)])
+    log.flush()
 
 
 def _write_for_ever(folder: Path) -> None:

@@ -7,7 +7,8 @@
 
 A part is written under another name and put in place whole, so that a process that is killed leaves none that is
 torn, and writers need not know of each other. Rows wait in memory for :data:`PART_ROWS` of them or
-:data:`PART_SECONDS`; those that wait are lost with the process.
+:data:`PART_SECONDS`; those that wait are lost with the process. Small parts are merged, see
+:mod:`graft.monitoring.merging`.
 
 Columns: ``time`` (UTC), ``sha256`` of the image's file, ``model`` (in words) and ``digest`` (of the model),
 ``label``, ``probability``, ``problem`` (``""`` where it was read), ``width``, ``height``, ``brightness``,
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from graft.errors import GraftError, first_line
+from graft.monitoring.merging import between_merges, merge_small, rows_in, written_at
 from graft.params.monitor import LogParams
 
 if TYPE_CHECKING:
@@ -151,17 +153,18 @@ class PredictionLog:
                 "Set monitor.log.enabled in params.yaml, and predict",
             )
         tables = []
-        for part in self._parts():
-            if since is not None and _written_at(part) < since.timestamp() * 1e9:
-                continue  # rows are older than their part
-            try:
-                tables.append(pq.read_table(part, schema=_schema()))
-            except FileNotFoundError:
-                continue  # another process has pruned it
-            except (OSError, pa.ArrowException) as error:
-                raise GraftError(
-                    f"{part} is no part of a prediction log ({first_line(error)})", "Delete that file"
-                ) from error
+        with between_merges(self.folder):
+            for part in self._parts():
+                if since is not None and written_at(part) < since.timestamp() * 1e9:
+                    continue  # rows are older than their part
+                try:
+                    tables.append(pq.read_table(part, schema=_schema()))
+                except FileNotFoundError:
+                    continue  # another process has pruned it
+                except (OSError, pa.ArrowException) as error:
+                    raise GraftError(
+                        f"{part} is no part of a prediction log ({first_line(error)})", "Delete that file"
+                    ) from error
         frame: pd.DataFrame = pa.concat_tables(tables or [_schema().empty_table()]).to_pandas()
         if since is not None:
             frame = frame[frame["time"] >= pd.Timestamp(since)]
@@ -221,6 +224,7 @@ class PredictionLog:
             new.replace(self.folder / f"{name}{SUFFIX}")
             del self._waiting[: len(some)]
             self.written += len(some)
+        merge_small(self.folder, self._parts(), self._part_rows, _schema())
         self._prune()
 
     def _prune(self) -> None:
@@ -230,7 +234,7 @@ class PredictionLog:
                 if time.time() - left.stat().st_mtime > _STALE_SECONDS:
                     left.unlink()
         parts = self._parts()
-        rows = sum(_rows_in(part) for part in parts)
+        rows = sum(rows_in(part) for part in parts)
         files = sorted((*parts, *self.folder.glob("images/*")), key=_age)
         size = sum(_size(path) for path in files)
         for path in files:
@@ -239,7 +243,7 @@ class PredictionLog:
                 if is_part and path == parts[-1]:
                     continue
                 size -= _size(path)
-                rows -= _rows_in(path) if is_part else 0
+                rows -= rows_in(path) if is_part else 0
                 with suppress(OSError):  # another process may have been quicker
                     path.unlink()
 
@@ -263,17 +267,9 @@ def _schema() -> pa.Schema:
     )
 
 
-def _written_at(part: Path) -> int:
-    return int(part.stem.split("-")[0])
-
-
-def _rows_in(part: Path) -> int:
-    return int(part.stem.split("-")[1])
-
-
 def _age(path: Path) -> float:
     if path.suffix == SUFFIX:
-        return _written_at(path) / 1e9
+        return written_at(path) / 1e9
     try:
         return path.stat().st_mtime
     except OSError:
