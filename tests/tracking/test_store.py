@@ -11,7 +11,7 @@ import pytest
 from graft.errors import GraftError
 from graft.project import Project
 from graft.tracking import store
-from graft.tracking.store import experiment_id, open_store
+from graft.tracking.store import experiment_id, open_store, runs_page
 
 OPEN = """
 import sys
@@ -69,3 +69,14 @@ def test_a_store_that_is_there_is_left_as_it_is(project: Project, monkeypatch: p
     open_store(project)
     monkeypatch.setattr(store, "_create", lambda database: pytest.fail("created twice"))
     open_store(project)
+
+
+def test_the_page_of_a_data_set_is_that_of_its_runs(project: Project) -> None:
+    client = open_store(project)
+    assert (
+        runs_page(client, "http://h:1/", "lights") == "http://h:1/#/experiments?workflowType=machine_learning"
+    )
+    number = experiment_id(project, client, "lights")
+    assert runs_page(client, "http://h:1", "lights") == (
+        f"http://h:1/#/experiments/{number}?workflowType=machine_learning"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,7 +87,8 @@ def test_its_pages_are_what_ui_tells_of(project: Project, repository: Path, serv
     )
     try:
         told = [process.stdout.readline() for _ in range(3)]
-        assert told[0].startswith(f"MLflow   {server} "), told
+        page = rf"MLflow   {server}/#/experiments(/\d+)?\?workflowType=machine_learning "
+        assert re.match(page, told[0]), told
         assert told[1].startswith(f"Prefect  http://{HOST}:{port}"), told
         assert told[2] == "Ctrl-C ends Prefect. The other was not started here, and stays.\n"
     finally:

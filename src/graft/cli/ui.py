@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,7 +50,8 @@ def ui(
                 f"Port {port} on {HOST} is in use",
                 f"End what listens there, or name another port with {option}",
             )
-    from graft.tracking.store import open_store
+    from graft.data.versioning import dataset_name
+    from graft.tracking.store import open_store, runs_page
 
     # A supervisor ends a service with SIGTERM; the two servers must go with it, as they do at Ctrl-C.
     for stop in (signal.SIGTERM, signal.SIGINT):
@@ -57,15 +59,18 @@ def ui(
     prefect, mlflow = None, None
     try:
         with console.status("Starting MLflow and Prefect"):
-            open_store(project)  # creates or migrates the database before the server looks at it
+            client = open_store(project)  # creates or migrates the database before the server looks at it
             prefect, url = (adopt_server(project), there) if there else start_server(project, prefect_port)
             mlflow = None if mlflow_there else _start_mlflow(project, mlflow_port)
             wait_until_ready(url)
             if mlflow:
                 _wait_for_port(mlflow, mlflow_port)
-        address = mlflow_there.split("@")[-1] if mlflow_there else f"http://{HOST}:{mlflow_port}"
-        console.print(f"MLflow   {address}    runs side by side, confusion matrices, models")
-        console.print(f"Prefect  {url.removesuffix('/api')}    flows and their tasks")
+        address = mlflow_there or f"http://{HOST}:{mlflow_port}"
+        page = re.sub(
+            "//[^/]*@", "//", runs_page(client, address, dataset_name(project))
+        )  # without a password
+        console.print(f"MLflow   {page}    runs side by side, confusion matrices, models", soft_wrap=True)
+        console.print(f"Prefect  {url.removesuffix('/api')}    flows and their tasks", soft_wrap=True)
         mine = [name for name, process in (("MLflow", mlflow), ("Prefect", prefect)) if process]
         if not mine:
             console.print("Neither was started here, and both stay.")
