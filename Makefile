@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed-$(LOCK)
 UV_VERSION := 0.13.9
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
+# Of the tests, side by side; each may hold a gigabyte or two, for TensorFlow and the servers it starts.
+WORKERS ?= 2
 
 .PHONY: help setup run test bench lint format ui doctor lock clean
 
@@ -29,9 +31,9 @@ $(STAMP): $(LOCK) pyproject.toml
 run: setup ## fetch the default data where data/ is empty, and run the whole pipeline
 	@$(BIN)/graft run
 
-test: setup ## everything that checks graft: lint, types, tests
+test: setup ## everything that checks graft: lint, types, tests (WORKERS=2 side by side)
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: setup ## every benchmark with a target: DATA=folder-or-archive ONLY="..." HUB= WEIGHTS= WRITE=docs/performance.md
 	@$(BIN)/python -m benchmarks.all $(if $(DATA),--data $(DATA)) $(if $(ONLY),--only $(ONLY)) $(if $(HUB),--hub $(HUB)) \

@@ -16,8 +16,20 @@ from graft.project import Project
 for name, value in {**NO_TELEMETRY, **QUIET}.items():
     os.environ.setdefault(name, value)
 
+# Its width is taken from here when it is first imported, and tests name their own.
+os.environ.pop("COLUMNS", None)
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 OUTSIDE_SETTINGS = ("GRAFT_CACHE", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_STAGE", "DVC_EXP_NAME")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes come first: where several are run side by side, none is left for the end."""
+    weights: dict[Path, int] = {}
+    for item in items:
+        weight = 2 if item.get_closest_marker("end_to_end") else bool(item.get_closest_marker("slow"))
+        weights[item.path] = max(weight, weights.get(item.path, 0))
+    items.sort(key=lambda item: -weights[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -110,15 +112,19 @@ def test_images_stay_within_the_megabytes(tmp_path: Path) -> None:
 
 
 def test_writers_side_by_side_lose_nothing(tmp_path: Path) -> None:
+    code = "import sys, test_prediction_log as t; t._write(t.Path(sys.argv[1]), int(sys.argv[2]))"
     workers = [
-        multiprocessing.get_context("fork").Process(target=_write, args=(tmp_path, start))
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), str(start)],
+            cwd=Path(__file__).parent,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for start in (0, 1000)
     ]
     for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
+        _, errors = worker.communicate()
+        assert worker.returncode == 0, errors
     numbers = sorted(int(text, 16) for text in PredictionLog(tmp_path, LogParams()).read()["sha256"])
     assert numbers == [*range(50), *range(1000, 1050)]
 
