@@ -182,7 +182,7 @@ def cpu_seconds() -> float:
 
 def test_accuracy(project: Project, params: Params, name: str, strategy: Any) -> float:
     """Trains a strategy as given and evaluates it on test."""
-    from graft.evaluation.evaluate import TestImages, evaluate_candidate
+    from graft.evaluation.evaluate import TestImages, evaluate_bundle
     from graft.timing import StageClock
     from graft.training.train import train_strategy
 
@@ -190,10 +190,8 @@ def test_accuracy(project: Project, params: Params, name: str, strategy: Any) ->
     clock = StageClock("advisor")
     train_strategy(project, train, name, clock)
     images = TestImages(project)
-    evaluation = evaluate_candidate(
-        project, name, project.strategy(name), images, params.evaluate.batch_size, clock
-    )
-    return float(evaluation.headline()["accuracy"])
+    found = evaluate_bundle(name, project.strategy(name), images, params.evaluate.batch_size, clock)
+    return found.evaluation.accuracy
 
 
 if __name__ == "__main__":

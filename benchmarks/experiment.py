@@ -1,7 +1,8 @@
 """Experiment 1, frozen MobileNetV2: graft in one process from the first import to the test accuracy, and the article.
 
 With the functions that the stages call, in their order, and without DVC, Prefect and MLflow; validation, which the
-article knows nothing of, is left out: images are read once to be named by their hashes. The head is the article's
+article knows nothing of, is left out: images are read once to be named by their hashes; so are the tables and pictures
+of the answers. The head is the article's
 (batch 64, dropout 0.5, Adam). Its five epochs leave the validation loss falling, and over stored features an epoch
 costs hundredths of a second: thirty. The second time a setting of the head has changed.
 
@@ -120,14 +121,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         from graft.tensorflow_import import import_tensorflow
 
         import_tensorflow()
-        from graft.evaluation.evaluate import TestImages, evaluate_candidate
+        from graft.evaluation.evaluate import TestImages, evaluate_bundle
         from graft.features.store import FeatureStore
         from graft.training.train import train_strategy
     train_strategy(project, params.train, "frozen", clock)
     made, images = project.strategy("frozen"), TestImages(project)
     store = FeatureStore(project.features, params.train.store.limit_bytes)
-    evaluation = evaluate_candidate(project, "frozen", made, images, params.evaluate.batch_size, clock, store)
-    return {"images": count, **evaluation.headline(), "seconds": clock.by_name()}
+    found = evaluate_bundle("frozen", made, images, params.evaluate.batch_size, clock, store)
+    return {"images": count, **found.evaluation.headline(), "seconds": clock.by_name()}
 
 
 def settings(arguments: argparse.Namespace, images: int) -> dict[str, Any]:

@@ -133,13 +133,13 @@ def run_once(raw: dict[str, Any], data: Path, name: str, seed: int, fold: int = 
     try:
         project = prepare(root, data, params)
         import_tensorflow()
-        from graft.evaluation.evaluate import TestImages, evaluate_candidate
+        from graft.evaluation.evaluate import TestImages, evaluate_bundle
         from graft.training.train import train_strategy
 
         clock = StageClock("seeds")
         trained = train_strategy(project, params.train, name, clock)
         images, batch_size = TestImages(project), params.evaluate.batch_size
-        evaluation = evaluate_candidate(project, name, project.strategy(name), images, batch_size, clock)
+        evaluation = evaluate_bundle(name, project.strategy(name), images, batch_size, clock).evaluation
         validation = {f"val_{key}": value for key, value in trained.validation.headline().items()}
         return {**evaluation.headline(), **validation}
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,44 @@ class TestImages:
         return self._by_size[size]
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a bundle said of the test images, and how good that is.
+
+    Attributes:
+        probabilities: float32 ``[N, C]``, of the images in the order of their table.
+        classes: of the columns.
+        evaluation: the figures.
+    """
+
+    probabilities: np.ndarray
+    classes: list[str]
+    evaluation: Evaluation
+
+
+def evaluate_bundle(
+    name: str,
+    made: Path,
+    images: TestImages,
+    batch_size: int,
+    clock: StageClock,
+    store: FeatureStore | None = None,
+) -> Answers:
+    """Figures of one strategy or ensemble on the test split; writes nothing.
+
+    What is evaluated is the bundle in ``made``, see :mod:`graft.candidates`: the very files that are registered and
+    served; by which way, and how that is made sure, is :mod:`graft.evaluation.answers`'s. Features in ``store`` are
+    not computed again.
+    """
+    with clock.span(f"load {name}"):
+        model = ImageClassifier(made / "model")
+    with clock.span(f"predict {name}"):
+        roads = Roads(images.at, len(images.table), batch_size, store, images.project.cache)
+        probabilities = bundle_probabilities(model, roads, f"{name}: test images")
+    labels = np.array([model.classes.index(label) for label in images.table["label"]])
+    return Answers(probabilities, model.classes, evaluate(labels, probabilities, model.classes))
+
+
 def evaluate_candidate(
     project: Project,
     name: str,
@@ -54,21 +93,17 @@ def evaluate_candidate(
     clock: StageClock,
     store: FeatureStore | None = None,
 ) -> Evaluation:
-    """Figures of one strategy or ensemble on the test split; its predictions and confusion matrix go to files.
-
-    What is evaluated is the bundle in ``made``, see :mod:`graft.candidates`: the very files that are registered and
-    served; by which way, and how that is made sure, is :mod:`graft.evaluation.answers`'s. Features in ``store`` are
-    not computed again.
-    """
-    with clock.span(f"load {name}"):
-        model = ImageClassifier(made / "model")
-    with clock.span(f"predict {name}"):
-        roads = Roads(images.at, len(images.table), batch_size, store, project.cache)
-        probabilities = bundle_probabilities(model, roads, f"{name}: test images")
-    labels = np.array([model.classes.index(label) for label in images.table["label"]])
-    evaluation = evaluate(labels, probabilities, model.classes)
-    _write(project.artifacts("evaluate"), name, evaluation, images.table, probabilities, model.classes)
-    return evaluation
+    """As :func:`evaluate_bundle`; figures, predictions and confusion matrix go to files of the project."""
+    found = evaluate_bundle(name, made, images, batch_size, clock, store)
+    _write(
+        project.artifacts("evaluate"),
+        name,
+        found.evaluation,
+        images.table,
+        found.probabilities,
+        found.classes,
+    )
+    return found.evaluation
 
 
 def _write(
