@@ -32,12 +32,14 @@ def import_openvino() -> Any:
     return openvino
 
 
-def compiled_run(core: Any, network: Any) -> Run:
+def compiled_run(core: Any, network: Any, count: int | None = None) -> Run:
     """Compiles a network of one input and one output for throughput, and returns what runs it.
 
     Args:
         core: an ``openvino.Core``.
         network: an ``openvino.Model`` whose first axis, the batch's, is free.
+        count: inputs that are to come, where that is known: what these need is compiled now, other things once they
+            are needed.
     """
     size = _inputs_of_a_request(network)
     # Also this now, so that what cannot be run so is told before anything is run.
@@ -56,7 +58,7 @@ def compiled_run(core: Any, network: Any) -> Run:
         kind = np.dtype(compiled.input(0).element_type.to_dtype())
         return kind, [compiled.create_infer_request() for _ in range(count)]
 
-    requests_for(network)
+    requests_for(fixed if count is not None and count >= MANY else network)
 
     def run(inputs: np.ndarray) -> np.ndarray:
         is_fixed = len(inputs) >= MANY

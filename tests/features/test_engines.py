@@ -65,7 +65,7 @@ def test_maps_and_other_inputs_than_images() -> None:
 def test_few_inputs_are_not_worth_converting_for(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[str] = []
     monkeypatch.setattr(
-        engines, "openvino_engine", lambda model, kept: used.append("openvino") or keras_engine(model)
+        engines, "openvino_engine", lambda model, kept, count: used.append("openvino") or keras_engine(model)
     )
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
@@ -81,7 +81,7 @@ def test_few_inputs_are_not_worth_converting_for(monkeypatch: pytest.MonkeyPatch
 def test_a_network_that_openvino_refuses_is_run_with_keras(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(model: keras.Model, kept: Path | None) -> engines.Run:
+    def refuse(model: keras.Model, kept: Path | None, count: int) -> engines.Run:
         raise RuntimeError("no such operation\nand a page more")
 
     monkeypatch.setattr(engines, "openvino_engine", refuse)

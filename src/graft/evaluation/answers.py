@@ -127,10 +127,11 @@ def _features(
     images = roads.images(part.image_size)
     features = large_array((roads.count, network.feature_count), np.float32)
     space = store.space(description)
-    if not len(space.read(images.keys, features)):
+    missing = space.read(images.keys, features)
+    if not len(missing):
         return features
     # Its name says which network it is, so that none has to be built.
-    run = kept_engine(store.network(describe_network(description)))
+    run = kept_engine(store.network(describe_network(description)), len(missing))
     if run is not None:
         fill(features, lambda _: run, images, label, space)
         return features

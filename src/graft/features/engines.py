@@ -33,25 +33,26 @@ def keras_engine(model: keras.Model) -> Run:
     return run
 
 
-def openvino_engine(model: keras.Model, kept: Path | None = None) -> Run:
+def openvino_engine(model: keras.Model, kept: Path | None = None, count: int | None = None) -> Run:
     """Runs a copy of the network, in float32, with OpenVINO on the CPU; later changes to ``model`` do not reach it.
 
     Args:
         model: one input, one output.
         kept: see :func:`graft.features.converted.openvino_network`.
+        count: of inputs, see :func:`graft.openvino_run.compiled_run`.
 
     Raises:
         Exception: OpenVINO cannot take the network over; of whatever kind its converter raises.
     """
     core = import_openvino().Core()
-    return compiled_run(core, openvino_network(core, model, kept))
+    return compiled_run(core, openvino_network(core, model, kept), count)
 
 
-def kept_engine(kept: Path) -> Run | None:
-    """Runs the network that is kept in OpenVINO's form, without Keras; None where there is none."""
+def kept_engine(kept: Path, count: int) -> Run | None:
+    """Runs the network that is kept in OpenVINO's form on ``count`` inputs, without Keras; None where there is none."""
     core = import_openvino().Core()
     network = kept_network(core, kept)
-    return None if network is None else compiled_run(core, network)
+    return None if network is None else compiled_run(core, network, count)
 
 
 def fastest_engine(model: keras.Model, count: int, kept: Path | None = None) -> Run:
@@ -68,7 +69,7 @@ def fastest_engine(model: keras.Model, count: int, kept: Path | None = None) -> 
     if not is_worth_it or gpu_count() or not is_float32:
         return keras_engine(model)
     try:
-        return openvino_engine(model, kept)
+        return openvino_engine(model, kept, count)
     except Exception as error:
         # The converter raises all kinds, for example where a network holds an operation that it does not know.
         console.print(
