@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,10 @@ for name, value in {**NO_TELEMETRY, **QUIET}.items():
 
 # Its width is taken from here when it is first imported, and tests name their own.
 os.environ.pop("COLUMNS", None)
+
+# A shell has what it starts in the background ignore Ctrl-C, and with it all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OUTSIDE_SETTINGS = ("GRAFT_CACHE", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_STAGE", "DVC_EXP_NAME")

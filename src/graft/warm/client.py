@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -79,10 +80,17 @@ def _wait(client: socket.socket, child: int, module: str) -> NoReturn:
         os.kill(os.getpid(), signal.SIGSTOP)
         forward(signal.SIGCONT, frame)
 
+    # Python runs a handler between two of its own steps. Of a signal that comes just before a call that waits it would
+    # not know until that ends; through this pipe it does.
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     for number in (*FORWARDED, signal.SIGTSTP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, pause if number == signal.SIGTSTP else forward)
     try:
+        while client.fileno() not in select.select([client.fileno(), woken], [], [])[0]:
+            os.read(woken, ANSWER_BYTES)
         answer = client.recv(ANSWER_BYTES)
     except OSError:
         answer = b""
