@@ -1,10 +1,10 @@
 """Experiment 1, frozen MobileNetV2: graft in one process from the first import to the test accuracy, and the article.
 
 With the functions that the stages call, in their order, and without DVC, Prefect and MLflow; validation, which the
-article knows nothing of, is left out: images are read once to be named by their hashes; so are the tables and pictures
-of the answers. The head is the article's
-(batch 64, dropout 0.5, Adam). Its five epochs leave the validation loss falling, and over stored features an epoch
-costs hundredths of a second: thirty. The second time a setting of the head has changed.
+article knows nothing of, is left out, and images are read once to be named by their hashes; tables and pictures of the
+answers are left out too. The head is the article's (batch 64, dropout 0.5, Adam). Its five epochs leave the validation
+loss falling, and over stored features an epoch costs hundredths of a second: thirty. The second time a setting of the
+head has changed.
 
     python -m benchmarks.experiment FOLDER
 """
