@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
     while port_is_free(port):
         assert process.poll() is None, (folder / "log").read_text()
+        time.sleep(0.1)
     yield f"http://{HOST}:{port}"
     end_tree(process.pid)
 

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Annotated
 
+import psutil
 import typer
 
 from graft.environment import configure
@@ -24,6 +25,7 @@ from graft.prefect_server import (
     stop_server,
     wait_until_ready,
 )
+from graft.processes import end_tree
 from graft.progress import console
 from graft.project import Project, find_project
 
@@ -77,7 +79,7 @@ def ui(
             return
         theirs = "" if len(mine) == 2 else " The other was not started here, and stays."
         console.print(f"Ctrl-C ends {' and '.join(mine)}.{theirs}")
-        while (mlflow is None or mlflow.poll() is None) and (prefect is None or not has_ended(prefect)):
+        while not any(has_ended(process) for process in (mlflow, prefect) if process):
             time.sleep(0.5)
         raise GraftError(
             "One of the servers ended by itself", "See .graft/mlflow-server.log and .graft/prefect/server.log"
@@ -86,17 +88,17 @@ def ui(
         console.print("Ended.")
     finally:
         if mlflow:
-            _end(mlflow)
+            end_tree(mlflow.pid)  # its workers are children of its own
         if prefect:
             stop_server(project, prefect)
 
 
-def _start_mlflow(project: Project, port: int) -> subprocess.Popen[bytes]:
+def _start_mlflow(project: Project, port: int) -> psutil.Process:
     where = ["--host", HOST, "--port", str(port), "--workers", "1"]
     store = ["--backend-store-uri", project.tracking_uri]
     files = ["--default-artifact-root", project.mlflow_artifacts.as_uri()]
     with (project.state / "mlflow-server.log").open("wb") as log:
-        return subprocess.Popen(
+        return psutil.Popen(
             [sys.executable, "-m", "mlflow", "server", *where, *store, *files],
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -105,26 +107,9 @@ def _start_mlflow(project: Project, port: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait_for_port(process: subprocess.Popen[bytes], port: int, limit: float = 60) -> None:
+def _wait_for_port(process: psutil.Process, port: int, limit: float = 60) -> None:
     deadline = time.monotonic() + limit
     while port_is_free(port):
-        if process.poll() is not None or time.monotonic() > deadline:
+        if has_ended(process) or time.monotonic() > deadline:
             raise GraftError(f"MLflow's server did not start on port {port}", "See .graft/mlflow-server.log")
         time.sleep(0.2)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends MLflow's server with its workers, which are children in a session of their own."""
-    import psutil
-
-    if process.poll() is not None:
-        return
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
-    for child in children:
-        if child.is_running():
-            child.terminate()
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
