@@ -43,3 +43,8 @@ def test_git_is_told_of_what_dvc_does_not_keep_and_of_nothing_else(repository: P
     for path, kept in found:
         inside = path if Path(path).suffix else f"{path}/some.json"
         assert ignored(inside) is kept, path
+
+
+def test_what_dvc_writes_for_git_can_be_added_as_it_says(ignored: Any) -> None:
+    for folder in ("validate", "train/some_name", "evaluate"):
+        assert not ignored(f"artifacts/{folder}/.gitignore")
