@@ -19,6 +19,9 @@ Run = Callable[[np.ndarray], np.ndarray]
 # is a quarter quicker with 2 images of 224 pixels than with 8; at 96 pixels 8 are best.
 REQUEST_NUMBERS = 2 * 224 * 224 * 3
 MOST_INPUTS = 16
+# Answers are collected in order: a core whose request is done goes on with the next one while another, which decoding
+# may have held up, is waited for. A tenth more images in a second than with one.
+REQUESTS_A_STREAM = 2
 # From so many inputs on, the network is compiled once more, for requests of exactly one size: MobileNetV2 gains 4 % by
 # it and EfficientNetB0 a third, for a tenth of a second.
 MANY = 64
@@ -54,7 +57,7 @@ def compiled_run(core: Any, network: Any, count: int | None = None) -> Run:
         compiled = core.compile_model(chosen, "CPU", precise)
         # In turns, and without the callbacks of OpenVINO's own queue: a thread that still waits for Python in one
         # while the network is given up would never be done.
-        count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        count = REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         kind = np.dtype(compiled.input(0).element_type.to_dtype())
         return kind, [compiled.create_infer_request() for _ in range(count)]
 
