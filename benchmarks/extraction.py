@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     import_tensorflow()
     from graft.backbones import build_backbone
     from graft.data.layout import image_files, read_layout
-    from graft.features.pooled import pooled_features
+    from graft.features.frozen_trunk import FrozenTrunk
     from graft.features.store import FeatureStore
     from graft.params.strategies import KerasBackboneParams
     from graft.timing import StageClock
@@ -140,7 +140,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 root, paths[chosen], digests[chosen], labels, size, "", StageClock("bench"), ""
             )
             started = time.perf_counter()
-            features = pooled_features(backbone, images, f"graft, {name}", store)
+            features = FrozenTrunk.of(backbone, store).features(images, f"graft, {name}")
             seconds[name] = time.perf_counter() - started
             return features
 

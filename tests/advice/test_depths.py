@@ -12,7 +12,7 @@ from graft.advice.depths import deep_features
 from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
 from graft.backbones.cutting import cut
-from graft.features.pooled import pooled_features
+from graft.features.frozen_trunk import FrozenTrunk
 from graft.features.store import FeatureStore
 from graft.params.strategies import KerasBackboneParams
 from graft.training.images import DecodedImages
@@ -64,10 +64,11 @@ def test_computed_once_and_mirrored_apart(backbone: Backbone, tmp_path: Path) ->
 def test_the_top_that_was_measured_is_what_a_head_is_trained_on(backbone: Backbone, tmp_path: Path) -> None:
     deep, store = deep_features(backbone, 2), FeatureStore(tmp_path, 10**9)
     images = DecodedImages(tinted_images(4, SIZE)[0])
-    expected = pooled_features(backbone, images, "x", None, mirrored=(2,))
+    expected = FrozenTrunk.of(backbone).features(images, "x", (2,))
     for mirrored in ((), (2,)):
         deep.of(images, "x", store, mirrored)
     images.at = None  # type: ignore[method-assign, assignment]  # nothing may be decoded any more
-    kept = pooled_features(backbone, images, "x", store, mirrored=(2,))
+    trunk = FrozenTrunk.of(backbone, store)
+    kept = trunk.features(images, "x", (2,))
     np.testing.assert_allclose(kept, expected, rtol=1e-4, atol=1e-6)
-    assert not np.array_equal(pooled_features(backbone, images, "x", store), kept)
+    assert not np.array_equal(trunk.features(images, "x"), kept)

@@ -101,7 +101,7 @@ class Outcome:
 
     @cached_property
     def bundle(self) -> ImageClassifier:
-        write_bundle(self.trained.model, CLASSES, self.source.size, self.folder / "bundle")
+        write_bundle(self.trained.network, CLASSES, self.source.size, self.folder / "bundle")
         return ImageClassifier(self.folder / "bundle")
 
 

@@ -16,7 +16,7 @@ from graft.evaluation import answers
 from graft.evaluation.answers import Roads, bundle_probabilities
 from graft.evaluation.evaluate import TestImages as Images
 from graft.features.engines import openvino_engine
-from graft.features.pooled import describe_network
+from graft.features.frozen_trunk import FrozenTrunk
 from graft.features.store import FeatureStore
 from graft.inference.model import ImageClassifier, SavedModelNetwork
 from graft.inference.record import read_settings
@@ -106,7 +106,8 @@ def test_a_kept_network_is_run_without_its_backbone_being_built(
     backbone = build_backbone(
         TypeAdapter(BackboneParams).validate_python(described["backbone"]), SIDE, project.cache
     )
-    kept = store.network(describe_network(described["description"]))
+    network = FrozenTrunk.of(backbone).network
+    kept = store.network(network)
     openvino_engine(backbone.model, kept)
     builds: list[str] = []
     build = backbones.build_backbone
@@ -117,7 +118,7 @@ def test_a_kept_network_is_run_without_its_backbone_being_built(
     # One that is not what was written is not run: the backbone is built again.
     (kept / "network.bin").write_bytes(b"torn")
     empty = FeatureStore(project.features, 10**9, "float16")
-    assert empty.network(describe_network(described["description"])) == kept
+    assert empty.network(network) == kept
     again = bundle_probabilities(model, roads(project, images, empty), "test")
     assert builds
     np.testing.assert_allclose(again, found, atol=1e-3)

@@ -11,7 +11,7 @@ import numpy as np
 from graft.backbones.backbone import Backbone
 from graft.backbones.cutting import nodes_in_order, single_tensors
 from graft.features.extraction import extract
-from graft.features.pooled import pooled_space
+from graft.features.frozen_trunk import FrozenTrunk
 from graft.features.store import FeatureStore
 from graft.training.head import pool
 from graft.training.images import KeyedImages
@@ -73,7 +73,7 @@ class DeepFeatures:
         found = extract(self.model, images, label, space, mirror, network=kept)
         if store and len(self.backbone.trunk.output.shape) == 4:
             # The average over the top's map is what a head stands on: what is advised is trained on it straight away.
-            top = pooled_space(self.backbone, store, "average", mirrored)
+            top = FrozenTrunk.of(self.backbone, store).space(mirrored)
             new = [row for row, key in enumerate(images.keys) if key not in top]
             top.write([images.keys[row] for row in new], found[new, self.depths[-1].columns])
         return found

@@ -46,6 +46,15 @@ def default_image_size(params: KerasBackboneParams | HubBackboneParams) -> int:
     return keras_applications.default_image_size(params.name)
 
 
+def weights_files(params: KerasBackboneParams | HubBackboneParams, cache: Path) -> list[Path]:
+    """Files here that the backbone's weights are taken from, in order; none where none are."""
+    if isinstance(params, KerasBackboneParams) and params.weights == "imagenet":
+        from graft.backbones.weights import cached_weights
+
+        return cached_weights(params.name, cache)
+    return local_files(params)
+
+
 def local_files(params: KerasBackboneParams | HubBackboneParams) -> list[Path]:
     """Files of the user's own that the backbone is made of, in order; their contents may change under their names."""
     if isinstance(params, KerasBackboneParams):

@@ -71,6 +71,15 @@ def code_identity() -> str:
     return f"{digest.hexdigest()[:16]}, Keras {keras.__version__}, Pillow {PIL.__version__}"
 
 
+@functools.cache
+def building_identity() -> str:
+    """Names all code that decides what is built for a backbone's name and its weights' files, and what it answers."""
+    digest = hashlib.sha256(code_identity().encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def weights_digest(tensors: Sequence[Any]) -> str:
     """SHA-256 over shapes and float32 bytes of the tensors, in order; hexadecimal.
 

@@ -25,6 +25,8 @@ from graft.params.strategies import KerasBackboneParams
 # A host that does not answer in this time is taken for unreachable.
 NETWORK_TIMEOUT_SECONDS = 5.0
 
+# Below the cache.
+WEIGHTS = "weights"
 # Behind a model's name where its weights are those of the whole network with its head.
 _TOP = "_top"
 
@@ -51,8 +53,8 @@ def load_weights(
         return _from_path(model, Path(params.weights).expanduser(), params.name, include_top)
 
     key = _key(params.name, include_top)
-    folder = cache / "weights"
-    if _from_cache(model, key, folder, KNOWN_DIGESTS.get(key)):
+    folder = cache / WEIGHTS
+    if _from_cache(model, key, cache, KNOWN_DIGESTS.get(key)):
         return "local cache"
     source, known = _from_network(model, params.name, cache, include_top)
     digest = weights_digest(model.weights)
@@ -65,9 +67,14 @@ def load_weights(
     return source
 
 
+def cached_weights(key: str, cache: Path) -> list[Path]:
+    """The files in the cache for a model, in the order in which they are tried."""
+    return sorted((cache / WEIGHTS).glob(f"{key}-*.weights.h5"))
+
+
 def heads_at_hand(cache: Path) -> list[str]:
     """Names of the models whose ImageNet head is in the cache or in a registry package."""
-    kept = [path.name.partition(_TOP)[0] for path in (cache / "weights").glob(f"*{_TOP}-*.weights.h5")]
+    kept = [path.name.partition(_TOP)[0] for path in (cache / WEIGHTS).glob(f"*{_TOP}-*.weights.h5")]
     return sorted({*kept, *(name for name, entry in REGISTRY.items() if entry.has_top)})
 
 
@@ -98,8 +105,8 @@ def _load_file(model: keras.Model, path: Path) -> None:
         model.load_weights(path)
 
 
-def _from_cache(model: keras.Model, key: str, folder: Path, known: str | None) -> bool:
-    for path in sorted(folder.glob(f"{key}-*.weights.h5")):
+def _from_cache(model: keras.Model, key: str, cache: Path, known: str | None) -> bool:
+    for path in cached_weights(key, cache):
         expected = path.name.removeprefix(f"{key}-").removesuffix(".weights.h5")
         try:
             _load_file(model, path)

@@ -117,28 +117,27 @@ def _features(
     """What the network's head is given: from the store, which gets what it lacks; None where that cannot be."""
     if described is None or roads.store is None:
         return None
-    from graft.backbones.backbone import code_identity
-    from graft.features.engines import kept_engine
-    from graft.features.pooled import describe_features, describe_network, pooled_features
+    from graft.backbones import build_backbone
+    from graft.backbones.backbone import Backbone, code_identity
+    from graft.features.frozen_trunk import FrozenTrunk
 
-    description, pooling, store = described["description"], described["pooling"], roads.store
+    description, pooling = described["description"], described["pooling"]
     if description["code"] != code_identity():
         return None  # other code decodes the images now
-    images = roads.images(part.image_size)
-    features = large_array((roads.count, network.feature_count), np.float32)
-    space = store.space(description)
-    missing = space.read(images.keys, features)
-    if not len(missing):
-        return features
-    # Its name says which network it is, so that none has to be built.
-    run = kept_engine(store.network(describe_network(description)), len(missing))
-    if run is not None:
-        fill(features, lambda _: run, images, label, space)
-        return features
-    from graft.backbones import build_backbone
 
-    params = TypeAdapter(BackboneParams).validate_python(described["backbone"])
-    backbone = build_backbone(params, part.image_size, roads.cache, pooling)
-    if describe_features(backbone, pooling) != description:
-        return None  # another weights file under the same name than the bundle was trained with
-    return pooled_features(backbone, images, label, store, pooling, out=features)
+    def build() -> Backbone:
+        params = TypeAdapter(BackboneParams).validate_python(described["backbone"])
+        backbone = build_backbone(params, part.image_size, roads.cache, pooling)
+        if FrozenTrunk.of(backbone, pooling=pooling).description != description:
+            raise _OtherTrunkError
+        return backbone
+
+    trunk = FrozenTrunk.described(description, network.feature_count, roads.store, build)
+    try:
+        return trunk.features(roads.images(part.image_size), label)
+    except _OtherTrunkError:
+        return None
+
+
+class _OtherTrunkError(Exception):
+    """There is another weights file now under the name of that which the bundle was trained with."""

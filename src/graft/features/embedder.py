@@ -31,19 +31,18 @@ class Embedder:
 
     def __init__(self, project: Project, params: TrainParams) -> None:
         import_tensorflow()
-        from graft.backbones import build_backbone, default_image_size
+        from graft.backbones import default_image_size
+        from graft.features.frozen_trunk import frozen_trunk
         from graft.features.store import FeatureStore
 
         size = params.image_size if params.image_size != "auto" else default_image_size(params.backbone)
         self.image_size: int = size
-        self._backbone = build_backbone(params.backbone, size, project.cache)
-        self._store = FeatureStore(project.features, params.store.limit_bytes, params.store.precision)
-        self.name = f"{self._backbone.name} at {size} pixels"
-        described = json.dumps(self._backbone.identity, sort_keys=True)
+        store = FeatureStore(project.features, params.store.limit_bytes, params.store.precision)
+        self._trunk = frozen_trunk(params.backbone, size, project.cache, store)
+        self.name = f"{params.backbone.name} at {size} pixels"
+        described = json.dumps(self._trunk.identity, sort_keys=True)
         self.identity = hashlib.sha256(described.encode()).hexdigest()[:12]
 
     def features(self, images: KeyedImages, label: str) -> np.ndarray:
         """Features float32 ``[N, D]`` of images in order; ``label`` is what the progress bar calls them."""
-        from graft.features.pooled import pooled_features
-
-        return pooled_features(self._backbone, images, label, self._store)
+        return self._trunk.features(images, label)

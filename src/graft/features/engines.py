@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from graft.errors import first_line
-from graft.features.converted import is_kept, kept_network, openvino_network
+from graft.features.converted import kept_network, openvino_network
+from graft.features.kept import is_kept
 from graft.openvino_run import Run, compiled_run, import_openvino
 from graft.progress import console
 
@@ -49,7 +50,12 @@ def openvino_engine(model: keras.Model, kept: Path | None = None, count: int | N
 
 
 def kept_engine(kept: Path, count: int) -> Run | None:
-    """Runs the network that is kept in OpenVINO's form on ``count`` inputs, without Keras; None where there is none."""
+    """Runs the network that is kept in OpenVINO's form on ``count`` inputs, without Keras.
+
+    None where there is none, or Keras is what networks are run with here.
+    """
+    if not _suits_openvino() or not is_kept(kept):
+        return None
     core = import_openvino().Core()
     network = kept_network(core, kept)
     return None if network is None else compiled_run(core, network, count)
@@ -62,11 +68,8 @@ def fastest_engine(model: keras.Model, count: int, kept: Path | None = None) -> 
 
     Answers of both agree to 1e-4 of the largest output, which the contract test checks for the backbones.
     """
-    from graft.training.devices import gpu_count
-
-    is_float32 = keras.config.dtype_policy().name == "float32"
     is_worth_it = count >= WORTH_CONVERTING or is_kept(kept)
-    if not is_worth_it or gpu_count() or not is_float32:
+    if not is_worth_it or not _suits_openvino():
         return keras_engine(model)
     try:
         return openvino_engine(model, kept, count)
@@ -77,3 +80,10 @@ def fastest_engine(model: keras.Model, count: int, kept: Path | None = None) -> 
             soft_wrap=True,
         )
         return keras_engine(model)
+
+
+def _suits_openvino() -> bool:
+    """Whether there is no GPU to run on, and no half precision to run in."""
+    from graft.training.devices import gpu_count
+
+    return not gpu_count() and keras.config.dtype_policy().name == "float32"

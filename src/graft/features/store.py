@@ -4,7 +4,7 @@
 
     <folder>/<space>/space.json     what the rows are of: weights, cut, image size, view, ...
     <folder>/<space>/*.arrow        rows by key, see graft.features.shards
-    <folder>/networks               the networks themselves, see graft.features.converted
+    <folder>/networks               what follows from the networks themselves, see graft.features.kept
 
 A space is one frozen network with all that decides what it answers; its name is a hash of that description, so that
 other weights, another cut or another view are another space, and equal ones are shared by whoever asks. Within a
@@ -23,13 +23,14 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from graft.errors import GraftError, first_line
-from graft.features.converted import network_folder, prune_networks
+from graft.features.kept import kept_folder, prune_kept
 from graft.features.shards import KEY_BYTES, SUFFIX, Shard, write_shard
 from graft.progress import console
 from graft.training.images import release_pages
@@ -68,12 +69,16 @@ class FeatureStore:
 
     @property
     def networks(self) -> Path:
-        """The folder of networks in OpenVINO's form, see :mod:`graft.features.converted`."""
+        """The folder of what follows from networks alone, see :mod:`graft.features.kept`."""
         return self.folder / NETWORKS
 
     def network(self, description: Mapping[str, Any]) -> Path:
         """Where the network that ``description`` (JSON-ready) decides is kept in OpenVINO's form."""
-        return network_folder(self.networks, description)
+        return self.kept({"openvino": metadata.version("openvino"), **description})
+
+    def kept(self, description: Mapping[str, Any]) -> Path:
+        """Where that is kept which ``description`` (JSON-ready) decides."""
+        return kept_folder(self.networks, description)
 
     def shards(self) -> list[Path]:
         """Files of all shards, those used longest ago first."""
@@ -149,7 +154,7 @@ class FeatureStore:
                 path.unlink()
                 removed += size
         if limit == 0:
-            removed += prune_networks(self.networks, 0)
+            removed += prune_kept(self.networks, 0)
         for folder in self._folders():
             if not any(folder.glob(f"*{SUFFIX}")):
                 # A writer that comes in between keeps the folder: only an empty one can be removed so.

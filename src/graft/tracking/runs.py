@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -98,9 +97,8 @@ def record_training(
             }
         )
         mlflow.log_metric("temperature", result.temperature)
-        mlflow.log_params(
-            {"parameters_total": _size(result, False), "parameters_trained": _size(result, True)}
-        )
+        total, trained = result.trained.parameter_counts
+        mlflow.log_params({"parameters_total": total, "parameters_trained": trained})
         if advice := result.trained.advice:
             mlflow.log_params(flatten(advice.strategy.model_dump(), "advised."))
             for name in (RECORD_FILE, PLOT_FILE):
@@ -274,12 +272,6 @@ def _log_confusion(evaluation: Evaluation, classes: list[str], title: str, split
         confusion_picture(evaluation.confusion, classes, title, picture)
         mlflow.log_artifact(str(picture), split)
     mlflow.log_dict(confusion_table(evaluation.confusion, classes), f"{split}/confusion.json")
-
-
-def _size(result: TrainedStrategy, trained_only: bool) -> int:
-    model = result.trained.model
-    weights = model.trainable_weights if trained_only else model.weights
-    return sum(math.prod(weight.shape) for weight in weights)
 
 
 def _metric_name(label: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,8 @@ from graft.features.store import FeatureStore
 from graft.params.strategies import FineTuneParams, ScratchParams
 from graft.timing import StageClock
 from graft.training.augmentation import augmentation_layers
-from graft.training.bundle import HeadOnFeatures
 from graft.training.fit import FitResult, Labelled, fit
+from graft.training.head_export import HeadOnTrunk
 from graft.training.images import LabelledImages
 from graft.training.mixing import Mixing
 
@@ -60,21 +61,40 @@ class Trained:
     """A trained strategy.
 
     Attributes:
-        model: float32 images ``[N, S, S, 3]`` in 0..255 to logits ``[N, C]``.
+        network: float32 images ``[N, S, S, 3]`` in 0..255 to logits ``[N, C]``: a model, or a head that alone was
+            trained, with its trunk.
         val_logits: of the validation images, in their order.
         fit: the history of the (last) fit.
         weights_source, weights_digest: where the initial weights came from, and which they were.
         advice: what strategy ``auto`` found; None of others.
-        on_features: the head, where it alone was trained.
     """
 
-    model: keras.Model
+    network: keras.Model | HeadOnTrunk
     val_logits: np.ndarray
     fit: FitResult
     weights_source: str
     weights_digest: str
     advice: Advice | None = None
-    on_features: HeadOnFeatures | None = None
+
+    @property
+    def model(self) -> keras.Model:
+        """The network as one model; a trunk that was not needed so far is built for it."""
+        return self.network.classifier() if isinstance(self.network, HeadOnTrunk) else self.network
+
+    @property
+    def parameter_counts(self) -> tuple[int, int]:
+        """Numbers in its weights, and in those of them that were trained."""
+        if not isinstance(self.network, HeadOnTrunk):
+            return _count(self.network.weights), _count(self.network.trainable_weights)
+        head = self.network.head
+        return (
+            self.network.trunk.parameter_count + _count(head.weights),
+            _count(head.trainable_weights),
+        )
+
+
+def _count(weights: Sequence[keras.Variable]) -> int:
+    return sum(math.prod(weight.shape) for weight in weights)
 
 
 def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:

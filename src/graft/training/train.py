@@ -105,9 +105,7 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     folder = project.strategy(name)
     folder.mkdir(parents=True, exist_ok=True)
     with clock.span("export"):
-        write_bundle(
-            trained.model, task.classes, task.image_size, folder / "model", temperature, trained.on_features
-        )
+        write_bundle(trained.network, task.classes, task.image_size, folder / "model", temperature)
     _write_records(folder, fitted)
     fitted.clean_up()
     return TrainedStrategy(
@@ -128,9 +126,8 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
         model = in_float32(trained.model)
         trained = replace(
             trained,
-            model=model,
+            network=model,  # not with its features: those in the store are of half precision
             val_logits=predict(model, task.val.inputs, f"{name}: val images"),
-            on_features=None,  # those in the store are of half precision
         )
     with clock.span("calibrate"):
         calibration = calibrate(task.val.labels, trained.val_logits, val_table["sha256"].to_numpy(str))

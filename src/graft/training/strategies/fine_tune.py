@@ -10,6 +10,7 @@ from graft.backbones.backbone import Backbone
 from graft.backbones.cutting import CutBackbone, cut
 from graft.backbones.hub import HubModule
 from graft.features.extraction import extract, predict
+from graft.features.frozen_trunk import FrozenTrunk
 from graft.params.strategies import AugmentParams, FineTuneParams
 from graft.progress import console
 from graft.training.checkpoint import read_checkpoint
@@ -46,7 +47,7 @@ def train(params: FineTuneParams, task: Task) -> Trained:
         else _fit_whole(pieces, backbone, head, params, task)
     )
     return Trained(
-        model=classifier(backbone.model, head),
+        network=classifier(backbone.model, head),
         val_logits=val_logits,
         fit=result,
         weights_source=backbone.weights_source,
@@ -91,7 +92,8 @@ def _fit_whole(
 ) -> tuple[FitResult, np.ndarray]:
     """End to end, with changes to the images that are drawn anew in every epoch."""
     if params.head_epochs and read_checkpoint(task.checkpoint) is None:
-        fit_head(head, *features(backbone, params.head.pooling, task), head_phase(params), task)
+        trunk = FrozenTrunk.of(backbone, task.store, params.head.pooling)
+        fit_head(head, *features(trunk, task), head_phase(params), task)
     trained = backbone.model
     if pieces:
         # What stays frozen answers as it does in inference: left to Keras, its dropout layers would go on dropping.

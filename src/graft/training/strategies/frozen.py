@@ -9,16 +9,14 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from graft.backbones import build_backbone
-from graft.backbones.backbone import Backbone
 from graft.features.engines import keras_engine
-from graft.features.pooled import describe_features, pooled_features
-from graft.params.strategies import FitParams, Flip, FrozenParams, Pooling
-from graft.training.bundle import HeadOnFeatures
+from graft.features.frozen_trunk import FrozenTrunk, frozen_trunk
+from graft.params.strategies import FitParams, Flip, FrozenParams
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
+from graft.training.head_export import HeadOnTrunk
 from graft.training.images import large_array
-from graft.training.strategy import Task, Trained, classifier
+from graft.training.strategy import Task, Trained
 
 # The axes of ``[N, S, S, 3]`` along which each setting mirrors, the image as it is coming first.
 MIRRORS: dict[Flip, list[tuple[int, ...]]] = {
@@ -33,38 +31,32 @@ def train(params: FrozenParams, task: Task) -> Trained:
     """Trains the head on stored features; the backbone is never run twice on an image."""
     assert params.backbone is not None  # filled in by TrainParams.strategy
     with task.clock.span("backbone"):
-        backbone = build_backbone(params.backbone, task.image_size, task.cache, params.head.pooling)
-    backbone.trunk.trainable = False
-    head = build_head(backbone.feature_count, len(task.classes), params.head, task.seed)
-    train, val = features(backbone, params.head.pooling, task, params.flip)
+        trunk = frozen_trunk(params.backbone, task.image_size, task.cache, task.store, params.head.pooling)
+    head = build_head(trunk.feature_count, len(task.classes), params.head, task.seed)
+    train, val = features(trunk, task, params.flip)
     result = fit_head(head, train, val, params, task)
     return Trained(
-        model=classifier(backbone.model, head),
+        network=HeadOnTrunk(head, params.head, params.backbone, trunk),
         val_logits=keras_engine(head)(val.inputs),
         fit=result,
-        weights_source=backbone.weights_source,
-        weights_digest=backbone.weights_digest,
-        on_features=HeadOnFeatures(
-            head, params.backbone, params.head.pooling, describe_features(backbone, params.head.pooling)
-        ),
+        weights_source=trunk.weights_source,
+        weights_digest=trunk.identity["weights"],
     )
 
 
-def features(
-    backbone: Backbone, pooling: Pooling, task: Task, flip: Flip = "none"
-) -> tuple[Labelled, Labelled]:
-    """The backbone's features of the task's images for training and validation, each computed once.
+def features(trunk: FrozenTrunk, task: Task, flip: Flip = "none") -> tuple[Labelled, Labelled]:
+    """The trunk's features of the task's images for training and validation, each computed once.
 
     With ``flip`` the training images count once for each way that it mirrors them, and once as they are.
     """
     label, ways, count = f"{task.name}: features of", MIRRORS[flip], len(task.train.labels)
     with task.clock.span("features"):
-        train = large_array((len(ways) * count, backbone.feature_count), np.float32)
+        train = large_array((len(ways) * count, trunk.feature_count), np.float32)
         for number, axes in enumerate(ways):
             what = f"{label} train images" + (", mirrored" if axes else "")
             part = train[number * count : (number + 1) * count]
-            pooled_features(backbone, task.train, what, task.store, pooling, axes, part)
-        val = pooled_features(backbone, task.val, f"{label} val images", task.store, pooling)
+            trunk.features(task.train, what, axes, part)
+        val = trunk.features(task.val, f"{label} val images")
     return Labelled(train, np.tile(task.train.labels, len(ways))), Labelled(val, task.val.labels)
 
 

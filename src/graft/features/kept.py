@@ -1,0 +1,94 @@
+"""Files that follow from a frozen network, made once: put in place whole, and believed only if they are as written.
+
+::
+
+    <folder>/<name>/...       a network in OpenVINO's form, a trunk's record, or an exported model
+    <folder>/<name>/sha256    of all of its files together
+
+The name is a hash of all that decides what the files hold, as that of a space of the feature store is. Safe to delete
+at any time: what is gone, or not what was written, is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+# All together; the one used longest ago goes first. Two dozen of MobileNetV2 with a head, and the largest of Keras' but
+# one once.
+LIMIT_BYTES = 2 * 10**9
+DIGEST = "sha256"
+
+
+def kept_folder(parent: Path, description: Mapping[str, Any]) -> Path:
+    """Where that lies below ``parent`` which ``description`` (JSON-ready) decides."""
+    text = json.dumps(description, sort_keys=True)
+    return parent / hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def is_kept(folder: Path | None) -> bool:
+    """Whether something is kept there, whole or not."""
+    return folder is not None and (folder / DIGEST).is_file()
+
+
+def is_whole(folder: Path | None) -> bool:
+    """Whether what is kept there is what was written; what is not is removed, as it could never be written anew."""
+    if folder is None or not folder.is_dir():
+        return False
+    with suppress(OSError):  # another process may have removed it
+        if folder_digest(folder) == (folder / DIGEST).read_text(encoding="ascii"):
+            with suppress(OSError):
+                os.utime(folder)  # used now
+            return True
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
+
+
+def keep(made: Path, folder: Path) -> None:
+    """Copies the folder ``made`` into its place, whole or not at all; where that fails it is made again next time."""
+    partial = folder.with_name(f".{folder.name}-{os.getpid()}.partial")
+    with suppress(OSError):
+        try:
+            shutil.copytree(made, partial)
+            (partial / DIGEST).write_text(folder_digest(partial), encoding="ascii")
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    prune_kept(folder.parent, LIMIT_BYTES, keep=folder)
+
+
+def prune_kept(parent: Path, limit_bytes: int, keep: Path | None = None) -> int:
+    """Removes what was used longest ago, until the limit holds; returns the bytes removed."""
+    found = []
+    for folder in parent.glob("*/"):
+        with suppress(OSError):  # another process may have removed it
+            found.append((folder.stat().st_mtime_ns, folder, folder_bytes(folder)))
+    used, removed = sum(size for _, _, size in found), 0
+    for _, folder, size in sorted(found):
+        if used - removed <= limit_bytes:
+            break
+        if folder != keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            removed += size
+    return removed
+
+
+def folder_bytes(folder: Path) -> int:
+    """Of all files below ``folder``."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 of the names and bytes of all files below ``folder`` but the digest itself; hexadecimal."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DIGEST):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,153 @@
+"""The SavedModel of a frozen trunk with a head: exported once, then only filled with another head's weights.
+
+Most of an export is the trunk's: to build it, to trace it, and to write its graph. Of another head with the same layers
+only the weights differ, and those of the trunk are copied from the export that is kept beside its features, see
+:mod:`graft.features.kept`::
+
+    saved_model/     as a bundle holds it, with the weights of some head
+    trial.npy        features float32 [8, D] of the trial images, by the exported trunk
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from graft import tracing
+from graft.features.frozen_trunk import FrozenTrunk
+from graft.features.kept import is_whole, keep
+from graft.inference import trial
+from graft.inference.model import SAVED_MODEL
+from graft.inference.trial import trial_images
+from graft.params.strategies import HeadParams, HubBackboneParams, KerasBackboneParams
+from graft.tracing import save_traced, traced
+
+TRIAL_FILE = "trial.npy"
+# Of a SavedModel, and what its variables are called there: those of the trunk first, then those of the head.
+VARIABLES = "variables/variables"
+WEIGHT = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"
+SCALE = "scale/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+@dataclass(frozen=True)
+class HeadOnTrunk:
+    """A head that was trained by itself, and the trunk that it stands on, which is as it was published.
+
+    Attributes:
+        head: features ``[N, D]`` to logits.
+        head_params, backbone_params: what both were built from.
+        trunk: what makes the features.
+    """
+
+    head: keras.Model
+    head_params: HeadParams
+    backbone_params: KerasBackboneParams | HubBackboneParams
+    trunk: FrozenTrunk
+
+    def classifier(self) -> keras.Model:
+        """Both as one model, images to logits, which shares its weights with them; builds the trunk if need be."""
+        backbone = self.trunk.backbone.model
+        return keras.Model(backbone.input, self.head(backbone.output), name="classifier")
+
+
+def save_with_trunk(network: HeadOnTrunk, temperature: float, target: Path) -> np.ndarray:
+    """Writes the SavedModel: images to ``softmax(logits / temperature)``, and features to the same as ``head``.
+
+    Args:
+        network: with a trunk of Keras', under TensorFlow.
+        temperature: what logits are divided by.
+        target: a folder that is not there yet.
+
+    Returns:
+        Probabilities float32 ``[8, C]`` of the trial images.
+    """
+    store = network.trunk.store
+    kept = None if store is None else store.kept(_description(network))
+    if kept is not None and is_whole(kept):
+        return _fill(kept, network.head, temperature, target)
+    with tempfile.TemporaryDirectory() as made:
+        _export(network, Path(made))
+        if kept is not None:
+            keep(Path(made), kept)
+        return _fill(Path(made), network.head, temperature, target)
+
+
+def _description(network: HeadOnTrunk) -> dict[str, Any]:
+    """All that decides the graph and the trunk's weights, JSON-ready."""
+    import tensorflow as tf
+
+    params = network.head_params
+    layers = {
+        "hidden": params.hidden,
+        "batch_norm": params.batch_norm,
+        "classes": network.head.output_shape[1],
+    }
+    return {
+        "export": network.trunk.network,
+        "head": layers,
+        "code": _code_identity(),
+        "tensorflow": tf.__version__,
+    }
+
+
+@cache
+def _code_identity() -> str:
+    files = [Path(__file__), Path(tracing.__file__), Path(trial.__file__)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def _export(network: HeadOnTrunk, folder: Path) -> None:
+    """Traces trunk and head, and writes what is described above."""
+    import tensorflow as tf
+
+    trunk, head = network.trunk.backbone.model, network.head
+    scale = tf.Variable(1.0, trainable=False, name="scale")
+    image = (None, *trunk.input_shape[1:])
+    features_of = traced(lambda images: trunk(images, training=False), image, "image")
+
+    def answer(features: Any) -> dict[str, Any]:
+        return {"probabilities": tf.nn.softmax(head(features, training=False) * scale)}
+
+    signatures = {
+        "serving_default": traced(lambda images: answer(features_of(images)), image, "image"),
+        "head": traced(answer, (None, network.trunk.feature_count), "features"),
+    }
+    # Weights alone, without the seeds of dropout, which a head may lack that has the same layers otherwise.
+    weights = [*trunk.weights, *head.weights]
+    save_traced(signatures, weights, head.trainable_weights, folder / SAVED_MODEL, scale=scale)
+    images = trial_images(network.trunk.backbone.image_size).astype(np.float32)
+    np.save(folder / TRIAL_FILE, features_of(tf.constant(images)).numpy())
+
+
+def _fill(export: Path, head: keras.Model, temperature: float, target: Path) -> np.ndarray:
+    """Copies an export, with the weights of this head in it; returns what that answers for the trial images."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(export / SAVED_MODEL / VARIABLES))
+    values = {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
+    weights = head.get_weights()
+    first = sum(name.startswith("variables/") for name in values) - len(weights)
+    scale = np.float32(1 / temperature)
+    filled = {WEIGHT.format(first + place): weight for place, weight in enumerate(weights)} | {SCALE: scale}
+    for name, value in filled.items():
+        assert values[name].shape == value.shape, name
+    values |= filled
+    (target / VARIABLES).parent.mkdir(parents=True)
+    # Not its fingerprint, which is of the variables too; nothing depends on it.
+    shutil.copyfile(export / SAVED_MODEL / "saved_model.pb", target / "saved_model.pb")
+    tf.raw_ops.SaveV2(
+        prefix=str(target / VARIABLES),
+        tensor_names=list(values),
+        shape_and_slices=[""] * len(values),
+        tensors=list(values.values()),
+    )
+    logits = head(np.load(export / TRIAL_FILE), training=False)
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.softmax(logits * scale)))
