@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from graft.cli.main import app
 from graft.errors import GraftError
+from graft.features.kept import keep
 from graft.features.store import FeatureStore
 from graft.project import Project
 
@@ -47,6 +48,10 @@ def test_info_names_what_is_kept(store: FeatureStore) -> None:
         assert kept in result.output
     assert result.output.count(" 40 ") == 3
     assert "0.00 GB of 20 in" in result.output
+    assert "beside that" not in result.output
+    (store.folder.parent / "made").mkdir()
+    keep(store.folder.parent / "made", store.kept({"export": 1}))
+    assert "0.00 GB of 2 beside that" in CliRunner().invoke(app, ["cache", "info"]).output
 
 
 def test_an_empty_store_is_no_error(store: FeatureStore) -> None:
@@ -56,15 +61,25 @@ def test_an_empty_store_is_no_error(store: FeatureStore) -> None:
 
 
 def test_verify_finds_and_removes_what_is_damaged(store: FeatureStore) -> None:
-    assert CliRunner().invoke(app, ["cache", "verify"]).output.endswith("All 3 shards are whole\n")
+    made = store.folder.parent / "made"
+    made.mkdir()
+    (made / "graph").write_bytes(b"graph")
+    kept = store.kept({"export": 1})
+    keep(made, kept)
+    output = CliRunner().invoke(app, ["cache", "verify"]).output
+    assert output.endswith("All 3 shards and 1 kept networks are whole\n")
     shard = store.shards()[1]
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
     result = CliRunner().invoke(app, ["cache", "verify"])
     assert isinstance(result.exception, GraftError)
-    assert "1 of 3 shards were damaged" in str(result.exception)
+    assert "1 of 3 shards and 0 of 1 kept networks were damaged" in str(result.exception)
     assert not shard.exists()
+    (kept / "graph").write_bytes(b"other")
+    result = CliRunner().invoke(app, ["cache", "verify"])
+    assert "0 of 2 shards and 1 of 1 kept networks were damaged" in str(result.exception)
+    assert not kept.exists()
     assert CliRunner().invoke(app, ["cache", "verify"]).exit_code == 0
 
 

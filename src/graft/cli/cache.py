@@ -25,6 +25,8 @@ def info() -> None:
     """Show what is kept, how large it is and when it was last used."""
     from rich.table import Table
 
+    from graft.features.kept import LIMIT_BYTES, folder_bytes
+
     store = _store()
     table = Table(box=None, pad_edge=False)
     for column, side in (
@@ -51,24 +53,36 @@ def info() -> None:
         f"{used / 1e9:.2f} GB of {store.limit_bytes / 1e9:g} in {store.folder} (train.store.limit_gb in params.yaml)",
         soft_wrap=True,
     )
+    if networks := store.kept_folders():
+        size = sum(map(folder_bytes, networks)) / 1e9
+        console.print(
+            f"{size:.2f} GB of {LIMIT_BYTES / 1e9:g} beside that: networks as OpenVINO reads them, and exported models"
+        )
 
 
 @app.command("verify", epilog="Example: graft cache verify")
 def verify() -> None:
-    """Read every row and compare it with its checksum; what is damaged is removed, and computed again when needed.
+    """Read all that is kept and compare it with its checksums; what is damaged is removed, and made again when needed.
 
     Ends with 1 where something was damaged.
     """
+    from graft.features.kept import is_whole
+
     store = _store()
-    shards = store.shards()
-    damaged = 0
+    shards, networks = store.shards(), store.kept_folders()
+    damaged_shards = damaged_networks = 0
     with progress_bar("Shards", len(shards)) as advance:
         for path in shards:
-            damaged += not store.verify(path)
+            damaged_shards += not store.verify(path)
             advance(1)
-    if damaged:
-        raise GraftError(f"{damaged} of {len(shards)} shards were damaged, and are removed")
-    console.print(f"All {len(shards)} shards are whole")
+    for folder in networks:
+        damaged_networks += not is_whole(folder)
+    if damaged_shards or damaged_networks:
+        raise GraftError(
+            f"{damaged_shards} of {len(shards)} shards and {damaged_networks} of {len(networks)} kept networks were "
+            "damaged, and are removed"
+        )
+    console.print(f"All {len(shards)} shards and {len(networks)} kept networks are whole")
 
 
 @app.command("prune", epilog="Example: graft cache prune --to-gb 5")

@@ -80,6 +80,10 @@ class FeatureStore:
         """Where that is kept which ``description`` (JSON-ready) decides."""
         return kept_folder(self.networks, description)
 
+    def kept_folders(self) -> list[Path]:
+        """Each thing that is kept below :attr:`networks`."""
+        return sorted(path for path in self.networks.glob("*/") if not path.name.startswith("."))
+
     def shards(self) -> list[Path]:
         """Files of all shards, those used longest ago first."""
         found = []
