@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+GRAPH = "_graft_inference_graph"
+
 
 def traced(
     function: Callable[[Any], Any], shape: Sequence[int | None], name: str, dtype: Any = "float32"
@@ -21,6 +23,17 @@ def traced(
 
     signature = [tf.TensorSpec(shape, dtype, name=name)]
     return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+
+
+def inference_graph(model: Any) -> Any:
+    """The graph of a Keras model of one input, in inference mode: traced once, and kept for as long as the model is."""
+    graph = getattr(model, GRAPH, None)
+    if graph is None:
+        (given,) = model.inputs
+        graph = traced(lambda inputs: model(inputs, training=False), given.shape, "inputs", given.dtype)
+        # Past Keras, which looks into whatever is put into a model; a table of graphs by model would keep both alive.
+        object.__setattr__(model, GRAPH, graph)
+    return graph
 
 
 def save_traced(

@@ -11,7 +11,7 @@ import keras
 
 from graft.features.kept import is_whole, keep
 from graft.openvino_run import import_openvino
-from graft.tracing import traced
+from graft.tracing import inference_graph
 
 NETWORK = "network.xml"
 
@@ -47,7 +47,5 @@ def _convert(model: keras.Model, path: Path) -> None:
         model.export(str(path), format="openvino", verbose=False)
         return
     ov = import_openvino()
-    (given,) = model.inputs
-    graph = traced(lambda inputs: model(inputs, training=False), given.shape, "inputs", given.dtype)
     # Not save_model, which would halve the precision of the weights.
-    ov.serialize(ov.convert_model(graph), path)
+    ov.serialize(ov.convert_model(inference_graph(model)), path)

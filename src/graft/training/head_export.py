@@ -28,7 +28,7 @@ from graft.inference import trial
 from graft.inference.model import SAVED_MODEL
 from graft.inference.trial import trial_images
 from graft.params.strategies import HeadParams, HubBackboneParams, KerasBackboneParams
-from graft.tracing import save_traced, traced
+from graft.tracing import inference_graph, save_traced, traced
 
 TRIAL_FILE = "trial.npy"
 # Of a SavedModel, and what its variables are called there: those of the trunk first, then those of the head.
@@ -110,14 +110,13 @@ def _export(network: HeadOnTrunk, folder: Path) -> None:
 
     trunk, head = network.trunk.backbone.model, network.head
     scale = tf.Variable(1.0, trainable=False, name="scale")
-    image = (None, *trunk.input_shape[1:])
-    features_of = traced(lambda images: trunk(images, training=False), image, "image")
+    features_of = inference_graph(trunk)
 
     def answer(features: Any) -> dict[str, Any]:
         return {"probabilities": tf.nn.softmax(head(features, training=False) * scale)}
 
     signatures = {
-        "serving_default": traced(lambda images: answer(features_of(images)), image, "image"),
+        "serving_default": traced(lambda images: answer(features_of(images)), trunk.inputs[0].shape, "image"),
         "head": traced(answer, (None, network.trunk.feature_count), "features"),
     }
     # Weights alone, without the seeds of dropout, which a head may lack that has the same layers otherwise.
