@@ -17,14 +17,15 @@ from pipelines.runner import RETRIES, run_stage
 @task(name="evaluate", cache_policy=NO_CACHE)
 def evaluate_all(project: Project, folders: dict[str, Path], params: Params, clock: StageClock) -> None:
     """Runs each bundle over the test images; writes figures, predictions and pictures."""
-    from graft.evaluation.evaluate import TestImages, evaluate_candidate
+    from graft.evaluation.evaluate import TestImages, evaluate_bundle, write_answers
     from graft.features.store import FeatureStore
 
     images = TestImages(project)
     kept = params.train.store
     store = FeatureStore(project.features, kept.limit_bytes, kept.precision)
     for name, folder in folders.items():
-        evaluate_candidate(project, name, folder, images, params.evaluate.batch_size, clock, store)
+        found = evaluate_bundle(name, folder, images, params.evaluate.batch_size, clock, store)
+        write_answers(name, found, images)
 
 
 @task(name="record", cache_policy=NO_CACHE, **RETRIES)

@@ -15,7 +15,8 @@ from graft.advice.advise import sample
 from graft.advice.report import settings_text
 from graft.advice.rules import Measured
 from graft.errors import GraftError
-from graft.params.strategies import FineTuneParams, FrozenParams, TrainParams
+from graft.params.strategies import FineTuneParams, FrozenParams
+from graft.params.train import TrainParams
 from graft.project import Project
 from graft.training.train import advise_strategy, train_strategy
 

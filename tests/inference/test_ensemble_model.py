@@ -15,7 +15,7 @@ from tiny import CLASSES, COUNTS, clock, make_project
 from graft.data.split_tables import read_splits
 from graft.ensembling.bundle import write_ensemble_bundle
 from graft.evaluation.evaluate import TestImages as Images
-from graft.evaluation.evaluate import evaluate_candidate
+from graft.evaluation.evaluate import evaluate_bundle, write_answers
 from graft.inference import model as module
 from graft.inference.model import ImageClassifier
 
@@ -126,7 +126,8 @@ def test_an_item_that_cannot_be_used_is_named_by_its_position(ensemble: Path) ->
 
 def test_it_is_evaluated_like_a_strategy(ensemble: Path, bundles: dict[str, Path], tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
-    evaluate_candidate(project, "mean", ensemble.parent, Images(project), 4, clock())
+    images = Images(project)
+    write_answers("mean", evaluate_bundle("mean", ensemble.parent, images, 4, clock()), images)
     table = read_splits(project, ["test"])["test"]
     data = [(project.data / path).read_bytes() for path in table["path"]]
     written = pd.read_csv(project.artifacts("evaluate") / "predictions" / "mean.csv")

@@ -160,7 +160,7 @@ def test_a_recipe_runs_on_a_miniature_of_its_data(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from graft.evaluation.evaluate import TestImages, evaluate_candidate
+    from graft.evaluation.evaluate import TestImages, evaluate_bundle
     from graft.training.train import train_strategy
 
     recipe = read_recipe(name)
@@ -176,7 +176,7 @@ def test_a_recipe_runs_on_a_miniature_of_its_data(
             trained = train_strategy(project, params.train, strategy, watch)
         assert all(math.isfinite(value) for value in trained.validation.headline().values())
         if network not in served:
-            evaluation = evaluate_candidate(project, strategy, project.strategy(strategy), images, 64, watch)
+            evaluation = evaluate_bundle(strategy, project.strategy(strategy), images, 64, watch).evaluation
             assert set(evaluation.per_class) == set(trained.classes)
             assert all(math.isfinite(value) for value in evaluation.headline().values())
             served.add(network)

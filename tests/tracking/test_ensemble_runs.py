@@ -16,7 +16,7 @@ from graft.candidates import candidates
 from graft.data.split_tables import read_splits
 from graft.ensembling.ensemble import make_ensemble
 from graft.evaluation.evaluate import TestImages as Images
-from graft.evaluation.evaluate import evaluate_candidate
+from graft.evaluation.evaluate import evaluate_bundle, write_answers
 from graft.inference.model import ImageClassifier
 from graft.params import Params
 from graft.params.ensemble import EnsembleOf
@@ -46,7 +46,7 @@ def made(recorded: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
             record_ensemble(project, run_id, ensemble, read_splits(project, ["val"])["val"], watch)
         images = Images(project)
         for name, folder in candidates(project, params()).items():
-            evaluate_candidate(project, name, folder, images, 8, clock())
+            write_answers(name, evaluate_bundle(name, folder, images, 8, clock()), images)
             record_evaluation(project, name, folder)
     return project
 

@@ -16,7 +16,7 @@ from recorded import NAMES, copy_of, recorded_params
 from tiny import CLASSES, COUNTS, clock
 
 from graft.data.split_tables import read_splits
-from graft.evaluation.evaluate import evaluate_candidate
+from graft.evaluation.evaluate import evaluate_bundle, write_answers
 from graft.inference.model import ImageClassifier
 from graft.project import Project
 from graft.tracking.runs import (
@@ -173,7 +173,10 @@ def test_figures_of_the_test_split_are_added_to_the_run(recorded: Project, tmp_p
     project = copy_of(recorded, tmp_path / "project")
     client = open_store(project)
     folder = project.strategy("first")
-    evaluation = evaluate_candidate(project, "first", folder, Images(project), 8, clock())
+    images = Images(project)
+    found = evaluate_bundle("first", folder, images, 8, clock())
+    write_answers("first", found, images)
+    evaluation = found.evaluation
     record_evaluation(project, "first", folder)
     run = client.get_run(read_run(project.strategy("first"))["run_id"])
     for name, value in evaluation.headline().items():

@@ -70,12 +70,14 @@ def test_figures_and_weights_are_those_of_keras(
 
 
 def test_how_many_batches_a_call_takes_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, weights = trained()
-    monkeypatch.setattr(feature_epochs, "CALL_BYTES", 1)  # a batch at a time
-    single, again = trained()
-    np.testing.assert_allclose(whole.steps, single.steps, rtol=1e-5, atol=1e-6)
-    for found, wanted in zip(again, weights, strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+    held, weights = trained(2)
+    monkeypatch.setattr(feature_epochs, "HELD_BYTES", 0)  # handed over in each epoch
+    for call_bytes in (10**6, 1):  # all at a time, and a batch
+        monkeypatch.setattr(feature_epochs, "CALL_BYTES", call_bytes)
+        handed, again = trained(2)
+        np.testing.assert_allclose(held.steps, handed.steps, rtol=1e-5, atol=1e-6)
+        for found, wanted in zip(again, weights, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
 
 
 def test_images_mixed_batches_and_several_devices_are_left_to_keras() -> None:

@@ -214,9 +214,9 @@ def assert_equal(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_running_means_are_validated_and_kept(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = keras.config.dtype_policy()
-    monkeypatch.setattr(
-        feature_epochs, "CALL_BYTES", 1
-    )  # back in Python after each step, to look at the weights
+    # Back in Python after each step, to look at the weights.
+    monkeypatch.setattr(feature_epochs, "HELD_BYTES", 0)
+    monkeypatch.setattr(feature_epochs, "CALL_BYTES", 1)
     keras.config.set_dtype_policy(precision)  # mixed_float16 puts an optimizer around the one with the means
     try:
         watched = Watched(monkeypatch)

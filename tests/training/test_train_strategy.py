@@ -14,7 +14,7 @@ from tiny import CLASSES, COUNTS, SIZE, clock, tiny_params, write_hub_module
 from graft.data.split_tables import read_splits
 from graft.errors import GraftError
 from graft.inference.model import ImageClassifier
-from graft.params.strategies import TrainParams
+from graft.params.train import TrainParams
 from graft.project import Project
 from graft.training.checkpoint import TrainingState
 from graft.training.train import TrainedStrategy, train_strategy

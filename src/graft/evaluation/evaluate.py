@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,36 +83,10 @@ def evaluate_bundle(
     return Answers(probabilities, model.classes, evaluate(labels, probabilities, model.classes))
 
 
-def evaluate_candidate(
-    project: Project,
-    name: str,
-    made: Path,
-    images: TestImages,
-    batch_size: int,
-    clock: StageClock,
-    store: FeatureStore | None = None,
-) -> Evaluation:
-    """As :func:`evaluate_bundle`; figures, predictions and confusion matrix go to files of the project."""
-    found = evaluate_bundle(name, made, images, batch_size, clock, store)
-    _write(
-        project.artifacts("evaluate"),
-        name,
-        found.evaluation,
-        images.table,
-        found.probabilities,
-        found.classes,
-    )
-    return found.evaluation
-
-
-def _write(
-    folder: Path,
-    name: str,
-    evaluation: Evaluation,
-    table: pd.DataFrame,
-    probabilities: np.ndarray,
-    classes: Sequence[str],
-) -> None:
+def write_answers(name: str, found: Answers, images: TestImages) -> None:
+    """Writes figures, predictions and confusion matrix of one strategy or ensemble to the stage's files."""
+    folder = images.project.artifacts("evaluate")
+    evaluation, probabilities, classes = found.evaluation, found.probabilities, found.classes
     for part in ("metrics", "per_class", "predictions", "confusion", "pictures"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     # A file each: `dvc metrics show` then has a row for each, and a column for each figure.
@@ -123,12 +96,12 @@ def _write(
     per_class.to_csv(folder / "per_class" / f"{name}.csv", float_format="%.6g")
     predicted = [classes[i] for i in probabilities.argmax(axis=1)]
     # Without paths: a renamed file would make them wrong, and re-runs nothing.
-    predictions = table[["sha256", "label"]].copy()
+    predictions = images.table[["sha256", "label"]].copy()
     predictions["predicted"] = predicted
     for index, label in enumerate(classes):
         predictions[f"p_{label}"] = probabilities[:, index]
     predictions.to_csv(folder / "predictions" / f"{name}.csv", index=False, float_format="%.6g")
     # One row per image: what DVC's confusion templates count, and normalise, by themselves.
-    pairs = pd.DataFrame({"actual": table["label"], "predicted": predicted})
+    pairs = pd.DataFrame({"actual": images.table["label"], "predicted": predicted})
     pairs.to_csv(folder / "confusion" / f"{name}.csv", index=False)
     confusion_picture(evaluation.confusion, classes, f"{name}, test", folder / "pictures" / f"{name}.png")

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from graft.params.strategies import TrainParams
+from graft.params.train import TrainParams
 from graft.project import Project
 from graft.tensorflow_import import import_tensorflow
 from graft.training.images import KeyedImages

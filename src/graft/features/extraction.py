@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -74,7 +74,8 @@ def fill(
         label = f"{label} ({count - len(missing)} of {count} known)"
     size = max(8, min(CHUNK, CHUNK_BYTES // max(1, outputs[:1].nbytes)))
     chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as writer:
+        written: Future[bool] | None = None
         # Decoding goes on while the network is converted, and while the chunk before is computed.
         ahead = deque(pool.submit(images.at, chunk) for chunk in chunks[:AHEAD])
         run = engine(len(missing)) if chunks else None
@@ -91,10 +92,15 @@ def fill(
                 if space is not None:
                     # Also now as they will be read: a second run must not come to other figures than the first.
                     rows = space.as_kept(rows)
-                    space.write(chosen, rows)
+                    # Onto the disk while the next chunk is computed; no more than one chunk waits for it.
+                    if written is not None:
+                        written.result()
+                    written = writer.submit(space.write, chosen, rows)
                 outputs[indices] = rows
                 release_pages(outputs)
                 advance(len(indices))
+        if written is not None:
+            written.result()
 
 
 def predict(model: keras.Model, inputs: np.ndarray, label: str) -> np.ndarray:

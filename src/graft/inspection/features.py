@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graft.params.strategies import TrainParams
+from graft.params.train import TrainParams
 from graft.project import Project
 from graft.timing import StageClock
 

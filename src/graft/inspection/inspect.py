@@ -28,7 +28,7 @@ from graft.inspection.report import (
 )
 from graft.inspection.similarity import similar_pairs
 from graft.params.models import Params, ValidateParams
-from graft.params.strategies import TrainParams
+from graft.params.train import TrainParams
 from graft.progress import console
 from graft.project import SPLITS, Project
 

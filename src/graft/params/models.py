@@ -17,8 +17,8 @@ from graft.params.monitor import MonitorParams
 from graft.params.retrain import RetrainParams
 from graft.params.sections import Count, Section, Severity, Share
 from graft.params.serve import ServeParams
-from graft.params.strategies import TrainParams
 from graft.params.sweep import SweepParams
+from graft.params.train import TrainParams
 
 # What split.group_by may be besides a regular expression.
 GROUP_BY_NAMES = ("none", "column", "near_duplicates")

@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from graft.errors import did_you_mean
 from graft.params.sections import Count, Name, Section
-from graft.params.strategies import StrategyParams, TrainParams
+from graft.params.strategies import StrategyParams
+from graft.params.train import TrainParams
 
 
 class Range(Section):

@@ -16,7 +16,7 @@ from graft.data.split_tables import with_paths
 from graft.data.versioning import dataset_name, tracked_hash
 from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
 from graft.evaluation.metrics import Evaluation
-from graft.params.strategies import TrainParams
+from graft.params.train import TrainParams
 from graft.project import Project
 from graft.timing import StageClock
 from graft.tracking.images import images_of, log_seen_images

@@ -72,11 +72,14 @@ class Batches(keras.utils.PyDataset):
 
     def joined(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Several batches, ``start`` to ``stop - 1``, one after another; unmixed, and not filled up."""
+        rows, targets, weights = self.rows(start, stop)
+        return rows_of(self.inputs, rows), targets, weights
+
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same, with the rows of ``inputs`` that are meant, int ``[n]``, in the place of what is in them."""
         chosen = self.order[start * self.batch_size : stop * self.batch_size]
-        view = self.epoch % self.views
-        inputs = rows_of(self.inputs, chosen + view * len(self.labels))
         targets = self.one_hot[self.labels[chosen]]
-        return inputs, targets, targets @ self.class_weights
+        return chosen + self.epoch % self.views * len(self.labels), targets, targets @ self.class_weights
 
     def start_epoch(self, epoch: int) -> None:
         """Puts the images in the order of this epoch (counted from 0)."""

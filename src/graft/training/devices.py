@@ -61,7 +61,7 @@ def arithmetic(precision: Precision, deterministic: bool = False) -> Iterator[st
     (https://arxiv.org/abs/1710.03740).
 
     Args:
-        precision: see :class:`graft.params.strategies.TrainParams`.
+        precision: see :class:`graft.params.train.TrainParams`.
         deterministic: stays in force for the process: TensorFlow cannot be told to go back.
     """
     chosen = precision if precision != "auto" else ("mixed_float16" if gpu_count() else "float32")

@@ -14,7 +14,9 @@ import keras
 
 from graft.training.batches import Batches
 
-# Of features handed to the graph at a time: past this, calls no longer count and memory does.
+# Up to here the graph holds all features, and is told which rows make up a batch.
+HELD_BYTES = 64 * 1024**2
+# Of more than that, what is handed to the graph at a time: past this, calls no longer count and memory does.
 CALL_BYTES = 16 * 1024**2
 
 
@@ -76,25 +78,35 @@ def fit_features(
     listeners.on_train_end(logs)
 
 
+def _is_held(batches: Batches) -> bool:
+    return batches.inputs.nbytes <= HELD_BYTES
+
+
 def _calls(run: Any, batches: Batches) -> Any:
     """Goes through an epoch; yields the place of the first batch of each call, and the figures after each batch."""
     row = max(1, batches.inputs[:1].nbytes)
-    at_a_time = max(1, CALL_BYTES // (row * batches.batch_size))
+    at_a_time = len(batches) if _is_held(batches) else max(1, CALL_BYTES // (row * batches.batch_size))
+    of = batches.rows if _is_held(batches) else batches.joined
     for first in range(0, len(batches), at_a_time):
-        figures = run(*batches.joined(first, first + at_a_time))
+        figures = run(*of(first, first + at_a_time))
         yield first, {name: values.numpy() for name, values in figures.items()}
 
 
 def _graph(step: Any, batches: Batches) -> Any:
-    """One call for many steps: inputs, targets and weights of all, one batch after another, to figures ``[steps]``."""
+    """One call for many steps: inputs, targets and weights of all, one batch after another, to figures ``[steps]``.
+
+    In the place of inputs that the graph holds it is given their rows.
+    """
     import tensorflow as tf
 
     size, classes = batches.batch_size, batches.one_hot.shape[1]
     names = ("loss", "accuracy", "log_loss")
+    held = tf.constant(batches.inputs) if _is_held(batches) else None
+    given = tf.TensorSpec((None, *batches.inputs.shape[1:]), batches.inputs.dtype)
 
     @tf.function(
         input_signature=[
-            tf.TensorSpec((None, *batches.inputs.shape[1:]), batches.inputs.dtype),
+            given if held is None else tf.TensorSpec((None,), tf.int64),
             tf.TensorSpec((None, classes), tf.float32),
             tf.TensorSpec((None,), tf.float32),
         ],
@@ -105,7 +117,8 @@ def _graph(step: Any, batches: Batches) -> Any:
 
         def one(index: Any, written: Any) -> tuple[Any, Any]:
             part = slice(index * size, (index + 1) * size)
-            logs = step((inputs[part], targets[part], weights[part]))
+            rows = inputs[part] if held is None else tf.gather(held, inputs[part])
+            logs = step((rows, targets[part], weights[part]))
             return index + 1, written.write(index, tf.stack([logs[name] for name in names]))
 
         written = tf.TensorArray(tf.float32, steps, element_shape=(len(names),))

@@ -33,9 +33,9 @@ from graft.params.strategies import (
     KerasBackboneParams,
     ScratchParams,
     StrategyParams,
-    TrainParams,
     TransferParams,
 )
+from graft.params.train import TrainParams
 from graft.project import Project
 from graft.timing import StageClock
 from graft.training.bundle import write_bundle

@@ -6,7 +6,7 @@ import keras
 
 from graft.backbones.hub import HubModule
 from graft.errors import GraftError, did_you_mean
-from graft.params.strategies import HUB_MODULES_HAVE_NO_LAYERS
+from graft.params.train import HUB_MODULES_HAVE_NO_LAYERS
 
 
 def unfreeze(trunk: keras.layers.Layer, start: str | int | float, batch_norm: str) -> None:

@@ -13,7 +13,7 @@ from tiny import CLASSES, COUNTS, SIZE, clock
 
 from graft.data.split_tables import read_splits
 from graft.evaluation import evaluate as module
-from graft.evaluation.evaluate import evaluate_candidate
+from graft.evaluation.evaluate import evaluate_bundle, write_answers
 from graft.evaluation.metrics import Evaluation
 from graft.project import Project
 from graft.training import images as images_module
@@ -36,7 +36,10 @@ def evaluated(project: Project) -> tuple[Project, Evaluation]:
     to_logits.kernel.assign(np.array([[0, 1, 0], [0, 1, 0], [1, 0, 0]]) / 50)
     write_bundle(keras.Model(inputs, logits), CLASSES, SIZE, project.strategy(NAME) / "model")
     folder = project.strategy(NAME)
-    return project, evaluate_candidate(project, NAME, folder, module.TestImages(project), 4, clock())
+    images = module.TestImages(project)
+    found = evaluate_bundle(NAME, folder, images, 4, clock())
+    write_answers(NAME, found, images)
+    return project, found.evaluation
 
 
 def test_figures_are_those_of_the_bundle_on_the_test_split(evaluated: tuple[Project, Evaluation]) -> None:
