@@ -44,10 +44,6 @@ def record(project: Project, folders: dict[str, Path], clock: StageClock) -> Non
 def evaluate(project: Project, clock: StageClock) -> None:
     """Evaluates all strategies that are trained, and all ensembles that are made of them."""
     params = load_params(project.params_file)
-    with clock.span("tensorflow import", "imports"):
-        from graft.tensorflow_import import import_tensorflow
-
-        import_tensorflow()
     folders = candidates(project, params)
     evaluate_all(project, folders, params, clock)
     record(project, folders, clock)

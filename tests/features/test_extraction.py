@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny import tinted_images
 
-from graft.features import engines, extraction
+from graft.features import engines, filling
 from graft.features.extraction import extract, predict
 from graft.features.store import FeatureStore
 from graft.training.images import DecodedImages
@@ -42,7 +42,7 @@ def images(count: int) -> np.ndarray:
 def test_outputs_are_those_of_the_network_whatever_the_chunks(
     network: keras.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction, "CHUNK", 7)
+    monkeypatch.setattr(filling, "CHUNK", 7)
     monkeypatch.setattr(engines, "KERAS_BATCH", 3)
     found = extract(network, DecodedImages(images(20)), "test")
     np.testing.assert_allclose(found, network(images(20).astype(np.float32)), rtol=1e-5, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -14,6 +15,7 @@ from graft.backbones.backbone import Backbone
 from graft.features import frozen_trunk as module
 from graft.features.engines import openvino_engine
 from graft.features.frozen_trunk import RECORD_FILE, FrozenTrunk, frozen_trunk
+from graft.features.kept import keep
 from graft.features.store import FeatureStore
 from graft.params.strategies import KerasBackboneParams
 from graft.training.images import DecodedImages
@@ -126,6 +128,32 @@ def test_a_damaged_record_is_not_believed(
     assert builds == ["MobileNet"] * 2
     assert frozen_trunk(params, SIZE, tmp_path, store).identity == identity
     assert builds == ["MobileNet"] * 2
+
+
+def test_a_record_that_is_removed_while_it_is_read_is_made_anew(
+    params: KerasBackboneParams,
+    store: FeatureStore,
+    tmp_path: Path,
+    builds: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    identity = frozen_trunk(params, SIZE, tmp_path, store).identity
+    shutil.rmtree(store.networks)
+    monkeypatch.setattr(module, "is_whole", lambda folder: True)
+    assert frozen_trunk(params, SIZE, tmp_path, store).identity == identity
+    assert builds == ["MobileNet"] * 2
+
+
+def test_a_kept_network_that_does_not_run_leaves_the_images_to_keras(
+    params: KerasBackboneParams, store: FeatureStore, tmp_path: Path
+) -> None:
+    trunk = frozen_trunk(params, SIZE, tmp_path, store)
+    expected = FrozenTrunk.of(trunk.backbone).features(images(), "x")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "network.xml").write_text("<net/>")
+    keep(other, store.network(trunk.network))
+    np.testing.assert_allclose(trunk.features(images(), "x"), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_random_weights_are_others_each_time(store: FeatureStore, tmp_path: Path, builds: list[str]) -> None:

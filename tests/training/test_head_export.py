@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from graft.backbones.backbone import Backbone
 from graft.evaluation.metrics import softmax
 from graft.features.frozen_trunk import FrozenTrunk
 from graft.features.store import FeatureStore
-from graft.inference.model import SAVED_MODEL, SavedModelNetwork
+from graft.inference.model import HEAD, SAVED_MODEL, SavedModelNetwork
 from graft.inference.trial import trial_images
 from graft.openvino_run import saved_model_run
 from graft.params.strategies import HeadParams, KerasBackboneParams
@@ -94,13 +95,11 @@ def test_it_answers_for_images_and_for_features_as_the_model_does(
     network = head_on(store, **settings)
     expected = answers_of(network, 1.7, IMAGES)
     assert np.ptp(expected, axis=0).max() > 1e-3
-    answers = save_with_trunk(network, 1.7, tmp_path / SAVED_MODEL)
+    answers = save_with_trunk(network, 1.7, tmp_path)
     np.testing.assert_allclose(answers, answers_of(network, 1.7, trial_images(SIZE)), atol=1e-5)
-    saved = SavedModelNetwork(tmp_path)
-    np.testing.assert_allclose(saved(IMAGES), expected, atol=1e-5)
+    np.testing.assert_allclose(SavedModelNetwork(tmp_path)(IMAGES), expected, atol=1e-5)
     features = network.trunk.backbone.model.predict(IMAGES, verbose=0)
-    assert saved.feature_count == features.shape[1]
-    np.testing.assert_allclose(saved.probabilities_of_features(features), expected, atol=1e-5)
+    np.testing.assert_allclose(saved_model_run(tmp_path / HEAD)(features), expected, atol=1e-5)
     np.testing.assert_allclose(saved_model_run(tmp_path / SAVED_MODEL)(IMAGES), expected, atol=1e-4)
 
 
@@ -116,21 +115,23 @@ def test_another_head_is_filled_in_without_the_trunk(
     other = head_on(store, seed=2, dropout=0.5)
     described = FrozenTrunk.described(other.trunk.description, other.trunk.feature_count, store, gone)
     without = HeadOnTrunk(other.head, other.head_params, PARAMS, described)
-    target = tmp_path / "other" / SAVED_MODEL
+    target = tmp_path / "other"
     answers = save_with_trunk(without, 2.5, target)
     assert exports == ["export"]
     np.testing.assert_allclose(answers, answers_of(other, 2.5, trial_images(SIZE)), atol=1e-5)
-    np.testing.assert_allclose(
-        SavedModelNetwork(target.parent)(IMAGES), answers_of(other, 2.5, IMAGES), atol=1e-5
-    )
+    expected = answers_of(other, 2.5, IMAGES)
+    np.testing.assert_allclose(SavedModelNetwork(target)(IMAGES), expected, atol=1e-5)
+    features = other.trunk.backbone.model.predict(IMAGES, verbose=0)
+    np.testing.assert_allclose(saved_model_run(target / HEAD)(features), expected, atol=1e-5)
     # The same files as where nothing had been kept.
     alone = tmp_path / "alone"
     save_with_trunk(head_on(None, seed=2, dropout=0.5), 2.5, alone)
     assert exports == ["export"] * 2
     names = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
     assert names == {str(path.relative_to(alone)) for path in alone.rglob("*") if path.is_file()}
-    data = "variables/variables.data-00000-of-00001"
-    assert (target / data).read_bytes()[-4000:] == (alone / data).read_bytes()[-4000:]
+    for name in (SAVED_MODEL, HEAD):
+        data = f"{name}/variables/variables.data-00000-of-00001"
+        assert (target / data).read_bytes()[-4000:] == (alone / data).read_bytes()[-4000:]
 
 
 @pytest.mark.parametrize("settings", [{"hidden": [7]}, {"hidden": [7], "batch_norm": True}, {"hidden": [8]}])
@@ -143,11 +144,35 @@ def test_other_layers_are_another_export(
 ) -> None:
     for number, given in enumerate([{}, {"hidden": [6]}, settings, settings]):
         network = head_on(store, seed=number, **given)
-        save_with_trunk(network, 1.0, tmp_path / str(number) / SAVED_MODEL)
+        save_with_trunk(network, 1.0, tmp_path / str(number))
         np.testing.assert_allclose(
             SavedModelNetwork(tmp_path / str(number))(IMAGES), answers_of(network, 1.0, IMAGES), atol=1e-5
         )
     assert len(exports) == 3
+
+
+@pytest.mark.parametrize("gone", ["trial.npy", "saved_model/saved_model.pb", "head/variables"])
+def test_an_export_that_is_removed_while_it_is_read_is_made_anew(
+    head_on: Callable[..., HeadOnTrunk],
+    store: FeatureStore,
+    tmp_path: Path,
+    exports: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    gone: str,
+) -> None:
+    network = head_on(store)
+    first = save_with_trunk(network, 1.0, tmp_path / "first")
+
+    def whole_until_now(folder: Path) -> bool:
+        path = folder / gone
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return True
+
+    monkeypatch.setattr(head_export, "is_whole", whole_until_now)
+    target = tmp_path / "second"
+    np.testing.assert_array_equal(save_with_trunk(network, 1.0, target), first)
+    assert len(exports) == 2
+    np.testing.assert_allclose(SavedModelNetwork(target)(IMAGES), answers_of(network, 1.0, IMAGES), atol=1e-5)
 
 
 def test_a_damaged_export_is_made_anew(

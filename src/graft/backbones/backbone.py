@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import PIL
 
-from graft.inference import images
+from graft.backbones.identity import code_identity
 
 
 @dataclass(frozen=True)
@@ -56,28 +53,6 @@ class Backbone:
     @property
     def feature_count(self) -> int:
         return int(self.model.output_shape[-1])
-
-
-@functools.cache
-def code_identity() -> str:
-    """Names all code that stands between an image's file and a trunk's answer: graft's own, Keras' and Pillow's."""
-    from graft.backbones import cutting, hub, keras_applications
-    from graft.training import head
-
-    digest = hashlib.sha256()
-    for module in (images, hub, keras_applications, cutting, head):
-        assert module.__file__ is not None
-        digest.update(Path(module.__file__).read_bytes())
-    return f"{digest.hexdigest()[:16]}, Keras {keras.__version__}, Pillow {PIL.__version__}"
-
-
-@functools.cache
-def building_identity() -> str:
-    """Names all code that decides what is built for a backbone's name and its weights' files, and what it answers."""
-    digest = hashlib.sha256(code_identity().encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def weights_digest(tensors: Sequence[Any]) -> str:

@@ -52,23 +52,21 @@ def calibrate(labels: np.ndarray, logits: np.ndarray, images: np.ndarray) -> Cal
 
 def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
     """The T above 0 that ``softmax(logits / T)`` fits labels ``[N]`` best with, for logits ``[N, C]``."""
-    from scipy.optimize import minimize_scalar
-
     logits = np.asarray(logits, np.float64)
     count, classes = logits.shape
     wrong = 1 / (count + 2)
     targets = np.full(logits.shape, wrong / max(1, classes - 1))
     targets[np.arange(count), labels] = 1 - wrong
+    wanted = (targets * logits).sum(axis=1).mean()
 
-    # Convex in 1/T, so that its logarithm has one valley too.
-    def loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        shifted = scaled - scaled.max(axis=1, keepdims=True)
-        log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        return float(-(targets * (shifted - log_sum)).sum(axis=1).mean())
-
-    found = minimize_scalar(loss, bounds=(np.log(LEAST), np.log(MOST)), method="bounded")
-    return float(np.exp(found.x))
+    # The log loss is convex in 1/T; its slope there is how far the mean logit under the answers is from that under the
+    # labels. The range of its logarithm is halved until T is known to a millionth.
+    low, high = np.log(LEAST), np.log(MOST)
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        is_too_cold = (softmax(logits / np.exp(middle)) * logits).sum(axis=1).mean() > wanted
+        low, high = (middle, high) if is_too_cold else (low, middle)
+    return float(np.exp((low + high) / 2))
 
 
 def out_of_fold(labels: np.ndarray, logits: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""A bundle's probabilities for many images: by ways that are quicker than TensorFlow's, and held against it.
+"""A bundle's probabilities for many images: as graft serves it, or by a shorter way that is held against that.
 
-A bundle of which only the head was trained is given the features that training keeps in the feature store; any other
-is run by OpenVINO, several times as fast on a CPU as TensorFlow. Both are compared with the bundle as it is served, on
-a sample of the images, and where they differ, the bundle itself answers for all.
+A bundle of which only the head was trained is given the features that training keeps in the feature store. On a sample
+of the images its answers are compared with those of the bundle as it is served, and where they differ, that answers
+for all.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from graft.errors import GraftError, first_line
-from graft.features.extraction import fill
+from graft.backbones.identity import code_identity
+from graft.errors import first_line
+from graft.features.filling import fill
 from graft.features.store import FeatureStore
-from graft.inference.model import SAVED_MODEL, ImageClassifier, Part, SavedModelNetwork
+from graft.inference.model import HEAD, ImageClassifier, Part
 from graft.inference.record import read_settings
 from graft.openvino_run import saved_model_run
 from graft.params.strategies import BackboneParams
 from graft.progress import console, progress_bar
-from graft.training.devices import gpu_count
+from graft.tensorflow_import import import_tensorflow
 from graft.training.images import DecodedImages, LabelledImages, large_array
 
 # Images that the bundle itself answers for too, evenly spread; fewer than this it answers for alone.
@@ -57,20 +58,14 @@ class Roads:
 def bundle_probabilities(model: ImageClassifier, roads: Roads, label: str) -> np.ndarray:
     """Probabilities float32 ``[N, C]`` of a loaded bundle; ``label`` is what progress bars call it."""
     everything = np.arange(roads.count)
-    if roads.count <= SAMPLE or gpu_count():
+    if roads.count <= SAMPLE:
         return _served(model, roads, everything, label)
-    try:
-        answers = sum(part.weight * _part_probabilities(part, roads, label) for part in model.parts)
-    except GraftError:
-        raise  # about the images, or the weights
-    except Exception as error:
-        # OpenVINO raises all kinds, for example where a network holds an operation that it does not know.
-        console.print(
-            f"{label}: OpenVINO does not take the bundle over ({first_line(error)}): running it with TensorFlow",
-            soft_wrap=True,
-        )
-        return _served(model, roads, everything, label)
-    probabilities = np.asarray(answers, np.float32)
+    by_features = [_by_features(part, roads, label) for part in model.parts]
+    probabilities = np.zeros((roads.count, len(model.classes)), np.float32)
+    for part, answers in zip(model.parts, by_features, strict=True):
+        probabilities += part.weight * (_by_images(part, roads, label) if answers is None else answers)
+    if all(answers is None for answers in by_features):
+        return probabilities
     sample = np.unique(np.linspace(0, roads.count - 1, SAMPLE).astype(np.int64))
     expected = _served(model, roads, sample, f"{label}, as served")
     difference = float(np.abs(probabilities[sample] - expected).max())
@@ -98,43 +93,55 @@ def _served(model: ImageClassifier, roads: Roads, indices: np.ndarray, label: st
     return probabilities
 
 
-def _part_probabilities(part: Part, roads: Roads, label: str) -> np.ndarray:
-    settings = read_settings(part.bundle)
-    if isinstance(part.network, SavedModelNetwork):
-        features = _features(part, part.network, settings.get("features"), roads, label)
-        if features is not None:
-            return part.network.probabilities_of_features(features)
-    run = saved_model_run(part.bundle / SAVED_MODEL)
-    outputs = large_array((roads.count, len(settings["classes"])), np.float32)
-    # Decoded once for all networks of this size.
-    fill(outputs, lambda _: run, DecodedImages(roads.images(part.image_size).inputs), label)
+def _by_images(part: Part, roads: Roads, label: str) -> np.ndarray:
+    """What the network answers for the images, which are decoded once for all networks of a size."""
+    images = DecodedImages(roads.images(part.image_size).inputs)
+    outputs = large_array((roads.count, len(read_settings(part.bundle)["classes"])), np.float32)
+    fill(outputs, lambda _: part.network, images, label)
     return outputs
 
 
-def _features(
-    part: Part, network: SavedModelNetwork, described: dict[str, Any] | None, roads: Roads, label: str
-) -> np.ndarray | None:
-    """What the network's head is given: from the store, which gets what it lacks; None where that cannot be."""
-    if described is None or roads.store is None:
+def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
+    """What the head answers for the images' features; None where it was not trained alone, or these cannot be had."""
+    described = read_settings(part.bundle).get("features")
+    features = None if described is None else _features(part, described, roads, label)
+    if features is None:
         return None
-    from graft.backbones import build_backbone
-    from graft.backbones.backbone import Backbone, code_identity
-    from graft.features.frozen_trunk import FrozenTrunk
+    try:
+        return saved_model_run(part.bundle / HEAD)(features)
+    except Exception as error:
+        # OpenVINO raises all kinds, for example where a network holds an operation that it does not know.
+        console.print(
+            f"{label}: OpenVINO does not take the head over ({first_line(error)}): running all of the network",
+            soft_wrap=True,
+        )
+        return None
 
-    description, pooling = described["description"], described["pooling"]
-    if description["code"] != code_identity():
+
+def _features(part: Part, described: dict[str, Any], roads: Roads, label: str) -> np.ndarray | None:
+    """What the network's head is given: from the store, which gets what it lacks; None where that cannot be."""
+    if roads.store is None or described["description"]["code"] != code_identity():
         return None  # other code decodes the images now
+    images = roads.images(part.image_size)
+    description, count = described["description"], described["count"]
+    features = large_array((roads.count, count), np.float32)
+    if not len(roads.store.space(description).read(images.keys, features)):
+        return features  # without Keras, whose import takes longer than all else here
+    import_tensorflow()
+    from graft.backbones import build_backbone
+    from graft.backbones.backbone import Backbone
+    from graft.features.frozen_trunk import FrozenTrunk
 
     def build() -> Backbone:
         params = TypeAdapter(BackboneParams).validate_python(described["backbone"])
-        backbone = build_backbone(params, part.image_size, roads.cache, pooling)
-        if FrozenTrunk.of(backbone, pooling=pooling).description != description:
+        backbone = build_backbone(params, part.image_size, roads.cache, described["pooling"])
+        if FrozenTrunk.of(backbone, pooling=described["pooling"]).description != description:
             raise _OtherTrunkError
         return backbone
 
-    trunk = FrozenTrunk.described(description, network.feature_count, roads.store, build)
+    trunk = FrozenTrunk.described(description, count, roads.store, build)
     try:
-        return trunk.features(roads.images(part.image_size), label)
+        return trunk.features(images, label, out=features)
     except _OtherTrunkError:
         return None
 

@@ -14,7 +14,7 @@ from graft.evaluation.answers import Roads, bundle_probabilities
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
 from graft.features.store import FeatureStore
-from graft.inference.model import ImageClassifier
+from graft.prediction.engine import open_classifier
 from graft.project import Project
 from graft.timing import StageClock
 from graft.training.images import Photographs
@@ -71,11 +71,12 @@ def evaluate_bundle(
     """Figures of one strategy or ensemble on the test split; writes nothing.
 
     What is evaluated is the bundle in ``made``, see :mod:`graft.candidates`: the very files that are registered and
-    served; by which way, and how that is made sure, is :mod:`graft.evaluation.answers`'s. Features in ``store`` are
+    served, on the engine that serves them; by which way, and how that is made sure, is
+    :mod:`graft.evaluation.answers`'s. Features in ``store`` are
     not computed again.
     """
     with clock.span(f"load {name}"):
-        model = ImageClassifier(made / "model")
+        model = open_classifier(made / "model", len(images.table))
     with clock.span(f"predict {name}"):
         roads = Roads(images.at, len(images.table), batch_size, store, images.project.cache)
         probabilities = bundle_probabilities(model, roads, f"{name}: test images")

@@ -57,8 +57,12 @@ def kept_engine(kept: Path, count: int) -> Run | None:
     if not _suits_openvino() or not is_kept(kept):
         return None
     core = import_openvino().Core()
-    network = kept_network(core, kept)
-    return None if network is None else compiled_run(core, network, count)
+    try:
+        network = kept_network(core, kept)
+        return None if network is None else compiled_run(core, network, count)
+    except Exception:
+        # Gone since it was looked at, or none that runs here: fastest_engine has the last word, and says why.
+        return None
 
 
 def fastest_engine(model: keras.Model, count: int, kept: Path | None = None) -> Run:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import keras
 import numpy as np
 
 from graft.backbones import build_backbone, weights_files
-from graft.backbones.backbone import Backbone, building_identity
+from graft.backbones.backbone import Backbone
+from graft.backbones.identity import building_identity
 from graft.features.engines import Run, fastest_engine, kept_engine
-from graft.features.extraction import fill
+from graft.features.filling import fill
 from graft.features.kept import is_whole, keep
 from graft.features.store import FeatureStore, Space
 from graft.inference.record import sha256
@@ -180,9 +182,10 @@ def frozen_trunk(
         )
 
     folder = record_folder()
-    if folder is not None and is_whole(folder):
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        return FrozenTrunk(record["identity"], record["feature_count"], pooling, store, build, record)
+    with suppress(OSError):  # removed since it was looked at
+        if folder is not None and is_whole(folder):
+            record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+            return FrozenTrunk(record["identity"], record["feature_count"], pooling, store, build, record)
     backbone = build()
     trunk = FrozenTrunk.of(backbone, store, pooling)
     # Asked again: building may have brought the weights.

@@ -5,8 +5,8 @@ A bundle is a folder::
     model.json      classes, image size, pixel limit; temperature: what logits are divided by, inside the graph;
                     answers: probabilities of the trial images; files: the SHA-256 of every other file; features,
                     where only the head was trained: what it is given
-    saved_model/    TensorFlow SavedModel: float32 [N, S, S, 3], RGB in 0..255, to probabilities [N, C]; where only
-                    the head was trained, also that alone, as the signature ``head``: features [N, D] to these
+    saved_model/    TensorFlow SavedModel: float32 [N, S, S, 3], RGB in 0..255, to probabilities [N, C]
+    head/           where only the head was trained, that alone: SavedModel of features float32 [N, D] to these
 
 or, of an ensemble, whose probabilities are the weighted mean of its members'::
 
@@ -32,6 +32,7 @@ from .paths import read_file, read_named
 from .record import read_checked, read_settings
 
 SAVED_MODEL = "saved_model"
+HEAD = "head"
 MEMBERS = "members"
 INPUT_COLUMN = "image"
 PATH_COLUMN = "path"
@@ -204,7 +205,7 @@ class ImageClassifier:
 
 
 class SavedModelNetwork:
-    """A network run with TensorFlow, see :class:`Network`; where only the head was trained, also for features."""
+    """A network run with TensorFlow, see :class:`Network`."""
 
     def __init__(self, bundle: Path) -> None:
         import tensorflow as tf
@@ -223,18 +224,6 @@ class SavedModelNetwork:
             (answer,) = self._serve(**{self._input_name: batch}).values()
             answers.append(answer.numpy())
         return np.concatenate(answers)
-
-    @property
-    def feature_count(self) -> int:
-        """D, of the features that the head is given."""
-        return int(self._module.signatures["head"].structured_input_signature[1]["features"].shape[1])
-
-    def probabilities_of_features(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities float32 ``[N, C]`` of what the trunk made of images, float32 ``[N, D]``."""
-        import tensorflow as tf
-
-        (answer,) = self._module.signatures["head"](features=tf.constant(features)).values()
-        return np.asarray(answer.numpy())
 
 
 @dataclass(frozen=True)

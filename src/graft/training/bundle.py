@@ -29,7 +29,7 @@ def write_bundle(
     """Exports a network (images to logits) with ``softmax(logits / temperature)`` behind it, and its settings.
 
     A SavedModel holds graph and weights whole, also those of a Hub module, and needs neither graft nor Keras to
-    be loaded. Of a head on a frozen trunk it also answers for features. What is in ``folder`` already goes.
+    be loaded. A head on a frozen trunk has one of its own too. What is in ``folder`` already goes.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -39,21 +39,21 @@ def write_bundle(
         "max_pixels": DEFAULT_MAX_PIXELS,
         "temperature": temperature,
     }
-    path = folder / SAVED_MODEL
     if (
         isinstance(network, HeadOnTrunk)
         and keras.config.backend() == "tensorflow"
         and not isinstance(network.backbone_params, HubBackboneParams)
     ):
-        answers = save_with_trunk(network, temperature, path)
+        answers = save_with_trunk(network, temperature, folder)
         settings["features"] = {
             "backbone": network.backbone_params.model_dump(),
             "pooling": network.trunk.pooling,
+            "count": network.trunk.feature_count,
             "description": network.trunk.description,
         }
     else:
         model = network.classifier() if isinstance(network, HeadOnTrunk) else network
-        answers = _save(model, temperature, path, trial_images(image_size).astype(np.float32))
+        answers = _save(model, temperature, folder / SAVED_MODEL, trial_images(image_size).astype(np.float32))
     settings["answers"] = answers.tolist()
     write_settings(folder, settings)
 

@@ -1,10 +1,11 @@
-"""The SavedModel of a frozen trunk with a head: exported once, then only filled with another head's weights.
+"""The SavedModels of a frozen trunk with a head, and of the head: exported once, then filled with other heads' weights.
 
 Most of an export is the trunk's: to build it, to trace it, and to write its graph. Of another head with the same layers
 only the weights differ, and those of the trunk are copied from the export that is kept beside its features, see
 :mod:`graft.features.kept`::
 
     saved_model/     as a bundle holds it, with the weights of some head
+    head/            likewise
     trial.npy        features float32 [8, D] of the trial images, by the exported trunk
 """
 
@@ -25,12 +26,13 @@ from graft import tracing
 from graft.features.frozen_trunk import FrozenTrunk
 from graft.features.kept import is_whole, keep
 from graft.inference import trial
-from graft.inference.model import SAVED_MODEL
+from graft.inference.model import HEAD, SAVED_MODEL
 from graft.inference.trial import trial_images
 from graft.params.strategies import HeadParams, HubBackboneParams, KerasBackboneParams
 from graft.tracing import inference_graph, save_traced, traced
 
 TRIAL_FILE = "trial.npy"
+MODELS = (SAVED_MODEL, HEAD)
 # Of a SavedModel, and what its variables are called there: those of the trunk first, then those of the head.
 VARIABLES = "variables/variables"
 WEIGHT = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"
@@ -58,26 +60,32 @@ class HeadOnTrunk:
         return keras.Model(backbone.input, self.head(backbone.output), name="classifier")
 
 
-def save_with_trunk(network: HeadOnTrunk, temperature: float, target: Path) -> np.ndarray:
-    """Writes the SavedModel: images to ``softmax(logits / temperature)``, and features to the same as ``head``.
+def save_with_trunk(network: HeadOnTrunk, temperature: float, folder: Path) -> np.ndarray:
+    """Writes both SavedModels: images to ``softmax(logits / temperature)``, and features to the same.
 
     Args:
         network: with a trunk of Keras', under TensorFlow.
         temperature: what logits are divided by.
-        target: a folder that is not there yet.
+        folder: of a bundle, where neither is yet.
 
     Returns:
         Probabilities float32 ``[8, C]`` of the trial images.
     """
+    import tensorflow as tf
+
     store = network.trunk.store
     kept = None if store is None else store.kept(_description(network))
     if kept is not None and is_whole(kept):
-        return _fill(kept, network.head, temperature, target)
+        try:
+            return _fill(kept, network.head, temperature, folder)
+        except (OSError, tf.errors.OpError):
+            for name in MODELS:  # the export was removed since it was looked at
+                shutil.rmtree(folder / name, ignore_errors=True)
     with tempfile.TemporaryDirectory() as made:
         _export(network, Path(made))
         if kept is not None:
             keep(Path(made), kept)
-        return _fill(Path(made), network.head, temperature, target)
+        return _fill(Path(made), network.head, temperature, folder)
 
 
 def _description(network: HeadOnTrunk) -> dict[str, Any]:
@@ -115,38 +123,43 @@ def _export(network: HeadOnTrunk, folder: Path) -> None:
     def answer(features: Any) -> dict[str, Any]:
         return {"probabilities": tf.nn.softmax(head(features, training=False) * scale)}
 
-    signatures = {
-        "serving_default": traced(lambda images: answer(features_of(images)), trunk.inputs[0].shape, "image"),
-        "head": traced(answer, (None, network.trunk.feature_count), "features"),
-    }
+    def save(graph: Any, weights: list[Any], name: str) -> None:
+        save_traced({"serving_default": graph}, weights, head.trainable_weights, folder / name, scale=scale)
+
     # Weights alone, without the seeds of dropout, which a head may lack that has the same layers otherwise.
-    weights = [*trunk.weights, *head.weights]
-    save_traced(signatures, weights, head.trainable_weights, folder / SAVED_MODEL, scale=scale)
+    served = traced(lambda images: answer(features_of(images)), trunk.inputs[0].shape, "image")
+    save(served, [*trunk.weights, *head.weights], SAVED_MODEL)
+    save(traced(answer, head.inputs[0].shape, "features"), head.weights, HEAD)
     images = trial_images(network.trunk.backbone.image_size).astype(np.float32)
     np.save(folder / TRIAL_FILE, features_of(tf.constant(images)).numpy())
 
 
-def _fill(export: Path, head: keras.Model, temperature: float, target: Path) -> np.ndarray:
+def _fill(export: Path, head: keras.Model, temperature: float, folder: Path) -> np.ndarray:
     """Copies an export, with the weights of this head in it; returns what that answers for the trial images."""
+    scale = np.float32(1 / temperature)
+    for name in MODELS:
+        _fill_model(export / name, head.get_weights(), scale, folder / name)
+    logits = head(np.load(export / TRIAL_FILE), training=False)
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.softmax(logits * scale)))
+
+
+def _fill_model(source: Path, weights: list[np.ndarray], scale: np.float32, target: Path) -> None:
+    """Copies a SavedModel, with other values for the last of its variables, and for the scale."""
     import tensorflow as tf
 
-    reader = tf.train.load_checkpoint(str(export / SAVED_MODEL / VARIABLES))
+    reader = tf.train.load_checkpoint(str(source / VARIABLES))
     values = {name: reader.get_tensor(name) for name in sorted(reader.get_variable_to_shape_map())}
-    weights = head.get_weights()
     first = sum(name.startswith("variables/") for name in values) - len(weights)
-    scale = np.float32(1 / temperature)
     filled = {WEIGHT.format(first + place): weight for place, weight in enumerate(weights)} | {SCALE: scale}
     for name, value in filled.items():
         assert values[name].shape == value.shape, name
     values |= filled
     (target / VARIABLES).parent.mkdir(parents=True)
     # Not its fingerprint, which is of the variables too; nothing depends on it.
-    shutil.copyfile(export / SAVED_MODEL / "saved_model.pb", target / "saved_model.pb")
+    shutil.copyfile(source / "saved_model.pb", target / "saved_model.pb")
     tf.raw_ops.SaveV2(
         prefix=str(target / VARIABLES),
         tensor_names=list(values),
         shape_and_slices=[""] * len(values),
         tensors=list(values.values()),
     )
-    logits = head(np.load(export / TRIAL_FILE), training=False)
-    return np.asarray(keras.ops.convert_to_numpy(keras.ops.softmax(logits * scale)))

@@ -1,0 +1,35 @@
+"""Names for the code that stands between an image's file and a number: other code, other features."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from importlib import metadata
+from pathlib import Path
+
+BACKBONES = Path(__file__).parent
+GRAFT = BACKBONES.parent
+# What decides what a trunk of given weights answers, by way of the pixels that it is shown.
+ANSWERING = (
+    GRAFT / "inference" / "images.py",
+    BACKBONES / "hub.py",
+    BACKBONES / "keras_applications.py",
+    BACKBONES / "cutting.py",
+    GRAFT / "training" / "head.py",
+)
+
+
+@functools.cache
+def code_identity() -> str:
+    """Names all code that stands between an image's file and a trunk's answer: graft's own, Keras' and Pillow's."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in ANSWERING)).hexdigest()
+    return f"{digest[:16]}, Keras {metadata.version('keras')}, Pillow {metadata.version('pillow')}"
+
+
+@functools.cache
+def building_identity() -> str:
+    """Names all code that decides what is built for a backbone's name and its weights' files, and what it answers."""
+    files = sorted(BACKBONES.glob("*.py"))
+    return hashlib.sha256(
+        code_identity().encode() + b"".join(path.read_bytes() for path in files)
+    ).hexdigest()[:16]
