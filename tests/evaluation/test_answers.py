@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,8 @@ from graft.evaluation.evaluate import TestImages as Images
 from graft.features.engines import openvino_engine
 from graft.features.frozen_trunk import FrozenTrunk
 from graft.features.store import FeatureStore
-from graft.inference.model import ImageClassifier
-from graft.inference.record import read_settings
+from graft.inference.model import HEAD, ImageClassifier
+from graft.inference.record import read_settings, write_settings
 from graft.params.strategies import BackboneParams
 from graft.prediction.engine import open_classifier
 from graft.project import Project
@@ -132,6 +133,19 @@ def test_of_any_other_bundle_the_images_are_run(project: Project) -> None:
     model, images = train(project, "small"), Images(project)
     found = bundle_probabilities(model, roads(project, images, FeatureStore(project.features, 10**9)), "test")
     np.testing.assert_allclose(found, served(model, images, SIZE), atol=1e-4)
+
+
+def test_of_a_bundle_of_before_heads_were_kept_apart_the_images_are_run(project: Project) -> None:
+    model, images = train(project, "kept"), Images(project)
+    store, (part,) = FeatureStore(project.features, 10**9), model.parts
+    expected = bundle_probabilities(model, roads(project, images, store), "test")
+    shutil.rmtree(part.bundle / HEAD)
+    settings = read_settings(part.bundle)
+    del settings["features"]["count"]
+    write_settings(part.bundle, settings)
+    earlier = open_classifier(part.bundle)
+    found = bundle_probabilities(earlier, roads(project, images, store), "test")
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_what_differs_from_the_bundle_is_not_believed(
