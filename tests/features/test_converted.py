@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from graft.features import converted
 from graft.features.engines import fastest_engine, keras_engine, openvino_engine
 from graft.features.kept import is_kept, is_whole, kept_folder
 
@@ -22,10 +23,10 @@ def network() -> keras.Model:
 
 
 def refuse_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
-    def export(*arguments: object, **options: object) -> None:
+    def convert(*arguments: object) -> None:
         raise AssertionError("converted again")
 
-    monkeypatch.setattr(keras.Model, "export", export)
+    monkeypatch.setattr(converted, "_convert", convert)
 
 
 def test_a_kept_network_is_read_and_not_converted_again(

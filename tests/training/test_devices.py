@@ -27,8 +27,8 @@ from graft.training.batches import Batches
 from graft.training.devices import all_devices, arithmetic, device_count, in_float32
 from graft.training.fit import Labelled, fit
 from graft.training.head import build_head
+from graft.training.head_on_trunk import classifier
 from graft.training.strategies.scratch import build_network
-from graft.training.strategy import classifier
 from graft.training.train import train_strategy
 
 HERE = Path(__file__).parent

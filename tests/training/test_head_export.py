@@ -23,7 +23,8 @@ from graft.openvino_run import saved_model_run
 from graft.params.strategies import HeadParams, KerasBackboneParams
 from graft.training import head_export
 from graft.training.head import build_head
-from graft.training.head_export import HeadOnTrunk, save_with_trunk
+from graft.training.head_export import save_with_trunk
+from graft.training.head_on_trunk import HeadOnTrunk, as_model
 
 SIZE, CLASSES = 32, 3
 PARAMS = KerasBackboneParams(source="keras", name="MobileNet", weights="none")
@@ -76,7 +77,7 @@ def head_on(backbone: Backbone) -> Callable[..., HeadOnTrunk]:
 
 
 def answers_of(network: HeadOnTrunk, temperature: float, images: np.ndarray) -> np.ndarray:
-    logits = network.classifier().predict(images, verbose=0)
+    logits = as_model(network).predict(images, verbose=0)
     return softmax(logits / temperature)
 
 

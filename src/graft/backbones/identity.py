@@ -20,16 +20,18 @@ ANSWERING = (
 
 
 @functools.cache
+def source_digest(*files: Path) -> str:
+    """SHA-256 of the sources in order, as they were when it was first asked for; 16 hex digits."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
 def code_identity() -> str:
     """Names all code that stands between an image's file and a trunk's answer: graft's own, Keras' and Pillow's."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in ANSWERING)).hexdigest()
-    return f"{digest[:16]}, Keras {metadata.version('keras')}, Pillow {metadata.version('pillow')}"
+    return (
+        f"{source_digest(*ANSWERING)}, Keras {metadata.version('keras')}, Pillow {metadata.version('pillow')}"
+    )
 
 
-@functools.cache
 def building_identity() -> str:
     """Names all code that decides what is built for a backbone's name and its weights' files, and what it answers."""
-    files = sorted(BACKBONES.glob("*.py"))
-    return hashlib.sha256(
-        code_identity().encode() + b"".join(path.read_bytes() for path in files)
-    ).hexdigest()[:16]
+    return f"{source_digest(*sorted(BACKBONES.glob('*.py')))}, {code_identity()}"

@@ -70,13 +70,12 @@ def verify() -> None:
 
     store = _store()
     shards, networks = store.shards(), store.kept_folders()
-    damaged_shards = damaged_networks = 0
+    damaged_shards = 0
     with progress_bar("Shards", len(shards)) as advance:
         for path in shards:
             damaged_shards += not store.verify(path)
             advance(1)
-    for folder in networks:
-        damaged_networks += not is_whole(folder)
+    damaged_networks = sum(not is_whole(folder) for folder in networks)
     if damaged_shards or damaged_networks:
         raise GraftError(
             f"{damaged_shards} of {len(shards)} shards and {damaged_networks} of {len(networks)} kept networks were "

@@ -16,7 +16,8 @@ from graft.inference.record import write_settings
 from graft.inference.trial import trial_images
 from graft.params.strategies import HubBackboneParams
 from graft.tracing import save_traced, traced
-from graft.training.head_export import HeadOnTrunk, save_with_trunk
+from graft.training.head_export import save_with_trunk
+from graft.training.head_on_trunk import HeadOnTrunk, as_model
 
 
 def write_bundle(
@@ -52,8 +53,8 @@ def write_bundle(
             "description": network.trunk.description,
         }
     else:
-        model = network.classifier() if isinstance(network, HeadOnTrunk) else network
-        answers = _save(model, temperature, folder / SAVED_MODEL, trial_images(image_size).astype(np.float32))
+        trial = trial_images(image_size).astype(np.float32)
+        answers = _save(as_model(network), temperature, folder / SAVED_MODEL, trial)
     settings["answers"] = answers.tolist()
     write_settings(folder, settings)
 

@@ -11,11 +11,8 @@ only the weights differ, and those of the trunk are copied from the export that 
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +20,13 @@ import keras
 import numpy as np
 
 from graft import tracing
-from graft.features.frozen_trunk import FrozenTrunk
+from graft.backbones.identity import source_digest
 from graft.features.kept import is_whole, keep
 from graft.inference import trial
 from graft.inference.model import HEAD, SAVED_MODEL
 from graft.inference.trial import trial_images
-from graft.params.strategies import HeadParams, HubBackboneParams, KerasBackboneParams
 from graft.tracing import inference_graph, save_traced, traced
+from graft.training.head_on_trunk import HeadOnTrunk
 
 TRIAL_FILE = "trial.npy"
 MODELS = (SAVED_MODEL, HEAD)
@@ -37,27 +34,8 @@ MODELS = (SAVED_MODEL, HEAD)
 VARIABLES = "variables/variables"
 WEIGHT = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"
 SCALE = "scale/.ATTRIBUTES/VARIABLE_VALUE"
-
-
-@dataclass(frozen=True)
-class HeadOnTrunk:
-    """A head that was trained by itself, and the trunk that it stands on, which is as it was published.
-
-    Attributes:
-        head: features ``[N, D]`` to logits.
-        head_params, backbone_params: what both were built from.
-        trunk: what makes the features.
-    """
-
-    head: keras.Model
-    head_params: HeadParams
-    backbone_params: KerasBackboneParams | HubBackboneParams
-    trunk: FrozenTrunk
-
-    def classifier(self) -> keras.Model:
-        """Both as one model, images to logits, which shares its weights with them; builds the trunk if need be."""
-        backbone = self.trunk.backbone.model
-        return keras.Model(backbone.input, self.head(backbone.output), name="classifier")
+# What decides how an export is made, besides the network.
+CODE = (Path(__file__), Path(tracing.__file__), Path(trial.__file__))
 
 
 def save_with_trunk(network: HeadOnTrunk, temperature: float, folder: Path) -> np.ndarray:
@@ -101,15 +79,9 @@ def _description(network: HeadOnTrunk) -> dict[str, Any]:
     return {
         "export": network.trunk.network,
         "head": layers,
-        "code": _code_identity(),
+        "code": source_digest(*CODE),
         "tensorflow": tf.__version__,
     }
-
-
-@cache
-def _code_identity() -> str:
-    files = [Path(__file__), Path(tracing.__file__), Path(trial.__file__)]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def _export(network: HeadOnTrunk, folder: Path) -> None:

@@ -17,7 +17,7 @@ from graft.params.strategies import FineTuneParams, ScratchParams
 from graft.timing import StageClock
 from graft.training.augmentation import augmentation_layers
 from graft.training.fit import FitResult, Labelled, fit
-from graft.training.head_export import HeadOnTrunk
+from graft.training.head_on_trunk import HeadOnTrunk, as_model
 from graft.training.images import LabelledImages
 from graft.training.mixing import Mixing
 
@@ -79,7 +79,7 @@ class Trained:
     @property
     def model(self) -> keras.Model:
         """The network as one model; a trunk that was not needed so far is built for it."""
-        return self.network.classifier() if isinstance(self.network, HeadOnTrunk) else self.network
+        return as_model(self.network)
 
     @property
     def parameter_counts(self) -> tuple[int, int]:
@@ -95,11 +95,6 @@ class Trained:
 
 def _count(weights: Sequence[keras.Variable]) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
-
-
-def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:
-    """Backbone and head as one model, images to logits; weights are shared with both."""
-    return keras.Model(backbone.input, head(backbone.output), name="classifier")
 
 
 def with_augmentation(model: keras.Model, layers: list[keras.layers.Layer]) -> keras.Model:

@@ -16,11 +16,12 @@ from graft.progress import console
 from graft.training.checkpoint import read_checkpoint
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
+from graft.training.head_on_trunk import classifier
 from graft.training.images import LabelledImages, large_array
 from graft.training.keeping import this_machine, why_not_kept
 from graft.training.optimizers import layer_rate_factors
 from graft.training.strategies.frozen import features, fit_head
-from graft.training.strategy import Task, Trained, classifier, fit_end_to_end
+from graft.training.strategy import Task, Trained, fit_end_to_end
 from graft.training.unfreezing import first_trained_layer, unfreeze
 from graft.training.views import view, views_identity
 

@@ -14,7 +14,7 @@ from graft.features.frozen_trunk import FrozenTrunk, frozen_trunk
 from graft.params.strategies import FitParams, Flip, FrozenParams
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
-from graft.training.head_export import HeadOnTrunk
+from graft.training.head_on_trunk import HeadOnTrunk
 from graft.training.images import large_array
 from graft.training.strategy import Task, Trained
 

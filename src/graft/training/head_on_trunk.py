@@ -1,0 +1,38 @@
+"""A head and the trunk that it stands on: apart where only the head was trained, or as one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+
+from graft.features.frozen_trunk import FrozenTrunk
+from graft.params.strategies import HeadParams, HubBackboneParams, KerasBackboneParams
+
+
+@dataclass(frozen=True)
+class HeadOnTrunk:
+    """A head that was trained by itself, and the trunk that it stands on, which is as it was published.
+
+    Attributes:
+        head: features ``[N, D]`` to logits.
+        head_params, backbone_params: what both were built from.
+        trunk: what makes the features.
+    """
+
+    head: keras.Model
+    head_params: HeadParams
+    backbone_params: KerasBackboneParams | HubBackboneParams
+    trunk: FrozenTrunk
+
+
+def as_model(network: keras.Model | HeadOnTrunk) -> keras.Model:
+    """The network as one model, images to logits; a trunk that was not needed so far is built for it."""
+    if isinstance(network, HeadOnTrunk):
+        return classifier(network.trunk.backbone.model, network.head)
+    return network
+
+
+def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:
+    """Backbone and head as one model, images to logits; weights are shared with both."""
+    return keras.Model(backbone.input, head(backbone.output), name="classifier")
