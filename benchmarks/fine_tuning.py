@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--cut", default="block_13_expand", help="the first layer that is trained")
     parser.add_argument("--weights", default="imagenet")
+    parser.add_argument("--precision", default="float32", help="float32, mixed_float16 or mixed_bfloat16")
     parser.add_argument("--cache", type=Path, help="of weights; by default the project's")
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -74,15 +76,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     home = Project(arguments.cache.parent) if arguments.cache else find_project()
     configure(home)
     cache = arguments.cache or home.cache
-    from graft.tensorflow_import import import_tensorflow
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        from graft.tensorflow_import import import_tensorflow
 
-    import_tensorflow()
+        import_tensorflow()
     import keras
 
     from graft.data.layout import image_files, read_layout
     from graft.features.store import FeatureStore
     from graft.params.strategies import AugmentParams, FineTuneParams, HeadParams, KerasBackboneParams
     from graft.timing import StageClock
+    from graft.training.devices import arithmetic
     from graft.training.images import DecodedImages, load_images
     from graft.training.strategies import fine_tune
     from graft.training.strategy import Task
@@ -108,7 +112,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         views=2,
         augment=AugmentParams(flip="horizontal", rotate=0.03, zoom=0.1),
     )
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, arithmetic(arguments.precision):
         task = Task(
             name="graft",
             classes=classes,
@@ -122,18 +126,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             store=FeatureStore(Path(place) / "features", 10**12),
         )
         epochs = fine_tune.train(params, task).fit.epochs
-    peer = keras_model(arguments.cut, size, len(classes), arguments.weights, cache)
-    timer = _EpochSeconds()
-    targets = keras.utils.to_categorical(labels, len(classes))
-    peer.fit(
-        pixels[:count],
-        targets[:count],
-        batch_size=BATCH,
-        epochs=EPOCHS,
-        validation_data=(pixels[count:], targets[count:]),
-        callbacks=[timer.callback()],
-        verbose=0,
-    )
+        peer = keras_model(arguments.cut, size, len(classes), arguments.weights, cache)
+        timer = _EpochSeconds()
+        targets = keras.utils.to_categorical(labels, len(classes))
+        peer.fit(
+            pixels[:count],
+            targets[:count],
+            batch_size=BATCH,
+            epochs=EPOCHS,
+            validation_data=(pixels[count:], targets[count:]),
+            callbacks=[timer.callback()],
+            verbose=0,
+        )
     return {
         "cut": arguments.cut,
         "images": count,
@@ -177,7 +181,7 @@ def keras_model(cut: str, size: int, classes: int, weights: str, cache: Path) ->
     inputs = keras.Input((size, size, 3))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     x = keras.layers.GlobalAveragePooling2D()(trunk(x, training=False))
-    outputs = keras.layers.Dense(classes, activation="softmax")(keras.layers.Dropout(0.2)(x))
+    outputs = keras.layers.Dense(classes, activation="softmax", dtype="float32")(keras.layers.Dropout(0.2)(x))
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.Adam(1e-4), "categorical_crossentropy", metrics=["accuracy"])
     return model

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 # Inputs ``[n, ...]`` to outputs float32 ``[n, ...]``, in inference mode.
 Run = Callable[[np.ndarray], np.ndarray]
@@ -35,14 +36,16 @@ def import_openvino() -> Any:
     return openvino
 
 
-def compiled_run(core: Any, network: Any, count: int | None = None) -> Run:
+def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeLike = np.float32) -> Run:
     """Compiles a network of one input and one output for throughput, and returns what runs it.
 
     Args:
         core: an ``openvino.Core``.
-        network: an ``openvino.Model`` whose first axis, the batch's, is free.
+        network: an ``openvino.Model`` of float32, whose first axis, the batch's, is free.
         count: inputs that are to come, where that is known: what these need is compiled now, other things once they
             are needed.
+        kind: of these inputs. Bytes are made floats of in the network: a quarter to copy, and 2 to 5 % more images in
+            a second.
     """
     size = _inputs_of_a_request(network)
     # Also this now, so that what cannot be run so is told before anything is run.
@@ -50,22 +53,22 @@ def compiled_run(core: Any, network: Any, count: int | None = None) -> Run:
     fixed.reshape([size, *list(network.input(0).partial_shape)[1:]])
 
     @cache
-    def requests_for(chosen: Any) -> tuple[np.dtype, list[Any]]:
-        """The type of the inputs, and what runs some of them."""
+    def requests_for(is_fixed: bool, takes_bytes: bool) -> list[Any]:
+        """What runs some of the inputs."""
+        chosen = fixed if is_fixed else network
         # bf16, the default where the CPU has it, is off by percents.
         precise = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = core.compile_model(chosen, "CPU", precise)
+        compiled = core.compile_model(_taking_bytes(chosen) if takes_bytes else chosen, "CPU", precise)
         # In turns, and without the callbacks of OpenVINO's own queue: a thread that still waits for Python in one
         # while the network is given up would never be done.
         count = REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        kind = np.dtype(compiled.input(0).element_type.to_dtype())
-        return kind, [compiled.create_infer_request() for _ in range(count)]
+        return [compiled.create_infer_request() for _ in range(count)]
 
-    requests_for(fixed if count is not None and count >= MANY else network)
+    requests_for(count is not None and count >= MANY, kind == np.uint8)
 
     def run(inputs: np.ndarray) -> np.ndarray:
-        is_fixed = len(inputs) >= MANY
-        kind, requests = requests_for(fixed if is_fixed else network)
+        is_fixed, takes_bytes = len(inputs) >= MANY, inputs.dtype == np.uint8
+        requests = requests_for(is_fixed, takes_bytes)
         answers: list[np.ndarray] = []
         under_way: deque[Any] = deque()
 
@@ -79,9 +82,9 @@ def compiled_run(core: Any, network: Any, count: int | None = None) -> Run:
         for number, start in enumerate(range(0, max(1, len(inputs)), size)):
             if len(under_way) == len(requests):
                 collect()
-            part = np.ascontiguousarray(inputs[start : start + size], kind)
+            part = np.ascontiguousarray(inputs[start : start + size], np.uint8 if takes_bytes else np.float32)
             if is_fixed and len(part) < size:
-                nothing = np.zeros((size - len(part), *part.shape[1:]), kind)
+                nothing = np.zeros((size - len(part), *part.shape[1:]), part.dtype)
                 part = np.concatenate([part, nothing])
             request = requests[number % len(requests)]
             request.start_async({0: part})
@@ -94,6 +97,15 @@ def compiled_run(core: Any, network: Any, count: int | None = None) -> Run:
     return run
 
 
+def _taking_bytes(network: Any) -> Any:
+    """The network with bytes for its input, which it makes floats of, exactly."""
+    from openvino.preprocess import PrePostProcessor
+
+    before = PrePostProcessor(network.clone())
+    before.input().tensor().set_element_type(import_openvino().Type.u8)
+    return before.build()
+
+
 def _inputs_of_a_request(network: Any) -> int:
     """A power of two, into which chunks and batches divide evenly."""
     shape = list(network.input(0).partial_shape)[1:]
@@ -102,11 +114,13 @@ def _inputs_of_a_request(network: Any) -> int:
     return 1 << (fitting.bit_length() - 1)
 
 
-def saved_model_run(folder: Path) -> Run:
+def saved_model_run(folder: Path, kind: DTypeLike = np.float32) -> Run:
     """What runs the default signature of a SavedModel, of one input and one output.
+
+    ``kind`` is of the inputs that are to come, as :func:`compiled_run` takes it.
 
     Raises:
         Exception: OpenVINO cannot take the network over; of whatever kind its reader raises.
     """
     core = import_openvino().Core()
-    return compiled_run(core, core.read_model(folder))
+    return compiled_run(core, core.read_model(folder), kind=kind)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from numpy.typing import DTypeLike
 from tiny import tinted_images, write_hub_module
 
 from graft import openvino_run
 from graft.backbones import build_backbone
 from graft.features import engines
+from graft.features.converted import openvino_network
 from graft.features.engines import fastest_engine, keras_engine, openvino_engine
 from graft.params.strategies import HubBackboneParams, KerasBackboneParams
 from graft.training.devices import arithmetic
@@ -44,6 +47,9 @@ def test_openvino_answers_as_keras_does(name: str, tmp_path: Path) -> None:
     run, expected = openvino_engine(model), model(images.astype(np.float32)).numpy()
     agree(run(images), expected)
     agree(run(images[:3]), expected[:3])  # few have no fixed size
+    as_floats = images.astype(np.float32)
+    agree(run(as_floats), expected)
+    agree(run(as_floats[:3]), expected[:3])
 
 
 def test_openvino_answers_as_a_hub_module_does(tmp_path: Path) -> None:
@@ -62,10 +68,40 @@ def test_maps_and_other_inputs_than_images() -> None:
     agree(openvino_engine(model)(activations), keras_engine(model)(activations))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("count", [openvino_run.MANY, 3])
+def test_a_network_is_compiled_once_for_what_is_said_to_come(kind: type, count: int) -> None:
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(5, 3)(inputs))
+    core = CountingCore()
+    run = openvino_run.compiled_run(core, openvino_network(core, model, None), count, kind)
+    assert core.compiled == 1
+    run(np.ones((count, 4, 4, 3), kind))
+    assert core.compiled == 1
+    other = np.float32 if kind is np.uint8 else np.uint8
+    np.testing.assert_array_equal(run(np.ones((count, 4, 4, 3), other)), run(np.ones((count, 4, 4, 3), kind)))
+    assert core.compiled == 2
+
+
+class CountingCore:
+    """OpenVINO's, with a count of what it compiles."""
+
+    def __init__(self) -> None:
+        self.core = openvino_run.import_openvino().Core()
+        self.compiled = 0
+
+    def read_model(self, path: Path) -> Any:
+        return self.core.read_model(path)
+
+    def compile_model(self, *arguments: Any) -> Any:
+        self.compiled += 1
+        return self.core.compile_model(*arguments)
+
+
 def test_few_inputs_are_not_worth_converting_for(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[str] = []
     monkeypatch.setattr(
-        engines, "openvino_engine", lambda model, kept, count: used.append("openvino") or keras_engine(model)
+        engines, "openvino_engine", lambda model, *_: used.append("openvino") or keras_engine(model)
     )
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
@@ -81,7 +117,7 @@ def test_few_inputs_are_not_worth_converting_for(monkeypatch: pytest.MonkeyPatch
 def test_a_network_that_openvino_refuses_is_run_with_keras(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(model: keras.Model, kept: Path | None, count: int) -> engines.Run:
+    def refuse(model: keras.Model, kept: Path | None, count: int, kind: DTypeLike) -> engines.Run:
         raise RuntimeError("no such operation\nand a page more")
 
     monkeypatch.setattr(engines, "openvino_engine", refuse)

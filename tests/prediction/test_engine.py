@@ -106,7 +106,7 @@ def test_another_answer_than_was_written_is_not_trusted(
 def test_what_openvino_refuses_is_run_with_tensorflow(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(folder: Path) -> None:
+    def refuse(folder: Path, kind: type) -> None:
         raise RuntimeError("no such operation\nand a page more")
 
     monkeypatch.setattr(engine, "saved_model_run", refuse)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import DTypeLike
 
 from graft.errors import first_line
 from graft.features.converted import kept_network, openvino_network
@@ -34,23 +35,25 @@ def keras_engine(model: keras.Model) -> Run:
     return run
 
 
-def openvino_engine(model: keras.Model, kept: Path | None = None, count: int | None = None) -> Run:
+def openvino_engine(
+    model: keras.Model, kept: Path | None = None, count: int | None = None, kind: DTypeLike = np.float32
+) -> Run:
     """Runs a copy of the network, in float32, with OpenVINO on the CPU; later changes to ``model`` do not reach it.
 
     Args:
         model: one input, one output.
         kept: see :func:`graft.features.converted.openvino_network`.
-        count: of inputs, see :func:`graft.openvino_run.compiled_run`.
+        count, kind: of inputs, see :func:`graft.openvino_run.compiled_run`.
 
     Raises:
         Exception: OpenVINO cannot take the network over; of whatever kind its converter raises.
     """
     core = import_openvino().Core()
-    return compiled_run(core, openvino_network(core, model, kept), count)
+    return compiled_run(core, openvino_network(core, model, kept), count, kind)
 
 
-def kept_engine(kept: Path, count: int) -> Run | None:
-    """Runs the network that is kept in OpenVINO's form on ``count`` inputs, without Keras.
+def kept_engine(kept: Path, count: int, kind: DTypeLike) -> Run | None:
+    """Runs the network that is kept in OpenVINO's form on ``count`` inputs of a ``kind``, without Keras.
 
     None where there is none, or Keras is what networks are run with here.
     """
@@ -59,15 +62,18 @@ def kept_engine(kept: Path, count: int) -> Run | None:
     core = import_openvino().Core()
     try:
         network = kept_network(core, kept)
-        return None if network is None else compiled_run(core, network, count)
+        return None if network is None else compiled_run(core, network, count, kind)
     except Exception:
         # Gone since it was looked at, or none that runs here: fastest_engine has the last word, and says why.
         return None
 
 
-def fastest_engine(model: keras.Model, count: int, kept: Path | None = None) -> Run:
-    """The engine for ``count`` inputs here; where OpenVINO cannot take the network over, a word about it and Keras.
+def fastest_engine(
+    model: keras.Model, count: int, kept: Path | None = None, kind: DTypeLike = np.float32
+) -> Run:
+    """The engine for ``count`` inputs of a ``kind`` here.
 
+    Where OpenVINO cannot take the network over, that is Keras, and a word about it.
     ``kept`` is where the network is, or will be, in OpenVINO's form: see :mod:`graft.features.converted`.
 
     Answers of both agree to 1e-4 of the largest output, which the contract test checks for the backbones.
@@ -76,7 +82,7 @@ def fastest_engine(model: keras.Model, count: int, kept: Path | None = None) -> 
     if not is_worth_it or not _suits_openvino():
         return keras_engine(model)
     try:
-        return openvino_engine(model, kept, count)
+        return openvino_engine(model, kept, count, kind)
     except Exception as error:
         # The converter raises all kinds, for example where a network holds an operation that it does not know.
         console.print(

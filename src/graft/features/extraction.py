@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import DTypeLike
 
 from graft.features.engines import fastest_engine
 from graft.features.filling import Prepare, fill
@@ -21,6 +22,7 @@ def extract(
     prepare: Prepare | None = None,
     out: np.ndarray | None = None,
     network: Path | None = None,
+    kind: DTypeLike = np.uint8,
 ) -> np.ndarray:
     """Outputs of ``model`` in inference mode, float32 ``[N, ...]``, in memory or, where that is too small, on disk.
 
@@ -32,16 +34,17 @@ def extract(
         prepare: changes pixels before the model sees them.
         out: where to put the outputs instead of a new array.
         network: where the model is kept in OpenVINO's form, see :mod:`graft.features.converted`.
+        kind: of what the model is given: of pixels, or what ``prepare`` makes of them.
 
     Raises:
         GraftError: the disk has no room for the outputs, or an image is gone.
     """
     shape = (len(images), *model.output_shape[1:])
     outputs = large_array(shape, np.float32) if out is None else out
-    fill(outputs, lambda count: fastest_engine(model, count, network), images, label, space, prepare)
+    fill(outputs, lambda count: fastest_engine(model, count, network, kind), images, label, space, prepare)
     return outputs
 
 
 def predict(model: keras.Model, inputs: np.ndarray, label: str) -> np.ndarray:
     """As :func:`extract`, for inputs of any kind that are in memory, or a memory map, already."""
-    return extract(model, DecodedImages(inputs), label)
+    return extract(model, DecodedImages(inputs), label, kind=inputs.dtype)

@@ -140,8 +140,8 @@ class FrozenTrunk:
 
     def _engine(self, count: int) -> Run:
         kept = self.store.network(self.network) if self.store else None
-        run = kept_engine(kept, count) if kept else None
-        return fastest_engine(self.backbone.model, count, kept) if run is None else run
+        run = kept_engine(kept, count, np.uint8) if kept else None
+        return fastest_engine(self.backbone.model, count, kept, np.uint8) if run is None else run
 
 
 def frozen_trunk(

@@ -34,7 +34,7 @@ class OpenVinoNetwork:
     """
 
     def __init__(self, bundle: Path) -> None:
-        self._run = saved_model_run(bundle / SAVED_MODEL)
+        self._run = saved_model_run(bundle / SAVED_MODEL, np.uint8)
         settings = read_settings(bundle)
         require_agreement(self(trial_images(settings["image_size"])), np.array(settings["answers"]))
 

@@ -124,7 +124,8 @@ def _fit_above(
         prepare = None if number is None else lambda pixels, keys: view(pixels, keys, number, params.augment)
         label = f"{task.name}: activations at {pieces.layer}, {what}"
         kept = task.store.network(network) if task.store else None
-        return extract(pieces.below, images, label, space, prepare, out, kept)
+        kind = np.uint8 if prepare is None else np.float32
+        return extract(pieces.below, images, label, space, prepare, out, kept, kind)
 
     with task.clock.span("activations"):
         shape = pieces.below.output_shape[1:]
