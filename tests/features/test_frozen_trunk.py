@@ -13,7 +13,7 @@ from tiny import tinted_images
 from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
 from graft.features import frozen_trunk as module
-from graft.features.engines import openvino_engine
+from graft.features.engines import WORTH_CONVERTING, Run, fastest_engine, openvino_engine
 from graft.features.frozen_trunk import RECORD_FILE, FrozenTrunk, frozen_trunk
 from graft.features.kept import keep
 from graft.features.store import FeatureStore
@@ -88,6 +88,26 @@ def test_new_images_need_no_backbone_where_its_network_is_kept(
     assert builds == ["MobileNet"]
     expected = FrozenTrunk.of(first.backbone).features(images(), "x", (2,))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_engine_for_many_images_is_opened_once_and_that_for_few_is_given_up(
+    params: KerasBackboneParams, store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+
+    def watched(model: keras.Model, count: int, *rest: object) -> Run:
+        opened.append(count)
+        return fastest_engine(model, count, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "fastest_engine", watched)
+    trunk = FrozenTrunk.of(frozen_trunk(params, SIZE, tmp_path, store).backbone)  # keeps nothing
+    few, many = images(), images(WORTH_CONVERTING + 3)
+    expected = trunk.features(few, "x")
+    trunk.features(many, "x")
+    assert opened == [5, WORTH_CONVERTING + 3]
+    trunk.features(many, "x")
+    np.testing.assert_allclose(trunk.features(few, "x"), expected, rtol=1e-4, atol=1e-5)
+    assert opened == [5, WORTH_CONVERTING + 3]
 
 
 def test_other_weights_under_the_same_name_are_another_trunk(

@@ -20,7 +20,7 @@ import numpy as np
 from graft.backbones import build_backbone, weights_files
 from graft.backbones.backbone import Backbone
 from graft.backbones.identity import building_identity
-from graft.features.engines import Run, fastest_engine, kept_engine
+from graft.features.engines import WORTH_CONVERTING, Run, fastest_engine, kept_engine
 from graft.features.filling import fill
 from graft.features.kept import is_whole, keep
 from graft.features.store import FeatureStore, Space
@@ -59,6 +59,7 @@ class FrozenTrunk:
         self.pooling = pooling
         self.store = store
         self._build = build
+        self._run: Run | None = None
         self._record = record or {}
 
     @classmethod
@@ -139,9 +140,17 @@ class FrozenTrunk:
         return features
 
     def _engine(self, count: int) -> Run:
+        """The engine for ``count`` images; the one for many is opened once, and takes few as well."""
+        if self._run is not None:
+            return self._run
         kept = self.store.network(self.network) if self.store else None
         run = kept_engine(kept, count, np.uint8) if kept else None
-        return fastest_engine(self.backbone.model, count, kept, np.uint8) if run is None else run
+        if run is None:
+            run = fastest_engine(self.backbone.model, count, kept, np.uint8)
+            if count < WORTH_CONVERTING:
+                return run
+        self._run = run
+        return run
 
 
 def frozen_trunk(
