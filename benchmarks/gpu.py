@@ -62,12 +62,18 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     common += ["--images", str(arguments.images)]
     common += ["--cache", str(arguments.cache)] if arguments.cache else []
     found: list[Row] = []
+
+    def report(*rows: Row) -> None:
+        for row in rows:
+            print(f"{row.case}: {row.ours}; {row.against} {row.theirs}; {row.ratio}", flush=True)
+        found.extend(rows)
+
     with tempfile.TemporaryDirectory() as place:
 
         def computed(name: str, precision: str, **environment: str) -> tuple[np.ndarray, dict[str, Any]]:
             target = str(Path(place) / f"{name}.npy")
             how = ["--features-to", target, "--precision", precision, "--backbone", arguments.backbone]
-            answer = measure(["-m", "benchmarks.gpu", *common, *how], **environment).answer
+            answer = measure(["-m", "benchmarks.gpu", *common, *how], None, **environment).answer
             return np.load(target), answer
 
         expected, on_cpu = computed("cpu", "float32", **WITHOUT_GPU)
@@ -78,7 +84,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
             off = float(np.abs(outputs - expected).max() / np.abs(expected).max())
             # Half precision has ten bits behind its first: what is wrong is off by far more than this.
             allowed = 1e-4 if precision == "float32" else 3e-2
-            found += [
+            report(
                 Row.at_least(
                     f"features of {len(outputs):,} images, {precision}, {on_gpu['backend']}",
                     _rate(on_gpu),
@@ -95,15 +101,15 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
                     off / allowed,
                     1,
                 ),
-            ]
+            )
     for precision in PRECISIONS:
         try:
             how = ["--cut", arguments.cut, "--precision", precision, "--json"]
             answer = measure(["-m", "benchmarks.fine_tuning", *common, *how]).answer
         except RuntimeError as error:
-            found.append(Row.failed(f"fine-tuning, {precision}", first_line(error)))
+            report(Row.failed(f"fine-tuning, {precision}", first_line(error)))
             continue
-        found.append(
+        report(
             Row.at_least(
                 f"fine-tuning from {answer['cut']}, {precision}, an epoch of {answer['images']:,} images",
                 f"{answer['graft']:.3f} s",

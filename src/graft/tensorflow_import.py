@@ -21,12 +21,15 @@ def import_tensorflow() -> None:
 
     TensorFlow's native code greets every process with lines about CPU features and missing GPU libraries that
     no setting silences, because they are printed before its log level is read. A failing import still raises.
+
+    Float32 is float32 afterwards, also on a GPU, see :func:`graft.training.devices.whole_float32`.
     """
     with hidden(UNUSED), without_collecting(), stderr_silenced(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         # The GPU list is what makes the native code look for its libraries, and talk about it.
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)

@@ -17,6 +17,7 @@ from graft.features.engines import keras_engine
 from graft.params.strategies import AugmentParams, HeadParams, ScratchParams
 from graft.training.augmentation import augmentation_layers
 from graft.training.checkpoint import TrainingState
+from graft.training.devices import arithmetic, gpu_count
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.mixing import Mixing
 from graft.training.optimizers import layer_rate_factors
@@ -97,7 +98,24 @@ def stopped(settings: ScratchParams, checkpoint: Path) -> None:
     raise AssertionError("it was not stopped")
 
 
+def require_whole_float32() -> None:
+    """Under ``arithmetic``, whatever the backend does by itself."""
+    with arithmetic("float32"):
+        if keras.config.backend() == "torch":
+            import torch
+
+            assert not torch.backends.cudnn.allow_tf32
+            assert not torch.backends.cuda.matmul.allow_tf32
+        else:
+            import jax
+
+            assert jax.config.jax_default_matmul_precision == "highest"
+
+
 def main(folder: Path) -> None:
+    require_whole_float32()
+    with arithmetic("auto") as precision:
+        assert precision == ("mixed_float16" if gpu_count() else "float32")
     for optimizer in ("adamw", "sgd"):
         settings = params(optimizer)
         model, through = train(settings, None)

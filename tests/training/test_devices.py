@@ -6,15 +6,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny import SIZE, clock, tinted_images, tiny_params, write_hub_module
 
 from graft.backbones import build_backbone
 from graft.features.engines import keras_engine
-from graft.inference.model import ImageClassifier
+from graft.inference.model import HEAD, ImageClassifier
 from graft.params.strategies import (
     FitParams,
     HeadParams,
@@ -29,7 +31,8 @@ from graft.training.fit import Labelled, fit
 from graft.training.head import build_head
 from graft.training.head_on_trunk import classifier
 from graft.training.strategies.scratch import build_network
-from graft.training.train import train_strategy
+from graft.training.strategy import Trained
+from graft.training.train import STRATEGIES, train_strategy
 
 HERE = Path(__file__).parent
 CASES = [
@@ -121,6 +124,60 @@ def test_auto_is_half_precision_only_where_there_is_a_gpu(monkeypatch: pytest.Mo
         monkeypatch.setattr("graft.training.devices.gpu_count", lambda gpus=gpus: gpus)
         with arithmetic("auto") as chosen:
             assert chosen == expected
+
+
+def test_float32_is_float32_also_where_a_gpu_would_round_it() -> None:
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    with arithmetic("float32"):
+        assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+FROZEN = {"kind": "frozen", "epochs": 2, "batch_size": 8, "learning_rate": 0.01}
+FINE_TUNE = {
+    "kind": "fine_tune",
+    "unfreeze": "conv_pw_13",
+    "epochs": 1,
+    "head_epochs": 1,
+    "head_learning_rate": 0.01,
+    "batch_size": 8,
+    "learning_rate": 0.001,
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "precision", "trained_in"),
+    [
+        (FROZEN, "auto", "float32"),
+        (FROZEN, "mixed_bfloat16", "mixed_bfloat16"),
+        (FINE_TUNE, "auto", "mixed_float16"),
+        (FINE_TUNE, "float32", "float32"),
+    ],
+)
+def test_on_a_gpu_networks_are_trained_in_half_precision_and_heads_on_features_are_not(
+    settings: dict[str, Any],
+    precision: str,
+    trained_in: str,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("graft.training.devices.gpu_count", lambda: 1)
+    seen: list[str] = []
+    params = tiny_params(strategies={"small": settings}, precision=precision, image_size=32).train
+    train = STRATEGIES[type(params.strategies["small"])]
+
+    def watched(*arguments: Any) -> Trained:
+        trained: Trained = train(*arguments)
+        seen.append(trained.precision)
+        return trained
+
+    monkeypatch.setitem(STRATEGIES, type(params.strategies["small"]), watched)
+    made = train_strategy(project, params, "small", clock())
+    assert seen == [trained_in]
+    assert made.trained.precision == "float32"
+    # Its head apart is what evaluation gives stored features to.
+    assert (project.strategy("small") / "model" / HEAD).exists() == (
+        trained_in == "float32" and settings is FROZEN
+    )
 
 
 def layers_of(model: keras.Model) -> list[keras.layers.Layer]:

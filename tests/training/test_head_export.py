@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny import tinted_images
 
 from graft.backbones import build_backbone
@@ -98,7 +99,9 @@ def test_it_answers_for_images_and_for_features_as_the_model_does(
     assert np.ptp(expected, axis=0).max() > 1e-3
     answers = save_with_trunk(network, 1.7, tmp_path)
     np.testing.assert_allclose(answers, answers_of(network, 1.7, trial_images(SIZE)), atol=1e-5)
+    tf.config.experimental.enable_tensor_float_32_execution(True)  # as TensorFlow does by itself
     np.testing.assert_allclose(SavedModelNetwork(tmp_path)(IMAGES), expected, atol=1e-5)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
     features = network.trunk.backbone.model.predict(IMAGES, verbose=0)
     np.testing.assert_allclose(saved_model_run(tmp_path / HEAD)(features), expected, atol=1e-5)
     np.testing.assert_allclose(saved_model_run(tmp_path / SAVED_MODEL)(IMAGES), expected, atol=1e-4)

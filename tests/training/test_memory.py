@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from graft.errors import GraftError
 from graft.params.strategies import FitParams
+from graft.training.batches import Batches
 from graft.training.fit import Labelled, fit
-from graft.training.memory import is_out_of_memory
+from graft.training.memory import explain_out_of_memory, is_out_of_memory
 
 tf = pytest.importorskip("tensorflow")
 
@@ -68,6 +70,36 @@ def test_where_not_even_one_image_fits_the_error_says_so() -> None:
 def test_a_batch_of_one_is_as_small_as_it_gets() -> None:
     with pytest.raises(GraftError, match=r"nor does a single image"):
         train(model_that_holds(0, exhausted), batch_size=1)
+
+
+class Held:
+    """What a failed step computed."""
+
+
+def test_what_a_failed_step_held_is_given_back_before_the_next() -> None:
+    held: list[weakref.ref[Held]] = []
+    tried: list[int] = []
+
+    class Model:
+        def train_on_batch(self, inputs: np.ndarray, *_: Any, **__: Any) -> None:
+            assert [ref() for ref in held] == [None] * len(held)
+            tried.append(len(inputs))
+            computed = Held()
+            held.append(weakref.ref(computed))
+            if len(inputs) > 3:
+                try:
+                    raise MemoryError
+                except MemoryError as error:
+                    raise RuntimeError("OOM when allocating") from error
+            del computed
+
+    model, batches = Model(), Batches(np.zeros((20, 3), np.float32), np.arange(20) % 2, 2, 20)
+    try:
+        model.train_on_batch(np.zeros((20, 3)))
+    except RuntimeError as error:
+        found = explain_out_of_memory(error, model, batches)  # type: ignore[arg-type]
+    assert "Set batch_size: 2" in str(found)
+    assert tried == [20, 10, 5, 2]
 
 
 def test_another_error_passes_as_it_is() -> None:

@@ -210,6 +210,8 @@ class SavedModelNetwork:
     def __init__(self, bundle: Path) -> None:
         import tensorflow as tf
 
+        # Else a GPU rounds to ten bits, and answers otherwise than the model that was judged.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         self._module = tf.saved_model.load(str(bundle / SAVED_MODEL))  # keeps the variables alive
         self._serve = self._module.signatures["serving_default"]
         self._input_name = next(iter(self._serve.structured_input_signature[1]))

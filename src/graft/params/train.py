@@ -50,7 +50,8 @@ class TrainParams(Section):
         run: names of the strategies to train.
         image_size: pixels a side, or ``auto``: what the backbone was made for.
         seed: initial weights, order of batches, dropout, augmentation.
-        precision: of the arithmetic. ``auto`` is mixed_float16 where there is a GPU, else float32.
+        precision: of the arithmetic. ``auto`` is mixed_float16 where a network is trained on a GPU, else float32; a
+            head on stored features is trained in float32 everywhere.
         deterministic: have TensorFlow use only operations that give the same bits each time, which costs speed.
         backbone: the trunk.
         store: where what frozen networks make of images is kept.

@@ -15,11 +15,42 @@ from graft.params.strategies import Precision
 
 def gpu_count() -> int:
     """GPUs that the backend sees."""
-    if keras.config.backend() != "tensorflow":
-        return len(keras.distribution.list_devices("gpu"))
+    backend = keras.config.backend()
+    # Each by itself: Keras knows no devices of Torch's, and JAX raises where Keras asks for GPUs and there are none.
+    if backend == "torch":
+        import torch
+
+        return int(torch.cuda.device_count())
+    if backend == "jax":
+        import jax
+
+        return sum(device.platform == "gpu" for device in jax.devices())
     import tensorflow as tf
 
     return len(tf.config.list_logical_devices("GPU"))
+
+
+def whole_float32() -> None:
+    """Has GPUs multiply float32 as float32, for as long as the process lives.
+
+    Left to themselves, backends have them round it to ten bits first where they can (TensorFloat-32, from NVIDIA's
+    Ampere on). MobileNetV2's features of photographs were off by 1.5 % of the largest then, on an H200 under
+    Torch: as much as in half precision, which is there for whoever wants the speed.
+    """
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    elif backend == "torch":
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    elif backend == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "highest")
 
 
 def all_devices(names: Sequence[str] | None = None) -> AbstractContextManager[Any]:
@@ -58,7 +89,7 @@ def arithmetic(precision: Precision, deterministic: bool = False) -> Iterator[st
     """Under this, models are built for a precision; yields the one that ``auto`` came to.
 
     Mixed precision keeps weights in float32 and multiplies in half, which the matrix units of GPUs are made for
-    (https://arxiv.org/abs/1710.03740).
+    (https://arxiv.org/abs/1710.03740). What is float32 is :func:`whole_float32`.
 
     Args:
         precision: see :class:`graft.params.train.TrainParams`.
@@ -69,6 +100,7 @@ def arithmetic(precision: Precision, deterministic: bool = False) -> Iterator[st
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+    whole_float32()
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(chosen)
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import traceback
+
 import keras
 
 from graft.errors import GraftError
@@ -24,6 +27,7 @@ def explain_out_of_memory(error: Exception, model: keras.Model, batches: Batches
     """
     if not is_out_of_memory(error):
         return None
+    _let_go(error)
     found = f"A batch of {batches.batch_size} does not fit into memory"
     fits = largest_batch_that_fits(model, batches)
     if fits is None:
@@ -42,7 +46,21 @@ def largest_batch_that_fits(model: keras.Model, batches: Batches) -> int | None:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
+            _let_go(error)
             share //= 2
         else:
             return share * devices
     return None
+
+
+def _let_go(error: BaseException) -> None:
+    """Gives back what a failed step holds: the frames in its traceback, and with them all that it computed."""
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
+    gc.collect()
+    if keras.config.backend() == "torch":
+        import torch
+
+        torch.cuda.empty_cache()  # kept for later otherwise, in pieces that a whole batch may not fit into

@@ -82,6 +82,14 @@ class Trained:
         return as_model(self.network)
 
     @property
+    def precision(self) -> str:
+        """Of the arithmetic that it was trained in: float32, or a mixed one."""
+        if isinstance(self.network, HeadOnTrunk):
+            return str(self.network.trunk.identity["precision"])
+        policies = {layer.dtype_policy.name for layer in self.network._flatten_layers()}
+        return next((name for name in policies if name.startswith("mixed")), "float32")
+
+    @property
     def parameter_counts(self) -> tuple[int, int]:
         """Numbers in its weights, and in those of them that were trained."""
         if not isinstance(self.network, HeadOnTrunk):

@@ -120,9 +120,9 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
         GraftError: no such strategy, more images in a batch than there are, or whatever the strategy raises.
     """
     strategy, task, val_table = _prepare(project, params, name, clock)
-    with _training_context(strategy, params) as precision:
+    with _training_context(strategy, params):
         trained = STRATEGIES[type(strategy)](strategy, task)
-    if precision != "float32":
+    if trained.precision != "float32":
         model = in_float32(trained.model)
         trained = replace(
             trained,
@@ -148,16 +148,19 @@ def advise_strategy(project: Project, params: TrainParams, name: str) -> Advice:
 
 
 @contextmanager
-def _training_context(strategy: StrategyParams, params: TrainParams) -> Iterator[str]:
-    """The arithmetic and the devices that a strategy is trained with; yields the precision."""
+def _training_context(strategy: StrategyParams, params: TrainParams) -> Iterator[None]:
+    """The arithmetic and the devices that a strategy is trained with."""
     assert strategy.seed is not None  # filled in by TrainParams.strategy, as is
     assert strategy.precision is not None
     keras.utils.set_random_seed(strategy.seed)
     # TensorFlow cannot run the graph of a Hub module that was loaded for several devices.
     is_hub = isinstance(strategy, TransferParams) and isinstance(strategy.backbone, HubBackboneParams)
     devices = nullcontext() if is_hub else all_devices()
-    with arithmetic(strategy.precision, params.deterministic) as precision, devices:
-        yield precision
+    # What a frozen backbone makes of an image is computed once: nothing is gained by half precision there, and in
+    # float32 it is what the CPU, evaluation and every other strategy come to.
+    is_frozen = strategy.precision == "auto" and isinstance(strategy, FrozenParams | AutoParams)
+    with arithmetic("float32" if is_frozen else strategy.precision, params.deterministic), devices:
+        yield
 
 
 def _prepare(

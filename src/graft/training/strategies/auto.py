@@ -9,6 +9,7 @@ from graft.advice.report import print_advice
 from graft.advice.rules import head_alone
 from graft.params.strategies import AutoParams, FrozenParams
 from graft.progress import console
+from graft.training.devices import arithmetic
 from graft.training.strategies import fine_tune, frozen
 from graft.training.strategy import Task, Trained
 
@@ -27,7 +28,9 @@ def train(params: AutoParams, task: Task) -> Trained:
     )
     if isinstance(strategy, FrozenParams):
         return replace(frozen.train(strategy, task), advice=replace(advice, strategy=strategy))
-    trained = replace(fine_tune.train(strategy, task), advice=replace(advice, strategy=strategy))
+    assert strategy.precision is not None  # that of params
+    with arithmetic(strategy.precision):  # also where that is auto: measured was in float32, as features are
+        trained = replace(fine_tune.train(strategy, task), advice=replace(advice, strategy=strategy))
     reached, rival = _accuracy(trained, task), advice.best_frozen
     if reached >= rival.top.accuracy:
         return trained
