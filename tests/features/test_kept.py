@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from graft.features import kept
-from graft.features.kept import folder_bytes, is_kept, is_whole, keep, kept_folder, prune_kept
+from graft.features.kept import (
+    folder_bytes,
+    is_kept,
+    is_whole,
+    keep,
+    kept_folder,
+    kept_or_made,
+    prune_kept,
+)
 
 
 @pytest.fixture
@@ -106,3 +114,45 @@ def test_those_used_longest_ago_go_first(made: Path, tmp_path: Path) -> None:
     assert [is_kept(folder) for folder in folders] == [True, False, True]
     prune_kept(tmp_path / "kept", 0, keep=folders[2])
     assert [is_kept(folder) for folder in folders] == [False, False, True]
+
+
+def test_what_is_not_kept_is_made_once_and_kept(tmp_path: Path) -> None:
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        (folder / "one").write_text("1")
+
+    def use(folder: Path) -> str:
+        return (folder / "one").read_text()
+
+    kept_in = tmp_path / "kept" / "it"
+    assert kept_or_made(kept_in, make, use) == "1"
+    assert kept_or_made(kept_in, make, lambda folder: f"{folder.name}: {use(folder)}") == "it: 1"
+    assert len(made) == 1
+    assert kept_or_made(None, make, use) == "1"
+    assert len(made) == 2
+    assert not any(folder.exists() for folder in made)
+
+
+def test_what_goes_away_between_the_look_and_the_use_is_made_anew(tmp_path: Path) -> None:
+    kept_in = tmp_path / "kept" / "it"
+
+    def make(folder: Path) -> None:
+        (folder / "one").write_text("1")
+
+    def use(folder: Path) -> str:
+        if folder == kept_in:
+            (folder / "one").unlink()
+        return (folder / "one").read_text()
+
+    kept_or_made(kept_in, make, lambda folder: None)
+    assert kept_or_made(kept_in, make, use) == "1"
+
+
+def test_what_fails_with_what_was_made_now_fails(tmp_path: Path) -> None:
+    def use(folder: Path) -> None:
+        raise RuntimeError("no such operation")
+
+    with pytest.raises(RuntimeError, match="no such operation"):
+        kept_or_made(tmp_path / "kept" / "it", lambda folder: None, use)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from graft.features.kept import is_whole, keep
+from graft.features.kept import is_whole, kept_or_made
 from graft.openvino_run import import_openvino
 from graft.tracing import inference_graph
 
@@ -29,16 +28,13 @@ def openvino_network(core: Any, model: keras.Model, folder: Path | None) -> Any:
     Raises:
         Exception: OpenVINO cannot take the network over; of whatever kind its converter raises.
     """
-    network = kept_network(core, folder)
-    if network is not None:
-        return network
-    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Keras' exporter, about what does not concern the user
-        path = Path(temporary) / NETWORK
-        _convert(model, path)
-        if folder is not None:
-            keep(path.parent, folder)
-        return core.read_model(path)
+
+    def convert(made: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Keras' exporter, about what does not concern the user
+            _convert(model, made / NETWORK)
+
+    return kept_or_made(folder, convert, lambda found: core.read_model(found / NETWORK))
 
 
 def _convert(model: keras.Model, path: Path) -> None:

@@ -15,15 +15,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 # All together; the one used longest ago goes first. Two dozen of MobileNetV2 with a head, and the largest of Keras' but
 # one once.
 LIMIT_BYTES = 2 * 10**9
 DIGEST = "sha256"
+
+T = TypeVar("T")
 
 
 def kept_folder(parent: Path, description: Mapping[str, Any]) -> Path:
@@ -48,6 +51,28 @@ def is_whole(folder: Path | None) -> bool:
             return True
     shutil.rmtree(folder, ignore_errors=True)
     return False
+
+
+def kept_or_made(folder: Path | None, make: Callable[[Path], None], use: Callable[[Path], T]) -> T:
+    """What ``use`` makes of the kept folder, or of one that is made now, and kept.
+
+    Args:
+        folder: where it is kept; None keeps nothing.
+        make: fills an empty folder.
+        use: is asked again, with the new folder, where it fails with the kept one: another process may have removed
+            that since it was looked at.
+
+    Raises:
+        Exception: what ``make`` raises, or ``use`` with what was made.
+    """
+    if folder is not None and is_whole(folder):
+        with suppress(Exception):
+            return use(folder)
+    with tempfile.TemporaryDirectory() as made:
+        make(Path(made))
+        if folder is not None:
+            keep(Path(made), folder)
+        return use(Path(made))
 
 
 def keep(made: Path, folder: Path) -> None:

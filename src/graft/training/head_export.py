@@ -12,7 +12,6 @@ only the weights differ, and those of the trunk are copied from the export that 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from graft import tracing
 from graft.backbones.identity import source_digest
-from graft.features.kept import is_whole, keep
+from graft.features.kept import kept_or_made
 from graft.inference import trial
 from graft.inference.model import HEAD, SAVED_MODEL
 from graft.inference.trial import trial_images
@@ -49,21 +48,13 @@ def save_with_trunk(network: HeadOnTrunk, temperature: float, folder: Path) -> n
     Returns:
         Probabilities float32 ``[8, C]`` of the trial images.
     """
-    import tensorflow as tf
-
     store = network.trunk.store
     kept = None if store is None else store.kept(_description(network))
-    if kept is not None and is_whole(kept):
-        try:
-            return _fill(kept, network.head, temperature, folder)
-        except (OSError, tf.errors.OpError):
-            for name in MODELS:  # the export was removed since it was looked at
-                shutil.rmtree(folder / name, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as made:
-        _export(network, Path(made))
-        if kept is not None:
-            keep(Path(made), kept)
-        return _fill(Path(made), network.head, temperature, folder)
+    return kept_or_made(
+        kept,
+        lambda made: _export(network, made),
+        lambda export: _fill(export, network.head, temperature, folder),
+    )
 
 
 def _description(network: HeadOnTrunk) -> dict[str, Any]:
@@ -110,6 +101,7 @@ def _fill(export: Path, head: keras.Model, temperature: float, folder: Path) -> 
     """Copies an export, with the weights of this head in it; returns what that answers for the trial images."""
     scale = np.float32(1 / temperature)
     for name in MODELS:
+        shutil.rmtree(folder / name, ignore_errors=True)  # begun from an export that was removed meanwhile
         _fill_model(export / name, head.get_weights(), scale, folder / name)
     logits = head(np.load(export / TRIAL_FILE), training=False)
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.softmax(logits * scale)))
