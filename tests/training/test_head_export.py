@@ -16,6 +16,7 @@ from tiny import tinted_images
 from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
 from graft.evaluation.metrics import softmax
+from graft.features import kept
 from graft.features.frozen_trunk import FrozenTrunk
 from graft.features.store import FeatureStore
 from graft.inference.model import HEAD, SAVED_MODEL, SavedModelNetwork
@@ -172,7 +173,7 @@ def test_an_export_that_is_removed_while_it_is_read_is_made_anew(
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         return True
 
-    monkeypatch.setattr(head_export, "is_whole", whole_until_now)
+    monkeypatch.setattr(kept, "is_whole", whole_until_now)
     target = tmp_path / "second"
     np.testing.assert_array_equal(save_with_trunk(network, 1.0, target), first)
     assert len(exports) == 2
