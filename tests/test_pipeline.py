@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -35,7 +36,17 @@ def test_what_was_started_goes_with_the_run(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setenv("GRAFT_WARM", "off")
 
+    is_waiting = threading.Event()
+    original = subprocess.Popen.wait
+
+    def wait(self: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        is_waiting.set()
+        return original(self, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", wait)
+
     def end() -> None:
+        is_waiting.wait()  # a process may run before it is known here
         while not pid_file.exists():
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGUSR1)
@@ -44,10 +55,12 @@ def test_what_was_started_goes_with_the_run(
         raise Ended
 
     before = signal.signal(signal.SIGUSR1, handler)
+    sender = threading.Thread(target=end, daemon=True)
     try:
-        threading.Thread(target=end, daemon=True).start()
+        sender.start()
         with pytest.raises(Ended):
             reproduce(project, [])
     finally:
+        sender.join(10)  # the signal, should it come later, would end this process
         signal.signal(signal.SIGUSR1, before)
     assert not psutil.pid_exists(int(pid_file.read_text()))
