@@ -64,7 +64,7 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
         count = REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         return [compiled.create_infer_request() for _ in range(count)]
 
-    requests_for(count is not None and count >= MANY, kind == np.uint8)
+    requests_for(count is not None and count >= MANY, np.dtype(kind) == np.uint8)
 
     def run(inputs: np.ndarray) -> np.ndarray:
         is_fixed, takes_bytes = len(inputs) >= MANY, inputs.dtype == np.uint8
