@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.begin import begin, spread_paths
 from benchmarks.machine import cold_cache, measure
 from benchmarks.table import Row, as_text
-from graft.environment import configure
-from graft.project import Project, find_project
 
 # Multiply-adds of MobileNetV2 on an image of 224 pixels, times two: Sandler et al., https://arxiv.org/abs/1801.04381
 GIGAFLOP = 2 * 0.3
@@ -108,15 +107,9 @@ def table(found: dict[str, Any]) -> list[Row]:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds of each way, and what the machine's arithmetic gives."""
-    home = Project(arguments.cache.parent) if arguments.cache else find_project()
-    configure(home)
-    cache = arguments.cache or home.cache
+    cache = begin(arguments.cache)
     os.environ["GRAFT_CACHE"] = str(cache)
-    from graft.tensorflow_import import import_tensorflow
-
-    import_tensorflow()
     from graft.backbones import build_backbone
-    from graft.data.layout import image_files, read_layout
     from graft.features.frozen_trunk import FrozenTrunk
     from graft.features.store import FeatureStore
     from graft.params.strategies import KerasBackboneParams
@@ -124,9 +117,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from graft.training.images import Photographs, load_images
 
     root, size = arguments.folder.resolve(), arguments.image_size
-    paths = [file.name for file in image_files(read_layout(root))]
-    step = max(1, len(paths) // arguments.images)
-    paths = paths[::step][: arguments.images]
+    paths = spread_paths(root, arguments.images)
     params = KerasBackboneParams(source="keras", name=arguments.backbone, weights=arguments.weights)
     backbone = build_backbone(params, size, cache)
     digests = [hashlib.sha256((root / path).read_bytes()).hexdigest() for path in paths]

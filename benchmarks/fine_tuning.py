@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -20,10 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.begin import begin
 from benchmarks.machine import cold_cache, measure
 from benchmarks.table import Row, as_text
-from graft.environment import configure
-from graft.project import Project, find_project
 
 BATCH = 32
 EPOCHS = 6  # of which the first, with its tracing, does not count
@@ -73,13 +71,7 @@ def table(found: dict[str, Any]) -> list[Row]:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds of the quickest epoch of each."""
-    home = Project(arguments.cache.parent) if arguments.cache else find_project()
-    configure(home)
-    cache = arguments.cache or home.cache
-    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        from graft.tensorflow_import import import_tensorflow
-
-        import_tensorflow()
+    cache = begin(arguments.cache)
     import keras
 
     from graft.data.layout import image_files, read_layout

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -19,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.begin import begin, spread_paths
 from benchmarks.machine import measure
 from benchmarks.table import Row, as_text
-from graft.environment import configure
 from graft.errors import first_line
-from graft.project import Project, find_project
 
 PRECISIONS = ("float32", "mixed_float16")
 # Hides the GPU from CUDA, and from JAX, which would complain.
@@ -52,14 +50,8 @@ def main() -> None:
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
     """A case that fails is a row that says so."""
-    common = [
-        str(arguments.folder),
-        "--image-size",
-        str(arguments.image_size),
-        "--weights",
-        arguments.weights,
-    ]
-    common += ["--images", str(arguments.images)]
+    common = [str(arguments.folder), "--weights", arguments.weights]
+    common += ["--image-size", str(arguments.image_size), "--images", str(arguments.images)]
     common += ["--cache", str(arguments.cache)] if arguments.cache else []
     found: list[Row] = []
 
@@ -128,24 +120,21 @@ def _rate(answer: dict[str, Any]) -> str:
 
 def features(arguments: argparse.Namespace) -> dict[str, Any]:
     """Writes what Keras makes of the images on what its backend sees; seconds of the second pass."""
-    home = Project(arguments.cache.parent) if arguments.cache else find_project()
-    configure(home)
+    cache = begin(arguments.cache)
     import keras
 
     from graft.backbones import build_backbone
-    from graft.data.layout import image_files, read_layout
     from graft.features.engines import keras_engine
     from graft.params.strategies import KerasBackboneParams
     from graft.training.devices import arithmetic, gpu_count
     from graft.training.images import load_images
 
     root, size = arguments.folder.resolve(), arguments.image_size
-    paths = [file.name for file in image_files(read_layout(root))]
-    paths = paths[:: max(1, len(paths) // arguments.images)][: arguments.images]
+    paths = spread_paths(root, arguments.images)
     pixels = load_images(root, paths, size)
     params = KerasBackboneParams(source="keras", name=arguments.backbone, weights=arguments.weights)
     with arithmetic(arguments.precision):
-        backbone = build_backbone(params, size, arguments.cache or home.cache)
+        backbone = build_backbone(params, size, cache)
         run = keras_engine(backbone.model)
         run(pixels)
         started = time.perf_counter()
@@ -157,7 +146,6 @@ def features(arguments: argparse.Namespace) -> dict[str, Any]:
         "images": len(paths),
         "gpus": gpu_count(),
         "backend": keras.config.backend(),
-        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
 
 

@@ -1,0 +1,35 @@
+"""What a process that measures begins with: its settings, Keras on whichever backend it is told to use, photographs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from graft.environment import configure
+from graft.project import Project, find_project
+
+
+def begin(cache: Path | None) -> Path:
+    """Fills in the environment and imports Keras, TensorFlow as graft does; returns the cache of weights.
+
+    Args:
+        cache: None is that of the project here.
+
+    Raises:
+        GraftError: no cache was named, and there is no project here.
+    """
+    home = Project(cache.parent) if cache else find_project()
+    configure(home)
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        from graft.tensorflow_import import import_tensorflow
+
+        import_tensorflow()
+    return cache or home.cache
+
+
+def spread_paths(root: Path, most: int) -> list[str]:
+    """Names below ``root`` of at most so many of its images, spread over all of them."""
+    from graft.data.layout import image_files, read_layout
+
+    paths = [file.name for file in image_files(read_layout(root))]
+    return paths[:: max(1, len(paths) // most)][:most]
