@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from graft.core.credentials import without_credentials
+
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -12,7 +14,8 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 class GraftError(Exception):
     """A problem the user can act on: what was found and where, and what would be right.
 
-    Commands print it as one sentence and end with exit code 1; only other exceptions show a traceback.
+    Commands print it as one sentence and end with exit code 1; only other exceptions show a traceback. Passwords and
+    tokens in either part are replaced by ``***``, wherever the text came from.
 
     Args:
         what: what was found, and where (a path, a key, a number).
@@ -20,9 +23,9 @@ class GraftError(Exception):
     """
 
     def __init__(self, what: str, fix: str = "") -> None:
-        self.what = what
-        self.fix = fix
-        super().__init__(" ".join(_as_sentence(part) for part in (what, fix) if part))
+        self.what = without_credentials(what)
+        self.fix = without_credentials(fix)
+        super().__init__(" ".join(_as_sentence(part) for part in (self.what, self.fix) if part))
 
     def __reduce__(self) -> tuple[type[GraftError], tuple[str, str]]:
         # Prefect pickles the exception of a failed task; the default would rebuild it from its message.
@@ -35,7 +38,7 @@ def _as_sentence(text: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """What another library's exception says, short enough to stand inside a sentence."""
-    lines = str(error).strip().splitlines()
+    lines = without_credentials(str(error)).strip().splitlines()
     return lines[0][:200].rstrip(".") if lines else type(error).__name__
 
 

@@ -1,0 +1,121 @@
+"""Files that are whole or not there, also after a cut of the power, and the hash of a file.
+
+What is written lies under another name beside its target until it is complete and on the disk; one rename then puts
+it in place, and the folder is synced so that the rename itself lasts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+_SUFFIX = ".partial"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits. Raises OSError where it cannot be read."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_file(path: Path, content: str | bytes, private: bool = False) -> None:
+    """Write a whole file in one step; its folder is made where it is missing.
+
+    Args:
+        path: the file, which is replaced where it exists.
+        content: text is written as UTF-8, without a change of line ends.
+        private: make it readable by its owner alone, from its first byte on.
+
+    Raises:
+        OSError: the disk is full or cannot be written; what was there before is still there.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with replaced_file(path, private) as partial, partial.open("wb") as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def replaced_file(path: Path, private: bool = False) -> Iterator[Path]:
+    """Yield a path beside ``path`` to write to; it becomes ``path`` where the block ends well, else it is removed.
+
+    The partial file keeps the suffix of its target, since many libraries choose a format by it.
+
+    Args:
+        path: the target; its folder is made where it is missing.
+        private: create the partial file beforehand, readable by its owner alone.
+
+    Raises:
+        OSError: the disk is full or cannot be written; what was there before is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem[:100]}-{uuid.uuid4().hex}{_SUFFIX}{path.suffix}")
+    try:
+        if private:
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
+        yield partial
+        sync(partial)
+        partial.replace(path)
+        sync(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path`` to fill; it becomes ``path`` where the block ends well, else it is removed.
+
+    Args:
+        path: must not exist, or be an empty folder, at the end of the block.
+
+    Raises:
+        OSError: the disk is full or cannot be written; or ``path`` holds something by then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name[:100]}-{uuid.uuid4().hex}{_SUFFIX}")
+    partial.mkdir()
+    try:
+        yield partial
+        sync_tree(partial)
+        partial.rename(path)
+        sync(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a file's bytes, or a folder's names, before this returns.
+
+    File systems that know no sync of folders are left as they are.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Have the disk hold all of a folder: its files, and the names in it and below. Links are not followed."""
+    for where, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(where, name)
+            if path.is_file() and not path.is_symlink():
+                sync(path)
+        sync(Path(where))
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder that its owner alone may enter, and take others' rights away where it exists."""
+    path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(PRIVATE_FOLDER)

@@ -1,0 +1,60 @@
+"""git as a command, with a time limit and one sentence where it refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from graft.errors import GraftError, first_line
+
+TIMEOUT_SECONDS = 120.0
+
+
+def run_git(
+    folder: Path,
+    *arguments: str,
+    text: str | None = None,
+    timeout: float = TIMEOUT_SECONDS,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Return what a git command prints, without the white space around it. It never asks for a password.
+
+    Args:
+        folder: that git is called in.
+        arguments: behind ``git``.
+        text: handed to its standard input.
+        timeout: seconds that it may take.
+        environment: on top of this process's own.
+
+    Raises:
+        GraftError: git is missing, took too long, or refuses; the message gives git's own reason.
+    """
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(environment or {})},
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        raise GraftError(f"`git {arguments[0]}` took longer than {timeout:.0f} s", "Run it by hand") from None
+    except OSError as error:
+        raise GraftError(f"git cannot be run: {error.strerror}", "Install git") from None
+    if done.returncode:
+        reason = first_line(Exception(done.stderr)) if done.stderr.strip() else f"exit code {done.returncode}"
+        raise GraftError(f"`git {arguments[0]}` failed in {folder}: {reason}", "Do what git says")
+    return done.stdout.strip()
+
+
+def try_git(folder: Path, *arguments: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
+    """Return what a git command prints, or None where git refuses or is missing."""
+    try:
+        return run_git(folder, *arguments, timeout=timeout)
+    except GraftError:
+        return None

@@ -1,0 +1,67 @@
+"""Checks of text that comes from outside before it is used: a hash, or a path below a folder.
+
+Outside is whatever graft did not write in this run: names in archives and tables, tags of a registry, requests,
+records that another program could have changed. Such text never becomes a path but through this file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+
+from graft.errors import GraftError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def is_sha256(text: object) -> bool:
+    """Return whether ``text`` is a string of 64 lower-case hex digits."""
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
+
+
+def require_sha256(text: object, where: str) -> str:
+    """Return ``text`` where it is a SHA-256.
+
+    Args:
+        text: from outside.
+        where: what it was read from, for the message.
+
+    Raises:
+        GraftError: it is anything but 64 lower-case hex digits.
+    """
+    if not is_sha256(text):
+        raise GraftError(
+            f"{where} holds {str(text)[:80]!r} where a SHA-256 belongs", "Have it be 64 hex digits (0-9, a-f)"
+        )
+    return str(text)
+
+
+def path_below(folder: Path, name: str, where: str) -> Path:
+    """Return ``folder / name`` where that lies below ``folder``, whatever links there are on the way.
+
+    Nothing is made or opened. Call it before the first folder of the path is made.
+
+    Args:
+        folder: that the path must stay in.
+        name: a relative path from outside, with ``/`` between its parts.
+        where: what it was read from, for the message.
+
+    Raises:
+        GraftError: the name is empty or absolute, has an empty part, ``.``, ``..``, a backslash or a control
+            character, or leads out of the folder through a link.
+    """
+    parts = name.split("/")
+    is_plain = (
+        not PurePosixPath(name).is_absolute()
+        and not any(part in ("", ".", "..") for part in parts)
+        and not any(character == "\\" or ord(character) < 32 or ord(character) == 127 for character in name)
+        and not (os.name == "nt" and ":" in name)
+    )
+    path = folder.joinpath(*parts) if is_plain else folder
+    if not is_plain or not path.resolve().is_relative_to(folder.resolve()):
+        raise GraftError(
+            f"{where} names the path {name[:200]!r}, which does not stay below {folder}",
+            "Use names without '..', '\\', empty parts and control characters",
+        )
+    return path
