@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import graft.inference
-from graft.inference.model import BATCH, ImageClassifier
+from graft.inference.model import BATCH, ImageClassifier, _load_pyfunc
 from graft.inference.trial import trial_images
 
 CLASSES = ["red", "green", "blue"]
@@ -113,6 +113,42 @@ def test_every_road_gives_the_same_answer(classifier: ImageClassifier) -> None:
     expected = classifier.predict([data])
     for road, model_input in roads.items():
         pd.testing.assert_frame_equal(classifier.predict(model_input), expected, obj=road)
+
+
+def test_c4_pixels_scaled_to_0_1_are_refused_wherever_arrays_come_in(
+    classifier: ImageClassifier, bundle: Path
+) -> None:
+    good, scaled = picture(1), (picture(1) / 255).astype(np.float32)
+    overshot = scaled.copy()
+    overshot[0, 0, 0] = 1.04  # as resampling leaves it
+    objects = np.array([*map(list, scaled.tolist())], dtype=object)
+    inputs: dict[str, object] = {
+        "array": scaled,
+        "double precision": scaled.astype(np.float64),
+        "half precision": scaled.astype(np.float16),
+        "overshot": overshot,
+        "batch": scaled[None],
+        "list": [good, scaled],
+        "nested lists": [scaled.tolist()],
+        "objects": [objects],
+        "frame of arrays": pd.DataFrame({"image": [scaled]}),
+        "frame of nested lists": pd.DataFrame({"image": [scaled.tolist()]}),
+    }
+    for model in (classifier, _load_pyfunc(str(bundle))):
+        for name, given in inputs.items():
+            with pytest.raises(ValueError, match=r"Image \d cannot be used: .*scaled to 0\.\.1.*by 255"):
+                pytest.fail(f"{name}: {model.predict(given)}")
+    decoded = np.zeros((2, SIZE, SIZE, 3), np.float32)
+    decoded[0] = 200
+    decoded[1] = 0.7
+    with pytest.raises(ValueError, match=r"at most 0\.7: scaled"):
+        classifier.probabilities({SIZE: decoded})
+
+
+def test_c4_dark_pixels_that_cannot_be_mistaken_are_answered(classifier: ImageClassifier) -> None:
+    dark = np.zeros((4, 4, 3))
+    for pixels in (dark, dark.astype(int) + 1, dark.astype(np.uint8) + 1, dark + 3.0):
+        assert len(classifier.predict(pixels)) == 1
 
 
 def test_more_images_than_a_batch_holds(classifier: ImageClassifier) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 DEFAULT_MAX_PIXELS = 100_000_000
+# Of floats that were scaled to 0..1: resampling with negative lobes goes past 1, yet stays below 2.
+LARGEST_SCALED = 2.0
 # Names of Pillow's readers for what people photograph and export; anything else is refused. JPEG reads MPO too.
 READABLE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 SUFFIXES = frozenset(
@@ -98,6 +100,31 @@ def decode(data: bytes, size: int, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.n
         # Decodes at 1/2, 1/4 or 1/8 where that still leaves twice the wanted side: up to 4 x faster.
         image.draft("RGB", (2 * size, 2 * size))
     return resize(to_rgb(image), size)
+
+
+def require_pixel_range(pixels: np.ndarray) -> None:
+    """Refuse arrays that are not RGB in 0..255, such as floats that were scaled to 0..1.
+
+    Floats of at most :data:`LARGEST_SCALED` are nearly black where they mean 0..255, and every network answers for
+    black, often with certainty. Whole numbers are taken as they are, and so is an image of zeros: black either way.
+
+    Args:
+        pixels: numbers ``[H, W, 3]`` or ``[N, H, W, 3]``; each image is judged by itself.
+
+    Raises:
+        UnreadableImageError: a value is not in 0..255, or an image looks scaled.
+    """
+    if pixels.dtype == np.uint8 or not pixels.size:
+        return
+    if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
+        raise UnreadableImageError("pixels outside 0..255")
+    peaks = pixels.max(axis=(-3, -2, -1))
+    if np.issubdtype(pixels.dtype, np.floating) and ((peaks > 0) & (peaks <= LARGEST_SCALED)).any():
+        largest = peaks[(peaks > 0) & (peaks <= LARGEST_SCALED)].max()
+        raise UnreadableImageError(
+            f"floating-point pixels of at most {largest:g}: scaled to 0..1, it seems, where 0..255 is wanted. "
+            "Multiply them by 255, or send whole numbers where the photograph is that dark"
+        )
 
 
 def resize(image: Image.Image, size: int) -> np.ndarray:

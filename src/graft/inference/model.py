@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from .images import UnreadableImageError, decode, resize
+from .images import UnreadableImageError, decode, require_pixel_range, resize
 from .paths import read_file, read_named
 from .record import read_checked, read_settings
 
@@ -106,7 +106,12 @@ class ImageClassifier:
 
         Args:
             pixels: the images at each of ``image_sizes``: by S, ``[N, S, S, 3]``, RGB in 0..255.
+
+        Raises:
+            UnreadableImageError: an image looks scaled to 0..1.
         """
+        for images in pixels.values():
+            require_pixel_range(images)
         answer = sum(part.weight * part.network(pixels[part.image_size]) for part in self.parts)
         return np.asarray(answer, np.float32)
 
@@ -184,8 +189,7 @@ class ImageClassifier:
             or not pixels.size
         ):
             raise UnreadableImageError(f"an array of shape {pixels.shape} instead of [height, width, 3]")
-        if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 255:
-            raise UnreadableImageError("pixels outside 0..255")
+        require_pixel_range(pixels)
         image = Image.fromarray(np.rint(pixels).astype(np.uint8))
         return {size: resize(image, size) for size in self.image_sizes}
 
