@@ -37,6 +37,16 @@ def require_sha256(text: object, where: str) -> str:
     return str(text)
 
 
+def is_plain(name: str) -> bool:
+    """Return whether ``name`` is a relative path that goes down only: no ``..``, empty part or control character."""
+    return (
+        not PurePosixPath(name).is_absolute()
+        and not any(part in ("", ".", "..") for part in name.split("/"))
+        and not any(character == "\\" or ord(character) < 32 or ord(character) == 127 for character in name)
+        and not (os.name == "nt" and ":" in name)
+    )
+
+
 def path_below(folder: Path, name: str, where: str) -> Path:
     """Return ``folder / name`` where that lies below ``folder``, whatever links there are on the way.
 
@@ -51,15 +61,8 @@ def path_below(folder: Path, name: str, where: str) -> Path:
         GraftError: the name is empty or absolute, has an empty part, ``.``, ``..``, a backslash or a control
             character, or leads out of the folder through a link.
     """
-    parts = name.split("/")
-    is_plain = (
-        not PurePosixPath(name).is_absolute()
-        and not any(part in ("", ".", "..") for part in parts)
-        and not any(character == "\\" or ord(character) < 32 or ord(character) == 127 for character in name)
-        and not (os.name == "nt" and ":" in name)
-    )
-    path = folder.joinpath(*parts) if is_plain else folder
-    if not is_plain or not path.resolve().is_relative_to(folder.resolve()):
+    path = folder.joinpath(*name.split("/")) if is_plain(name) else folder
+    if path == folder or not path.resolve().is_relative_to(folder.resolve()):
         raise GraftError(
             f"{where} names the path {name[:200]!r}, which does not stay below {folder}",
             "Use names without '..', '\\', empty parts and control characters",

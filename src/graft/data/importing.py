@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from graft.core.files import sha256_of
+from graft.core.outside import is_plain, path_below
 from graft.data import swap, versioning
 from graft.data.archives import open_source
 from graft.data.layout import Layout, read_layout
@@ -25,12 +27,13 @@ from graft.data.readers.folders import FoldersReader
 from graft.data.readers.reader import Files, Plan, Reader
 from graft.data.tables import Table, is_table
 from graft.errors import GraftError
-from graft.fetch import SPARE_BYTES, sha256_of
+from graft.fetch import SPARE_BYTES
 from graft.progress import Advance, progress_bar
 from graft.project import SPLITS, Project
 from graft.project_lock import project_lock
 
 NOT_STATED = "not stated"
+_LONGEST_NAME = 255  # bytes, on nearly every file system
 _BLOCK = 4096  # what a file system hands out: small files take more space than they have bytes
 _NAME = re.compile(r"\w[\w-]*")
 
@@ -142,9 +145,9 @@ def bring_in(
 
     Raises:
         GraftError: data/ holds something and ``replace`` is not set; what it is to come from is missing,
-            damaged or unsafe; its images lie in no known layout or in fewer than two classes, or two names
-            differ only by case; the disk is full; DVC refuses. Only in the last case may data/ be the new one
-            already.
+            damaged or unsafe; it names a place outside data/; its images lie in no known layout or in fewer
+            than two classes, or two names differ only by case or by how an accent is written; the disk is full;
+            DVC refuses. Only in the last case may data/ be the new one already.
     """
     with (
         project_lock(project),
@@ -158,6 +161,7 @@ def bring_in(
         _require_distinct(plan.sizes)
         _require_space(plan.sizes.values(), free, project)
         folder = stack.enter_context(swap.incoming(project))
+        _require_below(folder, plan.sizes, meta["source"])
         counts, has_groups = _make_folders(folder, list(plan.sizes))
         if check:
             check(counts)
@@ -186,6 +190,26 @@ def require_replaceable(project: Project, replace: bool) -> None:
     )
 
 
+def _require_below(folder: Path, targets: Iterable[str], source: str) -> None:
+    """Raise GraftError where a name would leave the folder, or be hidden or too long in it.
+
+    Names come from archives, from the tables in them and from the catalogue, by way of any reader. Links are looked
+    for once for each folder: it is new and empty.
+    """
+    checked: set[str] = set()
+    for target in targets:
+        parent = target.rpartition("/")[0]
+        if parent not in checked or not is_plain(target):
+            path_below(folder, target, source)
+            checked.add(parent)
+        for part in target.split("/"):
+            if part.startswith(".") or len(os.fsencode(part)) > _LONGEST_NAME:
+                raise GraftError(
+                    f"{source} names '{part[:60]}', which begins with a dot or is longer than {_LONGEST_NAME} bytes",
+                    "Rename it: scans pass over hidden files, and file systems refuse long names",
+                )
+
+
 def _require_distinct(targets: Iterable[str]) -> None:
     """No two files, and no two folders, may be one where upper and lower case are (macOS, Windows)."""
     spelled: dict[str, str] = {}
@@ -199,7 +223,8 @@ def _require_distinct(targets: Iterable[str]) -> None:
             key = unicodedata.normalize("NFC", path).casefold()
             if spelled.setdefault(key, path) != path:
                 raise GraftError(
-                    f"'{spelled[key]}' and '{path}' differ only by case, and are one name on many systems",
+                    f"'{spelled[key]}' and '{path}' differ only by case or by how an accent is written, and are "
+                    "one name on many systems",
                     "Rename one of them",
                 )
 

@@ -154,8 +154,9 @@ class Table:
     def _size(self, row: _Row) -> int:
         try:
             status = Path(row.path).stat()
-        except OSError as error:
-            raise self._error(row, f"'{row.path}' cannot be read: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise self._error(row, f"{row.path!r} cannot be read: {reason}") from None
         if not stat.S_ISREG(status.st_mode):
             raise self._error(row, f"'{row.path}' is no file")
         return status.st_size
