@@ -63,4 +63,4 @@ lock: ## renew both lock files within pyproject.toml's bounds
 	$(LOCK_COMMAND) --extra gpu --output-file requirements-gpu.lock
 
 clean: ## remove what runs leave behind, except data, models and MLflow's records
-	rm -rf .hypothesis .pytest_cache .mypy_cache .ruff_cache .graft/timings .graft/checkpoints
+	rm -rf .hypothesis .pytest_cache .mypy_cache .ruff_cache .graft/cache/timings .graft/state/checkpoints

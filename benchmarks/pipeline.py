@@ -78,7 +78,7 @@ def _stages(copy: Path) -> str:
     import json
 
     parts = []
-    for path in sorted((copy / ".graft" / "timings").glob("*.json")):
+    for path in sorted((copy / ".graft" / "cache" / "timings").glob("*.json")):
         spans = json.loads(path.read_text(encoding="utf-8"))["spans"]
         compute = sum(span["seconds"] for span in spans if span["kind"] == "compute")
         parts.append(f"{path.stem} {compute:.1f} s")

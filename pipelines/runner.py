@@ -90,7 +90,7 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
     except KeyboardInterrupt:
         print(f"\n{stage} was interrupted. `dvc repro` carries on from here.", file=sys.stderr)
         code = EXIT_INTERRUPTED
-    clock.write(project.state / "timings")
+    clock.write(project.timings)
     sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(code)

@@ -35,7 +35,7 @@ from graft.project import Project
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    (tmp_path / ".graft" / "prefect").mkdir(parents=True)
+    (tmp_path / ".graft" / "state" / "prefect").mkdir(parents=True)
     return Project(tmp_path)
 
 

@@ -40,7 +40,7 @@ def test_what_a_stage_makes_lies_in_the_copy_and_what_is_kept_at_home(root: Path
     assert project.data == copy / "data"
     assert project.tracking_uri == f"sqlite:///{root}/mlflow.db"
     assert project.mlflow_artifacts == root / "mlartifacts"
-    assert project.state == root / ".graft"
+    assert project.state == root / ".graft" / "state"
     assert project.cache == root / ".graft" / "cache"
 
 

@@ -43,7 +43,7 @@ def configure(project: Project) -> None:
         **NO_TELEMETRY,
         **QUIET,
         **MEMORY,
-        "PREFECT_HOME": str(project.state / "prefect"),
+        "PREFECT_HOME": str(project.prefect),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": PREFECT_STARTUP_SECONDS,
         "KERAS_HOME": str(project.cache / "keras"),
         "TFHUB_CACHE_DIR": str(project.cache / "hub"),

@@ -80,7 +80,7 @@ def reproduce(
             "The pipeline stopped at the stage named above; what was done before it is kept",
             "Do what its message says, and run the same command again",
         )
-    breakdown = read_breakdown(project.state / "timings", started, time.time() - started)
+    breakdown = read_breakdown(project.timings, started, time.time() - started)
     return breakdown if breakdown.compute else None
 
 

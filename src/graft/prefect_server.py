@@ -88,7 +88,7 @@ def _living(identity: object) -> psutil.Process | None:
 
 
 def _record_file(project: Project) -> Path:
-    return project.state / "prefect" / "server.json"
+    return project.prefect / "server.json"
 
 
 def _record(project: Project) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def wait_until_ready(url: str, limit: float = START_LIMIT_SECONDS) -> None:
         if time.monotonic() > deadline:
             raise GraftError(
                 f"The Prefect server at {url} did not answer within {limit:.0f} s",
-                "See <project>/.graft/prefect/server.log, or unset PREFECT_API_URL to let each flow start its own",
+                "See .graft/state/prefect/server.log, or unset PREFECT_API_URL to let each flow start its own",
             )
         time.sleep(0.1)
 
@@ -151,7 +151,7 @@ def start_server(project: Project, port: int, services: bool = True) -> tuple[ps
         port: a free loopback port.
         services: also show pages and run the scheduler and its like, which one pipeline run has no use for.
     """
-    folder = project.state / "prefect"
+    folder = project.prefect
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
     url = f"http://{HOST}:{port}/api"

@@ -4,7 +4,8 @@
     <root>/artifacts/<stage>   outputs of the pipeline's stages, owned by DVC
     <home>/mlflow.db           MLflow's runs and registry
     <home>/mlartifacts         MLflow's models and pictures
-    <home>/.graft              caches and state that may be deleted at any time
+    <home>/.graft/cache        what is made again where it is missing: may be deleted at any time
+    <home>/.graft/state        what nothing brings back: records, logs, trainings under way, Prefect's home, locks
 
 ``root`` and ``home`` are the same folder, except under ``dvc exp run --queue`` or ``--temp``: DVC then runs
 the stages in a copy below ``.dvc/tmp/exps``, and runs and caches must land in the project itself.
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from graft.errors import GraftError
 
+GRAFT_FOLDER = ".graft"
 SPLITS = ("train", "val", "test")
 
 
@@ -46,14 +48,19 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """What graft keeps for itself here: Prefect's home, timings, checkpoints of a training under way."""
-        return self.home / ".graft"
+        """What cannot be made again; it must not be deleted while a command is at work, since locks lie here too."""
+        return self.home / GRAFT_FOLDER / "state"
+
+    @property
+    def own_cache(self) -> Path:
+        """Caches that belong to this project alone; may be deleted at any time."""
+        return self.home / GRAFT_FOLDER / "cache"
 
     @property
     def cache(self) -> Path:
-        """Downloads and weights; ``GRAFT_CACHE`` names another folder, for example one that projects share."""
+        """Downloads, weights and features; ``GRAFT_CACHE`` names another folder, such as one that projects share."""
         override = os.environ.get("GRAFT_CACHE")
-        return Path(override).expanduser() if override else self.state / "cache"
+        return Path(override).expanduser() if override else self.own_cache
 
     @property
     def features(self) -> Path:
@@ -80,8 +87,58 @@ class Project:
 
     @property
     def scan_memory(self) -> Path:
-        """What earlier scans of data/ learned; may be deleted at any time."""
-        return self.state / "scan.sqlite"
+        """What earlier scans of data/ learned."""
+        return self.own_cache / "scan.sqlite"
+
+    @property
+    def timings(self) -> Path:
+        """Where the time of each stage's last run went."""
+        return self.own_cache / "timings"
+
+    @property
+    def inspection(self) -> Path:
+        """The page of `graft data inspect`, and the manifest that it is made of."""
+        return self.own_cache / "inspect"
+
+    @property
+    def advice(self) -> Path:
+        """What `graft advise` measured last."""
+        return self.own_cache / "advice"
+
+    @property
+    def fetched_models(self) -> Path:
+        """Models fetched from MLflow, by their hash."""
+        return self.own_cache / "models"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Trainings under way: an interrupted one carries on from here."""
+        return self.state / "checkpoints"
+
+    @property
+    def sweeps(self) -> Path:
+        """The trials of sweeps, which later sweeps add to."""
+        return self.state / "sweeps"
+
+    @property
+    def replaced(self) -> Path:
+        """Copies of what commands replaced: pointers to data, params.yaml."""
+        return self.state / "replaced"
+
+    @property
+    def staging(self) -> Path:
+        """Images on their way into data/, and those they replace until they are there."""
+        return self.state / "staging"
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's home: its database, the server's record and log."""
+        return self.state / "prefect"
+
+    @property
+    def drift_reports(self) -> Path:
+        """The pages of `graft monitor` and of retrainings that compared predictions."""
+        return self.state / "monitor"
 
     @property
     def prediction_log(self) -> Path:
@@ -136,15 +193,22 @@ class Project:
 
 
 def find_project(start: Path | None = None) -> Project:
-    """The project that ``start`` (default: the working directory) lies in.
+    """Return the project that ``start`` (default: the working directory) lies in.
+
+    What an older version kept directly in ``.graft`` is moved into its two folders.
 
     Raises:
-        GraftError: no folder from there up to the root holds both a params.yaml and a dvc.yaml.
+        GraftError: no folder from there up to the root holds both a params.yaml and a dvc.yaml; or an older version
+            is at work in it.
     """
+    from graft.old_layout import move_old_layout
+
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
-            return Project(folder)
+            project = Project(folder)
+            move_old_layout(project)
+            return project
     raise GraftError(
         f"No graft project in {here} or above it: a project holds params.yaml and dvc.yaml",
         "Change into the project's folder and run the command again",

@@ -1,6 +1,6 @@
 """Where the time of a stage went, measured from the start of its process to its end.
 
-Each stage writes its spans to ``<state>/timings/<stage>.json``; `graft run` adds them up against the wall time
+Each stage writes its spans to ``<cache>/timings/<stage>.json``; `graft run` adds them up against the wall time
 of the whole pipeline. Only spans of kind ``compute`` are work on the user's data; all the rest is overhead.
 """
 
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
+
+from graft.core.files import write_file
 
 # compute: decoding, checking, training, predicting; imports: loading libraries; mlflow: tracking and registry
 # calls; the rest of a stage's process is Prefect's engine, and the rest of the pipeline DVC's own.
@@ -79,13 +81,9 @@ class StageClock:
 
     def write(self, folder: Path) -> None:
         """Writes the spans and the age of the stage's process as its total."""
-        folder.mkdir(parents=True, exist_ok=True)
         total = time.time() - (_forked[0] if _forked else psutil.Process().create_time())
         record = {"total": total, "finished": time.time(), "spans": [vars(span) for span in self.spans]}
-        path = folder / f"{self.stage}.json"
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        partial.replace(path)
+        write_file(folder / f"{self.stage}.json", json.dumps(record, indent=1))
 
 
 @dataclass(frozen=True)

@@ -44,15 +44,15 @@ def test_table_and_page(project):
     assert ["with", "several", "labels", "1", "[bold]cat/0.png", "=", "dog/copy.png"] in rows
     assert "dog/broken.png (the file is empty)" in output
     assert "not looked for: --no-labels was given" in output
-    assert "The page: .graft/inspect/index.html" in output
-    assert (project / ".graft/inspect/index.html").read_text().startswith("<!DOCTYPE html>")
+    assert "The page: .graft/cache/inspect/index.html" in output
+    assert (project / ".graft/cache/inspect/index.html").read_text().startswith("<!DOCTYPE html>")
     assert not (project / "artifacts").exists()
 
 
 def test_table_alone(project):
     output = inspect("--no-page").output
     assert "The page" not in output
-    assert not (project / ".graft/inspect/index.html").exists()
+    assert not (project / ".graft/cache/inspect/index.html").exists()
 
 
 def test_json_is_json_and_nothing_else(project):
@@ -72,7 +72,7 @@ def test_open_opens_the_page(project, monkeypatch):
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
     inspect("--open")
-    assert opened == [(project / ".graft/inspect/index.html").as_uri()]
+    assert opened == [(project / ".graft/cache/inspect/index.html").as_uri()]
     monkeypatch.setattr(webbrowser, "open", lambda address: False)
     assert "No browser" in inspect("--open").output
     with pytest.raises(GraftError, match="--open and --no-page"):

@@ -101,7 +101,7 @@ def test_using_it_again_writes_nothing_and_another_state_is_kept_beside_the_firs
     edited = params.read_text().replace("max_aspect: 4", "max_aspect: 5").replace("split:", "split: # mine")
     params.write_text(edited)
     run("use", NAME)
-    kept = {path.read_bytes() for path in (project / ".graft" / "replaced").iterdir()}
+    kept = {path.read_bytes() for path in (project / ".graft" / "state" / "replaced").iterdir()}
     assert kept == {original, edited.encode()}
     assert load_params(params).validate_.max_aspect == 5
 

@@ -133,7 +133,7 @@ def test_the_same_kind_of_images_is_no_drift_and_darker_ones_are(project: Projec
     assert runs[1].data.metrics["brightness_p_adjusted"] == pytest.approx(checks["brightness"]["adjusted"])
     files = {file.path for file in client.list_artifacts(runs[1].info.run_id)}
     assert files == {"comparison.json", "report.html"}
-    page = (project.state / "monitor" / "report.html").read_text()
+    page = (project.drift_reports / "report.html").read_text()
     assert "Drift in" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert page.count("data:image/jpeg;base64,") == 24

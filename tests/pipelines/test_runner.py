@@ -44,7 +44,7 @@ def test_a_good_stage_leaves_its_times(end_stage: Callable[..., int], tmp_path: 
             assert name == "frozen"
 
     assert end_stage(flow, "frozen") == 0
-    record = json.loads((tmp_path / ".graft/timings/train@frozen.json").read_text())
+    record = json.loads((tmp_path / ".graft/cache/timings/train@frozen.json").read_text())
     assert [span["name"] for span in record["spans"]] == ["work"]
     assert record["total"] >= record["spans"][0]["seconds"]
 

@@ -130,13 +130,13 @@ def test_a_download_is_made_once_and_again_when_damaged(
 
     monkeypatch.setattr(model_hash, "model_files", download)
     first = resolve_model(project, "models:/tints/1")
-    assert first.bundle.is_relative_to(project.state / "models")
+    assert first.bundle.is_relative_to(project.fetched_models)
     assert resolve_model(project, "models:/tints/1") == first
     assert len(downloads) == 1
     (first.bundle / "model.json").write_text("{}")
     assert resolve_model(project, "models:/tints/1") == first
     assert len(downloads) == 2
-    assert [path.name for path in (project.state / "models").iterdir()] == [first.bundle.parents[1].name]
+    assert [path.name for path in (project.fetched_models).iterdir()] == [first.bundle.parents[1].name]
 
 
 def test_the_hash_is_a_tag_of_run_model_and_version(project: Project, client: MlflowClient) -> None:

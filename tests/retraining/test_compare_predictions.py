@@ -111,7 +111,7 @@ def test_drift_is_told_with_where_to_look(project: Project, comparison: Comparis
     assert compared is not None
     assert compared.drift
     assert compared.words.startswith("Drift: of 40 recent images, all but 5 nearly repeat another one")
-    assert compared.words.endswith("See .graft/monitor/report.html")
+    assert compared.words.endswith("See .graft/state/monitor/report.html")
     page = (project.root / compared.words.split()[-1]).read_text(encoding="utf-8")
     assert "Drift: of 40 recent images" in page
 

@@ -194,7 +194,7 @@ def test_another_environment_is_not_the_servers(stages: Stages) -> None:
     assert stages.report()["warm"]
     assert not stages.report(TF_DETERMINISTIC_OPS="1")["warm"]
     assert stages.report(PATH=f"/somewhere:{stages.environment['PATH']}")["warm"]
-    log = (stages.project.state / start.LOG).read_text()
+    log = (stages.project.own_cache / start.LOG).read_text()
     assert "declined: another environment: TF_DETERMINISTIC_OPS" in log
 
 
@@ -228,7 +228,7 @@ def test_libraries_that_start_threads_are_not_forked(
     monkeypatch.setattr(start, "SERVER", serve_with(unserved, "spinning"))
     with start.warm_stages(unserved.project, unserved.environment) as environment:
         unserved.environment = environment
-        log = unserved.project.state / start.LOG
+        log = unserved.project.own_cache / start.LOG
         until(lambda: "spinning" in log.read_text())
         assert not unserved.report()["warm"]
         assert "declined: a library has started threads" in log.read_text()

@@ -24,7 +24,8 @@ def advise(
     """Measure frozen backbones on the training images, and say which strategy that speaks for.
 
     Data and split are those of the last run. Nothing is trained; validation and test images are not looked at. What
-    was measured is kept in .graft/advice, with a plot. A strategy of kind auto does the same, and trains what it says.
+    was measured is kept in .graft/cache/advice, with a plot. A strategy of kind auto does the same, and trains what
+    it says.
     """
     import json
 
@@ -49,7 +50,7 @@ def advise(
     from graft.training.train import advise_strategy
 
     advice = advise_strategy(project, train, name)
-    folder = project.state / "advice"
+    folder = project.advice
     write_advice(advice, folder)
     if json_:
         print(json.dumps(advice.as_record(), indent=1))

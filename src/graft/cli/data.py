@@ -143,7 +143,7 @@ def inspect(
     project = find_project()
     configure(project)
     params = load_params(project.params_file)
-    target = project.state / "inspect" / "index.html"
+    target = project.inspection / "index.html"
     # What --json prints must be JSON and nothing else: progress goes where messages go.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         report, images = inspect_data(project, params, check_labels=labels)

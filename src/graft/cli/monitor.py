@@ -29,7 +29,7 @@ def monitor(
     ] = None,
     log: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="A prediction log instead, such as .graft/predictions."),
+        typer.Option(metavar="FOLDER", help="A prediction log instead, such as .graft/state/predictions."),
     ] = None,
     days: Annotated[
         float | None, typer.Option(min=0, help="Of the log, no more than the last so many days.")
@@ -44,8 +44,8 @@ def monitor(
     """Compare recent images, and what the model says of them, with those it was trained on.
 
     Each check is a statistical test; `monitor` in params.yaml sets level and limits. A page with the figures is
-    written to .graft/monitor. Ends with 0 where there is no drift, with 3 where there is, with 1 where nothing could
-    be said.
+    written to .graft/state/monitor. Ends with 0 where there is no drift, with 3 where there is, with 1 where
+    nothing could be said.
     """
     import json
     import sys
@@ -74,7 +74,7 @@ def monitor(
             report = monitor_log(project, params, log, since, model)
         else:
             report = monitor_paths(project, params, paths or [], model)
-        page = project.state / "monitor" / "report.html"
+        page = project.drift_reports / "report.html"
         write_page(page, report)
         if track:
             from graft.tracking.monitoring import record_comparison

@@ -83,7 +83,9 @@ def list_runs(name: Name = None) -> None:
         problem = error
     outcomes = last_outcomes(project, _RUNS_SHOWN)
     if outcomes:
-        console.print("\nRetrainings of this project, the last one first (.graft/retrain/history.jsonl):")
+        console.print(
+            "\nRetrainings of this project, the last one first (.graft/state/retrain/history.jsonl):"
+        )
         for outcome in outcomes:
             _print_outcome(outcome)
     if problem is not None:

@@ -82,7 +82,8 @@ def ui(
         while not any(has_ended(process) for process in (mlflow, prefect) if process):
             time.sleep(0.5)
         raise GraftError(
-            "One of the servers ended by itself", "See .graft/mlflow-server.log and .graft/prefect/server.log"
+            "One of the servers ended by itself",
+            "See .graft/state/mlflow-server.log and .graft/state/prefect/server.log",
         )
     except KeyboardInterrupt:
         console.print("Ended.")
@@ -111,5 +112,7 @@ def _wait_for_port(process: psutil.Process, port: int, limit: float = 60) -> Non
     deadline = time.monotonic() + limit
     while port_is_free(port):
         if has_ended(process) or time.monotonic() > deadline:
-            raise GraftError(f"MLflow's server did not start on port {port}", "See .graft/mlflow-server.log")
+            raise GraftError(
+                f"MLflow's server did not start on port {port}", "See .graft/state/mlflow-server.log"
+            )
         time.sleep(0.2)

@@ -1,6 +1,6 @@
 """Putting a new data/ in the place of the old one, so that a kill at any moment leaves one of the two whole.
 
-All of it happens in ``.graft/staging``, on the same file system as data/, where a rename is all or nothing::
+All of it happens in ``.graft/state/staging``, on the same file system as data/, where a rename is all or nothing::
 
     incoming/data     the new images, while they are written and checked
     import.json       what they are; it exists from the moment that the new images are complete
@@ -112,7 +112,7 @@ def put_in_place(project: Project, meta: Mapping[str, str]) -> None:
 
 
 def _staging(project: Project) -> Path:
-    return project.state / "staging"
+    return project.staging
 
 
 def _incoming(project: Project) -> Path:

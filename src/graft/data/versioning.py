@@ -100,7 +100,7 @@ def copy_pointer(project: Project) -> Path | None:
     digest = tracked_hash(project)
     if digest is None:
         return None
-    copy = project.state / "replaced" / f"{dataset_name(project)}-{digest[:8]}.dvc"
+    copy = project.replaced / f"{dataset_name(project)}-{digest[:8]}.dvc"
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(pointer_file(project), copy)
     return copy

@@ -58,7 +58,7 @@ def inspect_data(
         GraftError: data/ is missing, holds no class folders, or not one readable image.
     """
     layout = read_layout(project.data)
-    manifest = project.state / "inspect" / "manifest.parquet"
+    manifest = project.inspection / "manifest.parquet"
     scan(layout, params.validate_, manifest, project.scan_memory)
     everything = read_manifest(manifest, thumbnails=True)
     images = everything[everything["problem"] == ""].reset_index(drop=True)

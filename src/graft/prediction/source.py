@@ -156,7 +156,7 @@ def _bundle_at(
             "Train and register it again: dvc repro",
         )
     try:
-        folder = _fetch(location, expected, project.state / "models")
+        folder = _fetch(location, expected, project.fetched_models)
         found = model_hash(folder)
         flavour = Model.load(str(folder)).flavors.get("python_function", {}) if found == expected else {}
     except Exception as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 
+from graft.core.files import write_file
 from graft.errors import GraftError
 from graft.params.load import parse_text
 from graft.project import Project
@@ -32,10 +32,7 @@ def use_recipe(project: Project, recipe: Recipe) -> Path | None:
     if after == before:
         return None
     digest = hashlib.sha256(before.encode()).hexdigest()[:8]
-    kept = project.state / "replaced" / f"params-{digest}.yaml"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, kept)
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(after.encode())
-    new.replace(path)
+    kept = project.replaced / f"params-{digest}.yaml"
+    write_file(kept, before)
+    write_file(path, after)
     return kept

@@ -45,9 +45,9 @@ def compare_predictions(project: Project, params: Params) -> Compared | None:
         report = monitor_log(project, params, project.prediction_log, since, None)
     except GraftError as error:
         return _not_compared(error)
-    page = project.state / "monitor" / "report.html"
+    page = project.drift_reports / "report.html"
     write_page(page, report)
-    return Compared(report.drift, f"{in_words(report)} See .graft/monitor/report.html", now)
+    return Compared(report.drift, f"{in_words(report)} See .graft/state/monitor/report.html", now)
 
 
 def remember(project: Project, compared: Compared) -> None:

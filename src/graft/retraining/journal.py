@@ -2,7 +2,7 @@
 
 ::
 
-    .graft/retrain/journal/
+    .graft/state/retrain/journal/
       journal.json       whose run, which deliveries, how far
       data.dvc, dvc.lock as they were before the run
       data.now           data.dvc with the hash of data/ as it was, which may be ahead of data.dvc; where data/ was

@@ -178,7 +178,7 @@ def _server(
 def _wait_for(process: psutil.Process, url: str, stop: threading.Event) -> None:
     while not stop.is_set():
         if has_ended(process):
-            raise GraftError("Prefect's server did not start", "See .graft/prefect/server.log")
+            raise GraftError("Prefect's server did not start", "See .graft/state/prefect/server.log")
         with contextlib.suppress(GraftError):
             wait_until_ready(url, limit=LOOK_SECONDS)
             return
@@ -213,7 +213,7 @@ def _watch(
         if not planned and now - began > PLANNED_SECONDS:
             raise GraftError(
                 f"The Prefect server at {url} plans no runs: its scheduler does not work",
-                "See its log, .graft/prefect/server.log. SQLAlchemy must be older than 2.1: make setup brings it",
+                "See its log, .graft/state/prefect/server.log. SQLAlchemy must be older than 2.1: make setup brings it",
             )
 
 

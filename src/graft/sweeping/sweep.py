@@ -107,7 +107,7 @@ def run_sweep(
     except ValueError as error:
         raise GraftError(str(error)) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folder = project.state / "sweeps"
+    folder = project.sweeps
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         study = optuna.create_study(

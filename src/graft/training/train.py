@@ -196,9 +196,7 @@ def _prepare(
         image_size=size,
         seed=strategy.seed,
         cache=project.cache,
-        checkpoint=project.state
-        / "checkpoints"
-        / f"{name}-{_work_key(project, strategy, params.deterministic)}",
+        checkpoint=project.checkpoints / f"{name}-{_work_key(project, strategy, params.deterministic)}",
         clock=clock,
         store=FeatureStore(project.features, params.store.limit_bytes, params.store.precision),
         groups=read_training_groups(project.training_groups, list(tables["train"]["sha256"]))

@@ -28,7 +28,7 @@ def warm_stages(project: Project, environment: Mapping[str, str]) -> Iterator[di
     if not sys.platform.startswith("linux") or environment.get(VARIABLE):
         yield dict(environment)
         return
-    project.state.mkdir(parents=True, exist_ok=True)
+    project.own_cache.mkdir(parents=True, exist_ok=True)
     # Not in the project: a socket's path may have 107 characters. Nobody else may enter the folder.
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
         address = Path(folder) / "stages"
@@ -36,7 +36,7 @@ def warm_stages(project: Project, environment: Mapping[str, str]) -> Iterator[di
         # Bound here, so that a stage that comes early waits for the server, and one that comes too late finds nobody.
         with (
             socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,
-            (project.state / LOG).open("wb") as log,
+            (project.own_cache / LOG).open("wb") as log,
         ):
             listener.bind(str(address))
             listener.listen()
