@@ -1,10 +1,16 @@
 """Reading folders and archives: what comes out, and what is refused."""
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import stat
+import subprocess
+import sys
 import tarfile
 import zipfile
+import zlib
 
 import pytest
 
@@ -186,6 +192,141 @@ def test_a_damaged_archive(name, tmp_path):
     path.write_bytes(data)
     with pytest.raises(GraftError, match="damaged or cut off"):
         everything(path)
+
+
+def tar_header(name, size, kind=b"0"):
+    """A header as tarfile writes it, but of any size, and of whatever kind."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def blocks(data):
+    return data + bytes(-len(data) % 512)
+
+
+MEMBER = tar_header("cat/1.png", 3) + blocks(b"one")
+LONG = 65_536 + 512
+ENDLESS_HEADERS = {
+    "attributes": tar_header("x", LONG, tarfile.XHDTYPE) + bytes(LONG),
+    "attributes of all": tar_header("x", LONG, tarfile.XGLTYPE) + bytes(LONG),
+    "long name": tar_header("x", LONG, tarfile.GNUTYPE_LONGNAME) + bytes(LONG),
+    "long link": tar_header("x", LONG, tarfile.GNUTYPE_LONGLINK) + bytes(LONG),
+    "negative long name": tar_header("x", -1024, tarfile.GNUTYPE_LONGNAME),
+    "a thousand in each other": (tar_header("x", 512, tarfile.XHDTYPE) + blocks(b"11 path=abc\n")) * 1000,
+    "map of a sparse file": (
+        tar_header("x", 512, tarfile.XHDTYPE)
+        + blocks(b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n")
+        + tar_header("x", LONG)
+        + b"9999999\n" + b"1\n" * (LONG // 2)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("opener", [open, gzip.open, bz2.open, lzma.open])
+@pytest.mark.parametrize("kind", ENDLESS_HEADERS)
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_a7_headers_of_a_tar_are_bounded_whatever_is_in_them(kind, first, opener, tmp_path):
+    path = tmp_path / "a.tar"
+    with opener(path, "wb") as stream:
+        stream.write((b"" if first else MEMBER) + ENDLESS_HEADERS[kind] + MEMBER + bytes(1024))
+    with pytest.raises(GraftError, match=r"a header larger than 64 KiB"):
+        everything(path)
+
+
+def test_a7_a_list_of_members_is_bounded_by_the_size_of_the_file(tmp_path):
+    for name, header in {
+        "empty.tar.gz": tar_header("cat/1.png", 0),
+        "named.tar.gz": tar_header("x", 60_000, tarfile.GNUTYPE_LONGNAME)
+        + blocks(b"a" * 60_000)
+        + tar_header("x", 0),
+    }.items():
+        with gzip.open(tmp_path / name, "wb") as stream:
+            for _ in range(10_000_000 // len(header) + 1):
+                stream.write(header)
+        with pytest.raises(GraftError, match="lists more files than its size has room for"):
+            everything(tmp_path / name)
+
+
+def test_a7_a_member_of_negative_size_ends(tmp_path):
+    (tmp_path / "a.tar").write_bytes(MEMBER + tar_header("cat/2.png", -1024) + bytes(1024))
+    with pytest.raises(GraftError, match="a size is negative"):
+        everything(tmp_path / "a.tar")
+
+
+def with_large_dictionary(path):
+    """Have an xz file ask for a dictionary of 768 MiB, by the one byte that says so."""
+    data = bytearray(path.read_bytes())
+    header = data[12 : 12 + 4 * (data[12] + 1)]
+    header[header.index(b"\x21\x01") + 2] = 35
+    header[-4:] = zlib.crc32(header[:-4]).to_bytes(4, "little")
+    data[12 : 12 + len(header)] = header
+    path.write_bytes(data)
+
+
+def test_a7_dictionaries_are_bounded(tmp_path):
+    path = make_tar(tmp_path / "a.tar.xz", FILES, "w:xz")
+    with_large_dictionary(path)
+    with pytest.raises(GraftError, match="Memory usage limit exceeded"):
+        everything(path)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("cat/1.png", b"one")
+    with pytest.raises(GraftError, match="packed in a way unknown here: LZMA"):
+        everything(tmp_path / "a.zip")
+
+
+def test_an_xz_file_of_several_streams(tmp_path):
+    whole = make_tar(tmp_path / "a.tar", FILES).read_bytes()
+    parts = [lzma.compress(whole[at : at + 700]) for at in range(0, len(whole), 700)]
+    (tmp_path / "a.tar.xz").write_bytes(bytes(8).join(parts) + bytes(4))
+    assert everything(tmp_path / "a.tar.xz") == FILES
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from graft.data.archives import open_source
+from graft.errors import GraftError
+import graft.data.tar_source
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    with open_source(Path(sys.argv[1])) as source:
+        source.members()
+except GraftError as error:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)
+"""
+
+
+def test_a7_a_small_tar_takes_little_memory(tmp_path):
+    """300 MB of attributes in 0.3 MB."""
+    path = tmp_path / "a.tar.gz"
+    with gzip.open(path, "wb") as stream:
+        stream.write(tar_header("x", 300_000_000, tarfile.XHDTYPE))
+        for _ in range(300):
+            stream.write(bytes(1_000_000))
+        stream.write(MEMBER + bytes(1024))
+    assert path.stat().st_size < 400_000
+    run = subprocess.run(
+        [sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True, timeout=300
+    )
+    kilobytes, _, error = run.stdout.partition(" ")
+    assert "a header larger than 64 KiB" in error
+    assert int(kilobytes) < 20_000
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("opener", [open, gzip.open, bz2.open, lzma.open])
+def test_long_names_are_read(form, opener, tmp_path):
+    name = "cat/" + "ü" * 100 + "/" + "b" * 200 + ".png"
+    with (
+        opener(tmp_path / "a.tar", "wb") as stream,
+        tarfile.open(fileobj=stream, mode="w", format=form) as tar,
+    ):
+        for number in range(3):
+            info = tarfile.TarInfo(f"{number}/{name}")
+            info.size = 3
+            tar.addfile(info, io.BytesIO(b"one"))
+    assert everything(tmp_path / "a.tar") == {f"{number}/{name}": b"one" for number in range(3)}
 
 
 def test_an_encrypted_zip(tmp_path):

@@ -29,7 +29,7 @@ from typing import IO, Protocol, Self
 from graft.errors import GraftError
 
 _LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -38,6 +38,7 @@ _DAMAGE = (
     lzma.LZMAError,
     EOFError,
     ValueError,  # tarfile on header fields that are no numbers
+    RecursionError,  # os.walk in a thousand folders in each other
 )
 
 
@@ -92,9 +93,11 @@ def open_source(path: Path, limit: int | None = None, alone: str = "") -> Source
         raise GraftError(
             f"There is no {path}", "Name a folder of photographs, or a zip or tar archive of one"
         )
+    from graft.data.tar_source import TarSource, is_tar
+
     with damage(path):
         # In this order: a zip's mark is sought at the end of the file, where a tar may hold a zip.
-        if tarfile.is_tarfile(path):
+        if is_tar(path):
             return TarSource(path, limit)
         with path.open("rb") as stream:
             start = stream.read(8)
@@ -116,7 +119,7 @@ def open_source(path: Path, limit: int | None = None, alone: str = "") -> Source
     )
 
 
-class _Closing:
+class Closing:
     """What the three kinds share: a path, and being closed at the end of a ``with``."""
 
     def __init__(self, path: Path) -> None:
@@ -134,7 +137,7 @@ class _Closing:
         self.close()
 
 
-class FolderSource(_Closing):
+class FolderSource(Closing):
     """A folder; links to files inside it are followed, links that lead out are refused."""
 
     def members(self) -> list[Member]:
@@ -154,9 +157,9 @@ class FolderSource(_Closing):
                         )
                     status = path.stat()
                     if stat.S_ISREG(status.st_mode):
-                        found.append(Member(_safe_name(relative, self.path), status.st_size))
+                        found.append(Member(safe_name(relative, self.path), status.st_size))
                     elif not stat.S_ISDIR(status.st_mode):
-                        raise _special(relative, self.path)
+                        raise special(relative, self.path)
         return found
 
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
@@ -164,10 +167,10 @@ class FolderSource(_Closing):
         for name in sorted(names):
             with damage(self.path), (self.path / name).open("rb") as stream:
                 member = Member(name, os.fstat(stream.fileno()).st_size)
-                yield member, _chunks(stream, member, self.path)
+                yield member, chunks_of(stream, member, self.path)
 
 
-class LoneFile(_Closing):
+class LoneFile(Closing):
     """A file that is no archive, as a source with one member."""
 
     def __init__(self, path: Path, name: str) -> None:
@@ -183,10 +186,10 @@ class LoneFile(_Closing):
         (member,) = self.members()
         if member.name in names:
             with damage(self.path), self.path.open("rb") as stream:
-                yield member, _chunks(stream, member, self.path)
+                yield member, chunks_of(stream, member, self.path)
 
 
-class ZipSource(_Closing):
+class ZipSource(Closing):
     """A zip file; a wheel is one too."""
 
     def __init__(self, path: Path, limit: int | None) -> None:
@@ -206,84 +209,42 @@ class ZipSource(_Closing):
         """See :class:`Source`."""
         for member, info in self._entries():
             if member.name in names:
+                # zipfile would allow it a dictionary of 4 GiB.
+                with damage(self.path, member.name):
+                    if info.compress_type == zipfile.ZIP_LZMA:
+                        raise NotImplementedError("LZMA")
                 with damage(self.path, member.name), self._zip.open(info) as stream:
-                    yield member, _chunks(stream, member, self.path)
+                    yield member, chunks_of(stream, member, self.path)
 
     def _entries(self) -> Iterator[tuple[Member, zipfile.ZipInfo]]:
         total = 0
         for info in self._zip.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
             # Some Windows tools write backslashes, against the format's rules.
-            name = _safe_name(info.filename.replace("\\", "/"), self.path)
+            name = safe_name(info.filename.replace("\\", "/"), self.path)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _special(name, self.path)
-            if info.is_dir() or kind == stat.S_IFDIR or _has_leftover(name):
+                raise special(name, self.path)
+            if info.is_dir() or kind == stat.S_IFDIR or has_leftover(name):
                 continue
             if info.flag_bits & 1:
                 raise GraftError(f"{self.path}: '{name}' has a password", "Unpack it and import the folder")
             total += info.file_size
-            _require_below(total, self._limit, self.path)
+            require_below(total, self._limit, self.path)
             yield Member(name, info.file_size), info
 
 
-class TarSource(_Closing):
-    """A tar file, plain or compressed; read from front to back, once for the list and once for the bytes."""
-
-    def __init__(self, path: Path, limit: int | None) -> None:
-        super().__init__(path)
-        self._limit = limit
-
-    def members(self) -> list[Member]:
-        """See :class:`Source`."""
-        return [member for member, _ in self._entries()]
-
-    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """See :class:`Source`."""
-        for member, stream in self._entries():
-            if member.name in names:
-                yield member, _chunks(stream, member, self.path)
-
-    def opened(self) -> contextlib.AbstractContextManager[tarfile.TarFile]:
-        """The tar file at its beginning, closed at the end of a ``with``."""
-        return tarfile.open(self.path)
-
-    def _entries(self) -> Iterator[tuple[Member, IO[bytes]]]:
-        total = 0
-        with damage(self.path), self.opened() as tar:
-            while (info := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # or every header stays in memory
-                name = _safe_name(info.name, self.path)
-                if not (info.isreg() or info.isdir()):
-                    raise _special(name, self.path)
-                if info.isdir() or _has_leftover(name):
-                    continue
-                total += info.size
-                _require_below(total, self._limit, self.path)
-                stream = tar.extractfile(info)
-                assert stream is not None  # it is a regular file
-                yield Member(name, info.size), stream
-            # tarfile takes a damaged header, or a file cut off between two members, for the end.
-            assert tar.fileobj is not None
-            tar.fileobj.seek(tar.offset)
-            if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise EOFError("it has no end mark")
-            # The checksum of a compressed file stands at its end, and is checked by reading up to there.
-            while rest := tar.fileobj.read(_CHUNK):
-                total += len(rest)
-                _require_below(total, self._limit, self.path)
-
-
-def _chunks(stream: IO[bytes], member: Member, source: Path) -> Iterator[bytes]:
+def chunks_of(stream: IO[bytes], member: Member, source: Path) -> Iterator[bytes]:
+    """Yield a member's bytes. Raises GraftError where they are damaged, or more or fewer than it says."""
     size = 0
     with damage(source, member.name):
-        while chunk := stream.read(_CHUNK):
+        while chunk := stream.read(CHUNK):
             size += len(chunk)
             yield chunk
         if size != member.size:
             raise EOFError(f"{size} bytes instead of {member.size}")
 
 
-def _safe_name(name: str, source: Path) -> str:
+def safe_name(name: str, source: Path) -> str:
     """The member's name, normalised; raises where it could land outside, or cannot be written everywhere."""
     try:
         name.encode("utf-8")
@@ -302,18 +263,21 @@ def _is_leftover(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LEFTOVERS
 
 
-def _has_leftover(name: str) -> bool:
+def has_leftover(name: str) -> bool:
+    """Return whether a member is what a system left behind, or lies in such a folder."""
     return any(_is_leftover(part) for part in name.split("/"))
 
 
-def _special(name: str, source: Path) -> GraftError:
+def special(name: str, source: Path) -> GraftError:
+    """Return the error for a member that is no file."""
     return GraftError(
         f"{source}: '{name}' is a link or a device, not a file",
         "Put the file itself in its place, or leave it out",
     )
 
 
-def _require_below(total: int, limit: int | None, source: Path) -> None:
+def require_below(total: int, limit: int | None, source: Path) -> None:
+    """Raise GraftError where a source unpacks to more than ``limit`` bytes."""
     if limit is not None and total > limit:
         raise GraftError(
             f"{source} unpacks to more than the {limit / 1e6:.0f} MB that are free",

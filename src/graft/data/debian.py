@@ -13,12 +13,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from graft.data.archives import TarSource
+from graft.data.tar_source import BoundedTar, TarSource, tar_in
 from graft.errors import GraftError
 
 _HEADER = 60  # bytes before each file of an ar archive: name 16, dates and owners 32, size 10, mark 2
@@ -28,7 +27,7 @@ class DebianSource(TarSource):
     """The files of a Debian package."""
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[tarfile.TarFile]:
+    def opened(self) -> Iterator[BoundedTar]:
         """The package's files at their beginning.
 
         Raises:
@@ -44,7 +43,7 @@ class DebianSource(TarSource):
             if name.startswith("data.tar"):
                 with (
                     io.BufferedReader(_Window(self.path, start, size)) as window,
-                    tarfile.open(fileobj=window) as tar,
+                    tar_in(window, self.path) as tar,
                 ):
                     yield tar
                 return
