@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -104,6 +107,83 @@ def test_too_many_or_too_large_images_are_refused(kind: Kind, content_type: str)
         images_in(kind, content_type, body([IMAGES[0], bytes(10_001)]), PARAMS)
     assert refused.value.status == 413
     assert images_in(kind, content_type, body([bytes(10_000)]), PARAMS) == [bytes(10_000)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A" * 100 + "\U0001f600", "A" * 100 + "ü", "\\u2028", "\\ud83d\\ude00", "\\u00e4", "\\uFFFF", "\\u0080"],
+)
+def test_a7_json_beyond_ascii_is_refused_before_it_is_parsed(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("graft.serving.bodies.json.loads")
+    for body in (f'{{"images": ["{text}"]}}', f'{{"{text}": ["AAAA"]}}'):
+        with pytest.raises(RefusedError, match="beyond ASCII, which base64 does not need") as refused:
+            images_in(Kind.JSON, JSON, body.encode(), PARAMS)
+        assert refused.value.status == 400
+
+
+def test_base64_may_be_escaped_as_some_programs_do() -> None:
+    """PHP escapes the slash, .NET the plus."""
+    image = bytes.fromhex("fbefbefff7")  # "++++//c="
+    assert b"+" in base64.b64encode(image)
+    text = base64.b64encode(image).decode().replace("/", "\\/").replace("+", "\\u002B")
+    assert images_in(Kind.JSON, JSON, f'{{"images": ["{text}"]}}'.encode(), PARAMS) == [image]
+
+
+PEAK = """
+import resource, sys
+from graft.params.serve import ServeParams
+from graft.serving.bodies import Kind, RefusedError, images_in
+
+params = ServeParams(max_request_mb=32)
+size = params.max_request_bytes - 200
+start, end = b'{"images": ["', b'"]}'
+part = b'--edge\\r\\nContent-Disposition: form-data; name="file"; filename="a"\\r\\n\\r\\n'
+body = {
+    "base64": lambda: start + b"A" * size + end,
+    "four of base64": lambda: start + b'", "'.join([b"A" * (size // 16 * 4)] * 4) + end,
+    "an emoji": lambda: start + b"A" * size + "\U0001f600".encode() + end,
+    "an escaped emoji": lambda: start + b"A" * size + b"\\\\ud83d\\\\ude00" + end,
+    "a key": lambda: b'{"' + b"A" * size + b'": 0}',
+    "escapes": lambda: start + b"\\\\u0041" * (size // 6) + end,
+    "a form": lambda: part + bytes(size) + b"\\r\\n--edge--\\r\\n",
+    "a form of four": lambda: (part + bytes(size // 4 - 99) + b"\\r\\n") * 4 + b"--edge--\\r\\n",
+    "a name": lambda: part.replace(b'"a"', b'"' + b"a" * size + b'"') + b"\\r\\n--edge--\\r\\n",
+}[sys.argv[1]]()
+kind = Kind.FORM if body.startswith(b"--") else Kind.JSON
+# The high-water mark of what comes from here on (Linux).
+open("/proc/self/clear_refs", "w").write("5")
+before = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+try:
+    images_in(kind, "multipart/form-data; boundary=edge", body, params)
+except RefusedError:
+    pass
+peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+print((peak - before) / len(body))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads peaks of memory from /proc")
+@pytest.mark.parametrize(
+    "body",
+    [
+        "base64",
+        "four of base64",
+        "an emoji",
+        "an escaped emoji",
+        "a key",
+        "escapes",
+        "a form",
+        "a form of four",
+        "a name",
+    ],
+)
+def test_a7_a_body_is_taken_apart_in_three_times_its_size(body: str) -> None:
+    """Itself and twice as much beside it; one emoji alone used to take seven times as much."""
+    command = [sys.executable, "-c", PEAK, body]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert float(run.stdout) < 2.5, body
 
 
 def test_places_are_given_back() -> None:

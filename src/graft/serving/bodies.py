@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from enum import Enum
 from typing import Any
@@ -23,6 +24,8 @@ JSON_KEY = "images"
 # A valid body has one such sign an image and a few more. Each value takes sixty bytes of memory or more once it is
 # parsed, for two bytes of body: so many are not parsed at all.
 MAX_JSON_VALUES = 1000
+# An escaped character beyond ASCII; some programs escape the + and / of base64.
+_LARGE_ESCAPE = re.compile(r"\\u(?!00[0-7])")
 
 
 class RefusedError(Exception):
@@ -112,19 +115,17 @@ def images_in(kind: Kind, content_type: str, body: bytes, params: ServeParams) -
     """
     if kind is Kind.RAW:
         return [body]
-    images = (
-        _images_of_form(content_type, body, params) if kind is Kind.FORM else _images_of_json(body, params)
-    )
-    for position, image in enumerate(images):
-        if len(image) > params.max_image_bytes:
-            raise RefusedError(
-                413, f"Image {position} is larger than {params.max_image_mb:g} MB, the most that is taken."
-            )
-    return images
+    return _images_of_form(content_type, body, params) if kind is Kind.FORM else _images_of_json(body, params)
 
 
 def _too_many(params: ServeParams) -> RefusedError:
     return RefusedError(413, f"A request may have at most {params.max_images} images. Send several requests.")
+
+
+def _too_large(position: int, params: ServeParams) -> RefusedError:
+    return RefusedError(
+        413, f"Image {position} is larger than {params.max_image_mb:g} MB, the most that is taken."
+    )
 
 
 def _images_of_form(content_type: str, body: bytes, params: ServeParams) -> list[bytes]:
@@ -192,29 +193,15 @@ class _Form:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self.files[-1] += memoryview(data)[start:end]
+        if len(self.files[-1]) > self._params.max_image_bytes:
+            raise _too_large(len(self.files) - 1, self._params)
 
     def _end(self) -> None:
         self.ended = True
 
 
 def _images_of_json(body: bytes, params: ServeParams) -> list[bytes]:
-    if sum(map(body.count, (b",", b"[", b"{", b":"))) > MAX_JSON_VALUES:
-        raise RefusedError(
-            422, f"The JSON holds more values than any request needs. {_expected_json(params)}"
-        )
-    try:
-        content: Any = json.loads(body)
-    except RecursionError:
-        raise RefusedError(422, f"The JSON is nested too deep. {_expected_json(params)}") from None
-    except json.JSONDecodeError as error:
-        raise RefusedError(400, f"The body is not JSON: {error}.") from None
-    except UnicodeDecodeError:
-        raise RefusedError(400, "The body is not JSON: its text is not UTF-8.") from None
-    except ValueError:
-        # Of a whole number that Python does not convert, because that takes long.
-        raise RefusedError(
-            422, f"The JSON holds a number of thousands of digits. {_expected_json(params)}"
-        ) from None
+    content = _parsed(body, params)
     if not isinstance(content, dict) or set(content) != {JSON_KEY} or not isinstance(content[JSON_KEY], list):
         raise RefusedError(422, _expected_json(params))
     texts = content[JSON_KEY]
@@ -222,7 +209,35 @@ def _images_of_json(body: bytes, params: ServeParams) -> list[bytes]:
         raise RefusedError(422, f"The list '{JSON_KEY}' is empty. {_expected_json(params)}")
     if len(texts) > params.max_images:
         raise _too_many(params)
-    return [_decode_base64(position, text) for position, text in enumerate(texts)]
+    return [_decode_base64(position, text, params) for position, text in enumerate(texts)]
+
+
+def _parsed(body: bytes, params: ServeParams) -> Any:
+    if sum(map(body.count, (b",", b"[", b"{", b":"))) > MAX_JSON_VALUES:
+        raise RefusedError(
+            422, f"The JSON holds more values than any request needs. {_expected_json(params)}"
+        )
+    not_ascii = RefusedError(
+        400, "The JSON holds characters beyond ASCII, which base64 does not need. Send base64 alone."
+    )
+    try:
+        # Python takes one to four bytes for every character of a text, by the largest of them.
+        text = body.decode("ascii")
+    except UnicodeDecodeError:
+        raise not_ascii from None
+    if _LARGE_ESCAPE.search(text):
+        raise not_ascii
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise RefusedError(422, f"The JSON is nested too deep. {_expected_json(params)}") from None
+    except json.JSONDecodeError as error:
+        raise RefusedError(400, f"The body is not JSON: {error}.") from None
+    except ValueError:
+        # Of a whole number that Python does not convert, because that takes long.
+        raise RefusedError(
+            422, f"The JSON holds a number of thousands of digits. {_expected_json(params)}"
+        ) from None
 
 
 def _expected_json(params: ServeParams) -> str:
@@ -231,11 +246,13 @@ def _expected_json(params: ServeParams) -> str:
     )
 
 
-def _decode_base64(position: int, text: Any) -> bytes:
+def _decode_base64(position: int, text: Any, params: ServeParams) -> bytes:
     if not isinstance(text, str):
         raise RefusedError(422, f"Image {position} is {_json_name(text)} instead of base64 text.")
     if text.startswith("data:"):
         raise RefusedError(422, f"Image {position} begins with 'data:'. Send only what follows 'base64,'.")
+    if 3 * len(text) // 4 - text[-2:].count("=") > params.max_image_bytes:
+        raise _too_large(position, params)
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
