@@ -43,8 +43,12 @@ def make_recorded(root: Path) -> Project:
 
 
 def copy_of(recorded: Project, root: Path) -> Project:
-    """Its own project folder and its own store; files of models stay where they are and are only read."""
-    shutil.copytree(recorded.root, root, ignore=shutil.ignore_patterns("mlartifacts"))
+    """Its own project folder with its own store and files, as `cp -r` makes it."""
+    from mlflow.tracking._tracking_service import utils
+
+    shutil.copytree(recorded.root, root)
+    # MLflow remembers by a run's id alone where its files lie, for the one project that other processes have.
+    utils._artifact_repos_cache.clear()
     return Project(root)
 
 

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from graft.core.credentials import without_credentials
 from graft.errors import GraftError
 from graft.project import Project
 
@@ -152,7 +153,13 @@ def _disk(project: Project) -> Finding:
 def _tracking(project: Project) -> Finding:
     uri = project.tracking_uri
     if not uri.startswith("sqlite:///"):
-        return Finding("MLflow store", "ok", f"{uri.split('@')[-1]}, from MLFLOW_TRACKING_URI")
+        from graft.tracking.reachable import require_answer
+
+        try:
+            require_answer(uri)
+        except GraftError as error:
+            return Finding("MLflow store", "bad", error.what, error.fix)
+        return Finding("MLflow store", "ok", f"{without_credentials(uri)}, from MLFLOW_TRACKING_URI")
     path = Path(uri.removeprefix("sqlite:///"))
     if not path.exists():
         return Finding("MLflow store", "ok", "created by the first run")

@@ -32,6 +32,9 @@ QUIET = {
 # Arrow's own allocator keeps much of what is given back to it: a manifest in memory took twice its size.
 MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 
+# By itself MLflow tries seven times again, which takes four minutes where its server is away.
+MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3"}
+
 # Without a shared server each flow starts one of its own; on an empty home that takes longer than Prefect's
 # limit of 20 s on a small machine.
 PREFECT_STARTUP_SECONDS = "120"
@@ -43,6 +46,7 @@ def configure(project: Project) -> None:
         **NO_TELEMETRY,
         **QUIET,
         **MEMORY,
+        **MLFLOW_PATIENCE,
         "PREFECT_HOME": str(project.prefect),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": PREFECT_STARTUP_SECONDS,
         "KERAS_HOME": str(project.cache / "keras"),

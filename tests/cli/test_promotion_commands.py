@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from graft.cli.main import app
 from graft.errors import GraftError
+from graft.prefect_server import free_port
 from graft.project import Project
 from graft.tracking.store import open_store
 
@@ -113,3 +115,30 @@ def test_promotion_and_rollback_import_no_tensorflow(there: Project) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["history"],
+        ["gate"],
+        ["promote"],
+        ["rollback"],
+        ["predict", "photograph.png"],
+        ["export", "--format", "onnx", "--out", "exported"],
+        ["serve"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_d1_every_command_that_asks_mlflow_says_that_it_is_away(
+    there: Project, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    (there.root / "photograph.png").write_bytes(next(there.data.rglob("*.png")).read_bytes())
+    address = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:pa55word@{address}")
+    started = time.monotonic()
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, GraftError), (result.output, result.exception)
+    assert f"MLflow's server http://***@{address} does not answer" in str(result.exception)
+    assert "pa55word" not in f"{result.output}{result.exception}"
+    assert time.monotonic() - started < 60  # MLflow by itself: four minutes

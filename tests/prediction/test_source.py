@@ -28,7 +28,6 @@ pytestmark = pytest.mark.usefixtures("no_outside_settings")
 def project(recorded: Project, repository: Path, tmp_path: Path, no_outside_settings: None) -> Project:
     """One registered version with no alias, whose files are this test's own."""
     copy = copy_of(recorded, tmp_path / "project")
-    shutil.copytree(recorded.mlflow_artifacts, copy.mlflow_artifacts)
     shutil.copy(repository / "params.yaml", copy.params_file)
     client = open_store(copy)
     register_best(copy, RegisterParams(), {name: copy.strategy(name) for name in NAMES})
@@ -137,6 +136,51 @@ def test_a_download_is_made_once_and_again_when_damaged(
     assert resolve_model(project, "models:/tints/1") == first
     assert len(downloads) == 2
     assert [path.name for path in (project.fetched_models).iterdir()] == [first.bundle.parents[1].name]
+
+
+@pytest.mark.parametrize("shape", ["absolute", "relative", "upper case", "empty name", "a link in the cache"])
+def test_a2_a_tag_of_the_registry_is_no_path_and_removes_nothing(
+    project: Project,
+    client: MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    shape: str,
+) -> None:
+    """Whatever stands where a hash belongs: the folder that it leads to stays as it is."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("still needed")
+    kept = project.fetched_models
+    kept.mkdir(parents=True, exist_ok=True)
+    digest = "a" * 64
+    (kept / digest).symlink_to(precious)
+    tag = {
+        "absolute": str(precious),
+        "relative": "../../../precious",
+        "upper case": digest.upper(),
+        "empty name": " ",
+        "a link in the cache": digest,
+    }[shape]
+    original = Path(client.get_model_version_download_uri("tints", "1").removeprefix("file://"))
+    monkeypatch.setattr(model_hash, "model_files", lambda _, into: Path(shutil.copytree(original, into)))
+    client.set_model_version_tag("tints", "1", HASH_TAG, tag)
+    message = "not those that were logged" if tag == digest else "tag model.sha256 of tints version 1 holds"
+    with pytest.raises(GraftError, match=message):
+        resolve_model(project, "models:/tints/1")
+    assert (precious / "file").read_text() == "still needed"
+
+
+def test_a2_a_model_cannot_name_a_bundle_outside_of_itself(
+    project: Project, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original = Path(client.get_model_version_download_uri("tints", "1").removeprefix("file://"))
+    changed = shutil.copytree(original, tmp_path / "changed")
+    text = (changed / "MLmodel").read_text()
+    (changed / "MLmodel").write_text(text.replace("data: data/model", f"data: {original / 'data' / 'model'}"))
+    client.set_model_version_tag("tints", "1", HASH_TAG, model_hash.model_hash(changed))
+    monkeypatch.setattr(model_hash, "model_files", lambda *_: changed)
+    with pytest.raises(GraftError, match=r"MLmodel file of tints version 1 names the path"):
+        resolve_model(project, "models:/tints/1")
 
 
 def test_the_hash_is_a_tag_of_run_model_and_version(project: Project, client: MlflowClient) -> None:

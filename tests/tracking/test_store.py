@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
+from recorded import copy_of
 
 from graft.errors import GraftError
+from graft.params.models import RegisterParams
+from graft.prediction.source import resolve_model
+from graft.prefect_server import free_port
 from graft.project import Project
-from graft.tracking import store
+from graft.registry.register import register_best
+from graft.tracking import moving, store
+from graft.tracking.moving import bring_home
 from graft.tracking.store import experiment_id, open_store, runs_page
 
 OPEN = """
@@ -53,12 +66,19 @@ def test_a_store_that_cannot_be_opened_says_which(project: Project) -> None:
         open_store(project)
 
 
-def test_what_an_interrupted_creation_left_is_no_store(project: Project) -> None:
-    (project.home / "mlflow.db.partial").write_bytes(b"half of a database")
-    (project.home / "mlflow.db").unlink(missing_ok=True)
+def test_what_an_interrupted_creation_left_is_no_store(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore.__init__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_store(project)
+    assert not list(project.home.glob("*mlflow*"))
     client = open_store(project)
     assert client.get_experiment("0").name == "Default"
-    assert not (project.home / "mlflow.db.partial").exists()
     # What was created without waiting for the disk is written like any other from then on.
     engine = client._tracking_client.store.engine
     with engine.connect() as connection:
@@ -67,7 +87,7 @@ def test_what_an_interrupted_creation_left_is_no_store(project: Project) -> None
 
 def test_a_store_that_is_there_is_left_as_it_is(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     open_store(project)
-    monkeypatch.setattr(store, "_create", lambda database: pytest.fail("created twice"))
+    monkeypatch.setattr(store, "_create", lambda *_: pytest.fail("created twice"))
     open_store(project)
 
 
@@ -80,3 +100,101 @@ def test_the_page_of_a_data_set_is_that_of_its_runs(project: Project) -> None:
     assert runs_page(client, "http://h:1", "lights") == (
         f"http://h:1/#/experiments/{number}?workflowType=machine_learning"
     )
+
+
+def test_a2_the_name_of_a_data_set_leads_nowhere_else(project: Project) -> None:
+    client = open_store(project)
+    for name in ("../elsewhere", "/tmp/elsewhere", "a//b"):
+        with pytest.raises(GraftError, match="name of the data set names the path"):
+            experiment_id(project, client, name)
+
+
+# An address that answers nothing, of each kind that MLflow takes; the second accepts a connection and says no word.
+@pytest.mark.parametrize(
+    "uri", ["http://user:pa55@{refused}", "http://{silent}", "postgresql://u:pa55@{refused}/db"]
+)
+def test_d1_a_dead_store_is_found_out_in_seconds_and_without_its_password(
+    project: Project, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setattr("graft.tracking.reachable.ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        places = {
+            "silent": f"127.0.0.1:{silent.getsockname()[1]}",
+            "refused": f"127.0.0.1:{free_port()}",
+        }
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(**places))
+        started = time.monotonic()
+        with pytest.raises(GraftError, match=r"does not answer.*MLFLOW_TRACKING_URI") as raised:
+            open_store(project)
+    assert time.monotonic() - started < 30  # MLflow by itself: four minutes
+    assert "pa55" not in str(raised.value)
+
+
+def test_d1_whoever_waits_for_another_process_says_so(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(store, "_LOCK_SECONDS", 2.2)
+    project.state.mkdir(parents=True, exist_ok=True)
+    with (
+        FileLock(project.state / "mlflow.lock", is_singleton=False),
+        pytest.raises(GraftError, match="Another process has been opening MLflow's store"),
+    ):
+        open_store(project)
+    assert "Waiting for another process" in capfd.readouterr().err
+
+
+def test_d1_a_store_that_is_there_waits_for_nobody(project: Project) -> None:
+    open_store(project)
+    with FileLock(project.state / "mlflow.lock", is_singleton=False):
+        experiment_id(project, open_store(project), "tints")
+
+
+def places(project: Project) -> set[str]:
+    """Everything in the database that says where files lie."""
+    with contextlib.closing(sqlite3.connect(project.home / "mlflow.db")) as connection:
+        rows = [
+            connection.execute(f"SELECT {column} FROM {table}").fetchall() for table, column in moving._PLACES
+        ]
+    return {row[0] for table in rows for row in table if row[0]}
+
+
+@pytest.mark.parametrize("how", ["copied", "moved"])
+def test_b12_a_project_elsewhere_reads_and_writes_its_own_files(
+    recorded: Project, tmp_path: Path, no_outside_settings: None, how: str
+) -> None:
+    first = copy_of(recorded, tmp_path / "first place")
+    client = open_store(first)
+    version = register_best(first, RegisterParams(), {"first": first.strategy("first")})
+    client.create_model_version("tints", "s3://bucket/mlartifacts/model")
+    before = {path: path.read_bytes() for path in first.root.rglob("*") if path.is_file()}
+    second = Project(tmp_path / "second")
+    if how == "copied":
+        shutil.copytree(first.root, second.root)
+    else:
+        first.root.rename(second.root)
+    _artifact_repos_cache.clear()  # as in a process of its own
+
+    client = open_store(second)
+    assert not [place for place in places(second) if "first%20place" in place or str(recorded.root) in place]
+    assert "s3://bucket/mlartifacts/model" in places(second)
+    client.log_text(version.run_id, "new", "new.txt")
+    experiment = experiment_id(second, client, "tints")
+    assert client.get_experiment(experiment).artifact_location == (second.mlflow_artifacts / "tints").as_uri()
+    model = resolve_model(second, "models:/tints@challenger")
+    assert model.bundle.is_relative_to(second.root)
+    assert len(list(second.root.rglob("new.txt"))) == 1
+    if how == "copied":
+        assert {path: path.read_bytes() for path in first.root.rglob("*") if path.is_file()} == before
+        # And the original goes on as before, whoever opened the copy.
+        assert resolve_model(first, "models:/tints@challenger").bundle.is_relative_to(first.root)
+    else:
+        assert not first.root.exists()
+
+
+def test_b12_a_project_that_stays_is_not_written_to(recorded: Project, tmp_path: Path) -> None:
+    project = copy_of(recorded, tmp_path / "project")
+    database = project.home / "mlflow.db"
+    assert bring_home(database, project.mlflow_artifacts) == [recorded.mlflow_artifacts.as_uri()]
+    found = database.read_bytes()
+    assert bring_home(database, project.mlflow_artifacts) == []
+    assert database.read_bytes() == found

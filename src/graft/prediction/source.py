@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.core.outside import path_below, require_sha256
 from graft.errors import GraftError, first_line
 from graft.inference.record import SETTINGS_FILE, sha256
 from graft.progress import console
@@ -147,7 +146,7 @@ def _bundle_at(
     """The model at a location, its files compared with the hash in its tags before anything is made of them."""
     from mlflow.models import Model
 
-    from graft.tracking.model_hash import HASH_TAG, model_hash
+    from graft.tracking.model_hash import HASH_TAG
 
     expected = tags.get(HASH_TAG)
     if not expected:
@@ -155,9 +154,9 @@ def _bundle_at(
             f"MLflow keeps no hash of {known}: it was not logged by graft, or by an older one",
             "Train and register it again: dvc repro",
         )
+    expected = require_sha256(expected, f"The tag {HASH_TAG} of {known}")
     try:
-        folder = _fetch(location, expected, project.fetched_models)
-        found = model_hash(folder)
+        folder, found = _fetch(location, expected, project.fetched_models)
         flavour = Model.load(str(folder)).flavors.get("python_function", {}) if found == expected else {}
     except Exception as error:
         # Every kind of store raises its own.
@@ -171,28 +170,36 @@ def _bundle_at(
             f"and MLflow's tag {HASH_TAG} says {expected[:12]}...",
             "Find out who changed them; train and register the model again: dvc repro --force --downstream train",
         )
-    bundle = folder / str(flavour["data"])
+    bundle = path_below(folder, str(flavour.get("data")), f"The MLmodel file of {known}")
     return replace(known, bundle=bundle, digest=_digest(bundle))
 
 
-def _fetch(location: str, digest: str, kept: Path) -> Path:
-    """The model's files on this disk, downloaded at most once; they are still to be compared with their hash."""
+def _fetch(location: str, digest: str, kept: Path) -> tuple[Path, str]:
+    """The model's files on this disk, downloaded at most once, and the hash of what was found.
+
+    ``digest`` is a SHA-256, and so a plain name below ``kept``. Only files that have this hash are kept there; a copy
+    that was damaged since is moved aside for a whole one.
+    """
     from graft.tracking.model_hash import model_files, model_hash
 
     known = kept / digest
-    if known.is_dir():
-        if model_hash(known) == digest:
-            return known
-        shutil.rmtree(known)  # damaged since
+    if known.is_dir() and model_hash(known) == digest:
+        return known, digest
     kept.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept) as temporary:
         folder = model_files(location, Path(temporary) / "model")
+        found = model_hash(folder)
         if not folder.is_relative_to(temporary):
-            return folder
-        # Whole, or not at all; where another process was quicker, its copy stays.
-        with contextlib.suppress(OSError):
-            folder.replace(known)
-    return known
+            return folder, found
+        if found == digest:
+            try:
+                folder.replace(known)
+            except OSError:
+                # Something is there: another process was quicker, or it is the copy that was damaged.
+                if not known.is_dir() or model_hash(known) != digest:
+                    known.rename(Path(temporary) / "damaged")
+                    folder.replace(known)
+    return known, found
 
 
 def _digest(bundle: Path) -> str:

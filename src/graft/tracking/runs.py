@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.advice.report import PLOT_FILE, RECORD_FILE
+from graft.core.outside import require_sha256
 from graft.data.manifest import FOR_SPLIT, read_manifest
 from graft.data.split_tables import with_paths
 from graft.data.versioning import dataset_name, tracked_hash
+from graft.errors import GraftError
 from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
 from graft.evaluation.metrics import Evaluation
 from graft.params.train import TrainParams
@@ -205,10 +208,23 @@ def read_run(folder: Path) -> dict[str, Any]:
 
     Keys are run_id, model_uri, model_sha256 (of all the model's files, see :mod:`graft.tracking.model_hash`) and
     seconds (of compute).
+
+    Raises:
+        FileNotFoundError: nothing was recorded there.
+        GraftError: the file holds something else; it comes through DVC's cache, from wherever that is.
     """
-    record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    assert isinstance(record, dict)
-    return record
+    file = folder / RUN_FILE
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        is_ours = re.fullmatch(r"[0-9a-f]{32}", record["run_id"]) and re.fullmatch(
+            r"models:/m-[0-9a-f]{32}", record["model_uri"]
+        )
+        require_sha256(record["model_sha256"], str(file))
+    except (ValueError, TypeError, KeyError):
+        is_ours = None
+    if not is_ours:
+        raise GraftError(f"{file} is not what a stage writes there", "Make it again: dvc repro --force")
+    return dict(record)
 
 
 def confusion_table(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:

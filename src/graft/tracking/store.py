@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
+from graft.core.files import replaced_file
+from graft.core.lock import locked
+from graft.core.outside import path_below
 from graft.errors import GraftError, first_line
 from graft.project import Project
+from graft.tracking.moving import bring_home
+from graft.tracking.reachable import require_answer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+_LOCK_SECONDS = 120  # creating the tables takes seconds
 
 
 def open_store(project: Project) -> MlflowClient:
@@ -22,8 +28,6 @@ def open_store(project: Project) -> MlflowClient:
     Raises:
         GraftError: the store cannot be reached or created.
     """
-    from mlflow import MlflowClient
-
     # The first use announces every migration of its database, a page of lines nobody can act on; a server's registry
     # announces that it is waited for.
     for name in (
@@ -35,49 +39,63 @@ def open_store(project: Project) -> MlflowClient:
         "alembic",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
-    project.state.mkdir(parents=True, exist_ok=True)
+    uri = project.tracking_uri
+    database = project.home / "mlflow.db"
+    own = uri == f"sqlite:///{database}"
+    require_answer(uri)
+    from mlflow import MlflowClient
+
     try:
-        # Two processes that create the database at once collide; the second waits and finds it there.
-        with FileLock(project.state / "mlflow.lock"):
-            database = project.home / "mlflow.db"
-            if project.tracking_uri == f"sqlite:///{database}" and not database.exists():
-                _create(database)
-            _point_mlflow_at(project.tracking_uri)
+        with _creating(project) if not (own and database.exists()) else contextlib.nullcontext():
+            if own and not database.exists():
+                _create(database, project.mlflow_artifacts)
+            elif own:
+                bring_home(database, project.mlflow_artifacts)
+            _point_mlflow_at(uri)
             client = MlflowClient()
             client.search_experiments(max_results=1)
+    except GraftError:
+        raise
     except Exception as error:
         # Database drivers and HTTP clients raise each their own.
         raise GraftError(
-            f"MLflow's store {project.tracking_uri} cannot be opened: {first_line(error)}",
+            f"MLflow's store {uri} cannot be opened: {first_line(error)}",
             "Check MLFLOW_TRACKING_URI, free disk space, and that the folder can be written",
         ) from error
     return client
 
 
-def _create(database: Path) -> None:
+def _creating(project: Project) -> contextlib.AbstractContextManager[None]:
+    """Lets one process at a time create the tables of a database: two at once would collide."""
+    if project.tracking_is_served:
+        return contextlib.nullcontext()
+    return locked(
+        project.state / "mlflow.lock",
+        f"Another process has been opening MLflow's store {project.tracking_uri} for more than {_LOCK_SECONDS} seconds",
+        "Wait until it has ended, or end it",
+        wait_seconds=_LOCK_SECONDS,
+        waiting=f"Waiting for another process that opens MLflow's store (it holds {project.state / 'mlflow.lock'})",
+    )
+
+
+def _create(database: Path, artifacts: Path) -> None:
     """Creates MLflow's database: beside its place, so that one that was interrupted is never taken for a whole one.
 
     MLflow goes through some seventy versions of its tables, each of hundreds of steps written to the disk by itself:
     several seconds of waiting, which a file that nobody knows yet can do without.
     """
-    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import Engine, event
 
     def do_not_wait(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
-    partial = database.with_name(f"{database.name}.partial")
-    partial.unlink(missing_ok=True)
     event.listen(Engine, "connect", do_not_wait)
     try:
-        store = SqlAlchemyStore(f"sqlite:///{partial}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
-        store.engine.dispose()
+        with replaced_file(database) as partial:
+            SqlAlchemyStore(f"sqlite:///{partial}", artifacts.as_uri()).engine.dispose()
     finally:
         event.remove(Engine, "connect", do_not_wait)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(database)
 
 
 def _point_mlflow_at(uri: str) -> None:
@@ -96,20 +114,22 @@ def _point_mlflow_at(uri: str) -> None:
 
 def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
     """The experiment of a data set, created at first use with its artifacts inside the project."""
-    with FileLock(project.state / "mlflow.lock"):
+    from mlflow.exceptions import MlflowException
+
+    location = None
+    if project.tracking_uri.startswith("sqlite"):
+        location = path_below(project.mlflow_artifacts, dataset, "The name of the data set").as_uri()
+    experiment = client.get_experiment_by_name(dataset)
+    if experiment is None:
+        # Another process may come first: then there is one by now.
+        with contextlib.suppress(MlflowException):
+            return str(client.create_experiment(dataset, artifact_location=location))
         experiment = client.get_experiment_by_name(dataset)
-        if experiment is not None:
-            if (
-                experiment.lifecycle_stage == "deleted"
-            ):  # in MLflow's UI; its name stays taken and takes no runs
-                client.restore_experiment(experiment.experiment_id)
-            return str(experiment.experiment_id)
-        location = (
-            (project.mlflow_artifacts / dataset).as_uri()
-            if project.tracking_uri.startswith("sqlite")
-            else None
-        )
-        return str(client.create_experiment(dataset, artifact_location=location))
+        if experiment is None:
+            return str(client.create_experiment(dataset, artifact_location=location))  # for its message
+    if experiment.lifecycle_stage == "deleted":  # in MLflow's UI; its name stays taken and takes no runs
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def runs_page(client: MlflowClient, address: str, dataset: str) -> str:
