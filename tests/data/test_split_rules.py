@@ -264,7 +264,7 @@ def test_frames_divided_one_by_one_are_refused_with_what_to_do(
     assert "Set split.method to group and split.group_by to near_duplicates (or to a pattern" in message
     page = (tmp_path / "data_docs" / "index.html").read_text(encoding="utf-8")
     assert page.count("<figure>") <= 40  # 20 a rule
-    assert '<div class="family"><figure>' in page
+    assert '<div class="card"><div class="pictures"><figure>' in page
     assert "train / " in page
     assert "val / " in page
 

@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,13 +14,13 @@ import pytest
 from photographs import HOSTILE, add_oddities, manifest_rows, write_photographs
 from tiny import tiny_params, write_hub_module
 
+from graft.data.thumbnails import make_thumbnails
 from graft.errors import GraftError
 from graft.inspection import page as page_module
 from graft.inspection.alike import exact_copies, joined
 from graft.inspection.contact_sheets import contact_sheets
 from graft.inspection.inspect import inspect_data
 from graft.inspection.page import write_page
-from graft.inspection.thumbnails import make_thumbnails
 
 # Elements that HTML never closes.
 VOID = {"meta", "img", "br"}
@@ -136,6 +137,30 @@ def test_the_page_loads_nothing_and_escapes_names(odd, tmp_path):
     to_files = [link for link in reader.links if not link.startswith("#")]
     assert any("%3Cb%3E%26%22x%231%25.png" in link for link in to_files)
     assert all(link.startswith("../") for link in to_files)
+
+
+def test_d8_what_is_across_splits_is_one_click_away(odd, tmp_path):
+    project, report, images = odd
+    leaking = replace(report, copies=[], near_duplicates=[g for g in report.copies if g.leaks])
+    for shown, section in ((report, "copies"), (leaking, "near")):
+        write_page(tmp_path / "page.html", shown, images, project.data, 10**8)
+        text = (tmp_path / "page.html").read_text(encoding="utf-8")
+        tile = re.search(r'href="#([a-z]+)"><b>1</b><span>pictures across splits', text)
+        assert tile is not None
+        assert tile[1] == section
+        body = text[text.index(f'<section id="{section}"') :]
+        assert "splits test, train" in body[: body.index("</section>")]
+
+
+def test_d8_the_text_of_charts_can_be_read_on_a_phone(odd, tmp_path):
+    project, report, images = odd
+    write_page(tmp_path / "page.html", report, images, project.data, 10**8)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    size = float(re.search(r"svg \{[^}]*font: (\d+)px", text)[1])
+    widths = [int(width) for width in re.findall(r'viewBox="0 0 (\d+)', text)]
+    assert len(widths) == 3
+    # Of a screen of 360 pixels, 16 on either side are the page's margin.
+    assert min(size * min(1, (360 - 32) / width) for width in widths) >= 11
 
 
 def test_an_equal_report_gives_an_equal_page(odd, tmp_path):

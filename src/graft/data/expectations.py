@@ -46,7 +46,7 @@ def check(
     images = read_manifest(manifest)
     groups = read_near_duplicates(near_duplicates)
     tables = _tables(images, read_class_folders(manifest), groups)
-    outcomes = run_rules(_checks(tables, params), tables, params.severity, "validate")
+    outcomes = run_rules(_checks(tables, params), tables, params.severity)
     result = make_verdict(outcomes, len(images), int((images["problem"] != "").sum()))
     broken = images[images["problem"] != ""]
     problems = dict(zip(broken["path"], broken["problem"], strict=True))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from graft.data.thumbnails import data_uri
 from graft.data.verdict import Offender
-from graft.inference.images import open_image, to_rgb
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PICTURES_SHOWN = 20  # of a rule; offenders.csv names all
 _FAMILY_SHOWN = 5  # of a group of near-duplicates
-_SIDE = 128  # pixels
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Picture:
 def singles(offenders: Sequence[Offender], problems: Mapping[str, str]) -> list[list[Picture]]:
     """Each of the first offenders by itself, with what was found under it; ``problems`` of images, by path."""
     return [
-        [Picture(offender.path, (offender.found,), problems.get(offender.path, ""))]
+        [Picture(offender.path, (offender.found, offender.path), problems.get(offender.path, ""))]
         for offender in offenders[:PICTURES_SHOWN]
     ]
 
@@ -93,7 +90,7 @@ def families(
 
 
 def gallery(pictures: Sequence[Sequence[Picture]], data: Path, page: Path) -> str:
-    """Rows of pictures as HTML.
+    """Return rows of pictures as HTML: those that belong together on a card, others side by side.
 
     Args:
         pictures: rows of images that belong together.
@@ -101,38 +98,35 @@ def gallery(pictures: Sequence[Sequence[Picture]], data: Path, page: Path) -> st
         page: the folder of the page; links are relative to it.
     """
     to_data = Path(os.path.relpath(data, page)).as_posix()
-    rows = "".join(
-        f'<div class="family">{"".join(_figure(picture, data, to_data) for picture in row)}</div>\n'
+    alone = [_figure(row[0], data, to_data) for row in pictures if len(row) == 1]
+    cards = [
+        f'<div class="card"><div class="pictures">{"".join(_figure(one, data, to_data) for one in row)}</div></div>\n'
         for row in pictures
+        if len(row) > 1
+    ]
+    return f'<div class="pictures">{"".join(alone)}</div>\n' * bool(alone) + (
+        f'<div class="cards">{"".join(cards)}</div>\n' * bool(cards)
     )
-    return f'<div class="gallery">\n{rows}</div>\n'
 
 
 def _figure(picture: Picture, data: Path, to_data: str) -> str:
     captions = "<br>".join(html.escape(caption) for caption in picture.captions)
     path = html.escape(picture.path)
-    shown = _reason(picture.problem) if picture.problem else _thumbnail(data / picture.path)
+    shown = html.escape(picture.problem) or _thumbnail(data / picture.path)
     # A name may hold anything; quoting leaves nothing of it that HTML or an URL could mistake.
     link = quote(f"{to_data}/{picture.path}", errors="surrogateescape")
-    return f'<figure><a href="{link}" title="{path}">{shown}</a><figcaption>{captions}</figcaption></figure>'
+    return (
+        f'<figure><a class="picture" href="{link}" title="{path}">{shown}</a>'
+        f"<figcaption>{captions}</figcaption></figure>"
+    )
 
 
 def _thumbnail(file: Path) -> str:
-    """A small JPEG as an element of the page, or the reason why there is none."""
+    """Return a small picture as an element of the page, or the reason why there is none."""
     try:
-        image = to_rgb(open_image(file.read_bytes()))
+        return f'<img alt="" src="{data_uri(file.read_bytes())}">'
     except OSError as error:
-        return _reason(f"cannot be opened: {error.strerror or error}")
+        return html.escape(f"cannot be opened: {error.strerror or error}")
     except ValueError as error:
         # UnreadableImageError, and Pillow's refusal to convert a kind of pixels to RGB.
-        return _reason(str(error))
-    image.thumbnail((_SIDE, _SIDE))
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=80)
-    text = base64.b64encode(content.getvalue()).decode("ascii")
-    width, height = image.size
-    return f'<img alt="" width="{width}" height="{height}" src="data:image/jpeg;base64,{text}">'
-
-
-def _reason(text: str) -> str:
-    return f'<span class="none">{html.escape(text)}</span>'
+        return html.escape(str(error))

@@ -6,17 +6,12 @@ graft's own; no object of Great Expectations leaves this module.
 
 from __future__ import annotations
 
-import html
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.data.coded_images import mapped
 from graft.data.verdict import OFFENDERS_KEPT, Offender, Rule
 from graft.params.sections import RunSeverity, Section
 
@@ -25,8 +20,6 @@ if TYPE_CHECKING:
 
 # Great Expectations' own words for graft's severities.
 _GX_SEVERITY: dict[RunSeverity, str] = {"error": "critical", "warn": "warning"}
-# Columns that no file name gets into, so that escaping them would only cost time.
-_NOT_NAMES = frozenset({"sha256", "split", "mode", "format"})
 
 
 @dataclass(frozen=True)
@@ -50,84 +43,62 @@ class Outcomes:
     Attributes:
         rules: the outcome of every rule that is not off, in order.
         offenders: all offenders of each, by rule; those that differ most in what was found come first.
-        pages: the page that Great Expectations rendered for each table.
         off: names of the rules that were not run.
     """
 
     rules: list[Rule]
     offenders: dict[str, list[Offender]]
-    pages: dict[str, str]
     off: list[str]
 
 
-def run_rules(
-    checks: Sequence[Check], tables: dict[str, pd.DataFrame], severities: Section, run_name: str
-) -> Outcomes:
+def run_rules(checks: Sequence[Check], tables: dict[str, pd.DataFrame], severities: Section) -> Outcomes:
     """Runs rules on tables, a suite of Great Expectations for each table.
 
     Args:
         checks: the rules.
         tables: by name; the column ``path`` is what an offending row is called by.
         severities: ``error``, ``warn`` or ``off`` for each rule, as an attribute of its name.
-        run_name: of the run, in Great Expectations' pages.
 
     Raises:
         RuntimeError: a rule could not be run, which says nothing about the data: a defect of the rule.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import; it would call home
     import great_expectations as gx
-    from great_expectations.checkpoint import UpdateDataDocsAction
-    from great_expectations.core.run_identifier import RunIdentifier
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
     chosen = severities.model_dump()
     severity: dict[str, RunSeverity] = {name: value for name, value in chosen.items() if value != "off"}
-    outcomes = Outcomes([], {}, {}, [check.name for check in checks if chosen[check.name] == "off"])
-    with tempfile.TemporaryDirectory(prefix="graft-docs-") as site:
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
-        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": site}
-        context.add_data_docs_site("graft", {"class_name": "SiteBuilder", "store_backend": store})
-        source = context.data_sources.add_pandas("manifest")
-        for table, frame in tables.items():
-            running = [check for check in checks if check.table == table and check.name in severity]
-            if not running:
-                continue
-            suite = gx.ExpectationSuite(name=table)
-            for check in running:
-                check.expectation.meta = {"rule": check.name}
-                check.expectation.description = check.description
-                check.expectation.severity = _GX_SEVERITY[severity[check.name]]
-                suite.add_expectation(check.expectation)
-            batch = source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
-            definition = gx.ValidationDefinition(name=table, data=batch, suite=context.suites.add(suite))
-            checkpoint = gx.Checkpoint(
-                name=table,
-                validation_definitions=[context.validation_definitions.add(definition)],
-                actions=[UpdateDataDocsAction(name="data_docs", site_names=["graft"])],
-                result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]},
-            )
-            run = context.checkpoints.add(checkpoint).run(
-                batch_parameters={"dataframe": _escaped(frame)},
-                # A fixed time: equal data gives equal pages.
-                run_id=RunIdentifier(run_name=run_name, run_time=datetime(1970, 1, 1, tzinfo=UTC)),
-            )
-            (results,) = run.run_results.values()
-            by_rule = {
-                result.expectation_config.meta["rule"]: result.to_json_dict() for result in results.results
-            }
-            for check in running:
-                rule, offenders = _outcome(check, by_rule[check.name], severity[check.name])
-                outcomes.rules.append(rule)
-                outcomes.offenders[check.name] = offenders
-            (page,) = Path(site, "validations", table).rglob("*.html")
-            outcomes.pages[table] = page.read_text(encoding="utf-8")
+    outcomes = Outcomes([], {}, [check.name for check in checks if chosen[check.name] == "off"])
+    # Without these defaults it makes a folder for pages of its own in the system's temporary folder.
+    stores = InMemoryStoreBackendDefaults()
+    context = gx.get_context(
+        mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=stores)
+    )
+    context.variables.progress_bars = {"globally": False}
+    source = context.data_sources.add_pandas("manifest")
+    for table, frame in tables.items():
+        running = [check for check in checks if check.table == table and check.name in severity]
+        if not running:
+            continue
+        suite = gx.ExpectationSuite(name=table)
+        for check in running:
+            check.expectation.meta = {"rule": check.name}
+            check.expectation.severity = _GX_SEVERITY[severity[check.name]]
+            suite.add_expectation(check.expectation)
+        batch = source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
+        definition = gx.ValidationDefinition(name=table, data=batch, suite=context.suites.add(suite))
+        results = context.validation_definitions.add(definition).run(
+            batch_parameters={"dataframe": frame},
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]},
+        )
+        by_rule = {
+            result.expectation_config.meta["rule"]: result.to_json_dict() for result in results.results
+        }
+        for check in running:
+            rule, offenders = _outcome(check, by_rule[check.name], severity[check.name])
+            outcomes.rules.append(rule)
+            outcomes.offenders[check.name] = offenders
     return outcomes
-
-
-def _escaped(table: pd.DataFrame) -> pd.DataFrame:
-    """With names fit for HTML: Great Expectations would put a file's name into its pages as it stands."""
-    texts = table.select_dtypes(["object", "string"]).columns.difference(list(_NOT_NAMES))
-    return table.assign(**{column: mapped(table[column], html.escape) for column in texts})
 
 
 def _outcome(check: Check, result: dict[str, Any], severity: RunSeverity) -> tuple[Rule, list[Offender]]:
@@ -136,7 +107,7 @@ def _outcome(check: Check, result: dict[str, Any], severity: RunSeverity) -> tup
     found = result["result"]
     column = result["expectation_config"]["kwargs"].get("column")
     offenders = [
-        Offender(path=html.unescape(row["path"]), found=check.found.format(html.unescape(str(row[column]))))
+        Offender(path=row["path"], found=check.found.format(row[column]))
         for row in found.get("unexpected_index_list") or []
     ]
     offenders = _varied(offenders)

@@ -58,7 +58,7 @@ def check_split(
         docs: the folder to write.
     """
     checked = _tables(tables, summary, near_duplicates, params)
-    outcomes = run_rules(_checks(params, summary), checked, params.severity, "split")
+    outcomes = run_rules(_checks(params, summary), checked, params.severity)
     result = make_verdict(outcomes, images, int(summary["unreadable"]))
     splits = {
         path: split

@@ -11,34 +11,31 @@ from graft.inspection.fragments import figure
 from graft.inspection.report import ClassCount
 
 MAX_BARS = 60
+WIDTH = (
+    400  # units and, at most, CSS pixels: on a phone of 360 pixels text of 14 units is still 11.5 pixels high
+)
 _MAX_DOTS = 1500
 _SPLIT_WORDS = {"": "images", "train": "train", "val": "val", "test": "test"}
 
 
 def class_bars(classes: Sequence[ClassCount], splits: Sequence[str]) -> str:
-    """Images per class as horizontal bars, stacked by split; of very many classes the largest and the smallest."""
+    """Return images per class as horizontal bars, stacked by split; of many classes the largest and the smallest.
+
+    Rows of HTML rather than a drawing, so that names stay as large as all other text on a narrow screen.
+    """
     shown = bars_shown(classes)
     most = max((entry.total for entry in shown), default=0) or 1
-    row, left, width = 26, 190, 760
-    span = width - left - 70
-    parts = []
-    for k, entry in enumerate(shown):
-        top, x = k * row + 5, float(left)
-        parts.append(
-            f'<text x="{left - 10}" y="{top + 13}" text-anchor="end">{escape(_shortened(entry.label))}'
-            f"<title>{escape(entry.label)}</title></text>"
+    rows = []
+    for entry in shown:
+        name = escape(entry.label)
+        parts = "".join(
+            f'<i class="split-{split or "all"}" style="width:{100 * count / most:.2f}%" '
+            f'title="{name}: {count:,} {_SPLIT_WORDS[split]}"></i>'
+            for split in splits
+            if (count := entry.images.get(split, 0))
         )
-        for split in splits:
-            count = entry.images.get(split, 0)
-            length = span * count / most
-            if count:
-                parts.append(
-                    f'<rect class="split-{split or "all"}" x="{x:.1f}" y="{top}" width="{max(length, 0.5):.1f}" '
-                    f'height="17"><title>{escape(entry.label)}: {count:,} {_SPLIT_WORDS[split]}</title></rect>'
-                )
-            x += length
-        parts.append(f'<text class="figure" x="{x + 8:.1f}" y="{top + 13}">{entry.total:,}</text>')
-    return svg(width, len(shown) * row + 6, "Images per class", parts)
+        rows.append(f'<li><b title="{name}">{name}</b><span>{parts}</span><em>{entry.total:,}</em></li>')
+    return f'<ul class="bars" aria-label="Images per class">{"".join(rows)}</ul>'
 
 
 def bars_shown(classes: Sequence[ClassCount]) -> list[ClassCount]:
@@ -58,7 +55,7 @@ def size_scatter(widths: np.ndarray, heights: np.ndarray) -> str:
     if len(sizes) > _MAX_DOTS:
         chosen = np.linspace(0, len(sizes) - 1, _MAX_DOTS).round().astype(int)
         sizes, counts = sizes[chosen], counts[chosen]
-    width, height, left, bottom = 480, 380, 52, 44
+    width, height, left, bottom = WIDTH, 340, 56, 46
     x_axis = _LogAxis(sizes[:, 0].min(), sizes[:, 0].max(), left, width - 14)
     y_axis = _LogAxis(sizes[:, 1].min(), sizes[:, 1].max(), height - bottom, 12)
     parts = []
@@ -105,7 +102,7 @@ def histogram(values: np.ndarray, title: str, limits: Sequence[float] = (), loga
     if high - low < 1e-12:
         low, high = low - 0.5, high + 0.5
     counts, edges = np.histogram(values, bins=30, range=(low, high))
-    width, height, bottom = 480, 190, 42
+    width, height, bottom = WIDTH, 190, 44
     span, most = width - 24, counts.max()
 
     def at(value: float) -> float:
@@ -166,10 +163,6 @@ class _LogAxis:
             if len(inside) >= 3:
                 return inside
         return inside or [round(2 ** ((self.low + self.high) / 2))]
-
-
-def _shortened(label: str, length: int = 26) -> str:
-    return label if len(label) <= length else label[: length - 1] + "…"
 
 
 def svg(width: int, height: int, title: str, parts: list[str]) -> str:

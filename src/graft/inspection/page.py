@@ -6,19 +6,20 @@ Every name that comes from the data is escaped; equal data gives an equal page.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from graft.core.files import write_file
+from graft.core.html_page import PageSection, html_page
+from graft.data.thumbnails import make_thumbnails
 from graft.inspection import charts
 from graft.inspection.contact_sheets import contact_sheets
 from graft.inspection.fragments import Pictures, bar, cut, figure, numbers, tags
 from graft.inspection.outliers import LIMIT
 from graft.inspection.report import Alike, Extremes, LabelCheck, Picture, Report
-from graft.inspection.style import STYLE
-from graft.inspection.thumbnails import make_thumbnails
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,12 +47,9 @@ def write_page(target: Path, report: Report, images: pd.DataFrame, data: Path, m
     """
     sheets = contact_sheets(images)
     thumbnails = make_thumbnails(data, _pictures_shown(report, sheets), max_pixels)
-    target.parent.mkdir(parents=True, exist_ok=True)
     link = Path(os.path.relpath(data, target.parent)).as_posix()
     page = _Page(report, images, sheets, thumbnails, link).html().encode()
-    partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(page)
-    partial.replace(target)
+    write_file(target, page)
     return len(page)
 
 
@@ -95,43 +93,41 @@ class _Page:
         report = self.report
         outliers = sum(len(part.outliers) for part in (report.darkest, report.brightest, report.blurriest))
         skipped = bool(report.labels.skipped)
-        sections: list[tuple[str, str, int | None, Callable[[], str]]] = [
-            ("classes", "Classes", len(report.classes), self._classes),
-            ("labels", "Likely label errors", None if skipped else len(report.labels.issues), self._labels),
-            ("copies", "Exact copies", len(report.copies), self._copies),
-            ("near", "Near-duplicates", len(report.near_duplicates), self._near),
-            ("similar", "Similar by features", None if skipped else len(report.similar), self._similar),
-            ("light", "Light and sharpness", outliers, self._light),
-            ("sizes", "Sizes and formats", None, self._sizes),
-            ("unreadable", "Unreadable files", len(report.unreadable), self._unreadable),
-            ("sheets", "Contact sheets", len(self.sheets), self._contact_sheets),
+        sections = [
+            PageSection(key, title, body(), count)
+            for key, title, count, body in (
+                ("classes", "Classes", len(report.classes), self._classes),
+                (
+                    "labels",
+                    "Likely label errors",
+                    None if skipped else len(report.labels.issues),
+                    self._labels,
+                ),
+                ("copies", "Exact copies", len(report.copies), self._copies),
+                ("near", "Near-duplicates", len(report.near_duplicates), self._near),
+                ("similar", "Similar by features", None if skipped else len(report.similar), self._similar),
+                ("light", "Light and sharpness", outliers, self._light),
+                ("sizes", "Sizes and formats", None, self._sizes),
+                ("unreadable", "Unreadable files", len(report.unreadable), self._unreadable),
+                ("sheets", "Contact sheets", len(self.sheets), self._contact_sheets),
+            )
         ]
-        contents = "".join(
-            f'<li><a href="#{key}">{title}<span>{"" if count is None else f"{count:,}"}</span></a></li>'
-            for key, title, count, _ in sections
+        heading = (
+            f"<h1>{escape(report.dataset)}</h1>\n<p>{report.images:,} images in {len(report.classes):,} classes, "
+            f"{report.bytes / 1e6:,.1f} MB. Paths are relative to data/; a click on a picture opens its file.</p>\n"
+            f"{self._tiles(outliers)}"
         )
-        body = "".join(
-            f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{title}</h2>{make()}</section>\n'
-            for key, title, _, make in sections
-        )
-        name = escape(report.dataset)
-        megabytes = f"{report.bytes / 1e6:,.1f} MB"
-        return (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{name}: what is in the data</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-            '<a class="skip" href="#main">To the content</a>\n<div class="frame">\n'
-            f'<nav aria-label="On this page"><h2>On this page</h2><ol>{contents}</ol></nav>\n<main id="main">\n'
-            f"<h1>{name}</h1>\n<p>{report.images:,} images in {len(report.classes):,} classes, {megabytes}. "
-            "Paths are relative to data/; a click on a picture opens its file.</p>\n"
-            f"{self._tiles(outliers)}\n{body}</main>\n</div>\n</body>\n</html>\n"
-        )
+        return html_page(f"{report.dataset}: what is in the data", heading, sections)
 
     def _tiles(self, outliers: int) -> str:
         report = self.report
         conflicts = sum(group.conflicts for group in (*report.copies, *report.near_duplicates))
         leaks = sum(group.leaks for group in (*report.copies, *report.near_duplicates))
         labels = report.labels
+
+        def found_in(what: str) -> str:
+            return "copies" if any(getattr(group, what) for group in report.copies) else "near"
+
         tiles = [
             (
                 "labels",
@@ -139,8 +135,8 @@ class _Page:
                 "labels not checked" if labels.skipped else "likely label errors",
                 "warn" if labels.issues else "",
             ),
-            ("copies", f"{conflicts:,}", "pictures with two labels", "bad" if conflicts else ""),
-            ("copies", f"{leaks:,}", "pictures across splits", "bad" if leaks else ""),
+            (found_in("conflicts"), f"{conflicts:,}", "pictures with two labels", "bad" if conflicts else ""),
+            (found_in("leaks"), f"{leaks:,}", "pictures across splits", "bad" if leaks else ""),
             ("copies", f"{len(report.copies):,}", "groups of exact copies", "warn" if report.copies else ""),
             ("near", f"{len(report.near_duplicates):,}", "groups of near-duplicates", ""),
             ("light", f"{outliers:,}", "unusually dark, bright or blurred", ""),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.inspection.style import STYLE
+from graft.core.page_style import STYLE
 from graft.monitoring.charts import class_shares, two_histograms
 from graft.monitoring.checks import Check
 from graft.monitoring.monitor import DriftReport, least_alike

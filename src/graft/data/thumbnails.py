@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from graft.inference.images import UnreadableImageError, open_image, to_rgb
+from graft.inference.images import DEFAULT_MAX_PIXELS, UnreadableImageError, open_image, to_rgb
 from graft.progress import progress_bar
 
 SIDE = 160  # pixels of the longer side: sharp at 112 CSS pixels on most screens
@@ -36,7 +36,7 @@ def make_thumbnails(
 
     def make(path: str) -> str:
         try:
-            return _data_uri((root / path).read_bytes(), max_pixels)
+            return data_uri((root / path).read_bytes(), max_pixels)
         except (OSError, UnreadableImageError):
             return ""
 
@@ -50,7 +50,12 @@ def make_thumbnails(
     return made
 
 
-def _data_uri(data: bytes, max_pixels: int) -> str:
+def data_uri(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> str:
+    """Return a small JPEG or PNG of an image file's bytes as a data URI.
+
+    Raises:
+        UnreadableImageError: it cannot be read, or has more than ``max_pixels`` pixels.
+    """
     image = open_image(data, max_pixels)
     if image.format in ("JPEG", "MPO"):
         image.draft("RGB", (2 * SIDE, 2 * SIDE))  # decodes at 1/2, 1/4 or 1/8: up to 4 x faster

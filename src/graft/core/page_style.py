@@ -20,7 +20,7 @@ a { color: var(--link); }
 .skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; top: 1rem; background: var(--card);
   padding: .5rem; }
 .frame { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0 3rem; max-width: 96rem; margin: 0 auto;
-  padding: 2rem 1.5rem 6rem; }
+  padding: 2rem clamp(1rem, 4vw, 1.5rem) 6rem; }
 @media (min-width: 62rem) { .frame { grid-template-columns: 13.5rem minmax(0, 1fr); }
   nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow-y: auto; padding: 2rem 0;
   margin-top: -2rem; } }
@@ -29,7 +29,7 @@ a { color: var(--link); }
 nav h2 { font-size: .8rem; letter-spacing: .06em; text-transform: uppercase; color: var(--soft); margin: 0 0 .5rem; }
 nav ol { list-style: none; margin: 0; padding: 0; }
 nav a { display: flex; justify-content: space-between; gap: 1rem; padding: .3rem .6rem; margin-left: -.6rem;
-  border-radius: .4rem; text-decoration: none; color: var(--ink); }
+  border-radius: .4rem; text-decoration: none; color: var(--ink); overflow-wrap: anywhere; }
 nav a:hover { background: var(--card); color: var(--link); } nav span { color: var(--soft); }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
 h1 + p { color: var(--soft); margin: .3rem 0 1.5rem; }
@@ -50,12 +50,19 @@ p { max-width: 75ch; } .soft { color: var(--soft); }
 .side-by-side { display: grid; gap: 1rem 2.5rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
   align-items: start; }
-svg { width: 100%; height: auto; font: 13px system-ui, sans-serif; fill: var(--ink); display: block; }
+svg { width: 100%; height: auto; font: 14px system-ui, sans-serif; fill: var(--ink); display: block; }
 svg .split-all, svg .split-train { fill: var(--train); } svg .split-val { fill: var(--val); }
 svg .split-test { fill: var(--test); } svg .grid { stroke: var(--line); } svg .axis { stroke: var(--soft); }
 svg .limit { stroke: var(--bad); stroke-width: 2; stroke-dasharray: 5 4; }
 svg .dot { fill: var(--train); fill-opacity: .55; stroke: var(--card); stroke-opacity: .6; }
 svg .figure { fill: var(--soft); }
+.bars { list-style: none; margin: .75rem 0; padding: 0; max-width: 48rem; font-size: .9rem; line-height: 1.35; }
+.bars li { display: grid; grid-template-columns: minmax(0, 30%) minmax(0, 1fr) 3.5rem; gap: .6rem; align-items: center;
+  padding: .15rem 0; }
+.bars b { font-weight: normal; text-align: right; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
+.bars span { display: flex; } .bars i { height: 1.05rem; min-width: 1px; background: var(--train); }
+.bars .split-val { background: var(--val); } .bars .split-test { background: var(--test); }
+.bars em { font-style: normal; color: var(--soft); }
 .legend { display: flex; gap: 1.25rem; list-style: none; padding: 0; margin: .75rem 0 .5rem; font-size: .92rem; }
 .legend i { display: inline-block; width: .8rem; height: .8rem; border-radius: .2rem; margin-right: .4rem; }
 table { border-collapse: collapse; font-size: .95rem; } .scroll { overflow-x: auto; }
