@@ -14,19 +14,32 @@ from graft.params.serve import ServeParams
 from graft.project import Project
 from graft.serving.access import Access
 from graft.serving.app import create_app
-from graft.serving.connections import PatientProtocol
+from graft.serving.connections import PatientProtocol, connection_limit
 from graft.serving.log_writer import LogWriter
 from graft.serving.metrics import Metrics
 from graft.serving.watching import Champion, ModelSource
 
 log = logging.getLogger(__name__)
 
-# Open connections; each may hold 80 KB in buffers. Systems allow a process 1,024 open files by default.
-MAX_CONNECTIONS = 512
+# Connections that are complete and wait to be accepted, in the system's own queue.
+QUEUE = 4096
+# The loop accepts so many in one go, before it looks at any of them; a share of the limit, so that files suffice.
+ACCEPTED_AT_ONCE = 1 / 8
 # A browser opens the next photograph's request within seconds.
 KEEP_ALIVE_SECONDS = 5
 # Beyond the timeout of a request, so that whatever is under way ends by itself first.
 SHUTDOWN_SLACK_SECONDS = 5
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with a long queue of connections that it accepts few at a time."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to listen."""
+        self.config.backlog = max(1, int(ACCEPTED_AT_ONCE * connection_limit()))
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(QUEUE)
 
 
 def serve(
@@ -74,11 +87,10 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=round(params.timeout_seconds + SHUTDOWN_SLACK_SECONDS),
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     try:
         server.run([listener])
     finally:
