@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -10,13 +11,30 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from graft.errors import GraftError
+from graft.errors import GraftError, did_you_mean
 from graft.prefect_server import shared_server
 from graft.processes import end_tree
 from graft.project import Project
 from graft.timing import Breakdown, read_breakdown
 from graft.warm.start import warm_stages
+
+# Of `dvc repro`; all are switches. tests/test_pipeline.py compares them with DVC's own help.
+DVC_LETTERS = "hqvfispPRk"
+DVC_OPTIONS = (
+    *("--help", "--quiet", "--verbose", "--force", "--interactive", "--single-item", "--pipeline"),
+    *(
+        "--all-pipelines",
+        "--recursive",
+        "--downstream",
+        "--force-downstream",
+        "--pull",
+        "--allow-missing",
+        "--dry",
+    ),
+    *("--keep-going", "--ignore-errors", "--glob", "--no-commit", "--no-run-cache"),
+)
 
 
 @dataclass(frozen=True)
@@ -82,6 +100,63 @@ def reproduce(
         )
     breakdown = read_breakdown(project.timings, started, time.time() - started)
     return breakdown if breakdown.compute else None
+
+
+def require_known(project: Project, arguments: list[str]) -> None:
+    """Check what is to be passed on to `dvc repro`, before anything is fetched or started for it.
+
+    Raises:
+        GraftError: an option that it does not have, or a name that is no stage and no file; the message has the
+            nearest one.
+    """
+    names = stage_names(project)
+    for argument in arguments:
+        if argument.startswith("-"):
+            letters = argument.startswith("--") or set(argument[1:]) - set(DVC_LETTERS)
+            if letters and argument not in DVC_OPTIONS:
+                fix = did_you_mean(argument, DVC_OPTIONS, "See: dvc repro --help")
+                raise GraftError(f"`graft run` has no option {argument}", fix)
+        elif not (
+            argument in names or "--glob" in arguments or (project.root / argument.split(":")[0]).exists()
+        ):
+            raise GraftError(f"The pipeline has no stage '{argument}'", did_you_mean(argument, names))
+
+
+def stage_names(project: Project) -> list[str]:
+    """Return what `dvc repro` may be asked for: every stage of dvc.yaml, and of a matrix each of its members too.
+
+    Raises:
+        GraftError: dvc.yaml or params.yaml is not YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    def read(name: str) -> dict[str, Any]:
+        try:
+            found = YAML(typ="safe").load((project.root / name).read_text(encoding="utf-8"))
+        except YAMLError:
+            raise GraftError(f"{project.root / name} is not valid YAML", "Restore it with git") from None
+        return found if isinstance(found, dict) else {}
+
+    params, names = read("params.yaml"), []
+    for name, stage in (read("dvc.yaml").get("stages") or {}).items():
+        names.append(str(name))
+        axes = list((stage.get("matrix") or {}).values()) or [
+            stage[key] for key in ("foreach",) if key in stage
+        ]
+        members = itertools.product(*(_looked_up(axis, params) or [] for axis in axes)) if axes else ()
+        names += [f"{name}@{'-'.join(map(str, member))}" for member in members]
+    return names
+
+
+def _looked_up(value: Any, params: dict[str, Any]) -> Any:
+    """What a `${section.key}` of dvc.yaml stands for; anything else as it is."""
+    if not (isinstance(value, str) and value.startswith("${")):
+        return value
+    found: Any = params
+    for key in value[2:-1].split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def read_results(project: Project, folders: Mapping[str, Path]) -> list[StrategyResult]:

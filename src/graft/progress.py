@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -17,7 +17,21 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(stderr=False, highlight=False)
+_UNFOLDED = 10_000
+
+
+class _Output(Console):
+    """Standard output, whose lines are folded for a terminal alone: a file or a pipe has no width."""
+
+    @property
+    def size(self) -> ConsoleDimensions:  # type: ignore[override]
+        """Columns and rows; ``COLUMNS`` in the environment is believed everywhere."""
+        size = super().size
+        is_asked_for = self.is_terminal or "COLUMNS" in self._environ
+        return size if is_asked_for else ConsoleDimensions(_UNFOLDED, size.height)
+
+
+console = _Output(highlight=False)
 
 Advance = Callable[[int], None]
 

@@ -69,7 +69,7 @@ def test_a_file_that_is_there_is_kept(project: Project) -> None:
     out.write_text("mine")
     assert "out.csv is there already" in run("data", "--out", "out.csv", fails=True)
     assert out.read_text() == "mine"
-    run("data", "--out", "out.csv", "--overwrite")
+    run("data", "--out", "out.csv", "--replace")
     assert out.read_text().startswith("path,label,probability,problem,p_blue,p_green,p_red\n")
 
 

@@ -24,8 +24,8 @@ import sys
 from typer.testing import CliRunner
 from graft.cli.main import app
 for words in (
-    ["promote", "--version", "1", "--force", "--reason", "first"],
-    ["promote", "--version", "2", "--force", "--reason", "second"],
+    ["promote", "--version", "1", "--without-gate", "--reason", "first"],
+    ["promote", "--version", "2", "--without-gate", "--reason", "second"],
     ["rollback", "--json"],
     ["history", "--json"],
 ):
@@ -66,9 +66,9 @@ def run(*words: str) -> str:
 
 def test_a_line_of_champions_from_first_to_rolled_back(there: Project) -> None:
     assert "no champion that graft knows of" in run("history")
-    first = run("promote", "--version", "1", "--force", "--reason", "the [first]")
+    first = run("promote", "--version", "1", "--without-gate", "--reason", "the [first]")
     assert "tints: version 1 (s[0]) is champion now, by force." in first
-    second = run("promote", "--version", "2", "--force", "--reason", "better")
+    second = run("promote", "--version", "2", "--without-gate", "--reason", "better")
     assert "before it was version 1" in second
     assert "graft rollback    restores version 1" in second
     assert "tints: version 1 (s[0]) is champion now, rolled back; before it was version 2." in run(
@@ -85,8 +85,8 @@ def test_a_line_of_champions_from_first_to_rolled_back(there: Project) -> None:
 
 
 def test_what_programs_read_is_json_and_nothing_else(there: Project) -> None:
-    run("promote", "--version", "1", "--force", "--reason", "first")
-    changed = json.loads(run("promote", "--version", "3", "--force", "--reason", "third", "--json"))
+    run("promote", "--version", "1", "--without-gate", "--reason", "first")
+    changed = json.loads(run("promote", "--version", "3", "--without-gate", "--reason", "third", "--json"))
     assert (changed["model"], changed["previous"], changed["change"]["version"]) == ("tints", "1", "3")
     told = json.loads(run("history", "--json"))
     assert told["aliases"] == {"champion": "3", "previous_champion": "1"}
@@ -95,7 +95,7 @@ def test_what_programs_read_is_json_and_nothing_else(there: Project) -> None:
 
 
 def test_an_alias_that_was_moved_by_hand_is_told(there: Project) -> None:
-    run("promote", "--version", "1", "--force", "--reason", "first")
+    run("promote", "--version", "1", "--without-gate", "--reason", "first")
     open_store(there).set_registered_model_alias("tints", "champion", "2")
     told = run("history")
     assert "The alias champion now names version 2: something else than graft has moved it." in told

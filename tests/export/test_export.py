@@ -56,7 +56,7 @@ def make(
     project: Project, out: Path, formats: list[str], int8: bool = False, lost: float = 1.0
 ) -> list[Exported]:
     model = resolve_model(project, str(project.strategy("first")))
-    return list(export(project, model, formats, int8, lost, out, overwrite=False))
+    return list(export(project, model, formats, int8, lost, out, replace=False))
 
 
 @pytest.fixture(scope="module")
@@ -161,11 +161,11 @@ assert frozen.trainable_weights == []
 def test_what_is_there_stays_unless_it_may_be_replaced(recorded: Project, tmp_path: Path) -> None:
     (tmp_path / "openvino").mkdir()
     (tmp_path / "openvino" / "mine").write_text("")
-    with pytest.raises(GraftError, match=r"openvino is there already.*--overwrite"):
+    with pytest.raises(GraftError, match=r"openvino is there already.*--replace"):
         make(recorded, tmp_path, ["openvino"])
     assert [path.name for path in tmp_path.rglob("*")] == ["openvino", "mine"]
     model = resolve_model(recorded, str(recorded.strategy("first")))
-    list(export(recorded, model, ["openvino"], False, 1.0, tmp_path, overwrite=True))
+    list(export(recorded, model, ["openvino"], False, 1.0, tmp_path, replace=True))
     assert {path.name for path in (tmp_path / "openvino").iterdir()} == {
         *("model.xml", "model.bin", "labels.txt", "graft.json", "README.md")
     }

@@ -160,7 +160,7 @@ def test_a_log_is_compared_like_the_images_themselves(project: Project, tmp_path
         json.loads(text[: text.rindex("}") + 1])
         for _, text in (
             monitor(str(folder), "--json", "--no-track"),
-            monitor("--log", str(project.prediction_log), "--json", "--no-track"),
+            monitor("--log", "--json", "--no-track"),
         )
     )
     assert of_log["drift"] is True
@@ -188,9 +188,9 @@ def test_one_picture_again_and_again_is_a_camera_that_is_stuck(project: Project,
     ("arguments", "message"),
     [
         ([], "Neither recent images nor a log was named"),
-        (["data", "--log", "x"], "Both images and a log were named"),
+        (["data", "--log"], "more than one was named"),
         (["data", "--days", "3"], "--days goes with --log"),
-        (["--log", "nowhere"], "There is no prediction log in nowhere"),
+        (["--log-from", "nowhere"], "There is no prediction log in nowhere"),
         (["data/test/red/003.png", "--no-track"], "holds 1 images that can be read"),
     ],
 )

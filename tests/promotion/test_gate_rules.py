@@ -114,7 +114,7 @@ def test_a_model_without_a_record_of_its_images_fails_with_that_reason(role: str
     (rule,) = broken(replace(good(), seen=seen))
     assert rule.name == "unseen_test"
     assert f"the run of {role} (version {'2' if role == 'candidate' else '1'}) has no record" in rule.observed
-    assert ("--force" in rule.remedy) == (role == "champion")
+    assert ("--without-gate" in rule.remedy) == (role == "champion")
 
 
 def test_without_a_champion_there_is_nothing_to_compare_with() -> None:

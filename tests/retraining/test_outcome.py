@@ -85,7 +85,7 @@ def test_a_failure_after_the_commit_says_that_it_stands() -> None:
 def test_a_challenger_that_waits_can_be_promoted_by_hand() -> None:
     text = message(outcome(reasons=["forced"], version="4", champion="3", figures=FIGURES))
     assert "graft promote" in text
-    assert "--force" not in text
+    assert "--without-gate" not in text
 
 
 def test_the_history_says_which_deliveries_made_a_champion() -> None:

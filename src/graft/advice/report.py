@@ -22,9 +22,9 @@ def print_advice(advice: Advice) -> None:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("backbone", "depth"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for column in ("layers below", "error", "log loss"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for one in advice.measured:
         for index, score in enumerate(one.scores):
             table.add_row(

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from graft.cli import completion
+from graft.cli.options import JsonOption
+from graft.cli.output import messages_aside
 from graft.environment import configure
 from graft.errors import GraftError, did_you_mean
 from graft.progress import console
@@ -15,11 +18,14 @@ from graft.project import find_project
 def advise(
     strategy: Annotated[
         str | None,
-        typer.Argument(help="A strategy of kind auto in params.yaml; by default the first, or its defaults."),
+        typer.Argument(
+            metavar="STRATEGY",
+            autocompletion=completion.strategies,
+            help="A strategy of kind auto in params.yaml; by default the first, or its defaults.",
+            show_default=False,
+        ),
     ] = None,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print everything that was measured, for programs.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure frozen backbones on the training images, and say which strategy that speaks for.
 
@@ -45,14 +51,15 @@ def advise(
     if name not in autos:
         changed = {**train.strategies, name: AutoParams(kind="auto")}
         train = type(train).model_validate(train.model_copy(update={"strategies": changed}).model_dump())
-    import_tensorflow()
-    from graft.advice.report import print_advice, settings_text, write_advice
-    from graft.training.train import advise_strategy
+    with messages_aside(as_json):
+        import_tensorflow()
+        from graft.advice.report import print_advice, settings_text, write_advice
+        from graft.training.train import advise_strategy
 
-    advice = advise_strategy(project, train, name)
-    folder = project.advice
-    write_advice(advice, folder)
-    if json_:
+        advice = advise_strategy(project, train, name)
+        folder = project.advice
+        write_advice(advice, folder)
+    if as_json:
         print(json.dumps(advice.as_record(), indent=1))
         return
     print_advice(advice)

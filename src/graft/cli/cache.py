@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.app import Commands
 from graft.errors import GraftError
 from graft.progress import console, progress_bar
 from graft.project import find_project
@@ -14,9 +15,8 @@ from graft.project import find_project
 if TYPE_CHECKING:
     from graft.features.store import FeatureStore
 
-app = typer.Typer(
+app = Commands(
     help="The feature store: what frozen networks made of images. Safe to delete at any time.",
-    no_args_is_help=True,
 )
 
 
@@ -36,7 +36,7 @@ def info() -> None:
         ("MB", "right"),
         ("used", "right"),
     ):
-        table.add_column(column, justify=side)  # type: ignore[arg-type]
+        table.add_column(column, justify=side, no_wrap=side == "right", overflow="fold")  # type: ignore[arg-type]
     spaces = store.spaces()
     for space in sorted(spaces, key=lambda space: -space.last_used):
         table.add_row(
@@ -89,7 +89,10 @@ def prune(
     to_gb: Annotated[
         float | None,
         typer.Option(
-            "--to-gb", min=0, help="Gigabytes to leave, 0 for none; by default the limit in params.yaml."
+            "--to-gb",
+            metavar="GB",
+            min=0,
+            help="Gigabytes to leave, 0 for none; by default the limit in params.yaml.",
         ),
     ] = None,
 ) -> None:

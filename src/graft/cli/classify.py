@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.options import JsonOption
+from graft.cli.output import messages_aside
 from graft.environment import configure
 from graft.errors import EXIT_FAILURE
 from graft.progress import console
@@ -41,7 +43,7 @@ def classify(
         ),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", help="Classes to show.", min=1, max=1000)] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """See what a pretrained network sees in photographs: ImageNet's 1000 classes, no training.
 
@@ -49,17 +51,13 @@ def classify(
 
     What cannot be read is reported, the others are classified all the same, and the exit code is 1.
     """
-    import contextlib
-    import sys
-
     from graft.classification.classify import find_photographs
     from graft.tensorflow_import import import_tensorflow
 
     project = find_project()
     configure(project)
     photographs = find_photographs(photos)
-    # What --json prints must be JSON and nothing else: progress goes where messages go.
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+    with messages_aside(as_json):
         with console.status(f"Loading {backbone}"):
             import_tensorflow()
         from graft.classification import network

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli import completion
+from graft.cli.app import Commands
+from graft.cli.options import JsonOption
+from graft.cli.output import messages_aside
 from graft.cli.wording import print_next, short
 from graft.errors import GraftError
 from graft.progress import console
@@ -16,9 +20,7 @@ if TYPE_CHECKING:
     from graft.data.importing import Imported
 
 # Imports of graft.data stand in the commands: `graft --help` should not wait for Pillow and pydantic.
-app = typer.Typer(
-    help="See which data sets there are, bring one into data/, and look at it.", no_args_is_help=True
-)
+app = Commands(help="See which data sets there are, bring one into data/, and look at it.")
 
 _AVAILABLE = {
     "here": "[green]here[/]",
@@ -75,10 +77,20 @@ def list_data_sets() -> None:
 
 @app.command(epilog="Example: graft data use rock_paper_scissors --from ~/Downloads/rock_paper_scissors.zip")
 def use(
-    name: Annotated[str, typer.Argument(help="A name from `graft data list`.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A name from `graft data list`.",
+            show_default=False,
+            autocompletion=completion.data_sets,
+        ),
+    ],
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="A local copy, archive or folder, to take instead of fetching it."),
+        typer.Option(
+            "--from", metavar="PATH", help="A local copy, archive or folder, to take instead of fetching it."
+        ),
     ] = None,
     replace: Replace = False,
 ) -> None:
@@ -101,7 +113,8 @@ def import_data(
         ),
     ],
     name: Annotated[
-        str | None, typer.Option(help="What to call the data set; by default as its folder or archive.")
+        str | None,
+        typer.Option(metavar="NAME", help="What to call the data set; by default as its folder or archive."),
     ] = None,
     replace: Replace = False,
 ) -> None:
@@ -117,7 +130,7 @@ def inspect(
         bool, typer.Option("--page/--no-page", help="Write the page, or only print the table.")
     ] = True,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as JSON.")] = False,
+    as_json: JsonOption = False,
     labels: Annotated[
         bool | None,
         typer.Option(
@@ -128,9 +141,7 @@ def inspect(
     ] = None,
 ) -> None:
     """See what is in data/: classes, copies, near-duplicates, outliers, likely label errors, as table and page."""
-    import contextlib
     import json
-    import sys
 
     from graft.environment import configure
     from graft.inspection.inspect import inspect_data
@@ -144,8 +155,7 @@ def inspect(
     configure(project)
     params = load_params(project.params_file)
     target = project.inspection / "index.html"
-    # What --json prints must be JSON and nothing else: progress goes where messages go.
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+    with messages_aside(as_json):
         report, images = inspect_data(project, params, check_labels=labels)
         if page:
             size = write_page(target, report, images, project.data, params.validate_.max_pixels)
@@ -170,7 +180,7 @@ def _report(imported: Imported) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("class")
     for split in imported.counts:
-        table.add_column(split or "images", justify="right")
+        table.add_column(split or "images", justify="right", no_wrap=True)
     for label in sorted({label for classes in imported.counts.values() for label in classes}):
         table.add_row(escape(label), *(f"{classes.get(label, 0):,}" for classes in imported.counts.values()))
     console.print(table)

@@ -24,6 +24,9 @@ def doctor() -> None:
     with console.status("Looking"):
         findings = examine(project)
     table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for finding in findings:
         fix = f"\n[bold]{escape(finding.fix)}[/]" if finding.fix else ""
         table.add_row(_MARKS[finding.state], finding.what, escape(finding.found) + fix)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli.options import ModelOption
+from graft.cli.output import print_table
 from graft.environment import configure
 from graft.errors import GraftError
 from graft.progress import console
@@ -29,6 +30,7 @@ def export(
         typer.Option(
             "--format",
             metavar="NAME",
+            autocompletion=lambda incomplete: [*FORMATS, "all"],
             help=f"{', '.join(FORMATS)}, or all; may be given several times.",
             show_default=False,
         ),
@@ -50,8 +52,8 @@ def export(
         ),
     ] = 0.01,
     model: ModelOption = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is in FOLDER of these formats.")
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace what is in FOLDER of these formats.")
     ] = False,
 ) -> None:
     """Write the champion, or any trained model, as SavedModel, Hub module, TFLite, ONNX or OpenVINO.
@@ -72,7 +74,7 @@ def export(
 
     console.print(f"{resolved}:", soft_wrap=True)
     made = []
-    for one in export_formats(project, resolved, chosen, int8, most_lost, out, overwrite):
+    for one in export_formats(project, resolved, chosen, int8, most_lost, out, replace):
         console.print(f"  {one.name}: {one.folder}", soft_wrap=True)
         made.append(one)
     _print_table(made)
@@ -95,7 +97,7 @@ def _print_table(made: list[Exported]) -> None:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("format", "MB", "ms an image", "largest difference", "accuracy", "the model's"):
-        table.add_column(column, justify="left" if column == "format" else "right")
+        table.add_column(column, justify="left" if column == "format" else "right", no_wrap=True)
     for one in made:
         checked = one.checked
         table.add_row(
@@ -106,6 +108,6 @@ def _print_table(made: list[Exported]) -> None:
             f"{checked.accuracy:.2%}",
             f"{checked.accuracy_of_model:.2%}",
         )
-    console.print(table)
+    print_table(table, "largest difference", "ms an image", "MB")
     images = " and ".join(sorted({str(one.checked.images) for one in made}))
     console.print(f"[dim]On {images} validation photographs; the quickest time for one, pixels to answer[/]")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -28,14 +29,35 @@ from graft.cli import (
     sweep,
     ui,
 )
+from graft.cli.app import Commands
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
-app = typer.Typer(
-    help="graft: from a folder of photographs to a registered model, with the proof of how it was made.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"graft {version('graft')}")
+        raise typer.Exit()
+
+
+app = Commands()
+
+
+@app.callback(
+    help="graft: from a folder of photographs to a registered model, with the proof of how it was made."
 )
+def graft(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show graft's version and exit.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Nothing by itself: --version and --help end before."""
+
+
 app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(cache.app, name="cache")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.options import JsonOption, ModelOption
+from graft.cli.output import messages_aside
 from graft.environment import configure
 from graft.errors import GraftError
 from graft.progress import console
@@ -28,17 +30,17 @@ def monitor(
         ),
     ] = None,
     log: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="A prediction log instead, such as .graft/state/predictions."),
+        bool, typer.Option("--log", help="This project's prediction log instead of images.")
+    ] = False,
+    log_from: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A prediction log that lies elsewhere instead.")
     ] = None,
     days: Annotated[
-        float | None, typer.Option(min=0, help="Of the log, no more than the last so many days.")
+        float | None,
+        typer.Option(metavar="DAYS", min=0, help="Of the log, no more than the last so many days."),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help="As for graft predict; by default the champion of this data set."),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print what was found for programs.")] = False,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
     track: Annotated[bool, typer.Option(help="Record the comparison as a run in MLflow.")] = True,
 ) -> None:
     """Compare recent images, and what the model says of them, with those it was trained on.
@@ -48,30 +50,31 @@ def monitor(
     nothing could be said.
     """
     import json
-    import sys
-    from contextlib import nullcontext, redirect_stdout
     from datetime import UTC, datetime, timedelta
 
     from graft.params import load_params
 
-    if bool(paths) == (log is not None):
+    named = bool(paths) + log + (log_from is not None)
+    if named != 1:
         raise GraftError(
-            "Neither recent images nor a log was named" if not paths else "Both images and a log were named",
-            "Write graft monitor FOLDER, or graft monitor --log FOLDER",
+            "Of images, --log and --log-from more than one was named"
+            if named
+            else "Neither recent images nor a log was named",
+            "Write graft monitor PATH, or graft monitor --log, or graft monitor --log-from FOLDER",
         )
-    if days is not None and log is None:
+    if days is not None and paths:
         raise GraftError("--days goes with --log", "Leave it out: all images that are named are recent ones")
     project = find_project()
     configure(project)
+    where = project.prediction_log if log else log_from
     params = load_params(project.params_file)
     from graft.monitoring.monitor import monitor_log, monitor_paths
     from graft.monitoring.page import write_page
 
-    # What is printed for programs stands alone on the standard output.
-    with redirect_stdout(sys.stderr) if json_ else nullcontext():
-        if log is not None:
+    with messages_aside(as_json):
+        if where is not None:
             since = None if days is None else datetime.now(UTC) - timedelta(days=days)
-            report = monitor_log(project, params, log, since, model)
+            report = monitor_log(project, params, where, since, model)
         else:
             report = monitor_paths(project, params, paths or [], model)
         page = project.drift_reports / "report.html"
@@ -80,7 +83,7 @@ def monitor(
             from graft.tracking.monitoring import record_comparison
 
             record_comparison(project, params.monitor, report, page)
-    if json_:
+    if as_json:
         print(json.dumps(report.as_record(), indent=1))
     else:
         _print(report)
@@ -97,10 +100,10 @@ def _print(report: DriftReport) -> None:
 
     if report.checks:
         table = Table(box=None, header_style="bold", pad_edge=False)
-        table.add_column("check")
+        table.add_column("check", no_wrap=True)
         for column in ("p", "together", "size", "from"):
-            table.add_column(column, justify="right")
-        table.add_column("")
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
         table.add_column("what was seen", overflow="fold")
         for check in report.checks:
             table.add_row(

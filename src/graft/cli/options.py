@@ -1,4 +1,4 @@
-"""Options that several commands have in common."""
+"""Options that several commands have in common, each with one meaning."""
 
 from __future__ import annotations
 
@@ -6,11 +6,27 @@ from typing import Annotated
 
 import typer
 
+from graft.cli import completion
+
+FORCE_HELP = "Do it all anew, also where nothing has changed."
+
 ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
         metavar="MODEL",
         help="A folder with a trained model, or models:/NAME@ALIAS. By default the champion of this data set.",
+        autocompletion=completion.models,
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", "-f", help=FORCE_HELP)]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print everything as one JSON document; messages go to standard error.")
+]
+LogOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--log/--no-log",
+        help="Add to this project's prediction log, for graft monitor; by default as monitor.log in params.yaml says.",
     ),
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graft.cli.options import ModelOption
+from graft.cli.options import LogOption, ModelOption
 from graft.environment import configure
 from graft.errors import EXIT_FAILURE, GraftError
 from graft.progress import console, progress_bar
@@ -45,13 +45,8 @@ def predict(
             help="Where to write all answers: .parquet, .csv, .json or .jsonl. A run that was stopped carries on.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE where there is one.")] = False,
-    log: Annotated[
-        bool | None,
-        typer.Option(
-            help="Log the predictions for graft monitor; by default as monitor.log in params.yaml says."
-        ),
-    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace FILE where there is one.")] = False,
+    log: LogOption = None,
 ) -> None:
     """Label photographs with the champion, or any other trained model.
 
@@ -66,8 +61,8 @@ def predict(
     configure(project)
     if out is not None:
         require_known_form(out)
-        if out.exists() and not overwrite:
-            raise GraftError(f"{out} is there already", "Name another --out, or add --overwrite")
+        if out.exists() and not replace:
+            raise GraftError(f"{out} is there already", "Name another --out, or add --replace")
         if not out.parent.is_dir():
             raise GraftError(
                 f"There is no folder {out.parent} to write {out.name} in", "Make it, or name another"

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli import completion
+from graft.cli.options import JsonOption
+from graft.cli.output import messages_aside
 from graft.cli.wording import print_next, short
 from graft.errors import EXIT_FAILURE
 from graft.progress import console
@@ -18,28 +21,28 @@ if TYPE_CHECKING:
     from graft.promotion.promote import Changed
     from graft.promotion.verdict import GateRule, GateVerdict
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 Version = Annotated[
-    str | None, typer.Option(metavar="N", help="A version of the registry's; by default the challenger.")
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="A version of the registry's; by default the challenger.",
+        autocompletion=completion.versions,
+    ),
 ]
 _LONG = 12  # characters of a hash that tell it from others, for reading
 _FIGURES = {"accuracy": "{:.2%}", "macro_f1": "{:.4f}", "log_loss": "{:.4f}"}
 
 
-def gate(version: Version = None, as_json: AsJson = False) -> None:
+def gate(version: Version = None, as_json: JsonOption = False) -> None:
     """Judge the challenger against the champion on the test split; ends with 1 where it is refused.
 
     Both are run as they are registered, each in a process of its own. The rules, their limits and severities stand
     under gate in params.yaml; the verdict goes to artifacts/gate/verdict.json and into the challenger's MLflow run.
     """
-    import contextlib
-    import sys
-
     from graft.promotion.gate import run_gate
     from graft.promotion.verdict import verdict_file
 
-    # What --json prints must be JSON and nothing else: progress goes where messages go.
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+    with messages_aside(as_json):
         project, params, registry = _open()
         verdict = run_gate(project, params, registry, version)
     if as_json:
@@ -55,37 +58,43 @@ def gate(version: Version = None, as_json: AsJson = False) -> None:
 
 def promote(
     version: Version = None,
-    reason: Annotated[str, typer.Option(help="Why; stays in the history.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; stays in the history.")] = "",
     force: Annotated[
-        bool, typer.Option("--force", help="Also without a passing verdict; needs --reason.")
+        bool, typer.Option("--without-gate", help="Also without a passing verdict; needs --reason.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the challenger champion, where the gate has passed exactly this version against the present champion."""
     from graft.promotion.promote import promote as make_champion
 
-    _, _, registry = _open()
-    _print_changed(make_champion(registry, version, reason, force), as_json)
+    with messages_aside(as_json):
+        _, _, registry = _open()
+        changed = make_champion(registry, version, reason, force)
+    _print_changed(changed, as_json)
 
 
 def rollback(
-    reason: Annotated[str, typer.Option(help="Why; stays in the history.")] = "", as_json: AsJson = False
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; stays in the history.")] = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Make the champion before this one champion again; repeat it to go further back."""
     from graft.promotion.promote import roll_back
 
-    _, _, registry = _open()
-    _print_changed(roll_back(registry, reason), as_json)
+    with messages_aside(as_json):
+        _, _, registry = _open()
+        changed = roll_back(registry, reason)
+    _print_changed(changed, as_json)
 
 
-def history(as_json: AsJson = False) -> None:
+def history(as_json: JsonOption = False) -> None:
     """Show every champion there was: since when, what changed with it, by which verdict, and why."""
     import json
 
     from graft.promotion.history import rows_of
 
-    _, _, registry = _open()
-    line = registry.line()
+    with messages_aside(as_json):
+        _, _, registry = _open()
+        line = registry.line()
     rows = rows_of(line)
     if as_json:
         changes = [row.as_dict() for row in rows]

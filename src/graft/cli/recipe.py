@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli import completion
+from graft.cli.app import Commands
 from graft.cli.wording import print_next, short
 from graft.progress import console
 from graft.project import Project, find_project
@@ -14,11 +16,17 @@ if TYPE_CHECKING:
     from graft.recipes import Recipe
 
 # Imports of graft.recipes stand in the commands: `graft --help` should not wait for pydantic and YAML.
-app = typer.Typer(
-    help="See experiments of the field with what they reach, and take one's settings.", no_args_is_help=True
-)
+app = Commands(help="See experiments of the field with what they reach, and take one's settings.")
 
-Name = Annotated[str, typer.Argument(help="A name from `graft recipe list`.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A name from `graft recipe list`.",
+        show_default=False,
+        autocompletion=completion.recipes,
+    ),
+]
 
 
 @app.command("list", epilog="Example: graft recipe list")

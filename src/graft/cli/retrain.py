@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Annotated
 
 import typer
 
+from graft.cli.options import ForceOption
 from graft.environment import configure
 from graft.project import find_project
 
 
 def retrain(
-    force: Annotated[
-        bool, typer.Option("--force", help="Train everything anew, also without a reason.")
-    ] = False,
+    force: ForceOption = False,
 ) -> None:
     """Take in what lies in the inbox, train, and promote what passes the gate; `retrain` in params.yaml says how.
 

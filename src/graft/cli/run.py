@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli import completion
+from graft.cli.options import ForceOption
+from graft.cli.output import print_table
 from graft.environment import configure
 from graft.progress import console
 from graft.project import Project, find_project
@@ -14,29 +17,44 @@ from graft.project import Project, find_project
 if TYPE_CHECKING:
     from graft.timing import Breakdown
 
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+# Options that only DVC knows end up among the stages.
+PASS_ON = {"ignore_unknown_options": True}
 
 
-def run(context: typer.Context) -> None:
+def run(
+    stages: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="STAGE",
+            help="Run only these and what they need, such as train@frozen.",
+            show_default=False,
+            autocompletion=completion.stages,
+        ),
+    ] = None,
+    force: ForceOption = False,
+) -> None:
     """Run everything that changed, from photographs to a registered model.
 
-    Fetches the default data set where data/ is empty, then runs `dvc repro` with one shared Prefect server.
-    Arguments are passed on to DVC: `graft run --force`, `graft run train@frozen`.
+    Fetches the default data set where data/ is empty, then runs `dvc repro` with one shared Prefect server. All other
+    options of `dvc repro` are passed on to it, such as --downstream, --single-item, --dry and --keep-going.
     """
     from graft.data.catalogue import fetch_default
     from graft.params import load_params
-    from graft.pipeline import reproduce
+    from graft.pipeline import reproduce, require_known
     from graft.project_lock import project_lock
 
     project = find_project()
     configure(project)
-    load_params(project.params_file)  # a typo is found before anything is downloaded or started
+    # A typo is found before anything is downloaded or started.
+    load_params(project.params_file)
+    arguments = [*(["--force"] if force else []), *(stages or [])]
+    require_known(project, arguments)
     fetched = fetch_default(project)
     if fetched is not None:
         console.print(f"data/ now holds {fetched.dataset}: {fetched.images:,} images.")
 
     with project_lock(project):
-        breakdown = reproduce(project, context.args)
+        breakdown = reproduce(project, arguments)
     if breakdown is None:
         console.print("Nothing to do: data, params and code are as they were when these results were made.")
     _print_results(project)
@@ -60,9 +78,9 @@ def _print_results(project: Project) -> None:
     params = load_params(project.params_file)
     registered = read_registered(project)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("\nstrategy")
+    table.add_column("\nstrategy", overflow="fold")
     for column in ("test\naccuracy", "\nmacro-F1", "log\nloss", "\nseconds"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("\nMLflow run", no_wrap=True)
     for row in read_results(project, candidates(project, params)):
         table.add_row(
@@ -75,7 +93,7 @@ def _print_results(project: Project) -> None:
             style="green" if row.strategy == registered["strategy"] else "",
         )
     console.print()
-    console.print(table)
+    print_table(table, "\nMLflow run", "\nseconds", "log\nloss")
     aliases = ", ".join(str(alias) for alias in registered["aliases"])  # type: ignore[attr-defined]
     console.print(
         f"\nRegistered: [bold]{registered['model']}[/] version {registered['version']} ({aliases}): "

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.app import Commands
+from graft.cli.options import ForceOption
 from graft.cli.wording import print_next
 from graft.errors import EXIT_FAILURE, GraftError
 from graft.progress import console
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
     from graft.retraining.outcome import Outcome
     from graft.scheduling.deployments import Deployed, Run
 
-app = typer.Typer(
-    help="Retrain by the clock, and look after it.", invoke_without_command=True, no_args_is_help=True
-)
+app = Commands(help="Retrain by the clock, and look after it.", invoke_without_command=True)
 
 Name = Annotated[
     str | None,
     typer.Option(
-        "--name", help="Of the deployment, which is called retrain/NAME; by default the data set's."
+        "--name",
+        metavar="NAME",
+        help="Of the deployment, which is called retrain/NAME; by default the data set's.",
     ),
 ]
 _RUNS_SHOWN = 5
@@ -31,21 +33,23 @@ _NEXT_SHOWN = 3
 _ASK_SECONDS = 2.0
 
 
-@app.callback(
-    invoke_without_command=True, epilog='Example: graft schedule --cron "0 3 * * *"', no_args_is_help=True
-)
+@app.callback(invoke_without_command=True, epilog='Example: graft schedule --cron "0 3 * * *"')
 def schedule(
     context: typer.Context,
     cron: Annotated[
-        str | None, typer.Option(help="Minute, hour, day of the month, month, day of the week.")
+        str | None,
+        typer.Option(metavar="CRON", help="Minute, hour, day of the month, month, day of the week."),
     ] = None,
-    every: Annotated[str | None, typer.Option(help="An interval instead: 900, 15m, 1h30m, 1d.")] = None,
+    every: Annotated[
+        str | None, typer.Option(metavar="INTERVAL", help="An interval instead: 900, 15m, 1h30m, 1d.")
+    ] = None,
     timezone: Annotated[
-        str | None, typer.Option(help="That --cron is meant in; by default this machine's.")
+        str | None, typer.Option(metavar="ZONE", help="That --cron is meant in; by default this machine's.")
     ] = None,
     name: Name = None,
     prefect_port: Annotated[
-        int | None, typer.Option(help="Of Prefect's server, where one is started.", min=1, max=65535)
+        int | None,
+        typer.Option(metavar="PORT", help="Of Prefect's server, where one is started.", min=1, max=65535),
     ] = None,
 ) -> None:
     """Retrain by the clock, in the foreground, until Ctrl-C or SIGTERM.
@@ -120,9 +124,7 @@ def resume(name: Name = None) -> None:
 
 @app.command("run-now", epilog="Example: graft schedule run-now --wait")
 def run_now(
-    force: Annotated[
-        bool, typer.Option("--force", help="Train everything anew, also without a reason.")
-    ] = False,
+    force: ForceOption = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; 1 where it failed.")] = False,
     name: Name = None,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from graft.cli import completion
+from graft.cli.options import LogOption
 from graft.environment import configure
 from graft.prefect_server import HOST
 from graft.progress import console
@@ -21,13 +23,17 @@ REGISTRY_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX
 def serve(
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on. The default is this machine alone; others need a token."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address to listen on. The default is this machine alone; others need a token.",
+        ),
     ] = HOST,
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", min=1, max=65535)] = 8000,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="GRAFT_TOKEN",
+            metavar="SECRET",
             help="Secret that requests must carry. Better set in the environment: other users can see a command line.",
             show_default=False,
         ),
@@ -36,17 +42,13 @@ def serve(
         str | None,
         typer.Option(
             metavar="MODEL",
+            autocompletion=completion.models,
             help="models:/NAME@ALIAS, which is watched; or models:/NAME/VERSION or a model's folder, which are not. "
             "By default the champion of this data set.",
             show_default=False,
         ),
     ] = None,
-    log: Annotated[
-        bool | None,
-        typer.Option(
-            help="Log the predictions for graft monitor; by default as monitor.log in params.yaml says."
-        ),
-    ] = None,
+    log: LogOption = None,
 ) -> None:
     """Serve the champion: photographs in, label and probabilities out, until Ctrl-C.
 

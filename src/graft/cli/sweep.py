@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graft.cli.options import JsonOption
+from graft.cli.output import messages_aside, print_table
 from graft.environment import configure
 from graft.progress import console
 from graft.project import find_project
@@ -14,13 +16,21 @@ if TYPE_CHECKING:
     from graft.params import Params
     from graft.sweeping.sweep import Trial
 
+# By metric: the column, and how a figure is written.
+_RESULTS = {
+    "accuracy": ("val accuracy", "{:.2%}"),
+    "macro_f1": ("val macro-F1", "{:.4f}"),
+    "log_loss": ("val log loss", "{:.4f}"),
+}
+
 
 def sweep(
     trials: Annotated[
-        int | None, typer.Option(min=1, help="How many in all, instead of sweep.trials in params.yaml.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="How many in all, instead of sweep.trials in params.yaml."),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many to show.")] = 10,
-    json_: Annotated[bool, typer.Option("--json", help="Print all trials for programs.")] = False,
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="How many to show.")] = 10,
+    as_json: JsonOption = False,
 ) -> None:
     """Try the settings that `sweep` in params.yaml names, and show which were best on validation.
 
@@ -37,24 +47,24 @@ def sweep(
     params = load_params(project.params_file)
     if trials is not None:
         params = params.model_copy(update={"sweep": params.sweep.model_copy(update={"trials": trials})})
-    import_tensorflow()
-    from graft.sweeping.sweep import run_sweep
-    from graft.tracking.sweeps import SweepRun
+    with messages_aside(as_json):
+        import_tensorflow()
+        from graft.sweeping.sweep import run_sweep
+        from graft.tracking.sweeps import SweepRun
 
-    run = SweepRun(project, params)
+        run = SweepRun(project, params)
 
-    def after(trial: Trial) -> None:
-        run.log(trial)
-        if not json_:
+        def after(trial: Trial) -> None:
+            run.log(trial)
             what = ", ".join(f"{key} {value}" for key, value in trial.settings.items())
             outcome = trial.problem or f"{params.sweep.metric} {trial.figures[params.sweep.metric]:.4f}"
             console.print(
                 f"Trial {trial.number}: {trial.strategy}, {what}: {outcome}", soft_wrap=True, markup=False
             )
 
-    done = run_sweep(project, params, after)
-    run.finish(done)
-    if json_:
+        done = run_sweep(project, params, after)
+        run.finish(done)
+    if as_json:
         print(json.dumps([vars(trial) for trial in done], indent=1))
         return
     _print_trials(params, done[:top])
@@ -64,25 +74,27 @@ def sweep(
 def _print_trials(params: Params, trials: list[Trial]) -> None:
     from rich.table import Table
 
+    ranked_by = params.sweep.metric
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("strategy")
+    table.add_column("strategy", overflow="fold")
     for key in keys:
-        table.add_column(key)
-    for column in ("val accuracy", "val macro-F1", "val log loss", "seconds"):
-        table.add_column(column, justify="right")
+        table.add_column(key, overflow="fold")
+    for column in (*(name for name, _ in _RESULTS.values()), "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
     for trial in trials:
         figures = trial.figures
         table.add_row(
             trial.strategy,
             *(_short(trial.settings.get(key, "")) for key in keys),
-            f"{figures['accuracy']:.2%}" if figures else "failed",
-            f"{figures['macro_f1']:.4f}" if figures else "",
-            f"{figures['log_loss']:.4f}" if figures else "",
+            *(
+                form.format(figures[metric]) if figures else "failed" if metric == ranked_by else ""
+                for metric, (_, form) in _RESULTS.items()
+            ),
             f"{trial.seconds:.1f}",
         )
     console.print()
-    console.print(table)
+    print_table(table, "seconds", *(name for metric, (name, _) in _RESULTS.items() if metric != ranked_by))
 
 
 def _print_best(params: Params, best: Trial) -> None:

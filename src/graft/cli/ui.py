@@ -31,8 +31,12 @@ from graft.project import Project, find_project
 
 
 def ui(
-    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's pages.", min=1, max=65535)] = 5000,
-    prefect_port: Annotated[int, typer.Option(help="Port of Prefect's pages.", min=1, max=65535)] = 4200,
+    mlflow_port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port of MLflow's pages.", min=1, max=65535)
+    ] = 5000,
+    prefect_port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port of Prefect's pages.", min=1, max=65535)
+    ] = 4200,
 ) -> None:
     """Open MLflow (runs, models) and Prefect (flows) for the browser; Ctrl-C ends both.
 

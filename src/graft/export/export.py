@@ -66,7 +66,7 @@ def export(
     int8: bool,
     most_lost: float,
     out: Path,
-    overwrite: bool,
+    replace: bool,
 ) -> Iterator[Exported]:
     """Exports a model, format by format; each is in place, checked, when it is yielded.
 
@@ -77,7 +77,7 @@ def export(
         int8: TensorFlow Lite in 8-bit whole numbers instead of float32.
         most_lost: accuracy that these may lose on validation, a share of 1.
         out: each format becomes a folder in it.
-        overwrite: replace such a folder where it is there already.
+        replace: replace such a folder where it is there already.
 
     Raises:
         GraftError: a folder is there already, a format cannot be made or does not answer as the model does, the
@@ -85,8 +85,8 @@ def export(
     """
     names = {name: f"{name}-int8" if int8 and name == "tflite" else name for name in formats}
     for name in names.values():
-        if (out / name).exists() and not overwrite:
-            raise GraftError(f"{out / name} is there already", "Name another --out, or add --overwrite")
+        if (out / name).exists() and not replace:
+            raise GraftError(f"{out / name} is there already", "Name another --out, or add --replace")
     settings = read_checked(model.bundle)
     out.mkdir(parents=True, exist_ok=True)
     # In the folder itself, so that what is finished moves into place at once.

@@ -23,10 +23,10 @@ def _classes(report: Report) -> Table:
     table.add_column("class", overflow="fold")
     columns = report.splits if report.splits != [""] else []
     for split in (*columns, "images"):
-        table.add_column(split, justify="right")
+        table.add_column(split, justify="right", no_wrap=True)
     broken = any(entry.unreadable for entry in report.classes)
     if broken:
-        table.add_column("unreadable", justify="right")
+        table.add_column("unreadable", justify="right", no_wrap=True)
     for entry in report.classes[:MAX_CLASSES]:
         counts = [entry.images.get(split, 0) for split in columns]
         table.add_row(

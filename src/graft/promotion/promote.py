@@ -148,7 +148,7 @@ def _check(registry: Registry, line: Line, candidate: ModelVersion, verdict: Gat
         broken = ", ".join(rule.name for rule in verdict.broken)
         raise GraftError(
             f"The gate refused {name} at {verdict.at[:19]} UTC: {broken}",
-            'See `graft gate`; to promote it all the same: --force --reason "..."',
+            'See `graft gate`; to promote it all the same: --without-gate --reason "..."',
         )
     again = "Judge it again: graft gate"
     judged = verdict.champion.version if verdict.champion else None

@@ -100,7 +100,7 @@ def _unseen_test(evidence: Evidence, params: GateParams) -> Finding:
             needed,
             "Train it again with this version of graft, which keeps that record"
             + (
-                "; or look for yourself that test was not in its training, and promote with --force --reason"
+                "; or look for yourself that test was not in its training, and promote with --without-gate --reason"
                 if any(model.role == "champion" for model in unknown)
                 else ""
             ),

@@ -185,7 +185,7 @@ def _commands(outcome: Outcome) -> list[str]:
     if outcome.promoted:
         commands += ["graft history", 'graft rollback --reason "..."']
     elif outcome.refused:
-        commands += ["graft gate", 'graft promote --force --reason "..."']
+        commands += ["graft gate", 'graft promote --without-gate --reason "..."']
     elif outcome.version and outcome.version != outcome.champion:
         commands += ["graft promote"]
     if outcome.failure:

@@ -1,0 +1,88 @@
+"""What all commands have in common: how help reads, what a mistyped or renamed option is answered with.
+
+Every ``typer.Typer`` of graft is a :class:`Commands`, so that one place decides for the whole tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.exceptions import TyperException
+
+from graft.errors import did_you_mean
+
+# Options by older names, for the message.
+RENAMED = {
+    "predict --overwrite": "--replace",
+    "export --overwrite": "--replace",
+    "promote --force": "--without-gate",
+}
+
+
+class _Shared:
+    """Help whose paragraphs fill the width of the terminal, flags that show no type, and errors with the right name."""
+
+    help: str | None
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        if self.help:
+            # The line ends of a docstring would stay in all paragraphs but the first.
+            self.help = "\n\n".join(" ".join(part.split()) for part in self.help.split("\n\n"))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if isinstance(param, TyperOption) and param.is_flag:
+                param.metavar = ""  # else <bool>, as if a value belonged behind it
+            elif isinstance(param, TyperArgument):
+                param.display_type_rich = lambda ctx: None  # else <list[Path]> behind PATH
+        return params
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)  # type: ignore[misc]
+        except TyperException as error:
+            name = getattr(error, "option_name", None)
+            if name is None or not error.message.startswith("No such option"):
+                raise
+            new = RENAMED.get(f"{ctx.info_name} {name}")
+            options = {option for param in self.get_params(ctx) for option in param.opts}
+            error.message = (
+                f"{error.message}. It is called {new} now."
+                if new
+                else f"{error.message}. {did_you_mean(name, options)}"
+            )
+            error.possibilities = None  # type: ignore[attr-defined]
+            raise
+
+
+class _Command(_Shared, TyperCommand):
+    """One command."""
+
+
+class _Group(_Shared, TyperGroup):
+    """A command with commands below it."""
+
+
+class Commands(typer.Typer):
+    """A Typer whose commands and groups share their manners; subclasses of Typer's own are taken from here."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            cls=_Group,
+            no_args_is_help=True,
+            pretty_exceptions_enable=False,
+            rich_markup_mode="rich",
+            context_settings={"help_option_names": ["-h", "--help"]},
+            **settings,
+        )
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[..., Any]:  # type: ignore[override]
+        return super().command(name, **{"cls": _Command, **settings})
+
+    def callback(self, **settings: Any) -> Callable[..., Any]:  # type: ignore[override]
+        return super().callback(**{"cls": _Group, **settings})

@@ -1,0 +1,90 @@
+"""Names for the shell to complete, read from files alone: a key press must not wait for MLflow or TensorFlow.
+
+Where something cannot be read there is nothing to complete; the command itself will say what is wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from graft.errors import GraftError
+from graft.project import Project, find_project
+
+_GRAFT = Path(__file__).parents[1]
+
+
+def strategies(incomplete: str) -> list[str]:
+    """Return the names of the strategies of kind auto in params.yaml."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError):  # not the shape of a params.yaml
+        found = _params()["train"]["strategies"]
+        return [name for name, one in found.items() if one.get("kind") == "auto"]
+    return []
+
+
+def stages(incomplete: str) -> list[str]:
+    """Return the names of the pipeline's stages."""
+    from graft.pipeline import stage_names
+
+    with contextlib.suppress(GraftError, OSError):
+        return stage_names(find_project())
+    return []
+
+
+def data_sets(incomplete: str) -> list[str]:
+    """Return the names of the catalogue's data sets."""
+    return list(_yaml(_GRAFT / "data" / "catalogue.yaml"))
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Return the names of the recipes."""
+    return sorted(path.stem for path in (_GRAFT / "recipes").glob("*.yaml"))
+
+
+def models(incomplete: str) -> list[str]:
+    """Return ``models:/NAME@ALIAS`` for each alias in the project's own registry."""
+    return [
+        f"models:/{name}@{alias}" for name, alias in _ask("SELECT name, alias FROM registered_model_aliases")
+    ]
+
+
+def versions(incomplete: str) -> list[str]:
+    """Return the versions in the project's own registry, the latest first."""
+    question = "SELECT DISTINCT version FROM model_versions WHERE status = 'READY' ORDER BY version DESC"
+    return [str(version) for (version,) in _ask(question)]
+
+
+def _params() -> dict[str, Any]:
+    with contextlib.suppress(GraftError):
+        return _yaml(find_project().params_file)
+    return {}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file, empty where it holds none."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    with contextlib.suppress(OSError, UnicodeDecodeError, YAMLError):
+        found = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _ask(question: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of MLflow's database, read without MLflow; of a server's nothing."""
+    import sqlite3
+
+    with contextlib.suppress(GraftError, sqlite3.Error):
+        path = _database(find_project())
+        if path is None:
+            return
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.2)) as database:
+            yield from database.execute(question).fetchall()
+
+
+def _database(project: Project) -> str | None:
+    uri = project.tracking_uri
+    return uri.removeprefix("sqlite:///") if uri.startswith("sqlite:///") else None

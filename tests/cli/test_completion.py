@@ -1,0 +1,62 @@
+"""Names for the shell, out of a project's own files."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from graft.cli import completion
+from graft.project import Project
+
+
+@pytest.fixture
+def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(project.root)
+    return project
+
+
+def test_d7_strategies_are_those_of_kind_auto(here: Project) -> None:
+    here.params_file.write_text(
+        "train: {strategies: {a: {kind: auto}, b: {kind: frozen}, c: {kind: auto}}}\n"
+    )
+    assert completion.strategies("") == ["a", "c"]
+
+
+@pytest.mark.parametrize("text", ["", "train: 3\n", "train: {strategies: [a]}\n", "{", "a: !x\n\x00"])
+def test_d7_a_broken_file_completes_nothing_and_raises_nothing(here: Project, text: str) -> None:
+    here.params_file.write_text(text)
+    assert completion.strategies("") == []
+
+
+def test_d7_outside_a_project_there_is_nothing_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for names in (completion.strategies, completion.stages, completion.models, completion.versions):
+        assert names("") == []
+
+
+def test_d7_models_and_versions_are_read_from_mlflows_own_database(here: Project) -> None:
+    from graft.tracking.store import open_store
+
+    assert completion.models("") == []
+    client = open_store(here)
+    client.create_registered_model("tints")
+    for number in (1, 2, 10):
+        made = client.create_model_version("tints", f"file:///nowhere/{number}")
+    client.set_registered_model_alias("tints", "champion", made.version)
+    assert completion.models("") == ["models:/tints@champion"]
+    assert completion.versions("") == ["3", "2", "1"]
+
+
+def test_d7_a_served_or_damaged_store_completes_nothing(
+    here: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here.home / "mlflow.db").write_bytes(b"no database")
+    with pytest.raises(sqlite3.Error), sqlite3.connect(here.home / "mlflow.db") as database:
+        database.execute("SELECT * FROM model_versions")
+    assert completion.models("") == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert completion.versions("") == []

@@ -1,0 +1,194 @@
+"""Commands with --json: standard output is one JSON document, whatever libraries print, and also where it is empty."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from test_command_tree import TREE
+from tiny import channel_classifier
+
+from graft.cli import main
+from graft.progress import console
+from graft.project import Project
+
+WITH_JSON = [path for path, command in TREE if any("--json" in one.opts for one in command.params)]
+Patch = Callable[[str, Any], None]
+
+
+def noise() -> None:
+    """What may come from anywhere: Python's own output, the console, libraries in C, other processes."""
+    print("from Python")
+    console.print("from the console")
+    os.write(1, b"from C\n")
+
+
+def noisy(result: Any) -> Callable[..., Any]:
+    def function(*arguments: Any, **settings: Any) -> Any:
+        noise()
+        return result
+
+    return function
+
+
+def advise(patch: Patch) -> list[str]:
+    patch("graft.tensorflow_import.import_tensorflow", noisy(None))
+    patch("graft.training.train.advise_strategy", noisy(SimpleNamespace(as_record=lambda: {"measured": []})))
+    patch("graft.advice.report.write_advice", noisy(None))
+    return []
+
+
+def sweep(patch: Patch) -> list[str]:
+    from graft.sweeping.sweep import Trial
+
+    trial = Trial(0, "frozen", {"epochs": 1}, {"accuracy": 0.5, "macro_f1": 0.5, "log_loss": 1.0}, 1.0)
+
+    def run(project: Any, params: Any, after: Callable[[Trial], None]) -> list[Trial]:
+        noise()
+        after(trial)
+        return [trial]
+
+    patch("graft.tensorflow_import.import_tensorflow", noisy(None))
+    patch("graft.tracking.sweeps.SweepRun", noisy(SimpleNamespace(log=noisy(None), finish=noisy(None))))
+    patch("graft.sweeping.sweep.run_sweep", run)
+    return []
+
+
+def sweep_of_nothing(patch: Patch) -> list[str]:
+    sweep(patch)
+    patch("graft.sweeping.sweep.run_sweep", noisy([]))
+    return []
+
+
+def classify(patch: Patch) -> list[str]:
+    patch("graft.tensorflow_import.import_tensorflow", noisy(None))
+    patch("graft.classification.network.load_imagenet_classifier", noisy(channel_classifier()))
+    return ["data/red", "broken.png"]
+
+
+def gate_refused(patch: Patch) -> list[str]:
+    patch("graft.cli.promotion._open", noisy((None, None, None)))
+    verdict = SimpleNamespace(text=lambda: '{"passed": false}\n', passed=False)
+    patch("graft.promotion.gate.run_gate", noisy(verdict))
+    return []
+
+
+def monitor_drifted(patch: Patch) -> list[str]:
+    report = SimpleNamespace(as_record=lambda: {"drift": True}, drift=True)
+    patch("graft.monitoring.monitor.monitor_paths", noisy(report))
+    patch("graft.monitoring.page.write_page", noisy(None))
+    patch("graft.tracking.monitoring.record_comparison", noisy(None))
+    return ["data"]
+
+
+def promote(patch: Patch) -> list[str]:
+    return ["--version", "1", "--without-gate", "--reason", "a test"]
+
+
+def inspect(patch: Patch) -> list[str]:
+    return ["--no-labels"]
+
+
+def nothing_patched(patch: Patch) -> list[str]:
+    return []
+
+
+# By command: what is replaced, which returns the arguments; and the exit codes that a document comes with.
+CASES: dict[tuple[str, ...], list[tuple[Callable[[Patch], list[str]], int]]] = {
+    ("advise",): [(advise, 0)],
+    ("sweep",): [(sweep, 0), (sweep_of_nothing, 0)],
+    ("classify",): [(classify, 1)],
+    ("gate",): [(gate_refused, 1)],
+    ("monitor",): [(monitor_drifted, 3)],
+    ("data", "inspect"): [(inspect, 0)],
+    ("promote",): [(promote, 0)],
+    ("rollback",): [(nothing_patched, 0)],
+    ("history",): [(nothing_patched, 0)],
+}
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database with one model of two versions and no champion."""
+    from graft.tracking.store import open_store
+
+    project = Project(tmp_path_factory.mktemp("registry"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        client = open_store(project)
+        client.create_registered_model("tints")
+        for number in (1, 2):
+            client.create_model_version("tints", f"file:///nowhere/{number}", tags={"strategy": "small"})
+    return project.home / "mlflow.db"
+
+
+@pytest.fixture
+def here(
+    project: Project, registry: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Project:
+    shutil.copy(registry, project.root)
+    shutil.copy(repository / "params.yaml", project.root)
+    (project.root / "broken.png").touch()
+    monkeypatch.chdir(project.root)
+    return project
+
+
+def typed(*words: str) -> int:
+    try:
+        main.app(words, prog_name="graft")
+    except SystemExit as end:
+        return int(end.code or 0)
+    raise AssertionError("a command ends by SystemExit")
+
+
+def test_c15_every_command_with_json_is_tested_here() -> None:
+    assert set(CASES) == set(WITH_JSON)
+
+
+@pytest.mark.parametrize(
+    ("words", "case", "code"),
+    [
+        pytest.param(words, case, code, id=f"{' '.join(words)}: {case.__name__}")
+        for words, cases in CASES.items()
+        for case, code in cases
+    ],
+)
+def test_c15_standard_output_is_one_json_document(
+    here: Project,
+    words: tuple[str, ...],
+    case: Callable[[Patch], list[str]],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    if words == ("rollback",):
+        for version in ("1", "2"):
+            assert typed("promote", "--version", version, "--without-gate", "--reason", "a test") == 0
+        capfd.readouterr()
+    arguments = case(monkeypatch.setattr)
+    assert typed(*words, *arguments, "--json") == code
+    shown = capfd.readouterr()
+    json.loads(shown.out)
+    for source in ("from Python", "from the console", "from C"):
+        assert (source in shown.err) == (case not in (nothing_patched, promote, inspect))
+
+
+@pytest.mark.parametrize("words", WITH_JSON, ids=" ".join)
+def test_c15_an_error_leaves_standard_output_empty(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = ["images"] if words in (("classify",), ("monitor",)) else []
+    monkeypatch.setattr("sys.argv", ["graft", *words, *paths, "--json"])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert end.value.code == 1
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "No graft project in" in shown.err
