@@ -7,21 +7,25 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from graft.core.credentials import without_credentials
-from graft.errors import GraftError
+from graft.core.git import try_git
+from graft.errors import GraftError, first_line
 from graft.project import Project
 
 State = Literal["ok", "note", "bad"]
 
 # Environment, weights, one data set of a few thousand photographs, and MLflow's models.
 DISK_NEEDED_GB = 5
+LIMIT_SECONDS = 20.0  # for everything
+TOOL_SECONDS = 10.0  # for another program
 PACKAGES = ("tensorflow", "keras", "tensorflow-hub", "dvc", "mlflow", "prefect", "great-expectations")
 
 
@@ -36,22 +40,66 @@ class Finding:
 
 
 def examine(project: Project) -> list[Finding]:
-    """Everything worth knowing, in the order in which a run needs it."""
-    findings = [
-        _python(),
-        *_packages(project),
-        *_repository(project),
-        _params(project),
-        _data(project),
-        *_folders(project),
-        _disk(project),
-        _tracking(project),
-        *_ports(project),
-        _gpu(),
+    """Return everything worth knowing, in the order in which a run needs it.
+
+    All probes run side by side, each in a thread that nobody waits for longer than ``LIMIT_SECONDS``: a driver or a
+    disk that hangs is a finding, and so is whatever a probe raises.
+    """
+    deadline = time.monotonic() + LIMIT_SECONDS
+    probes = [_Probe(name, otherwise, look) for name, otherwise, look in _probes(project)]
+    return [finding for probe in probes for finding in probe.findings(deadline)]
+
+
+def _probes(project: Project) -> list[tuple[str, State, Callable[[], Iterable[Finding]]]]:
+    """Each with its name, what it is where it fails or hangs, and what it looks at."""
+    return [
+        ("Python", "bad", lambda: [_python()]),
+        ("packages", "bad", lambda: _packages(project)),
+        ("git", "bad", lambda: _repository(project)),
+        ("params.yaml", "bad", lambda: [_params(project)]),
+        ("data/", "note", lambda: [_data(project)]),
+        ("folders", "bad", lambda: _folders(project)),
+        ("disk", "note", lambda: [_disk(project)]),
+        ("MLflow store", "bad", lambda: [_tracking(project)]),
+        ("Prefect server", "bad", lambda: [_prefect(project)]),
+        ("ports", "note", lambda: _ports(project)),
+        ("GPU", "note", lambda: [_gpu()]),
+        ("package index", "note", lambda: [_package_index()]),
+        ("Keras downloads", "note", lambda: [_keras_downloads()]),
+        ("TensorFlow Hub", "note", lambda: [_hub()]),
+        ("default data", "note", lambda: [_default_data(project)]),
     ]
-    with ThreadPoolExecutor() as pool:
-        findings += pool.map(lambda look: look(), _network(project))
-    return findings
+
+
+class _Probe:
+    """A probe at work in a thread that ends with the process, whatever it waits for."""
+
+    def __init__(self, name: str, otherwise: State, look: Callable[[], Iterable[Finding]]) -> None:
+        self._name, self._otherwise, self._look = name, otherwise, look
+        self._found: list[Finding] | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._found = list(self._look())
+        except Exception as error:
+            problem = f"cannot be looked at: {first_line(error)}"
+            self._found = [Finding(self._name, self._otherwise, problem, "Mend that, and look again")]
+
+    def findings(self, deadline: float) -> list[Finding]:
+        """Return what was found, or that there was no answer by ``deadline``, in seconds of the monotonic clock."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._found is not None:
+            return self._found
+        return [
+            Finding(
+                self._name,
+                self._otherwise,
+                f"no answer within {LIMIT_SECONDS:.0f} s",
+                "Find out what it waits for, and look again",
+            )
+        ]
 
 
 def _python() -> Finding:
@@ -87,18 +135,14 @@ def _locked_versions(lock: Path) -> dict[str, list[str]]:
 
 
 def _repository(project: Project) -> Iterator[Finding]:
-    git = shutil.which("git")
-    if git is None:
+    if shutil.which("git") is None:
         yield Finding("git", "bad", "not installed", "Install git: DVC versions data through it")
     elif not (project.root / ".git").exists():
         fix = "git init && git add . && git commit, for `dvc exp` and diffs"
         yield Finding("git", "note", "not a repository", fix)
     else:
-        commit = subprocess.run(
-            [git, "rev-parse", "--short", "HEAD"], cwd=project.root, capture_output=True, text=True
-        )
-        found = commit.stdout.strip() if commit.returncode == 0 else "no commit yet"
-        yield Finding("git", "ok", f"repository at {found}")
+        commit = try_git(project.root, "rev-parse", "--short", "HEAD", timeout=LIMIT_SECONDS)
+        yield Finding("git", "ok", f"repository at {commit}" if commit else "no commit yet")
     if (project.root / ".dvc").is_dir():
         yield Finding("DVC", "ok", "initialised")
     else:
@@ -173,6 +217,19 @@ def _tracking(project: Project) -> Finding:
     return Finding("MLflow store", "ok", f"{runs} runs, {versions} model versions")
 
 
+def _prefect(project: Project) -> Finding:
+    from graft.prefect_server import answers, running_server
+
+    named = os.environ.get("PREFECT_API_URL")
+    if named and not answers(named):
+        fix = "Start it, or unset PREFECT_API_URL: graft then starts one of its own"
+        return Finding("Prefect server", "bad", f"{without_credentials(named)} does not answer", fix)
+    url = named or running_server(project)
+    return Finding(
+        "Prefect server", "ok", f"{without_credentials(url)} answers" if url else "started by each run"
+    )
+
+
 def _ports(project: Project) -> Iterator[Finding]:
     from graft.prefect_server import port_is_free, running_server
 
@@ -196,7 +253,12 @@ def _gpu() -> Finding:
     if tool is None:
         return Finding("GPU", "ok", "none; training runs on the CPU")
     query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=TOOL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return Finding(
+            "GPU", "note", f"nvidia-smi did not answer within {TOOL_SECONDS:.0f} s", "Check the driver"
+        )
     names = ", ".join(answer.stdout.split("\n")[:-1])
     if answer.returncode != 0 or not names:
         return Finding("GPU", "note", "nvidia-smi sees none", "Check the driver")
@@ -209,37 +271,37 @@ def _gpu() -> Finding:
     return Finding("GPU", "ok", names)
 
 
-def _network(project: Project) -> list[Callable[[], Finding]]:
+def _package_index() -> Finding:
     from graft.backbones.known_weights import REGISTRY
+    from graft.fetch import index_has
+
+    if index_has(REGISTRY["MobileNetV2"].package):
+        return Finding("package index", "ok", "answers")
+    return Finding(
+        "package index", "note", "no answer", "Default data and weights must then be cached already"
+    )
+
+
+def _keras_downloads() -> Finding:
+    from graft.fetch import is_reachable
+
+    if is_reachable("https://storage.googleapis.com/tensorflow/keras-applications/"):
+        return Finding("Keras downloads", "ok", "reachable")
+    fix = "MobileNetV2 and ResNet50 come from package registries; name a file for others"
+    return Finding("Keras downloads", "note", "no answer", fix)
+
+
+def _hub() -> Finding:
+    from graft.fetch import is_reachable
+
+    if is_reachable("https://tfhub.dev/"):
+        return Finding("TensorFlow Hub", "ok", "reachable")
+    return Finding("TensorFlow Hub", "note", "no answer", "Name a local folder as a hub backbone")
+
+
+def _default_data(project: Project) -> Finding:
     from graft.data.catalogue import DEFAULT, availability
-    from graft.fetch import index_has, is_reachable
 
-    def package_index() -> Finding:
-        package = REGISTRY["MobileNetV2"].package
-        if index_has(package):
-            return Finding("package index", "ok", "answers")
-        return Finding(
-            "package index", "note", "no answer", "Default data and weights must then be cached already"
-        )
-
-    def keras_downloads() -> Finding:
-        if is_reachable("https://storage.googleapis.com/tensorflow/keras-applications/"):
-            return Finding("Keras downloads", "ok", "reachable")
-        return Finding(
-            "Keras downloads",
-            "note",
-            "no answer",
-            "MobileNetV2 and ResNet50 come from package registries; name a file for others",
-        )
-
-    def hub() -> Finding:
-        if is_reachable("https://tfhub.dev/"):
-            return Finding("TensorFlow Hub", "ok", "reachable")
-        return Finding("TensorFlow Hub", "note", "no answer", "Name a local folder as a hub backbone")
-
-    def default_data() -> Finding:
-        state = availability(project, [DEFAULT])[DEFAULT]
-        fix = "" if state != "unreachable" else f"graft data use {DEFAULT} --from COPY"
-        return Finding("default data", "ok" if not fix else "note", state, fix)
-
-    return [package_index, keras_downloads, hub, default_data]
+    state = availability(project, [DEFAULT])[DEFAULT]
+    fix = "" if state != "unreachable" else f"graft data use {DEFAULT} --from COPY"
+    return Finding("default data", "ok" if not fix else "note", state, fix)
