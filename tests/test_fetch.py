@@ -8,8 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 
 from graft import fetch
+from graft.core.redirects import new_session
 from graft.errors import GraftError
 from graft.fetch import download, index_has, is_reachable, kept, registry_archive
 
@@ -20,11 +22,14 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 class Site:
     """A web server whose one file can be changed, cut off, and counted."""
 
+    file_address = "../../file.zip"
+
     def __init__(self):
         self.body = BODY
         self.cut_after = None  # bytes sent before the connection breaks
         self.takes_ranges = True
         self.requests = []
+        self.redirects = {}
         self.index_digest = DIGEST
         site = self
 
@@ -36,7 +41,12 @@ class Site:
 
             def do_GET(self):
                 site.requests.append((self.path, self.headers.get("Range")))
-                if self.path == "/simple/some-package/":
+                if self.path in site.redirects:
+                    self.send_response(302)
+                    self.send_header("Location", site.redirects[self.path])
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                elif self.path == "/simple/some-package/":
                     self.reply(200, site.index(), "application/vnd.pypi.simple.v1+json")
                 elif self.path == "/file.zip":
                     self.send_file()
@@ -85,7 +95,7 @@ class Site:
     def index(self):
         file = {
             "filename": "some_package-1.0-py3-none-any.whl",
-            "url": "../../file.zip",
+            "url": self.file_address,
             "hashes": {"sha256": self.index_digest},
         }
         page = {"meta": {"api-version": "1.0"}, "name": "some-package", "files": [file]}
@@ -272,3 +282,75 @@ def test_passwords_in_an_address_are_not_shown(silent_address, tmp_path, monkeyp
     with pytest.raises(GraftError) as caught:
         registry_archive("some_package", "1.0", DIGEST, tmp_path)
     assert "secret" not in str(caught.value)
+
+
+def redirect(before, after):
+    """Where a session goes from an answer at ``before`` that redirects to ``after``."""
+    response = requests.Response()
+    response.url, response.status_code = before, 302
+    response.headers["Location"] = after
+    return new_session().get_redirect_target(response)
+
+
+PUBLIC, OTHER = "https://files.example.org/a", "https://mirror.example.net/b"
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        (PUBLIC, OTHER),
+        (PUBLIC, "/elsewhere"),
+        (PUBLIC, "//mirror.example.net/b"),
+        ("https://10.0.0.7/a", "https://10.0.0.8/b"),
+        ("http://127.0.0.1:80/a", "http://localhost:81/b"),
+        ("http://127.0.0.1:80/a", OTHER),
+        ("http://mirror.example.net/simple", "http://files.example.net/b"),
+    ],
+)
+def test_a8_a_redirect_that_keeps_https_is_followed(before, after):
+    assert redirect(before, after) == after
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        (PUBLIC, "http://files.example.org/a"),
+        (PUBLIC, "//127.0.0.1/b"),
+        (PUBLIC, "http://127.0.0.1/b"),
+        (PUBLIC, "http://localhost/b"),
+        (PUBLIC, "https://localhost/b"),
+        (PUBLIC, "https://a.localhost/b"),
+        (PUBLIC, "https://[::1]/b"),
+        (PUBLIC, "https://[::ffff:127.0.0.1]/b"),
+        (PUBLIC, "https://192.168.0.1/b"),
+        (PUBLIC, "https://169.254.169.254/latest"),
+        (PUBLIC, "ftp://files.example.org/a"),
+        (PUBLIC, "file:///etc/passwd"),
+        ("http://127.0.0.1/a", "http://files.example.org/a"),
+    ],
+)
+def test_a8_a_redirect_that_leaves_https_or_enters_this_network_is_refused(before, after):
+    with pytest.raises(GraftError, match=r"is not an https address|is an address of this network"):
+        redirect(before, after)
+
+
+def test_a8_a_hop_through_plain_http_is_refused_before_it_is_taken(site, tmp_path, monkeypatch):
+    """Whoever sits on one hop chooses the bytes, and without a digest they would be believed ever after."""
+    site.redirects["/file.zip"] = "http://192.0.2.1/file.zip"
+    with pytest.raises(GraftError, match=r"http://192\.0\.2\.1 is not an https address"):
+        download(site.url, tmp_path)
+    assert not is_reachable(site.url)
+    assert names(tmp_path) == []
+
+
+def test_a8_an_index_over_https_names_no_file_over_http(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(Site, "file_address", "http://192.0.2.1/file.zip")
+    with pytest.raises(GraftError, match=r"http://192\.0\.2\.1 is not an https address"):
+        registry_archive("some-package", "1.0", DIGEST, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a%00b.zip", "a%0Ab.zip", "%2e%2e", "a" * 400, "..%5C..%5Ca", "a%2Fb.zip"])
+def test_a8_a_name_in_an_address_is_a_plain_file_name(name):
+    found = fetch.file_name(f"https://example.org/{name}")
+    assert len(found) <= 100
+    assert not set(found) & set("\0\n/\\")

@@ -6,6 +6,9 @@ are checked again whenever they are used, and appear under that name only once t
     <folder>/<12 digits>-<file name>           whole and checked
     <folder>/<12 digits>-<file name>.part      received so far; the next run goes on from there
 
+Redirects are followed where https stays https, and where none leads from a public host to one of this network. So a
+digest that is noted from a first download came over https all the way.
+
 Nothing in a package is imported, built or run: its archive is a file to read from.
 """
 
@@ -15,6 +18,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +27,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from graft.core.files import sha256_of, sync, write_file
+from graft.core.lock import locked
+from graft.core.redirects import new_session, require_hop, require_https
 from graft.errors import GraftError
 from graft.progress import download_bar
 
@@ -35,11 +42,12 @@ CONNECT_SECONDS = (
 OPEN_SECONDS = 10.0  # name lookup (which has no timeout of its own), connection and headers together
 READ_SECONDS = 30.0  # silence in the middle of a file before the connection counts as dropped
 ATTEMPTS = 5  # connections per file; only those that brought something are followed by another
+LOCK_SECONDS = 3600.0  # for another command that fetches the same file, over a slow line
 SPARE_BYTES = 64 * 2**20  # left free on the disk: a full one breaks whatever else is running
 
 _PATIENT: Any = {"stream": True, "timeout": (CONNECT_SECONDS, READ_SECONDS)}
 _INDEX_VARIABLES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LONGEST_NAME = 100
 _T = TypeVar("_T")
 
 
@@ -63,8 +71,7 @@ def registry_archive(package: str, version: str, sha256: str, folder: Path) -> P
     from requests import RequestException
 
     label = f"{package} {version}"
-    endpoint = _configured_index()
-    with PyPISimple(endpoint) if endpoint else PyPISimple() as client:
+    with PyPISimple(_index(), session=new_session()) as client:
         try:
             page = _within(
                 OPEN_SECONDS, lambda: client.get_project_page(package, (CONNECT_SECONDS, READ_SECONDS))
@@ -84,7 +91,8 @@ def registry_archive(package: str, version: str, sha256: str, folder: Path) -> P
                 f"The package index has no file of {label} with SHA-256 {sha256}",
                 "Name an index that has it in PIP_INDEX_URL",
             )
-        target = folder / f"{sha256[:12]}-{PurePosixPath(files[0].filename).name}"
+        require_hop(_index(), files[0].url)
+        target = folder / f"{sha256[:12]}-{_plain(files[0].filename)}"
         return _fetch(client.s, files[0].url, target, sha256, label, "the package index")
 
 
@@ -97,13 +105,11 @@ def download(url: str, folder: Path, sha256: str | None = None) -> Path:
         GraftError: the address is not https, does not answer within seconds or answers with an error, what it
             sent has another digest, or the disk is full.
     """
-    import requests
-
-    _require_https(url)
+    require_https(url)
     present = downloaded(url, folder, sha256)
     if present:
         return present
-    with requests.Session() as session:
+    with new_session() as session:
         host = urlsplit(url).hostname or url
         return _fetch(session, url, _target(url, folder, sha256), sha256, file_name(url), host)
 
@@ -115,8 +121,12 @@ def downloaded(url: str, folder: Path, sha256: str | None = None) -> Path | None
 
 
 def file_name(url: str) -> str:
-    """The name that a file has at its address."""
-    return PurePosixPath(unquote(urlsplit(url).path)).name or "file"
+    """Return the name that a file has at its address, without what a file system could refuse."""
+    return _plain(PurePosixPath(unquote(urlsplit(url).path)).name or "file")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.+-]", "_", name)[-_LONGEST_NAME:]
 
 
 def kept(folder: Path, sha256: str) -> Path | None:
@@ -131,35 +141,29 @@ def index_has(package: str, seconds: float = CONNECT_SECONDS) -> bool:
     """Whether the package index answers for a package right now."""
     from pypi_simple import PyPISimple
 
-    endpoint = _configured_index()
-    with PyPISimple(endpoint) if endpoint else PyPISimple() as client:
+    with PyPISimple(_index(), session=new_session()) as client:
         return _answers(client.s, client.get_project_url(package), seconds)
 
 
 def is_reachable(url: str, seconds: float = CONNECT_SECONDS) -> bool:
     """Whether an address answers right now, without fetching what is there."""
-    import requests
-
-    with requests.Session() as session:
+    with new_session() as session:
         return _answers(session, url, seconds)
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file's bytes, 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _fetch(
     session: requests.Session, url: str, target: Path, sha256: str | None, label: str, host: str
 ) -> Path:
-    from filelock import FileLock
-
     part = target.with_name(target.name + ".part")
     with _disk_errors(target.parent, label):
         target.parent.mkdir(parents=True, exist_ok=True)
         # Two commands that append to one part would spoil it; the second waits and finds the file.
-        with FileLock(target.with_name(f".{target.name}.lock")):
+        with locked(
+            target.with_name(f".{target.name}.lock"),
+            f"Another command is fetching {label}",
+            wait_seconds=LOCK_SECONDS,
+            waiting=f"Waiting for another command that fetches {label}",
+        ):
             if _is_whole(target, sha256):
                 return target
             for _ in range(ATTEMPTS):
@@ -173,8 +177,10 @@ def _fetch(
                 digest = sha256_of(part)
                 if sha256 in (None, digest):
                     if sha256 is None:
-                        _note_of(target).write_text(digest, encoding="ascii")
+                        write_file(_note_of(target), digest)
+                    sync(part)
                     part.replace(target)
+                    sync(target.parent)
                     _tag_of(part).unlink(missing_ok=True)
                     return target
                 part.unlink()
@@ -202,8 +208,6 @@ def _receive(session: requests.Session, url: str, part: Path, label: str, host: 
     except (RequestException, TimeoutError) as error:
         raise _DroppedError(_reason(error)) from None
     with response:
-        if urlsplit(url).scheme == "https":
-            _require_https(response.url)
         if response.status_code == 416:  # the part is longer than the file
             part.unlink()
             return _receive(session, url, part, label, host, known)
@@ -281,22 +285,18 @@ def _answers(session: requests.Session, url: str, seconds: float) -> bool:
 
     try:
         return _within(seconds, ask)
-    except (OSError, ValueError):  # requests' own errors and TimeoutError are OSErrors
+    except (GraftError, OSError, ValueError):  # requests' own errors and TimeoutError are OSErrors
         return False
 
 
-def _configured_index() -> str | None:
+def _index() -> str:
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
     for variable in _INDEX_VARIABLES:
         if value := os.environ.get(variable, "").strip():
             name, separator, address = value.partition("=")  # uv also takes name=address
             return address if separator and "/" not in name else value
-    return None
-
-
-def _require_https(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in _LOOPBACK):
-        raise GraftError(f"{parts.scheme}://{parts.hostname or ''} is not an https address", "Use https")
+    return PYPI_SIMPLE_ENDPOINT
 
 
 def _require_space(folder: Path, size: int, label: str) -> None:

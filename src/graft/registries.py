@@ -15,8 +15,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from graft.core.files import sha256_of
 from graft.errors import GraftError
-from graft.fetch import download, kept, sha256_of
+from graft.fetch import download, kept
 from graft.progress import console
 
 ASK_SECONDS = 15.0  # for a client to start, ask its registry and answer

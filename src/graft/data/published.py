@@ -16,6 +16,7 @@ from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
+from graft.core.files import sha256_of
 from graft.errors import GraftError
 from graft.fetch import (
     download,
@@ -25,7 +26,6 @@ from graft.fetch import (
     is_reachable,
     kept,
     registry_archive,
-    sha256_of,
 )
 from graft.registries import debian_archive, debian_has, npm_archive, npm_has
 
