@@ -5,7 +5,11 @@ Every value is only a default: what the user has set in the environment stays.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import tempfile
+import time
 from pathlib import Path
 
 from graft.project import Project
@@ -40,8 +44,12 @@ MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3"}
 PREFECT_STARTUP_SECONDS = "120"
 
 
+# After that long nobody uses a temporary file any more: what lies there was left by a process that was killed.
+SCRATCH_SECONDS = 7 * 24 * 3600
+
+
 def configure(project: Project) -> None:
-    """Fills in the environment for this process and those it starts."""
+    """Fill in the environment for this process and those it starts, and have temporary files lie in the project."""
     settings = {
         **NO_TELEMETRY,
         **QUIET,
@@ -56,3 +64,18 @@ def configure(project: Project) -> None:
         os.environ.setdefault(name, value)
     # Prefect creates its home but not the folders above it, and then fails at its database.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    _use_scratch(project.scratch)
+
+
+def _use_scratch(folder: Path) -> None:
+    """Have all temporary files of this process lie in a folder, those of libraries too.
+
+    The system's own is memory on many machines, and small on others; an array that is too large for memory has to lie
+    on the disk that the project is on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(folder)
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process may have removed it
+            if time.time() - path.stat().st_mtime > SCRATCH_SECONDS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

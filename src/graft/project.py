@@ -52,6 +52,11 @@ class Project:
         return self.home / GRAFT_FOLDER / "state"
 
     @property
+    def scratch(self) -> Path:
+        """Temporary files: on the project's own disk, since the system's folder for them may be memory."""
+        return self.state / "scratch"
+
+    @property
     def own_cache(self) -> Path:
         """Caches that belong to this project alone; may be deleted at any time."""
         return self.home / GRAFT_FOLDER / "cache"

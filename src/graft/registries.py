@@ -77,17 +77,16 @@ def debian_archive(package: str, sha256: str, folder: Path) -> Path:
 def debian_has(package: str) -> bool:
     """Whether apt's lists have a package; the mirror itself is not asked."""
     try:
-        with tempfile.TemporaryDirectory() as room:
-            command = ["apt-get", "download", "--print-uris", package]
-            return bool(_run(command, package, "apt-get", Path(room), ASK_SECONDS))
+        command = ["apt-get", "download", "--print-uris", package]
+        return bool(_run(command, package, "apt-get", Path(tempfile.gettempdir()), ASK_SECONDS))
     except GraftError:
         return False
 
 
 def _npm_address(package: str, version: str) -> str:
-    with tempfile.TemporaryDirectory() as room:  # npm would look for a project where it runs
-        command = ["npm", "view", f"{package}@{version}", "dist.tarball", *_NPM_PATIENCE]
-        address = _run(command, f"{package} {version}", "npm", Path(room), ASK_SECONDS).strip()
+    command = ["npm", "view", f"{package}@{version}", "dist.tarball", *_NPM_PATIENCE]
+    # npm would look for a project where it runs.
+    address = _run(command, f"{package} {version}", "npm", Path(tempfile.gettempdir()), ASK_SECONDS).strip()
     if not address:
         raise GraftError(
             f"npm's registry has no {package} {version}", "Name a registry that has it in .npmrc"

@@ -174,7 +174,7 @@ def large_array(shape: tuple[int, ...], dtype: Any, in_memory_bytes: int = IN_ME
         raise GraftError(
             f"The images of one split, or what a network made of them, need {size / 1024**3:.1f} GiB in "
             f"{tempfile.gettempdir()} ({error.strerror})",
-            "Free some space there, name another folder in TMPDIR, or lower image_size in params.yaml",
+            "Free some space there, or lower image_size in params.yaml",
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def warm_stages(project: Project, environment: Mapping[str, str]) -> Iterator[di
         return
     project.own_cache.mkdir(parents=True, exist_ok=True)
     # Not in the project: a socket's path may have 107 characters. Nobody else may enter the folder.
-    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+    with tempfile.TemporaryDirectory(prefix="graft-", dir=os.environ.get("TMPDIR", "/tmp")) as folder:
         address = Path(folder) / "stages"
         environment = {**environment, VARIABLE: str(address)}
         # Bound here, so that a stage that comes early waits for the server, and one that comes too late finds nobody.
