@@ -47,6 +47,7 @@ SOURCES = (
     Source("../shared/hub", 224, slow=True),
     Source("MobileNet", 32, "conv_dw_12"),
     Source("MobileNetV2", 32, "block_15_expand", slow=True),
+    Source("EfficientNetLite0", 32, "block11_expand_conv", slow=True),
     Source("VGG16", 32, "block5_conv1", slow=True),  # BGR, and no batch norm
 )
 

