@@ -42,7 +42,7 @@ class Pool:
         from graft.prediction.inputs import Files
 
         paths = list(images_below(folder))
-        stream = Files(lambda: iter(paths)).read(lambda name: True)
+        stream = Files(lambda: iter(paths)).read()
         sizes = [embedder.image_size]
         found = [
             (Path(name).parent.name, image)

@@ -77,7 +77,7 @@ def main() -> None:
             expected = with_softmax.predict(pixels, batch_size=32, verbose=0)
             seconds["Keras model.predict"].append(time.perf_counter() - started)
             started = time.perf_counter()
-            photographs = Files(lambda: iter(paths)).read(lambda name: True)
+            photographs = Files(lambda: iter(paths)).read()
             found = np.concatenate(
                 [some.probabilities for some in predict_photographs(classifier, photographs)]
             )

@@ -10,11 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from test_command_tree import TREE
 from tiny import channel_classifier
 
 from graft.cli import main
+from graft.inference.images import decode
 from graft.progress import console
 from graft.project import Project
 
@@ -72,6 +74,18 @@ def classify(patch: Patch) -> list[str]:
     return ["data/red", "broken.png"]
 
 
+def predict(patch: Patch) -> list[str]:
+    classifier = SimpleNamespace(
+        classes=["a", "b"],
+        image_sizes=[8],
+        to_pixels=lambda data: {8: decode(data, 8)},
+        probabilities=lambda pixels: np.full((len(pixels[8]), 2), 0.5, np.float32),
+    )
+    patch("graft.prediction.source.resolve_model", noisy(SimpleNamespace(bundle=None)))
+    patch("graft.prediction.engine.open_classifier", noisy(classifier))
+    return ["data/red", "broken.png", "--no-log"]
+
+
 def gate_refused(patch: Patch) -> list[str]:
     patch("graft.cli.promotion._open", noisy((None, None, None)))
     verdict = SimpleNamespace(text=lambda: '{"passed": false}\n', passed=False)
@@ -104,6 +118,7 @@ CASES: dict[tuple[str, ...], list[tuple[Callable[[Patch], list[str]], int]]] = {
     ("advise",): [(advise, 0)],
     ("sweep",): [(sweep, 0), (sweep_of_nothing, 0)],
     ("classify",): [(classify, 1)],
+    ("predict",): [(predict, 0)],
     ("gate",): [(gate_refused, 1)],
     ("monitor",): [(monitor_drifted, 3)],
     ("data", "inspect"): [(inspect, 0)],
@@ -184,7 +199,7 @@ def test_c15_an_error_leaves_standard_output_empty(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    paths = ["images"] if words in (("classify",), ("monitor",)) else []
+    paths = ["images"] if words in (("classify",), ("predict",), ("monitor",)) else []
     monkeypatch.setattr("sys.argv", ["graft", *words, *paths, "--json"])
     with pytest.raises(SystemExit) as end:
         main.main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -74,10 +75,9 @@ def test_a_file_that_is_there_is_kept(project: Project) -> None:
 
 
 def test_a_run_that_was_stopped_carries_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from graft.prediction import predict, results
+    from graft.prediction import predict
 
     monkeypatch.setattr(predict, "CHUNK", 10)
-    monkeypatch.setattr(results, "PART_ROWS", 10)
     shown = []
     original = ImageClassifier.probabilities
 
@@ -115,17 +115,75 @@ def test_predictions_are_logged_where_that_is_wanted(project: Project) -> None:
     assert not project.prediction_log.exists()
     run("data", "--out", "again.parquet", "--log")
     answers = pd.read_parquet(project.root / "again.parquet").fillna({"label": "", "problem": ""})
-    logged = PredictionLog(project.prediction_log, LogParams()).read()
-    assert logged["label"].tolist() == answers["label"].tolist()
-    assert logged["problem"].tolist() == answers["problem"].tolist()
-    assert logged["probability"].tolist() == pytest.approx(answers["probability"].tolist(), nan_ok=True)
+    logged = list(PredictionLog(project.prediction_log, LogParams()).read())
+    assert [row.label for row in logged] == answers["label"].tolist()
+    assert [row.image.problem for row in logged] == answers["problem"].tolist()
+    found = [row.probability for row in logged]
+    assert found == pytest.approx(answers["probability"].tolist(), nan_ok=True)
     digests = [hashlib.sha256((project.root / path).read_bytes()).hexdigest() for path in answers["path"]]
-    assert logged["sha256"].tolist() == digests
+    assert [row.image.sha256 for row in logged] == digests
     text = (project.root / "params.yaml").read_text()
     (project.root / "params.yaml").write_text(text.replace("enabled: false", "enabled: true", 1))
     run("data/red", "--out", "more.parquet")
-    assert len(PredictionLog(project.prediction_log, LogParams()).read()) > len(logged)
+    assert PredictionLog(project.prediction_log, LogParams()).count() > len(logged)
     run("data/red", "--out", "no.parquet", "--no-log")
+
+
+def test_answers_go_on_where_the_log_cannot_be_written(project: Project) -> None:
+    project.prediction_log.parent.mkdir(parents=True, exist_ok=True)
+    project.prediction_log.write_text("in the way")
+    text = run("data/red", "--out", "out.csv", "--log")
+    count = len(list((project.data / "red").iterdir()))
+    assert len(pd.read_csv(project.root / "out.csv")) == count
+    assert f"{count} predictions are not in the log: Nothing can be logged in" in text
+
+
+def test_b15_the_same_words_elsewhere_are_other_photographs(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in one folder, and typed again in another one that has a folder of the same name."""
+    from graft.prediction import predict as module
+
+    for name in ("one", "two"):
+        shutil.copytree(project.data / ("red" if name == "one" else "blue"), project.root / name / "photos")
+    original = ImageClassifier.probabilities
+
+    def stop(self: ImageClassifier, pixels: object) -> object:
+        raise KeyboardInterrupt
+
+    out = str(tmp_path / "out.csv")
+    model = str(project.strategy("first"))
+    monkeypatch.chdir(project.root / "one")
+    monkeypatch.setattr(module, "CHUNK", 4)
+    monkeypatch.setattr(ImageClassifier, "probabilities", stop)
+    CliRunner().invoke(app, ["predict", "photos", "--out", out, "--model", model])
+    monkeypatch.setattr(ImageClassifier, "probabilities", original)
+    monkeypatch.chdir(project.root / "two")
+    result = CliRunner().invoke(app, ["predict", "photos", "--out", out, "--model", model])
+    assert "of other photographs: " in str(result.exception)
+    monkeypatch.chdir(project.root / "one")
+    result = CliRunner().invoke(app, ["predict", "photos", "--out", out, "--model", model])
+    assert result.exit_code == 0, result.output
+    assert len(pd.read_csv(out)) == len(list((project.data / "red").iterdir()))
+
+
+def test_b15_an_archive_without_images_is_an_empty_table(project: Project) -> None:
+    with zipfile.ZipFile("none.zip", "w") as made:
+        made.writestr("notes.txt", "no image")
+    run("none.zip", "--out", "none.json", fails=True)
+    assert json.loads((project.root / "none.json").read_text()) == []
+
+
+def test_c15_answers_for_programs_stand_alone(project: Project) -> None:
+    arguments = ["predict", "data/red", "--model", "artifacts/train/first", "--json"]
+    result = CliRunner().invoke(app, arguments)
+    rows = json.loads(result.stdout)
+    assert [row["path"] for row in rows] == sorted(
+        f"data/red/{path.name}" for path in (project.data / "red").iterdir()
+    )
+    assert {row["problem"] for row in rows} == {None, "not an image that can be read"}
+    assert "3 classes" in result.stderr
+    assert "--json prints what --out writes" in run("data", "--json", "--out", "x.json", fails=True)
 
 
 def test_nothing_that_could_be_read_is_a_failure(project: Project) -> None:

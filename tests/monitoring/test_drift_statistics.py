@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from graft.monitoring.statistics import features_differ, holm, share_rose, shares_differ, values_differ
+from graft.monitoring.checks import run_checks
+from graft.monitoring.samples import FIGURES, Predictions, Sample
+from graft.monitoring.statistics import (
+    Outcome,
+    features_differ,
+    holm,
+    share_rose,
+    shares_differ,
+    values_differ,
+)
+from graft.params.monitor import MonitorParams
 
 
 def test_features_of_one_kind_are_called_different_as_often_as_the_level_says() -> None:
@@ -86,3 +96,21 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_c8_values_in_two_precisions_are_the_same_values() -> None:
+    values = np.repeat([0.1, 0.2, 0.7], 100)
+    for first, second in ((values, values.astype(np.float32)), (values.astype(np.float32), values)):
+        assert values_differ(first, second) == Outcome(1.0, 0.0)
+
+
+def test_c8_the_last_digits_of_probabilities_are_no_drift() -> None:
+    sure = np.repeat(np.array([1.0, 0.75], np.float32), 50)
+    predictions = [
+        Predictions(np.repeat(["a", "b"], 50), one, "m", "images") for one in (sure, sure * (1 - 1e-6))
+    ]
+    figures = {name: np.zeros(100) for name in FIGURES}
+    first, second = (Sample("", figures, 100, 0, predictions=one) for one in predictions)
+    checks, _ = run_checks(first, second, MonitorParams())
+    (confidence,) = [check for check in checks if check.name == "confidence"]
+    assert (confidence.p_value, confidence.effect) == (1.0, 0.0)

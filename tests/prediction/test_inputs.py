@@ -20,11 +20,7 @@ IN_ORDER = ["a/1.png", "a/10.PNG", "a/broken.jpg", "b/2.png", "c/d/3.png"]
 
 def names(*texts: object) -> list[str]:
     found = [name for some in find_photographs([str(text) for text in texts]) for name in some.names()]
-    read = [
-        one.name
-        for some in find_photographs([str(text) for text in texts])
-        for one in some.read(lambda _: True)
-    ]
+    read = [one.name for some in find_photographs([str(text) for text in texts]) for one in some.read()]
     assert found == read
     return found
 
@@ -83,7 +79,7 @@ def test_archives_are_read_without_unpacking(photos: Path, form: str) -> None:
     before = set(photos.parent.rglob("*"))
     assert sorted(names(archive)) == [f"{archive}/photos/{name}" for name in IN_ORDER]
     (some,) = find_photographs([str(archive)])
-    data = {one.name: one.read() for one in some.read(lambda name: name.endswith("2.png"))}
+    data = {one.name: one.read() for one in some.read(lambda name, key: name.endswith("2.png"))}
     assert data == {f"{archive}/photos/b/2.png": (photos / "b" / "2.png").read_bytes()}
     assert set(photos.parent.rglob("*")) == before
 
@@ -92,7 +88,7 @@ def read_all(path: Path) -> dict[str, str]:
     """By name, the problem of each, or ``""``."""
     (some,) = find_photographs([str(path)])
     problems = {}
-    for one in some.read(lambda name: True):
+    for one in some.read():
         try:
             one.read()
             problems[one.name] = ""
@@ -118,6 +114,7 @@ def test_a_damaged_member_stops_no_other(photos: Path, tmp_path: Path) -> None:
 def test_an_archive_that_is_cut_off_is_one_row(photos: Path) -> None:
     archive = pack(photos, "gztar")
     archive.write_bytes(archive.read_bytes()[:-50])
+    assert names(archive) == [str(archive)]
     problems = read_all(archive)
     assert "damaged or cut off" in problems[str(archive)]
 
@@ -143,3 +140,45 @@ def test_a_pipe_and_a_file_without_rights_are_problems(photos: Path) -> None:
     problems = read_all(photos / "b")
     assert problems[f"{photos}/b/pipe.png"] == "not a file"
     assert problems[f"{photos}/b/gone.png"] == "no such file or directory"
+
+
+def keys(*texts: object) -> list[str]:
+    return [one.key for some in find_photographs([str(text) for text in texts]) for one in some.read()]
+
+
+def test_b15_keys_name_files_and_not_words(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "elsewhere" / "photos"
+    shutil.copytree(photos, other)
+    found = []
+    for folder in (photos, other):
+        monkeypatch.chdir(folder.parent)
+        found.append(keys("photos"))
+        assert found[-1] == keys(folder) == keys("photos/../photos")
+    assert not set(found[0]) & set(found[1])
+    assert len(set(found[0])) == len(IN_ORDER)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_b15_a_file_that_changed_has_another_key(photos: Path, packed: bool) -> None:
+    path = pack(photos, "zip") if packed else photos / "b" / "2.png"
+    before, status = keys(path), path.stat()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # as programs do that copy
+    assert not set(before) & set(keys(path))
+
+
+def test_members_of_one_name_have_keys_of_their_own(photos: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "twice.tar"
+    with tarfile.open(archive, "w") as made:
+        for member in ("a/1.png", "b/2.png"):
+            made.add(photos / member, "same.png")
+    (some,) = find_photographs([str(archive)])
+    found = [(one.key, one.read()) for one in some.read()]
+    assert [data for _, data in found] == [(photos / name).read_bytes() for name in ("a/1.png", "b/2.png")]
+    assert len({key for key, _ in found}) == 2
+    (second,) = some.read(lambda name, key: key == found[1][0])
+    assert second.read() == found[1][1]

@@ -90,5 +90,5 @@ def test_an_error_of_the_classifier_is_not_swallowed(brightest: Brightest, photo
     brightest.probabilities = fail  # type: ignore[method-assign,assignment]
     (some,) = find_photographs([str(photos)])
     with pytest.raises(RuntimeError, match="out of memory"):
-        list(predict_photographs(brightest, some.read(lambda name: True)))
+        list(predict_photographs(brightest, some.read()))
     assert brightest.classes == CLASSES

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,11 @@ import pytest
 from graft.errors import GraftError
 from graft.prediction import results as module
 from graft.prediction.predict import Answers
-from graft.prediction.results import PartialResults, Run, fingerprint, is_among
+from graft.prediction.results import PartialResults, Run
 
 # One looks like a number, one like nothing, one needs quotes.
 CLASSES = ["001", "NA", 'a "b", c']
-RUN = Run("digest", ("photos",))
+RUN = Run("digest", ("/photos",))
 
 
 def answers(start: int, count: int) -> Answers:
@@ -31,23 +30,31 @@ def answers(start: int, count: int) -> Answers:
     rows = np.full((count, 3), 0.1, np.float32)
     rows[np.arange(count), np.arange(start, start + count) % 3] = 0.8
     rows[[bool(problem) for problem in problems]] = np.nan
-    return Answers(names, problems, rows)
+    return Answers(names, [f"/{name}|1" for name in names], problems, rows)
 
 
 def open_results(out: Path, run: Run = RUN) -> PartialResults:
-    return PartialResults(out, run, CLASSES, out.parent / "locks")
+    return PartialResults(out, run, CLASSES)
+
+
+def add(results: PartialResults, some: Answers) -> int:
+    """Adds those that are wanted, and returns how many these are."""
+    wanted = [row for row, key in enumerate(some.keys) if results.wants(some.names[row], key)]
+    columns = ([column[row] for row in wanted] for column in (some.names, some.keys, some.problems))
+    results.add(Answers(*columns, some.probabilities[wanted]))
+    return len(wanted)
 
 
 def write(out: Path) -> dict[str, int]:
     with open_results(out) as results:
         for start in range(0, 60, 20):
-            results.add(answers(start, 20))
+            add(results, answers(start, 20))
         return dict(results.finish())
 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PART_ROWS", 20)
+    monkeypatch.setattr(module, "PART_ROWS", 17)
 
 
 def read(out: Path) -> list[dict[str, object]]:
@@ -91,96 +98,143 @@ def test_each_form_holds_all(tmp_path: Path, suffix: str) -> None:
             assert row["probabilities"] == pytest.approx(
                 {label: 0.8 if place == index % 3 else 0.1 for place, label in enumerate(CLASSES)}
             )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["locks", out.name]
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
 def test_columns_have_types_also_where_nothing_could_be_read(tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     with open_results(out) as results:
-        results.add(Answers(["a"], ["gone"], np.full((1, 3), np.nan, np.float32)))
+        add(results, Answers(["a"], ["/a"], ["gone"], np.full((1, 3), np.nan, np.float32)))
         assert results.finish() == {"": 1}
     frame = pd.read_parquet(out)
     assert frame["probability"].dtype == np.float32
     assert frame["label"].isna().all()
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".json", ".jsonl"])
+def test_b15_no_photographs_are_a_table_without_rows(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"out{suffix}"
+    with open_results(out) as results:
+        assert results.finish() == {}
+    assert read(out) == []
+    if suffix in (".parquet", ".csv"):
+        frame = pd.read_parquet(out) if suffix == ".parquet" else pd.read_csv(out)
+        columns = ["path", "label", "probability", "problem", *(f"p_{label}" for label in CLASSES)]
+        assert list(frame.columns) == columns
+
+
 def test_what_was_done_is_known_after_a_stop(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     with pytest.raises(KeyboardInterrupt), open_results(out) as results:
-        results.add(answers(0, 20))
-        results.add(answers(20, 5))  # not enough for a part: kept all the same
+        add(results, answers(0, 20))
+        add(results, answers(20, 5))
+        results.wants("photos/not answered.png", "/photos/not answered.png|1")
         raise KeyboardInterrupt
     assert not out.exists()
     with open_results(out) as results:
-        done = results.done()
-        assert len(done) == 25
-        assert is_among(done, answers(24, 1).names[0])
-        assert not is_among(done, answers(25, 1).names[0])
-        results.add(answers(25, 35))
+        assert len(results) == 25
+        assert add(results, answers(0, 60)) == 35
         results.finish()
     whole = tmp_path / "whole.csv"
     write(whole)
     assert out.read_bytes() == whole.read_bytes()
 
 
+def test_b15_rows_belong_to_the_files_as_they_were(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(KeyboardInterrupt), open_results(out) as results:
+        add(results, answers(0, 20))
+        raise KeyboardInterrupt
+    now = answers(0, 18)  # two are gone since,
+    now.keys[3] = now.keys[3].replace("|1", "|2")  # and one is another file of the same name
+    now.probabilities[3] = [0.8, 0.1, 0.1]
+    now.names[5] = "../photos/as it is called now.png"
+    with open_results(out) as results:
+        assert add(results, now) == 1
+        assert results.finish().total() == 18
+    rows = read(out)
+    assert [row["path"] for row in rows] == now.names
+    assert [row["label"] for row in rows[:6]] == [*CLASSES, CLASSES[0], CLASSES[1], CLASSES[2]]
+    assert rows[3]["probabilities"] == pytest.approx(dict(zip(CLASSES, [0.8, 0.1, 0.1], strict=True)))
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
 def test_another_run_is_not_carried_on(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     with open_results(out) as results:
-        results.add(answers(0, 20))
+        add(results, answers(0, 20))
     with (
-        pytest.raises(GraftError, match="of another model: photos"),
+        pytest.raises(GraftError, match="of another model: /photos"),
         open_results(out, Run("other", RUN.arguments)),
     ):
         pass
     with (
-        pytest.raises(GraftError, match=r"of other photographs.*delete the folder"),
-        open_results(out, Run("digest", ("more",))),
+        pytest.raises(GraftError, match=r"of other photographs.*delete it"),
+        open_results(out, Run("digest", ("/more",))),
     ):
         pass
     with open_results(out) as results:
-        assert len(results.done()) == 20
+        assert len(results) == 20
 
 
-def test_two_at_a_time_are_one_too_many(tmp_path: Path) -> None:
+def test_b15_two_at_a_time_are_one_too_many_from_wherever(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    with (
-        open_results(out),
-        pytest.raises(GraftError, match="Another graft predict writes"),
-        open_results(out),
-    ):
-        pass
-    with open_results(out):
-        pass
-
-
-def test_a_kill_leaves_whole_parts(tmp_path: Path) -> None:
     code = f"""
 import sys; sys.path[:0] = {[str(Path(__file__).parent)]!r}
 from pathlib import Path
 import test_results as t
-t.module.PART_ROWS = 20
+with t.open_results(Path({str(out)!r})):
+    pass
+"""
+    with open_results(out) as results:
+        add(results, answers(0, 20))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert f"Another graft predict writes {out} now" in done.stderr
+        results.finish()
+    assert out.is_file()
+    with open_results(out):
+        pass
+
+
+@pytest.mark.parametrize("old", ["a folder", "another file"])
+def test_what_an_earlier_graft_left_is_said(tmp_path: Path, old: str) -> None:
+    partial = tmp_path / "out.csv.partial"
+    if old == "a folder":
+        partial.mkdir()
+    else:
+        partial.write_text(
+            "mine, and longer than the header of a database of any kind, which has 100 bytes" * 3
+        )
+    with (
+        pytest.raises(GraftError, match=r"partial cannot be used for out\.csv: .*remove it"),
+        open_results(tmp_path / "out.csv"),
+    ):
+        pass
+    assert partial.exists()
+
+
+def test_a_kill_leaves_whole_rows(tmp_path: Path) -> None:
+    code = f"""
+import sys; sys.path[:0] = {[str(Path(__file__).parent)]!r}
+from pathlib import Path
+import test_results as t
 with t.open_results(Path({str(tmp_path / "out.csv")!r})) as results:
     start = 0
     while True:
-        results.add(t.answers(start, 20)); start += 20
+        t.add(results, t.answers(start, 20)); start += 20
+        print(start, flush=True)
 """
-    process = subprocess.Popen([sys.executable, "-c", code])
-    folder = tmp_path / "out.csv.partial"
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("part-*"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while int(process.stdout.readline()) < 100:
+        pass
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     with open_results(tmp_path / "out.csv") as results:
-        done = results.done()
-        assert len(done) >= 100
-        assert len(done) % 20 == 0
-        results.add(answers(len(done), 20))
+        done = len(results)
+        assert done >= 100
+        assert done % 20 == 0
+        assert add(results, answers(0, done + 20)) == 20
         results.finish()
-    assert len(pd.read_csv(tmp_path / "out.csv")) == len(done) + 20
-
-
-def test_fingerprints_are_the_same_in_every_process() -> None:
-    assert fingerprint("a") == fingerprint("a") != fingerprint("b")
-    assert not is_among(np.array([], np.uint64), "a")
-    assert is_among(np.sort(np.array([fingerprint("a"), fingerprint("b")], np.uint64)), "b")
+    assert len(pd.read_csv(tmp_path / "out.csv")) == done + 20
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,9 +17,10 @@ from small_project import REPOSITORY
 
 from graft.errors import GraftError
 from graft.monitoring.log import LoggedPrediction, PredictionLog
+from graft.monitoring.log_file import FILE
 from graft.monitoring.monitor import DriftReport
 from graft.monitoring.observing import Observation
-from graft.monitoring.samples import Sample
+from graft.monitoring.samples import FIGURES, Sample
 from graft.params import Params, load_params
 from graft.project import Project
 from graft.retraining.drift import Compared, compare_predictions, remember
@@ -55,18 +58,17 @@ class Comparison:
     def __init__(self) -> None:
         self.drift = True
         self.error: GraftError | None = None
-        self.since: list[datetime | None] = []
         self.compared: list[int] = []
 
     def __call__(
-        self, project: Project, params: Params, folder: Path, since: datetime | None, model: str | None
+        self, project: Project, params: Params, folder: Path, since: None, model: None, after: int
     ) -> DriftReport:
-        self.since.append(since)
-        self.compared.append(len(PredictionLog(folder, params.monitor.log).read(since)))
+        self.compared.append(PredictionLog(folder, params.monitor.log).count(after=after))
         if self.error:
             raise self.error
-        side = Sample("a side", {"brightness": np.ones(5)}, 40, 0)
-        return DriftReport("signs", str(folder), "", "a backbone", 0.01, [], {}, side, side, self.drift)
+        side = Sample("a side", {name: np.ones(5) for name in FIGURES}, 40, 0)
+        now = datetime.now(UTC)
+        return DriftReport("signs", str(folder), now, "", "a backbone", 0.01, [], {}, side, side, self.drift)
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def test_drift_is_told_with_where_to_look(project: Project, comparison: Comparis
     assert compared is not None
     assert compared.drift
     assert compared.words.startswith("Drift: of 40 recent images, all but 5 nearly repeat another one")
-    assert compared.words.endswith("See .graft/state/monitor/report.html")
+    assert "See .graft/state/monitor/" in compared.words
     page = (project.root / compared.words.split()[-1]).read_text(encoding="utf-8")
     assert "Drift: of 40 recent images" in page
 
@@ -127,7 +129,6 @@ def test_no_drift_is_told_too(project: Project, comparison: Comparison) -> None:
 
 def test_each_prediction_is_compared_once(project: Project, comparison: Comparison) -> None:
     log_predictions(project, 8)
-    before = datetime.now(UTC)
     assert compare(project) is not None
     assert compare(project) is None
     log_predictions(project, 4, first=8)
@@ -135,9 +136,25 @@ def test_each_prediction_is_compared_once(project: Project, comparison: Comparis
     log_predictions(project, 3, first=12)
     assert compare(project) is not None
     assert comparison.compared == [8, 7]
-    assert comparison.since[0] is None
-    assert comparison.since[1] is not None
-    assert before <= comparison.since[1] <= datetime.now(UTC)
+
+
+def test_c8_rows_of_a_clock_that_was_set_back_are_compared(project: Project, comparison: Comparison) -> None:
+    log_predictions(project, 8)
+    assert compare(project) is not None
+    with sqlite3.connect(project.prediction_log / FILE) as connection:
+        connection.execute("UPDATE predictions SET time = time + 86400")
+    log_predictions(project, 6, first=8)
+    assert compare(project) is not None
+    assert comparison.compared == [8, 6]
+
+
+def test_c8_a_new_log_is_compared_from_its_beginning(project: Project, comparison: Comparison) -> None:
+    log_predictions(project, 8)
+    assert compare(project) is not None
+    shutil.rmtree(project.prediction_log)
+    log_predictions(project, 9)
+    assert compare(project) is not None
+    assert comparison.compared == [8, 9]
 
 
 def test_what_a_run_that_failed_has_compared_is_compared_again(
@@ -156,17 +173,6 @@ def test_what_a_run_that_failed_has_compared_is_compared_again(
     assert comparison.compared == [8, 8]
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"at": null}', '{"at": "yesterday"}'])
-def test_where_the_last_time_is_not_known_all_are_compared(
-    project: Project, comparison: Comparison, content: str
-) -> None:
-    log_predictions(project, 8)
-    compare(project)
-    (project.retraining / "compared.json").write_text(content)
-    assert compare(project) is not None
-    assert comparison.compared == [8, 8]
-
-
 def test_a_comparison_that_cannot_be_made_is_told_and_tried_again(
     project: Project, comparison: Comparison
 ) -> None:
@@ -181,8 +187,8 @@ def test_a_comparison_that_cannot_be_made_is_told_and_tried_again(
 
 def test_a_damaged_log_stops_no_retraining(project: Project, comparison: Comparison) -> None:
     log_predictions(project, 8)
-    (part,) = project.prediction_log.iterdir()
-    part.write_bytes(part.read_bytes()[:100])
+    part = project.prediction_log / FILE
+    part.write_bytes(bytes(100))
     compared = compare(project)
     assert compared is not None
     assert not compared.drift

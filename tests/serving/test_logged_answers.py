@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -73,18 +72,18 @@ def served_and_logged(folder: Path) -> tuple[list[httpx.Response], str]:
 def test_every_image_of_an_answer_is_in_the_log_with_the_model_that_answered(tmp_path: Path) -> None:
     answers, metrics = served_and_logged(tmp_path)
     assert [answer.status_code for answer in answers] == [200, 200, 422, 415]
-    rows: list[dict[Any, Any]] = PredictionLog(tmp_path, LogParams()).read().to_dict("records")
+    rows = list(PredictionLog(tmp_path, LogParams()).read())
     said = [(answer.json()["version"], one) for answer in answers[:2] for one in answer.json()["predictions"]]
     for row, data, (version, one) in zip(rows[:3], IMAGES[:3], said, strict=True):
-        assert row["sha256"] == hashlib.sha256(data).hexdigest()
-        assert (row["label"], row["probability"]) == (one["label"], pytest.approx(one["probability"]))
-        assert (row["model"], row["digest"]) == (f"levels version {version} (champion)", version * 64)
-        assert row["problem"] == ""
-        assert row["width"] > 1
+        assert row.image.sha256 == hashlib.sha256(data).hexdigest()
+        assert (row.label, row.probability) == (one["label"], pytest.approx(one["probability"]))
+        assert (row.model, row.digest) == (f"levels version {version} (champion)", version * 64)
+        assert row.image.problem == ""
+        assert row.image.width > 1
     # Of a refused request, what could not be read: the rest of it had no answer.
     (broken,) = rows[3:]
-    assert broken["sha256"] == hashlib.sha256(b"no image").hexdigest()
-    assert (broken["label"], broken["problem"]) == ("", "not an image that can be read")
+    assert broken.image.sha256 == hashlib.sha256(b"no image").hexdigest()
+    assert (broken.label, broken.image.problem) == ("", "not an image that can be read")
     assert 'graft_prediction_log_images_total{outcome="written"} 4.0' in metrics
 
 

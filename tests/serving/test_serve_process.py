@@ -193,15 +193,17 @@ def test_what_is_answered_is_in_the_log_once_the_server_has_ended(
     text = server.log.read_text()
     assert f"Predictions are logged in {registered.prediction_log}, without the images." in text
     assert "Traceback" not in text
-    rows = PredictionLog(registered.prediction_log, LogParams()).read(began)
+    rows = list(PredictionLog(registered.prediction_log, LogParams()).read(began))
     hashes = [hashlib.sha256(one).hexdigest() for one in (*PHOTOGRAPHS, b"no image")]
-    assert list(rows["sha256"]) == hashes
-    assert list(rows["model"]) == ["tints version 1 (champion)"] * 4 + ["tints version 2 (champion)"] * 5
-    assert rows["digest"].nunique() == 2
-    assert list(rows["problem"]) == [""] * 8 + ["not an image that can be read"]
+    assert [row.image.sha256 for row in rows] == hashes
+    words = ["tints version 1 (champion)"] * 4 + ["tints version 2 (champion)"] * 5
+    assert [row.model for row in rows] == words
+    assert len({row.digest for row in rows}) == 2
+    assert [row.image.problem for row in rows] == [""] * 8 + ["not an image that can be read"]
     answers = np.concatenate([expected["1"][:4], expected["2"][4:]])
-    assert list(rows["label"][:8]) == [CLASSES[index] for index in answers.argmax(axis=1)]
-    np.testing.assert_allclose(rows["probability"][:8], answers.max(axis=1), atol=1e-4)
+    assert [row.label for row in rows[:8]] == [CLASSES[index] for index in answers.argmax(axis=1)]
+    found = [row.probability for row in rows[:8]]
+    np.testing.assert_allclose(found, answers.max(axis=1), atol=1e-4)
 
 
 def test_what_is_under_way_at_the_end_is_answered(registered: Project) -> None:

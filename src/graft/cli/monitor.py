@@ -77,8 +77,7 @@ def monitor(
             report = monitor_log(project, params, where, since, model)
         else:
             report = monitor_paths(project, params, paths or [], model)
-        page = project.drift_reports / "report.html"
-        write_page(page, report)
+        page = write_page(project.drift_reports, report)
         if track:
             from graft.tracking.monitoring import record_comparison
 

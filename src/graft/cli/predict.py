@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from graft.cli.options import LogOption, ModelOption
+from graft.cli.options import JsonOption, LogOption, ModelOption
+from graft.cli.output import messages_aside
 from graft.environment import configure
 from graft.errors import EXIT_FAILURE, GraftError
 from graft.progress import console, progress_bar
 from graft.project import find_project
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from graft.inference.model import ImageClassifier
     from graft.monitoring.watching import Watcher
-    from graft.prediction.inputs import Photograph, Photographs
+    from graft.prediction.inputs import Photographs, Wanted
     from graft.prediction.predict import Answers
+    from graft.prediction.results import Run
     from graft.prediction.source import ResolvedModel
     from graft.project import Project
 
 # Rows that a terminal is given to read; a file takes all.
 SHOWN = 100
+SPOOLED_BYTES = 1 << 26  # of --json in memory; more is on the disk until it is printed
 
 
 def predict(
@@ -47,6 +56,7 @@ def predict(
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace FILE where there is one.")] = False,
     log: LogOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Label photographs with the champion, or any other trained model.
 
@@ -54,44 +64,61 @@ def predict(
     """
     from graft.prediction.engine import open_classifier
     from graft.prediction.inputs import find_photographs
+    from graft.prediction.results import Run
     from graft.prediction.source import resolve_model
-    from graft.prediction.tables import require_known_form
 
+    if as_json and out is not None:
+        raise GraftError(
+            "--json prints what --out writes", "Leave one out, or name an --out that ends in .json"
+        )
     project = find_project()
     configure(project)
     if out is not None:
-        require_known_form(out)
-        if out.exists() and not replace:
-            raise GraftError(f"{out} is there already", "Name another --out, or add --replace")
-        if not out.parent.is_dir():
-            raise GraftError(
-                f"There is no folder {out.parent} to write {out.name} in", "Make it, or name another"
-            )
-    photographs = find_photographs(paths)
-    with console.status("Looking for photographs"):
-        total = sum(1 for some in photographs for _ in some.names())
-    with console.status("Loading the model"):
-        resolved = resolve_model(project, model)
-        classifier = open_classifier(resolved.bundle, total)
-    console.print(f"{resolved}: {len(classifier.classes)} classes", soft_wrap=True)
-    with _watching(project, resolved, classifier, log) as watcher:
-        if out is None:
-            counts = _show(classifier, photographs, total, watcher)
-        else:
-            counts = _write(
-                classifier, photographs, total, resolved, tuple(paths), out, project.state, watcher
-            )
-    none_read = not set(counts) - {""}
-    _print_summary(counts, out)
+        _require_writable(out, replace)
+    # As large as the photographs are many, and printed only where nothing went wrong.
+    with SpooledTemporaryFile(SPOOLED_BYTES) as document:
+        with messages_aside(as_json):
+            photographs = find_photographs(paths)
+            with console.status("Looking for photographs"):
+                total = sum(1 for some in photographs for _ in some.names())
+            with console.status("Loading the model"):
+                resolved = resolve_model(project, model)
+                classifier = open_classifier(resolved.bundle, total)
+            console.print(f"{resolved}: {len(classifier.classes)} classes", soft_wrap=True, markup=False)
+            with _watching(project, resolved, classifier, log) as watcher:
+                if as_json:
+                    counts = _write_json(classifier, photographs, total, watcher, document)
+                elif out is None:
+                    counts = _show(classifier, photographs, total, watcher)
+                else:
+                    run = Run(resolved.digest, tuple(os.path.abspath(path) for path in paths))  # noqa: PTH100
+                    counts = _write(classifier, photographs, total, run, out, replace, watcher)
+            none_read = not set(counts) - {""}
+            _print_summary(counts, out)
+        document.seek(0)
+        shutil.copyfileobj(document, sys.stdout.buffer)
+        sys.stdout.flush()
     if none_read:
         raise typer.Exit(EXIT_FAILURE)
+
+
+def _require_writable(out: Path, replace: bool) -> None:
+    from graft.prediction.tables import require_known_form
+
+    require_known_form(out)
+    if out.exists() and not replace:
+        raise GraftError(f"{out} is there already", "Name another --out, or add --replace")
+    if not out.parent.is_dir():
+        raise GraftError(
+            f"There is no folder {out.parent} to write {out.name} in", "Make it, or name another"
+        )
 
 
 @contextmanager
 def _watching(
     project: Project, model: ResolvedModel, classifier: ImageClassifier, wanted: bool | None
 ) -> Iterator[Watcher | None]:
-    """What logs the predictions, where that is wanted here or in params.yaml; what waits is written at the end."""
+    """What logs the predictions, where that is wanted here or in params.yaml. At the end it says what was lost."""
     from graft.params import load_params
 
     params = load_params(project.params_file) if wanted is not False else None
@@ -108,33 +135,55 @@ def _watching(
 
         embedder = Embedder(project, params.train)
     with PredictionLog(project.prediction_log, settings) as log:
-        yield Watcher(log, str(model), model.digest, classifier.classes, classifier.max_pixels, embedder)
+        watcher = Watcher(log, str(model), model.digest, classifier.classes, classifier.max_pixels, embedder)
+        try:
+            yield watcher
+        finally:
+            if watcher.lost:
+                words = f"{watcher.lost:,} predictions are not in the log: {watcher.problem}"
+                console.print(words, style="red", soft_wrap=True, markup=False)
 
 
 def _write(
     classifier: ImageClassifier,
     photographs: list[Photographs],
     total: int,
-    model: ResolvedModel,
-    arguments: tuple[str, ...],
+    run: Run,
     out: Path,
-    locks: Path,
+    replace: bool,
     watcher: Watcher | None,
 ) -> Counter[str]:
-    from graft.prediction.results import PartialResults, Run, is_among
+    from graft.prediction.results import PartialResults
 
-    run = Run(model.digest, arguments)
-    with PartialResults(out, run, classifier.classes, locks) as results:
-        done = results.done()
-        if len(done):
-            console.print(f"{len(done):,} of {total:,} are in {results.folder} already")
-        answers = _predict(
-            classifier, photographs, total - len(done), lambda name: not is_among(done, name), watcher
-        )
-        for some in answers:
+    with PartialResults(out, run, classifier.classes) as results:
+        _require_writable(out, replace)  # again: another process may have just finished it
+        if len(results):
+            console.print(f"{len(results):,} of {total:,} are in {results.path} already", markup=False)
+        for some in _predict(classifier, photographs, total - len(results), results.wants, watcher):
             results.add(some)
         with console.status(f"Writing {out}"):
             return results.finish()
+
+
+def _write_json(
+    classifier: ImageClassifier,
+    photographs: list[Photographs],
+    total: int,
+    watcher: Watcher | None,
+    stream: IO[bytes],
+) -> Counter[str]:
+    from graft.prediction.tables import rows_of, write_json
+
+    counts: Counter[str] = Counter()
+
+    def tables() -> Iterator[pa.Table]:
+        for some in _predict(classifier, photographs, total, None, watcher):
+            table = rows_of(some, classifier.classes)
+            counts.update(label or "" for label in table["label"].to_pylist())
+            yield table
+
+    write_json(tables(), stream, classifier.classes)
+    return counts
 
 
 def _show(
@@ -148,7 +197,7 @@ def _show(
     table.add_column("label")
     table.add_column("", justify="right", no_wrap=True)
     counts: Counter[str] = Counter()
-    for some in _predict(classifier, photographs, total, lambda name: True, watcher):
+    for some in _predict(classifier, photographs, total, None, watcher):
         for name, problem, row in zip(some.names, some.problems, some.probabilities, strict=True):
             label = "" if problem else classifier.classes[int(row.argmax())]
             counts[label] += 1
@@ -168,13 +217,14 @@ def _predict(
     classifier: ImageClassifier,
     photographs: list[Photographs],
     count: int,
-    wanted: Callable[[str], bool],
+    wanted: Wanted | None,
     watcher: Watcher | None,
 ) -> Iterator[Answers]:
+    from graft.prediction.inputs import all_of_them
     from graft.prediction.predict import predict_photographs
 
-    stream: Iterator[Photograph] = (photograph for some in photographs for photograph in some.read(wanted))
-    with progress_bar("Photographs", count) as advance:
+    stream = (photograph for some in photographs for photograph in some.read(wanted or all_of_them))
+    with progress_bar("Photographs", max(0, count)) as advance:
         for some in predict_photographs(classifier, watcher.watch(stream) if watcher else stream):
             advance(len(some.names))
             if watcher is not None:

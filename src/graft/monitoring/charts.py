@@ -11,6 +11,8 @@ from graft.inspection.charts import svg
 from graft.inspection.fragments import figure
 
 _BARS = 24
+# In CSS pixels too, so that text has its own size: a telephone has room for 340.
+WIDTH = 320
 # Of the classes whose shares changed most.
 MAX_CLASSES = 20
 
@@ -33,7 +35,7 @@ def two_histograms(reference: np.ndarray, recent: np.ndarray, title: str, logari
     if high - low < 1e-12:
         low, high = low - 0.5, high + 0.5
     shares = [np.histogram(values, _BARS, (low, high))[0] / len(values) for values in (first, second)]
-    width, height, bottom = 480, 200, 42
+    width, height, bottom = WIDTH, 200, 42
     step = (width - 24) / _BARS
     tall = (height - bottom - 14) / max(share.max() for share in shares)
 
@@ -78,12 +80,15 @@ def class_shares(reference: Sequence[str], recent: Sequence[str]) -> str:
     changed = sorted(found, key=lambda one: -abs(one[1] - one[2]))[:MAX_CLASSES]
     shown = sorted(changed, key=lambda one: one[0])
     most = max(max(one[1:]) for one in shown)
-    width, row, left = 480, 38, 150
+    width, row, left = WIDTH, 38, 120
     parts = []
     for number, (name, *shares) in enumerate(shown):
         top = number * row + 4
-        short = name if len(name) <= 20 else f"{name[:19]}…"
-        parts.append(f'<text x="{left - 10}" y="{top + 19}" text-anchor="end">{escape(short)}</text>')
+        short = name if len(name) <= 16 else f"{name[:15]}…"
+        parts.append(
+            f'<text x="{left - 10}" y="{top + 19}" text-anchor="end">{escape(short)}'
+            f"<title>{escape(name)}</title></text>"
+        )
         for line, (share, kind) in enumerate(zip(shares, ("training", "recent-bar"), strict=True)):
             length = (width - left - 60) * share / most
             y = top + 14 * line

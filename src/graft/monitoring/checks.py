@@ -67,10 +67,19 @@ class _Question:
 def run_checks(
     reference: Sample, recent: Sample, params: MonitorParams
 ) -> tuple[list[Check], dict[str, str]]:
-    """All checks that the two samples allow, and of the others, why they were not made, by name."""
+    """All checks that the two samples allow, and of the others, why they were not made, by name.
+
+    Unreadable images are compared however few could be read.
+    """
     skipped = {**reference.missing, **recent.missing}
+    fewest = min(len(reference), len(recent))
+    if fewest < params.min_images:
+        skipped["images"] = (
+            f"{len(recent):,} of {recent.readable:,} readable images are independent of each other, and it takes "
+            f"{params.min_images} (monitor.min_images)"
+        )
     questions = [
-        *_about_figures(reference, recent, params),
+        *(_about_figures(reference, recent, params) if fewest >= params.min_images else []),
         *_about_features(reference, recent, params),
         *_about_predictions(reference, recent, params, skipped),
         _about_unreadable(reference, recent, params),
@@ -106,7 +115,7 @@ def _about_features(reference: Sample, recent: Sample, params: MonitorParams) ->
             params.effects.embedding,
             len(first),
             len(second),
-            f"{first.shape[1]:,} features of each image",
+            f"{first.shape[1]:,} features of each image{_partly(recent, 'embedding')}",
             lambda: features_differ(first, second, params.permutations, SEED),
         )
     ]
@@ -137,11 +146,21 @@ def _about_predictions(
             params.effects.classes,
             len(first.labels),
             len(second.labels),
-            f"{classes[most]} from {shares[0]:.1%} of predictions to {shares[1]:.1%}",
+            f"{classes[most]} from {shares[0]:.1%} of predictions to {shares[1]:.1%}"
+            f"{_partly(recent, 'predictions')}",
             lambda: shares_differ(*counts),
         ),
-        _about_values("confidence", first.confidence, second.confidence, params),
+        _about_values("confidence", *(_rounded(one.confidence) for one in (first, second)), params),
     ]
+
+
+def _rounded(confidence: np.ndarray) -> np.ndarray:
+    """Probabilities to four digits: the last ones differ between engines, and between batches of one engine."""
+    return np.round(confidence.astype(np.float64), 4)
+
+
+def _partly(recent: Sample, check: str) -> str:
+    return f"; {recent.partial[check]}" if check in recent.partial else ""
 
 
 def _about_figures(reference: Sample, recent: Sample, params: MonitorParams) -> list[_Question]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from graft.project import Project
 if TYPE_CHECKING:
     from graft.features.embedder import Embedder
     from graft.inference.model import ImageClassifier
+    from graft.monitoring.recent import AskedModel
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,20 @@ class DriftReport:
     Attributes:
         dataset: of the project.
         source: what the recent images were taken from.
+        at: when they were compared, UTC.
         model: whose predictions were compared, in words; ``""`` for none.
         backbone: whose features were compared, in words.
         alpha: level of the whole.
         checks: those that were made.
         skipped: those that were not, and why.
         reference, recent: the two samples.
-        stuck: recent images were many, and so few of them independent that nothing can be said of them: the same
-            picture again and again. That counts as drift, and no checks are made.
+        stuck: readable recent images were many, and so few of them independent that nothing can be said of them: the
+            same picture again and again. That counts as drift.
     """
 
     dataset: str
     source: str
+    at: datetime
     model: str
     backbone: str
     alpha: float
@@ -60,20 +63,22 @@ class DriftReport:
         return {
             "dataset": self.dataset,
             "source": self.source,
+            "at": self.at.isoformat(),
+            "period": [moment.isoformat() for moment in self.recent.period or ()],
             "model": self.model,
             "backbone": self.backbone,
             "drift": self.drift,
             "stuck": self.stuck,
             "alpha": self.alpha,
-            "reference": _counts(self.reference),
-            "recent": _counts(self.recent),
+            "reference": self.reference.counts(),
+            "recent": self.recent.counts(),
             "checks": [asdict(check) for check in self.checks],
             "skipped": self.skipped,
         }
 
 
 def monitor_paths(project: Project, params: Params, texts: Sequence[str], model: str | None) -> DriftReport:
-    """Compares photographs in files, folders and archives.
+    """Compare photographs in files, folders and archives with the training images.
 
     Args:
         project: validated and split.
@@ -89,47 +94,36 @@ def monitor_paths(project: Project, params: Params, texts: Sequence[str], model:
     from graft.prediction.inputs import find_photographs
 
     photographs = find_photographs(texts)
-    reference, images = read_reference(project, params)
-    classifier, words, _ = _open_model(project, model)
-    embedder = _embedder(project, params)
-    recent = sample_photographs(photographs, params, embedder, classifier, words)
-    source = ", ".join(texts)
-    early = _too_few(project, params, reference, recent, source, embedder.name)
-    if early:
-        return early
-    reference = with_features(project, reference, images, embedder)
-    if classifier is not None:
-        reference = with_predictions(project, params, reference, classifier, words)
-    return _compare(project, params, reference, recent, source, embedder.name)
+
+    def sample(embedder: Embedder, asked: AskedModel) -> Sample:
+        return sample_photographs(photographs, params, embedder, asked)
+
+    return _monitor(project, params, ", ".join(texts), model, sample)
 
 
 def monitor_log(
-    project: Project, params: Params, folder: Path, since: datetime | None, model: str | None
+    project: Project, params: Params, folder: Path, since: datetime | None, model: str | None, after: int = 0
 ) -> DriftReport:
-    """Compares the latest images of a prediction log, see :mod:`graft.monitoring.log`; else as :func:`monitor_paths`.
+    """Compare the latest images of a prediction log with the training images.
 
     Args:
         project, params, model: as for :func:`monitor_paths`.
         folder: of the log.
-        since: no images from before.
+        since, after: no rows from before, see :meth:`graft.monitoring.log.PredictionLog.read`.
+
+    Raises:
+        GraftError: as :func:`monitor_paths`, or there is no log, or it is damaged.
     """
     from graft.monitoring.log import PredictionLog
     from graft.monitoring.recent import sample_log
 
     log = PredictionLog(folder, params.monitor.log)
-    rows = log.read(since)
-    reference, images = read_reference(project, params)
-    classifier, words, digest = _open_model(project, model)
-    embedder = _embedder(project, params)
-    recent = sample_log(log, rows, params, embedder, digest, words)
-    early = _too_few(project, params, reference, recent, str(folder), embedder.name)
-    if early:
-        return early
-    if recent.features is not None:
-        reference = with_features(project, reference, images, embedder)
-    if classifier is not None and recent.predictions is not None:
-        reference = with_predictions(project, params, reference, classifier, words)
-    return _compare(project, params, reference, recent, str(folder), embedder.name)
+    _require_images(str(folder), log.count(since, after), params)
+
+    def sample(embedder: Embedder, asked: AskedModel) -> Sample:
+        return sample_log(log, since, after, params, embedder, asked)
+
+    return _monitor(project, params, str(folder), model, sample)
 
 
 def least_alike(report: DriftReport, count: int) -> list[tuple[str, np.ndarray]]:
@@ -146,7 +140,7 @@ def least_alike(report: DriftReport, count: int) -> list[tuple[str, np.ndarray]]
         rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
         for rows in (first - centre, second - centre)
     ]
-    nearest = (unit[1] @ unit[0].T).max(axis=1)
+    nearest = (unit[1][: len(pictures)] @ unit[0].T).max(axis=1)
     return [(names[row], pictures[row]) for row in np.argsort(nearest, kind="stable")[:count]]
 
 
@@ -172,52 +166,47 @@ def _embedder(project: Project, params: Params) -> Embedder:
         return Embedder(project, params.train)
 
 
-def _too_few(
-    project: Project, params: Params, reference: Sample, recent: Sample, source: str, backbone: str
-) -> DriftReport | None:
-    """The report where recent images are all the same, an error where they are few, None where there are enough."""
-    from graft.data.versioning import dataset_name
-
+def _require_images(source: str, count: int, params: Params) -> None:
     least = params.monitor.min_images
-    if len(recent) >= least:
-        return None
-    readable = recent.seen - recent.unreadable
-    if readable >= least:
-        return DriftReport(
-            dataset_name(project), source, "", backbone, params.monitor.alpha, [], {}, reference, recent, True
+    if count < least:
+        raise GraftError(
+            f"{source} holds {count:,} images, readable or not; to say anything, it takes {least}",
+            "Name more images, or lower monitor.min_images in params.yaml",
         )
-    raise GraftError(
-        f"{source} holds {readable:,} images that can be read ({recent.unreadable:,} cannot); to say anything, it "
-        f"takes {least}",
-        "Name more images, or lower monitor.min_images in params.yaml",
-    )
 
 
-def _compare(
-    project: Project, params: Params, reference: Sample, recent: Sample, source: str, backbone: str
+def _monitor(
+    project: Project,
+    params: Params,
+    source: str,
+    model: str | None,
+    sample: Callable[[Embedder, AskedModel], Sample],
 ) -> DriftReport:
+    """Compare the sample that is taken with backbone and model; the training side is asked what it has too."""
     from graft.data.versioning import dataset_name
+    from graft.monitoring.recent import AskedModel
 
+    reference, images = read_reference(project, params)
+    classifier, words, digest = _open_model(project, model)
+    embedder = _embedder(project, params)
+    recent = sample(embedder, AskedModel(classifier, words, digest))
+    _require_images(source, recent.seen, params)
+    if recent.features is not None:
+        reference = with_features(project, reference, images, embedder)
+    if classifier is not None and recent.predictions is not None:
+        reference = with_predictions(project, params, reference, classifier, words)
     with console.status("Comparing"):
         checks, skipped = run_checks(reference, recent, params.monitor)
-    model = recent.predictions.model if recent.predictions else ""
     return DriftReport(
-        dataset_name(project),
-        source,
-        model,
-        backbone,
-        params.monitor.alpha,
-        checks,
-        skipped,
-        reference,
-        recent,
+        dataset=dataset_name(project),
+        source=source,
+        at=datetime.now(UTC),
+        model=recent.predictions.model if recent.predictions else "",
+        backbone=embedder.name,
+        alpha=params.monitor.alpha,
+        checks=checks,
+        skipped=skipped,
+        reference=reference,
+        recent=recent,
+        stuck=len(recent) < params.monitor.min_images <= recent.readable,
     )
-
-
-def _counts(sample: Sample) -> dict[str, int]:
-    return {
-        "images": len(sample),
-        "seen": sample.seen,
-        "unreadable": sample.unreadable,
-        "repeats": sample.repeats,
-    }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
+from datetime import datetime
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
+from graft.core.files import write_file
 from graft.core.page_style import STYLE
 from graft.monitoring.charts import class_shares, two_histograms
 from graft.monitoring.checks import Check
@@ -18,49 +21,98 @@ from graft.monitoring.samples import FIGURES
 # Pictures of recent images that are least like the training images.
 MAX_PICTURES = 24
 
+# Links to earlier pages.
+MAX_EARLIER = 30
+LATEST = "report.html"
+
+# Below the width at which the page's contents stand beside it, each row of the table becomes a list.
 _STYLE = """
 svg .training, .legend .training { fill: var(--train); background: var(--train); }
 svg .training { fill-opacity: .45; } svg .recent { fill: none; stroke: var(--test); stroke-width: 2.5; }
 svg .recent-bar { fill: var(--test); } .legend .recent { background: var(--test); }
 .verdict { font-size: 1.15rem; padding: .9rem 1.1rem; border-radius: .7rem; background: var(--card);
   border: 1px solid var(--line); } .verdict.bad { background: var(--bad-paper); color: var(--bad); }
-td.number { white-space: nowrap; } td.bad { color: var(--bad); font-weight: 650; } td.good { color: var(--good); }
+.checks { width: 100%; } .checks small { display: block; color: var(--soft); } .checks td { vertical-align: top;
+  overflow-wrap: anywhere; } .checks tr > :last-child { padding-right: 0; }
+.checks b.bad { color: var(--bad); } .checks .good { color: var(--good); }
+@media (max-width: 61.99rem) { .checks thead { display: none; } .checks tr { display: block; padding: .6rem 0;
+  border-bottom: 1px solid var(--line); } .checks td { display: flex; justify-content: space-between; gap: 1.5rem;
+  border: 0; padding: .15rem 0; text-align: right; } .checks td::before { content: attr(data-title);
+  color: var(--soft); text-align: left; flex: none; } }
 """
+_COLUMNS = (
+    *(("Check", ""), ("Result", ""), ("What was seen", "")),
+    *(("p, all together", "number"), ("Size", "number"), ("Recent images", "number")),
+)
 _UNITS = {
     "brightness": "brightness: mean luma, 0 black to 1 white",
-    "sharpness": "sharpness: variance of the Laplacian, logarithmic",
+    "sharpness": "sharpness: Laplacian's variance, logarithmic",
     "width": "width in pixels",
     "height": "height in pixels",
 }
 
 
 def in_words(report: DriftReport) -> str:
-    """What was found, in a sentence or two."""
+    """Return what was found, in a sentence or two, with how many images there were and how many were compared."""
     recent = report.recent
-    if report.stuck:
-        return (
-            f"Drift: of {recent.seen - recent.unreadable:,} recent images, all but {len(recent):,} nearly repeat "
-            "another one. A camera that is stuck, or covered, looks like that."
-        )
     found = [check.name for check in report.checks if check.drift]
+    broken = f" {recent.unreadable:,} more cannot be read." if recent.unreadable else ""
+    if report.stuck:
+        also = f" Drift in {', '.join(found)} too." if found else ""
+        return (
+            f"Drift: of {recent.readable:,} recent images, all but {len(recent):,} nearly repeat another one. "
+            f"A camera that is stuck, or covered, looks like that.{broken}{also}"
+        )
     verdict = f"Drift in {', '.join(found)}" if found else f"No drift in {len(report.checks)} checks"
-    repeats = f", {recent.repeats:,} repeats left out" if recent.repeats else ""
+    left_out = [
+        f"{count:,} {words}"
+        for count, words in (
+            (recent.unreadable, "unreadable"),
+            (recent.repeats, "repeats"),
+            (recent.passed_over, f"beyond the {len(recent):,} that are looked at"),
+        )
+        if count
+    ]
+    rest = f" ({', '.join(left_out)} left out)" if left_out else ""
     return (
-        f"{verdict}: {len(recent):,} recent images{repeats}, against {len(report.reference):,} of training. "
+        f"{verdict}: {len(recent):,} of {recent.seen + recent.passed_over:,} recent images{rest}, against "
+        f"{len(report.reference):,} of training. "
         f"Where nothing has changed, this says drift once in {1 / report.alpha:,.0f} times at most."
     )
 
 
-def write_page(target: Path, report: DriftReport) -> None:
-    """Writes the page; its folder is made."""
-    sections = [("Checks", _checks(report))] if report.checks else []
-    if report.checks:
+def write_page(folder: Path, report: DriftReport) -> Path:
+    """Write the page of a comparison under its time, and again as the latest one.
+
+    Args:
+        folder: of all pages; made where it is missing.
+        report: what was found.
+
+    Returns:
+        The page that stays: ``<folder>/<time>.html``. :data:`LATEST` beside it is the same until the next one.
+    """
+    page = folder / f"{report.at:%Y-%m-%dT%H%M%S-%f}.html"
+    html = _html(report, sorted(folder.glob("*T*-*.html"), reverse=True))
+    write_file(page, html)
+    write_file(folder / LATEST, html)
+    return page
+
+
+def _html(report: DriftReport, earlier: Sequence[Path]) -> str:
+    sections = [("Checks", _checks(report))]
+    if len(report.recent):
         sections.append(("Figures", _figures(report)))
     if report.reference.predictions and report.recent.predictions:
         sections.append(("Predictions", _predictions(report)))
     if pictures := _pictures(report):
         sections.append(("Least like the training images", pictures))
     sections.append(("How to read this", _how(report)))
+    if earlier:
+        links = "".join(
+            f'<li><a href="{page.name}">{page.name[:10]} {page.name[11:13]}:{page.name[13:15]} UTC</a></li>'
+            for page in earlier[:MAX_EARLIER]
+        )
+        sections.append(("Earlier comparisons", f"<ul>{links}</ul>"))
     keys = [f"part-{number}" for number in range(len(sections))]
     contents = "".join(
         f'<li><a href="#{key}">{title}<span></span></a></li>'
@@ -72,51 +124,50 @@ def write_page(target: Path, report: DriftReport) -> None:
     )
     name = escape(report.dataset)
     model = f" Model: {escape(report.model)}." if report.model else ""
-    page = (
+    period = report.recent.period
+    logged = f", of images logged from {_moment(period[0])} to {_moment(period[1])}" if period else ""
+    return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{name}: recent images</title>\n<style>{STYLE}{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{name}: recent images, {report.at:%Y-%m-%d}</title>\n<style>{STYLE}{_STYLE}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#main">To the content</a>\n<div class="frame">\n'
         f'<nav aria-label="On this page"><h2>On this page</h2><ol>{contents}</ol></nav>\n<main id="main">\n'
-        f"<h1>{name}: recent images</h1>\n<p>{escape(report.source)}.{model} "
-        f"Features of {escape(report.backbone)}.</p>\n"
+        f"<h1>{name}: recent images</h1>\n<p>Comparison of {_moment(report.at)}{logged}. "
+        f"{escape(report.source)}.{model} Features of {escape(report.backbone)}.</p>\n"
         f'<p class="verdict {"bad" if report.drift else ""}">{escape(in_words(report))}</p>\n'
         f"{body}</main>\n</div>\n</body>\n</html>\n"
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(target)
+
+
+def _moment(time: datetime) -> str:
+    return f'<time datetime="{time.isoformat()}">{time:%d %B %Y, %H:%M} UTC</time>'
 
 
 def _checks(report: DriftReport) -> str:
-    number = '<th class="number">'
-    head = (
-        f"<tr><th>Check</th><th>Result</th><th>What was seen</th>{number}p</th>{number}p, all together</th>"
-        f"{number}Size</th>{number}Counts from</th>{number}Training</th>{number}Recent</th><th>Test</th></tr>"
-    )
+    head = "".join(f'<th class="{kind}">{title}</th>' for title, kind in _COLUMNS)
     rows = "".join(_row(check) for check in report.checks)
     skipped = "".join(
         f"<p>Not compared: {escape(name)}, {escape(why.rstrip('.'))}.</p>"
         for name, why in report.skipped.items()
     )
-    return f'<div class="scroll" tabindex="0"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>{skipped}'
+    return f'<table class="checks"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{skipped}'
 
 
 def _row(check: Check) -> str:
-    result = '<td class="bad">drift</td>' if check.drift else '<td class="good">none</td>'
+    result = '<b class="bad">drift</b>' if check.drift else '<span class="good">none</span>'
     cells = (
-        f"{check.p_value:.2g}",
-        f"{check.adjusted:.2g}",
-        f"{check.effect:.3f}",
-        f"{check.least_effect:g}",
-        f"{check.reference:,}",
-        f"{check.recent:,}",
+        f"<span><b>{check.name}</b><small>{escape(check.test)}</small></span>",
+        result,
+        f"<span>{escape(check.words)}</span>",
+        f"<span>{check.adjusted:.2g}<small>alone {check.p_value:.2g}</small></span>",
+        f"<span>{check.effect:.3f}<small>counts from {check.least_effect:g}</small></span>",
+        f"<span>{check.recent:,}<small>training {check.reference:,}</small></span>",
     )
-    numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
-    return (
-        f"<tr><td><b>{check.name}</b></td>{result}<td>{escape(check.words)}</td>{numbers}"
-        f"<td>{escape(check.test)}</td></tr>"
+    return "<tr>{}</tr>".format(
+        "".join(
+            f'<td class="{kind}" data-title="{title}">{cell}</td>'
+            for (title, kind), cell in zip(_COLUMNS, cells, strict=True)
+        )
     )
 
 
@@ -168,8 +219,9 @@ def _pictures(report: DriftReport) -> str:
 def _how(report: DriftReport) -> str:
     return (
         "<p>Each check compares two samples. <b>p</b> is how often chance alone makes a difference as large; "
-        f"<b>all together</b> allows for there being several checks (Holm 1979) and must be at most {report.alpha:g}. "
-        "<b>Size</b> does not depend on the number of images and must be at least what is in the column after it: "
+        "<b>all together</b>, it allows for there being several checks (Holm 1979) and must be at most "
+        f"{report.alpha:g}. "
+        "<b>Size</b> does not depend on the number of images and must be at least what stands below it: "
         "for figures and confidence, the largest gap between the shares of images up to any one value; for classes, "
         "the share of images that would have to change class; for the embedding, the distance of the means in "
         "standard deviations.</p><p>Of images that nearly repeat each other one stands for all. Images that belong "

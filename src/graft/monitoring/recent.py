@@ -1,10 +1,17 @@
-"""The recent side of a comparison: photographs in files, folders and archives, or what a prediction log holds."""
+"""The recent side of a comparison: photographs in files, folders and archives, or what a prediction log holds.
+
+Images are counted before any is left out, whatever it is left out for: because it cannot be read, repeats another one,
+or is one too many.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import heapq
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,27 +19,34 @@ import numpy as np
 from graft.data.near_duplicates import Limits
 from graft.monitoring.observing import Observation, observe, observe_all
 from graft.monitoring.reference import predictions_of
-from graft.monitoring.samples import (
-    FIGURES,
-    Predictions,
-    Sample,
-    figures_of,
-    one_per_group,
-    repeats_among,
-)
+from graft.monitoring.samples import FIGURES, Predictions, Sample, one_per_group, repeats_among
 from graft.params.models import Params
 from graft.progress import progress_bar
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from graft.features.embedder import Embedder
-    from graft.monitoring.log import PredictionLog
+    from graft.monitoring.log import LoggedPrediction, PredictionLog
     from graft.prediction.inputs import Photographs
     from graft.prediction.predict import Classifier
 
 # Images shown to the model at a time.
 _CHUNK = 64
+_NO_PICTURES: tuple[list[str], list[np.ndarray]] = ([], [])
+
+
+@dataclass(frozen=True)
+class AskedModel:
+    """The model whose predictions are compared.
+
+    Attributes:
+        classifier: it, or None where there is none.
+        words: which it is; or why there is none.
+        digest: of it, by which a log names it.
+    """
+
+    classifier: Classifier | None
+    words: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -54,119 +68,157 @@ class _Observed:
 
 
 def sample_photographs(
-    photographs: Sequence[Photographs],
-    params: Params,
-    embedder: Embedder,
-    classifier: Classifier | None,
-    model: str,
+    photographs: Sequence[Photographs], params: Params, embedder: Embedder, asked: AskedModel
 ) -> Sample:
-    """Independent photographs of those given, and what backbone and model make of them.
+    """Return independent photographs of those given, and what backbone and model make of them.
 
     Where there are more than ``monitor.max_images``, that many are drawn by the hashes of their names.
 
     Args:
         photographs: see :func:`graft.prediction.inputs.find_photographs`.
-        params: ``monitor.max_images``; ``validate`` says how large images may be, and what nearly repeats another.
+        params: ``monitor`` says how many; ``validate`` how large images may be, and what nearly repeats another.
         embedder: for features.
-        classifier: for predictions, where there is a model.
-        model: which that is, in words.
+        asked: for predictions, where there is a model.
     """
-    from graft.prediction.results import fingerprint
+    counts: Counter[str] = Counter()
 
-    names = (name for some in photographs for name in some.names())
-    chosen = set(heapq.nsmallest(params.monitor.max_images, names, key=fingerprint))
+    def names() -> Iterator[str]:
+        for some in photographs:
+            for name in some.names():
+                counts["found"] += 1
+                yield name
+
+    chosen = set(heapq.nsmallest(params.monitor.max_images, names(), key=name_hash))
+    classifier = asked.classifier
     sizes = {embedder.image_size, *(classifier.image_sizes if classifier else ())}
-    stream = (photograph for some in photographs for photograph in some.read(chosen.__contains__))
-    kept_names, seen, unreadable = [], [], 0
+    stream = (one for some in photographs for one in some.read(lambda name, key: name in chosen))
     with progress_bar("Recent images", len(chosen)) as advance:
-        for name, image in observe_all(stream, params.validate_.max_pixels, sorted(sizes)):
+        seen = []
+        for one in observe_all(stream, params.validate_.max_pixels, sorted(sizes)):
             advance(1)
-            unreadable += bool(image.problem)
-            if not image.problem:
-                kept_names.append(name)
-                seen.append(image)
-    rows = independent(seen, params)
-    images, names_of = [seen[row] for row in rows], [kept_names[row] for row in rows]
-    missing = {} if classifier else {"predictions": model}
+            seen.append(one)
+    readable = [(name, image) for name, image in seen if not image.problem]
+    rows = independent([image for _, image in readable], params)
+    images = [readable[row][1] for row in rows]
+    is_enough = len(images) >= params.monitor.min_images
     return Sample(
         source="recent images",
-        figures={name: np.array([getattr(image, name) for image in images], float) for name in FIGURES},
-        seen=len(seen) + unreadable,
-        unreadable=unreadable,
-        repeats=len(seen) - len(images),
-        features=features_of(embedder, images),
-        predictions=predictions_of(_probabilities(classifier, images), classifier, model, "recent images")
-        if classifier
+        figures=_figures(images),
+        seen=len(seen),
+        passed_over=max(0, counts["found"] - len(seen)),
+        unreadable=len(seen) - len(readable),
+        repeats=len(readable) - len(images),
+        features=features_of(embedder, images) if is_enough else None,
+        predictions=predictions_of(
+            _probabilities(classifier, images), classifier, asked.words, "recent images"
+        )
+        if classifier and is_enough
         else None,
-        missing=missing,
-        thumbnails=(names_of, [image.pixels[embedder.image_size] for image in images]),
+        missing={} if classifier else {"predictions": asked.words},
+        thumbnails=(
+            [readable[row][0] for row in rows],
+            [image.pixels[embedder.image_size] for image in images],
+        ),
     )
 
 
 def sample_log(
-    log: PredictionLog, rows: pd.DataFrame, params: Params, embedder: Embedder, digest: str, model: str
+    log: PredictionLog,
+    since: datetime | None,
+    after: int,
+    params: Params,
+    embedder: Embedder,
+    asked: AskedModel,
 ) -> Sample:
-    """Independent images of a log's latest rows, with the predictions that were made then.
+    """Return independent images of a log's latest rows, with the predictions that were made then.
 
-    Features are those that were logged, if all were made by this backbone; else they are computed from images that
-    were kept; else there are none.
+    These are the rows down to the one before which there would be more than ``monitor.max_images`` different images.
+    An image that was logged more than once counts by its latest row, of the model that is asked where there is one.
+    Features are of the images whose photograph was kept, or whose embedding was logged by this backbone.
 
     Args:
-        log: where kept images are.
-        rows: of it, see :meth:`graft.monitoring.log.PredictionLog.read`.
-        params: as for :func:`sample_photographs`.
-        embedder: for features.
-        digest: of the model that the training side is asked; rows of another one have no predictions here.
-        model: which that is, in words.
+        log: the log.
+        since, after: see :meth:`graft.monitoring.log.PredictionLog.read`.
+        params, embedder: as for :func:`sample_photographs`.
+        asked: the model that the training side is asked; rows of another one have no predictions here.
     """
-    rows = rows.drop_duplicates("sha256", keep="last").tail(params.monitor.max_images)
-    is_read = rows["problem"].to_numpy(str) == ""
-    readable = rows[is_read].reset_index(drop=True)
-    looked_at = [Observation(row.sha256, phash=row.phash) for row in readable.itertuples(index=False)]
-    chosen = independent(looked_at, params)
-    images = readable.iloc[chosen].reset_index(drop=True)
+    latest: dict[str, LoggedPrediction] = {}
+    seen = unreadable = 0
+    times: list[datetime | None] = []
+    for row in log.read(since, after, newest_first=True):
+        sha256 = row.image.sha256
+        if row.image.problem:
+            unreadable += 1
+        elif sha256 in latest:
+            if asked.digest and row.digest == asked.digest != latest[sha256].digest:
+                latest[sha256] = row
+        elif len(latest) < params.monitor.max_images:
+            latest[sha256] = row
+        else:
+            break
+        seen += 1
+        times = [row.time, *times[-1:]]
+    different = list(latest.values())[::-1]
+    images = [different[row] for row in independent([one.image for one in different], params)]
     missing: dict[str, str] = {}
-    same_model = images["digest"].to_numpy(str) == digest
-    predictions = None
-    if digest and same_model.all() and len(images):
-        predictions = Predictions(
-            images["label"].to_numpy(str), images["probability"].to_numpy(float), model, "recent images"
-        )
-    else:
-        missing["predictions"] = (
-            f"{int((~same_model).sum())} of the log's rows are of another model than {model}"
-            if digest
-            else model
-        )
-    features, pixels = _logged_features(log, images, params, embedder)
-    if features is None:
-        missing["embedding"] = (
-            "the log keeps neither embeddings of this backbone nor images "
-            "(monitor.log.keep_embeddings or keep_images in params.yaml)"
-        )
+    partial: dict[str, str] = {}
+    answered = [one for one in images if one.digest == asked.digest] if asked.digest else []
+    if not answered:
+        missing["predictions"] = f"no image was answered by {asked.words}" if asked.digest else asked.words
+    elif len(answered) < len(images):
+        partial["predictions"] = f"{len(answered):,} of {len(images):,} images, the others had another model"
+    features, pictures = None, _NO_PICTURES
+    if len(images) >= params.monitor.min_images:
+        features, pictures = _logged_features(log, images, params, embedder)
+        count = 0 if features is None else len(features)
+        words = f"{count:,} of {len(images):,} images, of the others the log keeps neither photograph nor embedding"
+        if count < params.monitor.min_images:
+            features = None
+            missing["embedding"] = f"{words} of this backbone (monitor.log.keep_images, keep_embeddings)"
+        elif count < len(images):
+            partial["embedding"] = words
     return Sample(
         source="recent images",
-        figures=figures_of(images),
-        seen=len(rows),
-        unreadable=int((~is_read).sum()),
-        repeats=len(readable) - len(images),
+        figures=_figures([one.image for one in images]),
+        seen=seen,
+        passed_over=log.count(since, after) - seen,
+        unreadable=unreadable,
+        repeats=seen - unreadable - len(images),
         features=features,
-        predictions=predictions,
+        predictions=Predictions(
+            np.array([one.label for one in answered], str),
+            np.array([one.probability for one in answered]),
+            asked.words,
+            "recent images",
+        )
+        if answered
+        else None,
         missing=missing,
-        thumbnails=(list(images["sha256"]), pixels) if pixels else ((), ()),
+        partial=partial,
+        thumbnails=pictures,
+        period=(times[0], times[-1]) if times else None,
     )
 
 
 def independent(images: Sequence[Observation], params: Params) -> np.ndarray:
-    """Indices of readable images, rising, of which none nearly repeats another."""
+    """Return the indices of readable images, rising, of which none nearly repeats another."""
     limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
     groups = repeats_among(images, limits)
     return one_per_group([image.sha256 for image in images], groups, len(images))
 
 
 def features_of(embedder: Embedder, images: Sequence[Observation]) -> np.ndarray:
-    """Features float32 ``[N, D]`` of images that were observed at the backbone's size."""
+    """Return features float32 ``[N, D]`` of images that were observed at the backbone's size."""
     return embedder.features(_Observed(images, embedder.image_size), "Features of recent images")
+
+
+def name_hash(name: str) -> bytes:
+    """Return a hash of a name, by which a sample of names is drawn."""
+    return hashlib.blake2b(name.encode(), digest_size=8).digest()
+
+
+def _figures(images: Sequence[Observation]) -> dict[str, np.ndarray]:
+    return {name: np.array([getattr(image, name) for image in images], np.float64) for name in FIGURES}
 
 
 def _probabilities(classifier: Classifier, images: Sequence[Observation]) -> np.ndarray:
@@ -179,14 +231,18 @@ def _probabilities(classifier: Classifier, images: Sequence[Observation]) -> np.
 
 
 def _logged_features(
-    log: PredictionLog, images: pd.DataFrame, params: Params, embedder: Embedder
-) -> tuple[np.ndarray | None, list[np.ndarray]]:
-    """Features of a log's images and, where the images were kept, their pixels."""
-    kept = [log.image(sha256) for sha256 in images["sha256"]]
+    log: PredictionLog, images: Sequence[LoggedPrediction], params: Params, embedder: Embedder
+) -> tuple[np.ndarray | None, tuple[list[str], list[np.ndarray]]]:
+    """Return features of the images that allow it, first those that were kept; and names and pixels of these."""
     size = embedder.image_size
-    if len(kept) and all(data is not None for data in kept):
-        seen = [observe(data, params.validate_.max_pixels, [size]) for data in kept if data is not None]
-        return features_of(embedder, seen), [image.pixels[size] for image in seen]
-    if len(images) and (images["embedded_by"] == embedder.identity).all():
-        return np.stack(images["embedding"].to_list()).astype(np.float32), []
-    return None, []
+    kept, vectors = [], []
+    for one, data in zip(images, log.images(one.image.sha256 for one in images), strict=True):
+        seen = observe(data, params.validate_.max_pixels, [size]) if data is not None else None
+        if seen is not None and not seen.problem:
+            kept.append(seen)
+        elif one.embedding is not None and one.embedded_by == embedder.identity:
+            vectors.append(one.embedding)
+    parts = [features_of(embedder, kept)] if kept else []
+    parts += [np.stack(vectors)] if vectors else []
+    pictures = [image.sha256 for image in kept], [image.pixels[size] for image in kept]
+    return np.concatenate(parts) if parts else None, pictures

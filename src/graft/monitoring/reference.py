@@ -18,7 +18,7 @@ from graft.data.near_duplicates import read_near_duplicates
 from graft.data.split_tables import read_splits
 from graft.data.training_groups import training_groups
 from graft.errors import GraftError
-from graft.monitoring.samples import Predictions, Sample, figures_of, one_per_group
+from graft.monitoring.samples import FIGURES, Predictions, Sample, one_per_group
 from graft.params.models import Params
 from graft.project import Project
 
@@ -38,7 +38,7 @@ def read_reference(project: Project, params: Params) -> tuple[Sample, pd.DataFra
         GraftError: the data was not validated and split, or changed since, or there are too few images.
     """
     manifest = read_manifest(project.manifest, columns=_WANTED)
-    images = _independent(project, params, manifest, "train")
+    images, repeats = _independent(project, params, manifest, "train")
     if len(images) < params.monitor.min_images:
         raise GraftError(
             f"Only {len(images)} training images are independent of each other; to compare with, it takes "
@@ -46,7 +46,8 @@ def read_reference(project: Project, params: Params) -> tuple[Sample, pd.DataFra
             "Bring in more photographs, or lower monitor.min_images in params.yaml",
         )
     broken = int((manifest["problem"] != "").sum())
-    return Sample("training images", figures_of(images), len(manifest), broken), images
+    figures = {name: images[name].to_numpy(np.float64) for name in FIGURES}
+    return Sample("training images", figures, len(manifest), broken, repeats), images
 
 
 def with_features(project: Project, sample: Sample, images: pd.DataFrame, embedder: Embedder) -> Sample:
@@ -69,11 +70,11 @@ def with_predictions(
     from graft.progress import progress_bar
 
     manifest = read_manifest(project.manifest, columns=_WANTED)
-    images = _independent(project, params, manifest, "val")
+    images, _ = _independent(project, params, manifest, "val")
     paths = [project.data / path for path in images["path"]]
     found = []
     with progress_bar("Validation images", len(paths)) as advance:
-        for some in predict_photographs(classifier, Files(lambda: iter(paths)).read(lambda name: True)):
+        for some in predict_photographs(classifier, Files(lambda: iter(paths)).read()):
             found.append(some.probabilities[[not problem for problem in some.problems]])
             advance(len(some.names))
     probabilities = np.concatenate([*found, np.empty((0, len(classifier.classes)))])
@@ -86,8 +87,10 @@ def predictions_of(probabilities: np.ndarray, classifier: Classifier, model: str
     return Predictions(labels, probabilities.max(axis=1), model, images)
 
 
-def _independent(project: Project, params: Params, manifest: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Rows of the manifest of independent images of a split, sampled where there are very many."""
+def _independent(
+    project: Project, params: Params, manifest: pd.DataFrame, split: str
+) -> tuple[pd.DataFrame, int]:
+    """Return rows of independent images of a split, a sample of very many, and how many images repeat another one."""
     table = read_splits(project, [split])[split].drop_duplicates("sha256")
     group_by = params.split.group_by
     named = group_by if group_by != "near_duplicates" else "none"  # those are joined in any case
@@ -95,6 +98,7 @@ def _independent(project: Project, params: Params, manifest: pd.DataFrame, split
     readable = readable.assign(group=group_images(readable, named).keys)
     images = readable.set_index("path").loc[table["path"]].reset_index()
     together = training_groups(images, read_near_duplicates(project.near_duplicates))
-    groups = images["sha256"].map(together.set_index("sha256")["group"]).fillna(images["sha256"])
-    chosen = one_per_group(list(images["sha256"]), groups.to_numpy(str), params.monitor.max_images)
-    return images.iloc[chosen].reset_index(drop=True)
+    names = together.set_index("sha256")["group"]
+    groups = images["sha256"].map(names).fillna(images["sha256"]).to_numpy(str)
+    chosen = one_per_group(list(images["sha256"]), groups, params.monitor.max_images)
+    return images.iloc[chosen].reset_index(drop=True), len(images) - len(np.unique(groups))

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import numpy as np
 
 from graft.data.near_duplicates import Limits, components
 from graft.monitoring.observing import Observation
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # One figure per image, compared as such.
 FIGURES = ("brightness", "sharpness", "width", "height")
@@ -48,14 +45,17 @@ class Sample:
     Attributes:
         source: where they are from, in words.
         figures: by name of :data:`FIGURES`, float ``[N]``.
-        seen: images looked at, readable or not, before repeats were left out; and how many could not be read.
-        unreadable: of those seen.
-        repeats: readable images that nearly repeat one that is in the sample, and are left out for that.
-        features: float32 ``[N, D]``, where there are any.
+        seen: images looked at, before any was left out.
+        unreadable: of those seen, how many could not be read.
+        repeats: readable images that repeat, or nearly, one that is in the sample, and are left out for that.
+        passed_over: images that there were besides, beyond ``monitor.max_images``: nobody looked at them.
+        features: float32 ``[M, D]``, where there are any; M is less than N where a log keeps some of them only.
         predictions: where there are any; on the training side of other images, see
             :mod:`graft.monitoring.reference`.
         missing: why features or predictions are not there, by the name of the check.
-        thumbnails: names and small pictures ``[S, S, 3]`` of the images, in the order of ``features``; may be empty.
+        partial: of how many images they are, where not of all, by the name of the check.
+        thumbnails: names and small pictures ``[S, S, 3]`` of the first images in ``features``; may be empty.
+        period: when the first and the last image was logged, UTC; None where that is not known.
     """
 
     source: str
@@ -63,18 +63,26 @@ class Sample:
     seen: int
     unreadable: int
     repeats: int = 0
+    passed_over: int = 0
     features: np.ndarray | None = None
     predictions: Predictions | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    partial: dict[str, str] = field(default_factory=dict)
     thumbnails: tuple[Sequence[str], Sequence[np.ndarray]] = ((), ())
+    period: tuple[datetime, datetime] | None = None
 
     def __len__(self) -> int:
         return len(self.figures["brightness"])
 
+    @property
+    def readable(self) -> int:
+        """Images that could be read, repeats included."""
+        return self.seen - self.unreadable
 
-def figures_of(images: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The columns that are compared, of a manifest or of a log."""
-    return {name: images[name].to_numpy(np.float64) for name in FIGURES}
+    def counts(self) -> dict[str, int]:
+        """How many images were compared, and how many were left out for what, JSON-ready."""
+        names = ("seen", "unreadable", "repeats", "passed_over")
+        return {"images": len(self), **{name: getattr(self, name) for name in names}}
 
 
 def one_per_group(sha256: Sequence[str], groups: np.ndarray, most: int) -> np.ndarray:

@@ -1,13 +1,13 @@
-"""Logging what `graft predict` is asked: photographs are looked at as they pass, and meet their answers again."""
+"""Logging what `graft predict` is asked: photographs are looked at as they are read, and logged with their answers."""
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from graft.errors import GraftError
 from graft.inference.images import UnreadableImageError
 from graft.monitoring.log import LoggedPrediction, PredictionLog
 from graft.monitoring.observing import Observation, observe
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """Sits between photographs and their answers.
+    """Sits between photographs and their answers, which come in the same order.
 
     Args:
         log: where rows go.
@@ -28,6 +28,9 @@ class Watcher:
         classes: of the model, in the order of its probabilities.
         max_pixels: larger images count as unreadable.
         embedder: for the embeddings, where the log keeps them.
+
+    Attributes:
+        lost: predictions that could not be logged; and ``problem``, why the last of them could not.
     """
 
     def __init__(
@@ -41,58 +44,47 @@ class Watcher:
     ) -> None:
         self._log, self._model, self._digest = log, model, digest
         self._classes, self._max_pixels, self._embedder = classes, max_pixels, embedder
-        # Lists, since a tar file may hold a name twice.
-        self._seen: dict[str, list[tuple[Observation, bytes | None]]] = {}
-        self._lock = threading.Lock()
+        # A slot for each photograph that is under way, filled by the thread that reads it.
+        self._seen: deque[list[LoggedPrediction]] = deque()
+        self.lost, self.problem = 0, ""
 
     def watch(self, photographs: Iterable[Photograph]) -> Iterator[Photograph]:
-        """The same photographs; each is looked at when it is read, in the reader's thread."""
-        from graft.prediction.inputs import Photograph
-
+        """Yield the same photographs; each is looked at when it is read, in the reader's thread."""
         for photograph in photographs:
-            yield Photograph(photograph.name, lambda it=photograph: self._look(it))  # type: ignore[misc]
+            slot: list[LoggedPrediction] = []
+            self._seen.append(slot)
+            yield replace(photograph, read=lambda it=photograph, into=slot: self._look(it, into))
 
     def log(self, answers: Answers) -> None:
-        """Logs answers for photographs that were watched. Raises as :meth:`PredictionLog.append`."""
-        with self._lock:
-            seen = [self._seen[name].pop(0) for name in answers.names]
-            for name in answers.names:
-                if not self._seen.get(name, True):
-                    del self._seen[name]
-        embeddings = self._embeddings([image for image, _ in seen])
+        """Log the answers for the next photographs that were watched; what cannot be logged is counted."""
+        seen = [self._seen.popleft()[0] for _ in answers.names]
+        readable = [row for row, one in enumerate(seen) if not one.image.problem]
+        if self._embedder is not None and readable:
+            features = features_of(self._embedder, [seen[row].image for row in readable])
+            for row, vector in zip(readable, features, strict=True):
+                seen[row] = replace(seen[row], embedding=vector, embedded_by=self._embedder.identity)
         rows = []
-        for number, ((image, data), problem) in enumerate(zip(seen, answers.problems, strict=True)):
-            probabilities = answers.probabilities[number]
-            if problem and not image.problem:
-                # The model refused what looked sound here, for example for its own limit of pixels.
-                image = Observation(image.sha256, problem)
-            row = {"image": image, "model": self._model, "digest": self._digest}
-            if not problem:
+        for one, problem, probabilities in zip(seen, answers.problems, answers.probabilities, strict=True):
+            if problem:
+                # The model may refuse what looked sound here, for example for its own limit of pixels.
+                rows.append(replace(one, image=Observation(one.image.sha256, problem), embedding=None))
+            else:
                 best = int(probabilities.argmax())
-                row |= {"label": self._classes[best], "probability": float(probabilities[best]), "data": data}
-                if number in embeddings and self._embedder is not None:
-                    row |= {"embedding": embeddings[number], "embedded_by": self._embedder.identity}
-            rows.append(LoggedPrediction(**row))  # type: ignore[arg-type]
-        self._log.append(rows)
+                rows.append(replace(one, label=self._classes[best], probability=float(probabilities[best])))
+        try:
+            self._log.append(rows)
+        except GraftError as error:
+            self.lost += len(rows)
+            self.problem = error.what
 
-    def _look(self, photograph: Photograph) -> bytes:
+    def _look(self, photograph: Photograph, into: list[LoggedPrediction]) -> bytes:
         sizes = [self._embedder.image_size] if self._embedder else []
         try:
             data = photograph.read()
         except UnreadableImageError as error:
-            self._remember(photograph.name, Observation("", str(error)), None)
+            into.append(LoggedPrediction(Observation("", str(error)), self._model, self._digest))
             raise
         seen = observe(data, self._max_pixels, sizes)
-        self._remember(photograph.name, seen, data if self._log.params.keep_images else None)
+        kept = data if self._log.params.keep_images else None
+        into.append(LoggedPrediction(seen, self._model, self._digest, data=kept))
         return data
-
-    def _remember(self, name: str, image: Observation, data: bytes | None) -> None:
-        with self._lock:
-            self._seen.setdefault(name, []).append((image, data))
-
-    def _embeddings(self, images: list[Observation]) -> dict[int, np.ndarray]:
-        readable = [number for number, image in enumerate(images) if not image.problem]
-        if self._embedder is None or not readable:
-            return {}
-        features = features_of(self._embedder, [images[number] for number in readable])
-        return dict(zip(readable, features, strict=True))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,21 @@ class Photograph:
     Attributes:
         name: its path as it was given; in an archive, the archive's with the member's behind it.
         read: gives the bytes of its file, or raises UnreadableImageError.
+        key: names the file as it was just before it is read, see :func:`file_key`.
     """
 
     name: str
     read: Callable[[], bytes]
+    key: str = ""
+
+
+# Of a photograph's name and key.
+Wanted = Callable[[str, str], bool]
+
+
+def all_of_them(name: str, key: str) -> bool:
+    """Return True: every photograph is wanted."""
+    return True
 
 
 class Photographs(Protocol):
@@ -41,8 +53,8 @@ class Photographs(Protocol):
         """Of all, in order, without reading any."""
         ...
 
-    def read(self, wanted: Callable[[str], bool]) -> Iterator[Photograph]:
-        """Those wanted by name, in order."""
+    def read(self, wanted: Wanted = all_of_them) -> Iterator[Photograph]:
+        """Those wanted, in order; each is asked for once, in order too."""
         ...
 
 
@@ -60,12 +72,12 @@ class Files:
         """See :class:`Photographs`."""
         return map(_printable, self._paths())
 
-    def read(self, wanted: Callable[[str], bool]) -> Iterator[Photograph]:
+    def read(self, wanted: Wanted = all_of_them) -> Iterator[Photograph]:
         """See :class:`Photographs`; a file is read when its photograph is."""
         for path in self._paths():
-            name = _printable(path)
-            if wanted(name):
-                yield Photograph(name, lambda path=path: _read_file(path))  # type: ignore[misc]
+            name, key = _printable(path), file_key(path)
+            if wanted(name, key):
+                yield Photograph(name, lambda path=path: _read_file(path), key)  # type: ignore[misc]
 
 
 class Archive:
@@ -80,26 +92,39 @@ class Archive:
 
     def names(self) -> Iterator[str]:
         """See :class:`Photographs`."""
-        with open_source(self._path) as source:
-            for member in source.members():
-                if is_image_name(member.parts[-1]):
-                    yield self._name_of(member.name)
-
-    def read(self, wanted: Callable[[str], bool]) -> Iterator[Photograph]:
-        """See :class:`Photographs`; the bytes have been read when a photograph is given out."""
         try:
+            for member in self._images():
+                yield self._name_of(member)
+        except GraftError:
+            yield _printable(self._path)
+
+    def read(self, wanted: Wanted = all_of_them) -> Iterator[Photograph]:
+        """See :class:`Photographs`; the bytes have been read when a photograph is given out."""
+        place = file_key(self._path)
+        try:
+            # A tar file may hold a name more than once; then all of that name are read, in the same order.
+            times: Counter[str] = Counter()
+            chosen = {}
+            for name in self._images():
+                times[name] += 1
+                key = _member_key(place, name, times[name])
+                if wanted(self._name_of(name), key):
+                    chosen[key] = name
+            times.clear()
             with open_source(self._path) as source:
-                members = {
-                    member.name
-                    for member in source.members()
-                    if is_image_name(member.parts[-1]) and wanted(self._name_of(member.name))
-                }
-                for member, chunks in source.read(members):
-                    yield Photograph(self._name_of(member.name), _take(chunks, member.size))
+                for member, chunks in source.read(set(chosen.values())):
+                    times[member.name] += 1
+                    key = _member_key(place, member.name, times[member.name])
+                    if key in chosen:
+                        yield Photograph(self._name_of(member.name), _take(chunks, member.size), key)
         except GraftError as error:
             name = _printable(self._path)
-            if wanted(name):
-                yield Photograph(name, _broken(error.what))
+            if wanted(name, place):
+                yield Photograph(name, _broken(error.what), place)
+
+    def _images(self) -> list[str]:
+        with open_source(self._path) as source:
+            return [member.name for member in source.members() if is_image_name(member.parts[-1])]
 
     def _name_of(self, member: str) -> str:
         return f"{_printable(self._path)}/{member}"
@@ -159,6 +184,23 @@ def find_photographs(texts: Sequence[str]) -> list[Photographs]:
             if path.is_dir() or _is_archive(path):
                 add(path)
     return found
+
+
+def file_key(path: Path) -> str:
+    """Return text that names a file as it is now: its absolute path, size, and times of the last changes.
+
+    The time of the last change of the entry is part of it, since programs that copy set the other one back.
+    """
+    place = os.fsencode(os.path.abspath(path)).decode("utf-8", "backslashreplace")  # noqa: PTH100
+    try:
+        status = path.stat()
+    except OSError:
+        return f"{place}|gone"
+    return f"{place}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}"
+
+
+def _member_key(archive: str, name: str, number: int) -> str:
+    return f"{archive}|{name}|{number}"
 
 
 def _below(folder: Path, named: frozenset[str], folders: tuple[str, ...]) -> Iterator[Path]:

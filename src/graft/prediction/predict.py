@@ -37,11 +37,13 @@ class Answers:
 
     Attributes:
         names: of each.
+        keys: of each, see :class:`graft.prediction.inputs.Photograph`.
         problems: why it has no answer, ``""`` where it has one.
         probabilities: float32 ``[N, C]``; a row of nan for a photograph that has a problem.
     """
 
     names: list[str]
+    keys: list[str]
     problems: list[str]
     probabilities: np.ndarray
 
@@ -49,6 +51,7 @@ class Answers:
 @dataclass(frozen=True)
 class _Decoded:
     name: str
+    key: str
     problem: str
     pixels: dict[int, np.ndarray]
 
@@ -76,9 +79,9 @@ def predict_photographs(classifier: Classifier, photographs: Iterable[Photograph
 def _decode(classifier: Classifier, photographs: Iterable[Photograph]) -> Iterator[_Decoded]:
     def decode(photograph: Photograph) -> _Decoded:
         try:
-            return _Decoded(photograph.name, "", classifier.to_pixels(photograph.read()))
+            return _Decoded(photograph.name, photograph.key, "", classifier.to_pixels(photograph.read()))
         except UnreadableImageError as error:
-            return _Decoded(photograph.name, str(error), {})
+            return _Decoded(photograph.name, photograph.key, str(error), {})
 
     return in_threads(decode, photographs)
 
@@ -91,4 +94,9 @@ def _answer(classifier: Classifier, batch: list[_Decoded]) -> Answers:
             size: np.stack([batch[index].pixels[size] for index in whole]) for size in classifier.image_sizes
         }
         probabilities[whole] = classifier.probabilities(pixels)
-    return Answers([one.name for one in batch], [one.problem for one in batch], probabilities)
+    return Answers(
+        [one.name for one in batch],
+        [one.key for one in batch],
+        [one.problem for one in batch],
+        probabilities,
+    )

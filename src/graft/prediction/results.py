@@ -1,38 +1,37 @@
-"""Answers on the way to a file: kept in parts, so that a run that was stopped carries on where it was.
+"""Answers on the way to a file: kept in a database, so that a run that was stopped carries on where it was.
 
-Beside ``out.parquet`` lies, until all is done, the folder ``out.parquet.partial``::
-
-    run.json            the model and the arguments; others are refused
-    part-000001.parquet rows, each file whole or not there
-
-The finished file appears at once and the folder goes.
+Beside ``out.parquet`` lies, until all is done, ``out.parquet.partial``: an SQLite file with a row for each photograph,
+by the file that it was made of. The finished file appears at once, and the database goes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import time
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from graft.errors import GraftError
+from graft.core.files import replaced_file
+from graft.errors import GraftError, first_line
 from graft.prediction.predict import Answers
-from graft.prediction.tables import rows_of
+from graft.prediction.tables import rows_of, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# A part is written at so many rows, or after so many seconds: what a stop can cost.
+# Rows of the finished file that are in memory at a time.
 PART_ROWS = 4096
-PART_SECONDS = 10.0
+_TABLES = (
+    "CREATE TABLE run (description TEXT NOT NULL)",
+    "CREATE TABLE rows (key TEXT PRIMARY KEY, place INTEGER, name TEXT NOT NULL, problem TEXT NOT NULL, "
+    "probabilities BLOB NOT NULL)",
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Run:
     """What a run is of: carried on only as the same.
 
     Attributes:
-        model: the digest of the model's bundle.
-        arguments: what it was pointed at.
+        model: the digest of the model's bundle, which names its files, classes and settings.
+        arguments: what it was pointed at, absolute paths or patterns.
     """
 
     model: str
@@ -49,128 +48,123 @@ class Run:
 
 
 class PartialResults:
-    """The folder of parts; to be used in a ``with``, by one process at a time.
+    """The rows that there are; to be used in a ``with``, by one process at a time.
 
     Args:
-        out: the file that it will become.
+        out: the file that they will become.
         run: what is under way.
         classes: labels in the order of the probabilities.
-        locks: a folder that processes of this project have in common.
 
-    Raises:
-        GraftError: another run is under way into the same file, or what lies there is of another model or other
-            photographs.
+    Attributes:
+        path: where the rows are until then.
     """
 
-    def __init__(self, out: Path, run: Run, classes: Sequence[str], locks: Path) -> None:
-        self.folder = out.with_name(out.name + ".partial")
+    def __init__(self, out: Path, run: Run, classes: Sequence[str]) -> None:
+        self.path = out.with_name(out.name + ".partial")
         self._out, self._run, self._classes = out, run, list(classes)
-        self._waiting: list[Answers] = []
-        self._written = time.monotonic()
-        locks.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(locks / f"predict-{fingerprint(str(out.resolve())):016x}.lock")
+        self._place = 0
+        self._places: dict[str, int] = {}
 
     def __enter__(self) -> Self:
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise GraftError(
-                f"Another graft predict writes {self._out} now", "Wait for it, or name another --out"
-            ) from None
-        try:
+        """Take up the rows of an earlier run.
+
+        Raises:
+            GraftError: another run is under way into the same file, or was stopped that had another model or other
+                photographs; or nothing can be written there.
+        """
+        with self._errors():
+            self._rows = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+            # Held until the end, so that another process cannot even look.
+            self._rows.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._rows.execute("BEGIN EXCLUSIVE")
             self._take_up()
-        except BaseException:
-            self._lock.release()
-            raise
+            self._commit()
         return self
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        try:
-            self._write_part()  # also on Ctrl-C: what was computed is kept
-        finally:
-            self._lock.release()
+    def __exit__(self, *error: object) -> None:
+        self._rows.close()  # what add() has not committed is nothing that another run would miss
 
-    def done(self) -> np.ndarray:
-        """Fingerprints of the photographs that have a row, uint64 ``[N]``, sorted, see :func:`fingerprint`."""
-        import pyarrow.parquet as pq
+    def __len__(self) -> int:
+        """Return how many rows there are, of files as they were then."""
+        return int(self._rows.execute("SELECT count(*) FROM rows").fetchone()[0])
 
-        found = [
-            fingerprint(name)
-            for part in self._parts()
-            for name in pq.read_table(part, columns=["path"])[0].to_pylist()
-        ]
-        return np.sort(np.array(found, np.uint64))
+    def wants(self, name: str, key: str) -> bool:
+        """Return whether a photograph has no row yet; to be asked for each of this run, in the order of the file."""
+        self._place += 1
+        query = "UPDATE rows SET place = ?, name = ? WHERE key = ?"
+        with self._errors():
+            is_new = not self._rows.execute(query, (self._place, name, key)).rowcount
+        if is_new:
+            self._places[key] = self._place
+        return is_new
 
     def add(self, answers: Answers) -> None:
-        """Takes some more rows."""
-        self._waiting.append(answers)
-        rows = sum(len(some.names) for some in self._waiting)
-        if rows >= PART_ROWS or time.monotonic() - self._written >= PART_SECONDS:
-            self._write_part()
+        """Write the rows of some photographs that were wanted. Raises GraftError where the disk is full."""
+        rows = zip(answers.keys, answers.names, answers.problems, answers.probabilities, strict=True)
+        with self._errors():
+            self._rows.executemany(
+                "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)",
+                (
+                    (key, self._places.pop(key), name, problem, np.asarray(row, "<f4").tobytes())
+                    for key, name, problem, row in rows
+                ),
+            )
+            self._commit()
 
     def finish(self) -> Counter[str]:
-        """Makes the parts into the one file, and returns how many rows have which label; ``""`` is for none."""
-        from graft.prediction.tables import write_table
-
-        self._write_part()
+        """Write the file, of this run's photographs alone, and return the rows by label; ``""`` is for none."""
         counts: Counter[str] = Counter()
 
         def tables() -> Iterator[pa.Table]:
-            import pyarrow.parquet as pq
-
-            for part in self._parts():
-                table = pq.read_table(part)
+            query = (
+                "SELECT name, key, problem, probabilities FROM rows WHERE place IS NOT NULL ORDER BY place"
+            )
+            found = self._rows.execute(query)
+            while rows := found.fetchmany(PART_ROWS):
+                names, keys, problems, stored = (list(column) for column in zip(*rows, strict=True))
+                probabilities = np.frombuffer(b"".join(stored), "<f4").reshape(len(rows), -1)
+                table = rows_of(Answers(names, keys, problems, probabilities), self._classes)
                 counts.update(label or "" for label in table["label"].to_pylist())
                 yield table
 
-        new = self.folder / f"whole{self._out.suffix}"
-        write_table(tables(), new, self._classes)
-        new.replace(self._out)
-        shutil.rmtree(self.folder)
+        with self._errors():
+            with replaced_file(self._out) as new:
+                write_table(tables(), new, self._classes)
+            self.path.unlink()  # while it is locked
         return counts
 
+    def _commit(self) -> None:
+        """Commit, and begin the next transaction: one for each row would sync the disk as often."""
+        self._rows.execute("COMMIT")
+        self._rows.execute("BEGIN EXCLUSIVE")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                raise GraftError(
+                    f"Another graft predict writes {self._out} now", "Wait for it, or name another --out"
+                ) from None
+            raise GraftError(
+                f"{self.path} cannot be used for {self._out.name}: {first_line(error)}",
+                "Make room there, or remove it, or name another --out; by the same command, a run carries on",
+            ) from error
+
     def _take_up(self) -> None:
-        record = self.folder / "run.json"
-        if not record.is_file():
-            self.folder.mkdir(exist_ok=True)
-            new = record.with_suffix(".new")
-            new.write_text(json.dumps(asdict(self._run)), encoding="utf-8")
-            new.replace(record)
-            return
-        found = json.loads(record.read_text(encoding="utf-8"))
-        if found != json.loads(json.dumps(asdict(self._run))):
+        description = json.dumps(asdict(self._run))
+        if not self._rows.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in _TABLES:
+                self._rows.execute(statement)
+            self._rows.execute("INSERT INTO run VALUES (?)", (description,))
+        found = json.loads(self._rows.execute("SELECT description FROM run").fetchone()[0])
+        if found != json.loads(description):
+            self._rows.close()
             other = "another model" if found["model"] != self._run.model else "other photographs"
             raise GraftError(
-                f"{self.folder} holds a run that was stopped, of {other}: {' '.join(found['arguments'])}",
-                "Carry that one on by the same command, delete the folder, or name another --out",
+                f"{self.path} holds a run that was stopped, of {other}: {' '.join(found['arguments'])}",
+                "Carry that one on by the same command, delete it, or name another --out",
             )
-
-    def _parts(self) -> list[Path]:
-        return sorted(self.folder.glob("part-*.parquet"))
-
-    def _write_part(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self._written = time.monotonic()
-        if not self._waiting:
-            return
-        table = pa.concat_tables([rows_of(some, self._classes) for some in self._waiting])
-        parts = self._parts()
-        number = int(parts[-1].stem.removeprefix("part-")) + 1 if parts else 1
-        new = self.folder / "part.new"
-        pq.write_table(table, new)
-        new.replace(self.folder / f"part-{number:06}.parquet")
-        self._waiting.clear()
-
-
-def fingerprint(name: str) -> int:
-    """64 bits of a name's hash: of ten million names, two agree with a probability of one in 400,000."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
-
-
-def is_among(done: np.ndarray, name: str) -> bool:
-    """Whether a name is one of those whose sorted fingerprints are in ``done``."""
-    value = np.uint64(fingerprint(name))
-    place = int(np.searchsorted(done, value))
-    return place < len(done) and bool(done[place] == value)
+        # Files may have changed, or gone, since they were answered for: rows without a place are not written.
+        self._rows.execute("UPDATE rows SET place = NULL")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -46,9 +47,19 @@ def rows_of(answers: Answers, classes: Sequence[str]) -> pa.Table:
 
 
 def write_table(tables: Iterable[pa.Table], path: Path, classes: Sequence[str]) -> None:
-    """Writes rows, a table at a time, in the form that the path's ending names."""
+    """Write rows, a table at a time, in the form that the path's ending names; without rows, the columns alone."""
     with path.open("wb") as stream:
-        _FORMS[path.suffix.lower()](tables, stream, list(classes))
+        _FORMS[path.suffix.lower()](chain([_no_rows(classes)], tables), stream, list(classes))
+
+
+def write_json(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
+    """Write rows as one JSON array of objects."""
+    separator = b"[\n"
+    for table in tables:
+        for row in table.to_pylist():
+            stream.write(separator + _as_json(row, classes))
+            separator = b",\n"
+    stream.write(b"\n]\n" if separator == b",\n" else b"[]\n")
 
 
 def require_known_form(path: Path) -> None:
@@ -60,15 +71,17 @@ def require_known_form(path: Path) -> None:
         )
 
 
+def _no_rows(classes: Sequence[str]) -> pa.Table:
+    return rows_of(Answers([], [], [], np.empty((0, len(classes)), np.float32)), classes)
+
+
 def _write_parquet(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
     import pyarrow.parquet as pq
 
-    writer = None
-    for table in tables:
-        writer = writer or pq.ParquetWriter(stream, table.schema)
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
+    with pq.ParquetWriter(stream, _no_rows(classes).schema) as writer:
+        for table in tables:
+            if table.num_rows:
+                writer.write_table(table)
 
 
 def _write_csv(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
@@ -86,15 +99,6 @@ def _write_lines(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[st
             stream.write(_as_json(row, classes) + b"\n")
 
 
-def _write_json(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
-    separator = b"[\n"
-    for table in tables:
-        for row in table.to_pylist():
-            stream.write(separator + _as_json(row, classes))
-            separator = b",\n"
-    stream.write(b"\n]\n")
-
-
 def _as_json(row: dict[str, Any], classes: list[str]) -> bytes:
     probabilities = {name: _short(row.pop(f"p_{name}")) for name in classes}
     row["probability"] = _short(row["probability"])
@@ -109,6 +113,6 @@ def _short(value: float | None) -> float | None:
 _FORMS: dict[str, Write] = {
     ".parquet": _write_parquet,
     ".csv": _write_csv,
-    ".json": _write_json,
+    ".json": write_json,
     ".jsonl": _write_lines,
 }

@@ -304,7 +304,7 @@ def _delivered(checked: Checked, embedder: Embedder, max_pixels: int) -> Images:
     from graft.prediction.inputs import Files
 
     files = [image.file for image in checked.images]
-    stream = Files(lambda: iter(files)).read(lambda name: True)
+    stream = Files(lambda: iter(files)).read()
     seen = [image for _, image in observe_all(stream, max_pixels, [])]
     for file, image in zip(files, seen, strict=True):
         if image.problem:

@@ -103,7 +103,7 @@ class LogWriter:
         self._ending = threading.Event()
         self._is_answering: Callable[[], bool] = lambda: False
         self._changed = threading.Condition()
-        self._fails = False
+        self._lost = 0  # images in a row that could not be logged
         # A second Ctrl-C skips the orderly end, and must not find a thread that waits for it.
         self._thread = threading.Thread(target=self._run, name="prediction log", daemon=True)
 
@@ -117,7 +117,7 @@ class LogWriter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Logs what waits, within limits, and writes it to the disk; waits for that."""
+        """Logs what waits, within limits; waits for that."""
         with self._changed:
             self._stop_at = time.monotonic() + self._stop_seconds
             self._changed.notify()
@@ -151,31 +151,27 @@ class LogWriter:
                 if self._is_answering():
                     self._ending.wait(REST * worked)
                 worked = 0.0
-        self._flush()
+        if self._lost:
+            log.warning("%d predictions were not logged", self._lost)
+        self._log.close()
 
     def _take_up_libraries(self) -> None:
         """Imports what the first image needs while no image waits for an answer."""
         import imagehash  # noqa: F401
-        import pyarrow.parquet  # noqa: F401
         import scipy.fftpack  # noqa: F401
 
     def _next(self) -> Asked | None:
         """The next image, once there is one; None when the server ends."""
-        while True:
-            with self._changed:
-                is_idle = not self._waiting and self._stop_at is None
-                if is_idle:
-                    self._changed.wait(self._log.due_seconds())
-            if is_idle:
-                self._ending.wait(GATHER_SECONDS)
-            with self._changed:
-                if self._stop_at is not None and (not self._waiting or time.monotonic() >= self._stop_at):
-                    self._give_up()
-                    return None
-                if self._waiting:
-                    return self._waiting.popleft()
-            if self._log.due_seconds() <= 0:
-                self._flush()
+        with self._changed:
+            is_idle = not self._waiting and self._stop_at is None
+            self._changed.wait_for(lambda: self._waiting or self._stop_at is not None)
+        if is_idle:
+            self._ending.wait(GATHER_SECONDS)
+        with self._changed:
+            if self._stop_at is not None and (not self._waiting or time.monotonic() >= self._stop_at):
+                self._give_up()
+                return None
+            return self._waiting.popleft()
 
     def _give_up(self) -> None:
         if self._waiting:
@@ -185,37 +181,18 @@ class LogWriter:
 
     def _take(self, one: Asked) -> None:
         try:
-            row = _look(one)
+            self._log.append([_look(one)])
         except Exception as error:
-            # What readers of seven formats raise over bytes from anywhere must not end the thread.
-            self._failed(1, error)
+            # Also what readers of seven formats raise over bytes from anywhere: nothing must end the thread.
+            self._metrics.prediction_log("failed", 1)
+            if not self._lost:
+                log.warning("A prediction is not logged: %s. Answers go on.", first_line(error))
+            self._lost += 1
             return
-        self._write(lambda: self._log.append([row]))
-
-    def _flush(self) -> None:
-        self._write(self._log.flush)
-
-    def _write(self, write: Callable[[], None]) -> None:
-        before = self._log.written
-        try:
-            write()
-        except Exception as error:
-            # Rows that no disk takes would wait in memory without end.
-            self._failed(self._log.discard(), error)
-        written = self._log.written - before
-        if written:
-            self._metrics.prediction_log("written", written)
-            if self._fails:
-                self._fails = False
-                log.info("Predictions are logged again")
-
-    def _failed(self, images: int, error: Exception) -> None:
-        self._metrics.prediction_log("failed", images)
-        if not self._fails:
-            log.warning(
-                "Predictions cannot be logged in %s: %s. Answers go on.", self._log.folder, first_line(error)
-            )
-            self._fails = True
+        self._metrics.prediction_log("written", 1)
+        if self._lost:
+            log.info("Predictions are logged again; %d were not", self._lost)
+            self._lost = 0
 
 
 def _look(one: Asked) -> LoggedPrediction:

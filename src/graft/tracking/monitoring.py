@@ -6,6 +6,7 @@ from pathlib import Path
 
 from graft.data.versioning import dataset_name
 from graft.monitoring.monitor import DriftReport
+from graft.monitoring.page import LATEST
 from graft.params.monitor import MonitorParams
 from graft.project import Project
 from graft.tracking.provenance import provenance_tags
@@ -17,7 +18,7 @@ def record_comparison(project: Project, params: MonitorParams, report: DriftRepo
     """Logs a comparison and returns the run's id; the runs of one data set chart its drift over time.
 
     Metrics are ``drift`` (0 or 1), and of each check ``<check>_p``, ``<check>_p_adjusted``, ``<check>_effect`` and
-    ``<check>_drift``.
+    ``<check>_drift``; and how many images there were, see :meth:`graft.monitoring.samples.Sample.counts`.
     """
     import mlflow
 
@@ -31,7 +32,8 @@ def record_comparison(project: Project, params: MonitorParams, report: DriftRepo
         "drift": "yes" if report.drift else "no",
         **provenance_tags(project),
     }
-    metrics = {"drift": float(report.drift), "images": float(len(report.recent))}
+    metrics = {"drift": float(report.drift)}
+    metrics |= {name: float(count) for name, count in report.recent.counts().items()}
     for check in report.checks:
         metrics[f"{check.name}_p"] = check.p_value
         metrics[f"{check.name}_p_adjusted"] = check.adjusted
@@ -44,5 +46,5 @@ def record_comparison(project: Project, params: MonitorParams, report: DriftRepo
         mlflow.log_params(flatten(params.model_dump(mode="json", exclude={"log"})))
         mlflow.log_metrics(metrics)
         mlflow.log_dict(report.as_record(), "comparison.json")
-        mlflow.log_artifact(str(page))
+        mlflow.log_text(page.read_text(encoding="utf-8"), LATEST)
     return str(run.info.run_id)
