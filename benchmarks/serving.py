@@ -57,7 +57,7 @@ def main() -> None:
 
     port = free_port()
     options = ["--model", arguments.model] if arguments.model else []
-    command = [sys.executable, "-c", SERVE, "serve", "--port", str(port), "--no-log", *options]
+    command = [sys.executable, "-c", SERVE, "serve", "--port", str(port), "--no-log", "--no-token", *options]
     environment = {name: value for name, value in os.environ.items() if name != "GRAFT_TOKEN"}
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:

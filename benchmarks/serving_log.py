@@ -49,7 +49,7 @@ def main() -> None:
     ports = {option: free_port() for option in OPTIONS}
     servers = [
         subprocess.Popen(
-            [sys.executable, "-c", SERVE, "serve", "--port", str(port), option],
+            [sys.executable, "-c", SERVE, "serve", "--port", str(port), "--no-token", option],
             env=environment,
             stdout=subprocess.DEVNULL,
         )

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from graft.cli.main import app
+from graft.core.secret import password_for
 from graft.errors import GraftError
 from graft.prefect_server import HOST, free_port
 from graft.project import Project
@@ -33,10 +34,23 @@ def serve(*options: str) -> Exception:
 
 
 def test_other_addresses_need_a_token(served_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "there is no token" in str(serve("--host", "0.0.0.0"))
+    assert "there is to be no token" in str(serve("--host", "0.0.0.0", "--no-token"))
+    assert "has no champion" in str(serve("--host", "0.0.0.0", "--port", str(free_port())))
+    assert "There is a token, and --no-token too" in str(serve("--token", "short", "--no-token"))
     assert "has 5 characters" in str(serve("--host", "0.0.0.0", "--token", "short"))
     monkeypatch.setenv("GRAFT_TOKEN", "short")
     assert "has 5 characters" in str(serve())
+    assert "There is a token, and --no-token too" in str(serve("--no-token"))
+
+
+def test_a4_by_default_the_token_is_the_projects_own(served_project: Project) -> None:
+    port = str(free_port())
+    for options, shown in (((), True), (("--token", "0123456789abcdef"), False), (("--no-token",), False)):
+        result = CliRunner().invoke(app, ["serve", "--port", port, *options])
+        token = f"#token={password_for(served_project, 'serve')}"
+        assert (token in result.output) is shown, options
+        assert ("Authorization: Bearer" in result.output) is ("--no-token" not in options)
+        assert "0123456789abcdef" not in result.output.replace(token, "")
 
 
 def test_a_port_in_use_is_named(served_project: Project) -> None:

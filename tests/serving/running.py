@@ -87,8 +87,14 @@ class Running:
 
 
 @contextmanager
-def start(project: Project, *options: str, token: str = "") -> Iterator[Running]:
-    """Starts a server and waits until it is ready; ends it by SIGTERM."""
+def start(project: Project, *options: str, token: str | None = None) -> Iterator[Running]:
+    """Starts a server and waits until it is ready; ends it by SIGTERM.
+
+    Args:
+        project: whose champion.
+        options: of `graft serve`.
+        token: that it asks for; ``""`` is the project's own, None none.
+    """
     port = free_port()
     log = project.root / f"serve-{port}.log"
     environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
@@ -96,7 +102,8 @@ def start(project: Project, *options: str, token: str = "") -> Iterator[Running]
         environment.pop(variable, None)
     if token:
         environment["GRAFT_TOKEN"] = token
-    command = [sys.executable, "-c", SERVE, "serve", "--port", str(port), *options]
+    access = ["--no-token"] if token is None else []
+    command = [sys.executable, "-c", SERVE, "serve", "--port", str(port), *access, *options]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=project.root, env=environment, stdout=output, stderr=subprocess.STDOUT

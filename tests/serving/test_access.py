@@ -1,8 +1,9 @@
-"""Who may ask: no token on loopback alone, and then by loopback's names."""
+"""Who may ask: without a token programs on loopback alone, by loopback's names, and no page of another origin."""
 
 from __future__ import annotations
 
 import pytest
+from starlette.datastructures import Headers
 
 from graft.errors import GraftError
 from graft.serving.access import Access, is_loopback
@@ -23,7 +24,7 @@ def test_loopback_needs_no_token(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.2", "example.org", "localhost.example.org", ""])
 def test_every_other_address_does(host: str) -> None:
     assert not is_loopback(host)
-    with pytest.raises(GraftError, match=r"can be reached from other machines.*GRAFT_TOKEN.*127\.0\.0\.1"):
+    with pytest.raises(GraftError, match=r"can be reached from other machines.*--no-token.*127\.0\.0\.1"):
         Access(host, None)
     assert Access(host, TOKEN).wants_token
 
@@ -76,3 +77,33 @@ def test_without_a_token_other_names_for_this_machine_are_not_known() -> None:
     ):
         assert not access.knows_host(host), host
     assert Access("127.0.0.1", TOKEN).knows_host("example.org")
+
+
+OWN = "localhost:8000"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([], False),
+        ([("origin", f"http://{OWN}")], False),
+        ([("origin", f"http://{OWN}"), ("sec-fetch-site", "same-origin")], False),
+        ([("sec-fetch-site", "none")], False),
+        ([("origin", "http://example.org")], True),
+        ([("origin", "null")], True),
+        ([("origin", "")], True),
+        ([("origin", OWN)], True),
+        ([("origin", "http://localhost:8001")], True),
+        ([("origin", "http://localhost")], True),
+        ([("origin", f"http://{OWN}.example.org")], True),
+        ([("origin", f"http://{OWN}"), ("origin", "http://example.org")], True),
+        ([("sec-fetch-site", "cross-site")], True),
+        ([("sec-fetch-site", "same-site")], True),
+        ([("origin", f"http://{OWN}"), ("sec-fetch-site", "cross-site")], True),
+    ],
+)
+def test_a4_pages_of_other_origins_are_told_apart(headers: list[tuple[str, str]], expected: bool) -> None:
+    found = Headers(raw=[(name.encode(), value.encode()) for name, value in [("host", OWN), *headers]])
+    assert Access("127.0.0.1", None).is_from_elsewhere(found) is expected
+    # Where there is a token, no other page has it; a proxy may call the server by another name.
+    assert not Access("127.0.0.1", TOKEN).is_from_elsewhere(found)

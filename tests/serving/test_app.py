@@ -18,6 +18,7 @@ from stand_ins import Levels, Registry, served
 from graft.params.serve import ServeParams
 from graft.serving import decoding
 from graft.serving.access import Access
+from graft.serving.answers import Kept
 from graft.serving.app import create_app
 from graft.serving.metrics import Metrics
 from graft.serving.page import PAGE, PAGE_POLICY
@@ -38,11 +39,12 @@ def run(
     params: ServeParams = PARAMS,
     classifier: Levels | None = None,
     token: str | None = None,
+    kept: Kept = "nothing",
 ) -> None:
     async def main() -> None:
         metrics = Metrics()
         champion = Champion(Registry(), 1000, metrics)  # type: ignore[arg-type]
-        app = create_app(champion, params, Access("127.0.0.1", token), metrics, lambda: None)
+        app = create_app(champion, params, Access("127.0.0.1", token), metrics, lambda: None, kept=kept)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
@@ -182,9 +184,11 @@ def test_openapi_asks_for_the_token_where_there_is_one() -> None:
 
     async def test(client: httpx.AsyncClient, champion: Champion, app: FastAPI) -> None:
         champion.problem = "Version 2 cannot be loaded"
-        assert (await client.get("/ready")).json()["problem"] is None
+        nothing = {"ready": True, "model": None, "version": None, "problem": None}
+        assert (await client.get("/ready")).json() == nothing
         client.headers["authorization"] = f"Bearer {token}"
-        assert (await client.get("/ready")).json()["problem"] == champion.problem
+        found = {**nothing, "model": "levels", "version": "1", "problem": champion.problem}
+        assert (await client.get("/ready")).json() == found
         schema = (await client.get("/openapi.json")).json()
         assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
         secured = {
@@ -193,6 +197,75 @@ def test_openapi_asks_for_the_token_where_there_is_one() -> None:
         assert secured == {"/predict", "/model", "/metrics"}
 
     run(test, token=token)
+
+
+FOREIGN = (
+    {"origin": "http://example.org"},
+    {"origin": "http://localhost:8001"},
+    {"origin": "null"},
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+)
+
+
+async def ask_everything(
+    client: httpx.AsyncClient, app: FastAPI, headers: dict[str, str]
+) -> dict[tuple[str, str], httpx.Response]:
+    """Every route by every method, with an image as the body."""
+    paths = {route.path for route in app.routes} | {"/nothing"}  # type: ignore[attr-defined]
+    assert {"/", "/predict", "/model", "/metrics", "/health", "/ready", "/openapi.json"} <= paths
+    return {
+        (method, path): await client.request(method, path, content=b"51", headers={**TYPE, **headers})
+        for path in sorted(paths)
+        for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+    }
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+def test_a4_no_route_answers_a_page_of_another_origin(headers: dict[str, str]) -> None:
+    async def test(client: httpx.AsyncClient, champion: Champion, app: FastAPI) -> None:
+        answers = await ask_everything(client, app, headers)
+        link = answers.pop(("GET", "/"))
+        # A link may lead to the page, which holds nothing; a script may not read even that.
+        assert (link.status_code, link.text) == ((403, link.text) if "origin" in headers else (200, PAGE))
+        assert {answer.status_code for answer in answers.values()} == {403}
+        assert "graft_predictions_total{" not in (await client.get("/metrics")).text
+        assert (await client.post("/predict", content=b"51", headers=TYPE)).status_code == 200
+        own = {**TYPE, "origin": "http://localhost", "sec-fetch-site": "same-origin"}
+        assert (await client.post("/predict", content=b"51", headers=own)).status_code == 200
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"origin": "http://example.org"}, {"origin": "http://localhost"}], ids=str
+)
+def test_a4_no_route_answers_without_the_token(headers: dict[str, str]) -> None:
+    token = "0123456789abcdef"
+
+    async def test(client: httpx.AsyncClient, champion: Champion, app: FastAPI) -> None:
+        answers = await ask_everything(client, app, {**headers, "cookie": f"graft-token={token}"})
+        open_to_all = {
+            (method, path) for (method, path), answer in answers.items() if answer.status_code != 401
+        }
+        assert {path for _, path in open_to_all} == {"/", "/health", "/ready"}
+        for method, path in open_to_all - {("GET", "/"), ("GET", "/health"), ("GET", "/ready")}:
+            assert answers[method, path].status_code == 405
+        assert "levels" not in answers["GET", "/ready"].text + answers["GET", "/"].text
+        client.headers["authorization"] = f"Bearer {token}"
+        assert (await client.post("/predict", content=b"51", headers={**TYPE, **headers})).status_code == 200
+
+    run(test, token=token)
+
+
+@pytest.mark.parametrize("kept", ["nothing", "figures", "photographs"])
+def test_a10_the_page_is_told_what_is_kept(kept: Kept) -> None:
+    async def test(client: httpx.AsyncClient, champion: Champion, app: FastAPI) -> None:
+        assert (await client.get("/model")).json()["kept"] == kept
+
+    run(test, kept=kept)
+    assert f"\n  {kept}: " in PAGE
+    assert "not kept" not in PAGE
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:

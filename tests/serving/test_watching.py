@@ -63,10 +63,12 @@ def test_tags_that_come_after_the_alias_are_seen() -> None:
         registry.champion = "2"
         await champion.look()
         assert champion.model is not None
-        assert description(champion.model, champion.tags).promoted is None
+        assert description(champion.model, champion.tags, "nothing").promoted is None
         registry.tags = {"promoted.at": "2026-03-01T10:00:00+00:00"}
         await champion.look()
-        assert description(champion.model, champion.tags).promoted == datetime(2026, 3, 1, 10, tzinfo=UTC)
+        assert description(champion.model, champion.tags, "nothing").promoted == datetime(
+            2026, 3, 1, 10, tzinfo=UTC
+        )
 
     run(registry, test)
     assert registry.loads == ["1", "2"]

@@ -10,7 +10,9 @@ import typer
 
 from graft.cli import completion
 from graft.cli.options import LogOption
+from graft.core.secret import password_for
 from graft.environment import configure
+from graft.errors import GraftError
 from graft.prefect_server import HOST
 from graft.progress import console
 from graft.project import find_project
@@ -25,7 +27,7 @@ def serve(
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="Address to listen on. The default is this machine alone; others need a token.",
+            help="Address to listen on. The default is this machine alone.",
         ),
     ] = HOST,
     port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", min=1, max=65535)] = 8000,
@@ -34,10 +36,19 @@ def serve(
         typer.Option(
             envvar="GRAFT_TOKEN",
             metavar="SECRET",
-            help="Secret that requests must carry. Better set in the environment: other users can see a command line.",
+            help="Secret that requests must carry; by default one of the project's own, which is printed. Better set "
+            "in the environment: other users can see a command line.",
             show_default=False,
         ),
     ] = None,
+    no_token: Annotated[
+        bool,
+        typer.Option(
+            "--no-token",
+            help="Answer every program and account of this machine without a token. Loopback only; pages of other "
+            "sites are refused.",
+        ),
+    ] = False,
     model: Annotated[
         str | None,
         typer.Option(
@@ -59,8 +70,11 @@ def serve(
 
     from graft.serving.access import Access
 
-    access = Access(host, token)
+    if no_token and token is not None:
+        raise GraftError("There is a token, and --no-token too", "Unset GRAFT_TOKEN, or leave --no-token out")
     project = find_project()
+    own_token = "" if no_token or token is not None else password_for(project, "serve")
+    access = Access(host, own_token or token)
     configure(project)
     for name, value in REGISTRY_LIMITS.items():
         os.environ.setdefault(name, value)
@@ -78,10 +92,13 @@ def serve(
     # A supervisor ends a service with SIGTERM, a user with Ctrl-C; uvicorn sends either on when all is answered.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, signal.default_int_handler)
-    shown = f"[{host}]" if ":" in host else host
-    console.print(
-        f"http://{shown}:{port}    a page to drop photographs on; POST /predict for programs", soft_wrap=True
-    )
+    address = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    if own_token:
+        # Behind a #, which browsers send to nobody; the page takes it from there. A token that was given is not shown.
+        address += f"#token={own_token}"
+    header = "" if no_token else " with the header Authorization: Bearer TOKEN"
+    for line in (f"{address}    a page to drop photographs on", f"Programs POST to /predict{header}."):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     if predictions is not None:
         kept = "with the images" if settings.keep_images else "without the images"
         console.print(

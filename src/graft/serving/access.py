@@ -1,10 +1,12 @@
-"""Who may ask: a token wherever the server can be reached from another machine, and loopback's names where not."""
+"""Who may ask: whoever sends the token; without one, this machine's programs and the server's own page."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
 from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
 
 from graft.errors import GraftError
 
@@ -28,20 +30,19 @@ class Access:
 
     Args:
         host: the address the server is bound to.
-        token: what a request must carry as ``Authorization: Bearer <token>``; None asks for none.
+        token: what a request must carry as ``Authorization: Bearer <token>``; None asks for none, on loopback.
 
     Raises:
-        GraftError: others can reach ``host`` and there is no token, or the token is too short or cannot stand in a
-            header.
+        GraftError: other machines can reach ``host`` and there is no token, or the token is too short or cannot stand
+            in a header.
     """
 
     def __init__(self, host: str, token: str | None) -> None:
         if token is None:
             if not is_loopback(host):
                 raise GraftError(
-                    f"{host} can be reached from other machines, and there is no token",
-                    f"Set GRAFT_TOKEN (or --token) to a secret, for example of {MAKE_TOKEN}, "
-                    "or serve on 127.0.0.1 alone",
+                    f"{host} can be reached from other machines, and there is to be no token",
+                    "Leave --no-token out, or serve on 127.0.0.1 alone",
                 )
         elif len(token) < MIN_TOKEN_LENGTH:
             raise GraftError(
@@ -80,3 +81,17 @@ class Access:
             return is_loopback(urlsplit(f"//{host or ''}").hostname or "")
         except ValueError:
             return False
+
+    def is_from_elsewhere(self, headers: Headers) -> bool:
+        """Whether a browser says that a page of another origin sent the request.
+
+        Without a token every page that the user has open could send photographs, or post a form. Browsers name a page's
+        origin (https://fetch.spec.whatwg.org/#origin-header) and how it relates to this server
+        (https://www.w3.org/TR/fetch-metadata/); another port of this machine is another origin. Programs name neither.
+        """
+        if self._expected is not None:
+            return False  # no page of another origin has it, and browsers add none by themselves
+        own = headers.get("host", "")
+        return any(origin.partition("://")[2] != own for origin in headers.getlist("origin")) or any(
+            site not in ("same-origin", "none") for site in headers.getlist("sec-fetch-site")
+        )

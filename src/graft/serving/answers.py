@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -13,6 +13,7 @@ from graft.serving.served import ServedModel
 
 # Of a version: when `graft promote` made it champion, ISO 8601.
 PROMOTED_TAG = "promoted.at"
+Kept = Literal["nothing", "figures", "photographs"]
 
 
 class Prediction(BaseModel):
@@ -41,10 +42,10 @@ class Readiness(BaseModel):
     """Whether photographs are answered."""
 
     ready: bool
-    model: str | None = None
+    model: str | None = Field(default=None, description="With the token alone, as all that follows.")
     version: str | None = None
     problem: str | None = Field(
-        None, description="Why the registry's champion is not the one that answers; with the token alone."
+        default=None, description="Why the registry's champion is not the one that answers."
     )
 
 
@@ -65,6 +66,10 @@ class Description(BaseModel):
         description="Of the version in the registry: strategy, figures, commit, data."
     )
     loaded: datetime = Field(description="When this server took it up.")
+    kept: Kept = Field(
+        description="What stays of a photograph: nothing; its hash, figures such as brightness, and the answer; or the "
+        "photograph too."
+    )
 
 
 def predictions(model: ServedModel, rows: list[np.ndarray]) -> dict[str, Any]:
@@ -83,8 +88,8 @@ def predictions(model: ServedModel, rows: list[np.ndarray]) -> dict[str, Any]:
     return {"model": model.source.name, "version": model.source.version, "predictions": answers}
 
 
-def description(model: ServedModel, tags: Mapping[str, str]) -> Description:
-    """The model that answers; ``tags`` are those of its version."""
+def description(model: ServedModel, tags: Mapping[str, str], kept: Kept) -> Description:
+    """The model that answers; ``tags`` are those of its version, ``kept`` is what stays of a photograph."""
     promoted = tags.get(PROMOTED_TAG)
     return Description(
         model=model.source.name,
@@ -98,4 +103,5 @@ def description(model: ServedModel, tags: Mapping[str, str]) -> Description:
         promoted=datetime.fromisoformat(promoted) if promoted else None,
         tags=dict(tags),
         loaded=datetime.fromtimestamp(model.loaded, UTC),
+        kept=kept,
     )

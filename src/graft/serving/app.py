@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from graft.params.serve import ServeParams
 from graft.serving.access import Access
 from graft.serving.admission import BusyError
-from graft.serving.answers import Description, Predictions, Readiness, Refusal, description
+from graft.serving.answers import Description, Kept, Predictions, Readiness, Refusal, description
 from graft.serving.bodies import JSON_KEY, RefusedError
 from graft.serving.gate import Gate
 from graft.serving.log_writer import LogWriter
@@ -36,6 +36,7 @@ def create_app(
     metrics: Metrics,
     on_failure: Callable[[], None],
     log_writer: LogWriter | None = None,
+    kept: Kept = "nothing",
 ) -> FastAPI:
     """The application.
 
@@ -46,6 +47,7 @@ def create_app(
         metrics: shared with ``champion``.
         on_failure: see :meth:`graft.serving.watching.Champion.start`.
         log_writer: of the prediction log, started and stopped with the application; None logs nothing.
+        kept: what that log keeps of a photograph.
     """
     predictor = Predictor(champion, params, metrics, log_writer)
 
@@ -90,7 +92,7 @@ def create_app(
         """The model that answers, and its classes."""
         if champion.model is None:
             raise BusyError("the model is being loaded")
-        return description(champion.model, champion.tags)
+        return description(champion.model, champion.tags, kept)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -101,12 +103,11 @@ def create_app(
     async def ready(request: Request) -> Response:
         """Whether photographs are answered."""
         found = champion.model
-        answer = Readiness(
-            ready=found is not None,
-            model=found.source.name if found else None,
-            version=found.source.version if found else None,
-            problem=(champion.problem or None) if request.state.allowed else None,
-        )
+        answer = Readiness(ready=found is not None)
+        if request.state.allowed:
+            answer.problem = champion.problem or None
+            if found is not None:
+                answer.model, answer.version = found.source.name, found.source.version
         return JSONResponse(answer.model_dump(), 200 if found else 503)
 
     @app.get("/metrics", response_class=Response, dependencies=protected)

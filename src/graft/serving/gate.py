@@ -13,7 +13,7 @@ from graft.serving.access import Access
 from graft.serving.metrics import Metrics
 
 PATHS = frozenset({"/", "/predict", "/model", "/health", "/ready", "/metrics", "/openapi.json"})
-# The page holds nothing and asks for the token itself; probes of a supervisor have none.
+# The page holds nothing and asks for the token itself; probes of a supervisor have none, and learn yes or no.
 OPEN_PATHS = frozenset({"/", "/health", "/ready"})
 # What browsers send is a tenth of it; h11 itself bounds only what has not arrived whole.
 MAX_HEAD_BYTES = 16_384
@@ -67,6 +67,11 @@ class Gate:
             return _refuse(431, f"The head of the request is larger than {MAX_HEAD_BYTES} bytes.")
         if not self._access.knows_host(headers.get("host")):
             return _refuse(400, "Without a token this server answers to localhost alone, not to that Host.")
+        is_link = scope["method"] == "GET" and scope["path"] == "/" and "origin" not in headers
+        if self._access.is_from_elsewhere(headers) and not is_link:
+            return _refuse(
+                403, "Without a token this server answers programs and its own page, not other pages."
+            )
         authorization = headers.get("authorization")
         allowed = self._access.allows(authorization)
         scope.setdefault("state", {})["allowed"] = allowed

@@ -13,6 +13,7 @@ from graft.monitoring.log import PredictionLog
 from graft.params.serve import ServeParams
 from graft.project import Project
 from graft.serving.access import Access
+from graft.serving.answers import Kept
 from graft.serving.app import create_app
 from graft.serving.connections import PatientProtocol, connection_limit
 from graft.serving.log_writer import LogWriter
@@ -75,7 +76,8 @@ def serve(
         server.should_exit = True
 
     log_writer = LogWriter(log, params.log_buffer_bytes, metrics) if log is not None else None
-    app = create_app(champion, params, access, metrics, stop, log_writer)
+    kept: Kept = "nothing" if log is None else "photographs" if log.params.keep_images else "figures"
+    app = create_app(champion, params, access, metrics, stop, log_writer, kept)
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
