@@ -255,7 +255,7 @@ def test_c8_a_camera_whose_files_cannot_be_read_is_drift_and_no_error(
         (folder / f"broken-{number}.png").write_bytes(b"no image")
     code, text = monitor(str(folder), "--no-track")
     assert code == 3
-    assert "Drift in unreadable: 1 of 61 recent images (60 unreadable left out)" in text
+    assert "Drift in unreadable: 1 of 61 recent images (left out: 60 unreadable)" in text
 
 
 def test_c8_what_is_kept_of_most_images_is_compared(
@@ -302,7 +302,7 @@ def test_c8_images_beyond_the_limit_are_counted(project: Project, tmp_path: Path
     _, record = monitored_log(project)
     assert record["recent"] == {"images": 25, "seen": 26, "unreadable": 0, "repeats": 1, "passed_over": 22}
     _, text = monitor(str(photographs(tmp_path / "same", 60)), "--no-track")
-    assert "25 of 60 recent images (35 beyond the 25 that are looked at left out)" in text
+    assert "25 of 60 recent images (left out: 35 not looked at)" in text
 
 
 def test_c8_an_answer_of_the_model_counts_though_another_one_was_asked_later(project: Project) -> None:

@@ -11,7 +11,7 @@ from graft.inspection.charts import svg
 from graft.inspection.fragments import figure
 
 _BARS = 24
-# In CSS pixels too, so that text has its own size: a telephone has room for 340.
+# In CSS pixels too, so that text has its own size: a telephone has room for 342.
 WIDTH = 320
 # Of the classes whose shares changed most.
 MAX_CLASSES = 20
@@ -68,9 +68,9 @@ def two_histograms(reference: np.ndarray, recent: np.ndarray, title: str, logari
 
 
 def class_shares(reference: Sequence[str], recent: Sequence[str]) -> str:
-    """How large a share of its images each class is predicted for: above training's, below the recent one.
+    """Return how large a share of its images each class is predicted for: above training's, below the recent one.
 
-    Of very many classes, those whose shares changed most.
+    Of very many classes, those whose shares changed most. Rows of HTML, so that long names keep their room.
     """
     first, second = np.asarray(reference, str), np.asarray(recent, str)
     found = [
@@ -78,22 +78,13 @@ def class_shares(reference: Sequence[str], recent: Sequence[str]) -> str:
         for name in np.union1d(first, second).tolist()
     ]
     changed = sorted(found, key=lambda one: -abs(one[1] - one[2]))[:MAX_CLASSES]
-    shown = sorted(changed, key=lambda one: one[0])
-    most = max(max(one[1:]) for one in shown)
-    width, row, left = WIDTH, 38, 120
-    parts = []
-    for number, (name, *shares) in enumerate(shown):
-        top = number * row + 4
-        short = name if len(name) <= 16 else f"{name[:15]}…"
-        parts.append(
-            f'<text x="{left - 10}" y="{top + 19}" text-anchor="end">{escape(short)}'
-            f"<title>{escape(name)}</title></text>"
-        )
-        for line, (share, kind) in enumerate(zip(shares, ("training", "recent-bar"), strict=True)):
-            length = (width - left - 60) * share / most
-            y = top + 14 * line
-            parts.append(
-                f'<rect class="{kind}" x="{left}" y="{y}" width="{max(length, 0.5):.1f}" height="12"/>'
-            )
-            parts.append(f'<text class="figure" x="{left + length + 6:.1f}" y="{y + 11}">{share:.1%}</text>')
-    return svg(width, len(shown) * row + 4, "Shares of predicted classes", parts)
+    most = max(max(one[1:]) for one in changed)
+    rows = []
+    for name, *shares in sorted(changed):
+        cells = [
+            f'<span><i class="{kind}" style="width:{100 * share / most:.2f}%"></i></span><em>{share:.1%}</em>'
+            for share, kind in zip(shares, ("training", "recent"), strict=True)
+        ]
+        text = escape(name)
+        rows.append(f'<li><b title="{text}">{text}</b>{cells[0]}<b></b>{cells[1]}</li>')
+    return f'<ul class="bars" aria-label="Shares of predicted classes">{"".join(rows)}</ul>'

@@ -29,11 +29,12 @@ LATEST = "report.html"
 _STYLE = """
 svg .training, .legend .training { fill: var(--train); background: var(--train); }
 svg .training { fill-opacity: .45; } svg .recent { fill: none; stroke: var(--test); stroke-width: 2.5; }
-svg .recent-bar { fill: var(--test); } .legend .recent { background: var(--test); }
+.legend .recent, .bars .recent { background: var(--test); } .legend .training, .bars .training { opacity: .6; }
+.bars i { height: .7rem; } .bars li { row-gap: 0; }
 .verdict { font-size: 1.15rem; padding: .9rem 1.1rem; border-radius: .7rem; background: var(--card);
   border: 1px solid var(--line); } .verdict.bad { background: var(--bad-paper); color: var(--bad); }
 .checks { width: 100%; } .checks small { display: block; color: var(--soft); } .checks td { vertical-align: top;
-  overflow-wrap: anywhere; } .checks tr > :last-child { padding-right: 0; }
+  overflow-wrap: anywhere; } .checks .number { white-space: nowrap; } .checks tr > :last-child { padding-right: 0; }
 .checks b.bad { color: var(--bad); } .checks .good { color: var(--good); }
 @media (max-width: 61.99rem) { .checks thead { display: none; } .checks tr { display: block; padding: .6rem 0;
   border-bottom: 1px solid var(--line); } .checks td { display: flex; justify-content: space-between; gap: 1.5rem;
@@ -69,11 +70,11 @@ def in_words(report: DriftReport) -> str:
         for count, words in (
             (recent.unreadable, "unreadable"),
             (recent.repeats, "repeats"),
-            (recent.passed_over, f"beyond the {len(recent):,} that are looked at"),
+            (recent.passed_over, "not looked at"),
         )
         if count
     ]
-    rest = f" ({', '.join(left_out)} left out)" if left_out else ""
+    rest = f" (left out: {', '.join(left_out)})" if left_out else ""
     return (
         f"{verdict}: {len(recent):,} of {recent.seen + recent.passed_over:,} recent images{rest}, against "
         f"{len(report.reference):,} of training. "
@@ -125,14 +126,14 @@ def _html(report: DriftReport, earlier: Sequence[Path]) -> str:
     name = escape(report.dataset)
     model = f" Model: {escape(report.model)}." if report.model else ""
     period = report.recent.period
-    logged = f", of images logged from {_moment(period[0])} to {_moment(period[1])}" if period else ""
+    logged = f": images logged from {_moment(period[0])} to {_moment(period[1])}" if period else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{name}: recent images, {report.at:%Y-%m-%d}</title>\n<style>{STYLE}{_STYLE}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#main">To the content</a>\n<div class="frame">\n'
         f'<nav aria-label="On this page"><h2>On this page</h2><ol>{contents}</ol></nav>\n<main id="main">\n'
-        f"<h1>{name}: recent images</h1>\n<p>Comparison of {_moment(report.at)}{logged}. "
+        f"<h1>{name}: recent images</h1>\n<p>Compared on {_moment(report.at)}{logged}. "
         f"{escape(report.source)}.{model} Features of {escape(report.backbone)}.</p>\n"
         f'<p class="verdict {"bad" if report.drift else ""}">{escape(in_words(report))}</p>\n'
         f"{body}</main>\n</div>\n</body>\n</html>\n"

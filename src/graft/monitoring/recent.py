@@ -244,5 +244,5 @@ def _logged_features(
             vectors.append(one.embedding)
     parts = [features_of(embedder, kept)] if kept else []
     parts += [np.stack(vectors)] if vectors else []
-    pictures = [image.sha256 for image in kept], [image.pixels[size] for image in kept]
+    pictures = [image.sha256[:16] for image in kept], [image.pixels[size] for image in kept]
     return np.concatenate(parts) if parts else None, pictures
