@@ -14,6 +14,7 @@ def prepare(root: Path, data: Path, params: Params) -> Project:
     from graft.data.manifest import read_manifest
     from graft.data.near_duplicates import Limits, find_near_duplicates
     from graft.data.scanning import scan
+    from graft.data.settled_groups import NearDuplicates
     from graft.data.split_tables import write_split_tables
     from graft.data.splitting import make_split
     from graft.data.training_groups import training_groups, write_training_groups
@@ -27,11 +28,9 @@ def prepare(root: Path, data: Path, params: Params) -> Project:
     manifest = read_manifest(project.manifest, thumbnails=True)
     limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
     near = find_near_duplicates(manifest, limits)
-    groups = None
-    if params.split.group_by == "near_duplicates":
-        named = dict(zip(near["path"], near["group"], strict=True))
-        groups = {path: named.get(path, "") for path in manifest["path"]}
-    division = make_split(read_manifest(project.manifest), params.split, groups=groups)
+    division = make_split(
+        read_manifest(project.manifest), params.split, near_duplicates=NearDuplicates(near, limits)
+    )
     write_split_tables(division.tables, division.summary, project.artifacts("split"))
     write_training_groups(training_groups(division.tables["train"], near), project.training_groups)
     return project

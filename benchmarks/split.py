@@ -71,8 +71,8 @@ def measure(folder: Path, group_by: str, checks: bool) -> dict[str, float]:
     import pyarrow.parquet  # noqa: F401
 
     from graft.data.manifest import FOR_SPLIT, read_manifest
-    from graft.data.near_duplicates import read_near_duplicates
-    from graft.data.settled_groups import settle_groups
+    from graft.data.near_duplicates import Limits, read_near_duplicates
+    from graft.data.settled_groups import NearDuplicates
     from graft.data.split_expectations import check_split
     from graft.data.split_tables import write_split_tables
     from graft.data.splitting import make_split
@@ -86,11 +86,7 @@ def measure(folder: Path, group_by: str, checks: bool) -> dict[str, float]:
     params = SplitParams(group_by=group_by)
     manifest = read_manifest(folder / "manifest.parquet", columns=FOR_SPLIT)
     near_duplicates = read_near_duplicates(folder / "near_duplicates.csv")
-    groups = None
-    if group_by == "near_duplicates":
-        readable = manifest[manifest["problem"] == ""]
-        groups = settle_groups(readable, near_duplicates, {}).column(readable)
-    division = make_split(manifest, params, None, groups)
+    division = make_split(manifest, params, None, NearDuplicates(near_duplicates, Limits(4, 0.02)))
     write_split_tables(division.tables, division.summary, folder / "split")
     if checks:
         check_split(

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from graft.data.assignment import read_memory, write_memory
+from graft.data.split_memory import read_memory, write_memory
 from graft.params import load_params
 from graft.params.models import Params
 from graft.project import Project
 from graft.timing import StageClock
 from pipelines.runner import print_warnings, run_stage
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @task(name="split", cache_policy=NO_CACHE)
@@ -27,12 +22,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
     with clock.span("pandas import", "imports"):
         from graft.data.manifest import FOR_SPLIT, read_manifest
         from graft.data.near_duplicates import Limits, read_near_duplicates
-        from graft.data.settled_groups import (
-            draw_key,
-            read_settled_groups,
-            settle_groups,
-            write_settled_groups,
-        )
+        from graft.data.settled_groups import NearDuplicates
         from graft.data.split_tables import write_split_tables
         from graft.data.splitting import make_split
         from graft.data.training_groups import training_groups, write_training_groups
@@ -41,19 +31,11 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
     with clock.span("split"):
         manifest = read_manifest(project.manifest, columns=FOR_SPLIT)
         near_duplicates = read_near_duplicates(project.near_duplicates)
-        memory = read_memory(project.split_memory)
-        settled = read_settled_groups(project.settled_groups)
-        groups: pd.Series | None = None
-        joined: list[list[str]] = []
-        if params.split.group_by == "near_duplicates":
-            readable = manifest[manifest["problem"] == ""]
-            limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
-            key = draw_key(limits, params.split.seed)
-            found = settle_groups(readable, near_duplicates, settled.get(key, {}))
-            settled[key], joined = found.names, found.joined
-            groups = found.column(readable)
-        division = make_split(manifest, params.split, memory, groups)
-        summary = {**division.summary, "groups_joined_later": joined}
+        limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
+        division = make_split(
+            manifest, params.split, read_memory(project), NearDuplicates(near_duplicates, limits)
+        )
+        summary = division.summary
         write_split_tables(division.tables, summary, folder)
         write_training_groups(
             training_groups(division.tables["train"], near_duplicates), project.training_groups
@@ -75,7 +57,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
     if alone := summary["unmatched"]["images"]:
         example = summary["unmatched"]["example"]
         print(f"{alone} images have no group and stand for themselves, for example {example}")
-    if joined:
+    if joined := summary["groups_joined_later"]:
         print(f"{len(joined)} groups of near-duplicates grew together; every image stays where it was")
 
     with clock.span("great expectations import", "imports"):
@@ -97,8 +79,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
         )
     print_warnings(verdict, docs)
     raise_for(verdict, docs, "The split")
-    write_memory(division.memory, project.split_memory)
-    write_settled_groups(settled, project.settled_groups)
+    write_memory(division.memory, project)
 
 
 @flow(name="split", validate_parameters=False)

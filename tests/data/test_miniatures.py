@@ -14,7 +14,7 @@ from graft.data.layout import read_layout
 from graft.data.manifest import read_manifest
 from graft.data.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
 from graft.data.scanning import scan
-from graft.data.settled_groups import settle_groups
+from graft.data.settled_groups import NearDuplicates
 from graft.data.splitting import Split, make_split
 from graft.errors import GraftError
 from graft.params.models import SplitParams, ValidateParams
@@ -42,11 +42,8 @@ def sized(monkeypatch):
 def divided(manifest: pd.DataFrame, settings: dict, sizes: float = 0.2) -> Split:
     """The split that an entry's settings make; sizes that are published as numbers are for all images."""
     params = SplitParams(**{**settings, "val_size": sizes, "test_size": sizes})
-    groups = None
-    if params.group_by == "near_duplicates":
-        readable = manifest[manifest["problem"] == ""]
-        groups = settle_groups(readable, find_near_duplicates(manifest, LIMITS), {}).column(readable)
-    return make_split(manifest, params, groups=groups)
+    near = NearDuplicates(find_near_duplicates(manifest, LIMITS), LIMITS)
+    return make_split(manifest, params, near_duplicates=near)
 
 
 def test_there_is_a_miniature_of_every_entry():
@@ -120,7 +117,7 @@ def test_the_training_half_is_split_by_track(project, tmp_path, sized):
     assert imported.split_settings["method"] == "group"
     assert "344 of 51,839 images" in " ".join(imported.notes)
     scan(read_layout(project.data), PARAMS, tmp_path / "manifest.parquet")
-    split = divided(read_manifest(tmp_path / "manifest.parquet"), imported.split_settings)
+    split = divided(read_manifest(tmp_path / "manifest.parquet", thumbnails=True), imported.split_settings)
     tracks = {name: set(table["path"].str.rpartition("_")[0]) for name, table in split.tables.items()}
     assert sum(map(len, tracks.values())) == len(set.union(*tracks.values())) == 4 * 43
 

@@ -14,7 +14,7 @@ from graft.data.layout import read_layout
 from graft.data.manifest import read_manifest
 from graft.data.near_duplicates import Limits, find_near_duplicates
 from graft.data.scanning import scan
-from graft.data.settled_groups import settle_groups
+from graft.data.settled_groups import NearDuplicates
 from graft.data.split_expectations import check_split
 from graft.data.splitting import make_split
 from graft.data.verdict import Rule, Verdict, raise_for
@@ -33,11 +33,7 @@ class Hands:
 
     def divided(self, out: Path, **settings: Any) -> Verdict:
         params = SplitParams(**settings)
-        groups = None
-        if params.group_by == "near_duplicates":
-            names = settle_groups(self.manifest, self.near_duplicates, {}).names
-            groups = dict(zip(self.manifest["path"], self.manifest["sha256"].map(names), strict=True))
-        split = make_split(self.manifest, params, None, groups)
+        split = make_split(self.manifest, params, None, NearDuplicates(self.near_duplicates, Limits(4, 0.02)))
         return check_split(
             split.tables,
             split.summary,
@@ -89,7 +85,7 @@ def test_a_random_split_is_refused_with_the_groups_shown(hands: Hands, tmp_path:
         raise_for(verdict, tmp_path / "data_docs", "The split")
     page = (tmp_path / "data_docs" / "index.html").read_text(encoding="utf-8")
     assert page.count('src="data:image/jpeg;base64,') == 2 * 20  # of test and of val
-    assert page.count('<div class="family">') >= 4
+    assert page.count('<div class="card">') >= 4
 
 
 @pytest.mark.parametrize("group_by", [PATTERN, "near_duplicates"])

@@ -16,7 +16,7 @@ from graft.data.layout import read_layout
 from graft.data.manifest import read_manifest
 from graft.data.near_duplicates import COLUMNS, Limits, find_near_duplicates
 from graft.data.scanning import scan
-from graft.data.settled_groups import settle_groups
+from graft.data.settled_groups import NearDuplicates
 from graft.data.split_expectations import check_split, near_duplicates_across
 from graft.data.splitting import make_split
 from graft.data.verdict import Verdict, raise_for, read_verdict
@@ -231,11 +231,7 @@ def hands(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame,
 def divided(
     root: Path, manifest: pd.DataFrame, near: pd.DataFrame, out: Path, params: SplitParams
 ) -> tuple[Verdict, dict[str, Any]]:
-    groups = None
-    if params.group_by == "near_duplicates":
-        names = settle_groups(manifest, near, {}).names
-        groups = dict(zip(manifest["path"], manifest["sha256"].map(names), strict=True))
-    split = make_split(manifest, params, None, groups)
+    split = make_split(manifest, params, None, NearDuplicates(near, LIMITS))
     verdict = check_split(
         split.tables,
         split.summary,

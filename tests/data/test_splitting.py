@@ -270,6 +270,7 @@ def test_the_summary_says_how_it_came_about() -> None:
             "val": {"asked": 0.15, "reached": 0.15, "by_class": {"cat": 0.15, "dog": 0.15}},
             "test": {"asked": None, "reached": 0.2, "by_class": {"cat": 0.2, "dog": 0.2}},
         },
+        "groups_joined_later": [],
         "unmatched": {"images": 0, "example": ""},
         "unreadable": 0,
         "conflicting_labels_dropped": [],

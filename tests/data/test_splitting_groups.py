@@ -91,14 +91,6 @@ def test_a_column_that_is_not_there_is_refused(rows: list[dict[str, str]]) -> No
     assert "the data brings no groups of its own" in complaint(rows, method="group", group_by="column")
 
 
-def test_groups_may_come_from_elsewhere() -> None:
-    nearly_alike = {row["path"]: row["path"].rpartition("-")[0] for row in HANDS[:200]}
-    split = make_split(pd.DataFrame(HANDS), SplitParams(), groups=nearly_alike)
-    assert_groups_whole(split.tables)
-    assert split.summary["method"] == "group"
-    assert split.summary["unmatched"]["images"] == len(HANDS) - 200
-
-
 def test_images_that_the_expression_does_not_fit_stand_for_themselves() -> None:
     rows = [*HANDS, *images("paper", 3)]
     summary = make_split(pd.DataFrame(rows), SplitParams(group_by=HAND)).summary

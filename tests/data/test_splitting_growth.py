@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_splitting import image, images
 
-from graft.data.assignment import Draw, Memory, assign, read_memory, write_memory
+from graft.data.assignment import Draw, assign
 from graft.data.quotas import quotas
+from graft.data.split_memory import Memory
 from graft.data.splitting import Split, make_split
 from graft.errors import GraftError
 from graft.params.models import SplitParams
@@ -220,16 +220,6 @@ def test_other_settings_are_settled_apart() -> None:
     again = make_split(rows, METHODS[0], other.memory)
     assert all(first.tables[name].equals(again.tables[name]) for name in SPLITS)
     assert places(first, "path") != places(other, "path")
-
-
-def test_memory_survives_the_way_through_its_file(tmp_path: Path) -> None:
-    memory = make_split(pd.DataFrame(images("犬", 12)), METHODS[2]).memory
-    write_memory(memory, tmp_path / "split" / "settled.json")
-    assert read_memory(tmp_path / "split" / "settled.json") == memory
-    assert read_memory(tmp_path / "none.json") == Memory()
-    (tmp_path / "bad.json").write_text("[]")
-    with pytest.raises(GraftError, match="Restore it with git"):
-        read_memory(tmp_path / "bad.json")
 
 
 @given(

@@ -26,6 +26,7 @@ from graft.data.layout import read_layout
 from graft.data.manifest import read_manifest
 from graft.data.near_duplicates import Limits, find_near_duplicates
 from graft.data.scanning import scan
+from graft.data.settled_groups import NearDuplicates
 from graft.data.split_tables import write_split_tables
 from graft.data.splitting import make_split
 from graft.params import Params, parse_params
@@ -137,12 +138,10 @@ def divide(root: Path, data: Path, params: Params) -> Project:
     project.data.symlink_to(data, target_is_directory=True)
     project.artifacts("validate").mkdir(parents=True)
     scan(read_layout(project.data), params.validate_, project.manifest)
-    manifest, groups = read_manifest(project.manifest, thumbnails=True), None
-    if params.split.group_by == "near_duplicates":
-        limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
-        near = find_near_duplicates(manifest, limits)
-        groups = dict.fromkeys(manifest["path"], "") | dict(zip(near["path"], near["group"], strict=True))
-    division = make_split(manifest, params.split, groups=groups)
+    manifest = read_manifest(project.manifest, thumbnails=True)
+    limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
+    near = NearDuplicates(find_near_duplicates(manifest, limits), limits)
+    division = make_split(manifest, params.split, near_duplicates=near)
     write_split_tables(division.tables, division.summary, project.artifacts("split"))
     return project
 

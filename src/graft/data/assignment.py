@@ -8,24 +8,23 @@ case of five. The last is no split, and no rule without memory can mend it.
 
 Therefore a small class is *settled* once, in the run that first sees it: where a part expects fewer than
 ``SMALL`` of its groups, groups are exchanged until each part holds its exact quota, at least one. The exchanges
-(a handful per class) are the only thing remembered, in a small file; a class that is settled is never touched
-again, and what arrives for it later is drawn by hash. Large classes need no memory at all.
+(a handful per class) are remembered in a small file; a class that is settled is never touched again, and what arrives
+for it later is drawn by hash. Large classes need no memory of theirs. (What near-duplicates need is another matter,
+:mod:`graft.data.settled_groups`.)
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from graft.data.coded_images import Names
 from graft.data.quotas import quotas
+from graft.data.split_memory import Memory
 from graft.errors import GraftError
 
 SMALL = (
@@ -34,19 +33,6 @@ SMALL = (
 _CHUNK = 1 << 16  # names that are Python objects at a time
 # Groups that a class is recognised by later: as long as one of them is left, it is the same class.
 FOUNDERS_KEPT = 8
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What earlier runs settled, by draw (a text that names part, seed and shares; another draw, another entry).
-
-    Attributes:
-        founders: by draw and class, some groups of the class when it was settled.
-        exchanged: by draw and group, the part it was given against its hash.
-    """
-
-    founders: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-    exchanged: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +65,11 @@ class Draw:
     def position(self, group: str) -> float:
         """Where in [0, 1) the hash puts a group: it depends on name, seed and group, and nothing else."""
         return hash_position(self.name, group, self.seed)
+
+    def part_of(self, group: str, memory: Memory) -> int:
+        """Return the part of a group that was drawn before: as it was exchanged, or by its hash."""
+        exchanged = memory.exchanged.get(self.key, {}).get(group)
+        return int(self.parts_at(np.array([self.position(group)]))[0]) if exchanged is None else exchanged
 
     def parts_at(self, positions: np.ndarray) -> np.ndarray:
         """The part that each of many positions falls into."""
@@ -184,7 +175,8 @@ def assign_numbered(
             if label not in settled
         },
     }
-    return assigned, Memory(
+    return assigned, replace(
+        memory,
         founders={**memory.founders, draw.key: dict(sorted(new_founders.items()))},
         exchanged={**memory.exchanged, draw.key: dict(sorted(exchanged.items()))},
     )
@@ -199,32 +191,6 @@ def position_in(names: Names, name: str) -> int | None:
 def _any_there(groups: Sequence[str], names: Names, assigned: np.ndarray) -> bool:
     found = (position_in(names, group) for group in groups)
     return any(position is not None and assigned[position] >= 0 for position in found)
-
-
-def read_memory(path: Path) -> Memory:
-    """What earlier runs settled; empty where there is no file.
-
-    Raises:
-        GraftError: the file is not one of graft's.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Memory(founders=content["founders"], exchanged=content["exchanged"])
-    except FileNotFoundError:
-        return Memory()
-    except (ValueError, KeyError, TypeError):
-        raise GraftError(
-            f"{path} cannot be read as what earlier splits settled",
-            "Restore it with git; without it, small classes may be divided anew",
-        ) from None
-
-
-def write_memory(memory: Memory, path: Path) -> None:
-    """Writes the memory as JSON: UTF-8, LF, equal for equal memory."""
-    content: dict[str, Any] = {"founders": memory.founders, "exchanged": memory.exchanged}
-    text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _settle(members: np.ndarray, assigned: np.ndarray, fixed: np.ndarray, draw: Draw) -> dict[int, int]:

@@ -7,9 +7,10 @@ copies are a group too. Where group names come from is settled here and nowhere 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from graft.data.coded_images import mapped
 from graft.errors import GraftError
@@ -37,18 +38,13 @@ def group_images(images: pd.DataFrame, group_by: str) -> Grouping:
 
     Args:
         images: the readable images of a manifest.
-        group_by: ``none``, ``column``, or a regular expression as ``split.group_by`` in params.yaml takes it.
+        group_by: ``none``, ``column``, ``near_duplicates``, or a regular expression, as ``split.group_by`` in
+            params.yaml takes it.
 
     Raises:
-        GraftError: the column is not there or is empty throughout; the expression fits no path; the groups are of
-            near-duplicates, which stage validate finds, and which :func:`given_groups` takes.
+        GraftError: the column is not there or is empty throughout, or the expression fits no path.
     """
-    if group_by == "near_duplicates":
-        raise GraftError(
-            "split.group_by is 'near_duplicates', but no groups of near-duplicates were given",
-            "Find them with `dvc repro validate`",
-        )
-    if group_by == "none":
+    if group_by in ("none", "near_duplicates"):  # those are joined later, by name
         return Grouping(images["sha256"], images["path"].iloc[:0])
     if group_by == "column":
         return _by_column(images)
@@ -70,14 +66,30 @@ def group_images(images: pd.DataFrame, group_by: str) -> Grouping:
     return grouping
 
 
-def given_groups(images: pd.DataFrame, groups: Mapping[str, str] | pd.Series) -> Grouping:
-    """The groups of images (columns path, sha256) from a mapping of path to group, or a column with their index.
+def joined(*groupings: np.ndarray) -> np.ndarray:
+    """Return the finest grouping that tears no group of any of ``groupings`` apart.
 
-    An image that the mapping lacks, or that has the group ``""``, is a group by itself.
+    Args:
+        groupings: any values, ``[N]`` each; equal values of one grouping are one group.
+
+    Returns:
+        Group numbers, int ``[N]``.
     """
-    if isinstance(groups, Mapping):
-        return _fill_in(images, mapped(images["path"], lambda path: groups.get(path, "")))
-    return _fill_in(images, groups.loc[images.index])
+    import pandas as pd
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(groupings[0])
+    # A graph of images and groups: images are connected by the groups that they share.
+    rows, columns, nodes = [], [], count
+    for grouping in groupings:
+        codes, names = pd.factorize(grouping)
+        rows.append(np.arange(count))
+        columns.append(nodes + codes)
+        nodes += len(names)
+    ends = (np.concatenate(rows), np.concatenate(columns))
+    graph = coo_matrix((np.ones(len(ends[0]), bool), ends), shape=(nodes, nodes))
+    return connected_components(graph, directed=False)[1][:count]
 
 
 def _by_column(images: pd.DataFrame) -> Grouping:

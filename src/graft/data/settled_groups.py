@@ -1,117 +1,98 @@
-"""What groups of near-duplicates are called, so that growth moves no image.
+"""By what name images and groups are drawn, so that near-duplicates share a part and growth moves no image.
 
-Splits draw a group by its name (:mod:`graft.data.assignment`). The groups of near-duplicates change as images
-arrive: one joins a group, or shows that two groups were one all along. A name made of the members would change
-with them, and a group could move from test to train. So names are remembered, image by image:
+Splits draw a group by its name (:mod:`graft.data.assignment`). What is alike changes as images arrive: one joins a
+group, or shows that two groups were one all along. So names are remembered, for every *unit*: a group as
+``split.group_by`` has it, or an image by itself.
 
-- a group of new images takes the smallest SHA-256 in it, which is also what an image by itself is called;
-- new images of a group that has a name take that name;
-- where new images join groups that have different names, every old image keeps its own, and so its place, and the
-  new ones take the name that most of the others have. If those groups lie in different splits, they did so before:
-  nobody could see that they belong together. The rules on near-duplicates across splits count them from now on.
+- a unit that arrives and is alike to those that were there takes their name, and so their part; where they lie in
+  different parts, the name of one that lies nearest to training: no image of test shall show what training shows;
+- a unit that was there keeps its name, whatever arrives. Where units turn out to belong together that lie in different
+  parts, nobody could see it before; the rules on near-duplicates across splits count them from now on;
+- units that arrive together and are alike take the smallest of their names. In the first split, that is so only where
+  ``split.group_by`` is ``near_duplicates``: else each is drawn by itself, and the rules judge.
 
-What is remembered holds for one seed and one pair of limits; others are another division of the data.
+What is remembered holds for one seed, one pair of limits and one way to group; others are another division.
 """
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.data.coded_images import mapped
+from graft.data.grouping import joined
 from graft.data.near_duplicates import Limits
-from graft.errors import GraftError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLUMNS = ["draw", "sha256", "group"]
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """What :func:`graft.data.near_duplicates.find_near_duplicates` found (columns sha256, group), within limits."""
+
+    table: pd.DataFrame
+    limits: Limits
 
 
 @dataclass(frozen=True)
 class SettledGroups:
-    """Names of groups.
+    """Names of units.
 
     Attributes:
-        names: the name of the group of each image, also of those that earlier runs saw, by SHA-256.
-        joined: groups that now belong together and did not when they were named: the names, sorted.
+        names: of each unit, also of those that earlier runs saw.
+        joined: names of units that now belong together and did not when they were named, sorted.
     """
 
     names: dict[str, str]
     joined: list[list[str]]
 
-    def column(self, images: pd.DataFrame) -> pd.Series:
-        """The name of each image's group, with the images' index; they have the column sha256."""
-        return mapped(images["sha256"], self.names.__getitem__)
-
 
 def settle_groups(
-    images: pd.DataFrame, near_duplicates: pd.DataFrame, remembered: Mapping[str, str]
+    images: pd.DataFrame,
+    near_duplicates: pd.DataFrame,
+    remembered: Mapping[str, str],
+    join_new: bool,
+    nearness: Callable[[str], tuple[int, ...]],
 ) -> SettledGroups:
-    """The name of the group of every image.
+    """Return the name of every unit.
 
     Args:
-        images: column sha256; the readable images of a manifest.
-        near_duplicates: columns sha256 and group; see :func:`graft.data.near_duplicates.find_near_duplicates`.
-        remembered: names that earlier runs gave, by SHA-256.
+        images: columns sha256 and unit; the readable images of a manifest.
+        near_duplicates: columns sha256 and group.
+        remembered: names that earlier runs gave, by unit.
+        join_new: whether units that are new take a common name where they are alike to no old one.
+        nearness: of the part that a name lies in to training; larger is nearer.
     """
-    # Images that are gone keep their names too: they may come back.
+    import pandas as pd
+
+    # Units that are gone keep their names too: they may come back.
     names = dict(remembered)
-    for digest in images["sha256"]:
-        names.setdefault(digest, digest)
-    members: dict[str, list[str]] = {}
-    for group, digest in sorted(set(zip(near_duplicates["group"], near_duplicates["sha256"], strict=True))):
-        if digest in names:
-            members.setdefault(group, []).append(digest)
-    joined: list[list[str]] = []
-    for group in members.values():
-        known = Counter(remembered[digest] for digest in group if digest in remembered)
-        most = min(known, key=lambda name: (-known[name], name)) if known else group[0]
-        names.update({digest: remembered.get(digest, most) for digest in group})
+    for unit in images["unit"]:
+        names.setdefault(unit, unit)
+    group_of = dict(zip(near_duplicates["sha256"], near_duplicates["group"], strict=True))
+    groups = images["sha256"].map(group_of)
+    alike = pd.DataFrame({"unit": images["unit"], "group": groups})[groups.notna()]
+    if alike.empty:
+        return SettledGroups(names, [])
+    component = joined(*(alike[column].to_numpy(object) for column in ("unit", "group")))
+    several: list[list[str]] = []
+    for _, units in alike["unit"].groupby(component):
+        members = sorted(set(units))
+        new = [unit for unit in members if unit not in remembered]
+        known = Counter(remembered[unit] for unit in members if unit in remembered)
+        if known and new:
+            least = min(known, key=lambda name: (*(-part for part in nearness(name)), -known[name], name))
+            names.update(dict.fromkeys(new, least))
+        elif join_new:
+            names.update(dict.fromkeys(new, members[0]))
         if len(known) > 1:
-            joined.append(sorted(known))
-    return SettledGroups(names, sorted(joined))
+            several.append(sorted(known))
+    return SettledGroups(names, sorted(several))
 
 
-def draw_key(limits: Limits, seed: int) -> str:
-    """What tells one set of names from another."""
-    return f"seed {seed}, {limits.bits} bits, difference {limits.difference:g}"
-
-
-def read_settled_groups(path: Path) -> dict[str, dict[str, str]]:
-    """What earlier runs called the groups: by draw, the name by SHA-256; empty where there is no file.
-
-    Raises:
-        GraftError: the file is not one of graft's.
-    """
-    settled: dict[str, dict[str, str]] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = csv.reader(stream, strict=True)
-            if next(rows, None) != _COLUMNS:
-                raise ValueError("other columns")
-            for draw, digest, name in rows:
-                # Most images are alone, and called by their own digest: one text serves for both.
-                settled.setdefault(draw, {})[digest] = digest if name == digest else name
-    except FileNotFoundError:
-        return {}
-    except (ValueError, csv.Error):
-        raise GraftError(
-            f"{path} cannot be read as the names of groups of near-duplicates",
-            "Restore it with `dvc checkout split`; without it, groups that grew may be divided anew",
-        ) from None
-    return settled
-
-
-def write_settled_groups(settled: Mapping[str, Mapping[str, str]], path: Path) -> None:
-    """Writes names as CSV (columns draw, sha256, group): UTF-8, LF, equal for equal names."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(_COLUMNS)
-        for draw, names in sorted(settled.items()):
-            rows.writerows((draw, digest, names[digest]) for digest in sorted(names))
+def naming_key(limits: Limits, seed: int, group_by: str) -> str:
+    """Return what tells one set of names from another."""
+    key = f"seed {seed}, {limits.bits} bits, difference {limits.difference:g}"
+    return key if group_by == "near_duplicates" else f"{key}, group_by {group_by}"

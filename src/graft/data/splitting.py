@@ -11,17 +11,18 @@ growth: with more images, others are the first of their class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graft.data.assignment import Draw, Memory, assign_numbered, hash_position, position_in
-from graft.data.coded_images import Names, as_tables, coded, members, numbered
-from graft.data.grouping import given_groups, group_images
+from graft.data.assignment import Draw, assign_numbered, hash_position, position_in
+from graft.data.coded_images import Names, as_tables, coded, mapped, members, numbered
+from graft.data.grouping import group_images
 from graft.data.manifest import FOR_SPLIT
 from graft.data.quotas import exact_quotas
+from graft.data.settled_groups import NearDuplicates, naming_key, settle_groups
 from graft.data.split_checks import (
     drop_conflicting_labels,
     drop_leaks,
@@ -29,6 +30,7 @@ from graft.data.split_checks import (
     refuse_torn_groups,
     refuse_unknown_classes,
 )
+from graft.data.split_memory import Memory
 from graft.errors import GraftError
 from graft.params.models import SplitParams
 from graft.project import SPLITS
@@ -56,26 +58,28 @@ def make_split(
     manifest: pd.DataFrame,
     params: SplitParams,
     memory: Memory | None = None,
-    groups: Mapping[str, str] | pd.Series | None = None,
+    near_duplicates: NearDuplicates | None = None,
 ) -> Split:
-    """Divides the readable images of a manifest (columns path, label, split, sha256, problem, and maybe group).
+    """Divide the readable images of a manifest (columns path, label, split, sha256, problem, and maybe group).
 
     The official split is kept where the method says so; parts that it lacks are carved out of train. Exact
     copies always land together, and so do groups. Copies that a group, or the data's own split, puts on two sides
     are kept only in the one that is further from training; images whose bytes lie under two labels, nowhere.
+    Images that arrive join the part of their near-duplicates (:mod:`graft.data.settled_groups`).
 
     Args:
         manifest: the images.
         params: how to divide them.
         memory: of the split that this one continues; small classes are divided anew without it.
-        groups: path to group, or a column with the manifest's index, where groups are known already; takes the
-            place of ``params.group_by``, unless that is ``near_duplicates``, of which they are the groups.
+        near_duplicates: among the images.
 
     Raises:
         GraftError: no readable image, or each under two labels; ``official`` without an official split, or
             with a group on two sides of it; a class too small for its parts; a number of images where groups go
-            whole; an empty split; a class of val or test that train lacks.
+            whole; an empty split; a class of val or test that train lacks; groups of near-duplicates are asked for,
+            and none are given, or the names they had are gone.
     """
+    memory = memory or Memory()
     wanted = [column for column in FOR_SPLIT if column in manifest]
     readable = manifest.loc[manifest["problem"] == "", wanted].sort_values("path")
     if readable.empty:
@@ -89,37 +93,39 @@ def make_split(
             f"Every image lies under two labels, for example {conflicting[0]['path']}",
             "Decide which label is right and remove the other files",
         )
-    group_by = params.group_by if groups is None or params.group_by == "near_duplicates" else "given"
     readable = readable.loc[images.index] if conflicting else readable
-    found = group_images(readable, group_by) if groups is None else given_groups(readable, groups)
-    method = _method(manifest, params, group_by != "none")
-    if found.keys.equals(readable["sha256"]):
+    found = group_images(readable, params.group_by)
+    method = _method(manifest, params)
+    given = set(manifest["split"]) if method == "official" else {"train"}
+    steps = _steps(params, method, [split for split in ("test", "val") if split not in given])
+    keys, memory, joined = _named(readable, found.keys, params, steps, memory, near_duplicates)
+    if keys.equals(readable["sha256"]):
         images, names = images.assign(group=images["sha256"]), digests
     else:
-        numbers, names = numbered(found.keys)
+        numbers, names = numbered(keys)
         images = images.assign(group=numbers)
+    declared = found.keys if params.group_by not in ("none", "near_duplicates") else None
+    torn = None if declared is None or method != "official" else numbered(declared)
     images = images.reset_index(drop=True)
     unmatched = {"images": len(found.unmatched), "example": next(iter(found.unmatched.iloc[:1]), "")}
-    del readable, found  # numbers do from here on
-    given = set(manifest["split"]) if method == "official" else {"train"}
+    del readable, found, declared, keys  # numbers do from here on
     if method != "official":
         images.loc[:, "split"] = "train"
+    if torn is not None:
+        images = images.assign(declared=torn[0])
     images, dropped = drop_leaks(images)
     refuse_unknown_classes(images)
-    if group_by != "near_duplicates":
-        # How many of those the data's own split may tear apart, the rule about them says.
-        refuse_torn_groups(images, names)
+    if torn is not None:
+        # How many near-duplicates the data's own split may tear apart, the rule about them says.
+        refuse_torn_groups(images.assign(group=images["declared"]), torn[1])
+        images = images.drop(columns="declared")
 
-    carver = _Carver(images, digests, names, params, method, group_by, memory or Memory())
-    carved = [split for split in ("test", "val") if split not in given]
-    for position, split in enumerate(carved):
-        if method == "k_fold" and split == "test":
-            carver.hold_out_fold()
-        else:
-            # Every part still to come, and train itself, needs a group of the class.
-            carver.carve(split, keep=len(carved) - position)
+    carver = _Carver(images, digests, names, params, memory)
+    for step in steps:
+        carver.carve(step)
     images, dropped_later = drop_leaks(images)
     refuse_unknown_classes(images)
+    carved = [step.split for step in steps]
     refuse_empty_parts(images, carved)
 
     tables = as_tables(images, digests, names)
@@ -130,12 +136,13 @@ def make_split(
     summary = {
         "method": method,
         **({"fold": params.fold, "folds": params.folds} if method == "k_fold" else {}),
-        "group_by": group_by,
+        "group_by": params.group_by,
         "carved": sorted(carved),
         "seed": params.seed,
         "stable_under_growth": all(size < 1 for size in asked.values()),
         **_counts(images, asked),
         "exchanged": carver.exchanged(),
+        "groups_joined_later": joined,
         "unmatched": unmatched,
         "unreadable": int((manifest["problem"] != "").sum()),
         "conflicting_labels_dropped": conflicting,
@@ -144,56 +151,124 @@ def make_split(
     return Split(tables, summary, carver.memory)
 
 
+@dataclass(frozen=True)
+class _Step:
+    """One part that is to be taken out of train.
+
+    Attributes:
+        split: the part, test or val.
+        keep: groups of each class that train keeps at least.
+        draw: by which it is taken; None where it is a number of images.
+        drawn: which of the draw's parts it is.
+    """
+
+    split: str
+    keep: int
+    draw: Draw | None
+    drawn: int = 0
+
+
+def _steps(params: SplitParams, method: str, carved: Sequence[str]) -> list[_Step]:
+    settings = [method, f"group_by {params.group_by}"]
+    steps = []
+    for position, split in enumerate(carved):
+        # Every part still to come, and train itself, needs a group of the class.
+        keep = len(carved) - position
+        size: float = getattr(params, f"{split}_size")
+        described = ", ".join(settings)
+        if method == "k_fold" and split == "test":
+            # Test is one of the folds, which are the same whichever of them it is. Outside a fold, both train and
+            # val need a group of every class.
+            folds = params.folds
+            minima = [2 if folds == 2 else 1] * folds
+            names = [f"fold {fold}" for fold in range(folds)]
+            draw = Draw("fold", [1 / folds] * folds, minima, names, params.seed, described)
+            steps.append(_Step(split, keep, draw, params.fold))
+            settings.append(f"outside fold {params.fold} of {folds}")
+            continue
+        draw = Draw(split, [size, 1 - size], [1, keep], [split, "train"], params.seed, described)
+        steps.append(_Step(split, keep, draw if size < 1 else None))
+        settings.append(f"{split} {size:g}")
+    return steps
+
+
+def _named(
+    readable: pd.DataFrame,
+    units: pd.Series,
+    params: SplitParams,
+    steps: Sequence[_Step],
+    memory: Memory,
+    near: NearDuplicates | None,
+) -> tuple[pd.Series, Memory, list[list[str]]]:
+    """Return the name that each image is drawn by, the memory of names, and those that turned out to be alike."""
+    by_likeness = params.group_by == "near_duplicates"
+    if near is None:
+        if by_likeness:
+            raise GraftError(
+                "split.group_by is 'near_duplicates', but no groups of near-duplicates were given",
+                "Find them with `dvc repro validate`",
+            )
+        return units, memory, []
+    draws = [step.draw for step in steps if step.draw is not None]
+    if not draws or (len(draws) < len(steps) and not by_likeness):
+        return units, memory, []  # numbers of images are met exactly, and do not survive growth
+    key = naming_key(near.limits, params.seed, params.group_by)
+    remembered = memory.names.get(key)
+    if remembered is None and any(draw.key in memory.founders for draw in draws):
+        # A version of graft that kept no names made this draw: everything stays where its own hash put it.
+        if by_likeness:
+            raise GraftError(
+                "The names of groups of near-duplicates are gone, without which images of test could move to training",
+                "Restore artifacts/split/settled_groups.csv with `dvc checkout` or `dvc pull`",
+            )
+        remembered = dict(zip(units, units, strict=True))
+
+    def nearness(name: str) -> tuple[int, ...]:
+        # Train is the last part. Folds are all alike.
+        return tuple(draw.part_of(name, memory) for draw in draws if draw.name != "fold")
+
+    settled = settle_groups(
+        readable[["sha256"]].assign(unit=units),
+        near.table,
+        remembered or {},
+        join_new=by_likeness or remembered is not None,
+        nearness=nearness,
+    )
+    memory = replace(memory, names={**memory.names, key: settled.names})
+    return mapped(units, settled.names.__getitem__), memory, settled.joined
+
+
 class _Carver:
     """Moves images from train to parts that are still to be made, in place."""
 
     def __init__(
-        self,
-        images: pd.DataFrame,
-        digests: Names,
-        names: Names,
-        params: SplitParams,
-        method: str,
-        group_by: str,
-        memory: Memory,
+        self, images: pd.DataFrame, digests: Names, names: Names, params: SplitParams, memory: Memory
     ) -> None:
         self.images = images
         self.digests = digests
         self.names = names
         self.params = params
         self.memory = memory
-        self.grouped = group_by != "none"
-        self.settings = [method, f"group_by {group_by}"]
         self.keys: list[str] = []
 
-    def hold_out_fold(self) -> None:
-        """Makes test of one of the folds, which are the same whichever of them it is."""
-        folds = self.params.folds
-        names = [f"fold {fold}" for fold in range(folds)]
-        # Outside a fold, both train and val need a group of every class.
-        draw = Draw("fold", [1 / folds] * folds, [2 if folds == 2 else 1] * folds, names, self.params.seed,
-                    ", ".join(self.settings))  # fmt: skip
-        self._move("test", self._assign(draw), self.params.fold)
-        self.settings.append(f"outside fold {self.params.fold} of {folds}")
-
-    def carve(self, split: str, keep: int) -> None:
-        """Moves a share of every class to ``split`` and leaves at least ``keep`` groups of it in train."""
-        size: float = getattr(self.params, f"{split}_size")
-        if size < 1:
-            draw = Draw(split, [size, 1 - size], [1, keep], [split, "train"], self.params.seed,
-                        ", ".join(self.settings))  # fmt: skip
-            self._move(split, self._assign(draw), 0)
-        elif self.grouped:
+    def carve(self, step: _Step) -> None:
+        """Move a share of every class to a part."""
+        if step.draw is not None:
+            assigned = self._assign(step.draw)
+            chosen = assigned[self.images["group"].to_numpy()] == step.drawn
+            self.images.loc[(self.images["split"] == "train").to_numpy() & chosen, "split"] = step.split
+            return
+        number = int(getattr(self.params, f"{step.split}_size"))
+        if self.params.group_by != "none":
             raise GraftError(
-                f"split.{split}_size is {size:g} images, but groups go whole, so that no number can be met exactly",
-                f"Give split.{split}_size as a fraction such as 0.2, or set split.group_by to none",
+                f"split.{step.split}_size is {number} images, but groups go whole, so that no number can be met "
+                "exactly",
+                f"Give split.{step.split}_size as a fraction such as 0.2, or set split.group_by to none",
             )
-        else:
-            self._take_exactly(split, int(size), keep)
-        self.settings.append(f"{split} {size:g}")
+        self._take_exactly(step.split, number, step.keep)
 
     def exchanged(self) -> int:
-        """Groups that are, in the draws made here, in another part than their hash says."""
+        """Return how many groups are, in the draws made here, in another part than their hash says."""
         present = members(self.images["group"].to_numpy(), len(self.names))
         found = [position_in(self.names, group) for key in self.keys for group in self.memory.exchanged[key]]
         return sum(position is not None and bool(present[position]) for position in found)
@@ -210,10 +285,6 @@ class _Carver:
         self.keys.append(draw.key)
         return assigned
 
-    def _move(self, split: str, assigned: np.ndarray, part: int) -> None:
-        chosen = assigned[self.images["group"].to_numpy()] == part
-        self.images.loc[(self.images["split"] == "train").to_numpy() & chosen, "split"] = split
-
     def _take_exactly(self, split: str, number: int, keep: int) -> None:
         train = self.images[self.images["split"] == "train"]
         distinct = train.drop_duplicates("sha256")
@@ -229,12 +300,12 @@ class _Carver:
         self.images.loc[train.index[chosen[train["sha256"].to_numpy()]], "split"] = split
 
 
-def _method(manifest: pd.DataFrame, params: SplitParams, grouped: bool) -> str:
+def _method(manifest: pd.DataFrame, params: SplitParams) -> str:
     has_official = bool((manifest["split"] != "").any())
     if params.method == "auto":
         if has_official:
             return "official"
-        return "group" if grouped else "stratified"
+        return "stratified" if params.group_by == "none" else "group"
     if params.method == "official" and not has_official:
         raise GraftError(
             "split.method is 'official', but data/ brings no split of its own",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graft.data.grouping import joined
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -30,24 +31,10 @@ def training_groups(train: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.Da
         train: columns sha256 and group, see :class:`graft.data.splitting.Split`.
         near_duplicates: columns sha256 and group.
     """
-    import pandas as pd
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     images = train.drop_duplicates("sha256")[COLUMNS].reset_index(drop=True)
-    count = len(images)
     near = near_duplicates.drop_duplicates("sha256").set_index("sha256")["group"]
-    near_group = images["sha256"].map(near)
-    # Images are linked to the groups they are in: a graph of images and groups, whose components are wanted.
-    declared = pd.factorize(images["group"])[0]
-    found = pd.factorize(near_group)[0]  # -1 where there is none
-    has_near = found >= 0
-    rows = np.concatenate([np.arange(count), np.flatnonzero(has_near)])
-    offset = count + declared.max(initial=-1) + 1
-    columns = np.concatenate([count + declared, offset + found[has_near]])
-    nodes = offset + found.max(initial=-1) + 1
-    links = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(nodes, nodes))
-    component = connected_components(links, directed=False)[1][:count]
+    alone = images["sha256"]
+    component = joined(images["group"].to_numpy(object), alone.map(near).fillna(alone).to_numpy(object))
     images["group"] = images.groupby(component)["sha256"].transform("min")
     together = images[images.groupby("group")["sha256"].transform("size") > 1]
     return together.sort_values(COLUMNS, ignore_index=True)

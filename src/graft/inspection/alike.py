@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from graft.inspection.report import Alike, Picture
 
 if TYPE_CHECKING:
@@ -46,31 +44,6 @@ def worst_first(groups: Iterable[Alike]) -> list[Alike]:
             group.pictures[0].path,
         ),
     )
-
-
-def joined(*groupings: np.ndarray) -> np.ndarray:
-    """The finest grouping that tears no group of any of ``groupings`` apart.
-
-    Args:
-        groupings: any values, ``[N]`` each; equal values of one grouping are one group.
-
-    Returns:
-        Group numbers, int ``[N]``.
-    """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(groupings[0])
-    # A graph of images and groups: images are connected by the groups that they share.
-    rows, columns, nodes = [], [], count
-    for grouping in groupings:
-        names, codes = np.unique(grouping, return_inverse=True)
-        rows.append(np.arange(count))
-        columns.append(nodes + codes)
-        nodes += len(names)
-    ends = (np.concatenate(rows), np.concatenate(columns))
-    graph = coo_matrix((np.ones(len(ends[0]), bool), ends), shape=(nodes, nodes))
-    return connected_components(graph, directed=False)[1][:count]
 
 
 def _groups(images: pd.DataFrame, key: str) -> list[Alike]:

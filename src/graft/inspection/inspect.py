@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graft.data.grouping import group_images
+from graft.data.grouping import group_images, joined
 from graft.data.layout import read_layout
 from graft.data.manifest import read_class_folders, read_manifest
 from graft.data.near_duplicates import Limits, find_near_duplicates
@@ -170,11 +170,11 @@ def _look_at_labels(
         )
     except GraftError as error:
         return LabelCheck(skipped=str(error)), []
-    check = label_check(images, features, alike.joined(*groups), params.train.seed, backbone)
+    check = label_check(images, features, joined(*groups), params.train.seed, backbone)
     check.notes.extend(notes)
     pictures = alike.pictures(images)
     with console.status("Comparing features"):
-        pairs = similar_pairs(features, alike.joined(*known))
+        pairs = similar_pairs(features, joined(*known))
     return check, [SimilarPair(pictures[i], pictures[j], cosine) for i, j, cosine in pairs]
 
 
