@@ -57,13 +57,26 @@ def test_figures_are_those_of_scikit_learn(seed: int) -> None:
     per_class = [list(figures.values()) for figures in found.per_class.values()]
     np.testing.assert_allclose(per_class, np.transpose(expected))
     assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
-    assert found.macro_f1 == pytest.approx(
-        metrics.f1_score(labels, predicted, labels=indices, average="macro", zero_division=0)
-    )
+    assert found.macro_f1 == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
     assert found.log_loss == pytest.approx(metrics.log_loss(labels, probabilities, labels=indices))
     np.testing.assert_array_equal(
         found.confusion, metrics.confusion_matrix(labels, predicted, labels=indices)
     )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_c9_macro_f1_is_scikit_learns_whatever_classes_the_split_lacks(seed: int) -> None:
+    from sklearn.metrics import f1_score
+
+    random = np.random.default_rng(seed)
+    classes = int(random.integers(3, 30))
+    there = random.choice(classes, int(random.integers(1, classes)), replace=False)
+    taken_for = random.choice(classes, int(random.integers(1, classes)), replace=False)
+    labels, predicted = random.choice(there, 40), random.choice(taken_for, 40)
+    probabilities = np.full((40, classes), 0.1 / classes)
+    probabilities[np.arange(40), predicted] += 0.9
+    found = evaluate(labels, probabilities, [str(number) for number in range(classes)])
+    assert found.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro", zero_division=0))
 
 
 def test_the_headline_holds_what_strategies_are_compared_by() -> None:
@@ -76,7 +89,7 @@ def test_a_class_without_images_has_no_recall_and_is_in_the_matrix() -> None:
     found = evaluate(LABELS[:5], PROBABILITIES[:5], CLASSES)
     assert found.per_class["eel"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
     assert found.confusion.shape == (3, 3)
-    assert found.macro_f1 == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+    assert found.macro_f1 == pytest.approx((2 / 3 + 1 / 2) / 2)  # nor is anything taken for it
 
 
 def test_a_class_that_is_never_predicted_has_no_precision() -> None:

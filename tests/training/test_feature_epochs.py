@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import keras
@@ -78,6 +80,30 @@ def test_how_many_batches_a_call_takes_changes_nothing(monkeypatch: pytest.Monke
         np.testing.assert_allclose(held.steps, handed.steps, rtol=1e-5, atol=1e-6)
         for found, wanted in zip(again, weights, strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_c12_the_nth_fit_takes_what_the_first_takes() -> None:
+    code = """
+import gc
+import numpy as np
+import psutil
+from graft.params.strategies import FitParams, HeadParams
+from graft.training.fit import Labelled, fit
+from graft.training.head import build_head
+
+random, taken = np.random.default_rng(0), []
+for _ in range(6):
+    data = Labelled(random.normal(size=(8000, 1000)).astype(np.float32), np.arange(8000) % 3)
+    params = FitParams(epochs=1, batch_size=500, learning_rate=0.01)
+    fit(build_head(1000, 3, HeadParams(), 1), data, data, params, classes=3, seed=1, label="test")
+    del data
+    gc.collect()
+    taken.append(psutil.Process().memory_info().rss / 2**20)
+print(taken)
+assert taken[-1] - taken[1] < 60, taken  # the features of one fit are 31 MB, in training and in validation
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-500:]
 
 
 def test_images_mixed_batches_and_several_devices_are_left_to_keras() -> None:

@@ -21,7 +21,8 @@ class Evaluation:
 
     Attributes:
         accuracy: share of images whose most probable class is right, 0..1.
-        macro_f1: mean of the classes' F1: a rare class counts as much as a common one, 0..1.
+        macro_f1: mean of the F1 of the classes that images have or are taken for, 0..1: a rare class counts as much
+            as a common one. scikit-learn's ``f1_score(average="macro")`` takes the same classes.
         log_loss: mean of -ln(probability of the right class), in nats.
         per_class: precision, recall, F1 and number of images (support) of each class.
         confusion: counts ``[C, C]``, row: actual class, column: predicted class.
@@ -45,7 +46,8 @@ class Evaluation:
 def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> Evaluation:
     """Figures from class indices ``[N]`` and probabilities ``[N, C]`` in the order of ``classes``.
 
-    A class that is never predicted, or has no image, has precision, or recall, 0.
+    A class that is never predicted, or has no image, has precision, or recall, 0. One that is neither has no part in
+    ``macro_f1``: nothing was shown of it.
     """
     probabilities = probabilities.astype(np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)  # float32 rows sum to 1 only to seven digits
@@ -59,7 +61,7 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[st
     f1 = _share(2 * right, times_predicted + support)
     return Evaluation(
         accuracy=float(right.sum() / len(labels)),
-        macro_f1=float(np.mean(f1)),
+        macro_f1=float(np.mean(f1[times_predicted + support > 0])),
         log_loss=log_loss_of(labels, probabilities),
         per_class={
             name: {

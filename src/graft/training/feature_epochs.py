@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from graft.training.batches import Batches
+from graft.training.images import rows_of
 
-# Up to here the graph holds all features, and is told which rows make up a batch.
+# Up to here all features are one tensor, and the graph is told which rows make up a batch.
 HELD_BYTES = 64 * 1024**2
-# Of more than that, what is handed to the graph at a time: past this, calls no longer count and memory does.
+# What is handed to the graph at a time: past this, calls no longer count and memory does.
 CALL_BYTES = 16 * 1024**2
 
 
@@ -52,13 +54,14 @@ def fit_features(
         list(callbacks), model=model, epochs=epochs, steps=len(train), verbose=0
     )
     run_train, run_val = _graph(model.train_step, train), _graph(model.test_step, val)
+    held_train, held_val = _held(train), _held(val)
     model.stop_training = False
     listeners.on_train_begin()
     logs: dict[str, Any] = {}
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
         listeners.on_epoch_begin(epoch)
-        for first, figures in _calls(run_train, train):
+        for first, figures in _calls(run_train, train, held_train):
             for step in range(len(figures["loss"])):
                 listeners.on_train_batch_begin(first + step)
                 listeners.on_train_batch_end(
@@ -67,7 +70,7 @@ def fit_features(
         logs = dict(model.get_metrics_result())
         listeners.on_test_begin()
         model.reset_metrics()
-        for _ in _calls(run_val, val):
+        for _ in _calls(run_val, val, held_val):
             pass
         logs |= {f"val_{name}": value for name, value in model.get_metrics_result().items()}
         listeners.on_test_end(logs)
@@ -78,47 +81,52 @@ def fit_features(
     listeners.on_train_end(logs)
 
 
-def _is_held(batches: Batches) -> bool:
-    return batches.inputs.nbytes <= HELD_BYTES
+def _held(batches: Batches) -> Any | None:
+    """Return all inputs as one tensor for every call of an epoch, or None where there are too many."""
+    import tensorflow as tf
+
+    return tf.constant(batches.inputs) if batches.inputs.nbytes <= HELD_BYTES else None
 
 
-def _calls(run: Any, batches: Batches) -> Any:
+def _calls(run: Any, batches: Batches, held: Any | None) -> Any:
     """Goes through an epoch; yields the place of the first batch of each call, and the figures after each batch."""
-    row = max(1, batches.inputs[:1].nbytes)
-    at_a_time = len(batches) if _is_held(batches) else max(1, CALL_BYTES // (row * batches.batch_size))
-    of = batches.rows if _is_held(batches) else batches.joined
+    row = batches.one_hot[:1].nbytes + (batches.inputs[:1].nbytes if held is None else 0)
+    at_a_time = max(1, CALL_BYTES // (row * batches.batch_size))
     for first in range(0, len(batches), at_a_time):
-        figures = run(*of(first, first + at_a_time))
+        rows, targets, weights = batches.rows(first, first + at_a_time)
+        inputs = held
+        if inputs is None:
+            inputs, rows = rows_of(batches.inputs, rows), np.arange(len(rows))
+        figures = run(inputs, rows, targets, weights)
         yield first, {name: values.numpy() for name, values in figures.items()}
 
 
 def _graph(step: Any, batches: Batches) -> Any:
-    """One call for many steps: inputs, targets and weights of all, one batch after another, to figures ``[steps]``.
+    """One call for many steps: inputs, the rows of them that make up the batches one after another, and the targets
+    and weights of these, to figures ``[steps]``.
 
-    In the place of inputs that the graph holds it is given their rows.
+    The inputs are an argument, since TensorFlow frees what a graph has captured only as the process ends.
     """
     import tensorflow as tf
 
     size, classes = batches.batch_size, batches.one_hot.shape[1]
     names = ("loss", "accuracy", "log_loss")
-    held = tf.constant(batches.inputs) if _is_held(batches) else None
-    given = tf.TensorSpec((None, *batches.inputs.shape[1:]), batches.inputs.dtype)
 
     @tf.function(
         input_signature=[
-            given if held is None else tf.TensorSpec((None,), tf.int64),
+            tf.TensorSpec((None, *batches.inputs.shape[1:]), batches.inputs.dtype),
+            tf.TensorSpec((None,), tf.int64),
             tf.TensorSpec((None, classes), tf.float32),
             tf.TensorSpec((None,), tf.float32),
         ],
         autograph=False,  # it would write code into a temporary file, which a kill leaves behind
     )
-    def run(inputs: Any, targets: Any, weights: Any) -> Any:
+    def run(inputs: Any, rows: Any, targets: Any, weights: Any) -> Any:
         steps = -(-tf.shape(targets)[0] // size)
 
         def one(index: Any, written: Any) -> tuple[Any, Any]:
             part = slice(index * size, (index + 1) * size)
-            rows = inputs[part] if held is None else tf.gather(held, inputs[part])
-            logs = step((rows, targets[part], weights[part]))
+            logs = step((tf.gather(inputs, rows[part]), targets[part], weights[part]))
             return index + 1, written.write(index, tf.stack([logs[name] for name in names]))
 
         written = tf.TensorArray(tf.float32, steps, element_shape=(len(names),))
