@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from graft.core.files import sha256_of
 from graft.data.fingerprint import fingerprint
 from graft.data.photographs import images_below
 from graft.environment import configure
@@ -135,7 +136,8 @@ def main() -> None:
     found = [re.search(arguments.group_by, path) for path in paths]
     groups = np.array([match[1] if match else path for match, path in zip(found, paths, strict=True)])
     away = np.array([bool(arguments.other) and path.startswith(f"{arguments.other}/") for path in paths])
-    pixels = load_images(folder, paths, embedder.image_size, "Images")
+    digests = [sha256_of(folder / path) for path in paths]
+    pixels = load_images(folder, paths, digests, embedder.image_size, "Images")
     as_they_are = measured(embedder, pixels, labels, "as they are")
     changed = {}
     for what, change in CHANGES.items():

@@ -10,7 +10,6 @@ of 4096 x 4096, measured in the same process.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import tempfile
@@ -23,6 +22,7 @@ import numpy as np
 from benchmarks.begin import begin, spread_paths
 from benchmarks.machine import cold_cache, measure
 from benchmarks.table import Row, as_text
+from graft.core.files import sha256_of
 
 # Multiply-adds of MobileNetV2 on an image of 224 pixels, times two: Sandler et al., https://arxiv.org/abs/1801.04381
 GIGAFLOP = 2 * 0.3
@@ -113,23 +113,19 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from graft.features.frozen_trunk import FrozenTrunk
     from graft.features.store import FeatureStore
     from graft.params.strategies import KerasBackboneParams
-    from graft.timing import StageClock
     from graft.training.images import Photographs, load_images
 
     root, size = arguments.folder.resolve(), arguments.image_size
     paths = spread_paths(root, arguments.images)
     params = KerasBackboneParams(source="keras", name=arguments.backbone, weights=arguments.weights)
     backbone = build_backbone(params, size, cache)
-    digests = [hashlib.sha256((root / path).read_bytes()).hexdigest() for path in paths]
+    digests = [sha256_of(root / path) for path in paths]
 
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
 
         def extracted(name: str, store: FeatureStore, chosen: slice) -> np.ndarray:
-            labels = np.zeros(len(paths[chosen]), np.int64)
-            images = Photographs(
-                root, paths[chosen], digests[chosen], labels, size, "", StageClock("bench"), ""
-            )
+            images = Photographs(root, paths[chosen], digests[chosen], size)
             started = time.perf_counter()
             features = FrozenTrunk.of(backbone, store).features(images, f"graft, {name}")
             seconds[name] = time.perf_counter() - started
@@ -148,7 +144,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         product = _product()
 
     started = time.perf_counter()
-    pixels = load_images(root, paths, size)
+    pixels = load_images(root, paths, digests, size)
     expected = backbone.model.predict(pixels, batch_size=32, verbose=0)
     seconds["keras"] = time.perf_counter() - started
     return {

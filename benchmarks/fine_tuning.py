@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks.begin import begin
 from benchmarks.machine import cold_cache, measure
 from benchmarks.table import Row, as_text
+from graft.core.files import sha256_of
 
 BATCH = 32
 EPOCHS = 6  # of which the first, with its tracing, does not count
@@ -90,7 +91,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     names = [layout.place(root / path)[0] for path in files]
     classes = sorted(set(names))
     labels = np.array([classes.index(name) for name in names])
-    pixels = load_images(root, files, size)
+    pixels = load_images(root, files, [sha256_of(root / path) for path in files], size)
     count = min(arguments.images, len(files) - BATCH)
     params = FineTuneParams(
         kind="fine_tune",

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.begin import begin, spread_paths
 from benchmarks.machine import measure
 from benchmarks.table import Row, as_text
+from graft.core.files import sha256_of
 from graft.errors import first_line
 
 PRECISIONS = ("float32", "mixed_float16")
@@ -131,7 +132,7 @@ def features(arguments: argparse.Namespace) -> dict[str, Any]:
 
     root, size = arguments.folder.resolve(), arguments.image_size
     paths = spread_paths(root, arguments.images)
-    pixels = load_images(root, paths, size)
+    pixels = load_images(root, paths, [sha256_of(root / path) for path in paths], size)
     params = KerasBackboneParams(source="keras", name=arguments.backbone, weights=arguments.weights)
     with arithmetic(arguments.precision):
         backbone = build_backbone(params, size, cache)

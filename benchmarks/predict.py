@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from graft.core.files import sha256_of
 from graft.environment import configure
 from graft.project import find_project
 
@@ -56,6 +57,7 @@ def main() -> None:
     paths = list(images_below(root))
     step = max(1, len(paths) // arguments.images)
     paths = paths[::step][: arguments.images]
+    digests = [sha256_of(path) for path in paths]
     params = KerasBackboneParams(source="keras", name=arguments.backbone, weights=arguments.weights)
     keras.utils.set_random_seed(0)
     trunk = build_backbone(params, size, home.cache).model
@@ -73,7 +75,7 @@ def main() -> None:
         seconds: dict[str, list[float]] = {"Keras model.predict": [], "graft predict": []}
         for _ in range(arguments.rounds):
             started = time.perf_counter()
-            pixels = load_images(root, [str(path) for path in paths], size)
+            pixels = load_images(root, [str(path) for path in paths], digests, size)
             expected = with_softmax.predict(pixels, batch_size=32, verbose=0)
             seconds["Keras model.predict"].append(time.perf_counter() - started)
             started = time.perf_counter()

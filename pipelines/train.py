@@ -49,6 +49,7 @@ def train(project: Project, clock: StageClock, name: str) -> None:
         # Quoted: Prefect would search a trained model for futures to wait on.
         result = fit_strategy(project, params, name, clock)
         record(project, run_id, quote(result), clock)
+        result.clean_up()
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ from graft.params.strategies import FineTuneParams, FrozenParams, KerasBackboneP
 IMAGES = 400
 
 
-def measured(*accuracies: float, name: str = "MobileNetV2") -> Measured:
+def measured(*accuracies: float, name: str = "MobileNetV2", work: int = 1000, size: int = 10_000) -> Measured:
     """A backbone whose depths have these accuracies, wrong on the first images."""
     scores = []
     for number, accuracy in enumerate(accuracies):
         above = 10 * (len(accuracies) - 1 - number)
         right = np.arange(IMAGES) >= round((1 - accuracy) * IMAGES)
-        depth = Depth(f"layer{number}", above, (number + 1) / len(accuracies), slice(0, 1))
+        depth = Depth(f"layer{number}", above, (number + 1) / len(accuracies), slice(0, 1), work * size, size)
         images = np.arange(IMAGES)
         scores.append(DepthScore(depth, images, right, np.full(IMAGES, 0.1), images))
     return Measured(KerasBackboneParams(source="keras", name=name), scores, 1.0)
@@ -58,6 +58,22 @@ def test_more_images_are_seen_fewer_times() -> None:
     assert isinstance(few, FineTuneParams)
     assert isinstance(many, FineTuneParams)
     assert (few.epochs, few.views) > (many.epochs, many.views)
+
+
+def test_c5_views_are_kept_where_that_pays_whatever_the_machine() -> None:
+    def views(unfreeze_all: bool = False, **depth: int) -> int:
+        accuracies = (0.985, 0.8) if unfreeze_all else (0.8, 0.985)
+        strategy = recommend(measured(*accuracies, **depth), 900, 3, "none", 0.01)
+        assert isinstance(strategy, FineTuneParams)
+        assert (strategy.unfreeze == "all") is unfreeze_all
+        return strategy.views
+
+    assert views() == 4
+    assert views(unfreeze_all=True) == 0  # nothing is below a cut
+    assert views(work=301) == 4
+    assert views(work=299) == 0  # near the image
+    assert views(size=4_000_000) == 4
+    assert views(size=5_000_000) == 0  # 18 GB
 
 
 def test_another_backbone_has_to_halve_the_error_and_not_by_chance() -> None:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from tiny import clock, tiny_params
 
-from graft.advice.advise import sample
+from graft.advice.advise import advise, sample
 from graft.advice.report import settings_text
 from graft.advice.rules import Measured
 from graft.errors import GraftError
-from graft.params.strategies import FineTuneParams, FrozenParams
+from graft.params.strategies import AutoParams, FineTuneParams, FrozenParams, KerasBackboneParams
 from graft.params.train import TrainParams
 from graft.project import Project
+from graft.training.images import DecodedImages
 from graft.training.train import advise_strategy, train_strategy
 
 SIZE = 32
@@ -112,6 +113,37 @@ def test_a_sample_holds_the_same_share_of_each_class_and_moves_little() -> None:
     later = sample(more, np.append(labels, np.repeat([0, 1, 2], [70, 20, 10])), 200)
     assert len(set(chosen) & set(later)) > 150
     assert sample(keys, labels, 5000).tolist() == list(range(1000))
+
+
+def test_c1_of_many_classes_a_sample_holds_enough_of_some() -> None:
+    random = np.random.default_rng(0)
+    keys = [random.bytes(32) for _ in range(20_000)]
+    labels = np.repeat(np.arange(1000), 20)
+    chosen = sample(keys, labels, 1000)
+    counts = np.bincount(labels[chosen], minlength=1000)
+    assert len(chosen) == 1000
+    assert set(counts) == {0, 10}
+    later = sample([*keys, random.bytes(32)], np.append(labels, 7), 1000)
+    assert len(set(chosen) & set(later)) > 950
+    # Small classes beside large ones, and classes of fewer images than it takes.
+    labels = np.concatenate([np.repeat([0, 1], 9_000), np.repeat(np.arange(2, 42), 40), np.arange(42, 442)])
+    chosen = sample(keys[:20_000], labels, 1000)
+    counts = np.bincount(labels[chosen])
+    assert (counts[:42] >= 10).all()
+
+
+@pytest.mark.slow
+def test_c1_a_thousand_classes_are_advised_on(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(1000), 12)
+    images = random.integers(0, 256, (1000, 8, 8, 3), np.uint8)[labels]
+    images[:, 0] = random.integers(0, 256, (len(labels), 8, 3))
+    backbone = KerasBackboneParams(source="keras", name="MobileNet", weights="none")
+    params = AutoParams(kind="auto", backbones=[backbone], depths=2, folds=2, max_images=100)
+    images = DecodedImages(np.kron(images, np.ones((1, 4, 4, 1), np.uint8)), labels)
+    advice = advise(params, images, np.arange(len(labels)), 32, 1, tmp_path, None, "test")
+    assert (advice.classes, advice.looked_at_classes, advice.looked_at) == (1000, 10, 100)
+    assert any("10 of 1,000 classes were looked at" in reason for reason in advice.reasons())
 
 
 def test_a_hub_module_as_shared_backbone_is_refused_with_what_would_be_right(tmp_path: Path) -> None:

@@ -50,6 +50,21 @@ def test_the_last_depth_is_the_backbone_itself(backbone: Backbone) -> None:
     assert deep.depths[-1].share == 1
 
 
+# Millions, as their papers have them; ResNet50's ("3.8 billion") to the digits that Keras' strides give.
+@pytest.mark.parametrize(
+    ("name", "millions", "top"),
+    [("MobileNetV2", 300, 7 * 7 * 1280), ("MobileNet", 569, 7 * 7 * 1024), ("ResNet50", 3858, 7 * 7 * 2048)],
+)
+def test_multiply_adds_are_those_that_the_papers_count(
+    name: str, millions: int, top: int, tmp_path: Path
+) -> None:
+    params = KerasBackboneParams(source="keras", name=name, weights="none")
+    depths = deep_features(build_backbone(params, 224, tmp_path), 4).depths
+    assert depths[-1].multiply_adds / 1e6 == pytest.approx(millions, rel=0.02)
+    assert [depth.multiply_adds for depth in depths] == sorted(depth.multiply_adds for depth in depths)
+    assert depths[-1].bytes == 4 * top
+
+
 def test_computed_once_and_mirrored_apart(backbone: Backbone, tmp_path: Path) -> None:
     deep, store = deep_features(backbone, 2), FeatureStore(tmp_path, 10**9)
     images = DecodedImages(tinted_images(4, SIZE)[0])

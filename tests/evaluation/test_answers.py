@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -52,9 +53,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     load = images_module.load_images
 
-    def watched(root: Path, paths: list[str], size: int, label: str = "") -> np.ndarray:
+    def watched(root: Path, paths: list[str], *arguments: Any) -> np.ndarray:
         names.extend(paths)
-        return load(root, paths, size, label)
+        return load(root, paths, *arguments)
 
     monkeypatch.setattr(images_module, "load_images", watched)
     return names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,9 +86,9 @@ def test_images_are_decoded_once_per_size(project: Project, monkeypatch: pytest.
     sizes = []
     load = images_module.load_images
 
-    def count(root: Path, paths: list[str], size: int, label: str = "") -> np.ndarray:
+    def count(root: Path, paths: list[str], sha256: list[str], size: int, *arguments: Any) -> np.ndarray:
         sizes.append(size)
-        return load(root, paths, size, label)
+        return load(root, paths, sha256, size, *arguments)
 
     monkeypatch.setattr(images_module, "load_images", count)
     images = module.TestImages(project)

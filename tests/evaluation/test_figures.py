@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from graft.evaluation.figures import confusion_picture, learning_curves_picture
+from graft.advice.report import advice_picture
+from graft.evaluation import figures
+from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
+from graft.params.strategies import FineTuneParams, KerasBackboneParams
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -25,8 +30,8 @@ def dark_blue(image: np.ndarray) -> np.ndarray:
 
 def test_a_confusion_matrix_is_dark_where_its_shares_are(tmp_path: Path) -> None:
     matrix = np.array([[30, 0], [0, 2]])
-    confusion_picture(matrix, ["cat", "dog"], "right", tmp_path / "right.png")
-    confusion_picture(matrix[:, ::-1], ["cat", "dog"], "wrong", tmp_path / "wrong.png")
+    confusion_picture(tmp_path / "right.png", matrix, ["cat", "dog"], "right")
+    confusion_picture(tmp_path / "wrong.png", matrix[:, ::-1], ["cat", "dog"], "wrong")
     right, wrong = (dark_blue(pixels(tmp_path / f"{name}.png")) for name in ("right", "wrong"))
     assert right.shape == wrong.shape
     # Two cells of four, on each of two panels; and not the same two.
@@ -35,21 +40,23 @@ def test_a_confusion_matrix_is_dark_where_its_shares_are(tmp_path: Path) -> None
 
 
 def test_the_matrix_of_a_class_without_images_is_drawn(tmp_path: Path) -> None:
-    confusion_picture(np.array([[3, 0], [0, 0]]), ["cat", "dog"], "empty", tmp_path / "empty.png")
+    confusion_picture(tmp_path / "empty.png", np.array([[3, 0], [0, 0]]), ["cat", "dog"], "empty")
     assert pixels(tmp_path / "empty.png").std() > 10
 
 
 @pytest.mark.parametrize("classes", [1, 20, 40])
 def test_any_number_of_classes_is_drawn(classes: int, tmp_path: Path) -> None:
     names = [f"class {i}" for i in range(classes)]
-    confusion_picture(np.eye(classes, dtype=int), names, "many", tmp_path / "many.png")
+    confusion_picture(tmp_path / "many.png", np.eye(classes, dtype=int), names, "many")
     image = pixels(tmp_path / "many.png")
     assert image.shape[0] > 300
     assert dark_blue(image).any()
 
 
 def test_names_in_other_scripts_and_with_markup_are_only_names(tmp_path: Path) -> None:
-    confusion_picture(np.eye(3, dtype=int), ["$x$ & $y", "größe", "a_b^c"], "$title", tmp_path / "names.png")
+    assert confusion_picture(
+        tmp_path / "names.png", np.eye(3, dtype=int), ["$x^$ & $y", "größe", "a_b^c"], "$ti^$tle"
+    )
     assert pixels(tmp_path / "names.png").std() > 10
 
 
@@ -66,12 +73,90 @@ def count_of(image: np.ndarray, colour: tuple[int, int, int]) -> int:
 
 
 def test_learning_curves_show_both_splits(tmp_path: Path) -> None:
-    learning_curves_picture(epochs(10), 4, "frozen", tmp_path / "curves.png")
+    learning_curves_picture(tmp_path / "curves.png", epochs(10), 4, "frozen")
     image = pixels(tmp_path / "curves.png")
     assert count_of(image, (31, 119, 180)) > 300  # tab:blue, training
     assert count_of(image, (255, 127, 14)) > 300  # tab:orange, validation
 
 
 def test_the_curves_of_a_single_epoch_are_drawn(tmp_path: Path) -> None:
-    learning_curves_picture(epochs(1), 0, "short", tmp_path / "short.png")
+    learning_curves_picture(tmp_path / "short.png", epochs(1), 0, "short")
     assert pixels(tmp_path / "short.png").std() > 5
+
+
+def odd_names(count: int) -> list[str]:
+    return [f"{index} $^$ & ' \" < > , ; # 😀 " + "long" * (index % 60) for index in range(count)]
+
+
+def confusions(count: int) -> np.ndarray:
+    random = np.random.default_rng(0)
+    return np.asarray(random.integers(0, 3, (count, count)) + np.diag(random.integers(0, 50, count)))
+
+
+def odd_advice() -> Any:
+    """Of many backbones with long names."""
+
+    def measured(number: int) -> Any:
+        backbone = SimpleNamespace(name=f"$^$ {number} " + "name" * 30)
+        depths = [SimpleNamespace(share=share, layer="$^$ layer" * 30) for share in (0.2, 0.6, 1.0)]
+        scores = [SimpleNamespace(depth=depth, accuracy=0.9) for depth in depths]
+        return SimpleNamespace(backbone=backbone, scores=scores, best=1)
+
+    some = [measured(number) for number in range(40)]
+    strategy = FineTuneParams(
+        kind="fine_tune",
+        backbone=KerasBackboneParams(source="keras", name=some[0].backbone.name),
+        unfreeze="$^$ layer" * 30,
+        epochs=1,
+        learning_rate=0.1,
+    )
+    return SimpleNamespace(measured=some, chosen=some[0], enough=0.01, strategy=strategy)
+
+
+# Every picture that graft draws of a model, with the most that it may be given.
+EVERY = {
+    "confusion, 172 classes": lambda path: confusion_picture(
+        path, confusions(172), odd_names(172), "t" * 400
+    ),
+    "confusion, 1,000 classes": lambda path: confusion_picture(
+        path, confusions(1000), odd_names(1000), "$^$"
+    ),
+    "thumbnail, 1,000 classes": lambda path: confusion_thumbnail(path, confusions(1000), odd_names(1000)),
+    "thumbnail, long names": lambda path: confusion_thumbnail(path, confusions(8), odd_names(60)[-8:]),
+    "curves": lambda path: learning_curves_picture(path, epochs(100_000), 7, "$^$" * 300),
+    "advice": lambda path: advice_picture(path, odd_advice()),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("what", EVERY)
+def test_c1_every_picture_is_bounded(what: str, tmp_path: Path) -> None:
+    assert EVERY[what](tmp_path / "picture.png")
+    image = pixels(tmp_path / "picture.png")
+    assert image.shape[0] <= 1800
+    assert image.shape[1] <= 3700
+    assert image.std() > 5
+
+
+def test_c1_of_many_classes_those_in_the_most_errors_are_drawn() -> None:
+    confusion = np.diag(np.full(1000, 9))
+    confusion[3, 999] = confusion[500, 501] = 2
+    confusion[7, 8] = 1
+    chosen = figures._most_confused(confusion)
+    assert len(chosen) == figures.MAX_CLASSES
+    assert {3, 7, 8, 500, 501, 999} <= set(chosen)
+    assert (np.diff(chosen) > 0).all()
+    assert figures._most_confused(confusion[:40, :40]).tolist() == list(range(40))
+
+
+def test_c1_a_picture_that_cannot_be_drawn_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhausted(*size: float) -> None:
+        raise MemoryError("no room")
+
+    (tmp_path / "it.png").write_text("of an earlier run")
+    monkeypatch.setattr(figures, "new_figure", exhausted)
+    assert not confusion_picture(tmp_path / "it.png", np.eye(2, dtype=int), ["a", "b"], "title")
+    assert not (tmp_path / "it.png").exists()
+    assert "The picture it.png cannot be drawn (no room)" in capsys.readouterr().out

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
-from tiny import tiny_params
+from tiny import make_project, tiny_params
 
 from graft.errors import GraftError
 from graft.params import Params, parse_params
 from graft.project import Project
+from graft.sweeping import sweep as module
 from graft.sweeping.sweep import Trial, combinations, run_sweep, tried
+from graft.training.checkpoint import TrainingState
 
 GRID = {
     "order": "grid",
@@ -33,7 +39,7 @@ def test_a_grid_tries_every_combination_once_and_ranks_by_validation(project: Pr
     accuracies = [trial.figures["accuracy"] for trial in done]
     assert accuracies == sorted(accuracies, reverse=True)
     assert tried(params(GRID), done[0]).learning_rate == done[0].settings["learning_rate"]  # type: ignore[union-attr]
-    assert not list((project.state / "checkpoints").glob("*"))
+    assert not list(project.checkpoints.glob("*"))
     again: list[Trial] = []
     assert run_sweep(project, params(GRID), again.append) == done
     assert again == []
@@ -72,13 +78,93 @@ def test_tpe_runs_as_many_trials_as_asked_and_more_when_asked_for_more(project: 
     assert {trial.number for trial in done} < {trial.number for trial in more}
 
 
+class StoppedError(Exception):
+    """As a kill would."""
+
+
+@pytest.fixture
+def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials whose figures follow from their settings at once."""
+
+    def fit(project: Project, train: Any, name: str, clock: Any) -> Any:
+        loss = abs(np.log(train.strategies[name].learning_rate) + 4)
+        figures = {"log_loss": loss, "accuracy": 0.5, "macro_f1": 0.5}
+        return SimpleNamespace(validation=SimpleNamespace(headline=lambda: figures), clean_up=lambda: None)
+
+    monkeypatch.setattr(module, "fit_strategy", fit)
+
+
+DRAWN = {"trials": 14, "try": {"small": {"learning_rate": {"low": 0.0001, "high": 1.0}}}}
+
+
+@pytest.mark.usefixtures("nothing_trained")
+def test_b17_a_sweep_that_is_resumed_draws_what_it_would_have_drawn(project: Project, tmp_path: Path) -> None:
+    def drawn(trials: list[Trial]) -> list[float]:
+        return [trial.settings["learning_rate"] for trial in sorted(trials, key=lambda one: one.number)]
+
+    whole = drawn(run_sweep(project, params(DRAWN)))
+    assert len(set(whole)) == 14
+    other = make_project(tmp_path / "other")
+    for last in (0, 4, 4, 11, 20):  # killed after so many, once within a trial of which nothing is known yet
+
+        def stop(trial: Trial, last: int = last) -> None:
+            if trial.number == last:
+                raise StoppedError
+
+        with pytest.raises(StoppedError) if last < 14 else nullcontext():
+            run_sweep(other, params(DRAWN), stop)
+    done = run_sweep(other, params(DRAWN))
+    assert drawn(done) == whole
+    assert sorted(trial.number for trial in done) == list(range(14))
+
+
+@pytest.mark.usefixtures("nothing_trained")
+def test_b17_a_sweep_is_named_by_what_decides_its_outcome_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trials_run(**train: Any) -> int:
+        seen: list[Trial] = []
+        run_sweep(project, params({**DRAWN, "trials": 2}, **train), seen.append)
+        return len(seen)
+
+    small = tiny_params().train.strategies["small"].model_dump(mode="json", exclude_unset=True)
+    assert trials_run() == 2
+    assert trials_run() == 0
+    other = {"kind": "frozen", "epochs": 3, "learning_rate": 0.1}
+    assert trials_run(strategies={"small": small, "unrelated": other}) == 0
+    assert trials_run(strategies={"small": {**small, "l2": 0.1}}) == 2
+    assert trials_run(seed=8) == 2
+    monkeypatch.setattr("graft.training.train.source_digest", lambda *files: "other code")
+    assert trials_run() == 2
+
+
+def test_b16_a_trial_that_mlflow_did_not_take_is_not_trained_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(trial: Trial) -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_sweep(project, params(GRID), stop)
+    begun: list[int] = []
+    original = TrainingState.on_epoch_begin
+    monkeypatch.setattr(
+        TrainingState,
+        "on_epoch_begin",
+        lambda self, epoch, logs=None: (begun.append(epoch), original(self, epoch, logs)),
+    )
+    assert len(run_sweep(project, params(GRID))) == 2
+    assert len(begun) == 1  # of the other trial
+    assert not list(project.checkpoints.glob("*"))
+
+
 def test_a_trial_that_cannot_be_trained_is_last_and_says_why(project: Project) -> None:
-    sweep = {"order": "grid", "try": {"small": {"batch_size": [8, 1000]}}}
+    sweep = {"order": "grid", "try": {"small": {"filters": [[4], [2] * 6]}}}
     done = run_sweep(project, params(sweep))
     assert [bool(trial.problem) for trial in done] == [False, True]
-    assert "batch_size is 1000" in done[1].problem
-    with pytest.raises(GraftError, match=r"All 1 trials failed.*batch_size is 1000"):
-        run_sweep(project, params({"order": "grid", "try": {"small": {"batch_size": [1000]}}}))
+    assert "cannot be halved 6 times" in done[1].problem
+    with pytest.raises(GraftError, match=r"All 1 trials failed.*cannot be halved 6 times"):
+        run_sweep(project, params({"order": "grid", "try": {"small": {"filters": [[2] * 6]}}}))
 
 
 def test_refusals(project: Project) -> None:
@@ -86,9 +172,9 @@ def test_refusals(project: Project) -> None:
         run_sweep(project, params({}))
     with pytest.raises(GraftError, match=r"sweep.try names 'smal'"):
         run_sweep(project, params({"try": {"smal": {}}}))
-    (project.state / "sweeps").mkdir(parents=True)
+    project.sweeps.mkdir(parents=True)
     with (
-        FileLock(project.state / "sweeps" / "sweep.lock"),
+        FileLock(project.sweeps / "sweep.lock"),
         pytest.raises(GraftError, match="Another sweep of this project is under way"),
     ):
         run_sweep(project, params(GRID))

@@ -10,7 +10,7 @@ import pytest
 
 from graft.params.strategies import AugmentParams
 from graft.training.augmentation import augmentation_layers
-from graft.training.strategy import with_augmentation
+from graft.training.fit import with_augmentation
 
 EVERYTHING = {
     "flip": "horizontal_and_vertical",

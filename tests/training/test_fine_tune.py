@@ -11,12 +11,14 @@ import pytest
 from pydantic import ValidationError
 from tiny import clock, tinted_images
 
+from graft.errors import GraftError
+from graft.features.store import FeatureStore
 from graft.params.strategies import AugmentParams, FineTuneParams, HeadParams, KerasBackboneParams
-from graft.training import keeping
 from graft.training.checkpoint import TrainingState
 from graft.training.images import DecodedImages
 from graft.training.strategies import fine_tune
 from graft.training.strategy import Task, Trained
+from graft.training.views import view
 
 SIZE, SEED = 32, 3
 TRAIN, VAL = DecodedImages(*tinted_images(20, SIZE)), DecodedImages(*tinted_images(8, SIZE, seed=1))
@@ -55,10 +57,10 @@ def params(weights: Path, **changes: Any) -> FineTuneParams:
     return FineTuneParams(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def train(folder: Path, settings: FineTuneParams) -> Trained:
+def train(folder: Path, settings: FineTuneParams, images: DecodedImages = TRAIN) -> Trained:
     keras.utils.set_random_seed(SEED)
     return fine_tune.train(
-        settings, Task("tune", ["a", "b"], TRAIN, VAL, SIZE, SEED, folder, folder / "checkpoint", clock())
+        settings, Task("tune", ["a", "b"], images, VAL, SIZE, SEED, folder, folder / "checkpoint", clock())
     )
 
 
@@ -104,14 +106,57 @@ def test_the_views_are_taken_in_turns(weights: Path, tmp_path: Path, monkeypatch
     assert not np.allclose(seen[0], seen[1])
 
 
-def test_where_nothing_stays_frozen_it_says_so_and_trains_end_to_end(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_where_nothing_stays_frozen_views_are_refused(weights: Path, tmp_path: Path) -> None:
+    settings = params(weights, views=2, unfreeze="all", head_epochs=0, epochs=1, layer_decay=1.0)
+    with pytest.raises(GraftError, match=r"views is 2, and nothing of MobileNet stays frozen.*Set views: 0"):
+        train(tmp_path, settings)
+
+
+@pytest.mark.slow
+def test_c5_what_is_trained_depends_on_no_machine(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = train(
-        tmp_path, params(weights, views=2, unfreeze="all", head_epochs=0, epochs=1, layer_decay=1.0)
-    )
-    assert "nothing of MobileNet stays frozen: training end to end" in capsys.readouterr().out
-    assert len(trained.fit.epochs) == 1
+    settings = params(weights, views=8, augment=AugmentParams(brightness=0.3), head_epochs=0, epochs=1)
+    here = train(tmp_path / "here", settings)
+    full = type("Usage", (), {"free": 100, "total": 100, "used": 0})
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: full)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 0, "total": 1}))
+    monkeypatch.setattr("os.cpu_count", lambda: 1000)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(1000)), raising=False)
+    assert_same(train(tmp_path / "there", settings), here)
+
+
+def test_c5_where_activations_have_no_room_it_is_an_error_that_says_what_to_do(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", refuse, raising=False)
+    monkeypatch.setattr("graft.training.images.large_array.__defaults__", (1000,))
+    images = DecodedImages(TRAIN.inputs, TRAIN.labels)
+    settings = params(weights, views=2, head_epochs=0, epochs=1)
+    with pytest.raises(
+        GraftError, match=r"what a network made of them, need .*Free some space there, or lower"
+    ):
+        train(tmp_path, settings, images)
+
+
+def test_c5_the_seed_reaches_the_views(weights: Path, tmp_path: Path) -> None:
+    images = TRAIN.inputs
+    changes = AugmentParams(flip="horizontal", rotate=0.1)
+    one, again, other = (view(images, TRAIN.keys, 0, changes, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert not np.allclose(one, other)
+    store = FeatureStore(tmp_path / "store", 10**9)
+    settings = params(weights, views=1, augment=changes, head_epochs=0, epochs=1)
+    for seed in (1, 2):
+        task = Task(
+            "tune", ["a", "b"], TRAIN, VAL, SIZE, seed, tmp_path, tmp_path / f"{seed}", clock(), store
+        )
+        fine_tune.train(settings, task)
+    views = [space for space in store.spaces() if space.description["view"]]
+    assert {space.description["view"]["seed"] for space in views} == {1, 2}
 
 
 @pytest.mark.parametrize("change", ["mix_up", "cut_mix", "rand_augment"])
@@ -140,23 +185,3 @@ def test_what_stays_frozen_drops_nothing_end_to_end_either(
     train(tmp_path, settings)
     images = VAL.inputs.astype(np.float32)
     np.testing.assert_allclose(seen[0](images, training=True), seen[0](images), rtol=1e-4, atol=1e-5)
-
-
-def test_where_activations_do_not_fit_on_the_disk_it_says_so_and_trains_end_to_end(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    full = type("Usage", (), {"free": 100})
-    monkeypatch.setattr(keeping.shutil, "disk_usage", lambda folder: full)
-    train(tmp_path, params(weights, views=2, head_epochs=0, epochs=1))
-    assert "would take 0 GB, and 0 GB of disk are free: training end to end" in capsys.readouterr().out
-
-
-def test_where_keeping_costs_more_than_it_saves_it_says_so_and_trains_end_to_end(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    augment = AugmentParams(brightness=0.3)
-    trained = train(tmp_path, params(weights, views=8, augment=augment, head_epochs=0, epochs=1))
-    told = capsys.readouterr().out
-    assert "views is 8, but keeping activations at conv_pad_12 (" in told
-    assert "and computing them in each of 1 epochs" in told
-    assert len(trained.fit.epochs) == 1

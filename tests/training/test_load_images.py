@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from graft.core.files import sha256_of
 from graft.errors import GraftError
 from graft.inference.images import decode
 from graft.training import images as images_module
-from graft.training.images import load_images
+from graft.training.images import Photographs
 
 
 @pytest.fixture
@@ -31,8 +34,18 @@ def names(root: Path) -> list[str]:
     return [f"cat/{index:02d}.png" for index in (*range(20, 40), *range(20))]
 
 
+@functools.cache
+def hashes(root: Path) -> list[str]:
+    """Of the files as they were first."""
+    return [sha256_of(root / name) for name in names(root)]
+
+
+def load_images(root: Path, **options: Any) -> np.ndarray:
+    return images_module.load_images(root, names(root), hashes(root), 12, "images", **options)
+
+
 def test_images_come_in_the_order_of_the_names_and_at_the_size_asked_for(root: Path) -> None:
-    images = load_images(root, names(root), 12, "images")
+    images = load_images(root)
     assert images.shape == (40, 12, 12, 3)
     assert images.dtype == np.uint8
     for image, name in zip(images, names(root), strict=True):
@@ -40,8 +53,8 @@ def test_images_come_in_the_order_of_the_names_and_at_the_size_asked_for(root: P
 
 
 def test_what_does_not_fit_into_memory_is_the_same_on_disk(root: Path) -> None:
-    in_memory = load_images(root, names(root), 12, "images")
-    on_disk = load_images(root, names(root), 12, "images", in_memory_bytes=1000)
+    in_memory = load_images(root)
+    on_disk = load_images(root, in_memory_bytes=1000)
     assert not isinstance(in_memory, np.memmap)
     assert isinstance(on_disk, np.memmap)
     np.testing.assert_array_equal(on_disk, in_memory)
@@ -50,19 +63,30 @@ def test_what_does_not_fit_into_memory_is_the_same_on_disk(root: Path) -> None:
 
 
 def test_no_images_are_an_empty_array(root: Path) -> None:
-    assert load_images(root, [], 12, "images").shape == (0, 12, 12, 3)
+    assert images_module.load_images(root, [], [], 12).shape == (0, 12, 12, 3)
 
 
 def test_a_file_that_is_gone_is_named(root: Path) -> None:
+    hashes(root)  # of the file while it was there
     (root / "cat" / "07.png").unlink()
     with pytest.raises(GraftError, match=r"data/cat/07.png cannot be read any more .*dvc repro"):
-        load_images(root, names(root), 12, "images")
+        load_images(root)
 
 
-def test_a_file_that_was_damaged_since_is_named(root: Path) -> None:
+def test_c2_bytes_that_are_not_those_of_the_table_are_refused(root: Path) -> None:
+    digests = hashes(root)
+    (root / "cat" / "07.png").write_bytes((root / "cat" / "08.png").read_bytes())
+    said = r"data/cat/07.png holds other bytes than the table says.*dvc repro"
+    with pytest.raises(GraftError, match=said):
+        load_images(root)
+    with pytest.raises(GraftError, match=said):
+        Photographs(root, names(root), digests, 12).at(np.array([names(root).index("cat/07.png")]))
+
+
+def test_a_file_that_is_no_image_is_named(root: Path) -> None:
     (root / "cat" / "07.png").write_bytes(b"")
     with pytest.raises(GraftError, match=r"data/cat/07.png cannot be read any more \(the file is empty\)"):
-        load_images(root, names(root), 12, "images")
+        load_images(root)
 
 
 def test_images_that_validation_let_pass_are_not_refused_for_their_size(
@@ -70,7 +94,7 @@ def test_images_that_validation_let_pass_are_not_refused_for_their_size(
 ) -> None:
     # params.validate.max_pixels may be above what a served model accepts.
     monkeypatch.setattr("graft.inference.images.DEFAULT_MAX_PIXELS", 10)
-    assert load_images(root, names(root), 12, "images").shape[0] == 40
+    assert load_images(root).shape[0] == 40
 
 
 def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(
@@ -80,8 +104,10 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
-    with pytest.raises(GraftError, match=r"need 0.0 GiB in .* \(No space left on device\).*image_size"):
-        load_images(root, names(root), 12, "images", in_memory_bytes=1000)
+    with pytest.raises(
+        GraftError, match=r"need 0.0 GiB in .* \(No space left on device\).*Free some space there"
+    ):
+        load_images(root, in_memory_bytes=1000)
 
 
 def test_pages_that_are_given_back_come_again_from_the_file() -> None:

@@ -15,7 +15,6 @@ from graft.training.train import train_strategy
 
 COMMON = {"epochs": 1, "learning_rate": 0.01, "batch_size": 8}
 MOBILE_NET = {"source": "keras", "name": "MobileNet", "weights": "none"}
-TRAINED_ON = 24  # images of the tiny project
 
 
 @pytest.fixture(autouse=True)
@@ -92,14 +91,6 @@ def test_a_hub_module_of_another_size_and_one_that_is_not_there(project: Project
     assert f"does not take images of {SIZE + 4}x{SIZE + 4} pixels" in text
     gone = refusal(project, FROZEN, backbone={"source": "hub", "name": str(tmp_path / "gone")})
     assert "no Hub module in the folder" in gone
-
-
-@pytest.mark.parametrize("strategy", [SCRATCH, FROZEN, FINE_TUNE], ids=lambda strategy: strategy["kind"])
-def test_more_images_in_a_batch_than_there_are(project: Project, strategy: dict[str, Any]) -> None:
-    text = refusal(project, {**strategy, "batch_size": TRAINED_ON + 1})
-    assert (
-        f"strategies.it.batch_size is {TRAINED_ON + 1}, and there are {TRAINED_ON} images to train on" in text
-    )
 
 
 def test_a_network_that_is_not_there(project: Project) -> None:

@@ -33,7 +33,7 @@ from graft.training.images import DecodedImages
 from graft.training.mixing import Mixing
 from graft.training.strategies import fine_tune
 from graft.training.strategies.scratch import build_network
-from graft.training.strategy import Task, Trained, with_augmentation
+from graft.training.strategy import Task, Trained
 
 TRAIN, VAL = DecodedImages(*tinted_images(22)), DecodedImages(*tinted_images(8, seed=1))
 # All that is random in a training, all that an optimizer keeps, and batch norm.
@@ -58,10 +58,17 @@ PARAMS = ScratchParams(
 def train(checkpoint: Path | None, params: ScratchParams = PARAMS) -> tuple[keras.Model, FitResult]:
     keras.utils.set_random_seed(5)
     model = build_network(params, 16, 2, seed=5)
-    training = with_augmentation(model, augmentation_layers(params.augment, seed=5))
-    mix = Mixing(params.augment)
     result = fit(
-        training, TRAIN, VAL, params, classes=2, seed=5, label="test", checkpoint=checkpoint, mix=mix
+        model,
+        TRAIN,
+        VAL,
+        params,
+        classes=2,
+        seed=5,
+        label="test",
+        checkpoint=checkpoint,
+        augmentation=augmentation_layers(params.augment, seed=5),
+        mix=Mixing(params.augment),
     )
     return model, result
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,8 @@ def test_everything_that_later_stages_need_is_written(project: Project) -> None:
 
 
 def test_predictions_are_those_of_the_bundle_but_for_the_temperature(project: Project) -> None:
-    trained = train(project)
+    small = tiny_params().train.strategies["small"].model_copy(update={"epochs": 6, "patience": 6})
+    trained = train(project, tiny_params(strategies={"small": small.model_dump(exclude_unset=True)}).train)
     predictions = pd.read_csv(project.strategy("small") / "val_predictions.csv")
     table = read_splits(project, ["val"])["val"]
     assert list(predictions.columns) == ["sha256", "label", *(f"p_{label}" for label in CLASSES)]
@@ -99,11 +102,83 @@ def test_a_training_under_way_leaves_a_checkpoint_at_home_and_a_finished_one_non
         patch.setattr(TrainingState, "on_epoch_begin", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(project)
-    checkpoints = project.state / "checkpoints"
+    checkpoints = project.checkpoints
     assert len(list(checkpoints.iterdir())) == 1
     assert not project.strategy("small").exists()
-    train(project)
+    train(project).clean_up()
     assert list(checkpoints.iterdir()) == []
+
+
+@pytest.fixture
+def epochs_begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    begun: list[int] = []
+    original = TrainingState.on_epoch_begin
+
+    def note(self: TrainingState, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        begun.append(epoch)
+        original(self, epoch, logs)
+
+    monkeypatch.setattr(TrainingState, "on_epoch_begin", note)
+    return begun
+
+
+@pytest.mark.parametrize("kind", ["scratch", "frozen"])
+def test_b16_a_training_that_was_not_recorded_is_found_finished(
+    kind: str, project: Project, tmp_path: Path, epochs_begun: list[int]
+) -> None:
+    strategy = tiny_params().train.strategies["small"].model_dump(exclude_unset=True)
+    if kind == "frozen":
+        strategy = {"kind": "frozen", "epochs": 3, "learning_rate": 0.05, "head": {"dropout": 0.5}}
+    backbone = {"source": "hub", "name": str(write_hub_module(tmp_path / "module", SIZE))}
+    params = tiny_params(backbone=backbone, strategies={"small": strategy}).train
+    first = train(project, params)
+    assert epochs_begun
+    epochs_begun.clear()
+    names = ("epochs.csv", "steps.csv", "val_predictions.csv", "metrics.json")
+    written = {name: (project.strategy("small") / name).read_text() for name in names}
+    # The tracking server was away: DVC removes the stage's outputs, and runs it again.
+    shutil.rmtree(project.strategy("small"))
+    again = train(project, params)
+    assert epochs_begun == []
+    assert {name: (project.strategy("small") / name).read_text() for name in names} == written
+    assert again.trained.fit.best_epoch == first.trained.fit.best_epoch
+    again.clean_up()
+    assert not list(project.checkpoints.iterdir())
+
+
+def test_b16_the_checkpoint_goes_once_the_record_is_in_place(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines import train as stage
+
+    project.params_file.write_text(json.dumps(tiny_params().model_dump(mode="json", by_alias=True)))
+    away = [ConnectionError("the tracking server is away")]
+
+    def record(*arguments: Any) -> None:
+        if away:
+            raise away.pop()
+
+    monkeypatch.setattr(
+        stage, "fit_strategy", lambda project, params, name, clock: train(project, params.train, name)
+    )
+    monkeypatch.setattr(stage, "record", record)
+    monkeypatch.setattr("graft.tracking.runs.training_run", lambda *arguments: nullcontext("run"))
+    with pytest.raises(ConnectionError):
+        stage.train.fn(project, clock(), "small")
+    assert list(project.checkpoints.iterdir())
+    stage.train.fn(project, clock(), "small")
+    assert not list(project.checkpoints.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["scratch", "frozen", "fine_tune"])
+def test_c16_a_batch_size_is_an_upper_bound(kind: str, project: Project, tmp_path: Path) -> None:
+    common = {"kind": kind, "epochs": 1, "batch_size": 1000, "learning_rate": 0.01}
+    more = {"scratch": {"filters": [4]}, "frozen": {}, "fine_tune": {"unfreeze": "all", "head_epochs": 1}}
+    backbone = {"source": "hub", "name": str(write_hub_module(tmp_path / "module", SIZE))}
+    params = tiny_params(run=["it"], backbone=backbone, strategies={"it": {**common, **more[kind]}}).train
+    train(project, params, "it")
+    steps = pd.read_csv(project.strategy("it") / "steps.csv")
+    assert len(steps) == 1  # an epoch of one step, of all images
 
 
 def keys(project: Project, monkeypatch: pytest.MonkeyPatch, *params: TrainParams) -> list[Path]:

@@ -25,6 +25,9 @@ from graft.features.store import FeatureStore
 from graft.params.strategies import AutoParams, FineTuneParams, Flip, FrozenParams
 from graft.training.images import KeyedImages, LabelledImages
 
+# Images of a class, so that each fold of the cross-validation has some to learn from and some to ask about.
+LEAST_OF_A_CLASS = 10
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -36,7 +39,7 @@ class Advice:
         chosen: the one that ``strategy`` names.
         gains: what mirrored images gain, in nats of log loss, by direction.
         flip: what follows from that.
-        images, classes: trained on, of which ``looked_at`` images were measured.
+        images, classes: trained on, of which ``looked_at`` and ``looked_at_classes`` were measured.
         enough: error of the head alone up to which nothing else is tried.
         thumb: the rule of thumb, for comparison.
         outcome: what training two strategies came to, where one was not enough; of these ``strategy`` is the better.
@@ -50,6 +53,7 @@ class Advice:
     images: int
     looked_at: int
     classes: int
+    looked_at_classes: int
     enough: float
     thumb: RuleOfThumb
     outcome: str = ""
@@ -64,6 +68,11 @@ class Advice:
         top, best = self.chosen.top, self.chosen.scores[self.chosen.best]
         name = self.chosen.backbone.name
         said = []
+        if self.looked_at_classes < self.classes:
+            said.append(
+                f"{self.looked_at_classes:,} of {self.classes:,} classes were looked at; to tell all of them apart is "
+                "harder"
+            )
         if len(self.measured) > 1:
             others = ", ".join(
                 f"{other.backbone.name} {1 - other.scores[other.best].accuracy:.1%}"
@@ -101,6 +110,7 @@ class Advice:
             "images": self.images,
             "looked_at": self.looked_at,
             "classes": self.classes,
+            "looked_at_classes": self.looked_at_classes,
             "mirroring_gain": {
                 way: {"nats": gain.mean, "standard_error": gain.standard_error}
                 for way, gain in self.gains.items()
@@ -185,24 +195,36 @@ def advise(
         images=len(labels),
         looked_at=len(rows),
         classes=classes,
+        looked_at_classes=len(np.unique(labels[rows])),
         enough=params.enough,
         thumb=rule_of_thumb(chosen, len(labels), classes),
     )
 
 
 def sample(keys: Sequence[bytes], labels: np.ndarray, count: int) -> np.ndarray:
-    """Indices of at most ``count`` images, rising: of each class the same share, those of the smallest hashes.
+    """Return the indices of at most ``count`` images, rising, of the same share of each class.
 
-    Hashes are as good as dice, and the sample moves little as the data grows.
+    A class has :data:`LEAST_OF_A_CLASS` all the same, if it has as many; where that would be too many, some of the
+    classes are left out. What is taken has the smallest hashes, which are as good as dice, and moves little as the data
+    grows.
+
+    Args:
+        keys: hash of each image.
+        labels: class indices ``[N]``.
+        count: at least :data:`LEAST_OF_A_CLASS` times two.
     """
     if len(labels) <= count:
         return np.arange(len(labels))
     order = np.array(sorted(range(len(labels)), key=lambda index: keys[index]))
-    rank = np.empty(len(labels))
-    for value in np.unique(labels):
-        members = order[labels[order] == value]
-        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return np.sort(np.argsort(rank, kind="stable")[:count])
+    # Of each class its images by hash; classes with too few of them last, else by their first image.
+    members = [order[labels[order] == value] for value in np.unique(labels)]
+    members.sort(key=lambda rows: (len(rows) < LEAST_OF_A_CLASS, keys[rows[0]]))
+    rank = np.full(len(labels), np.inf)
+    for rows in members[: max(2, count // LEAST_OF_A_CLASS)]:
+        rank[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+        rank[rows[:LEAST_OF_A_CLASS]] -= 1
+    chosen = np.argsort(rank, kind="stable")[:count]
+    return np.sort(chosen[np.isfinite(rank[chosen])])
 
 
 class _Some:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,12 +27,16 @@ class Depth:
         above: how many of the trunk's layers, as Keras counts them, come after it: what ``unfreeze`` takes.
         share: of the trunk's layers, those up to here, 0 to 1.
         columns: of the pooled activations of all depths, those of this one.
+        multiply_adds: of a forward pass of one image up to here, in convolutions and dense layers: what takes the time.
+        bytes: of one image's activations here, in float32.
     """
 
     layer: str
     above: int
     share: float
     columns: slice
+    multiply_adds: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,16 @@ def deep_features(backbone: Backbone, count: int) -> DeepFeatures:
         ]
         above = len(trunk.layers) - min(after, default=len(trunk.layers))
         columns = slice(start, start + width)
-        depths.append(Depth(order[index].operation.name, above, (index + 1) / len(order), columns))
+        depths.append(
+            Depth(
+                order[index].operation.name,
+                above,
+                (index + 1) / len(order),
+                columns,
+                multiply_adds=sum(_multiply_adds(node) for node in order[: index + 1]),
+                bytes=4 * math.prod(tensor.shape[1:]),
+            )
+        )
         pooled.append(vectors)
         start += width
     joined = keras.layers.Concatenate()(pooled) if len(pooled) > 1 else pooled[0]
@@ -126,3 +140,11 @@ def deep_features(backbone: Backbone, count: int) -> DeepFeatures:
         described={**backbone.identity, "part": "depths", "at": chosen},
         backbone=backbone,
     )
+
+
+def _multiply_adds(node: Any) -> int:
+    """Of an operation, for one input: each number of its output takes all of a kernel but the output's own axis."""
+    weights = getattr(node.operation, "weights", [])
+    kernels = [variable for variable in weights if "kernel" in variable.path.rsplit("/", 1)[-1]]
+    shape = node.outputs[0].shape[1:-1]
+    return math.prod(shape) * sum(math.prod(kernel.shape) for kernel in kernels)

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.core.files import write_file
+from graft.evaluation.figures import DPI, illustration, new_figure
 from graft.params.strategies import FrozenParams
 from graft.progress import console
 
@@ -77,18 +79,16 @@ def settings_text(advice: Advice) -> str:
 
 
 def write_advice(advice: Advice, folder: Path) -> None:
-    """Writes record and plot."""
+    """Write record and plot."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD_FILE).write_text(json.dumps(advice.as_record(), indent=1), encoding="utf-8")
-    _plot(advice, folder / PLOT_FILE)
+    write_file(folder / RECORD_FILE, json.dumps(advice.as_record(), indent=1))
+    advice_picture(folder / PLOT_FILE, advice)
 
 
-def _plot(advice: Advice, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+@illustration
+def advice_picture(path: Path, advice: Advice) -> None:
+    """Draw the error of each backbone by depth."""
+    figure = new_figure(7, 4)
     axes = figure.add_subplot()
     for one in advice.measured:
         shares = [100 * score.depth.share for score in one.scores]
@@ -98,11 +98,20 @@ def _plot(advice: Advice, path: Path) -> None:
             place = (shares[one.best], errors[one.best])
             axes.plot(*place, marker="o", markersize=12, fillstyle="none", color=line.get_color())
             layer = one.scores[one.best].depth.layer
-            axes.annotate(layer, place, xytext=(0, 10), textcoords="offset points", ha="center", fontsize=8)
+            axes.annotate(
+                layer[:60],
+                place,
+                xytext=(0, 10),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                parse_math=False,
+            )
     axes.axhline(100 * advice.enough, color="grey", linestyle=":", label="head alone is enough")
     axes.set_xlabel("layers below, %")
     axes.set_ylabel("error of a linear classifier, %")
     axes.set_ylim(bottom=0)
-    axes.set_title(summary(advice), fontsize=9, wrap=True)
-    axes.legend()
-    figure.savefig(path, dpi=120)
+    axes.set_title(summary(advice), fontsize=9, wrap=True, parse_math=False)
+    for text in axes.legend(ncols=1 + len(advice.measured) // 15).get_texts():
+        text.set_parse_math(False)
+    figure.savefig(path, dpi=DPI)

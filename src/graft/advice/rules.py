@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from graft.advice.depths import Depth
 from graft.advice.scores import DepthScore, Gain, paired_gain
 from graft.params.strategies import (
     AugmentParams,
@@ -21,6 +22,13 @@ from graft.params.strategies import (
 WORTH_ANOTHER_BACKBONE = 0.5
 # Images of a class from which a set counts as large. The rule of thumb gives no number; ImageNet has about 1,300.
 LARGE_CLASS = 1000
+# Multiply-adds for each byte of activations from which these are worth keeping, and bytes of all views from which they
+# are too many. Near the image they are large and took little: of MobileNetV2 166 multiply-adds a byte behind block 1,
+# 1,019 behind block 4, 7,189 behind block 13. Two cores do 18 (from memory) to 120 (from disk) while a byte is read;
+# with the views and epochs below keeping pays from three times that. What is trained must not depend on the machine,
+# so nothing is measured.
+WORTH_KEEPING = 300
+MOST_KEPT_BYTES = 16e9
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ def recommend(
     if chosen.top.accuracy >= 1 - enough:
         return head_alone(chosen, flip)
     cut = chosen.best - depths_down(1 - _best(chosen).accuracy) - (images / classes >= LARGE_CLASS)
+    views = 4 if images <= 2_000 else 3 if images <= 5_000 else 2 if images <= 20_000 else 1
     # The settings of the recipes, which were good on every data set there. Few images see more epochs and views: what
     # an epoch costs falls with them as well.
     return FineTuneParams(
@@ -109,9 +118,14 @@ def recommend(
         warm_up_epochs=1,
         label_smoothing=0.1,
         head=HeadParams(dropout=0.3),
-        views=4 if images <= 2_000 else 3 if images <= 5_000 else 2 if images <= 20_000 else 1,
+        views=views if cut >= 0 and _worth_keeping(chosen.scores[cut].depth, images * views) else 0,
         augment=AugmentParams(flip=flip, rotate=0.05, zoom=0.15, translate=0.1, contrast=0.2, brightness=0.1),
     )
+
+
+def _worth_keeping(depth: Depth, rows: int) -> bool:
+    """Return whether to keep activations of ``rows`` images there rather than to compute them in every epoch."""
+    return depth.multiply_adds >= WORTH_KEEPING * depth.bytes and rows * depth.bytes <= MOST_KEPT_BYTES
 
 
 def head_alone(chosen: Measured, flip: Flip) -> FrozenParams:

@@ -6,7 +6,6 @@ layer that adopts the module's own variables, so that training the layer trains 
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from graft.backbones.backbone import Backbone, weights_digest
 from graft.backbones.weights import NETWORK_TIMEOUT_SECONDS, socket_timeout
+from graft.core.files import sha256_of
 from graft.errors import GraftError, first_line
 from graft.params.strategies import HubBackboneParams
 
@@ -137,7 +137,7 @@ def _graph_digest(handle: str) -> str:
     import tensorflow_hub
 
     folder = Path(tensorflow_hub.resolve(handle if "://" in handle else str(Path(handle).expanduser())))
-    return hashlib.sha256((folder / "saved_model.pb").read_bytes()).hexdigest()
+    return sha256_of(folder / "saved_model.pb")
 
 
 def _scope(variable_name: str) -> str:

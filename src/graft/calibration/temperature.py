@@ -52,20 +52,22 @@ def calibrate(labels: np.ndarray, logits: np.ndarray, images: np.ndarray) -> Cal
 
 def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
     """The T above 0 that ``softmax(logits / T)`` fits labels ``[N]`` best with, for logits ``[N, C]``."""
-    logits = np.asarray(logits, np.float64)
-    count, classes = logits.shape
+    # Less the largest of each row, which changes no probability and lets none overflow.
+    shifted = np.asarray(logits, np.float64) - np.max(logits, axis=1, keepdims=True)
+    count, classes = shifted.shape
     wrong = 1 / (count + 2)
-    targets = np.full(logits.shape, wrong / max(1, classes - 1))
-    targets[np.arange(count), labels] = 1 - wrong
-    wanted = (targets * logits).sum(axis=1).mean()
+    right = shifted[np.arange(count), labels]
+    others = (shifted.sum(axis=1) - right) / max(1, classes - 1)
+    wanted = ((1 - wrong) * right + wrong * others).mean()
 
     # The log loss is convex in 1/T; its slope there is how far the mean logit under the answers is from that under the
     # labels. The range of its logarithm is halved until T is known to a millionth.
     low, high = np.log(LEAST), np.log(MOST)
     while high - low > 1e-6:
         middle = (low + high) / 2
-        is_too_cold = (softmax(logits / np.exp(middle)) * logits).sum(axis=1).mean() > wanted
-        low, high = (middle, high) if is_too_cold else (low, middle)
+        weights = np.exp(shifted / np.exp(middle))
+        stated = np.einsum("nc,nc->n", weights, shifted) / weights.sum(axis=1)
+        low, high = (middle, high) if stated.mean() > wanted else (low, middle)
     return float(np.exp((low + high) / 2))
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
+from graft.core.files import write_file
 from graft.errors import GraftError, first_line
 
 CLASS_COUNT = 1000
@@ -94,19 +93,13 @@ def _from_cache(folder: Path) -> list[str] | None:
 
 def _into_cache(names: list[str], folder: Path) -> None:
     content = json.dumps(names, indent=0).encode()
-    partial = folder / f".partial-{os.getpid()}-imagenet-classes.json"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(folder / f"imagenet-classes-{_digest(content)}.json")
+        write_file(folder / f"imagenet-classes-{_digest(content)}.json", content)
     except OSError as error:
         raise GraftError(
             f"The names of ImageNet's classes cannot be kept in {folder} ({error.strerror or error})",
             "Free some disk space, or name another folder in GRAFT_CACHE",
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def _cached(folder: Path) -> Iterator[Path]:

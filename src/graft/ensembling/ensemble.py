@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from graft.core.files import write_file
 from graft.ensembling.bundle import write_ensemble_bundle
 from graft.ensembling.weights import equal_weights, fit_weights, mix, out_of_fold
 from graft.errors import GraftError
 from graft.evaluation.metrics import Evaluation, evaluate
+from graft.evaluation.prediction_table import with_probabilities
 from graft.inference.record import read_settings
 from graft.params.ensemble import EnsembleOf
 from graft.project import Project
@@ -59,7 +61,8 @@ def make_ensemble(project: Project, params: EnsembleOf, name: str, clock: StageC
         tables = {member: _read_predictions(project, member) for member in params.of}
         classes = _common_classes(project, params.of)
         table = _common_images(tables)
-        labels = np.array([classes.index(label) for label in table["label"]])
+        index_of = {label: index for index, label in enumerate(classes)}
+        labels = np.array([index_of[label] for label in table["label"]])
         columns = [f"p_{label}" for label in classes]
         probabilities = np.stack([tables[member][columns].to_numpy(np.float64) for member in params.of])
         if params.weights == "fitted":
@@ -137,10 +140,8 @@ def _write(project: Project, ensemble: Ensemble, table: pd.DataFrame, mixture: n
         if weight > 0
     }
     write_ensemble_bundle(bundles, folder / "model")
-    (folder / WEIGHTS_FILE).write_text(json.dumps(ensemble.weights, indent=1), encoding="utf-8")
+    write_file(folder / WEIGHTS_FILE, json.dumps(ensemble.weights, indent=1))
     figures = json.dumps({"val": ensemble.validation.headline()}, indent=1)
-    (folder / "metrics.json").write_text(figures, encoding="utf-8")
-    predictions = table.copy()
-    for index, label in enumerate(ensemble.classes):
-        predictions[f"p_{label}"] = mixture[:, index]
+    write_file(folder / "metrics.json", figures)
+    predictions = with_probabilities(table, ensemble.classes, mixture)
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")

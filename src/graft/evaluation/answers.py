@@ -96,7 +96,7 @@ def _served(model: ImageClassifier, roads: Roads, indices: np.ndarray, label: st
 def _by_images(part: Part, roads: Roads, label: str) -> np.ndarray:
     """What the network answers for the images, which are decoded once for all networks of a size."""
     images = DecodedImages(roads.images(part.image_size).inputs)
-    outputs = large_array((roads.count, len(read_settings(part.bundle)["classes"])), np.float32)
+    outputs = np.empty((roads.count, len(read_settings(part.bundle)["classes"])), np.float32)
     fill(outputs, lambda _: part.network, images, label)
     return outputs
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from graft.core.files import write_file
 from graft.data.split_tables import read_splits
 from graft.evaluation.answers import Roads, bundle_probabilities
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
+from graft.evaluation.prediction_table import with_probabilities
 from graft.features.store import FeatureStore
 from graft.prediction.engine import open_classifier
 from graft.project import Project
@@ -32,16 +34,8 @@ class TestImages:
         """The images in the order of the table, ``[N, size, size, 3]``."""
         if size not in self._by_size:
             paths, sha256 = list(self.table["path"]), list(self.table["sha256"])
-            self._by_size[size] = Photographs(
-                self.project.data,
-                paths,
-                sha256,
-                np.zeros(len(paths), np.int64),
-                size,
-                f"test images at {size} px",
-                StageClock("test images"),  # in the span of whoever asks
-                "test",
-            )
+            label = f"test images at {size} px"
+            self._by_size[size] = Photographs(self.project.data, paths, sha256, size, label=label)
         return self._by_size[size]
 
 
@@ -80,7 +74,8 @@ def evaluate_bundle(
     with clock.span(f"predict {name}"):
         roads = Roads(images.at, len(images.table), batch_size, store, images.project.cache)
         probabilities = bundle_probabilities(model, roads, f"{name}: test images")
-    labels = np.array([model.classes.index(label) for label in images.table["label"]])
+    index_of = {label: index for index, label in enumerate(model.classes)}
+    labels = np.array([index_of[label] for label in images.table["label"]])
     return Answers(probabilities, model.classes, evaluate(labels, probabilities, model.classes))
 
 
@@ -92,17 +87,15 @@ def write_answers(name: str, found: Answers, images: TestImages) -> None:
         (folder / part).mkdir(parents=True, exist_ok=True)
     # A file each: `dvc metrics show` then has a row for each, and a column for each figure.
     headline = json.dumps({"test": evaluation.headline()}, indent=1)
-    (folder / "metrics" / f"{name}.json").write_text(headline, encoding="utf-8")
+    write_file(folder / "metrics" / f"{name}.json", headline)
     per_class = pd.DataFrame.from_dict(evaluation.per_class, orient="index").rename_axis("class")
     per_class.to_csv(folder / "per_class" / f"{name}.csv", float_format="%.6g")
     predicted = [classes[i] for i in probabilities.argmax(axis=1)]
     # Without paths: a renamed file would make them wrong, and re-runs nothing.
-    predictions = images.table[["sha256", "label"]].copy()
-    predictions["predicted"] = predicted
-    for index, label in enumerate(classes):
-        predictions[f"p_{label}"] = probabilities[:, index]
+    predictions = images.table[["sha256", "label"]].assign(predicted=predicted)
+    predictions = with_probabilities(predictions, classes, probabilities)
     predictions.to_csv(folder / "predictions" / f"{name}.csv", index=False, float_format="%.6g")
     # One row per image: what DVC's confusion templates count, and normalise, by themselves.
     pairs = pd.DataFrame({"actual": images.table["label"], "predicted": predicted})
     pairs.to_csv(folder / "confusion" / f"{name}.csv", index=False)
-    confusion_picture(evaluation.confusion, classes, f"{name}, test", folder / "pictures" / f"{name}.png")
+    confusion_picture(folder / "pictures" / f"{name}.png", evaluation.confusion, classes, f"{name}, test")

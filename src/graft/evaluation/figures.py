@@ -1,12 +1,19 @@
-"""Pictures for people: confusion matrices and learning curves, as PNG files."""
+"""Pictures for people, as PNG files of a bounded size: confusion matrices and learning curves.
+
+A picture only illustrates: where one cannot be drawn, that is said, and nothing else fails.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import numpy as np
+
+from graft.errors import first_line
+from graft.progress import console
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,55 +22,129 @@ if TYPE_CHECKING:
 DPI = 120
 # Counts are legible in the cells up to about this many classes; beyond, the colours carry the picture.
 MAX_CLASSES_WITH_NUMBERS = 20
+# Names are legible beside the cells up to about this many. Of more, those in the most errors are drawn.
+MAX_CLASSES = 60
+# Of one matrix, in inches: with two of them and DPI, a picture has at most 3,672 x 1,800 pixels.
+MAX_SIDE = 15.0
+MAX_NAME = 30
+
+Arguments = ParamSpec("Arguments")
 
 
-def _new_figure(width: float, height: float) -> Figure:
-    # Figure without pyplot: no window system, no global state, safe in any thread.
+def illustration(
+    draw: Callable[Concatenate[Path, Arguments], None],
+) -> Callable[Concatenate[Path, Arguments], bool]:
+    """Have a function that draws into a file return whether it could, and never raise.
+
+    Where it could not, the reason is printed, and there is no file.
+    """
+
+    @functools.wraps(draw)
+    def drawn(path: Path, *arguments: Arguments.args, **options: Arguments.kwargs) -> bool:
+        path.unlink(missing_ok=True)
+        try:
+            draw(path, *arguments, **options)
+        except Exception as error:  # Matplotlib and Pillow raise all kinds, MemoryError among them
+            path.unlink(missing_ok=True)
+            console.print(
+                f"The picture {path.name} cannot be drawn ({first_line(error)}): there is none, and all else goes on",
+                soft_wrap=True,
+                markup=False,
+            )
+            return False
+        return True
+
+    return drawn
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches: without pyplot, so without a window system or global state."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def confusion_picture(confusion: np.ndarray, classes: Sequence[str], title: str, path: Path) -> None:
-    """Draws counts and, beside them, the share of each actual class (rows sum to 1)."""
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    side = max(3.6, 0.45 * len(classes) + 1.5)
-    figure = _new_figure(2 * side + 0.6, side)
+@illustration
+def confusion_picture(path: Path, confusion: np.ndarray, classes: Sequence[str], title: str) -> None:
+    """Draw counts and, beside them, the share of each actual class.
+
+    Args:
+        path: of the PNG file.
+        confusion: counts ``[C, C]``, row: actual class. Of more than :data:`MAX_CLASSES` classes, those in the most
+            errors are drawn; shares are of all images of a class all the same.
+        classes: C names.
+        title: above both.
+    """
+    chosen = _most_confused(confusion)
+    side = min(max(3.6, 0.45 * len(chosen) + 1.5), MAX_SIDE)
+    figure = new_figure(2 * side + 0.6, side)
     left, right = figure.subplots(1, 2)
-    _draw_matrix(left, confusion, shares, classes, "{:d}")
+    shares = _shares(confusion)
+    _draw_matrix(left, confusion, shares, classes, chosen, "{:d}")
     left.set_title("counts", fontsize=10)
-    _draw_matrix(right, shares, shares, classes, "{:.2f}")
+    _draw_matrix(right, shares, shares, classes, chosen, "{:.2f}")
     right.set_title("share of the actual class", fontsize=10)
-    figure.suptitle(title, fontsize=11)
+    if len(chosen) < len(classes):
+        title = f"{title}: the {len(chosen)} of {len(classes):,} classes in the most errors"
+    figure.suptitle(title, fontsize=11, parse_math=False)
     figure.savefig(path, dpi=DPI)
 
 
-def confusion_thumbnail(confusion: np.ndarray, classes: Sequence[str], path: Path) -> None:
-    """Draws the counts alone, legible in 256 x 256 pixels: the size that MLflow's charts show images in."""
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    figure = _new_figure(2.56, 2.56)
-    _draw_matrix(figure.subplots(), confusion, shares, classes, "{:d}")
+@illustration
+def confusion_thumbnail(path: Path, confusion: np.ndarray, classes: Sequence[str]) -> None:
+    """Draw the counts alone, legible in 256 x 256 pixels: the size that MLflow's charts show images in."""
+    figure = new_figure(2.56, 2.56)
+    chosen = _most_confused(confusion)
+    _draw_matrix(figure.subplots(), confusion, _shares(confusion), classes, chosen, "{:d}", is_small=True)
     figure.savefig(path, dpi=100)
 
 
+def _shares(confusion: np.ndarray) -> np.ndarray:
+    return np.asarray(confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1))
+
+
+def _most_confused(confusion: np.ndarray) -> np.ndarray:
+    """Return the indices of the classes to draw, rising: those with the most errors, made of them or into them."""
+    errors = confusion.sum(axis=0) + confusion.sum(axis=1) - 2 * confusion.diagonal()
+    return np.sort(np.argsort(-errors, kind="stable")[:MAX_CLASSES])
+
+
 def _draw_matrix(
-    axes: Any, matrix: np.ndarray, shares: np.ndarray, classes: Sequence[str], form: str
+    axes: Any,
+    matrix: np.ndarray,
+    shares: np.ndarray,
+    classes: Sequence[str],
+    chosen: np.ndarray,
+    form: str,
+    is_small: bool = False,
 ) -> None:
+    matrix, shares = matrix[np.ix_(chosen, chosen)], shares[np.ix_(chosen, chosen)]
+    has_numbers = len(chosen) <= MAX_CLASSES_WITH_NUMBERS
     # Colour follows the share also where counts are written, so that a rare class is as readable as a common one.
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(classes)), classes)
+    names = [_short(classes[index], MAX_NAME // 2 if is_small else MAX_NAME) for index in chosen]
+    if is_small and not has_numbers:
+        names = []  # of which no letter could be read
+    # A class may be called $x$, which Matplotlib would set as a formula, or fail to.
+    options = {"fontsize": 10 if len(names) <= 30 else 7, "parse_math": False}
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", **options)
+    axes.set_yticks(range(len(names)), names, **options)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
-    if len(classes) <= MAX_CLASSES_WITH_NUMBERS:
+    if has_numbers:
         for (row, column), value in np.ndenumerate(matrix):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, form.format(value), ha="center", va="center", color=colour, fontsize=9)
 
 
-def learning_curves_picture(epochs: pd.DataFrame, best_epoch: int, title: str, path: Path) -> None:
-    """Draws log loss and accuracy of training and validation by epoch, and marks the epoch that was kept."""
-    figure = _new_figure(9, 3.4)
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+@illustration
+def learning_curves_picture(path: Path, epochs: pd.DataFrame, best_epoch: int, title: str) -> None:
+    """Draw log loss and accuracy of training and validation by epoch, and mark the epoch that was kept."""
+    figure = new_figure(9, 3.4)
     x = epochs["epoch"] + 1
     for axes, metric in zip(figure.subplots(1, 2), ("log_loss", "accuracy"), strict=True):
         axes.plot(x, epochs[metric], label="train", color="tab:blue")
@@ -73,5 +154,5 @@ def learning_curves_picture(epochs: pd.DataFrame, best_epoch: int, title: str, p
         axes.set_title(metric.replace("_", " "), fontsize=10)
         axes.grid(alpha=0.3)
     figure.axes[0].legend()
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(_short(title, 100), fontsize=11, parse_math=False)
     figure.savefig(path, dpi=DPI)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from graft.inference import images
+
 RESIZE = (
-    "Decode; turn upright as EXIF says; transparent parts on white; 8-bit RGB; resize to {size} x {size} pixels, "
-    "bilinear with antialiasing, without keeping the aspect ratio (Pillow: image.resize(({size}, {size}), "
-    "Image.Resampling.BILINEAR)). Scaling of values is in the graph."
+    "Decode every pixel, JPEG at its whole size; turn upright as EXIF says; transparent parts on white; 8-bit RGB; "
+    "resize to {size} x {size} pixels, bilinear with antialiasing, without keeping the aspect ratio (Pillow: "
+    "image.resize(({size}, {size}), Image.Resampling.BILINEAR)). Scaling of values is in the graph. preprocessing.py "
+    "is the very code."
 )
+# A copy of what graft itself decodes with, so that no description can differ from it. It needs NumPy and Pillow.
+PREPROCESSING_FILE = "preprocessing.py"
+# The first lines of each format's usage: uint8 [1, size, size, 3].
+PREPARE = """\
+from preprocessing import decode                        # the file beside this one; run in this folder
+images = decode(open("photograph.jpg", "rb").read(), {size})[None]
+"""
 LABELS_FILE = "labels.txt"
 ABOUT_FILE = "graft.json"
 README_FILE = "README.md"
@@ -44,15 +55,16 @@ def describe(
 def write_description(
     folder: Path, name: str, about: Mapping[str, Any], form: Mapping[str, Any], usage: str
 ) -> None:
-    """Writes labels.txt, graft.json and README.md beside an exported file.
+    """Write labels.txt, graft.json, preprocessing.py and README.md beside an exported file.
 
     Args:
         folder: of the export.
         name: of the format.
         about: from :func:`describe`.
         form: of this format: input kind and range, what checking it came to.
-        usage: lines of Python that run it.
+        usage: lines of Python that run it on ``images``.
     """
+    shutil.copyfile(images.__file__, folder / PREPROCESSING_FILE)
     (folder / LABELS_FILE).write_text("\n".join(about["labels"]) + "\n", encoding="utf-8")
     text = json.dumps({**about, "format": name, **form}, ensure_ascii=False, indent=1)
     (folder / ABOUT_FILE).write_text(text, encoding="utf-8")
@@ -74,7 +86,7 @@ def write_description(
         f"{checked['accuracy']:.2%} (the model's own {checked['accuracy_of_model']:.2%}).",
         "",
         "```python",
-        usage.strip(),
+        PREPARE.format(size=about["image_size"]) + usage.strip(),
         "```",
         "",
     ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graft.core.files import new_folder
 from graft.data.split_tables import read_splits
 from graft.errors import GraftError, first_line
 from graft.export import check, tflite
@@ -89,8 +90,7 @@ def export(
             raise GraftError(f"{out / name} is there already", "Name another --out, or add --replace")
     settings = read_checked(model.bundle)
     out.mkdir(parents=True, exist_ok=True)
-    # In the folder itself, so that what is finished moves into place at once.
-    with tempfile.TemporaryDirectory(dir=out, prefix=".making-") as temporary:
+    with tempfile.TemporaryDirectory() as temporary:
         saved_model, size = prepare_saved_model(model.bundle, Path(temporary) / "source")
         validation = _Validation(project, settings["classes"], size)
         expected = ImageClassifier(model.bundle).probabilities({size: validation.pixels})
@@ -98,21 +98,20 @@ def export(
         for name, written in names.items():
             about = describe(identity, settings, size, FORMATS[name])
             source = ExportSource(saved_model, size, settings["classes"], about)
-            folder = Path(temporary) / written
-            folder.mkdir()
             is_int8 = written.endswith("-int8")
             calibration = _calibration(project, size) if is_int8 else None
-            run = _make(name, source, folder, calibration)
-            size_in_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            count = check.MOST_COMPARED if is_int8 else check.COMPARED
-            checked = check.check(run, validation.pixels[:count], expected[:count], validation.labels[:count])
-            if is_int8:
-                check.require_accuracy(written, checked, most_lost)
-            else:
-                check.require_agreement(written, checked)
-            _describe(name, source, folder, is_int8, checked, out / written)
-            shutil.rmtree(out / written, ignore_errors=True)
-            folder.replace(out / written)
+            with new_folder(out / written) as folder:
+                run = _make(name, source, folder, calibration)
+                size_in_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                count = check.MOST_COMPARED if is_int8 else check.COMPARED
+                some = slice(0, count)
+                checked = check.check(run, validation.pixels[some], expected[some], validation.labels[some])
+                if is_int8:
+                    check.require_accuracy(written, checked, most_lost)
+                else:
+                    check.require_agreement(written, checked)
+                _describe(name, source, folder, is_int8, checked, written)
+                shutil.rmtree(out / written, ignore_errors=True)
             yield Exported(written, out / written, size_in_bytes, checked)
 
 
@@ -138,7 +137,8 @@ class _Validation:
                 f"The project's photographs have the label '{unknown[0]}', which the model does not know",
                 "Export a model in the project whose data it was trained on",
             )
-        self.labels = np.array([classes.index(label) for label in table["label"]])
+        index_of = {label: index for index, label in enumerate(classes)}
+        self.labels = np.array([index_of[label] for label in table["label"]])
         self.pixels = _pixels(project, table, size, "validation images")
 
 
@@ -149,7 +149,8 @@ def _calibration(project: Project, size: int) -> np.ndarray:
 
 
 def _pixels(project: Project, table: pd.DataFrame, size: int, label: str) -> np.ndarray:
-    return load_images(project.data, list(table["path"]), size, label)
+    paths, sha256 = list(table["path"]), list(table["sha256"])
+    return load_images(project.data, paths, sha256, size, label)
 
 
 def _module(name: str) -> Any:
@@ -172,7 +173,7 @@ def _make(name: str, source: ExportSource, folder: Path, calibration: np.ndarray
 
 
 def _describe(
-    name: str, source: ExportSource, folder: Path, is_int8: bool, checked: Checked, destination: Path
+    name: str, source: ExportSource, folder: Path, is_int8: bool, checked: Checked, written: str
 ) -> None:
     module = _module(name)
     kind = tflite.INT8_INPUT_KIND if is_int8 else module.INPUT_KIND
@@ -183,5 +184,4 @@ def _describe(
         "tolerance": None if is_int8 else check.TOLERANCE,
         "checked": asdict(checked),
     }
-    usage = module.USAGE.format(folder=destination.name, size=source.image_size, kind=kind)
-    write_description(folder, destination.name, source.about, form, usage)
+    write_description(folder, written, source.about, form, module.USAGE)

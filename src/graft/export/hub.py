@@ -19,8 +19,8 @@ from graft.openvino_run import Run
 
 USAGE = """\
 import tensorflow_hub as hub
-model = hub.load("{folder}")                            # or, in a tf_keras model, hub.KerasLayer("{folder}")
-probabilities = model(images)                           # float32 [N, {size}, {size}, 3], RGB in 0..1
+model = hub.load(".")                                   # or, in a tf_keras model, hub.KerasLayer(".")
+probabilities = model(images.astype("float32") / 255)   # RGB in 0..1
 """
 INPUT_KIND, INPUT_RANGE = "float32", (0, 1)
 

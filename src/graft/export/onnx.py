@@ -16,8 +16,8 @@ FILE = "model.onnx"
 OPSET = 18
 USAGE = """\
 import onnxruntime
-session = onnxruntime.InferenceSession("{folder}/model.onnx")
-(probabilities,) = session.run(None, {{"image": images}})    # float32 [N, {size}, {size}, 3], RGB in 0..255
+session = onnxruntime.InferenceSession("model.onnx")
+(probabilities,) = session.run(None, {"image": images.astype("float32")})   # RGB in 0..255
 """
 INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
 

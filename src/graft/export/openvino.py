@@ -13,9 +13,9 @@ from graft.openvino_run import Run, import_openvino
 FILE = "model.xml"
 USAGE = """\
 import openvino
-exact = {{"INFERENCE_PRECISION_HINT": "f32"}}             # the default is bf16 where the CPU has it, off by 1e-3
-model = openvino.Core().compile_model("{folder}/model.xml", "CPU", exact)
-probabilities = model(images)["probabilities"]          # float32 [N, {size}, {size}, 3], RGB in 0..255
+exact = {"INFERENCE_PRECISION_HINT": "f32"}             # the default is bf16 where the CPU has it, off by 1e-3
+model = openvino.Core().compile_model("model.xml", "CPU", exact)
+probabilities = model(images.astype("float32"))["probabilities"]   # RGB in 0..255
 """
 INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
 

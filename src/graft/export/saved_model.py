@@ -12,8 +12,8 @@ from graft.openvino_run import Run
 
 USAGE = """\
 import tensorflow as tf
-model = tf.saved_model.load("{folder}")
-answer = model.signatures["serving_default"](tf.constant(images, tf.float32))  # [N, {size}, {size}, 3], RGB in 0..255
+model = tf.saved_model.load(".")
+answer = model.signatures["serving_default"](tf.constant(images, tf.float32))   # RGB in 0..255
 (probabilities,) = answer.values()
 """
 INPUT_KIND, INPUT_RANGE = "float32", (0, 255)

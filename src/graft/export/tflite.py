@@ -21,9 +21,10 @@ from graft.openvino_run import Run
 FILE = "model.tflite"
 USAGE = """\
 from ai_edge_litert.interpreter import Interpreter      # or tf.lite.Interpreter
-interpreter = Interpreter("{folder}/model.tflite")
+interpreter = Interpreter("model.tflite")
 interpreter.allocate_tensors()
-interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)   # {kind} [1, {size}, {size}, 3], 0..255
+given = interpreter.get_input_details()[0]
+interpreter.set_tensor(given["index"], images.astype(given["dtype"]))   # one image at a time, RGB in 0..255
 interpreter.invoke()
 probabilities = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 """

@@ -57,7 +57,7 @@ def kept_engine(kept: Path, count: int, kind: DTypeLike) -> Run | None:
 
     None where there is none, or Keras is what networks are run with here.
     """
-    if not _suits_openvino() or not is_kept(kept):
+    if not suits_openvino() or not is_kept(kept):
         return None
     core = import_openvino().Core()
     try:
@@ -79,7 +79,7 @@ def fastest_engine(
     Answers of both agree to 1e-4 of the largest output, which the contract test checks for the backbones.
     """
     is_worth_it = count >= WORTH_CONVERTING or is_kept(kept)
-    if not is_worth_it or not _suits_openvino():
+    if not is_worth_it or not suits_openvino():
         return keras_engine(model)
     try:
         return openvino_engine(model, kept, count, kind)
@@ -92,7 +92,7 @@ def fastest_engine(
         return keras_engine(model)
 
 
-def _suits_openvino() -> bool:
+def suits_openvino() -> bool:
     """Whether there is no GPU to run on, and no half precision to run in."""
     from graft.training.devices import gpu_count
 

@@ -20,11 +20,11 @@ import numpy as np
 from graft.backbones import build_backbone, weights_files
 from graft.backbones.backbone import Backbone
 from graft.backbones.identity import building_identity
+from graft.core.files import sha256_of
 from graft.features.engines import WORTH_CONVERTING, Run, fastest_engine, kept_engine
 from graft.features.filling import fill
 from graft.features.kept import is_whole, keep
 from graft.features.store import FeatureStore, Space
-from graft.inference.record import sha256
 from graft.params.strategies import HubBackboneParams, KerasBackboneParams, Pooling
 from graft.training.images import KeyedImages, large_array
 
@@ -134,7 +134,8 @@ class FrozenTrunk:
         Raises:
             GraftError: as :func:`graft.features.extraction.extract`, or as building the backbone does.
         """
-        features = large_array((len(images), self.feature_count), np.float32) if out is None else out
+        shape = (len(images), self.feature_count)
+        features = large_array(shape, np.float32) if out is None else out
         mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
         fill(features, self._engine, images, label, self.space(mirrored) if self.store else None, mirror)
         return features
@@ -184,7 +185,7 @@ def frozen_trunk(
                 "trunk": params.model_dump(),
                 "image_size": image_size,
                 "pooling": pooling,
-                "files": [sha256(path) for path in files],
+                "files": [sha256_of(path) for path in files],
                 "precision": keras.config.dtype_policy().name,
                 "code": building_identity(),
             }

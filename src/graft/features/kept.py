@@ -21,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from graft.core.files import new_folder, sha256_of
+
 # All together; the one used longest ago goes first. Two dozen of MobileNetV2 with a head, and the largest of Keras' but
 # one once.
 LIMIT_BYTES = 2 * 10**9
@@ -77,14 +79,9 @@ def kept_or_made(folder: Path | None, make: Callable[[Path], None], use: Callabl
 
 def keep(made: Path, folder: Path) -> None:
     """Copies the folder ``made`` into its place, whole or not at all; where that fails it is made again next time."""
-    partial = folder.with_name(f".{folder.name}-{os.getpid()}.partial")
-    with suppress(OSError):
-        try:
-            shutil.copytree(made, partial)
-            (partial / DIGEST).write_text(folder_digest(partial), encoding="ascii")
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    with suppress(OSError), new_folder(folder) as partial:
+        shutil.copytree(made, partial, dirs_exist_ok=True)
+        (partial / DIGEST).write_text(folder_digest(partial), encoding="ascii")
     prune_kept(folder.parent, LIMIT_BYTES, keep=folder)
 
 
@@ -114,6 +111,5 @@ def folder_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DIGEST):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(sha256_of(path)))
     return digest.hexdigest()

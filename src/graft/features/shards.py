@@ -10,14 +10,13 @@ the columns
 
 from __future__ import annotations
 
-import os
 import uuid
 import zlib
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from graft.core.files import replaced_file
 from graft.errors import GraftError, first_line
 
 KEY_BYTES = 32
@@ -25,7 +24,7 @@ SUFFIX = ".arrow"
 
 
 def write_shard(folder: Path, keys: np.ndarray, rows: np.ndarray) -> Path:
-    """Writes a new shard into ``folder``: partial first, in its place only once it is whole and on the disk.
+    """Write a new shard into ``folder``; it is in its place once it is whole and on the disk.
 
     Args:
         folder: of the space.
@@ -48,21 +47,19 @@ def write_shard(folder: Path, keys: np.ndarray, rows: np.ndarray) -> Path:
             "row": pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1), kind), rows.shape[1]),
         }
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    name = uuid.uuid4().hex
-    partial = folder / f".{name}.partial"
-    try:
-        with partial.open("wb") as stream:
-            with pa.ipc.new_file(stream, table.schema) as writer:
-                writer.write_table(table, max_chunksize=len(keys))
-            stream.flush()
-            os.fsync(stream.fileno())
-        target = folder / f"{name}{SUFFIX}"
-        partial.replace(target)
-        return target
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    target = folder / f"{uuid.uuid4().hex}{SUFFIX}"
+    with (
+        replaced_file(target) as partial,
+        partial.open("wb") as stream,
+        pa.ipc.new_file(stream, table.schema) as writer,
+    ):
+        writer.write_table(table, max_chunksize=len(keys))
+    return target
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """Return the files of all shards in a folder, sorted, without those that are being written."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
 
 class Shard:

@@ -29,9 +29,10 @@ from typing import Any
 
 import numpy as np
 
+from graft.core.files import write_file
 from graft.errors import GraftError, first_line
 from graft.features.kept import kept_folder, prune_kept
-from graft.features.shards import KEY_BYTES, SUFFIX, Shard, write_shard
+from graft.features.shards import KEY_BYTES, Shard, shards_of, write_shard
 from graft.progress import console
 from graft.training.images import release_pages
 
@@ -87,7 +88,7 @@ class FeatureStore:
     def shards(self) -> list[Path]:
         """Files of all shards, those used longest ago first."""
         found = []
-        for path in self.folder.glob(f"*/*{SUFFIX}"):
+        for path in (path for folder in self._folders() for path in shards_of(folder)):
             with suppress(OSError):  # another process may have pruned it
                 found.append((path.stat().st_mtime_ns, path))
         return [path for _, path in sorted(found)]
@@ -100,7 +101,7 @@ class FeatureStore:
         """What each space is of, and how much there is of it."""
         found = []
         for folder in self._folders():
-            paths = list(folder.glob(f"*{SUFFIX}"))
+            paths = shards_of(folder)
             try:
                 description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
             except (OSError, ValueError):
@@ -160,7 +161,7 @@ class FeatureStore:
         if limit == 0:
             removed += prune_kept(self.networks, 0)
         for folder in self._folders():
-            if not any(folder.glob(f"*{SUFFIX}")):
+            if not shards_of(folder):
                 # A writer that comes in between keeps the folder: only an empty one can be removed so.
                 with suppress(OSError):
                     (folder / DESCRIPTION_FILE).unlink(missing_ok=True)
@@ -203,7 +204,7 @@ class Space:
         # Of every row: its key, and the place of its shard and its own place in that.
         self._keys = [np.empty(0, KEY)]
         self._places = [np.empty((0, 2), np.int32)]
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+        for path in shards_of(self.folder):
             try:
                 self._add(path, Shard(path).keys)
             except GraftError as error:
@@ -287,7 +288,7 @@ class Space:
             path = write_shard(self.folder, packed, rows.reshape(len(rows), -1))
             description = self.folder / DESCRIPTION_FILE
             if not description.is_file():
-                description.write_text(self.description, encoding="utf-8")
+                write_file(description, self.description)
         except OSError as error:
             console.print(
                 f"Features cannot be kept in {self.folder.parent} ({first_line(error)}): they will be computed "

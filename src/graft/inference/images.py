@@ -1,4 +1,7 @@
-"""From the bytes of an image file to pixels: one road for training, evaluation and serving."""
+"""Decode image files to pixels, the same way in training, evaluation, serving and beside every exported model.
+
+A copy of this file lies in every bundle and every export, so it needs NumPy and Pillow alone.
+"""
 
 from __future__ import annotations
 
@@ -95,11 +98,9 @@ def decode(data: bytes, size: int, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.n
     Raises:
         UnreadableImageError: see :func:`open_image` and :func:`to_rgb`.
     """
-    image = open_image(data, max_pixels)
-    if image.format in ("JPEG", "MPO"):
-        # Decodes at 1/2, 1/4 or 1/8 where that still leaves twice the wanted side: up to 4 x faster.
-        image.draft("RGB", (2 * size, 2 * size))
-    return resize(to_rgb(image), size)
+    # Every pixel is decoded. JPEG at 1/2, 1/4 or 1/8 would be up to 3 x faster, and no program that only resizes could
+    # then come to the same pixels: features were off by up to 33 %.
+    return resize(to_rgb(open_image(data, max_pixels)), size)
 
 
 def require_pixel_range(pixels: np.ndarray) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 
 from graft.params.train import TrainParams
 from graft.project import Project
-from graft.timing import StageClock
 
 
 def image_features(
@@ -31,7 +30,5 @@ def image_features(
     from graft.training.images import Photographs
 
     embedder = Embedder(project, params)
-    labels = np.zeros(len(paths), np.int64)
-    size = embedder.image_size
-    images = Photographs(project.data, paths, sha256, labels, size, "", StageClock("inspect"), "")
+    images = Photographs(project.data, paths, sha256, embedder.image_size)
     return embedder.features(images, "Features"), embedder.name

@@ -52,12 +52,10 @@ def read_reference(project: Project, params: Params) -> tuple[Sample, pd.DataFra
 
 def with_features(project: Project, sample: Sample, images: pd.DataFrame, embedder: Embedder) -> Sample:
     """The sample with its images' features, which are computed once and shared with training."""
-    from graft.timing import StageClock
     from graft.training.images import Photographs
 
-    labels, clock = np.zeros(len(images), np.int64), StageClock("monitor")
     paths, sha256 = list(images["path"]), list(images["sha256"])
-    photographs = Photographs(project.data, paths, sha256, labels, embedder.image_size, "", clock, "train")
+    photographs = Photographs(project.data, paths, sha256, embedder.image_size)
     return replace(sample, features=embedder.features(photographs, "Training images"))
 
 

@@ -110,7 +110,7 @@ class FitParams(Section):
         keep: the epoch whose weights are kept: the ``best`` by validation log loss, or the ``last``, which ends the
             schedule: for validation images too easy to choose, or label smoothing, which that loss holds against a
             model. With ``last`` patience never runs out.
-        batch_size: images per step, over all devices together.
+        batch_size: images per step at most, over all devices together.
         learning_rate: the highest one, which ``schedule`` starts from.
         schedule: ``constant``, or ``cosine``: down to nothing over all epochs, along half a cosine.
         warm_up_epochs: over which the rate first rises in a straight line from nothing; a part of ``epochs``.

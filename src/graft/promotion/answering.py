@@ -43,7 +43,7 @@ def answer(request: dict[str, Any]) -> None:
         parts.append(np.array([[answers[row][name] for name in classes] for row in range(len(batch))]))
         _tell(answered=start + len(batch))
     step = max(1, len(images) // TIMED)
-    singles = [Path(path).read_bytes() for path, _ in images[::step][:TIMED]]
+    singles = [_read(Path(path), sha256) for path, sha256 in images[::step][:TIMED]]
     for photograph in singles[:WARM_UP]:
         _predict(model, [photograph])
     seconds = []

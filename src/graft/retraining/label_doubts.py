@@ -320,15 +320,11 @@ def _delivered(checked: Checked, embedder: Embedder, max_pixels: int) -> Images:
 
 def _features(embedder: Embedder, files: Sequence[Path], sha256: Sequence[str], label: str) -> np.ndarray:
     """Under the keys, and from the pixels, that training takes them by."""
-    from graft.timing import StageClock
     from graft.training.images import Photographs
 
     root = Path(files[0].anchor)
     paths = [file.relative_to(root).as_posix() for file in files]
-    labels, clock = np.zeros(len(files), np.int64), StageClock("retrain")
-    return embedder.features(
-        Photographs(root, paths, sha256, labels, embedder.image_size, "", clock, ""), label
-    )
+    return embedder.features(Photographs(root, paths, sha256, embedder.image_size), label)
 
 
 def _with_example(doubt: Doubt, checked: Checked, train_folder: str) -> Doubt:

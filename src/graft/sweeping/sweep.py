@@ -15,15 +15,14 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
-from filelock import FileLock, Timeout
+import numpy as np
 
+from graft.core.lock import locked
 from graft.errors import GraftError
 from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.params.models import Params
@@ -31,7 +30,7 @@ from graft.params.strategies import StrategyParams
 from graft.params.sweep import Range, SweepParams, whole, with_settings
 from graft.project import Project
 from graft.timing import StageClock
-from graft.training.train import fit_strategy
+from graft.training.train import FittedStrategy, fit_strategy, work_key
 
 STRATEGY = "strategy"
 
@@ -41,7 +40,7 @@ class Trial:
     """One trial.
 
     Attributes:
-        number: from 0, in the order they were begun.
+        number: from 0, in the order they were tried.
         strategy: its name under ``train.strategies``.
         settings: what was tried in place of the strategy's own, by dotted key.
         figures: on validation, by metric; empty where it failed.
@@ -82,8 +81,8 @@ def run_sweep(
 ) -> list[Trial]:
     """Runs the trials that are missing; returns all of them, best first, failed ones last.
 
-    A sweep that was stopped or killed carries on: trials are remembered under what decides their outcome, which is
-    the section, the strategies and the split.
+    A sweep that was stopped or killed carries on as if it had not been: what trial n tries follows from the seed, n and
+    the trials before it. Trials are remembered under what decides their outcome, see :func:`_identity`.
 
     Args:
         project: whose images, split already.
@@ -109,43 +108,36 @@ def run_sweep(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = project.sweeps
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with locked(
+        folder / "sweep.lock", "Another sweep of this project is under way", "Wait for it, or stop it"
+    ):
         study = optuna.create_study(
             storage=f"sqlite:///{folder / 'sweeps.sqlite'}",
             study_name=_identity(project, params),
             load_if_exists=True,
             direction="maximize" if HIGHER_IS_BETTER[sweep.metric] else "minimize",
-            sampler=optuna.samplers.TPESampler(seed=params.train.seed)
-            if sweep.order == "tpe"
-            else optuna.samplers.RandomSampler(),
         )
         state = optuna.trial.TrialState
         for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
-            study.tell(trial.number, state=state.FAIL)  # of a sweep that was killed: nothing runs now
+            study.tell(trial.number, state=state.FAIL)  # cut off, and as good as never begun
         ended = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
-        if sweep.order == "grid":
-            wanted = combinations(sweep)
-            known = [trial.params for trial in ended]
-            for combination in wanted:
-                if combination not in known:
-                    study.enqueue_trial(combination, skip_if_exists=False)
-            missing = sum(combination not in known for combination in wanted)
-        else:
-            missing = sweep.trials - len(ended)
-
-        def objective(trial: Any) -> float:
-            done = _run_trial(project, params, trial)
+        trials = [Trial(**json.loads(trial.user_attrs["trial"])) for trial in ended]
+        known = [trial.params for trial in ended]
+        wanted = combinations(sweep) if sweep.order == "grid" else [{}] * (sweep.trials - len(trials))
+        for combination in [one for one in wanted if one not in known]:
+            study.sampler = _sampler(params.train.seed, len(trials), combination)
+            asked = study.ask()
+            done, fitted = _run_trial(project, params, asked, len(trials))
             if on_trial:
                 on_trial(done)
+            asked.set_user_attr("trial", json.dumps(vars(done)))
             if done.problem:
-                raise optuna.TrialPruned(done.problem)  # remembered, and not tried again
-            return done.figures[sweep.metric]
-
-        if missing > 0:
-            study.optimize(objective, n_trials=missing)
-        trials = [
-            _read_trial(trial) for trial in study.get_trials(deepcopy=False) if "trial" in trial.user_attrs
-        ]
+                study.tell(asked, state=state.PRUNED)  # remembered, and not tried again
+            else:
+                study.tell(asked, done.figures[sweep.metric])
+            if fitted is not None:
+                fitted.clean_up()
+            trials.append(done)
     sign = -1 if HIGHER_IS_BETTER[sweep.metric] else 1
     trials.sort(
         key=lambda trial: (bool(trial.problem), sign * trial.figures.get(sweep.metric, 0.0), trial.number)
@@ -155,25 +147,47 @@ def run_sweep(
     return trials
 
 
-def _run_trial(project: Project, params: Params, trial: Any) -> Trial:
-    name, settings = _suggest(params.sweep, trial)
+def _sampler(seed: int, number: int, combination: dict[str, Any]) -> Any:
+    """Return what chooses the settings of one trial: a given combination, or where there is none, TPE's draw."""
+    import optuna
+
+    class Given(optuna.samplers.BaseSampler):
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+            return combination[name]
+
+    if combination:
+        return Given()
+    # One for all trials would go through its random numbers from the first again in every process.
+    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    return optuna.samplers.TPESampler(seed=own)
+
+
+def _run_trial(
+    project: Project, params: Params, asked: Any, number: int
+) -> tuple[Trial, FittedStrategy | None]:
+    """Train with the settings that Optuna wants to see next; what was trained is None where that failed."""
+    name, settings = _suggest(params.sweep, asked)
     train = params.train
     strategy = with_settings(train.strategies[name], settings)
     changed = train.model_copy(update={"strategies": {**train.strategies, name: strategy}})
     started = time.perf_counter()
     figures: dict[str, float] = {}
     problem = ""
+    fitted = None
     try:
         fitted = fit_strategy(project, changed, name, StageClock("sweep"))
         figures = fitted.validation.headline()
-        fitted.clean_up()
     except GraftError as error:
         problem = str(error)  # of these settings; the sweep goes on
     finally:
         keras.utils.clear_session()
-    done = Trial(trial.number, name, settings, figures, time.perf_counter() - started, problem)
-    trial.set_user_attr("trial", json.dumps(vars(done)))
-    return done
+    return Trial(number, name, settings, figures, time.perf_counter() - started, problem), fitted
 
 
 def _suggest(sweep: SweepParams, trial: Any) -> tuple[str, dict[str, Any]]:
@@ -191,32 +205,17 @@ def _suggest(sweep: SweepParams, trial: Any) -> tuple[str, dict[str, Any]]:
     return name, settings
 
 
-def _read_trial(trial: Any) -> Trial:
-    return Trial(**json.loads(trial.user_attrs["trial"]))
-
-
 def _identity(project: Project, params: Params) -> str:
-    """Names a sweep by all that decides its outcome but the number of trials, which may be raised later."""
+    """Name a sweep by all that decides its outcome but the number of trials, which may be raised later.
+
+    That is the section, and of each strategy in it what :func:`graft.training.train.work_key` counts: settings,
+    images, weights, versions and code.
+    """
     described = {
         "sweep": params.sweep.model_dump(mode="json", exclude={"trials"}),
-        "train": params.train.model_dump(mode="json", exclude={"run", "store"}),
+        "seed": params.train.seed,
+        "work": [
+            work_key(project, params.train, params.train.strategy(name)) for name in params.sweep.settings
+        ],
     }
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for split in ("train", "val"):
-        digest.update(project.split_table(split).read_bytes())
-    return digest.hexdigest()[:16]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / "sweep.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise GraftError(
-            "Another sweep of this project is under way", "Wait for it to end, or stop it"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

@@ -97,6 +97,7 @@ def record_training(
                 "weights.source": result.trained.weights_source,
                 "weights.digest": result.trained.weights_digest,
                 "best_epoch": str(result.trained.fit.best_epoch + 1),
+                **{f"machine.{name}": value for name, value in result.machine.items()},
             }
         )
         mlflow.log_metric("temperature", result.temperature)
@@ -104,13 +105,14 @@ def record_training(
         mlflow.log_params({"parameters_total": total, "parameters_trained": trained})
         if advice := result.trained.advice:
             mlflow.log_params(flatten(advice.strategy.model_dump(), "advised."))
-            for name in (RECORD_FILE, PLOT_FILE):
-                mlflow.log_artifact(str(result.folder / name), "advice")
+            for path in (result.folder / RECORD_FILE, result.folder / PLOT_FILE):
+                if path.is_file():  # a plot that cannot be drawn is none
+                    mlflow.log_artifact(str(path), "advice")
         with tempfile.TemporaryDirectory() as folder:
             curves = Path(folder) / "learning_curves.png"
             fit = result.trained.fit
-            learning_curves_picture(fit.epochs, fit.best_epoch, result.name, curves)
-            mlflow.log_artifact(str(curves))
+            if learning_curves_picture(curves, fit.epochs, fit.best_epoch, result.name):
+                mlflow.log_artifact(str(curves))
     log_result(project, run_id, result.name, result.folder, result.classes, result.validation, tables, clock)
 
 
@@ -193,14 +195,16 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     # A run is a record of its time, so here an image has the path that it had.
     predictions = with_paths(predictions, read_manifest(project.manifest, columns=FOR_SPLIT), "test")
     client.log_text(run_id, predictions.to_csv(index=False), "test/predictions.csv")
-    client.log_image(
-        run_id, Image.open(folder / "pictures" / f"{name}.png"), artifact_file="test/confusion.png"
-    )
+    picture = folder / "pictures" / f"{name}.png"
+    if picture.is_file():  # one that cannot be drawn is none
+        client.log_image(run_id, Image.open(picture), artifact_file="test/confusion.png")
     with tempfile.TemporaryDirectory() as temporary:
         thumbnail = Path(temporary) / "confusion.png"
-        confusion_thumbnail(counts.to_numpy(), classes, thumbnail)
-        # Under a key it becomes a chart: MLflow then shows the matrices of several runs side by side.
-        client.log_image(run_id, Image.open(thumbnail).convert("RGB"), key="test_confusion_matrix", step=0)
+        if confusion_thumbnail(thumbnail, counts.to_numpy(), classes):
+            # Under a key it becomes a chart: MLflow then shows the matrices of several runs side by side.
+            client.log_image(
+                run_id, Image.open(thumbnail).convert("RGB"), key="test_confusion_matrix", step=0
+            )
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -285,8 +289,8 @@ def _log_confusion(evaluation: Evaluation, classes: list[str], title: str, split
 
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "confusion.png"
-        confusion_picture(evaluation.confusion, classes, title, picture)
-        mlflow.log_artifact(str(picture), split)
+        if confusion_picture(picture, evaluation.confusion, classes, title):
+            mlflow.log_artifact(str(picture), split)
     mlflow.log_dict(confusion_table(evaluation.confusion, classes), f"{split}/confusion.json")
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from graft.core.files import replaced_file
 from graft.errors import GraftError, first_line
 from graft.progress import console
 from graft.training.batches import Batches
@@ -48,15 +49,12 @@ class Checkpoint:
 
     def write(self, folder: Path) -> None:
         """Puts this checkpoint in the place of the one before, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
         arrays = {f"state_{i}": array for i, array in enumerate(self.state)}
         arrays |= {f"best_{i}": array for i, array in enumerate(self.best_weights)}
         record = np.frombuffer(json.dumps(self.record).encode(), np.uint8)
         # A zip of arrays rather than Keras' HDF5: it has a checksum for each, and a full disk is a plain error.
-        partial = folder / f"{CHECKPOINT_FILE}.partial"
-        with partial.open("wb") as stream:
+        with replaced_file(folder / CHECKPOINT_FILE) as partial, partial.open("wb") as stream:
             np.savez(stream, record=record, **arrays)  # type: ignore[arg-type]
-        partial.replace(folder / CHECKPOINT_FILE)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
@@ -84,23 +82,30 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 class TrainingState(keras.callbacks.Callback):
-    """Follows a ``fit``, keeps its best weights and leaves a checkpoint after each epoch.
+    """Follows a ``fit``, keeps its best weights and leaves a checkpoint.
 
     Args:
         batches: the training batches, put into the order of each epoch as it begins.
         patience: epochs without a better validation log loss before training stops.
+        every_epoch: leave a checkpoint after each epoch, and not only at the end.
         keep: ``best`` or ``last``, the epoch whose weights are kept; the last counts as better than those before.
         folder: where the checkpoint lies, one folder per piece of work; None keeps none.
     """
 
     def __init__(
-        self, batches: Batches, patience: int, folder: Path | None = None, keep: str = "best"
+        self,
+        batches: Batches,
+        patience: int,
+        folder: Path | None = None,
+        keep: str = "best",
+        every_epoch: bool = True,
     ) -> None:
         super().__init__()
         self.batches = batches
         self.patience = patience
         self.keep = keep
         self.folder = folder
+        self.every_epoch = every_epoch
         self.epochs: list[dict[str, float]] = []
         # Columns of bare numbers: there is a step for every batch of every epoch.
         self.steps: dict[str, number_array[float]] = {name: number_array("d") for name in STEP_COLUMNS}
@@ -204,10 +209,15 @@ class TrainingState(keras.callbacks.Callback):
             for weight, value in zip(weights, self._own_values, strict=True):
                 weight.assign(value)
             self._own_values = None
-        if self.folder is not None:
+        if self.folder is not None and self.every_epoch:
             self._write_checkpoint(self.folder)
         if self.is_finished:
             self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Writes the checkpoint of the whole training, where there was none after each epoch."""
+        if self.folder is not None and not self.every_epoch:
+            self._write_checkpoint(self.folder)
 
     # --------------------------------------------------------------------------------------------------------
 

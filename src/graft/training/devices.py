@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import metadata
 from typing import Any
 
 import keras
@@ -107,6 +108,28 @@ def arithmetic(precision: Precision, deterministic: bool = False) -> Iterator[st
         yield chosen
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def machine_record(precision: str) -> dict[str, str]:
+    """Return what the machine had a say in, for the record of a training: JSON-ready, in words.
+
+    Settings and data decide what is trained. What they leave to the machine is which arithmetic ``precision: auto``
+    comes to, how many devices share a batch (each draws its own random changes), and what runs frozen networks, whose
+    features agree to 1e-4 of the largest.
+
+    Args:
+        precision: that the network was trained in.
+    """
+    from graft.features.engines import suits_openvino
+
+    gpus = gpu_count()
+    engine = "openvino" if suits_openvino() else "keras"
+    return {
+        "precision": precision,
+        "devices": f"{gpus} GPU" if gpus else "CPU",
+        "backend": keras.config.backend(),
+        "frozen_networks": f"{engine} {metadata.version(engine)}",
+    }
 
 
 def in_float32(model: keras.Model) -> keras.Model:

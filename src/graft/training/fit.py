@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 
 from graft.params.strategies import FitParams
 from graft.progress import console
+from graft.training.batch_norm import has_batch_norm, set_batch_norm_statistics
 from graft.training.batches import Batches, Mix, balanced_class_weights
 from graft.training.checkpoint import TrainingState
 from graft.training.devices import device_count
@@ -56,28 +57,37 @@ def fit(
     seed: int,
     label: str,
     checkpoint: Path | None = None,
+    checkpoint_epochs: bool = True,
+    augmentation: Sequence[keras.layers.Layer] = (),
     mix: Mix | None = None,
     views: int = 1,
+    plain: Callable[[], np.ndarray] | None = None,
     rate_factors: Mapping[str, float] | None = None,
 ) -> FitResult:
-    """Trains ``model`` (inputs to logits) and leaves it with the weights of its best epoch, or its last.
+    """Train ``model`` (inputs to logits) and leave it with the weights of its best epoch, or its last.
+
+    The statistics of batch-norm layers that were trained are then set anew, see :mod:`graft.training.batch_norm`.
 
     Args:
-        model: float32 inputs to float32 logits ``[N, C]``; compiled here.
+        model: float32 inputs to float32 logits ``[N, C]``.
         train, val: what to train on, and what chooses the epoch.
         params: epochs, patience, batch size, optimizer, label smoothing, class weights.
         classes: C.
         seed: order of the batches.
         label: what progress calls it.
         checkpoint: folder to keep a checkpoint in, and to carry on from if one is there.
+        checkpoint_epochs: write it after every epoch, and not only after the last.
+        augmentation: layers that change images before the model, in training alone.
         mix: blends the images of a training batch, see :class:`graft.training.mixing.Mixing`.
         views: how many views of each image ``train`` holds, see :class:`Batches`.
+        plain: training inputs as inference shows them to the model, where those of ``train`` are changed ones.
         rate_factors: see :func:`graft.training.optimizers.build_optimizer`.
 
     Raises:
         GraftError: the loss stopped being a number, a batch does not fit into memory, or the checkpoint cannot be
             written.
     """
+    kept, model = model, with_augmentation(model, augmentation)
     weights = balanced_class_weights(train.labels, classes) if params.class_weight == "balanced" else None
     devices = device_count(model)
     batches = Batches(
@@ -90,7 +100,7 @@ def fit(
         metrics=[_Accuracy(name="accuracy"), _LogLoss(from_logits=True, name="log_loss")],
     )
     model.optimizer.build(model.trainable_variables)
-    state = TrainingState(batches, params.patience, checkpoint, params.keep)
+    state = TrainingState(batches, params.patience, checkpoint, params.keep, checkpoint_epochs)
     state.set_model(model)
     first = state.resume()
     total = params.epochs
@@ -116,8 +126,21 @@ def fit(
         finally:
             lines.close()
     state.restore_best()
+    inputs = plain() if plain is not None and has_batch_norm(kept) else train.inputs
+    set_batch_norm_statistics(kept, inputs, val_batches.batch_size)
     steps = pd.DataFrame(state.steps).astype({"epoch": int, "step": int})
     return FitResult(pd.DataFrame(state.epochs), steps, state.best_epoch)
+
+
+def with_augmentation(model: keras.Model, layers: Sequence[keras.layers.Layer]) -> keras.Model:
+    """Return the model with augmentation before it, for training only; weights are shared with ``model``."""
+    if not layers:
+        return model
+    inputs = keras.Input(model.input_shape[1:], dtype="float32", name="image")
+    x = inputs
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, model(x), name="training")
 
 
 class _Accuracy(keras.metrics.CategoricalAccuracy):

@@ -17,12 +17,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from graft.core.verified import read_verified
 from graft.errors import GraftError
 from graft.inference.images import UnreadableImageError, decode
 from graft.progress import progress_bar
 from graft.timing import StageClock
 
-# Up to here images are held in memory, above in a temporary file that the operating system pages in and out: as much
+# Up to here arrays are held in memory, above in a temporary file that the operating system pages in and out: as much
 # as TensorFlow takes anyway, so that memory stays what it is however many images there are.
 IN_MEMORY_BYTES = 256 * 1024**2
 ROWS_BETWEEN_RELEASES = 32
@@ -79,9 +80,8 @@ class Photographs:
     """The images of one split, in files.
 
     Args:
-        root, paths, size, label: as :func:`load_images` takes them.
-        sha256: of each file, hexadecimal.
-        labels: class indices ``[N]``.
+        root, paths, sha256, size, label: as :func:`load_images` takes them.
+        labels: class indices ``[N]``; none gives all images class 0.
         clock: where decoding all of them is counted, as ``decode <split>``.
         split: its name.
     """
@@ -91,16 +91,16 @@ class Photographs:
         root: Path,
         paths: Sequence[str],
         sha256: Sequence[str],
-        labels: np.ndarray,
         size: int,
-        label: str,
-        clock: StageClock,
-        split: str,
+        labels: np.ndarray | None = None,
+        label: str = "",
+        clock: StageClock | None = None,
+        split: str = "",
     ) -> None:
-        self.labels = labels
+        self.labels = np.zeros(len(paths), np.int64) if labels is None else labels
         self.keys = [bytes.fromhex(digest) for digest in sha256]
-        self._root, self._paths, self._size, self._label = root, paths, size, label
-        self._clock, self._split = clock, split
+        self._root, self._paths, self._sha256, self._size = root, paths, sha256, size
+        self._label, self._clock, self._split = label, clock, split
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -108,39 +108,47 @@ class Photographs:
     @cached_property
     def inputs(self) -> np.ndarray:
         """Pixels of all, decoded at the first use; raises as :func:`load_images` does."""
-        with self._clock.span(f"decode {self._split}"):
-            return load_images(self._root, self._paths, self._size, self._label)
+        with self._clock.span(f"decode {self._split}") if self._clock else nullcontext():
+            return load_images(self._root, self._paths, self._sha256, self._size, self._label)
 
     def at(self, indices: np.ndarray) -> np.ndarray:
         """Pixels of some; decoded now, unless all of them are there."""
         if "inputs" in self.__dict__:
             return np.asarray(self.inputs[indices])
-        return load_images(self._root, [self._paths[index] for index in indices], self._size)
+        paths, sha256 = [self._paths[index] for index in indices], [self._sha256[index] for index in indices]
+        return load_images(self._root, paths, sha256, self._size)
 
 
 def load_images(
-    root: Path, paths: Sequence[str], size: int, label: str = "", in_memory_bytes: int = IN_MEMORY_BYTES
+    root: Path,
+    paths: Sequence[str],
+    sha256: Sequence[str],
+    size: int,
+    label: str = "",
+    in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> np.ndarray:
-    """Pixels of the images in order, uint8 ``[N, size, size, 3]``, RGB; decoded in parallel threads.
+    """Return the pixels of the images in order, uint8 ``[N, size, size, 3]``, RGB; decoded in parallel threads.
 
     Args:
         root: the folder that ``paths`` are relative to.
         paths: one per image, with forward slashes.
+        sha256: of each file, hexadecimal: the bytes that are decoded are those, or this raises.
         size: side in pixels.
         label: what the progress bar calls them; none is shown without.
         in_memory_bytes: see :func:`large_array`.
 
     Raises:
-        GraftError: a file is gone or no longer readable, so that the data is not what was validated; or the
-            disk has no room for the temporary file.
+        GraftError: a file is gone, no longer readable or another one, so that the data is not what was validated;
+            or the disk has no room for the temporary file.
     """
     images = large_array((len(paths), size, size, 3), np.uint8, in_memory_bytes)
 
     def load(index: int) -> None:
+        data = read_verified(root, paths[index], sha256[index])
         try:
             # How many pixels an image may have was params.validate's question.
-            images[index] = decode((root / paths[index]).read_bytes(), size, max_pixels=sys.maxsize)
-        except (OSError, UnreadableImageError) as error:
+            images[index] = decode(data, size, max_pixels=sys.maxsize)
+        except UnreadableImageError as error:
             raise GraftError(
                 f"{root.name}/{paths[index]} cannot be read any more ({error})",
                 "The data changed since it was validated: run `dvc repro` again",
@@ -174,7 +182,7 @@ def large_array(shape: tuple[int, ...], dtype: Any, in_memory_bytes: int = IN_ME
         raise GraftError(
             f"The images of one split, or what a network made of them, need {size / 1024**3:.1f} GiB in "
             f"{tempfile.gettempdir()} ({error.strerror})",
-            "Free some space there, or lower image_size in params.yaml",
+            "Free some space there, or lower image_size, or views, in params.yaml",
         ) from error
 
 

@@ -105,17 +105,6 @@ def _count(weights: Sequence[keras.Variable]) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-def with_augmentation(model: keras.Model, layers: list[keras.layers.Layer]) -> keras.Model:
-    """The model with augmentation before it, for training only; weights are shared with ``model``."""
-    if not layers:
-        return model
-    inputs = keras.Input(model.input_shape[1:], dtype="float32", name="image")
-    x = inputs
-    for layer in layers:
-        x = layer(x)
-    return keras.Model(inputs, model(x), name="training")
-
-
 def fit_end_to_end(
     model: keras.Model,
     params: FineTuneParams | ScratchParams,
@@ -130,7 +119,7 @@ def fit_end_to_end(
     train, val = task.train.inputs, task.val.inputs
     with task.clock.span("fit"):
         result = fit(
-            with_augmentation(model, augmentation_layers(params.augment, task.seed)),
+            model,
             Labelled(train, task.train.labels),
             Labelled(val, task.val.labels),
             params,
@@ -138,6 +127,7 @@ def fit_end_to_end(
             seed=task.seed,
             label=task.name,
             checkpoint=task.checkpoint,
+            augmentation=augmentation_layers(params.augment, task.seed),
             mix=Mixing(params.augment) or None,
             rate_factors=rate_factors,
         )

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ import pandas as pd
 from graft.advice.advise import Advice
 from graft.advice.report import PLOT_FILE, RECORD_FILE, write_advice
 from graft.backbones import default_image_size, local_files
+from graft.backbones.identity import GRAFT, source_digest
 from graft.calibration.temperature import Calibration, calibrate
+from graft.core.files import sha256_of, write_file
 from graft.data.split_tables import read_splits
 from graft.data.training_groups import read_training_groups
 from graft.errors import GraftError, did_you_mean
 from graft.evaluation.metrics import Evaluation, evaluate
+from graft.evaluation.prediction_table import with_probabilities
 from graft.features.extraction import predict
 from graft.features.store import FeatureStore
 from graft.params.strategies import (
@@ -39,7 +43,7 @@ from graft.params.train import TrainParams
 from graft.project import Project
 from graft.timing import StageClock
 from graft.training.bundle import write_bundle
-from graft.training.devices import all_devices, arithmetic, in_float32
+from graft.training.devices import all_devices, arithmetic, in_float32, machine_record
 from graft.training.images import Photographs
 from graft.training.strategies import auto, fine_tune, frozen, scratch
 from graft.training.strategy import Task, Trained
@@ -50,6 +54,10 @@ STRATEGIES: dict[type, Any] = {
     ScratchParams: scratch.train,
     AutoParams: auto.train,
 }
+
+
+# Folders of graft's code that decide what a training comes to.
+CODE = ("advice", "backbones", "calibration", "features", "inference", "training")
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class FittedStrategy:
         calibration: its temperature, and the probabilities of the validation images.
         validation: figures of these, which are of temperatures fitted without the image.
         val_table: those images, in order; columns path, sha256, label.
+        machine: see :func:`graft.training.devices.machine_record`.
     """
 
     name: str
@@ -71,15 +80,16 @@ class FittedStrategy:
     calibration: Calibration
     validation: Evaluation
     val_table: pd.DataFrame
+    machine: dict[str, str]
 
     def clean_up(self) -> None:
-        """Removes the checkpoint of work that is done."""
+        """Remove the checkpoint: once the training is recorded, it is needed no longer."""
         shutil.rmtree(self.task.checkpoint, ignore_errors=True)
 
 
 @dataclass(frozen=True)
 class TrainedStrategy:
-    """What :func:`train_strategy` did, for whoever records it.
+    """What :func:`train_strategy` did, for whoever records it, and calls :meth:`clean_up` then.
 
     ``temperature`` is what its logits are divided by in the bundle; the figures in ``validation`` are of
     probabilities with temperatures fitted without the image, see :mod:`graft.calibration`.
@@ -92,10 +102,19 @@ class TrainedStrategy:
     temperature: float
     validation: Evaluation
     folder: Path
+    checkpoint: Path
+    machine: dict[str, str]
+
+    def clean_up(self) -> None:
+        """Remove the checkpoint: once the training is recorded, it is needed no longer."""
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
 
 
 def train_strategy(project: Project, params: TrainParams, name: str, clock: StageClock) -> TrainedStrategy:
-    """Trains one strategy and writes its folder: bundle, histories, validation figures and predictions.
+    """Train one strategy and write its folder: bundle, histories, validation figures and predictions.
+
+    Its checkpoint stays until :meth:`TrainedStrategy.clean_up`: where the record of the training cannot be written, the
+    next try finds it finished and trains nothing again.
 
     Raises:
         GraftError: as :func:`fit_strategy`.
@@ -107,9 +126,16 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     with clock.span("export"):
         write_bundle(trained.network, task.classes, task.image_size, folder / "model", temperature)
     _write_records(folder, fitted)
-    fitted.clean_up()
     return TrainedStrategy(
-        name, task.classes, task.image_size, trained, temperature, fitted.validation, folder
+        name,
+        task.classes,
+        task.image_size,
+        trained,
+        temperature,
+        fitted.validation,
+        folder,
+        task.checkpoint,
+        fitted.machine,
     )
 
 
@@ -117,11 +143,12 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
     """Trains one strategy and looks at it on validation; writes nothing but its checkpoint.
 
     Raises:
-        GraftError: no such strategy, more images in a batch than there are, or whatever the strategy raises.
+        GraftError: no such strategy, or whatever the strategy raises.
     """
     strategy, task, val_table = _prepare(project, params, name, clock)
     with _training_context(strategy, params):
         trained = STRATEGIES[type(strategy)](strategy, task)
+        machine = machine_record(trained.precision)
     if trained.precision != "float32":
         model = in_float32(trained.model)
         trained = replace(
@@ -132,7 +159,7 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
     with clock.span("calibrate"):
         calibration = calibrate(task.val.labels, trained.val_logits, val_table["sha256"].to_numpy(str))
     validation = evaluate(task.val.labels, calibration.probabilities, task.classes)
-    return FittedStrategy(name, task, trained, calibration, validation, val_table)
+    return FittedStrategy(name, task, trained, calibration, validation, val_table, machine)
 
 
 def advise_strategy(project: Project, params: TrainParams, name: str) -> Advice:
@@ -172,21 +199,16 @@ def _prepare(
     strategy = params.strategy(name)
     assert strategy.seed is not None  # filled in by TrainParams.strategy
     tables = read_splits(project, ["train", "val"])
-    if strategy.batch_size > len(tables["train"]):
-        raise GraftError(
-            f"strategies.{name}.batch_size is {strategy.batch_size}, and there are {len(tables['train'])} images "
-            "to train on",
-            "Lower batch_size in params.yaml",
-        )
     size = _image_size(strategy)
     classes = sorted(set(tables["train"]["label"]))
+    index_of = {label: index for index, label in enumerate(classes)}
 
     def images(split: str) -> Photographs:
         table = tables[split]
-        labels = np.array([classes.index(label) for label in table["label"]])
+        labels = np.array([index_of[label] for label in table["label"]])
         label = f"{name}: {split} images"
         paths, sha256 = list(table["path"]), list(table["sha256"])
-        return Photographs(project.data, paths, sha256, labels, size, label, clock, split)
+        return Photographs(project.data, paths, sha256, size, labels, label, clock, split)
 
     task = Task(
         name=name,
@@ -196,7 +218,7 @@ def _prepare(
         image_size=size,
         seed=strategy.seed,
         cache=project.cache,
-        checkpoint=project.checkpoints / f"{name}-{_work_key(project, strategy, params.deterministic)}",
+        checkpoint=project.checkpoints / f"{name}-{work_key(project, params, strategy)}",
         clock=clock,
         store=FeatureStore(project.features, params.store.limit_bytes, params.store.precision),
         groups=read_training_groups(project.training_groups, list(tables["train"]["sha256"]))
@@ -232,25 +254,37 @@ def _write_records(folder: Path, fitted: FittedStrategy) -> None:
     # float_format keeps the last bits, which differ between machines, out of files that are compared by hash.
     fit.epochs.drop(columns="seconds").to_csv(folder / "epochs.csv", index=False, float_format="%.6g")
     fit.steps.to_csv(folder / "steps.csv", index=False, float_format="%.6g")
-    predictions = fitted.val_table[["sha256", "label"]].copy()
-    for index, label in enumerate(fitted.task.classes):
-        predictions[f"p_{label}"] = fitted.calibration.probabilities[:, index]
+    images = fitted.val_table[["sha256", "label"]]
+    predictions = with_probabilities(images, fitted.task.classes, fitted.calibration.probabilities)
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")
     for name in (RECORD_FILE, PLOT_FILE):  # of an earlier kind under the same name
         (folder / name).unlink(missing_ok=True)
     if fitted.trained.advice is not None:
         write_advice(fitted.trained.advice, folder)
-    (folder / "metrics.json").write_text(
-        json.dumps({"val": fitted.validation.headline()}, indent=1), encoding="utf-8"
-    )
+    write_file(folder / "metrics.json", json.dumps({"val": fitted.validation.headline()}, indent=1))
 
 
-def _work_key(project: Project, strategy: StrategyParams, deterministic: bool) -> str:
-    """Names a piece of work by all that decides its outcome: settings, files of weights, images with labels, code."""
-    digest = hashlib.sha256(f"{strategy.model_dump_json()}\n{deterministic}\n{keras.__version__}\n".encode())
-    files = [path for backbone in _backbones(strategy) for path in local_files(backbone)]
-    code = sorted(Path(__file__).parent.rglob("*.py"))
-    for path in (project.split_table("train"), project.split_table("val"), *files, *code):
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
+def work_key(project: Project, params: TrainParams, strategy: StrategyParams) -> str:
+    """Name a piece of work by all that decides its outcome: settings, images with labels, weights, versions, code.
+
+    Args:
+        project: whose split tables.
+        params: what strategies share.
+        strategy: with all settings filled in.
+
+    Returns:
+        16 hex digits.
+    """
+    code = [path for folder in CODE for path in sorted((GRAFT / folder).rglob("*.py"))]
+    # Weights that are named rather than brought along are known to the code by their digests.
+    weights = [path for backbone in _backbones(strategy) for path in local_files(backbone)]
+    tables = [project.split_table("train"), project.split_table("val")]
+    described = {
+        "strategy": strategy.model_dump(mode="json"),
+        "deterministic": params.deterministic,
+        "rows": params.store.precision,
+        "versions": {name: metadata.version(name) for name in ("keras", "tensorflow", "pillow", "numpy")},
+        "code": source_digest(*code),
+        "files": [sha256_of(path) for path in (*tables, *weights)],
+    }
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

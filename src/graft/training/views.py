@@ -1,4 +1,4 @@
-"""Views: changed copies of an image that are a function of its hash and a number, and of nothing else.
+"""Views: changed copies of an image that are a function of its hash, a number and the seed, and of nothing else.
 
 The random layers of :mod:`graft.training.augmentation` draw anew in every epoch, so that a trunk has to be run on
 every image in every epoch. A view is drawn once for an image, whichever batch, order or run it stands in, so that
@@ -24,7 +24,9 @@ def views_identity() -> str:
     return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 
 
-def view(images: np.ndarray, keys: Sequence[bytes], number: int, params: AugmentParams) -> np.ndarray:
+def view(
+    images: np.ndarray, keys: Sequence[bytes], number: int, params: AugmentParams, seed: int
+) -> np.ndarray:
     """One view of each image, float32 ``[N, S, S, 3]`` in 0..255.
 
     All that moves pixels is one affine map, so that they are interpolated once; amounts are drawn uniformly, as by
@@ -35,8 +37,9 @@ def view(images: np.ndarray, keys: Sequence[bytes], number: int, params: Augment
         keys: hash of each image, which all that is random is drawn from.
         number: which view, from 0.
         params: what may change; MixUp, CutMix and RandAugment have no views.
+        seed: of the training; another one draws other views.
     """
-    draws = np.stack([_draw(key, number) for key in keys])
+    draws = np.stack([_draw(key, number, seed) for key in keys])
     mirrored, turn, zoom, right, down, contrast, brightness = np.split(draws, [2, 3, 4, 5, 6, 7], axis=1)
     size = images.shape[1]
     pixels: np.ndarray = images.astype(np.float32)
@@ -69,9 +72,9 @@ def view(images: np.ndarray, keys: Sequence[bytes], number: int, params: Augment
     return np.clip(pixels, 0, 255, dtype=np.float32)
 
 
-def _draw(key: bytes, number: int) -> np.ndarray:
+def _draw(key: bytes, number: int, seed: int) -> np.ndarray:
     """Eight numbers in -1..1."""
-    entropy = [int.from_bytes(key, "little"), number]
+    entropy = [int.from_bytes(key, "little"), number, seed]
     return np.random.default_rng(entropy).uniform(-1, 1, 8)
 
 

@@ -23,9 +23,7 @@ def train(params: AutoParams, task: Task) -> Trained:
     with task.clock.span("advice"):
         advice = advice_for(params, task)
     print_advice(advice)
-    strategy = advice.strategy.model_copy(
-        update={"batch_size": min(params.batch_size, len(task.train.labels))}
-    )
+    strategy = advice.strategy.model_copy(update={"batch_size": params.batch_size})
     if isinstance(strategy, FrozenParams):
         return replace(frozen.train(strategy, task), advice=replace(advice, strategy=strategy))
     assert strategy.precision is not None  # that of params

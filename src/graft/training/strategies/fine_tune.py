@@ -9,16 +9,15 @@ from graft.backbones import build_backbone
 from graft.backbones.backbone import Backbone
 from graft.backbones.cutting import CutBackbone, cut
 from graft.backbones.hub import HubModule
+from graft.errors import GraftError
 from graft.features.extraction import extract, predict
 from graft.features.frozen_trunk import FrozenTrunk
 from graft.params.strategies import AugmentParams, FineTuneParams
-from graft.progress import console
 from graft.training.checkpoint import read_checkpoint
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head import build_head
 from graft.training.head_on_trunk import classifier
 from graft.training.images import LabelledImages, large_array
-from graft.training.keeping import this_machine, why_not_kept
 from graft.training.optimizers import layer_rate_factors
 from graft.training.strategies.frozen import features, fit_head
 from graft.training.strategy import Task, Trained, fit_end_to_end
@@ -39,12 +38,14 @@ def train(params: FineTuneParams, task: Task) -> Trained:
     head = build_head(backbone.feature_count, len(task.classes), params.head, task.seed)
     is_hub = isinstance(backbone.trunk, HubModule)
     pieces = None if is_hub else cut(backbone, first_trained_layer(backbone.trunk, params.unfreeze))
-    reason = _why_end_to_end(pieces, backbone, params, task)
-    if params.views and reason:
-        console.print(f"views is {params.views}, but {reason}: training end to end", soft_wrap=True)
+    if params.views and pieces is None:
+        raise GraftError(
+            f"views is {params.views}, and nothing of {backbone.name} stays frozen whose activations could be kept",
+            "Set views: 0, which changes the images anew in every epoch, or unfreeze less",
+        )
     result, val_logits = (
         _fit_above(pieces, backbone, head, params, task)
-        if pieces and not reason
+        if pieces and params.views
         else _fit_whole(pieces, backbone, head, params, task)
     )
     return Trained(
@@ -66,20 +67,6 @@ def head_phase(params: FineTuneParams) -> FineTuneParams:
             "warm_up_epochs": 0,
             "ema_momentum": 0.0,
         }
-    )
-
-
-def _why_end_to_end(
-    pieces: CutBackbone | None, backbone: Backbone, params: FineTuneParams, task: Task
-) -> str:
-    """Why activations are not kept; ``""`` where they are."""
-    if not params.views:
-        return "it was not asked for"
-    if pieces is None:
-        return f"nothing of {backbone.name} stays frozen"
-    images = len(task.train.labels), len(task.val.labels)
-    return why_not_kept(
-        pieces.below, pieces.layer, *images, _view_count(params), params.epochs, this_machine()
     )
 
 
@@ -115,20 +102,34 @@ def _fit_above(
         changes = (
             None
             if number is None
-            else {"number": number, "code": views_identity(), **params.augment.model_dump()}
+            else {
+                "number": number,
+                "seed": task.seed,
+                "code": views_identity(),
+                **params.augment.model_dump(),
+            }
         )
         network = {**backbone.identity, "part": pieces.position}
         described = {**network, "view": changes}
         named = f"activations at {pieces.layer}" + ("" if number is None else f", view {number + 1}")
         space = task.store.space(described, named) if task.store else None
-        prepare = None if number is None else lambda pixels, keys: view(pixels, keys, number, params.augment)
+        prepare = (
+            None
+            if number is None
+            else (lambda pixels, keys: view(pixels, keys, number, params.augment, task.seed))
+        )
         label = f"{task.name}: activations at {pieces.layer}, {what}"
         kept = task.store.network(network) if task.store else None
         kind = np.uint8 if prepare is None else np.float32
         return extract(pieces.below, images, label, space, prepare, out, kept, kind)
 
+    shape = pieces.below.output_shape[1:]
+
+    def plain() -> np.ndarray:
+        out = large_array((size, *shape), np.float32)
+        return extracted(task.train, "train", None, out)
+
     with task.clock.span("activations"):
-        shape = pieces.below.output_shape[1:]
         kept = large_array((count * size, *shape), np.float32)
         for number in range(count):
             part = kept[number * size : (number + 1) * size]
@@ -160,6 +161,7 @@ def _fit_above(
             label=task.name,
             checkpoint=task.checkpoint,
             views=count,
+            plain=plain if is_changed else None,
             rate_factors=_rate_factors(backbone, params),
         )
         return result, predict(model, val.inputs, f"{task.name}: val images")

@@ -6,6 +6,8 @@ augmentation costs no epoch anything but the rows it adds.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 
@@ -34,7 +36,8 @@ def train(params: FrozenParams, task: Task) -> Trained:
         trunk = frozen_trunk(params.backbone, task.image_size, task.cache, task.store, params.head.pooling)
     head = build_head(trunk.feature_count, len(task.classes), params.head, task.seed)
     train, val = features(trunk, task, params.flip)
-    result = fit_head(head, train, val, params, task)
+    # In a folder of its own: `auto` trains a head beside a network that was fine-tuned.
+    result = fit_head(head, train, val, params, task, task.checkpoint / "head")
     return Trained(
         network=HeadOnTrunk(head, params.head, params.backbone, trunk),
         val_logits=keras_engine(head)(val.inputs),
@@ -60,8 +63,15 @@ def features(trunk: FrozenTrunk, task: Task, flip: Flip = "none") -> tuple[Label
     return Labelled(train, np.tile(task.train.labels, len(ways))), Labelled(val, task.val.labels)
 
 
-def fit_head(head: keras.Model, train: Labelled, val: Labelled, params: FitParams, task: Task) -> FitResult:
-    """Fits a head to features float32 ``[N, D]``."""
+def fit_head(
+    head: keras.Model,
+    train: Labelled,
+    val: Labelled,
+    params: FitParams,
+    task: Task,
+    checkpoint: Path | None = None,
+) -> FitResult:
+    """Fit a head to features float32 ``[N, D]``; the finished fit is kept in the folder ``checkpoint``."""
     with task.clock.span("head"):
         return fit(
             head,
@@ -71,4 +81,6 @@ def fit_head(head: keras.Model, train: Labelled, val: Labelled, params: FitParam
             classes=len(task.classes),
             seed=task.seed,
             label=f"{task.name}: head",
+            checkpoint=checkpoint,
+            checkpoint_epochs=False,  # an epoch takes less than to write one
         )
