@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from typing import IO, TYPE_CHECKING, Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,8 +22,6 @@ from graft.progress import console, progress_bar
 from graft.project import find_project
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from graft.inference.model import ImageClassifier
     from graft.monitoring.watching import Watcher
     from graft.prediction.inputs import Photographs, Wanted
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 
 # Rows that a terminal is given to read; a file takes all.
 SHOWN = 100
-SPOOLED_BYTES = 1 << 26  # of --json in memory; more is on the disk until it is printed
 
 
 def predict(
@@ -75,8 +72,8 @@ def predict(
     configure(project)
     if out is not None:
         _require_writable(out, replace)
-    # As large as the photographs are many, and printed only where nothing went wrong.
-    with SpooledTemporaryFile(SPOOLED_BYTES) as document:
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "answers.json") if as_json else out
         with messages_aside(as_json):
             photographs = find_photographs(paths)
             with console.status("Looking for photographs"):
@@ -86,18 +83,16 @@ def predict(
                 classifier = open_classifier(resolved.bundle, total)
             console.print(f"{resolved}: {len(classifier.classes)} classes", soft_wrap=True, markup=False)
             with _watching(project, resolved, classifier, log) as watcher:
-                if as_json:
-                    counts = _write_json(classifier, photographs, total, watcher, document)
-                elif out is None:
+                if file is None:
                     counts = _show(classifier, photographs, total, watcher)
                 else:
                     run = Run(resolved.digest, tuple(os.path.abspath(path) for path in paths))  # noqa: PTH100
-                    counts = _write(classifier, photographs, total, run, out, replace, watcher)
+                    counts = _write(classifier, photographs, total, run, file, replace, watcher)
             none_read = not set(counts) - {""}
             _print_summary(counts, out)
-        document.seek(0)
-        shutil.copyfileobj(document, sys.stdout.buffer)
-        sys.stdout.flush()
+        if file and as_json:
+            with file.open(encoding="utf-8") as document:
+                shutil.copyfileobj(document, sys.stdout)
     if none_read:
         raise typer.Exit(EXIT_FAILURE)
 
@@ -163,27 +158,6 @@ def _write(
             results.add(some)
         with console.status(f"Writing {out}"):
             return results.finish()
-
-
-def _write_json(
-    classifier: ImageClassifier,
-    photographs: list[Photographs],
-    total: int,
-    watcher: Watcher | None,
-    stream: IO[bytes],
-) -> Counter[str]:
-    from graft.prediction.tables import rows_of, write_json
-
-    counts: Counter[str] = Counter()
-
-    def tables() -> Iterator[pa.Table]:
-        for some in _predict(classifier, photographs, total, None, watcher):
-            table = rows_of(some, classifier.classes)
-            counts.update(label or "" for label in table["label"].to_pylist())
-            yield table
-
-    write_json(tables(), stream, classifier.classes)
-    return counts
 
 
 def _show(

@@ -7,8 +7,7 @@ calls it drift where there is none is ``alpha`` at most.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,77 +52,64 @@ class Check:
     words: str
 
 
-@dataclass(frozen=True)
-class _Question:
-    name: str
-    test: str
-    least_effect: float
-    reference: int
-    recent: int
-    words: str
-    ask: Callable[[], Outcome]
-
-
 def run_checks(
     reference: Sample, recent: Sample, params: MonitorParams
 ) -> tuple[list[Check], dict[str, str]]:
-    """All checks that the two samples allow, and of the others, why they were not made, by name.
+    """Return all checks that the two samples allow, and of the others, why they were not made, by name.
 
     Unreadable images are compared however few could be read.
     """
     skipped = {**reference.missing, **recent.missing}
-    fewest = min(len(reference), len(recent))
-    if fewest < params.min_images:
+    is_enough = min(len(reference), len(recent)) >= params.min_images
+    if not is_enough:
         skipped["images"] = (
             f"{len(recent):,} of {recent.readable:,} readable images are independent of each other, and it takes "
             f"{params.min_images} (monitor.min_images)"
         )
-    questions = [
-        *(_about_figures(reference, recent, params) if fewest >= params.min_images else []),
+    checks = [
+        *(_about_figures(reference, recent, params) if is_enough else []),
         *_about_features(reference, recent, params),
         *_about_predictions(reference, recent, params, skipped),
         _about_unreadable(reference, recent, params),
     ]
-    outcomes = [question.ask() for question in questions]
-    adjusted = holm([outcome.p_value for outcome in outcomes])
-    checks = [
-        Check(
-            name=question.name,
-            test=question.test,
-            p_value=outcome.p_value,
+    adjusted = holm([check.p_value for check in checks])
+    return [
+        replace(
+            check,
             adjusted=together,
-            effect=outcome.effect,
-            least_effect=question.least_effect,
-            drift=together <= params.alpha and outcome.effect >= question.least_effect,
-            reference=question.reference,
-            recent=question.recent,
-            words=question.words,
+            drift=together <= params.alpha and check.effect >= check.least_effect,
         )
-        for question, outcome, together in zip(questions, outcomes, adjusted, strict=True)
-    ]
-    return checks, skipped
+        for check, together in zip(checks, adjusted, strict=True)
+    ], skipped
 
 
-def _about_features(reference: Sample, recent: Sample, params: MonitorParams) -> list[_Question]:
+def _check(
+    name: str, test: str, least_effect: float, images: tuple[int, int], words: str, outcome: Outcome
+) -> Check:
+    """Return a check as if it was the only one."""
+    p_value = outcome.p_value
+    return Check(name, test, p_value, p_value, outcome.effect, least_effect, False, *images, words)
+
+
+def _about_features(reference: Sample, recent: Sample, params: MonitorParams) -> list[Check]:
     first, second = reference.features, recent.features
     if first is None or second is None:
         return []
     return [
-        _Question(
+        _check(
             "embedding",
             "maximum mean discrepancy, permutations",
             params.effects.embedding,
-            len(first),
-            len(second),
+            (len(first), len(second)),
             f"{first.shape[1]:,} features of each image{_partly(recent, 'embedding')}",
-            lambda: features_differ(first, second, params.permutations, SEED),
+            features_differ(first, second, params.permutations, SEED),
         )
     ]
 
 
 def _about_predictions(
     reference: Sample, recent: Sample, params: MonitorParams, skipped: dict[str, str]
-) -> list[_Question]:
+) -> list[Check]:
     first, second = reference.predictions, recent.predictions
     if first is None or second is None:
         return []
@@ -140,15 +126,14 @@ def _about_predictions(
     most = int(np.abs(rise).argmax())
     shares = [count[most] / count.sum() for count in counts]
     return [
-        _Question(
+        _check(
             "classes",
             "chi-square",
             params.effects.classes,
-            len(first.labels),
-            len(second.labels),
+            (len(first.labels), len(second.labels)),
             f"{classes[most]} from {shares[0]:.1%} of predictions to {shares[1]:.1%}"
             f"{_partly(recent, 'predictions')}",
-            lambda: shares_differ(*counts),
+            shares_differ(*counts),
         ),
         _about_values("confidence", *(_rounded(one.confidence) for one in (first, second)), params),
     ]
@@ -163,31 +148,29 @@ def _partly(recent: Sample, check: str) -> str:
     return f"; {recent.partial[check]}" if check in recent.partial else ""
 
 
-def _about_figures(reference: Sample, recent: Sample, params: MonitorParams) -> list[_Question]:
+def _about_figures(reference: Sample, recent: Sample, params: MonitorParams) -> list[Check]:
     return [_about_values(name, reference.figures[name], recent.figures[name], params) for name in FIGURES]
 
 
-def _about_values(name: str, first: np.ndarray, second: np.ndarray, params: MonitorParams) -> _Question:
-    return _Question(
+def _about_values(name: str, first: np.ndarray, second: np.ndarray, params: MonitorParams) -> Check:
+    return _check(
         name,
         "Kolmogorov-Smirnov",
         params.effects.values,
-        len(first),
-        len(second),
+        (len(first), len(second)),
         f"median from {np.median(first):.4g} to {np.median(second):.4g}, "
         f"mean from {first.mean():.4g} to {second.mean():.4g}",
-        lambda: values_differ(first, second),
+        values_differ(first, second),
     )
 
 
-def _about_unreadable(reference: Sample, recent: Sample, params: MonitorParams) -> _Question:
+def _about_unreadable(reference: Sample, recent: Sample, params: MonitorParams) -> Check:
     first, second = (reference.unreadable, reference.seen), (recent.unreadable, recent.seen)
-    return _Question(
+    return _check(
         "unreadable",
         "Fisher, one-sided",
         params.effects.unreadable,
-        reference.seen,
-        recent.seen,
+        (reference.seen, recent.seen),
         f"from {first[0]:,} of {first[1]:,} files to {second[0]:,} of {second[1]:,}",
-        lambda: share_rose(first, second),
+        share_rose(first, second),
     )

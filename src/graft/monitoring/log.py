@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from graft.errors import GraftError, first_line
-from graft.monitoring.log_file import LogFile, is_damage, transaction
+from graft.monitoring.log_file import INSERT, LogFile, is_damage, transaction
 from graft.params.monitor import LogParams
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class PredictionLog:
         with transaction(connection):
             # Taken within the transaction, so that times rise with ids.
             now = datetime.now(UTC).timestamp()
-            self._file.insert([self._row(one, now) for one in predictions])
+            connection.executemany(INSERT, [self._row(one, now) for one in predictions])
             if self.params.keep_images:
                 connection.executemany(
                     "INSERT INTO images VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET time = excluded.time",
@@ -177,7 +177,7 @@ class PredictionLog:
             **{name: getattr(one.image, name) for name in ("sha256", *_FIGURES)},
             **{name: getattr(one, name) for name in ("model", "digest", "label", "probability")},
             "time": now,
-            "embedding": one.embedding if is_kept else None,
+            "embedding": np.asarray(one.embedding, "<f4").tobytes() if is_kept else None,
             "embedded_by": one.embedded_by if is_kept else "",
         }
 

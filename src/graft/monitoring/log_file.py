@@ -17,20 +17,21 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from graft.core.files import PRIVATE_FILE, make_private_folder, replaced_file
 from graft.core.lock import locked
+from graft.core.outside import is_sha256
 from graft.errors import GraftError, first_line
 
 log = logging.getLogger(__name__)
 
 FILE = "predictions.sqlite"
+_EARLIER = "*-*-*.parquet"
 VERSION = 1  # of the tables, as SQLite's user_version
 # Another writer's transaction takes milliseconds; one that removes many photographs, a second.
 _BUSY_SECONDS = 5.0
@@ -54,13 +55,13 @@ _TABLES = (
     "CREATE TABLE marks (reader TEXT PRIMARY KEY, id INTEGER NOT NULL)",
     f"PRAGMA user_version = {VERSION}",
 )
-_INSERT = (
+INSERT = (  # a row by column
     f"INSERT INTO predictions ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
 )
 
 
 class LogFile:
-    """The file of a log; for one thread at a time. What SQLite raises goes to the caller, unless it says otherwise.
+    """The file of a log; for one thread at a time. Everything may raise sqlite3.Error.
 
     Args:
         folder: of the log.
@@ -102,16 +103,6 @@ class LogFile:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-    def insert(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert rows by column, in the transaction that is under way. A probability of nan is stored as NULL."""
-        import numpy as np
-
-        def stored(row: dict[str, Any]) -> dict[str, Any]:
-            vector = row["embedding"]
-            return row if vector is None else {**row, "embedding": np.asarray(vector, "<f4").tobytes()}
-
-        self.open().executemany(_INSERT, map(stored, rows))
 
     def prune(self, max_rows: int, max_bytes: float) -> None:
         """Remove the oldest rows beyond the limits, and the photographs that only they show; the newest row stays."""
@@ -173,17 +164,37 @@ class LogFile:
             ) from error
 
     def move_earlier(self) -> None:
-        """Move what an earlier graft logged in this folder into the file; see :mod:`graft.monitoring.earlier_log`."""
-        from graft.monitoring.earlier_log import move_parts, parts_in
+        """Move what an earlier graft logged in this folder, in Parquet files and a folder of images, into the file.
 
-        def insert(rows: Sequence[dict[str, Any]]) -> None:
-            with transaction(connection):
-                self.insert(rows)
+        Each old file is removed once what it holds is committed.
 
-        if parts_in(self.folder):
-            connection = self.open()
-            with self._alone():
-                move_parts(self.folder, connection, insert)
+        Raises:
+            GraftError: one of them cannot be read.
+        """
+        if not any(self.folder.glob(_EARLIER)):
+            return
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        connection = self.open()
+        with self._alone():
+            for part in sorted(self.folder.glob(_EARLIER)):
+                try:
+                    rows = pq.read_table(part).to_pylist()
+                except (OSError, pa.ArrowException) as error:
+                    what = f"{part} is no part of a prediction log ({first_line(error)})"
+                    raise GraftError(what, "Move that file away") from error
+                for row in rows:
+                    row["time"] = row["time"].timestamp()
+                    row["embedding"] = row["embedding"] and np.array(row["embedding"], "<f4").tobytes()
+                with transaction(connection):
+                    connection.executemany(INSERT, rows)
+                part.unlink()
+            for image in filter(lambda path: is_sha256(path.name), self.folder.glob("images/*")):
+                values = (image.name, image.stat().st_mtime, image.read_bytes())
+                connection.execute("INSERT OR IGNORE INTO images VALUES (?, ?, ?)", values)
+                image.unlink()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,17 +57,7 @@ def observe(data: bytes, max_pixels: int, sizes: Sequence[int] = ()) -> Observat
         pixels = {size: decode(data, size, max_pixels) for size in sizes}
     except UnreadableImageError as error:
         return Observation(sha256, str(error))
-    return Observation(
-        sha256,
-        "",
-        width,
-        height,
-        found.brightness,
-        found.sharpness,
-        found.phash,
-        found.thumbnail,
-        pixels,
-    )
+    return Observation(sha256, "", width, height, **asdict(found), pixels=pixels)
 
 
 def observe_all(

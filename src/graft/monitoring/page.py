@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from graft.core.files import write_file
-from graft.core.page_style import STYLE
+from graft.core.html_page import PageSection, html_page
 from graft.monitoring.charts import class_shares, two_histograms
 from graft.monitoring.checks import Check
 from graft.monitoring.monitor import DriftReport, least_alike
@@ -100,44 +100,29 @@ def write_page(folder: Path, report: DriftReport) -> Path:
 
 
 def _html(report: DriftReport, earlier: Sequence[Path]) -> str:
-    sections = [("Checks", _checks(report))]
-    if len(report.recent):
-        sections.append(("Figures", _figures(report)))
-    if report.reference.predictions and report.recent.predictions:
-        sections.append(("Predictions", _predictions(report)))
-    if pictures := _pictures(report):
-        sections.append(("Least like the training images", pictures))
-    sections.append(("How to read this", _how(report)))
-    if earlier:
-        links = "".join(
-            f'<li><a href="{page.name}">{page.name[:10]} {page.name[11:13]}:{page.name[13:15]} UTC</a></li>'
-            for page in earlier[:MAX_EARLIER]
-        )
-        sections.append(("Earlier comparisons", f"<ul>{links}</ul>"))
-    keys = [f"part-{number}" for number in range(len(sections))]
-    contents = "".join(
-        f'<li><a href="#{key}">{title}<span></span></a></li>'
-        for key, (title, _) in zip(keys, sections, strict=True)
+    links = "".join(
+        f'<li><a href="{page.name}">{page.name[:10]} {page.name[11:13]}:{page.name[13:15]} UTC</a></li>'
+        for page in earlier[:MAX_EARLIER]
     )
-    body = "".join(
-        f'<section id="{key}"><h2>{title}</h2>{inside}</section>\n'
-        for key, (title, inside) in zip(keys, sections, strict=True)
-    )
-    name = escape(report.dataset)
+    sections = [
+        ("checks", "Checks", _checks(report)),
+        ("figures", "Figures", _figures(report)),
+        ("predictions", "Predictions", _predictions(report)),
+        ("pictures", "Least like the training images", _pictures(report)),
+        ("how", "How to read this", _how(report)),
+        ("earlier", "Earlier comparisons", links and f"<ul>{links}</ul>"),
+    ]
     model = f" Model: {escape(report.model)}." if report.model else ""
     period = report.recent.period
     logged = f": images logged from {_moment(period[0])} to {_moment(period[1])}" if period else ""
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{name}: recent images, {report.at:%Y-%m-%d}</title>\n<style>{STYLE}{_STYLE}</style>\n</head>\n<body>\n"
-        '<a class="skip" href="#main">To the content</a>\n<div class="frame">\n'
-        f'<nav aria-label="On this page"><h2>On this page</h2><ol>{contents}</ol></nav>\n<main id="main">\n'
-        f"<h1>{name}: recent images</h1>\n<p>Compared on {_moment(report.at)}{logged}. "
+    title = f"{report.dataset}: recent images"
+    heading = (
+        f"<h1>{escape(title)}</h1>\n<p>Compared on {_moment(report.at)}{logged}. "
         f"{escape(report.source)}.{model} Features of {escape(report.backbone)}.</p>\n"
-        f'<p class="verdict {"bad" if report.drift else ""}">{escape(in_words(report))}</p>\n'
-        f"{body}</main>\n</div>\n</body>\n</html>\n"
+        f'<p class="verdict {"bad" if report.drift else ""}">{escape(in_words(report))}</p>'
     )
+    shown = [PageSection(*section) for section in sections if section[-1]]
+    return html_page(f"{title}, {report.at:%Y-%m-%d}", heading, shown, _STYLE)
 
 
 def _moment(time: datetime) -> str:
@@ -173,6 +158,8 @@ def _row(check: Check) -> str:
 
 
 def _figures(report: DriftReport) -> str:
+    if not len(report.recent):
+        return ""
     drawn = "".join(
         two_histograms(
             report.reference.figures[name],
@@ -187,8 +174,8 @@ def _figures(report: DriftReport) -> str:
 
 def _predictions(report: DriftReport) -> str:
     first, second = report.reference.predictions, report.recent.predictions
-    assert first is not None
-    assert second is not None
+    if first is None or second is None:
+        return ""
     shares = class_shares(list(first.labels), list(second.labels))
     confidence = two_histograms(
         first.confidence, second.confidence, "confidence: probability of the best class"

@@ -52,16 +52,6 @@ def write_table(tables: Iterable[pa.Table], path: Path, classes: Sequence[str]) 
         _FORMS[path.suffix.lower()](chain([_no_rows(classes)], tables), stream, list(classes))
 
 
-def write_json(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
-    """Write rows as one JSON array of objects."""
-    separator = b"[\n"
-    for table in tables:
-        for row in table.to_pylist():
-            stream.write(separator + _as_json(row, classes))
-            separator = b",\n"
-    stream.write(b"\n]\n" if separator == b",\n" else b"[]\n")
-
-
 def require_known_form(path: Path) -> None:
     """Raises a GraftError where a path's ending is none of the forms that can be written."""
     if path.suffix.lower() not in _FORMS:
@@ -99,6 +89,15 @@ def _write_lines(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[st
             stream.write(_as_json(row, classes) + b"\n")
 
 
+def _write_json(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
+    separator = b"[\n"
+    for table in tables:
+        for row in table.to_pylist():
+            stream.write(separator + _as_json(row, classes))
+            separator = b",\n"
+    stream.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+
+
 def _as_json(row: dict[str, Any], classes: list[str]) -> bytes:
     probabilities = {name: _short(row.pop(f"p_{name}")) for name in classes}
     row["probability"] = _short(row["probability"])
@@ -113,6 +112,6 @@ def _short(value: float | None) -> float | None:
 _FORMS: dict[str, Write] = {
     ".parquet": _write_parquet,
     ".csv": _write_csv,
-    ".json": write_json,
+    ".json": _write_json,
     ".jsonl": _write_lines,
 }
