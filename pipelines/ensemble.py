@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.utilities.annotations import quote
 
 from graft.data.split_tables import read_splits
@@ -18,10 +17,10 @@ from graft.params import load_params
 from graft.params.ensemble import EnsembleOf
 from graft.project import Project
 from graft.timing import StageClock
-from pipelines.runner import RETRIES, run_stage
+from pipelines.runner import RETRIES, run_stage, step
 
 
-@task(name="combine", cache_policy=NO_CACHE)
+@step("combine")
 def combine(project: Project, params: EnsembleOf, name: str, clock: StageClock) -> Any:
     """Fits the weights and writes the ensemble's folder of outputs."""
     from graft.ensembling.ensemble import make_ensemble
@@ -31,7 +30,7 @@ def combine(project: Project, params: EnsembleOf, name: str, clock: StageClock) 
     return made
 
 
-@task(name="record", cache_policy=NO_CACHE, **RETRIES)
+@step("record", **RETRIES)
 def record(project: Project, run_id: str, made: Any, clock: StageClock) -> None:
     """Logs weights, figures, data set and model to the ensemble's MLflow run."""
     from graft.tracking.ensembles import record_ensemble

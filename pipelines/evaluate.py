@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from graft.candidates import candidates
 from graft.params import Params, load_params
 from graft.project import Project
 from graft.timing import StageClock
-from pipelines.runner import RETRIES, run_stage
+from pipelines.runner import RETRIES, run_stage, step
 
 
-@task(name="evaluate", cache_policy=NO_CACHE)
+@step("evaluate")
 def evaluate_all(project: Project, folders: dict[str, Path], params: Params, clock: StageClock) -> None:
     """Runs each bundle over the test images; writes figures, predictions and pictures."""
     from graft.evaluation.evaluate import TestImages, evaluate_bundle, write_answers
@@ -28,7 +27,7 @@ def evaluate_all(project: Project, folders: dict[str, Path], params: Params, clo
         write_answers(name, found, images)
 
 
-@task(name="record", cache_policy=NO_CACHE, **RETRIES)
+@step("record", **RETRIES)
 def record(project: Project, folders: dict[str, Path], clock: StageClock) -> None:
     """Adds the test figures to the MLflow run of each."""
     with clock.span("mlflow import", "imports"):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from graft.candidates import candidates
 from graft.params import Params, load_params
 from graft.project import Project
 from graft.timing import StageClock
-from pipelines.runner import RETRIES, run_stage
+from pipelines.runner import RETRIES, run_stage, step
 
 
-@task(name="register", cache_policy=NO_CACHE, **RETRIES)
+@step("register", **RETRIES)
 def register_version(project: Project, params: Params, clock: StageClock) -> None:
     """Chooses, registers and sets the aliases; safe to repeat."""
     with clock.span("mlflow import", "imports"):

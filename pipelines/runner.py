@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.core.credentials import errors_without_credentials
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 from graft.prefect_server import wait_until_ready
 from graft.project import find_project
@@ -39,6 +40,24 @@ RETRIES: dict[str, Any] = {
     "retry_delay_seconds": 5,
     "retry_condition_fn": _is_worth_a_retry,
 }
+
+
+def step(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that makes a function a task of a stage.
+
+    Nothing of it is taken from Prefect's cache, and none of its errors shows a password in Prefect's pages.
+
+    Args:
+        name: of the task.
+        settings: of ``prefect.task``.
+    """
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        return task(name=name, cache_policy=NO_CACHE, **settings)(errors_without_credentials(function))
+
+    return decorate
 
 
 @contextmanager

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from graft.data.split_memory import read_memory, write_memory
 from graft.params import load_params
 from graft.params.models import Params
 from graft.project import Project
 from graft.timing import StageClock
-from pipelines.runner import print_warnings, run_stage
+from pipelines.runner import print_warnings, run_stage, step
 
 
-@task(name="split", cache_policy=NO_CACHE)
+@step("split")
 def split_images(project: Project, params: Params, clock: StageClock) -> None:
     """Writes the three tables, checks them, and writes down what was settled for later runs.
 

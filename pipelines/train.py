@@ -8,18 +8,17 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.utilities.annotations import quote
 
 from graft.data.split_tables import read_splits
 from graft.params import Params, load_params
 from graft.project import Project
 from graft.timing import StageClock
-from pipelines.runner import RETRIES, run_stage
+from pipelines.runner import RETRIES, run_stage, step
 
 
-@task(name="fit", cache_policy=NO_CACHE)
+@step("fit")
 def fit_strategy(project: Project, params: Params, name: str, clock: StageClock) -> Any:
     """Trains the strategy and writes its folder of outputs."""
     from graft.training.train import train_strategy
@@ -27,7 +26,7 @@ def fit_strategy(project: Project, params: Params, name: str, clock: StageClock)
     return train_strategy(project, params.train, name, clock)
 
 
-@task(name="record", cache_policy=NO_CACHE, **RETRIES)
+@step("record", **RETRIES)
 def record(project: Project, run_id: str, result: Any, clock: StageClock) -> None:
     """Logs parameters, curves, figures, data set and model to the strategy's MLflow run."""
     from graft.tracking.runs import record_training

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 
 from graft.data.layout import read_layout
 from graft.params import load_params
 from graft.params.models import ValidateParams
 from graft.project import Project
 from graft.timing import StageClock
-from pipelines.runner import print_warnings, run_stage
+from pipelines.runner import print_warnings, run_stage, step
 
 
-@task(name="scan", cache_policy=NO_CACHE)
+@step("scan")
 def scan_images(project: Project, params: ValidateParams, clock: StageClock) -> None:
     """Reads every image once; a row of the manifest for each."""
     from graft.data.scanning import scan
@@ -23,7 +22,7 @@ def scan_images(project: Project, params: ValidateParams, clock: StageClock) -> 
     print(f"{found.opened:,} of {found.images:,} images were new or changed, and were read")
 
 
-@task(name="near_duplicates", cache_policy=NO_CACHE)
+@step("near_duplicates")
 def group_near_duplicates(project: Project, params: ValidateParams, clock: StageClock) -> None:
     """Finds the images that show the same but for a few pixels."""
     with clock.span("pandas and scipy import", "imports"):
@@ -39,7 +38,7 @@ def group_near_duplicates(project: Project, params: ValidateParams, clock: Stage
     print(f"{len(groups)} images in {groups['group'].nunique()} groups of near-duplicates")
 
 
-@task(name="check", cache_policy=NO_CACHE)
+@step("check")
 def check_manifest(project: Project, params: ValidateParams, clock: StageClock) -> None:
     """Runs the expectations; writes verdict and Data Docs, and fails where a rule of severity error is broken."""
     with clock.span("great expectations import", "imports"):

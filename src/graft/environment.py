@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from graft.core.credentials import guard_output
 from graft.project import Project
 
 # A pipeline over private photographs must run offline and tell nobody.
@@ -49,7 +50,11 @@ SCRATCH_SECONDS = 7 * 24 * 3600
 
 
 def configure(project: Project) -> None:
-    """Fill in the environment for this process and those it starts, and have temporary files lie in the project."""
+    """Fill in the environment for this process and those it starts.
+
+    Its temporary files lie in the project, and neither its logs nor its tracebacks show a password or token.
+    """
+    guard_output()
     settings = {
         **NO_TELEMETRY,
         **QUIET,

@@ -30,6 +30,7 @@ from graft.cli import (
     ui,
 )
 from graft.cli.app import Commands
+from graft.core.credentials import without_credentials
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 
 
@@ -101,5 +102,11 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         # A full or read-only disk shows up anywhere; the system's own words name what and where.
-        print(f"graft: {error.strerror or error}: {error.filename or 'see above'}.", file=sys.stderr)
+        words = f"graft: {error.strerror or error}: {error.filename or 'see above'}."
+        print(without_credentials(words), file=sys.stderr)
+        sys.exit(EXIT_FAILURE)
+    except Exception:
+        import traceback
+
+        sys.stderr.write(without_credentials(traceback.format_exc()))
         sys.exit(EXIT_FAILURE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Annotated
 import psutil
 import typer
 
+from graft.core.credentials import without_credentials
 from graft.environment import configure
 from graft.errors import GraftError
 from graft.prefect_server import (
@@ -72,11 +72,12 @@ def ui(
             if mlflow:
                 _wait_for_port(mlflow, mlflow_port)
         address = mlflow_there or f"http://{HOST}:{mlflow_port}"
-        page = re.sub(
-            "//[^/]*@", "//", runs_page(client, address, dataset_name(project))
-        )  # without a password
+        page = without_credentials(runs_page(client, address, dataset_name(project)))
         console.print(f"MLflow   {page}    runs side by side, confusion matrices, models", soft_wrap=True)
-        console.print(f"Prefect  {url.removesuffix('/api')}    flows and their tasks", soft_wrap=True)
+        console.print(
+            f"Prefect  {without_credentials(url.removesuffix('/api'))}    flows and their tasks",
+            soft_wrap=True,
+        )
         mine = [name for name, process in (("MLflow", mlflow), ("Prefect", prefect)) if process]
         if not mine:
             console.print("Neither was started here, and both stay.")
@@ -100,14 +101,14 @@ def ui(
 
 def _start_mlflow(project: Project, port: int) -> psutil.Process:
     where = ["--host", HOST, "--port", str(port), "--workers", "1"]
-    store = ["--backend-store-uri", project.tracking_uri]
     files = ["--default-artifact-root", project.mlflow_artifacts.as_uri()]
     with (project.state / "mlflow-server.log").open("wb") as log:
         return psutil.Popen(
-            [sys.executable, "-m", "mlflow", "server", *where, *store, *files],
+            [sys.executable, "-m", "mlflow", "server", *where, *files],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            # Not on the command line, which every account of the machine can see.
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "MLFLOW_BACKEND_STORE_URI": project.tracking_uri},
             start_new_session=True,
         )
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import re
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+Arguments, Result = ParamSpec("Arguments"), TypeVar("Result")
 
 HIDDEN = "***"
 
 # The user part of an address, up to the last @ before the path: a password may itself hold an @.
-_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)[^\s/?#'\"<>]*@")
+# All repeats that may begin anywhere are bounded: a long text without spaces would else take quadratic time.
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,30}://)[^\s/?#'\"<>]*@")
 _WORDS = (
     r"(?:password|passwd|secret|token|api_?key|access_?key|account_?key|auth_?string|credentials?|signature)"
 )
 # `name=value` anywhere; `name: value` as JSON, or where the value has a digit, since prose has colons too.
 _NAMED = re.compile(
-    rf"(?P<name>(?<![A-Za-z0-9])[A-Za-z0-9_.\-]*{_WORDS}[A-Za-z0-9_]*(?<!_file)(?<!_folder)"
+    rf"(?P<name>(?<![A-Za-z0-9])[A-Za-z0-9_.\-]{{0,60}}{_WORDS}[A-Za-z0-9_]{{0,60}}(?<!_file)(?<!_folder)"
     r"(?:[\"']?\s*=\s*|[\"']\s*:\s*))(?P<value>\"[^\"]*\"|'[^']*'|[^\s&,;\"']+)"
-    rf"|(?P<prose>(?<![A-Za-z0-9])[A-Za-z0-9_.\-]*{_WORDS}[A-Za-z0-9_]*(?<!_file)(?<!_folder)\s*:\s+)(?=\S*\d)\S+",
+    rf"|(?P<prose>(?<![A-Za-z0-9])[A-Za-z0-9_.\-]{{0,60}}{_WORDS}[A-Za-z0-9_]{{0,60}}(?<!_file)(?<!_folder)\s*:\s+)(?=\S*\d)\S+",
     re.IGNORECASE,
 )
 _HEADER = re.compile(r"\b(?P<kind>bearer|basic)\s+[A-Za-z0-9._~+/\-]{8,}=*", re.IGNORECASE)
@@ -30,3 +40,57 @@ def without_credentials(text: str) -> str:
     text = _ADDRESS.sub(rf"\g<scheme>{HIDDEN}@", text)
     text = _HEADER.sub(rf"\g<kind> {HIDDEN}", text)
     return _NAMED.sub(lambda found: f"{found['name'] or found['prose']}{HIDDEN}", text)
+
+
+def errors_without_credentials(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Return ``function`` such that no exception it raises has a password or token in its message.
+
+    One that has is replaced by a RuntimeError with the same words; all others pass as they are.
+    """
+
+    @functools.wraps(function)
+    def guarded(*arguments: Arguments.args, **settings: Arguments.kwargs) -> Result:
+        try:
+            return function(*arguments, **settings)
+        except Exception as error:
+            text = str(error)
+            shown = without_credentials(text)
+            if shown == text:
+                raise
+            raise RuntimeError(f"{type(error).__name__}: {shown}") from None
+
+    return guarded
+
+
+def guard_output() -> None:
+    """Have this process's tracebacks and log records, of all libraries, show no password or token."""
+    if logging.getLogRecordFactory() is _clean_record:
+        return
+    global _make_record
+    _make_record = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(_clean_record)
+    sys.excepthook = _show
+    threading.excepthook = lambda failed: _show(failed.exc_type, failed.exc_value, failed.exc_traceback)
+
+
+_make_record: Callable[..., logging.LogRecord] = logging.LogRecord
+
+
+def _clean_record(*arguments: Any, **settings: Any) -> logging.LogRecord:
+    record = _make_record(*arguments, **settings)
+    try:
+        text = record.getMessage()
+    except Exception:  # logging itself reports arguments that do not fit
+        return record
+    shown = without_credentials(text)
+    if shown != text:  # else left alone: some formatters look at the arguments
+        record.msg, record.args = shown, ()
+    if record.exc_info and record.exc_info[0]:
+        record.exc_text = without_credentials("".join(traceback.format_exception(*record.exc_info)).rstrip())
+    return record
+
+
+def _show(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
+    if issubclass(kind, SystemExit):  # of a thread
+        return
+    sys.stderr.write(without_credentials("".join(traceback.format_exception(kind, error, trace))))

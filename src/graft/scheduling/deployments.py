@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.core.credentials import without_credentials
 from graft.errors import GraftError, first_line
 from graft.project import Project
 from graft.scheduling.when import When, in_words
@@ -212,6 +213,7 @@ def page_of(run: str = "") -> str:
     from prefect.settings import PREFECT_UI_URL
 
     url = PREFECT_UI_URL.value() or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    url = without_credentials(url)
     return f"{url}/runs/flow-run/{run}" if run else url
 
 
