@@ -170,6 +170,7 @@ class PredictionLog:
                     ),
                 )
             self._file.prune(self.params.max_rows, self.params.max_mb * 1e6)
+        self._file.shrink()
 
     def _row(self, one: LoggedPrediction, now: float) -> dict[str, Any]:
         is_kept = self.params.keep_embeddings and one.embedding is not None

@@ -116,12 +116,17 @@ class LogFile:
         while True:
             connection.execute("DELETE FROM predictions WHERE id < ?", (first,))
             connection.execute("DELETE FROM images WHERE time < (SELECT min(time) FROM predictions)")
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
+            pages = number("PRAGMA page_count") - number("PRAGMA freelist_count")
             first = number("SELECT min(id) FROM predictions")
-            if first == last or number("PRAGMA page_count") * number("PRAGMA page_size") <= max_bytes:
+            if first == last or pages * number("PRAGMA page_size") <= max_bytes:
                 return
             # A twentieth of the rows at a time: little more goes than has to.
             first += max(1, (last - first) // 20)
+
+    def shrink(self) -> None:
+        """Give pages that are no longer used back to the disk; outside of a transaction."""
+        # As a script: execute() would stop after the first page.
+        self.open().executescript("PRAGMA incremental_vacuum")
 
     def set_aside(self, error: sqlite3.Error) -> None:
         """Rename the file that was found damaged, unless another process has done so, with a warning that names it."""
