@@ -1,13 +1,14 @@
 """Changes the champion in processes of its own: ``python promoter.py COMMAND [ARGUMENT...]``.
 
-    race FOLDER FIRST SECOND TIMES   promotes the two versions in turns, as often
+    race FOLDER FIRST SECOND TIMES   promotes the two versions in turns, as often, and prints how often it came to it
     kills ACTION FOLDER...           in a process for each project promotes version 2, or rolls back, and dies by
-                                     SIGKILL: in the first project before the first step, and so on
-    storm FOLDER ROUNDS SEED         in each round, kills a process that promotes and rolls back without end, at a step
+                                     SIGKILL: in the first project before the first write, and so on; prints each write
+    storm FOLDER ROUNDS SEED         in each round, kills a process that promotes and rolls back without end, at a write
                                      and a moment in it that chance picks; then another settles what it left, and
                                      prints the line
 
-Processes are forked before the database is opened, as its connections may not be shared.
+A write is whatever the change asks MLflow to store. Processes are forked before the database is opened, as its
+connections may not be shared.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # What takes a second to import is there before the processes are forked.
 import mlflow.store.model_registry.sqlalchemy_store
@@ -27,48 +29,80 @@ import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 from graft.errors import GraftError
 from graft.project import Project
-from graft.promotion import promote as module
-from graft.promotion.change import Registry, change_steps, settle
-from graft.promotion.line import Entry
+from graft.promotion import change
+from graft.promotion.change import Registry, settle
 from graft.promotion.promote import open_registry, promote, roll_back
 
 MODEL = "tints"
+WRITES = (
+    "set_registered_model_tag",
+    "delete_registered_model_tag",
+    "set_registered_model_alias",
+    "delete_registered_model_alias",
+    "set_model_version_tag",
+)
 
 
 def opened(folder: str | Path) -> Registry:
     # MLflow leaves the store it used last in the environment, for the processes that this one starts.
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    if "GRAFT_TEST_STORE" in os.environ:
+        os.environ["MLFLOW_TRACKING_URI"] = os.environ["GRAFT_TEST_STORE"]
+    else:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
     return open_registry(Project(Path(folder)), MODEL)
+
+
+def before_each_write(registry: Registry, call: Callable[[str, tuple[Any, ...]], None]) -> None:
+    """Has ``call`` called with the name of each write and its arguments, before it is made."""
+
+    def wrapped(name: str, write: Callable[..., Any]) -> Callable[..., Any]:
+        def call_and_write(*arguments: Any) -> Any:
+            call(name, arguments)
+            return write(*arguments)
+
+        return call_and_write
+
+    for name in WRITES:
+        setattr(registry.client, name, wrapped(name, getattr(registry.client, name)))
 
 
 def race(folder: str, first: str, second: str, times: str) -> None:
     registry = opened(folder)
+    done = 0
     for turn in range(int(times)):
         try:
             promote(registry, (first, second)[turn % 2], "a race", forced=True)
+            done += 1
         except GraftError as error:
             # The other process may just have promoted the same version.
             if "is champion already" not in str(error):
                 raise
-        time.sleep(
-            0.02
-        )  # a lock is not fair: whoever gives it back would have it again before the other looks
-    print("finished")
+    print(done)
 
 
 def kills(action: str, *folders: str) -> None:
-    for step, folder in enumerate(folders):
+    for number, folder in enumerate(folders):
         pid = os.fork()
         if pid == 0:
-            _die_before(step)
             registry = opened(folder)
+            writes: list[str] = []
+
+            def die(
+                name: str, arguments: tuple[Any, ...], number: int = number, writes: list[str] = writes
+            ) -> None:
+                if len(writes) == number:
+                    print(json.dumps([name, *map(str, arguments)]), flush=True)
+                    os.kill(os.getpid(), signal.SIGKILL)
+                writes.append(name)
+
+            before_each_write(registry, die)
             if action == "promote":
                 promote(registry, "2", "about to be killed", forced=True)
             else:
                 roll_back(registry, "about to be killed")
+            print(json.dumps(["the end"]), flush=True)
             os._exit(0)
-        _, status = os.waitpid(pid, 0)
-        print(step, os.WTERMSIG(status) if os.WIFSIGNALED(status) else "ended")
+        os.waitpid(pid, 0)
 
 
 def storm(folder: str, rounds: str, seed: str) -> None:
@@ -78,8 +112,8 @@ def storm(folder: str, rounds: str, seed: str) -> None:
         pid = os.fork()
         if pid == 0:
             _change_without_end(folder, tell)
-        # A change has six steps: somewhere within the first or the second, and within a step rather than between two.
-        for _ in range(chance.randint(1, 12)):
+        # A change has ten writes: somewhere within the first or the second, and within a write or between two.
+        for _ in range(chance.randint(1, 20)):
             os.read(ready, 1)
         time.sleep(chance.uniform(0, 0.03))
         os.kill(pid, signal.SIGKILL)
@@ -91,18 +125,8 @@ def storm(folder: str, rounds: str, seed: str) -> None:
 
 
 def _change_without_end(folder: str, tell: int) -> None:
-    def told_steps(registry: Registry, entry: Entry) -> list[Callable[[], None]]:
-        return [telling(step) for step in change_steps(registry, entry)]
-
-    def telling(step: Callable[[], None]) -> Callable[[], None]:
-        def tell_and_go() -> None:
-            os.write(tell, b".")
-            step()
-
-        return tell_and_go
-
-    module.change_steps = told_steps
     registry = opened(folder)
+    before_each_write(registry, lambda *_: os.write(tell, b".") and None)
     turn = len(registry.line().entries)
     while True:
         turn += 1
@@ -115,30 +139,21 @@ def _change_without_end(folder: str, tell: int) -> None:
 
 def _report(folder: str) -> None:
     registry = opened(folder)
+    change.PATIENCE = 0.0  # whoever held the lock is dead
     found = registry.line()
-    with registry.locked():
-        line, notes = settle(registry)
+    line, notes = settle(registry)
     state = {
         "champion_found": found.champion,
-        "begun_found": len(found.begun),
+        "changing_found": len(found.changing),
         "champion": line.champion,
         "previous": line.previous,
         "stack": line.stack(),
-        "begun": len(line.begun),
+        "changing": len(registry.line().changing),
         "notes": notes,
         "entries": len(line.entries),
     }
     print(json.dumps(state), flush=True)
     os._exit(0)
-
-
-def _die_before(step: int) -> None:
-    def steps_with_death(registry: Registry, entry: Entry) -> list[Callable[[], None]]:
-        steps = change_steps(registry, entry)
-        steps.insert(step, lambda: os.kill(os.getpid(), signal.SIGKILL))
-        return steps
-
-    module.change_steps = steps_with_death
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def test_a_passing_verdict_makes_the_challenger_champion(registry: Registry, ver
     assert champion(registry) == version
     (entry,) = registry.line().entries
     assert entry == changed.entry
-    assert (entry.action, entry.state, entry.version, entry.before) == ("promoted", "done", version, None)
+    assert (entry.action, entry.version, entry.before) == ("promoted", version, None)
     assert (entry.forced, entry.reason) == (False, "it is the first")
     assert entry.verdict == {"sha256": verdict.sha256, "passed": True, "failed": []}
     # Made from commit b with changes, all of which c holds, as the verdict says.
@@ -266,3 +266,24 @@ def test_a_champion_without_its_alias_is_given_it_back(registry: Registry) -> No
     assert roll_back(registry).entry.version == "2"
     assert registry.line().stack() == ["1", "2"]
     assert roll_back(registry).entry.version == "1"
+
+
+def test_b5_a_version_that_was_rolled_back_comes_back_by_force_with_a_reason_alone(
+    registry: Registry, version: str
+) -> None:
+    promote(registry, "1", "the first", forced=True)
+    judge(registry, version, champion="1")
+    promote(registry)
+    roll_back(registry, "wrong at night")
+    # The gate has passed it against this very champion, and it is the challenger still.
+    message = rf"Version {version} of 'tints' was rolled back by .*: wrong at night.*--force --reason"
+    for number in (None, version):
+        with pytest.raises(GraftError, match=message):
+            promote(registry, number, "again")
+    assert champion(registry) == "1"
+    promote(registry, reason="mended lamps", forced=True)
+    promote(registry, "1", "back", forced=True)
+    # What a person has brought back is a version like any other again.
+    judge(registry, version, champion="1")
+    promote(registry)
+    assert champion(registry) == version

@@ -174,10 +174,8 @@ def _print_changed(changed: Changed, as_json: bool) -> None:
         import json
         from dataclasses import asdict
 
-        change = asdict(entry)
-        del change["writer"]
         content = {"model": changed.model, "settled": changed.settled, "previous": changed.previous}
-        print(json.dumps({**content, "change": change}, indent=2))
+        print(json.dumps({**content, "change": asdict(entry)}, indent=2))
         return
     for sentence in changed.settled:
         console.print(f"Settled first: {sentence}.", soft_wrap=True, markup=False)
@@ -230,7 +228,7 @@ def _how(row: Row) -> str:
     else:
         how = "found: set by something else than graft"
     if row.cut_off:
-        how += " (cut off: the next promotion or rollback settles it)"
+        how += " (under way, or cut off: then the next promotion or rollback finishes it)"
     return f"{how}: {entry.reason}" if entry.reason else how
 
 

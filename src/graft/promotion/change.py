@@ -1,53 +1,58 @@
 """Changing the champion, so that no kill and no second promoter leaves none, two, or a change nobody knows of.
 
-A change is a list of steps, each one transaction of MLflow's:
+A change takes these steps, each one transaction of MLflow's:
 
-1. its entry is written as ``begun``: the announcement;
-2. the line is read again: whoever sees another's announcement takes back his own, so that of two who announce at
-   once at most one goes on (each writes before it reads, so at least one of them sees the other);
-3. the alias ``champion`` is moved. MLflow replaces the row of an alias within one transaction, so there is one champion
+1. *lock*: a tag of its own on the registered model, ``champion.change.<random>``;
+2. *announce*: the same tag now holds the whole entry;
+3. *move*: the alias ``champion``. MLflow replaces the row of an alias within one transaction, so there is one champion
    before, during and after: this step alone decides whether the change has happened;
-4. the versions are tagged, the alias ``previous_champion`` follows the line, and the entry is marked ``done``. All
-   of this follows from the first three steps and may be repeated.
+4. *record*: the entry and what MLflow's pages show go onto the version; the alias ``previous_champion`` follows;
+5. *unlock*: the tag goes.
 
-:func:`settle` comes before any change: what was cut off before step 3 is taken back, what was cut off after it is
-finished. Processes of one project queue at a file lock, so a begun entry of this project's is one whose writer is
-dead. One of another checkout or machine may be alive: it is left alone for ``LEASE``.
+Whoever takes the lock next finishes what was cut off after step 3, and drops what was cut off before it.
+
+The lock works with every store, SQLite, PostgreSQL or a server, since it needs no more than transactions that come one
+after the other. Each writes its own tag before it reads those of others, so of two at least one sees the other and
+takes its tag back. A tag that stays the same while it is watched for ``PATIENCE`` belongs to nobody any more: its
+owner moves no alias once ``PATIENCE / 2`` are over. No two clocks are compared. Processes of one project queue at a
+lock of the operating system first.
 """
 
 from __future__ import annotations
 
 import getpass
-import hashlib
-import socket
-from collections.abc import Callable, Iterator
+import json
+import random
+import secrets
+import sys
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.core.lock import locked
 from graft.errors import GraftError
 from graft.promotion.line import (
+    CHANGE_PREFIX,
+    REIGNS_TAG,
     Action,
     Entry,
     Line,
+    announced,
     is_missing,
-    new_key,
     read_line,
-    remove_entry,
-    write_entry,
+    read_reigns,
 )
 from graft.registry.aliases import CHAMPION, PREVIOUS_CHAMPION
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# A change takes a fraction of a second; whoever has not finished after this long will not.
-LEASE = timedelta(minutes=2)
-_LOCK_SECONDS = 60
-
-Step = Callable[[], None]
+# Seconds. A change takes a fraction of one; over a slow server, a few.
+PATIENCE = 20.0
+_WAIT = 90.0
 
 
 @dataclass(frozen=True)
@@ -64,16 +69,12 @@ class Registry:
     model: str
     state: Path
 
-    @property
-    def writer(self) -> str:
-        """Tells changes of this project on this machine from those of others; discloses neither name nor path."""
-        return hashlib.sha256(f"{socket.gethostname()}\n{self.state.resolve()}".encode()).hexdigest()[:12]
-
     def line(self) -> Line:
+        """Return the line of champions as it is now."""
         return read_line(self.client, self.model)
 
     def exists(self, version: str) -> bool:
-        """Whether the registry has the version (still)."""
+        """Return whether the registry has the version (still)."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -85,107 +86,133 @@ class Registry:
         return True
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Waits until no other process of this project changes the champion.
+    def changing(self) -> Iterator[Change]:
+        """Hold the champion's lock for the length of the block; what others left undone is settled first.
 
         Raises:
-            GraftError: that took longer than a minute.
+            GraftError: somebody else has held the lock for more than a minute.
         """
-        from filelock import FileLock, Timeout
+        waiting = f"Waiting for another process that changes the champion of '{self.model}'"
+        with locked(
+            self.state / "promotion.lock", _busy(self.model), _FIX, wait_seconds=_WAIT, waiting=waiting
+        ):
+            change = _take_lock(self, waiting)
+            try:
+                change.settle()
+                yield change
+            finally:
+                self.client.delete_registered_model_tag(self.model, change.key)
 
-        lock = FileLock(self.state / "promotion.lock")
-        try:
-            lock.acquire(timeout=_LOCK_SECONDS, poll_interval=0.01)
-        except Timeout:
+
+@dataclass
+class Change:
+    """The right to change the champion, as long as :meth:`Registry.changing` holds the lock.
+
+    Attributes:
+        registry: whose champion.
+        key: of the tag that is the lock.
+        line: as it is.
+        settled: a sentence for each thing that had been cut off and was settled first.
+        since: when the tag was written, by two clocks of this machine; a laptop that sleeps stops the first.
+    """
+
+    registry: Registry
+    key: str
+    line: Line
+    settled: list[str]
+    since: tuple[float, float]
+
+    def make_entry(self, action: Action, version: str, reason: str, **facts: Any) -> Entry:
+        """Return the entry of a change from the present champion to ``version``; ``facts`` as Entry has them."""
+        described = describe(self.registry.client, self.registry.model, version)
+        at, by = self.line.next_time(), getpass.getuser()
+        return Entry(action, version, self.line.champion, at, by, reason, **{**described, **facts})
+
+    def carry_out(self, entry: Entry) -> None:
+        """Make the change. Raises GraftError where the lock was held for too long to be sure of it."""
+        registry = self.registry
+        registry.client.set_registered_model_tag(registry.model, self.key, entry.text())
+        if max(time.monotonic() - self.since[0], time.time() - self.since[1]) > PATIENCE / 2:
             raise GraftError(
-                f"Another process has been changing the champion for more than {_LOCK_SECONDS} seconds "
-                f"(it holds {lock.lock_file})",
-                "Wait until it has ended, or end it: what it leaves undone is settled by the next command",
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+                f"Changing the champion of '{registry.model}' took too long, and was given up before anything changed",
+                "Run the command again",
+            )
+        registry.client.set_registered_model_alias(registry.model, CHAMPION, entry.version)
+        self.record(entry)
 
+    def record(self, entry: Entry) -> None:
+        """Write an entry onto its version, and what follows from it; may be repeated."""
+        registry = self.registry
+        tags = registry.client.get_model_version(registry.model, entry.version).tags
+        entries = read_reigns(tags.get(REIGNS_TAG, "[]"), entry.version)
+        if entry not in entries:
+            text = f"[{', '.join(one.text() for one in (*entries, entry))}]"
+            self._tag(entry.version, {REIGNS_TAG: text})
+        if entry.action == "rolled back":
+            self._tag(entry.before, {"rolled_back.at": entry.at, "rolled_back.why": entry.reason})
+        else:
+            passed = f"passed, sha256 {entry.verdict.get('sha256', '')}"
+            told = {"at": entry.at, "why": entry.reason, "verdict": "forced" if entry.forced else passed}
+            told |= {"commit": entry.commit, "data": entry.data}
+            self._tag(entry.version, {f"promoted.{name}": value for name, value in told.items()})
+        self.follow()
 
-def change_steps(registry: Registry, entry: Entry) -> list[Step]:
-    """What makes ``entry`` happen, in order; see the module's text."""
-    client, model = registry.client, registry.model
+    def follow(self) -> None:
+        """Set the alias of the previous champion to what the line says."""
+        client, model = self.registry.client, self.registry.model
+        self.line = self.registry.line()
+        previous = next(earlier_champions(self.registry, self.line), None)
+        if previous == self.line.previous:
+            return
+        if previous is None:
+            client.delete_registered_model_alias(model, PREVIOUS_CHAMPION)
+        else:
+            client.set_registered_model_alias(model, PREVIOUS_CHAMPION, previous)
+        self.line = self.registry.line()
 
-    def announce() -> None:
-        write_entry(client, model, entry)
+    def settle(self) -> None:
+        """Finish or drop what was cut off, and enter a champion that something else than graft has set."""
+        for key, text in self.line.changing.items():
+            if key == self.key:
+                continue
+            if entry := announced(text, key):
+                what = (
+                    f"version {entry.version} was being {entry.action} at {entry.at[:19]} UTC and was cut off"
+                )
+                if entry.version == self.line.champion:
+                    self.record(entry)
+                    self.settled.append(f"{what}: it is champion, and what was missing is done now")
+                else:
+                    self.settled.append(f"{what}: dropped, nothing had changed")
+            self.registry.client.delete_registered_model_tag(self.registry.model, key)
+        self.line = self.registry.line()
+        stack, champion = self.line.stack(), self.line.champion
+        if champion is not None and stack[-1:] != [champion]:
+            before = stack[-1] if stack else None
+            self.record(replace(self.make_entry("found", champion, ""), before=before))
+            if stack:
+                self.settled.append(
+                    f"the alias {CHAMPION} was moved to version {champion} by something else than graft"
+                )
+        self.follow()
 
-    def give_way() -> None:
-        if [other for other in registry.line().begun if other.key != entry.key]:
-            remove_entry(client, model, entry)
-            raise _under_way(model)
-
-    def move() -> None:
-        client.set_registered_model_alias(model, CHAMPION, entry.version)
-
-    return [announce, give_way, move, *_closing_steps(registry, entry)]
-
-
-def make_entry(
-    registry: Registry, line: Line, action: Action, version: str, reason: str, **facts: Any
-) -> Entry:
-    """The announcement of a change from the line's champion to ``version``; ``facts`` as :class:`Entry` has them."""
-    key, at = new_key(line)
-    return Entry(
-        key=key,
-        action=action,
-        state="begun",
-        version=version,
-        before=line.champion,
-        at=at,
-        by=getpass.getuser(),
-        writer=registry.writer,
-        reason=reason,
-        **{**describe(registry.client, registry.model, version), **facts},
-    )
+    def _tag(self, version: str | None, tags: dict[str, str]) -> None:
+        if version is not None and self.registry.exists(version):
+            for name, value in tags.items():
+                self.registry.client.set_model_version_tag(self.registry.model, version, name, value)
 
 
 def settle(registry: Registry) -> tuple[Line, list[str]]:
-    """Finishes or takes back what was cut off, and enters a champion that something else than graft has set.
-
-    To be called with the lock held.
-
-    Returns:
-        The line as it is then, and a sentence for each thing that was done.
-
-    Raises:
-        GraftError: somebody else is changing the champion right now.
-    """
-    client, model = registry.client, registry.model
+    """Settle what was cut off; return the line as it is then, and a sentence for each thing that was done."""
     line = registry.line()
-    notes = []
-    for entry in line.begun:
-        if entry.writer != registry.writer and entry.age < LEASE:
-            raise _under_way(model)
-        what = f"version {entry.version} was being {entry.action} at {entry.at[:19]} UTC and was cut off"
-        if entry.version == line.champion:
-            for step in _closing_steps(registry, entry):
-                step()
-            notes.append(f"{what}: it is champion, and what was missing is done now")
-        else:
-            remove_entry(client, model, entry)
-            notes.append(f"{what}: taken back, nothing had changed")
-    if notes:
-        line = registry.line()
-    stack = line.stack()
-    if line.champion is not None and stack[-1:] != [line.champion]:
-        found = make_entry(registry, line, "found", line.champion, "")
-        write_entry(client, model, replace(found, state="done", before=stack[-1] if stack else None))
-        if stack:
-            notes.append(
-                f"the alias {CHAMPION} was moved to version {line.champion} by something else than graft"
-            )
-        line = registry.line()
-    return _follow(registry, line), notes
+    if not line.aliases and not line.entries and not line.changing:
+        return line, []  # there may be no such model yet, to keep the lock's tag
+    with registry.changing() as change:
+        return change.line, change.settled
 
 
 def earlier_champions(registry: Registry, line: Line) -> Iterator[str]:
-    """Champions before the present one, the latest first; versions that were deleted are left out."""
+    """Yield the champions before the present one, the latest first; versions that were deleted are left out."""
     stack = line.stack()
     if stack[-1:] == [line.champion]:
         stack.pop()
@@ -195,7 +222,7 @@ def earlier_champions(registry: Registry, line: Line) -> Iterator[str]:
 
 
 def describe(client: MlflowClient, model: str, version: str) -> dict[str, Any]:
-    """What an entry says about a version: strategy, run_id, where it was made from, and figures on the test split."""
+    """Return what an entry says about a version: strategy, run, what it was made from, figures on the test split."""
     from mlflow.exceptions import MlflowException
 
     registered = client.get_model_version(model, version)
@@ -222,55 +249,38 @@ def describe(client: MlflowClient, model: str, version: str) -> dict[str, Any]:
     }
 
 
-def _closing_steps(registry: Registry, entry: Entry) -> list[Step]:
-    """What is left once the alias is moved; may be repeated."""
+def _take_lock(registry: Registry, waiting: str) -> Change:
+    client, model = registry.client, registry.model
+    key, started, told = f"{CHANGE_PREFIX}{secrets.token_hex(8)}", time.monotonic(), False
+    watched: dict[tuple[str, str], float] = {}
 
-    def tag() -> None:
-        _tag_versions(registry, entry)
+    def held_by_others() -> tuple[Line, bool]:
+        nonlocal watched
+        line, now = registry.line(), time.monotonic()
+        watched = {tag: watched.get(tag, now) for tag in line.changing.items() if tag[0] != key}
+        return line, any(now - first < PATIENCE for first in watched.values())
 
-    def follow() -> None:
-        _follow(registry, registry.line())
-
-    def close() -> None:
-        write_entry(registry.client, registry.model, entry.done())
-
-    return [tag, follow, close]
-
-
-def _tag_versions(registry: Registry, entry: Entry) -> None:
-    """Writes onto the versions what MLflow's pages show beside them."""
-    if entry.action == "rolled back":
-        version, tags = entry.before, {"rolled_back.at": entry.at, "rolled_back.why": entry.reason}
-    else:
-        version = entry.version
-        tags = {
-            "promoted.at": entry.at,
-            "promoted.why": entry.reason,
-            "promoted.verdict": "forced"
-            if entry.forced
-            else f"passed, sha256 {entry.verdict.get('sha256', '')}",
-            "promoted.commit": entry.commit,
-            "promoted.data": entry.data,
-        }
-    if version is not None and registry.exists(version):
-        for name, value in tags.items():
-            registry.client.set_model_version_tag(registry.model, version, name, value)
+    while True:
+        line, held = held_by_others()
+        if not held:
+            since = time.monotonic(), time.time()
+            # Not the same twice: others watch whether it changes.
+            mine = json.dumps({"by": getpass.getuser(), "try": secrets.token_hex(4)})
+            client.set_registered_model_tag(model, key, mine)
+            line, held = held_by_others()
+            if not held:
+                return Change(registry, key, line, [], since)
+            client.delete_registered_model_tag(model, key)
+        if time.monotonic() - started > _WAIT:
+            raise GraftError(f"{_busy(model)}, from another checkout or machine", _FIX)
+        if time.monotonic() - started > 2 and not told:
+            print(waiting, file=sys.stderr, flush=True)
+            told = True
+        time.sleep(random.uniform(0.02, 0.3))
 
 
-def _follow(registry: Registry, line: Line) -> Line:
-    """Sets the alias of the previous champion to what the line says; returns the line with it."""
-    previous = next(earlier_champions(registry, line), None)
-    if previous == line.previous:
-        return line
-    if previous is None:
-        registry.client.delete_registered_model_alias(registry.model, PREVIOUS_CHAMPION)
-    else:
-        registry.client.set_registered_model_alias(registry.model, PREVIOUS_CHAMPION, previous)
-    return registry.line()
+_FIX = "Wait until it has ended, or end it: what it leaves undone is settled by the next command"
 
 
-def _under_way(model: str) -> GraftError:
-    return GraftError(
-        f"The champion of '{model}' is being changed from another checkout or machine at this moment",
-        "Look at `graft history`, and run the command again if it is still needed",
-    )
+def _busy(model: str) -> str:
+    return f"Another process has been changing the champion of '{model}' for more than {_WAIT:.0f} seconds"

@@ -17,7 +17,7 @@ class Row:
     Attributes:
         entry: as it was written.
         now: its version is champion since this change.
-        cut_off: it was begun and not finished; the next promotion or rollback settles it.
+        cut_off: it is under way, or was cut off; then the next promotion or rollback finishes it.
         first: there was none before it.
         changed: which of strategy, commit and data differ from the champion before.
         gained: by figure, its value less that of the champion before, where both are known.
@@ -32,10 +32,8 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the entry's fields, and this class's beside them."""
-        entry = asdict(self.entry)
-        del entry["writer"]
         return {
-            **entry,
+            **asdict(self.entry),
             "now": self.now,
             "cut_off": self.cut_off,
             "changed": list(self.changed),
@@ -44,9 +42,8 @@ class Row:
 
 
 def rows_of(line: Line) -> list[Row]:
-    """The changes, oldest first; the last that happened is the present one, if its version still is champion."""
+    """Return the changes, oldest first; the last is the present one, if its version still is champion."""
     rows = []
-    happened = line.happened
     before: Entry | None = None
     for entry in line.entries:
         changed: tuple[str, ...] = ()
@@ -58,8 +55,8 @@ def rows_of(line: Line) -> list[Row]:
                 for name, value in entry.figures.items()
                 if name in before.figures
             }
-        now = entry is happened[-1] and entry.version == line.champion if happened else False
-        rows.append(Row(entry, now, entry.state == "begun", before is None, changed, gained))
-        if entry in happened:
-            before = entry
+        last = entry is line.entries[-1]
+        now = last and entry.version == line.champion
+        rows.append(Row(entry, now, last and line.unrecorded, before is None, changed, gained))
+        before = entry
     return rows

@@ -1,33 +1,35 @@
-"""The line of champions: who was in production, since when and why, as tags of the registered model.
+"""The line of champions: who was in production, since when and why, as tags of the versions.
 
-MLflow knows which version an alias names, not which it named before. So each change leaves a tag of its own on the
-registered model, ``champions.<time>-<random>``, with an :class:`Entry` as JSON. Keys sort by time, no two writers
-share one, and everybody who uses the tracking server sees the same line.
+MLflow knows which version an alias names, not which it named before. So each version that becomes champion gets the
+tag ``champion.reigns``: a JSON list with an :class:`Entry` for each time. Sorted by time they are the line, and
+everybody who uses the tracking server sees the same one.
 
-The alias ``champion`` is the truth about the present; the entries are the truth about the past. An entry is written
-before the alias is moved (``begun``) and marked afterwards (``done``), so that a change that was cut off anywhere can
-be told from one that was not, see :mod:`graft.promotion.change`.
+The alias ``champion`` is the truth about the present; the tags are the truth about the past. How both are changed
+together is told in :mod:`graft.promotion.change`.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from graft.errors import GraftError
 from graft.registry.aliases import CHAMPION, PREVIOUS_CHAMPION
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-PREFIX = "champions."
-# MLflow's column for the value of such a tag has 5000 characters; the rest of an entry needs less than 2000.
+REIGNS_TAG = "champion.reigns"
+# On the registered model while a change is under way, see graft.promotion.change.
+CHANGE_PREFIX = "champion.change."
+# On the registered model, one for each change, as graft wrote them until November 2026.
+_OLD_PREFIX = "champions."
+# An entry has to fit into a tag of the registered model, whose column has 5000 characters; the rest takes 2000.
 MAX_REASON = 1000
-_TIME = "%Y%m%dT%H%M%S.%fZ"
 
 Action = Literal["promoted", "rolled back", "found"]
 
@@ -37,15 +39,12 @@ class Entry:
     """One change of champion.
 
     Attributes:
-        key: of its tag.
         action: ``promoted``; ``rolled back`` to an earlier champion; or ``found``: the alias had been moved by
             something else than graft, and this is the first that graft saw of it.
-        state: ``begun`` until everything that belongs to the change is done.
         version: the champion after it.
         before: the champion before it, or None.
         at: when, UTC, ISO 8601.
         by: the user's name on the machine that did it.
-        writer: who holds the entry while it is begun, see :func:`graft.promotion.change.writer_id`.
         reason: why, in the user's words; may be "".
         forced: promoted without a passing verdict.
         verdict: what the gate had said: ``sha256`` of the verdict, ``passed``, names of the rules ``failed``; empty
@@ -55,14 +54,11 @@ class Entry:
         figures: of the version on the test split, by name.
     """
 
-    key: str
     action: Action
-    state: Literal["begun", "done"]
     version: str
     before: str | None
     at: str
     by: str
-    writer: str
     reason: str = ""
     forced: bool = False
     verdict: dict[str, Any] = field(default_factory=dict)
@@ -73,29 +69,28 @@ class Entry:
     data: str = ""
     figures: dict[str, float] = field(default_factory=dict)
 
-    def done(self) -> Entry:
-        """The same, with nothing left to do."""
-        return replace(self, state="done")
-
-    @property
-    def age(self) -> timedelta:
-        """Since it was begun, by this machine's clock."""
-        return datetime.now(UTC) - datetime.fromisoformat(self.at)
+    def text(self) -> str:
+        """Return it as JSON on one line."""
+        return json.dumps(asdict(self), ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class Line:
-    """The registry's view of one model at one moment, read in one go.
+    """The registry's view of one model at one moment.
 
     Attributes:
         model: its name.
         aliases: versions by alias.
-        entries: all changes, oldest first, whether done or begun.
+        entries: the changes that took place, oldest first.
+        changing: the tags of changes under way or cut off, by key, as they are.
+        unrecorded: the last of ``entries`` is on no version yet: its change is under way, or was cut off.
     """
 
     model: str
     aliases: Mapping[str, str]
     entries: tuple[Entry, ...]
+    changing: Mapping[str, str] = field(default_factory=dict)
+    unrecorded: bool = False
 
     @property
     def champion(self) -> str | None:
@@ -107,25 +102,13 @@ class Line:
         """The version that the alias of the previous champion names."""
         return self.aliases.get(PREVIOUS_CHAMPION)
 
-    @property
-    def begun(self) -> tuple[Entry, ...]:
-        """The changes that were not finished."""
-        return tuple(entry for entry in self.entries if entry.state == "begun")
-
-    @property
-    def happened(self) -> tuple[Entry, ...]:
-        """The changes that took place: all that are done, and of those begun the one whose champion is in place."""
-        return tuple(
-            entry for entry in self.entries if entry.state == "done" or entry.version == self.champion
-        )
-
     def stack(self) -> list[str]:
-        """Champions that a rollback would walk down, the present one last.
+        """Return the champions that a rollback would walk down, the present one last.
 
         A promotion puts its version on top; a rollback takes away everything above the version that it restored.
         """
         stack: list[str] = []
-        for entry in self.happened:
+        for entry in self.entries:
             if entry.action == "rolled back" and entry.version in stack[:-1]:
                 while len(stack) > 1:
                     stack.pop()
@@ -135,9 +118,30 @@ class Line:
                 stack.append(entry.version)
         return stack
 
+    def rollback_of(self, version: str) -> Entry | None:
+        """Return the rollback that took ``version`` out of production, where nothing has brought it back since."""
+        found = None
+        for entry in self.entries:
+            if entry.action == "rolled back" and entry.before == version:
+                found = entry
+            elif entry.version == version:
+                found = None
+        return found
+
+    def next_time(self) -> str:
+        """Return now as ISO 8601, or just after the last entry where this machine's clock is behind its writer's."""
+        now = datetime.now(UTC)
+        if self.entries:
+            now = max(now, datetime.fromisoformat(self.entries[-1].at) + timedelta(microseconds=1))
+        return now.isoformat(timespec="microseconds")
+
 
 def read_line(client: MlflowClient, model: str) -> Line:
-    """What the registry says now; a model that is not there has an empty line."""
+    """Return what the registry says now; a model that is not there has an empty line.
+
+    Raises:
+        GraftError: a tag holds something else than graft writes there.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -146,38 +150,64 @@ def read_line(client: MlflowClient, model: str) -> Line:
         if not is_missing(error):
             raise
         return Line(model, {}, ())
-    entries = [
-        Entry(key=key, **json.loads(value))
-        for key, value in sorted(registered.tags.items())
-        if key.startswith(PREFIX)
-    ]
     aliases = {alias: str(version) for alias, version in registered.aliases.items()}
-    return Line(model, aliases, tuple(entries))
+    changing = {key: value for key, value in registered.tags.items() if key.startswith(CHANGE_PREFIX)}
+    entries = [
+        read_entry(value, key)
+        for key, value in registered.tags.items()
+        if key.startswith(_OLD_PREFIX) and '"begun"' not in value
+    ]
+    for version in _versions_with_reigns(client):
+        if version.name == model:
+            entries += read_reigns(version.tags[REIGNS_TAG], str(version.version))
+    entries.sort(key=lambda entry: datetime.fromisoformat(entry.at))
+    under_way = [entry for key, value in changing.items() if (entry := announced(value, key))]
+    moved = [one for one in under_way if one.version == aliases.get(CHAMPION) and one not in entries]
+    return Line(model, aliases, (*entries, *moved), changing, bool(moved))
+
+
+def _versions_with_reigns(client: MlflowClient) -> Iterator[Any]:
+    # Not by name: a filter of MLflow's cannot hold every name that its registry takes.
+    page = ""
+    while True:
+        found = client.search_model_versions(f"tag.`{REIGNS_TAG}` LIKE '%'", page_token=page or None)
+        yield from found
+        page = found.token or ""
+        if not page:
+            return
+
+
+def read_reigns(text: str, version: str) -> list[Entry]:
+    """Return the entries in a version's tag. Raises GraftError where it holds something else."""
+    where = f"{REIGNS_TAG} of version {version}"
+    try:
+        return [read_entry(json.dumps(one), where) for one in json.loads(text)]
+    except (ValueError, TypeError):
+        raise _unreadable(where) from None
+
+
+def read_entry(text: str, where: str) -> Entry:
+    """Return the entry in a tag, whichever graft wrote it. Raises GraftError where it holds something else."""
+    known = {one.name for one in fields(Entry)}
+    try:
+        entry = Entry(**{name: value for name, value in json.loads(text).items() if name in known})
+        datetime.fromisoformat(entry.at)
+    except (ValueError, TypeError, AttributeError):
+        raise _unreadable(where) from None
+    return entry
+
+
+def announced(text: str, where: str) -> Entry | None:
+    """Return the change that a tag of :mod:`graft.promotion.change` announces; None where it only holds the lock."""
+    return read_entry(text, where) if '"version"' in text else None
+
+
+def _unreadable(where: str) -> GraftError:
+    return GraftError(
+        f"MLflow's tag {where} is not what graft writes there", "Restore it, or delete it in MLflow's pages"
+    )
 
 
 def is_missing(error: MlflowException) -> bool:
-    """Whether MLflow says that there is no such thing, rather than that it cannot answer."""
+    """Return whether MLflow says that there is no such thing, rather than that it cannot answer."""
     return str(error.error_code) == "RESOURCE_DOES_NOT_EXIST"
-
-
-def write_entry(client: MlflowClient, model: str, entry: Entry) -> None:
-    """Writes an entry, or another state of it, in one transaction."""
-    content = asdict(entry)
-    del content["key"]
-    client.set_registered_model_tag(model, entry.key, json.dumps(content, ensure_ascii=False))
-
-
-def remove_entry(client: MlflowClient, model: str, entry: Entry) -> None:
-    """Removes an entry; one that is gone already is no error."""
-    client.delete_registered_model_tag(model, entry.key)
-
-
-def new_key(line: Line) -> tuple[str, str]:
-    """A key behind all entries of the line, and its time as ISO 8601.
-
-    The time is now, or just after the last entry where this machine's clock is behind the one that wrote it.
-    """
-    now = datetime.now(UTC)
-    if line.entries:
-        now = max(now, datetime.fromisoformat(line.entries[-1].at) + timedelta(microseconds=1))
-    return f"{PREFIX}{now.strftime(_TIME)}-{secrets.token_hex(2)}", now.isoformat()

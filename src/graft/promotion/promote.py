@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.errors import GraftError
 from graft.project import Project
-from graft.promotion.change import Registry, change_steps, earlier_champions, make_entry, settle
+from graft.promotion.change import Change, Registry, earlier_champions
 from graft.promotion.line import MAX_REASON, Entry, Line
 from graft.promotion.verdict import GateVerdict, fetch_verdict
 from graft.registry.aliases import CHALLENGER
@@ -18,6 +18,8 @@ from graft.tracking.store import open_store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+_AGAIN = "Judge it again: graft gate"
 
 
 @dataclass(frozen=True)
@@ -55,51 +57,52 @@ def promote(
 
     Raises:
         GraftError: there is no such version, it is champion already, a reason is missing or too long, or (unless
-            forced) the gate has no passing verdict on exactly these files against the present champion.
+            forced) a person rolled it back, or the gate has no passing verdict on exactly these files against the
+            present champion.
     """
     reason = _checked(reason)
     if forced and not reason:
         raise GraftError(
             "A promotion by force needs its reason, which stays in the history", 'Add --reason "..."'
         )
-    with registry.locked():
-        line, settled = settle(registry)
-        candidate = find_version(registry, line, version)
-        number = str(candidate.version)
-        if number == line.champion:
-            raise GraftError(
-                f"Version {number} of '{registry.model}' is champion already",
-                "`graft run` registers another challenger once one is better on validation",
-            )
-        try:
-            verdict = fetch_verdict(registry.client, candidate)
-        except GraftError:
-            if not forced:
-                raise
-            verdict = None  # force does without; one that cannot be read has nothing to add to the record
+    line = registry.line()
+    candidate = find_version(registry, line, version)
+    number = str(candidate.version)
+    _check_line(registry.model, line, number, forced)
+    verdict = None
+    try:
+        verdict = fetch_verdict(registry.client, candidate)
+    except GraftError:
         if not forced:
-            _check(registry, line, candidate, verdict)
+            raise  # force does without; one that cannot be read has nothing to add to the record
+    if not forced:
+        _check_verdict(registry.model, line, number, verdict)
+        _check_files(registry, candidate, verdict)  # may take minutes, and so comes before the lock
+    with registry.changing() as change:
+        _check_line(registry.model, change.line, number, forced)
+        if not forced:
+            _check_verdict(registry.model, change.line, number, verdict)
         facts = {} if verdict is None else _facts(verdict)
-        entry = make_entry(registry, line, "promoted", number, reason, forced=forced, **facts)
-        return _carry_out(registry, entry, settled)
+        return _carry_out(change, change.make_entry("promoted", number, reason, forced=forced, **facts))
 
 
 def roll_back(registry: Registry, reason: str = "") -> Changed:
     """Makes the champion before the present one champion again; may be repeated down the line.
 
+    The version that is taken out of production comes back by force alone, with a reason.
+
     Raises:
         GraftError: there was none before, or the reason is too long.
     """
     reason = _checked(reason)
-    with registry.locked():
-        line, settled = settle(registry)
-        target = next(earlier_champions(registry, line), None)
+    line = registry.line()
+    if not line.aliases and not line.entries:
+        raise _no_earlier(registry.model, line)  # there may be no such model
+    with registry.changing() as change:
+        target = next(earlier_champions(registry, change.line), None)
         if target is None:
-            now = f"version {line.champion} is the first" if line.champion else "there never was one"
-            raise GraftError(
-                f"'{registry.model}' has no earlier champion to go back to: {now}", "See `graft history`"
-            )
-        return _carry_out(registry, make_entry(registry, line, "rolled back", target, reason), settled)
+            raise _no_earlier(registry.model, change.line)
+        return _carry_out(change, change.make_entry("rolled back", target, reason))
 
 
 def find_version(registry: Registry, line: Line, version: str | None) -> ModelVersion:
@@ -139,9 +142,34 @@ def _checked(reason: str) -> str:
     return reason
 
 
-def _check(registry: Registry, line: Line, candidate: ModelVersion, verdict: GateVerdict | None) -> None:
-    """Passes where the verdict lets exactly this version take the place of the present champion."""
-    name = f"version {candidate.version} of '{registry.model}'"
+def _no_earlier(model: str, line: Line) -> GraftError:
+    now = f"version {line.champion} is the first" if line.champion else "there never was one"
+    return GraftError(f"'{model}' has no earlier champion to go back to: {now}", "See `graft history`")
+
+
+def _check_line(model: str, line: Line, number: str, forced: bool) -> None:
+    """Passes where the version is not champion already, nor was taken out of production by a person."""
+    if number == line.champion:
+        raise GraftError(
+            f"Version {number} of '{model}' is champion already",
+            "`graft run` registers another challenger once one is better on validation",
+        )
+    if not forced and (problem := rolled_back(model, line, number)):
+        raise GraftError(problem, 'To promote it all the same: --force --reason "..."')
+
+
+def rolled_back(model: str, line: Line, number: str) -> str:
+    """Return who rolled a version back, when and why, where nothing brought it back since; else ``""``."""
+    entry = line.rollback_of(number)
+    if entry is None:
+        return ""
+    why = f": {entry.reason}" if entry.reason else ""
+    return f"Version {number} of '{model}' was rolled back by {entry.by} at {entry.at[:19]} UTC{why}"
+
+
+def _check_verdict(model: str, line: Line, number: str, verdict: GateVerdict | None) -> None:
+    """Passes where the verdict lets this version take the place of the present champion."""
+    name = f"version {number} of '{model}'"
     if verdict is None:
         raise GraftError(f"The gate has not judged {name}", "Run `graft gate` first")
     if not verdict.passed:
@@ -150,24 +178,27 @@ def _check(registry: Registry, line: Line, candidate: ModelVersion, verdict: Gat
             f"The gate refused {name} at {verdict.at[:19]} UTC: {broken}",
             'See `graft gate`; to promote it all the same: --without-gate --reason "..."',
         )
-    again = "Judge it again: graft gate"
     judged = verdict.champion.version if verdict.champion else None
     if judged != line.champion:
         raise GraftError(
             f"The gate compared {name} with {_champion(judged)}, and now there is {_champion(line.champion)}",
-            again,
+            _AGAIN,
         )
-    if verdict.model != registry.model or verdict.candidate.version != str(candidate.version):
+    if verdict.model != model or verdict.candidate.version != number:
         raise GraftError(
             f"The verdict that {name} names is about version {verdict.candidate.version} of '{verdict.model}'",
-            again,
+            _AGAIN,
         )
+
+
+def _check_files(registry: Registry, candidate: ModelVersion, verdict: GateVerdict | None) -> None:
+    """Passes where a version's files are those that were judged."""
     digest = digest_of(registry, candidate)
-    if digest != verdict.candidate.digest:
+    if verdict is not None and digest != verdict.candidate.digest:
         raise GraftError(
-            f"The files of {name} are not those that the gate judged: their SHA-256 was "
-            f"{verdict.candidate.digest[:12]}..., and is {digest[:12]}...",
-            again,
+            f"The files of version {candidate.version} of '{registry.model}' are not those that the gate judged: "
+            f"their SHA-256 was {verdict.candidate.digest[:12]}..., and is {digest[:12]}...",
+            _AGAIN,
         )
 
 
@@ -184,7 +215,6 @@ def _champion(version: str | None) -> str:
     return f"champion {version}" if version else "no champion"
 
 
-def _carry_out(registry: Registry, entry: Entry, settled: list[str]) -> Changed:
-    for step in change_steps(registry, entry):
-        step()
-    return Changed(registry.model, entry.done(), settled, registry.line().previous)
+def _carry_out(change: Change, entry: Entry) -> Changed:
+    change.carry_out(entry)
+    return Changed(change.registry.model, entry, change.settled, change.line.previous)

@@ -21,20 +21,22 @@ def judge_challenger(project: Project, params: Params, commit: str, outcome: Out
     """
     from graft.promotion.change import settle
     from graft.promotion.gate import run_gate
-    from graft.promotion.promote import open_registry, promote
+    from graft.promotion.promote import open_registry, promote, rolled_back
     from graft.registry.aliases import CHALLENGER, registered_name
 
     registry = open_registry(project, registered_name(project, params.register_))
-    with registry.locked():
-        line, settled = settle(registry)  # of a promotion that was cut off with the run before
+    line, settled = settle(registry)  # of a promotion that was cut off with the run before
     outcome.settled += [f"{note[0].upper()}{note[1:]}." for note in settled]
     outcome.champion = line.champion or ""
     challenger = line.aliases.get(CHALLENGER)
     if challenger is None or challenger == line.champion:
         return
+    outcome.model, outcome.version = registry.model, challenger
+    if problem := rolled_back(registry.model, line, challenger):
+        outcome.refused = [f'{problem}. A person may promote it: graft promote --force --reason "..."']
+        return
     verdict = run_gate(project, params, registry, commit=commit)
-    outcome.model = registry.model
-    outcome.version, outcome.strategy = challenger, verdict.candidate.strategy
+    outcome.strategy = verdict.candidate.strategy
     both = {"challenger": verdict.candidate, "champion": verdict.champion}
     outcome.figures = {
         role: {"accuracy": one.accuracy, "macro_f1": one.macro_f1, "log_loss": one.log_loss}
