@@ -20,7 +20,6 @@ from graft.evaluation.evaluate import evaluate_bundle, write_answers
 from graft.inference.model import ImageClassifier
 from graft.project import Project
 from graft.tracking.runs import (
-    _metric_name,
     confusion_table,
     flatten,
     read_run,
@@ -74,6 +73,7 @@ def test_metrics_are_there_for_every_batch_and_epoch(
     of_batches = client.get_metric_history(run.info.run_id, "batch_loss")
     assert [entry.step for entry in of_batches] == list(range(len(steps))) == list(range(6))
     assert [entry.value for entry in of_batches] == pytest.approx(steps["loss"].tolist(), rel=1e-4)
+    assert {"curves/steps.csv", "curves/epochs.csv"} == files_of(client, run.info.run_id, "curves")
     for metric in ("loss", "val_log_loss", "val_accuracy", "learning_rate"):
         history = client.get_metric_history(run.info.run_id, metric)
         assert [entry.step for entry in history] == [0, 1]
@@ -184,6 +184,15 @@ def test_figures_of_the_test_split_are_added_to_the_run(recorded: Project, tmp_p
     assert run.data.metrics["test_red_recall"] == pytest.approx(
         evaluation.per_class["red"]["recall"], rel=1e-5
     )
+    inputs = {entry.tags[0].value: entry.dataset for entry in run.inputs.dataset_inputs}
+    assert (set(inputs), inputs["test"].name) == ({"train", "val", "test"}, "tints-test")
+    # The page of the model tells the same, and on which data set; figures of the first epoch are not on it.
+    model = client.get_logged_model(read_run(folder)["model_uri"].removeprefix("models:/"))
+    on_model = {metric.key: metric for metric in model.metrics}
+    for name, value in evaluation.headline().items():
+        assert on_model[f"test_{name}"].value == pytest.approx(value, rel=1e-5)
+        assert on_model[f"test_{name}"].dataset_name == "tints-test"
+        assert on_model[f"test_{name}"].dataset_digest == inputs["test"].digest
     assert run.info.status == "FINISHED"
     assert {"test/confusion.json", "test/confusion.png"} <= files_of(client, run.info.run_id, "test")
     path = client.download_artifacts(run.info.run_id, "test/confusion.json", str(tmp_path))
@@ -228,13 +237,41 @@ def test_nested_settings_become_one_level() -> None:
     assert flatten(nested) == {"epochs": 3, "augment.flip": "none", "augment.deep.er": 1, "filters": [4, 8]}
 
 
-@pytest.mark.parametrize(
-    ("label", "name"),
-    [("red", "red"), ("no entry!", "no_entry_"), ("größe", "größe"), ("犬", "犬"), ("a/b", "a_b")],
-)
-def test_class_names_become_names_of_metrics(label: str, name: str) -> None:
-    assert _metric_name(label) == name
-    mlflow.utils.validation._validate_metric(name, 1.0, 0, 0)
+def test_c7_the_page_of_a_model_has_the_figures_of_the_epoch_that_was_chosen(
+    recorded: Project, client: MlflowClient, run: mlflow.entities.Run
+) -> None:
+    epochs = pd.read_csv(recorded.strategy("first") / "epochs.csv")
+    best = int(run.data.tags["best_epoch"]) - 1
+    record = read_run(recorded.strategy("first"))
+    (model,) = client.search_logged_models(
+        [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'"
+    )
+    assert model.model_id == record["model_uri"].removeprefix("models:/")
+    of_epoch = {metric.key: metric for metric in model.metrics if metric.key in epochs.columns}
+    assert of_epoch
+    assert set(of_epoch) == {name for name in epochs.columns if name.startswith("val_")}
+    for name, metric in of_epoch.items():
+        assert (metric.step, metric.value) == (best, pytest.approx(epochs[name][best], rel=1e-4))
+        assert (metric.dataset_name, metric.dataset_digest) == (
+            "tints-val",
+            "0123456789abcdef0123456789abcdef.dir",
+        )
+    figures = json.loads((recorded.strategy("first") / "metrics.json").read_text())["val"]
+    others = {metric.key: metric.value for metric in model.metrics if metric.key not in epochs.columns}
+    assert others == {
+        "temperature": pytest.approx(run.data.metrics["temperature"]),
+        **{f"val_best_{name}": pytest.approx(value) for name, value in figures.items()},
+    }
+
+
+def test_c1_a_matrix_of_many_classes_is_its_pairs() -> None:
+    counts = np.zeros((1000, 1000), int)
+    counts[np.arange(1000), np.arange(1000)] = 3
+    counts[7, 9] = 1
+    table = confusion_table(counts, [str(number) for number in range(1000)])
+    assert len(json.dumps(table)) < 100_000
+    assert sum(count for _, _, count, _ in table["pairs"]) == counts.sum()
+    assert (7, 9, 1, 0.25) in table["pairs"]
 
 
 def test_shares_of_a_class_without_images_are_zero() -> None:

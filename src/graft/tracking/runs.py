@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from graft.advice.report import PLOT_FILE, RECORD_FILE
 from graft.core.outside import require_sha256
 from graft.data.manifest import FOR_SPLIT, read_manifest
-from graft.data.split_tables import with_paths
+from graft.data.split_tables import read_splits, with_paths
 from graft.data.versioning import dataset_name, tracked_hash
 from graft.errors import GraftError
 from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
@@ -23,6 +22,15 @@ from graft.params.train import TrainParams
 from graft.project import Project
 from graft.timing import StageClock
 from graft.tracking.images import images_of, log_seen_images
+from graft.tracking.metrics import (
+    CLASSES,
+    log_metrics,
+    metric_name,
+    of_batches,
+    of_epochs,
+    of_model,
+    of_run,
+)
 from graft.tracking.models import log_bundle
 from graft.tracking.provenance import provenance_tags
 from graft.tracking.store import experiment_id, open_store
@@ -30,12 +38,14 @@ from graft.tracking.store import experiment_id, open_store
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import Dataset, Metric
 
     from graft.training.train import TrainedStrategy
 
 RUN_FILE = "run.json"
-# MLflow takes at most this many metrics in one call (its REST API's documented limit).
-METRICS_PER_CALL = 1000
+# A matrix of more classes is told by its pairs that occur: a thousand classes have a million cells.
+_MATRIX_CLASSES = 100
 
 
 @contextmanager
@@ -89,18 +99,17 @@ def record_training(
     import mlflow
     from mlflow import MlflowClient
 
+    fit = result.trained.fit
     with clock.span("mlflow log", "mlflow"):
-        _log_history(MlflowClient(), run_id, result)
         log_seen_images(MlflowClient(), run_id, images_of(tables))
         mlflow.set_tags(
             {
                 "weights.source": result.trained.weights_source,
                 "weights.digest": result.trained.weights_digest,
-                "best_epoch": str(result.trained.fit.best_epoch + 1),
+                "best_epoch": str(fit.best_epoch + 1),
                 **{f"machine.{name}": value for name, value in result.machine.items()},
             }
         )
-        mlflow.log_metric("temperature", result.temperature)
         total, trained = result.trained.parameter_counts
         mlflow.log_params({"parameters_total": total, "parameters_trained": trained})
         if advice := result.trained.advice:
@@ -110,10 +119,26 @@ def record_training(
                     mlflow.log_artifact(str(path), "advice")
         with tempfile.TemporaryDirectory() as folder:
             curves = Path(folder) / "learning_curves.png"
-            fit = result.trained.fit
             if learning_curves_picture(curves, fit.epochs, fit.best_epoch, result.name):
                 mlflow.log_artifact(str(curves))
-    log_result(project, run_id, result.name, result.folder, result.classes, result.validation, tables, clock)
+        for file in ("steps.csv", "epochs.csv"):
+            mlflow.log_artifact(str(result.folder / file), "curves")
+
+    def curves_of(model_id: str, val: Dataset) -> list[Metric]:
+        temperature = of_model({"temperature": result.temperature}, model_id, val)
+        return [*temperature, *of_batches(fit.steps), *of_epochs(fit.epochs, fit.best_epoch, model_id, val)]
+
+    log_result(
+        project,
+        run_id,
+        result.name,
+        result.folder,
+        result.classes,
+        result.validation,
+        tables,
+        clock,
+        curves_of,
+    )
 
 
 def log_result(
@@ -125,8 +150,11 @@ def log_result(
     validation: Evaluation,
     tables: Mapping[str, pd.DataFrame],
     clock: StageClock,
+    curves_of: Callable[[str, Dataset], list[Metric]] = lambda model_id, val: [],
 ) -> None:
     """Logs what strategies and ensembles have in common into the open run: data, validation figures, model, times.
+
+    The model comes before any metric: MLflow would put those of epoch 0 onto its page.
 
     Args:
         project: where the images lie.
@@ -137,19 +165,23 @@ def log_result(
         validation: its figures on validation.
         tables: the splits that it was made from, with paths.
         clock: where the time went.
+        curves_of: further metrics, for the id of the logged model and the data set of validation.
     """
-    import mlflow
+    from mlflow import MlflowClient
 
+    client = MlflowClient()
     with clock.span("mlflow log", "mlflow"):
-        for split, table in tables.items():
-            mlflow.log_input(_dataset(project, table, split), context=split)
-        mlflow.log_metrics({f"val_best_{key}": value for key, value in validation.headline().items()})
+        datasets = {split: _dataset(project, table, split) for split, table in tables.items()}
+        _log_inputs(client, run_id, datasets)
         _log_confusion(validation, classes, f"{name}, validation", "val")
         example = project.data / tables["val"]["path"].iloc[0]
         model_uri, digest = log_bundle(folder / "model", example)
-    mlflow.log_metrics(
-        {f"seconds_{name.replace(' ', '_')}": spent for name, spent in clock.by_name().items()}
-    )
+        model_id = model_uri.removeprefix("models:/")
+        best = {f"val_best_{key}": value for key, value in validation.headline().items()}
+        metrics = of_model(best, model_id, datasets["val"]) + curves_of(model_id, datasets["val"])
+        log_metrics(client, run_id, metrics)
+    times = {f"seconds_{name.replace(' ', '_')}": spent for name, spent in clock.by_name().items()}
+    log_metrics(client, run_id, of_run(times))
     record = {
         "run_id": run_id,
         "model_uri": model_uri,
@@ -166,7 +198,6 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     """
     import pandas as pd
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
     from PIL import Image
 
     folder = project.artifacts("evaluate")
@@ -178,17 +209,18 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
         index=classes, columns=classes, fill_value=0
     )
     metrics = {f"test_{metric}": float(value) for metric, value in headline.items()}
-    for row in per_class.to_dict("records"):
-        for metric in ("precision", "recall"):
-            metrics[f"test_{_metric_name(row['class'])}_{metric}"] = float(row[metric])
+    if len(per_class) <= CLASSES:
+        for row in per_class.to_dict("records"):
+            for metric in ("precision", "recall"):
+                metrics[f"test_{metric_name(row['class'])}_{metric}"] = float(row[metric])
 
     # By the client rather than by opening the run again, which would count the time in between as training.
     client = MlflowClient()
-    run_id = read_run(made)["run_id"]
-    now = int(time.time() * 1000)
-    entities = [Metric(key, value, now, 0) for key, value in metrics.items()]
-    for start in range(0, len(entities), METRICS_PER_CALL):
-        client.log_batch(run_id, metrics=entities[start : start + METRICS_PER_CALL])
+    run = read_run(made)
+    run_id = run["run_id"]
+    test = _dataset(project, read_splits(project, ["test"])["test"], "test")
+    _log_inputs(client, run_id, {"test": test})
+    log_metrics(client, run_id, of_model(metrics, run["model_uri"].removeprefix("models:/"), test))
     client.log_text(run_id, per_class.to_csv(index=False), "test/per_class.csv")
     client.log_dict(run_id, confusion_table(counts.to_numpy(), classes), "test/confusion.json")
     predictions = pd.read_csv(folder / "predictions" / f"{name}.csv", dtype=str, keep_default_na=False)
@@ -232,9 +264,17 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def confusion_table(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:
-    """Counts, and shares of each actual class, as JSON-ready rows in the order of ``classes``."""
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
-    return {"classes": classes, "counts": counts.tolist(), "shares": shares.round(6).tolist()}
+    """Return a confusion matrix JSON-ready, in the order of ``classes``.
+
+    That is counts ``[C, C]`` and shares of each actual class; beyond a hundred classes instead of both ``pairs``: a
+    list of actual class, predicted class, count and share for each pair that occurs, as positions in ``classes``.
+    """
+    shares = (counts / counts.sum(axis=1, keepdims=True).clip(min=1)).round(6)
+    if len(classes) <= _MATRIX_CLASSES:
+        return {"classes": classes, "counts": counts.tolist(), "shares": shares.tolist()}
+    rows, columns = counts.nonzero()
+    values = [counts[rows, columns].tolist(), shares[rows, columns].tolist()]
+    return {"classes": classes, "pairs": list(zip(rows.tolist(), columns.tolist(), *values, strict=True))}
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -248,40 +288,32 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _log_history(client: Any, run_id: str, result: TrainedStrategy) -> None:
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    fit = result.trained.fit
-    metrics = [
-        Metric(f"batch_{name}", float(row[name]), now, int(row["step"]))
-        for row in fit.steps.to_dict("records")
-        for name in ("loss", "accuracy")
-    ]
-    metrics += [
-        Metric(str(name), float(value), now, int(row["epoch"]))
-        for row in fit.epochs.to_dict("records")
-        for name, value in row.items()
-        if name != "epoch"
-    ]
-    for start in range(0, len(metrics), METRICS_PER_CALL):
-        client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_CALL])
-
-
-def _dataset(project: Project, table: pd.DataFrame, split: str) -> Any:
+def _dataset(project: Project, table: pd.DataFrame, split: str) -> Dataset:
     import mlflow.data
     from mlflow.data.sources import LocalArtifactDatasetSource
+    from mlflow.entities import Dataset
 
     # A name per split: MLflow takes equal name and digest for one data set. The digest is DVC's hash of the raw
     # data, cut to MLflow's limit of 36 characters.
     digest = (tracked_hash(project) or "")[:36] or None
-    return mlflow.data.from_pandas(
+    described = mlflow.data.from_pandas(
         table,
         source=LocalArtifactDatasetSource(str(project.split_table(split))),
         targets="label",
         name=f"{dataset_name(project)}-{split}",
         digest=digest,
-    )
+    ).to_dict()
+    return Dataset(**described)
+
+
+def _log_inputs(client: MlflowClient, run_id: str, datasets: Mapping[str, Dataset]) -> None:
+    """Names the data sets, by split, as what a run has read."""
+    from mlflow.entities import DatasetInput, InputTag
+
+    inputs = [
+        DatasetInput(dataset, [InputTag("mlflow.data.context", split)]) for split, dataset in datasets.items()
+    ]
+    client.log_inputs(run_id, inputs)
 
 
 def _log_confusion(evaluation: Evaluation, classes: list[str], title: str, split: str) -> None:
@@ -292,8 +324,3 @@ def _log_confusion(evaluation: Evaluation, classes: list[str], title: str, split
         if confusion_picture(picture, evaluation.confusion, classes, title):
             mlflow.log_artifact(str(picture), split)
     mlflow.log_dict(confusion_table(evaluation.confusion, classes), f"{split}/confusion.json")
-
-
-def _metric_name(label: str) -> str:
-    """A class name as a part of a metric's name: MLflow takes letters and digits of any script, and little else."""
-    return "".join(character if character.isalnum() else "_" for character in label)
