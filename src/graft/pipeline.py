@@ -57,6 +57,8 @@ def reproduce(
 ) -> Breakdown | None:
     """Runs `dvc repro` with one Prefect server for all its flows, and their libraries imported once, on Linux.
 
+    After a run of the whole pipeline MLflow is compared with its files, and what disagrees is run again.
+
     Returns where the time went, None where there was nothing to do.
 
     Args:
@@ -75,31 +77,55 @@ def reproduce(
         shared_server(project) as url,
         warm_stages(project, {**_environment(), "PREFECT_API_URL": url, **(environment or {})}) as of_stages,
     ):
-        command = [sys.executable, "-m", "dvc", "repro", *arguments]
-        with subprocess.Popen(command, cwd=project.root, env=of_stages) as process:
-            try:
-                code = process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                end_tree(process.pid)
-                raise GraftError(
-                    f"The pipeline had not ended after {timeout:.0f} s, and was ended",
-                    "Raise the limit, or look at what held it up: graft ui",
-                ) from None
-            except KeyboardInterrupt:
-                # The terminal has sent Ctrl-C to DVC and the stage too: let them put things away.
-                process.wait()
-                raise
-            except BaseException:
-                # Prefect makes an exception of a SIGTERM, which has come here alone.
-                end_tree(process.pid)
-                raise
+        _run_dvc(project, arguments, of_stages, timeout)
+        if "--dry" not in arguments and all(argument.startswith("-") for argument in arguments):
+            again = _ask_mlflow(project, of_stages)
+            if again:
+                print(
+                    "MLflow does not have what the files here say: running", *again[2:], "again.", flush=True
+                )
+                left = None if timeout is None else max(1.0, timeout - (time.time() - started))
+                _run_dvc(project, again, of_stages, left)
+    breakdown = read_breakdown(project.timings, started, time.time() - started)
+    return breakdown if breakdown.compute else None
+
+
+def _run_dvc(
+    project: Project, arguments: list[str], environment: Mapping[str, str], timeout: float | None
+) -> None:
+    command = [sys.executable, "-m", "dvc", "repro", *arguments]
+    with subprocess.Popen(command, cwd=project.root, env=environment) as process:
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            end_tree(process.pid)
+            raise GraftError(
+                f"The pipeline had not ended after {timeout:.0f} s, and was ended",
+                "Raise the limit, or look at what held it up: graft ui",
+            ) from None
+        except KeyboardInterrupt:
+            # The terminal has sent Ctrl-C to DVC and the stage too: let them put things away.
+            process.wait()
+            raise
+        except BaseException:
+            # Prefect makes an exception of a SIGTERM, which has come here alone.
+            end_tree(process.pid)
+            raise
     if code != 0:
         raise GraftError(
             "The pipeline stopped at the stage named above; what was done before it is kept",
             "Do what its message says, and run the same command again",
         )
-    breakdown = read_breakdown(project.timings, started, time.time() - started)
-    return breakdown if breakdown.compute else None
+
+
+def _ask_mlflow(project: Project, environment: Mapping[str, str]) -> list[str]:
+    """What to run again, see :mod:`graft.registry.agreement`; in the stages' environment, which may name the store."""
+    command = [sys.executable, "-m", "graft.registry.agreement"]
+    done = subprocess.run(command, cwd=project.root, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
+        raise GraftError(f"The pipeline has run, but MLflow cannot be compared with it: {reason}")
+    return done.stdout.split()
 
 
 def require_known(project: Project, arguments: list[str]) -> None:

@@ -352,6 +352,7 @@ def test_a_champion_that_something_else_set_enters_the_line(registry: Registry) 
     first, second = registry.line().entries
     assert (first.action, first.version, first.before, first.strategy) == ("found", "1", None, "s1")
     assert (second.action, second.version, second.before) == ("promoted", "2", "1")
+    assert registry.client.get_model_version(registry.model, "1").tags["promoted.verdict"] == "none"
 
     registry.client.set_registered_model_alias(registry.model, "champion", "4")
     changed = roll_back(registry, "what is 4?")

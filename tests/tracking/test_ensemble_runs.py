@@ -102,7 +102,7 @@ def test_its_figures_stand_under_the_names_of_a_strategys(
         entry.path for folder in ("val", "test") for entry in client.list_artifacts(run.info.run_id, folder)
     }
     assert {"val/confusion.png", "val/confusion.json", "test/confusion.png"} <= files
-    (dataset,) = run.inputs.dataset_inputs
+    (dataset,) = [one for one in run.inputs.dataset_inputs if one.tags[0].value == "val"]
     assert dataset.dataset.name == "tints-val"
 
 

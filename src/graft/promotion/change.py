@@ -151,16 +151,16 @@ class Change:
         if entry.action == "rolled back":
             self._tag(entry.before, {"rolled_back.at": entry.at, "rolled_back.why": entry.reason})
         else:
-            passed = f"passed, sha256 {entry.verdict.get('sha256', '')}"
+            passed = f"passed, sha256 {entry.verdict['sha256']}" if entry.verdict else "none"
             told = {"at": entry.at, "why": entry.reason, "verdict": "forced" if entry.forced else passed}
             told |= {"commit": entry.commit, "data": entry.data}
             self._tag(entry.version, {f"promoted.{name}": value for name, value in told.items()})
-        self.follow()
+        self.line = registry.line()
+        self._follow()
 
-    def follow(self) -> None:
+    def _follow(self) -> None:
         """Set the alias of the previous champion to what the line says."""
         client, model = self.registry.client, self.registry.model
-        self.line = self.registry.line()
         previous = next(earlier_champions(self.registry, self.line), None)
         if previous == self.line.previous:
             return
@@ -172,9 +172,8 @@ class Change:
 
     def settle(self) -> None:
         """Finish or drop what was cut off, and enter a champion that something else than graft has set."""
-        for key, text in self.line.changing.items():
-            if key == self.key:
-                continue
+        dead = {key: text for key, text in self.line.changing.items() if key != self.key}
+        for key, text in dead.items():
             if entry := announced(text, key):
                 what = (
                     f"version {entry.version} was being {entry.action} at {entry.at[:19]} UTC and was cut off"
@@ -185,7 +184,8 @@ class Change:
                 else:
                     self.settled.append(f"{what}: dropped, nothing had changed")
             self.registry.client.delete_registered_model_tag(self.registry.model, key)
-        self.line = self.registry.line()
+        if dead:
+            self.line = self.registry.line()
         stack, champion = self.line.stack(), self.line.champion
         if champion is not None and stack[-1:] != [champion]:
             before = stack[-1] if stack else None
@@ -194,7 +194,7 @@ class Change:
                 self.settled.append(
                     f"the alias {CHAMPION} was moved to version {champion} by something else than graft"
                 )
-        self.follow()
+        self._follow()
 
     def _tag(self, version: str | None, tags: dict[str, str]) -> None:
         if version is not None and self.registry.exists(version):

@@ -181,9 +181,12 @@ def read_reigns(text: str, version: str) -> list[Entry]:
     """Return the entries in a version's tag. Raises GraftError where it holds something else."""
     where = f"{REIGNS_TAG} of version {version}"
     try:
-        return [read_entry(json.dumps(one), where) for one in json.loads(text)]
-    except (ValueError, TypeError):
-        raise _unreadable(where) from None
+        reigns = json.loads(text)
+    except ValueError:
+        reigns = None
+    if not isinstance(reigns, list):
+        raise _unreadable(where)
+    return [read_entry(json.dumps(one), where) for one in reigns]
 
 
 def read_entry(text: str, where: str) -> Entry:

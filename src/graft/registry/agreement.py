@@ -1,0 +1,103 @@
+"""Whether MLflow has what the pipeline's files here say: ``python -m graft.registry.agreement``.
+
+DVC restores the files of a stage that it ran before, and then does not run it. The effect of `train`, `evaluate` and
+`register` lies in MLflow as well, which DVC knows nothing of: there the alias would stay on another model than
+``registered.json`` names. So this is asked after each run of the pipeline, and what disagrees is done again.
+
+It prints the arguments for `dvc repro` that mend it, or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graft.candidates import candidates
+from graft.errors import EXIT_FAILURE, GraftError
+from graft.params import Params, load_params
+from graft.project import Project, find_project
+from graft.registry.aliases import CHALLENGER
+from graft.tracking.runs import read_run, record_evaluation
+from graft.tracking.store import open_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def mend(project: Project, params: Params) -> list[str]:
+    """Compare MLflow with the files of the last run, and mend the records of the test figures.
+
+    Args:
+        project: whose pipeline has run to its end.
+        params: what it ran with.
+
+    Returns:
+        Arguments for `dvc repro` that do the rest again: the training of a model that is not in MLflow, or the stage
+        `register` where the version or the alias is not there. Empty where everything agrees.
+
+    Raises:
+        GraftError: MLflow's store cannot be opened.
+    """
+    client = open_store(project)
+    missing = []
+    for name, folder in candidates(project, params).items():
+        figures = project.artifacts("evaluate") / "metrics" / f"{name}.json"
+        try:
+            run = read_run(folder)
+            tested = json.loads(figures.read_text(encoding="utf-8"))["test"]
+        except FileNotFoundError:
+            continue  # not made: the pipeline is not the usual one
+        recorded = _metrics(client, run["run_id"], run["model_uri"])
+        if recorded is None:
+            missing.append(f"{'train' if name in params.train.run else 'ensemble'}@{name}")
+        elif not all(math.isclose(recorded.get(f"test_{key}", -1), value) for key, value in tested.items()):
+            record_evaluation(project, name, folder)
+    if missing:
+        return ["--force", "--downstream", *missing]
+    file = project.artifacts("register") / "registered.json"
+    if file.is_file() and not _is_registered(client, file):
+        return ["--force", "--single-item", "register"]
+    return []
+
+
+def _metrics(client: MlflowClient, run_id: str, model_uri: str) -> dict[str, float] | None:
+    """The metrics of a run; None where it, or its model, is not in the store."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_logged_model(model_uri.removeprefix("models:/"))
+        return dict(client.get_run(run_id).data.metrics)
+    except MlflowException as error:
+        if str(error.error_code) != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def _is_registered(client: MlflowClient, file: Path) -> bool:
+    """Whether the challenger is the version that the stage's file names, of the same run."""
+    from mlflow.exceptions import MlflowException
+
+    registered = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        challenger = client.get_model_version_by_alias(registered["model"], CHALLENGER)
+    except MlflowException as error:
+        if str(error.error_code) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return False
+    return (str(challenger.version), challenger.run_id) == (registered["version"], registered["run_id"])
+
+
+if __name__ == "__main__":
+    here = find_project()
+    try:
+        # What MLflow has to say while it is asked is no part of the answer.
+        with contextlib.redirect_stdout(sys.stderr):
+            found = mend(here, load_params(here.params_file))
+        print(" ".join(found))
+    except GraftError as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(EXIT_FAILURE)
