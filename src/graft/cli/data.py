@@ -177,12 +177,17 @@ def _report(imported: Imported) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from graft.inspection.terminal import MAX_CLASSES
+
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("class")
     for split in imported.counts:
         table.add_column(split or "images", justify="right", no_wrap=True)
-    for label in sorted({label for classes in imported.counts.values() for label in classes}):
+    labels = sorted({label for classes in imported.counts.values() for label in classes})
+    for label in labels[:MAX_CLASSES]:
         table.add_row(escape(label), *(f"{classes.get(label, 0):,}" for classes in imported.counts.values()))
+    if len(labels) > MAX_CLASSES:
+        table.add_row(f"[dim]{len(labels) - MAX_CLASSES:,} more[/]")
     console.print(table)
     left_out = f" (other files left out: {imported.left_out:,})" if imported.left_out else ""
     console.print(f"data/ now holds [bold]{imported.dataset}[/]: {imported.images:,} images{left_out}.")

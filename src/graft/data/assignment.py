@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,33 +82,7 @@ def hash_position(name: str, group: str, seed: int) -> float:
     return int.from_bytes(digest[:8]) / 2**64
 
 
-def assign(groups: Mapping[str, Sequence[str]], draw: Draw, memory: Memory) -> tuple[dict[str, int], Memory]:
-    """The part of every group, and the memory with what this run settled.
-
-    Args:
-        groups: by group, the classes it holds images of.
-        draw: how to divide.
-        memory: what earlier runs settled; it is not changed.
-
-    Raises:
-        GraftError: a class has too few groups for the parts, or a part is left without one of its groups.
-    """
-    import pandas as pd
-
-    names = Names(pd.array(sorted(groups), dtype="str"))
-    labels = sorted({label for held in groups.values() for label in held})
-    number = {label: position for position, label in enumerate(labels)}
-    held = [
-        (group, number[label])
-        for group, name in enumerate(sorted(groups))
-        for label in sorted(set(groups[name]))
-    ]
-    pairs = np.array(held, dtype=np.int64).reshape(-1, 2)
-    assigned, memory = assign_numbered(names, labels, pairs[:, 0], pairs[:, 1], draw, memory)
-    return dict(zip(sorted(groups), assigned.tolist(), strict=True)), memory
-
-
-def assign_numbered(
+def assign(
     names: Names,
     labels: Sequence[str],
     groups: np.ndarray,
@@ -116,7 +90,7 @@ def assign_numbered(
     draw: Draw,
     memory: Memory,
 ) -> tuple[np.ndarray, Memory]:
-    """What :func:`assign` does, for many groups: they and their classes are numbers.
+    """Return the part of every group, and the memory with what this run settled. Groups and classes are numbers.
 
     Args:
         names: of groups, sorted and all different; those that ``groups`` does not number are not there.
@@ -131,7 +105,7 @@ def assign_numbered(
         The part of every group by its position in ``names``, int16, -1 where it is not there; and the memory.
 
     Raises:
-        GraftError: as :func:`assign`.
+        GraftError: a class has too few groups for the parts, or a part is left without one of its groups.
     """
     remembered = memory.exchanged.get(draw.key, {})
     founders = memory.founders.get(draw.key, {})

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from graft.data.thumbnails import data_uri
 from graft.data.verdict import Offender
+from graft.inference.images import UnreadableImageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,6 +128,5 @@ def _thumbnail(file: Path) -> str:
         return f'<img alt="" src="{data_uri(file.read_bytes())}">'
     except OSError as error:
         return html.escape(f"cannot be opened: {error.strerror or error}")
-    except ValueError as error:
-        # UnreadableImageError, and Pillow's refusal to convert a kind of pixels to RGB.
+    except UnreadableImageError as error:
         return html.escape(str(error))

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graft.core.files import replaced_file
 from graft.data.fingerprint import THUMBNAIL_BYTES
 from graft.errors import GraftError
 
@@ -96,8 +97,8 @@ def components(hashes: np.ndarray, thumbnails: np.ndarray, limits: Limits) -> np
 
 def write_near_duplicates(groups: pd.DataFrame, path: Path) -> None:
     """Writes groups as CSV: UTF-8, LF, equal for equal groups."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    groups[COLUMNS].to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    with replaced_file(path) as partial:
+        groups[COLUMNS].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def read_near_duplicates(path: Path) -> pd.DataFrame:

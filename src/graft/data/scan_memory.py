@@ -21,14 +21,14 @@ import hashlib
 import json
 import os
 import sqlite3
-import tempfile
 import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
+
+from graft.core.files import replaced_file
 
 # The coarsest clock of a file system in use (FAT) ticks every two seconds.
 _TICK_NS = 2 * 10**9
@@ -58,49 +58,42 @@ def facts_of(files: Sequence[KnownFile]) -> Iterator[dict[str, Any]]:
     return iter(facts)
 
 
-class ScanMemory:
-    """The memory of one scan: asks what the last one knew, and keeps what this one learns.
+@contextlib.contextmanager
+def scan_memory(path: Path, code: str) -> Iterator[ScanMemory]:
+    """Yield the memory of one scan; only leaving the block without an exception makes what was kept the new memory.
 
-    A context manager; only leaving it without an exception makes what was kept the new memory.
+    Args:
+        path: the SQLite file; what is there and is not usable counts as none.
+        code: names the code and settings that facts depend on; facts of another are not used.
     """
+    code = hashlib.sha256(code.encode()).hexdigest()
+    with contextlib.ExitStack() as stack:
+        partial = stack.enter_context(replaced_file(path))
+        new = sqlite3.connect(partial, isolation_level=None, check_same_thread=False)
+        stack.callback(new.close)
+        # Nothing has to survive a crash: a memory that is not whole is never put in place.
+        new.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES} BEGIN")
+        new.execute("INSERT INTO about VALUES (?)", (code,))
+        memory = ScanMemory(_open_old(path, code), new)
+        stack.callback(memory.forget_old)
+        yield memory
+        new.execute("COMMIT")
 
-    def __init__(self, path: Path, code: str) -> None:
-        """Opens what is at ``path``, or starts afresh where there is nothing usable.
 
-        Args:
-            path: the SQLite file.
-            code: names the code and settings that facts depend on; facts of another are not used.
-        """
-        self._path = path
-        self._code = hashlib.sha256(code.encode()).hexdigest()
+class ScanMemory:
+    """The memory of one scan: asks what the last one knew, and keeps what this one learns."""
+
+    def __init__(self, old: sqlite3.Connection | None, new: sqlite3.Connection) -> None:
+        self._old, self._new = old, new
         self._latest_ns = time.time_ns() - _TICK_NS
         self._lock = threading.Lock()
-        self._old = self._open_old()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(".partial", f"{path.name}.", path.parent)
-        os.close(descriptor)
-        self._partial = Path(partial)
-        self._new = sqlite3.connect(self._partial, isolation_level=None, check_same_thread=False)
-        # Nothing has to survive a crash: a memory that is not whole is never put in place.
-        self._new.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES} BEGIN")
-        self._new.execute("INSERT INTO about VALUES (?)", (self._code,))
 
-    def __enter__(self) -> ScanMemory:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._new.execute("COMMIT")
-            self._new.close()
-            if self._old is not None:
+    def forget_old(self) -> None:
+        """Close what the last scan left, which is not asked any more."""
+        if self._old is not None:
+            with contextlib.suppress(sqlite3.Error):
                 self._old.close()
-            if kind is None:
-                self._partial.replace(self._path)
-        finally:
-            self._partial.unlink(missing_ok=True)
+            self._old = None
 
     def files(self, names: Sequence[str], states: Sequence[os.stat_result | None]) -> list[KnownFile | None]:
         """What is known of each file that is as it was, else None; a query for all of them."""
@@ -148,22 +141,6 @@ class ScanMemory:
         self._new.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", files)
         self._new.executemany("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)", pictures)
 
-    def _open_old(self) -> sqlite3.Connection | None:
-        if not self._path.is_file():
-            return None
-        connection = None
-        try:
-            connection = sqlite3.connect(
-                f"{self._path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
-            )
-            if connection.execute("SELECT code FROM about").fetchall() == [(self._code,)]:
-                return connection
-        except sqlite3.Error:
-            pass  # torn, or something else: as good as none, and replaced at the end
-        if connection is not None:
-            connection.close()
-        return None
-
     def _look_up(self, query: str, keys: Sequence[str | bytes]) -> list[Any]:
         with self._lock:
             if self._old is None:
@@ -172,10 +149,24 @@ class ScanMemory:
                 return self._old.execute(query, keys).fetchall()
             except sqlite3.Error:
                 # Damaged in the middle: what else it says is not to be trusted either.
-                with contextlib.suppress(sqlite3.Error):
-                    self._old.close()
-                self._old = None
+                self.forget_old()
                 return []
+
+
+def _open_old(path: Path, code: str) -> sqlite3.Connection | None:
+    if not path.is_file():
+        return None
+    connection = None
+    try:
+        uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        if connection.execute("SELECT code FROM about").fetchall() == [(code,)]:
+            return connection
+    except sqlite3.Error:
+        pass  # torn, or something else: as good as none, and replaced at the end
+    if connection is not None:
+        connection.close()
+    return None
 
 
 def _state(status: os.stat_result) -> str:

@@ -16,11 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from graft.core.files import replaced_file
 from graft.data import fingerprint as fingerprints
 from graft.data.fingerprint import fingerprint
 from graft.data.layout import ImageFile, Layout, image_files
 from graft.data.manifest import schema
-from graft.data.scan_memory import KnownFile, ScanMemory, facts_of
+from graft.data.scan_memory import KnownFile, ScanMemory, facts_of, scan_memory
 from graft.inference import images
 from graft.inference.images import UnreadableImageError, open_image, to_rgb
 from graft.params.models import ValidateParams
@@ -76,31 +77,26 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
     classes = _class_folders(layout)
     columns = schema(classes)
     count = unreadable = size = opened = 0
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    try:
-        total = sum(1 for _ in image_files(layout))
-        with (
-            # Filters belong to the process, not to a thread: what threads set and restore would interleave.
-            warnings.catch_warnings(),
-            progress_bar("Reading images", total) as advance,
-            pq.ParquetWriter(partial, columns) as writer,
-            ScanMemory(memory, _code(params)) if memory else contextlib.nullcontext() as known,
-        ):
-            warnings.simplefilter("ignore")
-            reader = _Reader(params.max_pixels, known)
-            for seen in _groups(_in_order(reader, image_files(layout)), ROWS_PER_GROUP, advance):
-                rows = [file.row for file in seen]
-                writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=columns))
-                if known is not None:
-                    known.keep(file.remembered() for file in seen if file.status and file.row["sha256"])
-                count += len(rows)
-                unreadable += sum(1 for row in rows if row["problem"])
-                size += sum(row["bytes"] for row in rows)
-                opened += sum(1 for file in seen if file.opened)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    total = sum(1 for _ in image_files(layout))
+    with (
+        # Filters belong to the process, not to a thread: what threads set and restore would interleave.
+        warnings.catch_warnings(),
+        progress_bar("Reading images", total) as advance,
+        replaced_file(target) as partial,
+        pq.ParquetWriter(partial, columns) as writer,
+        scan_memory(memory, _code(params)) if memory else contextlib.nullcontext() as known,
+    ):
+        warnings.simplefilter("ignore")
+        reader = _Reader(params.max_pixels, known)
+        for seen in _groups(_in_order(reader, image_files(layout)), ROWS_PER_GROUP, advance):
+            rows = [file.row for file in seen]
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=columns))
+            if known is not None:
+                known.keep(file.remembered() for file in seen if file.status and file.row["sha256"])
+            count += len(rows)
+            unreadable += sum(1 for row in rows if row["problem"])
+            size += sum(row["bytes"] for row in rows)
+            opened += sum(1 for file in seen if file.opened)
     return ScanSummary(count, unreadable, len(classes), size, opened)
 
 

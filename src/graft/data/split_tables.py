@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.core.files import replaced_file, write_file
 from graft.data.manifest import FOR_SPLIT, read_manifest
 from graft.errors import GraftError
 from graft.project import Project
@@ -25,11 +26,10 @@ _FIX = "Make it with `dvc repro split`"
 
 def write_split_tables(tables: dict[str, pd.DataFrame], summary: dict[str, Any], folder: Path) -> None:
     """Writes ``train.csv``, ``val.csv``, ``test.csv``, ``summary.json``: UTF-8, LF, equal for equal input."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        table[COLUMNS].to_csv(folder / f"{name}.csv", index=False, lineterminator="\n", encoding="utf-8")
-    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-    (folder / "summary.json").write_text(text, encoding="utf-8", newline="\n")
+        with replaced_file(folder / f"{name}.csv") as partial:
+            table[COLUMNS].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+    write_file(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_split_table(path: Path) -> pd.DataFrame:

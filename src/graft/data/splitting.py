@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graft.data.assignment import Draw, assign_numbered, hash_position, position_in
+from graft.data.assignment import Draw, assign, hash_position, position_in
 from graft.data.coded_images import Names, as_tables, coded, mapped, members, numbered
 from graft.data.grouping import group_images
 from graft.data.manifest import FOR_SPLIT
@@ -281,7 +281,7 @@ class _Carver:
             train["group"].to_numpy(np.int64) * len(labels) + train["label"].cat.codes.to_numpy()
         )
         pairs = divmod(held, len(labels))
-        assigned, self.memory = assign_numbered(self.names, labels, *pairs, draw, self.memory)
+        assigned, self.memory = assign(self.names, labels, *pairs, draw, self.memory)
         self.keys.append(draw.key)
         return assigned
 

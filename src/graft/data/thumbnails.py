@@ -56,11 +56,17 @@ def data_uri(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> str:
     Raises:
         UnreadableImageError: it cannot be read, or has more than ``max_pixels`` pixels.
     """
-    image = open_image(data, max_pixels)
-    if image.format in ("JPEG", "MPO"):
-        image.draft("RGB", (2 * SIDE, 2 * SIDE))  # decodes at 1/2, 1/4 or 1/8: up to 4 x faster
-    image = to_rgb(image)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    try:
+        image = open_image(data, max_pixels)
+        if image.format in ("JPEG", "MPO"):
+            image.draft("RGB", (2 * SIDE, 2 * SIDE))  # decodes at 1/2, 1/4 or 1/8: up to 4 x faster
+        image = to_rgb(image)
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    except UnreadableImageError:
+        raise
+    except Exception as error:
+        # Pillow's plugins raise anything, and a picture in a page is no reason to end a stage.
+        raise UnreadableImageError(str(error)) from error
     stream = io.BytesIO()
     if image.width * image.height <= _LOSSLESS_PIXELS:
         image.save(stream, "PNG", optimize=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graft.core.files import replaced_file
 from graft.data.grouping import joined
 from graft.errors import GraftError
 
@@ -42,7 +43,8 @@ def training_groups(train: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.Da
 
 def write_training_groups(groups: pd.DataFrame, path: Path) -> None:
     """Writes them as CSV: UTF-8, LF, equal for equal groups."""
-    groups[COLUMNS].to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    with replaced_file(path) as partial:
+        groups[COLUMNS].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def read_training_groups(path: Path, sha256: Sequence[str]) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from graft.core.files import write_file
 from graft.errors import GraftError
 from graft.params.sections import RunSeverity
 
@@ -96,8 +97,7 @@ def make_verdict(outcomes: Outcomes, images: int, unreadable: int) -> Verdict:
 
 def write_verdict(verdict: Verdict, path: Path) -> None:
     """Writes a verdict as JSON: UTF-8, LF, equal for equal verdicts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(verdict.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n")
+    write_file(path, verdict.model_dump_json(indent=2) + "\n")
 
 
 def read_verdict(path: Path) -> Verdict:
