@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import signal
@@ -9,19 +10,27 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from graft.errors import GraftError
+from graft.inference.images import decode
 from graft.monitoring import log_file
 from graft.monitoring.log import LoggedPrediction, PredictionLog
 from graft.monitoring.observing import Observation
+from graft.monitoring.watching import Watcher
 from graft.params.monitor import LogParams
+from graft.prediction.inputs import Photograph
+from graft.prediction.predict import predict_photographs
 
 
 def prediction(number: int, **more: Any) -> LoggedPrediction:
@@ -286,6 +295,43 @@ def test_what_an_earlier_graft_logged_is_moved_into_the_file(tmp_path: Path) -> 
     (tmp_path / "1-2-3.parquet").write_bytes(b"torn")
     with pytest.raises(GraftError, match=r"1-2-3\.parquet is no part of a prediction log"):
         numbers_in(tmp_path)
+
+
+def test_an_answer_meets_the_photograph_that_it_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of one name, as a tar file may hold, of which the first is read last."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    second_is_read = threading.Event()
+    red, blue = (picture(colour) for colour in ("red", "blue"))
+
+    def read_first() -> bytes:
+        assert second_is_read.wait(60)
+        return red
+
+    def read_second() -> bytes:
+        second_is_read.set()
+        return blue
+
+    log = PredictionLog(tmp_path, LogParams())
+    watcher = Watcher(log, "m", "d", ["red", "blue"], 10_000)
+    photographs = [Photograph("same.png", read_first), Photograph("same.png", read_second)]
+    classifier = SimpleNamespace(
+        classes=["red", "blue"],
+        image_sizes=[1],
+        to_pixels=lambda data: {1: decode(data, 1)},
+        probabilities=lambda pixels: pixels[1].reshape(-1, 3)[:, [0, 2]] / np.float32(255),
+    )
+    for answers in predict_photographs(classifier, watcher.watch(photographs)):
+        watcher.log(answers)
+    found = [(row.label, row.image.sha256) for row in log.read()]
+    assert found == [(name, sha256(data).hexdigest()) for name, data in (("red", red), ("blue", blue))]
+
+
+def picture(colour: str) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def _write(folder: Path, start: int) -> None:
