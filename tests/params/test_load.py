@@ -114,7 +114,7 @@ def test_an_unknown_key_is_named_with_the_nearest_one(path: str, value: Any, par
         ("train.strategies.fine_tune.unfreeze", True, ["fine_tune.unfreeze: True", "how many of the last ones"]),
         ("train.strategies.fine_tune.warm_up_epochs", 6, ["warm_up_epochs is 6, of 6 epochs", "fewer"]),
         ("train.strategies.frozen.weight_decay", 0.1, ["weight_decay is 0.1", "optimizer: adamw"]),
-        ("train.strategies.scratch.network", "cnm", ["network is 'cnm'", "Did you mean 'cnn'?"]),
+        ("train.strategies.scratch.network", "cnm", ["network' is 'cnm'", "'cnn' or 'mlp'"]),
         ("train.backbone", {"source": "hub", "name": "x"}, ["fine_tune.unfreeze is 'block_13_expand'", "no layers"]),
         ("train.strategies.frozen.learning_rate", -1, ["frozen.learning_rate'", "-1", "greater than 0"]),
         ("train.strategies.frozen.head.dropout", 1.0, ["'train.strategies.frozen.head.dropout'", "1.0", "less than 1"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -17,7 +17,6 @@ from graft.inference.model import ImageClassifier
 from graft.params.strategies import HeadParams, ScratchParams
 from graft.training.bundle import write_bundle
 from graft.training.images import DecodedImages
-from graft.training.networks import network_names
 from graft.training.strategies.scratch import build_network
 from graft.training.strategies.scratch import train as scratch_train
 from graft.training.strategy import Task
@@ -67,7 +66,7 @@ def test_images_that_cannot_be_halved_so_often_are_refused() -> None:
         build_network(params(filters=[2, 2, 2]), 7, 2, seed=1)
 
 
-@pytest.mark.parametrize("network", network_names())
+@pytest.mark.parametrize("network", get_args(ScratchParams.model_fields["network"].annotation))
 def test_every_network_learns_is_saved_and_answers_in_the_order_of_the_classes(
     network: str, tmp_path: Path
 ) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainValidator, model_validator
 
-from graft.errors import did_you_mean
 from graft.params.sections import Count, CountOrNone, Fraction, LearningRate, Section, Share
 
 Flip = Literal["none", "horizontal", "vertical", "horizontal_and_vertical"]
@@ -216,7 +215,7 @@ class ScratchParams(FitParams):
     """A network from random weights.
 
     Attributes:
-        network: a file of :mod:`graft.training.networks`: ``cnn``, or ``mlp``, a head alone on flattened pixels.
+        network: of :mod:`graft.training.networks`: ``cnn``, or ``mlp``, a head alone on flattened pixels.
         filters: of each block of the CNN, which halves the image.
         convolutions: in each block.
         l2: penalty on the kernels of the CNN.
@@ -225,20 +224,12 @@ class ScratchParams(FitParams):
     """
 
     kind: Literal["scratch"]
-    network: str = "cnn"
+    network: Literal["cnn", "mlp"] = "cnn"
     filters: list[Count] = Field(default=[32, 64, 128], min_length=1, max_length=6)
     convolutions: Annotated[int, Field(ge=1, le=4)] = 1
     l2: Share = 1e-4
     activity_l1: Share = 0.0
     augment: AugmentParams = AugmentParams()
-
-    @model_validator(mode="after")
-    def _network_is_known(self) -> ScratchParams:
-        from graft.training.networks import network_names
-
-        if self.network not in network_names():
-            raise ValueError(f"network is '{self.network}'. {did_you_mean(self.network, network_names())}")
-        return self
 
 
 class AutoParams(Section):
