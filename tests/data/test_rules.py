@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -52,6 +53,23 @@ def other_format(root: Path) -> dict[str, Any]:
     plain(root)
     write_picture(scene(50), root / "cat" / "other.bmp")
     return {"formats": ["PNG", "JPEG"]}
+
+
+def twelve_bits(root: Path) -> dict[str, Any]:
+    plain(root)
+    for seed in (60, 61):
+        samples = np.random.default_rng(seed).integers(0, 4096, (40, 40), np.uint16)
+        Image.fromarray(samples).save(root / "cat" / f"deep-{seed}.png")
+    return {}
+
+
+def test_c10_one_image_of_the_full_range_says_that_the_others_are_dark(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    twelve_bits(root)
+    Image.fromarray(np.random.default_rng(62).integers(0, 65536, (40, 40), np.uint16)).save(
+        root / "cat" / "all.png"
+    )
+    assert "full_range" not in checked(root, ValidateParams(**FEW)).broken
 
 
 def long(root: Path) -> dict[str, Any]:
@@ -115,6 +133,7 @@ BREAKERS: dict[str, tuple[Breaker, list[tuple[str, str]]]] = {
     "readable": (broken_file, [("cat/empty.png", "the file is empty")]),
     "large_enough": (small, [("cat/small.png", "7 pixels")]),
     "known_format": (other_format, [("cat/other.bmp", "BMP")]),
+    "full_range": (twelve_bits, [("cat/deep-60.png", "12 bits"), ("cat/deep-61.png", "12 bits")]),
     "aspect": (long, [("cat/long.png", "4.02 to 1")]),
     "several_classes": (one_class, []),
     "known_classes": (unknown_class, [("test/bird/0.png", "class bird")]),

@@ -75,6 +75,7 @@ def _tables(images: pd.DataFrame, class_folders: list[str], groups: pd.DataFrame
         pixels=width * height,
         aspect=(width.where(width > height, height) / shorter).round(2),
         file_format=readable["format"].replace("MPO", "JPEG"),
+        bits_in_use=_bits_in_use(readable["mode"]),
         copy_in_class=_copies(readable, ["sha256", "label", "split"]),
         copy_elsewhere=_other_side(readable, "sha256", "split", (*_NEARER, "test")),
         other_label=_other_side(readable, "sha256", "label"),
@@ -105,7 +106,17 @@ def _tables(images: pd.DataFrame, class_folders: list[str], groups: pd.DataFrame
 
 
 _OF_CLASSES = frozenset({"enough_per_class", "balanced"})  # rules whose offenders are folders, not images
+_SENSOR_BITS = 14  # of cameras; of 16 bits, fewer than a quarter of the range is dark indeed
 _NEARER = ("", "train", "val")  # splits, from the nearest to training
+
+
+def _bits_in_use(modes: pd.Series) -> pd.Series:
+    """How many bits of 16 the values of each image take, where that is 14 or fewer in all that have 16; else ""."""
+    deep = modes[modes.str.contains(";16", regex=False)]
+    bits = deep.str.extract(r" of (\d+) bits$", expand=False)
+    is_full = bits.isna() | (bits.fillna("16").astype(int) > _SENSOR_BITS)
+    none = deep.iloc[:0] if is_full.any() else bits
+    return none.reindex(modes.index, fill_value="")
 
 
 def _copies(images: pd.DataFrame, alike: list[str]) -> pd.Series:
@@ -216,6 +227,16 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[Che
             broken="images are of another format",
             limit=", ".join(params.formats),
             remedy="Convert the files, or add their format to validate.formats in params.yaml",
+        ),
+        Check(
+            name="full_range",
+            table=READABLE,
+            description="Images of 16 bits a sample use them, or say in the file how many they use",
+            expectation=gxe.ExpectColumnValuesToBeInSet(column="bits_in_use", value_set=[""]),
+            broken="images look nearly black: of 16 bits a sample they use the lower ones alone, and so do all others",
+            limit="none",
+            remedy="Note the range in the files (TIFF's MaxSampleValue, PNG's sBIT), or multiply their values",
+            found="{} bits",
         ),
         Check(
             name="aspect",

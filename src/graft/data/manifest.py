@@ -8,7 +8,8 @@ Columns of the Parquet file:
     group    string  what the data itself says the image belongs to (:mod:`graft.data.layout`), or ""
     width    int32   pixels as stored, before an EXIF rotation; 0 where no header could be read
     height   int32   likewise
-    mode     string  Pillow's name for the kind of pixels (RGB, RGBA, L, P, CMYK, I;16, ...), or ""
+    mode     string  Pillow's name for the kind of pixels (RGB, RGBA, L, P, CMYK, I;16, ...), or ""; where a sample has
+                     16 bits and its values take fewer, for example "I;16 of 12 bits"
     format   string  Pillow's name for the file's format (JPEG, PNG, ...), or ""
     bytes    int64   size of the file
     sha256   string  of the file's bytes, 64 hex digits; "" where the bytes could not be had

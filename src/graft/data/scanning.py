@@ -22,8 +22,9 @@ from graft.data.fingerprint import fingerprint
 from graft.data.layout import ImageFile, Layout, image_files
 from graft.data.manifest import schema
 from graft.data.scan_memory import KnownFile, ScanMemory, facts_of, scan_memory
-from graft.inference import images
-from graft.inference.images import UnreadableImageError, open_image, to_rgb
+from graft.inference import depth, images
+from graft.inference.depth import mode_name
+from graft.inference.images import TAKEN_BITS, UnreadableImageError, open_image, to_rgb
 from graft.params.models import ValidateParams
 from graft.progress import Advance, progress_bar
 
@@ -206,7 +207,10 @@ class _Reader:
         image = open_image(data, self.max_pixels)
         seen.facts["width"], seen.facts["height"] = image.size
         seen.facts["mode"], seen.facts["format"] = image.mode, image.format
-        seen.facts.update(vars(fingerprint(to_rgb(image))))
+        rgb = to_rgb(image)
+        if TAKEN_BITS in image.info:
+            seen.facts["mode"] = mode_name(seen.facts["mode"], image.info[TAKEN_BITS])
+        seen.facts.update(vars(fingerprint(rgb)))
 
 
 def _from_memory(facts: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +229,7 @@ def _code(params: ValidateParams) -> str:
     """Names everything that what a scan finds in a file depends on: the code itself, its libraries, and a limit."""
     import PIL
 
-    sources = [Path(module.__file__ or "").read_bytes() for module in (fingerprints, images)]
+    sources = [Path(module.__file__ or "").read_bytes() for module in (fingerprints, images, depth)]
     digest = hashlib.sha256(b"".join(sources)).hexdigest()
     return (
         f"{digest} pillow {PIL.__version__} imagehash {version('imagehash')} max_pixels {params.max_pixels}"

@@ -10,10 +10,16 @@ import warnings
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
+from PIL.ImageFile import ImageFile
+
+from .depth import declared_bits, eight_bits, is_deep
 
 DEFAULT_MAX_PIXELS = 100_000_000
 # Of floats that were scaled to 0..1: resampling with negative lobes goes past 1, yet stays below 2.
 LARGEST_SCALED = 2.0
+# In `info` of an image of 16 bits a sample: how many its file says it takes, and once it is decoded, how many its
+# values take where it was read as 16.
+DECLARED_BITS, TAKEN_BITS = "graft declared bits", "graft taken bits"
 # Names of Pillow's readers for what people photograph and export; anything else is refused. JPEG reads MPO too.
 READABLE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 SUFFIXES = frozenset(
@@ -60,24 +66,33 @@ def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image
     width, height = image.size
     if width * height > max_pixels:
         raise UnreadableImageError(f"{width}x{height} is more than {max_pixels} pixels")
+    if is_deep(image):
+        image.info[DECLARED_BITS] = declared_bits(image, data)
     return image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """The first frame, upright, as 8-bit RGB; transparent parts show white, as on a page.
 
+    Where a sample has 16 bits, the range is what the file says, see :mod:`.depth`; ``image.info[TAKEN_BITS]`` is set.
+
     Raises:
         UnreadableImageError: the pixels are truncated or damaged, or have no RGB form.
     """
     try:
+        opened = image
+        if isinstance(opened, ImageFile) and DECLARED_BITS in opened.info:
+            image, opened.info[TAKEN_BITS] = eight_bits(opened, opened.info[DECLARED_BITS])
         image.load()
+        orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
         # Asked first: Pillow copies an image that is upright already.
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        if orientation != 1:
+            image.getexif()[ExifTags.Base.Orientation] = orientation
             image = ImageOps.exif_transpose(image)
     except Exception as error:
         raise UnreadableImageError("the file is truncated or damaged") from error
     if image.mode.startswith("I"):
-        # 16 bits a pixel; Pillow's own conversion would clip at 255 instead of scaling.
+        # 16 bits a pixel, of a PGM that gives its range, or made in memory; Pillow's own conversion would clip at 255.
         samples = np.asarray(image).astype(np.int64)
         image = Image.fromarray(np.clip(samples >> 8, 0, 255).astype(np.uint8))
     if image.mode == "F":

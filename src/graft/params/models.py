@@ -64,6 +64,7 @@ class ValidateSeverity(Section):
     not_too_large: Severity = "error"
     hashed: Severity = "error"
     known_format: Severity = "error"
+    full_range: Severity = "warn"
     aspect: Severity = "warn"
     several_classes: Severity = "error"
     known_classes: Severity = "error"
