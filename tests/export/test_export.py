@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -14,12 +15,15 @@ from PIL import ExifTags, Image
 from recorded import copy_of
 from tiny import CLASSES, SIZE
 
+from graft.backbones.identity import ANSWERING
 from graft.data.split_tables import read_splits
 from graft.errors import GraftError
 from graft.export import check, onnx
 from graft.export import export as module
 from graft.export.check import Checked, require_accuracy, require_agreement
+from graft.export.description import PREPROCESSING_CODE
 from graft.export.export import FORMATS, Exported, export
+from graft.inference import images
 from graft.prediction.engine import open_classifier
 from graft.prediction.inputs import Files
 from graft.prediction.predict import predict_photographs
@@ -43,7 +47,8 @@ sys.modules["ai_edge_litert.interpreter"] = litert
 out, photographs = os.getcwd(), sys.argv[1].split(",")
 for folder in sys.argv[2:]:
     os.chdir(os.path.join(out, folder))
-    sys.modules.pop("preprocessing", None)
+    for name in [name for name in sys.modules if name.startswith("preprocessing")]:
+        del sys.modules[name]
     sys.path.insert(0, "")
     found = []
     for photograph in photographs:
@@ -112,6 +117,18 @@ def test_c11_each_answers_in_a_fresh_process_as_graft_does(
         -len(read_splits(recorded, ["test"])["test"]) :
     ]
     assert 0 < difference.max() < 0.05
+
+
+def test_c11_all_code_that_decodes_is_exported_and_names_features() -> None:
+    wanted, found = [Path(images.__file__)], set()
+    while wanted:
+        path = wanted.pop()
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                wanted += {path.with_name(f"{node.module}.py")} - found
+    assert {Path(module.__file__) for module in PREPROCESSING_CODE} == found
+    assert found <= set(ANSWERING)
 
 
 def test_what_is_reported_is_what_lies_there(exported: dict[str, Exported]) -> None:
@@ -188,7 +205,7 @@ def test_what_is_there_stays_unless_it_may_be_replaced(recorded: Project, tmp_pa
     model = resolve_model(recorded, str(recorded.strategy("first")))
     list(export(recorded, model, ["openvino"], False, 1.0, tmp_path, replace=True))
     assert {path.name for path in (tmp_path / "openvino").iterdir()} == {
-        *("model.xml", "model.bin", "labels.txt", "graft.json", "README.md", "preprocessing.py")
+        *("model.xml", "model.bin", "labels.txt", "graft.json", "README.md", "preprocessing")
     }
 
 

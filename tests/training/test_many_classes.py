@@ -96,7 +96,7 @@ def through_all_stages(folder: Path) -> dict[str, float]:
         assert (project.artifacts("evaluate") / "pictures" / f"{name}.png").stat().st_size < 3e6
         assert found.probabilities.shape == (OF_EACH["test"] * CLASSES, CLASSES)
     model = resolve_model(project, str(project.strategy("mlp")))
-    (exported,) = export(project, model, ["saved_model"], False, 1.0, folder / "out", overwrite=False)
+    (exported,) = export(project, model, ["saved_model"], False, 1.0, folder / "out", replace=False)
     assert len((exported.folder / "labels.txt").read_text(encoding="utf-8").splitlines()) == CLASSES
     return accuracies
 

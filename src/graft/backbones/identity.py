@@ -12,8 +12,10 @@ GRAFT = BACKBONES.parent
 # What decides what a trunk of given weights answers, by way of the pixels that it is shown.
 ANSWERING = (
     GRAFT / "inference" / "images.py",
+    GRAFT / "inference" / "depth.py",
     BACKBONES / "hub.py",
     BACKBONES / "keras_applications.py",
+    BACKBONES / "efficientnet_lite.py",
     BACKBONES / "cutting.py",
     GRAFT / "training" / "head.py",
 )

@@ -9,19 +9,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from graft.inference import images
+from graft.inference import depth, images
 
 RESIZE = (
     "Decode every pixel, JPEG at its whole size; turn upright as EXIF says; transparent parts on white; 8-bit RGB; "
     "resize to {size} x {size} pixels, bilinear with antialiasing, without keeping the aspect ratio (Pillow: "
-    "image.resize(({size}, {size}), Image.Resampling.BILINEAR)). Scaling of values is in the graph. preprocessing.py "
-    "is the very code."
+    "image.resize(({size}, {size}), Image.Resampling.BILINEAR)). Scaling of values is in the graph. The folder "
+    "preprocessing has the very code."
 )
-# A copy of what graft itself decodes with, so that no description can differ from it. It needs NumPy and Pillow.
-PREPROCESSING_FILE = "preprocessing.py"
+# A package of copies of what graft itself decodes with, so that no description can differ from it. It needs NumPy and
+# Pillow alone.
+PREPROCESSING = "preprocessing"
+PREPROCESSING_CODE = (images, depth)
 # The first lines of each format's usage: uint8 [1, size, size, 3].
 PREPARE = """\
-from preprocessing import decode                        # the file beside this one; run in this folder
+from preprocessing import decode                        # the folder beside this file; run it here
 images = decode(open("photograph.jpg", "rb").read(), {size})[None]
 """
 LABELS_FILE = "labels.txt"
@@ -55,7 +57,7 @@ def describe(
 def write_description(
     folder: Path, name: str, about: Mapping[str, Any], form: Mapping[str, Any], usage: str
 ) -> None:
-    """Write labels.txt, graft.json, preprocessing.py and README.md beside an exported file.
+    """Write labels.txt, graft.json, preprocessing/ and README.md beside an exported file.
 
     Args:
         folder: of the export.
@@ -64,7 +66,13 @@ def write_description(
         form: of this format: input kind and range, what checking it came to.
         usage: lines of Python that run it on ``images``.
     """
-    shutil.copyfile(images.__file__, folder / PREPROCESSING_FILE)
+    (folder / PREPROCESSING).mkdir()
+    (folder / PREPROCESSING / "__init__.py").write_text(
+        "from .images import decode as decode\n", encoding="utf-8"
+    )
+    for module in PREPROCESSING_CODE:
+        source = Path(module.__file__)
+        shutil.copyfile(source, folder / PREPROCESSING / source.name)
     (folder / LABELS_FILE).write_text("\n".join(about["labels"]) + "\n", encoding="utf-8")
     text = json.dumps({**about, "format": name, **form}, ensure_ascii=False, indent=1)
     (folder / ABOUT_FILE).write_text(text, encoding="utf-8")
