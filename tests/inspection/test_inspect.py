@@ -14,10 +14,11 @@ import pytest
 from photographs import HOSTILE, add_oddities, manifest_rows, write_photographs
 from tiny import tiny_params, write_hub_module
 
+from graft.data.grouping import joined
 from graft.data.thumbnails import make_thumbnails
 from graft.errors import GraftError
 from graft.inspection import page as page_module
-from graft.inspection.alike import exact_copies, joined
+from graft.inspection.alike import exact_copies
 from graft.inspection.contact_sheets import contact_sheets
 from graft.inspection.inspect import inspect_data
 from graft.inspection.page import write_page

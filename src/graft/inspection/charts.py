@@ -11,9 +11,8 @@ from graft.inspection.fragments import figure
 from graft.inspection.report import ClassCount
 
 MAX_BARS = 60
-WIDTH = (
-    400  # units and, at most, CSS pixels: on a phone of 360 pixels text of 14 units is still 11.5 pixels high
-)
+# Units and, at most, CSS pixels: text of 14 units is 12 pixels high and more where a phone leaves 300 for the drawing.
+WIDTH = 340
 _MAX_DOTS = 1500
 _SPLIT_WORDS = {"": "images", "train": "train", "val": "val", "test": "test"}
 
@@ -84,26 +83,36 @@ def size_scatter(widths: np.ndarray, heights: np.ndarray) -> str:
     return svg(width, height, "Width and height of the images", parts)
 
 
-def histogram(values: np.ndarray, title: str, limits: Sequence[float] = (), logarithmic: bool = False) -> str:
-    """How often a figure takes which values, in 30 bars; dashed lines where its outliers begin.
+def histogram(
+    values: np.ndarray,
+    title: str,
+    limits: Sequence[float] = (),
+    logarithmic: bool = False,
+    recent: np.ndarray | None = None,
+) -> str:
+    """Return a drawing of how often a figure takes which values, in 30 bars; dashed lines where its outliers begin.
 
     Args:
         values: float ``[N]``.
         title: names the figure, for those who see no picture too.
         limits: values with a line, where they lie among the values.
         logarithmic: bars of equal factors instead of equal widths; values that are not positive join the first.
+        recent: float ``[M]``, other images to compare ``values`` of training images with: drawn as a line.
     """
-    values = np.asarray(values, np.float64)
+    samples = [np.asarray(some, np.float64) for some in (values, recent) if some is not None]
     if logarithmic:
-        positive = values[values > 0]
-        values = np.log10(np.maximum(values, positive.min() if len(positive) else 1.0))
+        every = np.concatenate(samples)
+        least = float(every[every > 0].min(initial=np.inf))
+        samples = [np.log10(np.maximum(some, least if least < np.inf else 1.0)) for some in samples]
         limits = [float(np.log10(limit)) for limit in limits if limit > 0]
-    low, high = float(values.min()), float(values.max())
+    low, high = float(min(some.min() for some in samples)), float(max(some.max() for some in samples))
     if high - low < 1e-12:
         low, high = low - 0.5, high + 0.5
-    counts, edges = np.histogram(values, bins=30, range=(low, high))
+    counts, edges = np.histogram(samples[0], bins=30, range=(low, high))
+    shares = [np.histogram(some, bins=30, range=(low, high))[0] / len(some) for some in samples]
     width, height, bottom = WIDTH, 190, 44
-    span, most = width - 24, counts.max()
+    span = width - 24
+    scale = (height - bottom - 12) / max(share.max() for share in shares)
 
     def at(value: float) -> float:
         return 12 + span * (value - low) / (high - low)
@@ -111,15 +120,22 @@ def histogram(values: np.ndarray, title: str, limits: Sequence[float] = (), loga
     def words(value: float) -> str:
         return figure(10**value if logarithmic else value)
 
-    parts = []
-    for count, start, end in zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        tall = (height - bottom - 12) * count / most
-        if count:
+    parts, line = [], []
+    for bar, (start, end) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
+        tall = max(1.0, scale * float(shares[0][bar]))
+        said = f"{counts[bar]:,} images"
+        if recent is not None:
+            said = f"{shares[0][bar]:.1%} of training images, {shares[1][bar]:.1%} of recent ones"
+            top = height - bottom - scale * float(shares[1][bar])
+            line += [f"{at(start):.1f},{top:.1f}", f"{at(end):.1f},{top:.1f}"]
+        if counts[bar] or recent is not None:
             parts.append(
-                f'<rect class="split-all" x="{at(start):.1f}" y="{height - bottom - max(tall, 1):.1f}" '
-                f'width="{span / 30 - 1.5:.1f}" height="{max(tall, 1):.1f}">'
-                f"<title>{words(start)} to {words(end)}: {count:,} images</title></rect>"
+                f'<rect class="split-all" x="{at(start):.1f}" y="{height - bottom - tall:.1f}" '
+                f'width="{span / 30 - 1.5:.1f}" height="{tall:.1f}">'
+                f"<title>{words(start)} to {words(end)}: {said}</title></rect>"
             )
+    if line:
+        parts.append(f'<polyline class="recent" points="{" ".join(line)}"/>')
     parts.append(
         f'<line class="axis" x1="12" x2="{width - 12}" y1="{height - bottom}" y2="{height - bottom}"/>'
     )

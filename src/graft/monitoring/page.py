@@ -13,7 +13,7 @@ import numpy as np
 
 from graft.core.files import write_file
 from graft.core.html_page import PageSection, html_page
-from graft.monitoring.charts import class_shares, two_histograms
+from graft.inspection.charts import histogram
 from graft.monitoring.checks import Check
 from graft.monitoring.monitor import DriftReport, least_alike
 from graft.monitoring.samples import FIGURES
@@ -21,14 +21,16 @@ from graft.monitoring.samples import FIGURES
 # Pictures of recent images that are least like the training images.
 MAX_PICTURES = 24
 
+# Of the classes whose shares changed most.
+MAX_CLASSES = 20
 # Links to earlier pages.
 MAX_EARLIER = 30
 LATEST = "report.html"
 
 # Below the width at which the page's contents stand beside it, each row of the table becomes a list.
 _STYLE = """
-svg .training, .legend .training { fill: var(--train); background: var(--train); }
-svg .training { fill-opacity: .45; } svg .recent { fill: none; stroke: var(--test); stroke-width: 2.5; }
+.legend .training { background: var(--train); } svg .split-all { fill-opacity: .45; }
+svg .recent { fill: none; stroke: var(--test); stroke-width: 2.5; }
 .legend .recent, .bars .recent { background: var(--test); } .legend .training, .bars .training { opacity: .6; }
 .bars i { height: .7rem; } .bars li { row-gap: 0; }
 .verdict { font-size: 1.15rem; padding: .9rem 1.1rem; border-radius: .7rem; background: var(--card);
@@ -161,11 +163,11 @@ def _figures(report: DriftReport) -> str:
     if not len(report.recent):
         return ""
     drawn = "".join(
-        two_histograms(
+        histogram(
             report.reference.figures[name],
-            report.recent.figures[name],
             _UNITS[name],
             logarithmic=name == "sharpness",
+            recent=report.recent.figures[name],
         )
         for name in FIGURES
     )
@@ -176,11 +178,32 @@ def _predictions(report: DriftReport) -> str:
     first, second = report.reference.predictions, report.recent.predictions
     if first is None or second is None:
         return ""
-    shares = class_shares(list(first.labels), list(second.labels))
-    confidence = two_histograms(
-        first.confidence, second.confidence, "confidence: probability of the best class"
-    )
+    shares = _class_shares(first.labels, second.labels)
+    title = "confidence: probability of the best class"
+    confidence = histogram(first.confidence, title, recent=second.confidence)
     return f'{_legend(first.images)}<div class="side-by-side">{shares}{confidence}</div>'
+
+
+def _class_shares(first: np.ndarray, second: np.ndarray) -> str:
+    """Return how large a share of its images each class is predicted for: above training's, below the recent one.
+
+    Of very many classes, those whose shares changed most. Rows of HTML, so that long names keep their room.
+    """
+    found = [
+        (name, float((first == name).mean()), float((second == name).mean()))
+        for name in np.union1d(first, second).tolist()
+    ]
+    changed = sorted(found, key=lambda one: -abs(one[1] - one[2]))[:MAX_CLASSES]
+    most = max(max(one[1:]) for one in changed)
+    rows = []
+    for name, *shares in sorted(changed):
+        cells = [
+            f'<span><i class="{kind}" style="width:{100 * share / most:.2f}%"></i></span><em>{share:.1%}</em>'
+            for share, kind in zip(shares, ("training", "recent"), strict=True)
+        ]
+        text = escape(name)
+        rows.append(f'<li><b title="{text}">{text}</b>{cells[0]}<b></b>{cells[1]}</li>')
+    return f'<ul class="bars" aria-label="Shares of predicted classes">{"".join(rows)}</ul>'
 
 
 def _legend(images: str) -> str:
