@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,12 @@ def test_d8_the_page_is_dated_and_none_overwrites_another(tmp_path: Path) -> Non
         *("03 March 2026, 09:05 UTC", "02 March 2026, 09:05 UTC", "03 March 2026, 09:05 UTC")
     ]
     assert re.findall(r'href="(2026[^"]+)"', html) == [pages[1], pages[0]]
+
+
+def test_a10_photographs_on_the_page_are_their_owners(tmp_path: Path) -> None:
+    page(tmp_path / "pages", sample(40, 3))
+    assert stat.S_IMODE((tmp_path / "pages").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "pages").iterdir()} == {0o600}
 
 
 def test_names_are_escaped_and_many_classes_are_bounded(tmp_path: Path) -> None:

@@ -237,6 +237,12 @@ def test_a_damaged_file_is_set_aside_and_named(
     assert f"it is set aside as {aside.name}, and a new log begins" in said
 
 
+def test_an_empty_file_is_a_log_without_rows(tmp_path: Path) -> None:
+    (tmp_path / log_file.FILE).touch()
+    PredictionLog(tmp_path, LogParams()).append([prediction(1)])
+    assert numbers_in(tmp_path) == [1]
+
+
 def test_of_two_who_find_the_damage_one_sets_it_aside(tmp_path: Path) -> None:
     first, second = (PredictionLog(tmp_path, LogParams()) for _ in range(2))
     for log in (first, second):

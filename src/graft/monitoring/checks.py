@@ -135,7 +135,7 @@ def _about_predictions(
             f"{_partly(recent, 'predictions')}",
             shares_differ(*counts),
         ),
-        _about_values("confidence", *(_rounded(one.confidence) for one in (first, second)), params),
+        _about_values("confidence", _rounded(first.confidence), _rounded(second.confidence), params),
     ]
 
 

@@ -84,7 +84,7 @@ class LogFile:
         self.close()  # another process, or a person, has moved that file away
         make_private_folder(self.folder)
         with self._alone():
-            if not self.path.exists():
+            if not self.path.exists() or not self.path.stat().st_size:
                 with replaced_file(self.path, private=True) as new, closing(_connect(new)) as connection:
                     for statement in _TABLES:
                         connection.execute(statement)

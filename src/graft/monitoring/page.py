@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.core.files import write_file
+from graft.core.files import make_private_folder, write_file
 from graft.core.html_page import PageSection, html_page
 from graft.inspection.charts import histogram
 from graft.monitoring.checks import Check
@@ -85,7 +85,7 @@ def in_words(report: DriftReport) -> str:
 
 
 def write_page(folder: Path, report: DriftReport) -> Path:
-    """Write the page of a comparison under its time, and again as the latest one.
+    """Write the page of a comparison under its time, and again as the latest one; their owner alone can read them.
 
     Args:
         folder: of all pages; made where it is missing.
@@ -96,8 +96,9 @@ def write_page(folder: Path, report: DriftReport) -> Path:
     """
     page = folder / f"{report.at:%Y-%m-%dT%H%M%S-%f}.html"
     html = _html(report, sorted(folder.glob("*T*-*.html"), reverse=True))
-    write_file(page, html)
-    write_file(folder / LATEST, html)
+    make_private_folder(folder)  # the pages show photographs
+    write_file(page, html, private=True)
+    write_file(folder / LATEST, html, private=True)
     return page
 
 

@@ -144,7 +144,7 @@ def sample_log(
     """
     latest: dict[str, LoggedPrediction] = {}
     seen = unreadable = 0
-    times: list[datetime | None] = []
+    times: list[datetime] = []
     for row in log.read(since, after, newest_first=True):
         sha256 = row.image.sha256
         if row.image.problem:
@@ -157,7 +157,8 @@ def sample_log(
         else:
             break
         seen += 1
-        times = [row.time, *times[-1:]]
+        if row.time is not None:
+            times = [row.time, *times[-1:]]
     different = list(latest.values())[::-1]
     images = [different[row] for row in independent([one.image for one in different], params)]
     missing: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from graft.errors import GraftError
@@ -53,7 +54,7 @@ class Watcher:
         for photograph in photographs:
             slot: list[LoggedPrediction] = []
             self._seen.append(slot)
-            yield replace(photograph, read=lambda it=photograph, into=slot: self._look(it, into))
+            yield replace(photograph, read=partial(self._look, photograph, slot))
 
     def log(self, answers: Answers) -> None:
         """Log the answers for the next photographs that were watched; what cannot be logged is counted."""
