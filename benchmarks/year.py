@@ -200,7 +200,7 @@ def kill_a_run(project: Project, chance: random.Random) -> None:
     """Kills the next run that has begun to change something, some moments later."""
     import psutil
 
-    wait_until(lambda: (project.retraining_journal).exists(), "a run to change something")
+    wait_until(lambda: under_way(project), "a run to begin its work")
     time.sleep(chance.uniform(0, 15))
     for process in psutil.process_iter(["cmdline", "cwd", "environ"]):
         command = " ".join(process.info["cmdline"] or [])
@@ -210,7 +210,9 @@ def kill_a_run(project: Project, chance: random.Random) -> None:
 
 
 def under_way(project: Project) -> bool:
-    return (project.retraining_journal).exists()
+    from graft.retraining.workspace import left_behind
+
+    return bool(left_behind(project))
 
 
 def look(project: Project, week: Week, test: set[str], bad: set[str], ended: list[dict[str, Any]]) -> Seen:

@@ -26,12 +26,11 @@ if TYPE_CHECKING:
 
 @task(name="recover", task_run_name="recover", cache_policy=NO_CACHE)
 def recover(retraining: Retraining) -> None:
-    """Finishes or takes back what an earlier run left."""
+    """Removes what an earlier run left, and does what is open after its commit."""
     from graft.retraining.prefect_side import mark_as_crashed
 
-    left = retraining.recover()
-    if left is not None and left.flow_run:
-        mark_as_crashed(left.flow_run)
+    for run in retraining.recover():
+        mark_as_crashed(run)
     _log(*retraining.outcome.settled)
 
 
@@ -60,13 +59,13 @@ def decide(retraining: Retraining) -> bool:
 
 @task(name="train", task_run_name="train", cache_policy=NO_CACHE)
 def train(retraining: Retraining) -> None:
-    """Puts new images into data/ and runs the pipeline once."""
+    """Runs the pipeline with the new images, in a worktree of its own."""
     retraining.train()
 
 
 @task(name="record", task_run_name="record", cache_policy=NO_CACHE)
 def record(retraining: Retraining) -> None:
-    """Commits what changed."""
+    """Commits what changed, and brings the user's folder to it."""
     retraining.record()
     if retraining.outcome.commit:
         _log(f"Commit {retraining.outcome.commit[:10]}")
@@ -80,6 +79,7 @@ def judge(retraining: Retraining) -> None:
     retraining.judge()
     if retraining.outcome.version:
         _log(challenger_line(retraining.outcome), *retraining.outcome.refused)
+    _log(*retraining.outcome.open)
     _log(headline(retraining.outcome))
 
 
@@ -93,6 +93,7 @@ def tell(retraining: Retraining) -> None:
     name_run(str(runtime.flow_run.id), retraining.outcome)
     leave_artifacts(retraining.outcome, retraining.params.retrain.notify)
     send(retraining.outcome, retraining.params.retrain.notify)
+    retraining.told()
 
 
 @flow(name="retrain", flow_run_name="retrain", validate_parameters=False)
@@ -125,6 +126,10 @@ def retrain(force: bool = False) -> Any:
     words = title(retraining.outcome)
     if told.is_failed():
         words += f"; but {told.message}"
+    if retraining.outcome.open:
+        raise GraftError(
+            " ".join(retraining.outcome.open), "The next run tries again; or: graft retrain --abandon"
+        )
     return Completed(message=words)
 
 

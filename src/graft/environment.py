@@ -6,6 +6,7 @@ Every value is only a default: what the user has set in the environment stays.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import shutil
 import tempfile
@@ -65,6 +66,11 @@ def configure(project: Project) -> None:
         "KERAS_HOME": str(project.cache / "keras"),
         "TFHUB_CACHE_DIR": str(project.cache / "hub"),
     }
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user may have a number and no name; DVC and MLflow ask for one, and look here first.
+        settings["LOGNAME"] = f"user{os.getuid()}"
     for name, value in settings.items():
         os.environ.setdefault(name, value)
     # Prefect creates its home but not the folders above it, and then fails at its database.

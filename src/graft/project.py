@@ -156,11 +156,6 @@ class Project:
         return self.state / "retrain"
 
     @property
-    def retraining_journal(self) -> Path:
-        """Where the journal of a retraining lies while one is under way, or was cut off."""
-        return self.retraining / "journal"
-
-    @property
     def near_duplicates(self) -> Path:
         """The images that have a near-duplicate, and their groups."""
         return self.artifacts("validate") / "near_duplicates.csv"

@@ -17,6 +17,7 @@ from photo_folders import fake_dvc, png, tree, write
 from graft.data import importing, swap, versioning
 from graft.data.importing import import_images
 from graft.errors import GraftError
+from graft.project_lock import project_lock
 
 pytestmark = pytest.mark.usefixtures("quick_dvc")
 
@@ -235,7 +236,7 @@ def test_bytes_that_do_not_arrive(project, photos, tmp_path, monkeypatch):
 
 
 def test_one_import_at_a_time(project, photos, tmp_path):
-    with swap.exclusive(project), pytest.raises(GraftError, match="Another command is bringing data"):
+    with project_lock(project), pytest.raises(GraftError, match="Another command is bringing data"):
         import_images(project, write(tmp_path / "pets", photos))
 
 

@@ -1,8 +1,7 @@
 """A project that a retraining can run in within seconds: git, DVC, two cheap stages, and versions without models.
 
     python small_project.py register     its stage register: a version in MLflow's registry, the challenger
-    python small_project.py run [N]      one retraining without Prefect; dies by SIGKILL before the N-th thing it does
-                                         to files, processes or the champion, and says how many things there were
+    python small_project.py run          one retraining without Prefect
 
 The gate passes whatever it is asked: what it judges is tested elsewhere.
 """
@@ -10,15 +9,13 @@ The gate passes whatever it is asked: what it judges is tested elsewhere.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -112,9 +109,9 @@ def shell(root: Path, *command: str) -> str:
     return done.stdout.strip()
 
 
-def retrain(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def retrain(root: Path) -> subprocess.CompletedProcess[str]:
     """One retraining in a process of its own."""
-    command = [sys.executable, str(HERE), "run", *arguments]
+    command = [sys.executable, str(HERE), "run"]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment())
 
 
@@ -145,13 +142,14 @@ def _register() -> None:
         client.get_registered_model(MODEL)
     except MlflowException:
         client.create_registered_model(MODEL)
-    version = client.create_model_version(MODEL, source=(Path.cwd() / "mlartifacts").as_uri()).version
-    client.set_registered_model_alias(MODEL, CHALLENGER, version)
+    version = client.create_model_version(MODEL, source=(Path.cwd() / "mlartifacts").as_uri())
+    client.set_registered_model_alias(MODEL, CHALLENGER, version.version)
+    record = {"model": MODEL, "version": str(version.version), "run_id": version.run_id}
     Path("artifacts/register").mkdir(parents=True, exist_ok=True)
-    Path("artifacts/register/registered.json").write_text(f'{{"version": "{version}"}}')
+    Path("artifacts/register/registered.json").write_text(json.dumps(record))
 
 
-def _run(die_before: int | None) -> None:
+def _run() -> None:
     from graft.environment import configure
     from graft.params import load_params
     from graft.promotion import gate, promote
@@ -165,61 +163,17 @@ def _run(die_before: int | None) -> None:
     really = promote.promote
     promote.promote = lambda registry, version, reason: really(registry, version, reason, forced=True)  # type: ignore[assignment]
     retraining = Retraining(project, load_params(project.params_file))
-    counted = _count_things_done(die_before)
     with retraining.running():
         for step in (retraining.recover, retraining.bring_in, retraining.look):
             step()
         if retraining.decide():
             for step in (retraining.train, retraining.record, retraining.judge):
                 step()
-    print(f"{counted()} things done")
+    retraining.told()
 
-
-def _count_things_done(die_before: int | None) -> Callable[[], int]:
-    """Counts what the process does to files, other processes and MLflow's registry, and dies before one of these."""
-    import mlflow
-
-    done = 0
-
-    def counting(function: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any, **more: Any) -> Any:
-            nonlocal done
-            # Within an import, or below DVC's and MLflow's own, it is no step of ours.
-            if _ours(sys._getframe(1)):
-                if done == die_before:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                done += 1
-            return function(*arguments, **more)
-
-        return counted
-
-    for module, names in _THINGS.items():
-        for name in names:
-            setattr(module, name, counting(getattr(module, name)))
-    for name in ("set_registered_model_alias", "set_registered_model_tag", "set_model_version_tag"):
-        setattr(mlflow.MlflowClient, name, counting(getattr(mlflow.MlflowClient, name)))
-    return lambda: done
-
-
-def _ours(frame: Any) -> bool:
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name.startswith("graft."):
-            return True
-        if not name.startswith(("pathlib", "shutil", "subprocess", "os", "contextlib", "tempfile")):
-            return False
-        frame = frame.f_back
-    return False
-
-
-_THINGS: dict[Any, Iterable[str]] = {
-    os: ("rename", "replace", "unlink", "link", "mkdir", "rmdir"),
-    shutil: ("copyfile", "rmtree"),
-    subprocess: ("Popen",),
-}
 
 if __name__ == "__main__":
     if sys.argv[1] == "register":
         _register()
     else:
-        _run(int(sys.argv[2]) if len(sys.argv) > 2 else None)
+        _run()

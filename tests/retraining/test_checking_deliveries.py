@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from graft.project import Project
 from graft.retraining.checking import Checked, check_delivery
 from graft.retraining.deliveries import Delivery, find_deliveries
 from graft.retraining.known import Known, read_known
+from graft.retraining.unpacking import unpack
 
 RULES = ValidateParams()
 TOLERANT = DeliveryParams(max_bad_share=0.9)
@@ -41,7 +43,7 @@ def known_in(project: Project) -> Known:
 
 def check(project: Project, params: DeliveryParams = TOLERANT, known: Known | None = None) -> Checked:
     """Of the one delivery in the inbox."""
-    (one,), _ = find_deliveries(project.root / "inbox", 0)
+    (one,) = find_deliveries(project.root / "inbox", 0).deliveries
     folder = project.root / "unpacked" / one.name
     shutil.rmtree(folder, ignore_errors=True)
     return check_delivery(one, folder, known or known_in(project), RULES, params)
@@ -177,6 +179,8 @@ def test_the_next_delivery_is_held_against_this_one(project: Project, inbox: Pat
     known = known_in(project)
     deliver(inbox / "week", {"red": 1})
     first = check(project, known=known)
+    assert len(check(project, known=known).images) == 1  # nothing is known before it is accepted
+    known.accept(first.images)
     second = check(project, known=known)
     assert len(first.images) == 1
     assert (second.known, second.images) == (1, [])
@@ -238,3 +242,52 @@ def test_a_delivery_that_is_gone_is_refused(project: Project) -> None:
     gone = Delivery("gone", (project.root / "gone",))
     checked = check_delivery(gone, project.root / "x", known_in(project), RULES, TOLERANT)
     assert "There is no" in checked.refused[0]
+
+
+def test_b13_a_class_folder_is_listed_once_however_much_is_in_it(
+    project: Project, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(inbox / "one", {"red": 1})
+    (inbox / "many/red").mkdir(parents=True)
+    for number in range(400):
+        (inbox / f"many/red/{number}.png").write_bytes(str(number).encode())
+    listed: list[str] = []
+    for function in ("scandir", "listdir"):
+        really = getattr(os, function)
+        monkeypatch.setattr(
+            os, function, lambda path, really=really: listed.append(str(path)) or really(path)
+        )
+    lists = {}
+    for one in find_deliveries(inbox, 0).deliveries:
+        listed.clear()
+        unpack(one, project.root / "unpacked" / one.name, ["red", "blue"], is_official=False)
+        lists[one.name] = len(listed)
+    assert lists["one"] == lists["many"] < 20
+
+
+def test_b2_every_file_of_a_delivery_is_an_image_or_left_out(project: Project, inbox: Path) -> None:
+    week = deliver(inbox / "week/sub", {"red": 2})
+    others = {
+        "red/IMG_1.HEIC": ("in the format HEIC, which graft does not read", True),
+        "red/more.ZIP": ("an archive inside the delivery, which is not opened", True),
+        "red/notes.txt": ("no image", False),
+        "stray.png": ("in no class folder", True),
+    }
+    for name in others:
+        (week / name).write_bytes(name.encode())
+    checked = check(project)
+    found = {one.path: (one.why, one.is_picture) for one in checked.left_out}
+    assert found == {f"sub/{name}": reason for name, reason in others.items()}
+    assert all(one.file.read_bytes() == one.path.removeprefix("sub/").encode() for one in checked.left_out)
+    assert len(checked.sha256) == 2
+
+
+def test_b2_formats_that_are_not_read_count_and_notes_do_not(project: Project, inbox: Path) -> None:
+    week = deliver(inbox / "week", {"red": 2})
+    for number in range(5):
+        (week / f"red/{number}.json").write_text("{}")
+    assert check(project, DeliveryParams(max_bad_share=0.4)).accepted
+    for number in range(2):
+        (week / f"red/{number}.heic").write_bytes(str(number).encode())
+    checked = check(project, DeliveryParams(max_bad_share=0.4))
+    assert "2 of its 4 images cannot be used: 2 in the format HEIC" in checked.refused[0]

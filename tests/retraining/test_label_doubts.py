@@ -18,7 +18,7 @@ from graft.project import Project
 from graft.retraining.checking import Checked, NewImage
 from graft.retraining.deliveries import Delivery
 from graft.retraining.known import Known, read_known
-from graft.retraining.label_doubts import Doubt, Images, delivery_doubts, find_doubts
+from graft.retraining.label_doubts import Doubt, Images, LabelCheck, find_doubts
 from graft.training import images as training_images
 from graft.training.train import train_strategy
 
@@ -205,11 +205,10 @@ def test_a_delivery_with_a_renamed_class_is_doubted_in_words(
 ) -> None:
     good = delivered(tmp_path / "week-11", ["red", "green", "blue"] * 6)
     bad = delivered(tmp_path / "week-12", ["blue"] * 8 + ["green"] * 8, {"blue": "red"})
-    nothing = Checked(Delivery("week-13", ()))
-    found = delivery_doubts(project, params, known_here, [good, bad, nothing])
-    assert found.get("week-11", []) == []
-    assert [(doubt.label, doubt.suggested) for doubt in found["week-12"]] == [("red", "blue")]
-    (doubt,) = found["week-12"]
+    check = LabelCheck(project, params, known_here)
+    assert check.doubts(good) == []
+    (doubt,) = check.doubts(bad)
+    assert (doubt.label, doubt.suggested) == ("red", "blue")
     example = bad.images[doubt.examples[0]]
     assert example.label == "red"
     assert str(doubt).endswith(
@@ -223,7 +222,7 @@ def test_before_the_first_split_nothing_is_doubted(
     bad = delivered(tmp_path / "week-12", ["blue"] * 8, {"blue": "red"})
     for split in ("train", "val"):
         project.split_table(split).unlink()
-    assert delivery_doubts(project, params, known_here, [bad]) == {}
+    assert LabelCheck(project, params, known_here).doubts(bad) == []
 
 
 def test_images_of_test_have_no_say(
@@ -243,7 +242,7 @@ def test_images_of_test_have_no_say(
         lambda embedder, files, *more: seen.extend(files) or really(embedder, files, *more),
     )
     checked = delivered(tmp_path / "week-12", ["blue"] * 8)
-    delivery_doubts(project, params, known_here, [checked])
+    LabelCheck(project, params, known_here).doubts(checked)
     digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in seen}
     tables = {
         split: set(pd.read_csv(project.split_table(split))["sha256"]) for split in ("train", "val", "test")
@@ -256,7 +255,7 @@ def test_training_decodes_no_image_that_was_looked_at(
     project: Project, params: Params, known_here: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = delivered(tmp_path / "week-12", ["red", "green", "blue"] * 4)
-    delivery_doubts(project, params, known_here, [checked])
+    LabelCheck(project, params, known_here).doubts(checked)
     rows = []
     for image in checked.images:  # as data/ and its split have them once they are taken in
         shutil.copyfile(image.file, project.data / image.target)

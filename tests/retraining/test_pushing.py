@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_project import MODEL, deliver, make_small_project, pictures_in, retrain, shell
+from quick import in_this_process, make_quick_project, retrain
+from small_project import deliver, pictures_in, shell
 
 from graft.project import Project
-from graft.promotion.promote import open_registry
-from graft.retraining.retraining import HISTORY_FILE
+from graft.retraining.open_work import read_open
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_outside_settings")]
+pytestmark = pytest.mark.usefixtures("no_outside_settings")
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,13 @@ class Pushing:
 
     def run(self) -> dict[str, Any]:
         """One retraining; its outcome, with what is where right after it."""
-        done = retrain(self.project.root)
-        assert done.returncode == 0, done.stderr
-        lines = (self.project.retraining / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
+        with in_this_process():
+            outcome = retrain(self.project)
         return {
-            **json.loads(lines[-1]),
+            **outcome.as_record(),
             "head": git(self.project.root, "rev-parse", "HEAD"),
             "changes": git(self.project.root, "status", "--short"),
-            "journal": self.project.retraining_journal.exists(),
-            "in production": open_registry(self.project, MODEL).line().champion,
+            "left": [step for one in read_open(self.project) for step in one.todo],
             "branches": git(self.git_remote, "for-each-ref", "--format=%(refname:short) %(objectname)")
             if self.git_remote.exists()
             else None,
@@ -58,9 +56,8 @@ def md5_of(*files: Path) -> set[str]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Pushing:
     """A project after its first run, which pushes from now on; there is no git remote yet."""
     folder = tmp_path_factory.mktemp("pushing")
-    pushing = Pushing(make_small_project(folder / "project"), folder / "team.git", folder / "store")
+    pushing = Pushing(make_quick_project(folder / "project"), folder / "team.git", folder / "store")
     root = pushing.project.root
-    assert retrain(root).returncode == 0
     git(root, "remote", "add", "origin", str(pushing.git_remote))
     shell(root, sys.executable, "-m", "dvc", "remote", "add", "-q", "-d", "team", str(pushing.dvc_remote))
     params = (root / "params.yaml").read_text(encoding="utf-8")
@@ -89,16 +86,16 @@ def heard(trained: Pushing, unheard: dict[str, Any]) -> dict[str, Any]:
 
 def test_without_the_remote_everything_else_is_done(unheard: dict[str, Any]) -> None:
     assert unheard["reasons"] == ["3 new images in week-1"]
-    assert unheard["events"] == ["promoted"]
+    assert unheard["events"] == ["failed", "promoted"]
     assert unheard["failure"] == ""
-    assert unheard["champion"] == unheard["in production"] == unheard["version"] == "2"
+    assert unheard["champion"] == "11"
     assert unheard["commit"] == unheard["head"]
     assert unheard["changes"] == ""
-    assert not unheard["journal"]
+    assert unheard["left"] == ["push"]
 
 
 def test_that_it_was_not_pushed_is_told(unheard: dict[str, Any]) -> None:
-    (sentence,) = unheard["settled"]
+    (sentence,) = unheard["open"]
     assert sentence.startswith("Not pushed: `git push` failed in ")
     assert "team.git" in sentence
     assert unheard["branches"] is None
@@ -107,7 +104,7 @@ def test_that_it_was_not_pushed_is_told(unheard: dict[str, Any]) -> None:
 def test_the_commit_is_in_the_remote_and_takes_the_one_before_along(
     trained: Pushing, unheard: dict[str, Any], heard: dict[str, Any]
 ) -> None:
-    assert heard["settled"] == []
+    assert heard["open"] == heard["left"] == []
     assert heard["branches"] == f"main {heard['commit']}"
     assert heard["commit"] == heard["head"] != unheard["commit"]
     assert git(trained.git_remote, "rev-parse", "main~1") == unheard["commit"]
@@ -128,8 +125,3 @@ def test_what_the_pushed_data_dvc_names_can_be_had_elsewhere(trained: Pushing, h
     assert pictures_in(clone) == pictures_in(trained.project)
     assert len(pictures_in(clone)) == 14
     assert json.loads(shell(clone.root, sys.executable, "-m", "dvc", "status", "--json", "train")) == {}
-
-
-def test_the_second_one_is_champion(heard: dict[str, Any]) -> None:
-    assert heard["events"] == ["promoted"]
-    assert heard["champion"] == heard["in production"] == "3"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from small_project import REPOSITORY, deliver
+from small_project import REPOSITORY, deliver, make_small_project, picture, pictures_in, shell
 
 from graft.errors import GraftError
 from graft.params import load_params
 from graft.params.retrain import SourceParams
 from graft.project import Project
 from graft.retraining.retraining import Retraining
-from graft.retraining.sources import fetch_remote, run_command
+from graft.retraining.sources import fetch, run_command, update
 
 
 @pytest.fixture
@@ -32,7 +32,6 @@ def test_a_command_runs_in_the_project(tmp_path: Path, waits: list[float]) -> No
 
 def test_without_a_command_nothing_runs(tmp_path: Path, waits: list[float]) -> None:
     run_command(Project(tmp_path), SourceParams(), waits.append)
-    fetch_remote(Project(tmp_path), SourceParams(), waits.append)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -64,30 +63,47 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path, wait
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
-@pytest.mark.parametrize(
-    ("remote", "command"), [("pull", "pull --force data.dvc"), ("update", "update data.dvc")]
-)
+@pytest.mark.parametrize("command", ["fetch", "update"])
 def test_a_transfer_of_dvc_s_that_hangs_is_ended_and_tried_again(
-    tmp_path: Path,
-    waits: list[float],
-    monkeypatch: pytest.MonkeyPatch,
-    remote: Literal["pull", "update"],
-    command: str,
+    tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     hanging = tmp_path / "python"
     hanging.write_text("#!/bin/sh\nexec sleep 600\n")
     hanging.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(hanging))
-    with pytest.raises(GraftError, match=f"`dvc {command}` had not ended after 1 s"):
-        fetch_remote(
-            Project(tmp_path), SourceParams(remote=remote, timeout_seconds=1, retries=1), waits.append
-        )
+    project, params = Project(tmp_path), SourceParams(timeout_seconds=1, retries=1)
+    (tmp_path / "data.dvc").write_text("deps:\n- repo:\n    url: ../registry\n")
+    with pytest.raises(GraftError, match=f"`dvc {command} data.dvc` had not ended after 1 s"):
+        if command == "fetch":
+            fetch(project, params, waits.append)
+        else:
+            update(project, project, params, waits.append)
     assert waits == [10.0]
 
 
+def test_what_dvc_imports_from_beside_the_project_is_brought_up_to_date_in_the_worktree(
+    tmp_path: Path, waits: list[float]
+) -> None:
+    registry, project = make_small_project(tmp_path / "registry"), Project(tmp_path / "project")
+    dvc = [sys.executable, "-m", "dvc"]
+    project.root.mkdir()
+    shell(project.root, "git", "init", "-q")
+    shell(project.root, *dvc, "init", "-q")
+    shell(project.root, *dvc, "import", "-q", "../registry", "data")
+    own = Project(project.root / "deep/er/worktree")
+    shutil.copytree(project.root, own.root, ignore=shutil.ignore_patterns("deep"))
+    picture("red", 5000).save(registry.data / "red/new.png")
+    shell(registry.root, *dvc, "add", "-q", "data")
+    shell(registry.root, "git", "commit", "-qam", "More")
+    before = pictures_in(project)
+    update(project, own, SourceParams(retries=0), waits.append)
+    assert pictures_in(own) == pictures_in(registry) != before == pictures_in(project)
+    assert "url: ../registry" in (own.root / "data.dvc").read_text()
+
+
 def test_what_dvc_refuses_is_tried_again_and_told(tmp_path: Path, waits: list[float]) -> None:
-    with pytest.raises(GraftError, match="dvc update"):
-        fetch_remote(Project(tmp_path), SourceParams(remote="update", retries=1), waits.append)
+    with pytest.raises(GraftError, match="dvc fetch"):
+        fetch(Project(tmp_path), SourceParams(retries=1), waits.append)
     assert waits == [10.0]
 
 

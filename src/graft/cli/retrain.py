@@ -5,29 +5,72 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graft.cli.options import ForceOption
 from graft.environment import configure
-from graft.project import find_project
+from graft.progress import console
+from graft.project import Project, find_project
+
+if TYPE_CHECKING:
+    from graft.params.models import Params
 
 
 def retrain(
     force: ForceOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be taken in, left out and why; change nothing.")
+    ] = False,
+    accept: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Acknowledge a delivery in the quarantine that stops all runs (on_bad: stop); start no run.",
+        ),
+    ] = "",
+    abandon: Annotated[
+        bool,
+        typer.Option("--abandon", help="Give up on what earlier runs left open, and say what; start no run."),
+    ] = False,
 ) -> None:
     """Take in what lies in the inbox, train, and promote what passes the gate; `retrain` in params.yaml says how.
 
-    What is bad goes into the quarantine with its reasons. Where there is nothing to do, that takes seconds. A run that
-    was cut off is finished, or taken back, by the next one.
+    All of it happens in a copy of its own: your files change once, at the end. What is bad goes into the quarantine
+    with its reasons. Where there is nothing to do, that takes seconds. What a run could not finish, the next one does.
     """
     from graft.params import load_params
     from graft.prefect_server import shared_server
 
     project = find_project()
     configure(project)
-    load_params(project.params_file)  # a typo is found before anything is started
+    params = load_params(project.params_file)  # a typo is found before anything is started
+    if accept or abandon or dry_run:
+        _without_a_run(project, params, accept, abandon, dry_run, force)
+        return
     with shared_server(project) as url:
         command = [sys.executable, "-m", "pipelines.retrain", *(["--force"] if force else [])]
         done = subprocess.run(command, cwd=project.root, env={**os.environ, "PREFECT_API_URL": url})
     raise typer.Exit(done.returncode)
+
+
+def _without_a_run(
+    project: Project, params: Params, accept: str, abandon: bool, dry_run: bool, force: bool
+) -> None:
+    from graft.retraining import finishing, quarantine
+    from graft.retraining.outcome import details
+    from graft.retraining.retraining import Retraining
+
+    if accept:
+        folder = project.root / Path(params.retrain.deliveries.quarantine).expanduser()
+        quarantine.acknowledge(folder, accept)
+        console.print(f"{accept} stops no more runs; it stays in {folder}.", soft_wrap=True, markup=False)
+    if abandon:
+        for line in finishing.abandon(project) or ["Nothing was open."]:
+            console.print(line, soft_wrap=True, markup=False)
+    if dry_run:
+        retraining = Retraining(project, params, force)
+        retraining.preview()
+        console.print(details(retraining.outcome) or "Nothing to do.", soft_wrap=True, markup=False)

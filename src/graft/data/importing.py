@@ -151,10 +151,10 @@ def bring_in(
     """
     with (
         project_lock(project),
-        swap.exclusive(project),
         _disk_errors(project),
         contextlib.ExitStack() as stack,
     ):
+        swap.settle(project)
         require_replaceable(project, replace)
         free = shutil.disk_usage(project.root).free
         plan = feed.open(stack, free)

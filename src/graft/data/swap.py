@@ -9,10 +9,8 @@ All of it happens in ``.graft/state/staging``, on the same file system as data/,
     1. write import.json   2. data -> previous   3. incoming/data -> data   4. drop previous   5. dvc add
     6. drop staging
 
-:func:`exclusive` settles what an interrupted command left: before step 3 the old data stays or returns, after
-it the new data stays and the other steps are done again. Steps 4 and 6 are a single rename each too. Step 4 comes
-before DVC: a file with a second hard link, as growth makes them, looks to DVC like one that is linked into its cache,
-and DVC would put a copy in its place, for all of data/ at once.
+:func:`settle` settles what an interrupted command left: before step 3 the old data stays or returns, after
+it the new data stays and the other steps are done again. Steps 4 and 6 are a single rename each too.
 """
 
 from __future__ import annotations
@@ -24,9 +22,11 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from graft.core.files import write_file
 from graft.data import versioning
 from graft.errors import GraftError
 from graft.project import Project
+from graft.project_lock import project_lock
 
 # What systems and people leave in a folder that they would still call empty.
 _NOTHING = frozenset({".DS_Store", ".gitkeep", ".gitignore", "Thumbs.db", "desktop.ini"})
@@ -37,37 +37,16 @@ def is_empty(folder: Path) -> bool:
     return not folder.is_dir() or all(entry.name in _NOTHING for entry in folder.iterdir())
 
 
-@contextlib.contextmanager
-def exclusive(project: Project) -> Iterator[None]:
-    """Keeps other imports out for the length of the block, and first settles what an interrupted one left.
+def recover(project: Project) -> None:
+    """Settle what an interrupted import left, if one did.
 
     Raises:
-        GraftError: another import is at work, or settling needs DVC and DVC refuses.
+        ProjectBusyError: another command is at work.
+        GraftError: settling needs DVC, and DVC refuses.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(project.state / "data.lock", timeout=0)
-    try:
-        project.state.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise GraftError(
-            f"Another command is bringing data into {project.root}", "Wait until it has ended"
-        ) from None
-    except OSError as error:
-        raise GraftError(f"{project.state} cannot be written: {error.strerror}", "Make it writable") from None
-    try:
-        _settle(project)
-        yield
-    finally:
-        lock.release()
-
-
-def recover(project: Project) -> None:
-    """Settles what an interrupted import left, if one did. Raises as :func:`exclusive` does."""
-    if _staging(project).exists():
-        with exclusive(project):
-            pass
+    if project.staging.exists():
+        with project_lock(project):
+            settle(project)
 
 
 @contextlib.contextmanager
@@ -84,7 +63,7 @@ def incoming(project: Project) -> Iterator[Path]:
         yield folder
     finally:
         if not _journal(project).exists():  # else the images were complete, and the next command settles it
-            _drop(project, _staging(project))
+            _drop(project, project.staging)
 
 
 def put_in_place(project: Project, meta: Mapping[str, str]) -> None:
@@ -108,30 +87,24 @@ def put_in_place(project: Project, meta: Mapping[str, str]) -> None:
         raise
     _drop(project, _previous(project))
     versioning.track(project, meta)
-    _drop(project, _staging(project))
-
-
-def _staging(project: Project) -> Path:
-    return project.staging
+    _drop(project, project.staging)
 
 
 def _incoming(project: Project) -> Path:
     # Called data, as errors about what is in it should name it.
-    return _staging(project) / "incoming" / "data"
+    return project.staging / "incoming" / "data"
 
 
 def _journal(project: Project) -> Path:
-    return _staging(project) / "import.json"
+    return project.staging / "import.json"
 
 
 def _previous(project: Project) -> Path:
-    return _staging(project) / "previous"
+    return project.staging / "previous"
 
 
 def _write_journal(project: Project, meta: Mapping[str, str]) -> None:
-    new = _journal(project).with_suffix(".new")
-    new.write_text(json.dumps(dict(meta)), encoding="utf-8")
-    new.replace(_journal(project))
+    write_file(_journal(project), json.dumps(dict(meta)))
 
 
 def _move_aside(project: Project) -> None:
@@ -151,13 +124,14 @@ def _restore(project: Project) -> None:
         _previous(project).rename(project.data)
 
 
-def _settle(project: Project) -> None:
+def settle(project: Project) -> None:
+    """Settle what an interrupted import left; to be called under the project's lock."""
     _restore(project)
     is_in_place = _journal(project).exists() and not _incoming(project).exists()
     if is_in_place and not is_empty(project.data):
         _drop(project, _previous(project))
         versioning.track(project, json.loads(_journal(project).read_text(encoding="utf-8")))
-    _drop(project, _staging(project))
+    _drop(project, project.staging)
 
 
 def _drop(project: Project, folder: Path) -> None:

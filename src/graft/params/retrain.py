@@ -18,8 +18,8 @@ class SourceParams(Section):
         inbox: folder, below the project or absolute; each entry in it is a delivery: a folder or archive of class
             folders.
         settle_seconds: a delivery is left alone until nothing in it has changed for so long.
-        remote: ``none``; ``update`` (``dvc update data.dvc``, for data that was brought in with ``dvc import``); or
-            ``pull`` (``dvc pull data.dvc``, where data.dvc comes with git).
+        remote: ``none``; ``update`` (``dvc update data.dvc``, for data that was brought in with ``dvc import``; then
+            no inbox beside it); or ``pull`` (the images of data.dvc are fetched, where data.dvc comes with git).
         command: run by the shell in the project before the inbox is looked at; ``""`` for none.
         timeout_seconds: of the command, and of DVC's transfers.
         retries: of either, after 10, 20, 40 ... seconds.
@@ -37,7 +37,8 @@ class DeliveryParams(Section):
     """What a delivery must be like.
 
     Attributes:
-        on_bad: of a delivery that is refused: ``continue`` with the others, or ``stop`` before anything is trained.
+        on_bad: of a delivery that is refused: ``continue`` with the others, or ``stop`` all runs until a person has
+            acknowledged it (`graft retrain --accept NAME`) or removed its folder from the quarantine.
         max_bad_share: of its images; above, the whole delivery is refused, below, they alone are left out.
         labels: what happens where the labels of a whole class of a delivery are in doubt, see
             :mod:`graft.retraining.label_doubts`: ``quarantine`` the delivery, ``warn`` or ``off``.
@@ -58,7 +59,8 @@ class RecordParams(Section):
     """What git keeps.
 
     Attributes:
-        branch: that data.dvc, dvc.lock and params.yaml are committed to; ``current`` is the one checked out.
+        branch: that data.dvc, dvc.lock and params.yaml are committed to; ``current`` is the one checked out. On
+            another one, a run begins at its tip, and nothing in the user's folder moves.
         push: name of a git remote that the branch is pushed to; ``""`` for none.
         push_data: whether ``dvc push`` follows, so that other machines have what data.dvc names.
     """

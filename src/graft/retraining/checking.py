@@ -10,11 +10,12 @@ where too many of them are left out: then whoever made it should look at it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from graft.core.files import sha256_of
 from graft.data.layout import Layout
 from graft.data.manifest import read_manifest
 from graft.data.near_duplicates import Limits, find_near_duplicates
@@ -24,7 +25,7 @@ from graft.params.models import ValidateParams
 from graft.params.retrain import DeliveryParams
 from graft.retraining.deliveries import Delivery
 from graft.retraining.known import Known
-from graft.retraining.unpacking import Unpacked, unpack
+from graft.retraining.unpacking import LeftOut, Unpacked, unpack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,21 +50,6 @@ class NewImage:
     sha256: str
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """An image that does not go into data/.
-
-    Attributes:
-        file: where its bytes are; None where they could not be had.
-        path: in the delivery.
-        why: in a few words.
-    """
-
-    file: Path | None
-    path: str
-    why: str
-
-
 @dataclass
 class Checked:
     """What is thought of a delivery.
@@ -71,10 +57,13 @@ class Checked:
     Attributes:
         delivery: the delivery.
         images: for data/.
-        left_out: images that are not, each with the reason.
+        left_out: files that are not, each with the reason.
         known: images that data/ holds already, or that the delivery holds twice.
         refused: why nothing of it is taken, a sentence each; empty where it is accepted.
         notes: what else a person should know, a sentence each.
+        sha256: of all images that the delivery holds in class folders.
+        archives: SHA-256 of the archives that the delivery consists of.
+        set_aside: the pipeline is asked about others first.
     """
 
     delivery: Delivery
@@ -83,10 +72,18 @@ class Checked:
     known: int = 0
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    sha256: set[str] = field(default_factory=set)
+    archives: set[str] = field(default_factory=set)
+    set_aside: bool = False
 
     @property
     def accepted(self) -> bool:
         return not self.refused
+
+    @property
+    def pictures_left_out(self) -> list[LeftOut]:
+        """What was meant for data/ and does not go there."""
+        return [one for one in self.left_out if one.is_picture]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -101,19 +98,20 @@ def check_delivery(
 
     Args:
         delivery: from the inbox.
-        folder: where its images are unpacked to; they are needed until data/ has them.
-        known: what data/ holds; what is accepted is added to it, so that the next delivery is held against that too.
+        folder: where its files are unpacked to; they are needed until data/ has them.
+        known: what data/ holds, and what was accepted before; see :meth:`graft.retraining.known.Known.accept`.
         rules: of stage validate.
         params: of deliveries.
     """
     checked = Checked(delivery)
     try:
-        unpacked = unpack(delivery, folder / "data", known.classes, bool(known.train_folder))
+        unpacked = unpack(delivery, folder, known.classes, bool(known.train_folder))
+        checked.archives = {sha256_of(path) for path in delivery.paths if path.is_file()}
     except GraftError as error:
         checked.refused.append(_as_delivered(str(error), delivery))
         return checked
-    checked.left_out += [LeftOut(None, path, why) for path, why in unpacked.astray.items()]
-    total = len(unpacked.images) + len(unpacked.astray)
+    checked.left_out += unpacked.astray
+    total = len(unpacked.images) + len(checked.pictures_left_out)
     if not total:
         checked.refused.append("It holds no images.")
         return checked
@@ -122,16 +120,14 @@ def check_delivery(
         _sort_out(
             checked, unpacked, read_manifest(folder / "manifest.parquet", thumbnails=True), known, rules
         )
-    if len(checked.left_out) > params.max_bad_share * total:
-        checked.refused.append(
-            f"{len(checked.left_out)} of its {total} images cannot be used: {in_short(checked.left_out)}."
-        )
+    bad = checked.pictures_left_out
+    if len(bad) > params.max_bad_share * total:
+        checked.refused.append(f"{len(bad)} of its {total} images cannot be used: {in_short(bad)}.")
         checked.images = []
-    known.labels |= {image.sha256: image.label for image in checked.images}
     return checked
 
 
-def in_short(left_out: list[LeftOut]) -> str:
+def in_short(left_out: Sequence[LeftOut]) -> str:
     """The most frequent reasons, each with a number and an example."""
     examples = {one.why: one.path for one in reversed(left_out)}
     found = Counter(one.why for one in left_out).most_common()
@@ -150,11 +146,13 @@ def _as_delivered(sentence: str, delivery: Delivery) -> str:
 def _sort_out(
     checked: Checked, unpacked: Unpacked, rows: pd.DataFrame, known: Known, rules: ValidateParams
 ) -> None:
+    checked.sha256 = set(rows["sha256"])
     labels_here: dict[str, set[str]] = {}
     for sha256, label in zip(rows["sha256"], rows["label"], strict=True):
         labels_here.setdefault(sha256, set()).add(label)
     beside_test = _near_test(rows, known, rules)
     taken: set[str] = set()
+    places: set[str] = set()
     for row in rows.drop(columns="thumbnail").to_dict("records"):
         place, sha256 = row["path"], row["sha256"]
         path = unpacked.images[place]
@@ -165,8 +163,8 @@ def _sort_out(
             checked.known += 1
         else:
             taken.add(sha256)
-            target = _free_place(place, sha256, known)
-            known.paths.add(target.casefold())
+            target = _free_place(place, sha256, known, places)
+            places.add(target.casefold())
             checked.images.append(NewImage(unpacked.folder / place, target, row["label"], sha256))
 
 
@@ -215,12 +213,12 @@ def _near_test(rows: pd.DataFrame, known: Known, rules: ValidateParams) -> dict[
     return dict(zip(near["sha256"], near["group"].map(twins), strict=True))
 
 
-def _free_place(path: str, sha256: str, known: Known) -> str:
+def _free_place(path: str, sha256: str, known: Known, places: Collection[str]) -> str:
     """Where an image goes below data/: where it lay in the delivery, under another name where that is taken.
 
     The name stays as it is otherwise, since a regular expression in ``split.group_by`` may read the group from it.
     """
     place = PurePosixPath(known.train_folder, path)
-    if place.as_posix().casefold() in known.paths:
+    if (name := place.as_posix().casefold()) in known.paths or name in places:
         place = place.with_name(f"{place.stem}_{sha256[:8]}{place.suffix}")
     return place.as_posix()

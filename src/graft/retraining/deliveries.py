@@ -1,4 +1,4 @@
-"""The inbox: which deliveries lie in it, and what becomes of them when a run has dealt with them.
+"""The inbox: which deliveries lie in it, and where they go once data/ has their images.
 
 ::
 
@@ -9,22 +9,22 @@
       week-14.zip.part            not yet: it is still being written
       done/2026-11-25T030012-week-11/    taken in before
 
-What is moved is moved by renaming where inbox and quarantine lie on one file system, so that a kill leaves a delivery
-in one place, whole.
+A file leaves the inbox only where the SHA-256 of its bytes is known to be in data/ or in the quarantine.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+from graft.core.files import replaced_file, sha256_of
 from graft.data.readers.folders import is_image
 from graft.errors import GraftError
 from graft.progress import console
@@ -32,10 +32,11 @@ from graft.project import Project
 
 DONE = "done"
 LOOSE = "loose"  # what class folders that lie in the inbox itself are called together
-REASONS_FILE = "reasons.json"
 PATIENCE_SECONDS = 60.0  # somebody may look on
+TIME = "%Y-%m-%dT%H%M%S"  # a delivery's place in done/ and in the quarantine begins with it
 _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
-_TIME = "%Y-%m-%dT%H%M%S"
+# What systems leave beside files, and nobody would miss.
+_LEFTOVERS = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,16 @@ class Delivery:
     paths: tuple[Path, ...]
 
 
+class Inbox(NamedTuple):
+    """What lies in an inbox: complete deliveries by name, names of what is still arriving, and names of links."""
+
+    deliveries: list[Delivery]
+    arriving: list[str]
+    links: list[str]
+
+
 def inbox_folder(project: Project, inbox: str) -> Path:
-    """The inbox; it is made where it is missing.
+    """Return the inbox; it is made where it is missing.
 
     Raises:
         GraftError: it lies inside data/, or data/ inside it.
@@ -68,31 +77,34 @@ def inbox_folder(project: Project, inbox: str) -> Path:
     return folder
 
 
-def find_deliveries(inbox: Path, settle_seconds: float) -> tuple[list[Delivery], list[str]]:
-    """The deliveries that are complete, by name, and the names of those that are still arriving.
+def find_deliveries(inbox: Path, settle_seconds: float) -> Inbox:
+    """Return what lies in the inbox.
 
     Args:
         inbox: see :func:`inbox_folder`.
         settle_seconds: how long nothing in a delivery may have changed for it to count as complete.
     """
-    deliveries, loose, arriving = [], [], []
+    found = Inbox([], [], [])
+    loose = []
     newest_allowed = time.time() - settle_seconds
     for entry in _entries(inbox):
-        if _is_unfinished(entry) or _last_change(entry) > newest_allowed:
-            arriving.append(entry.name)
+        if entry.is_symlink():
+            found.links.append(entry.name)
+        elif _is_unfinished(entry) or _last_change(entry) > newest_allowed:
+            found.arriving.append(entry.name)
         elif entry.is_dir() and any(child.is_file() and is_image(child.name) for child in entry.iterdir()):
             loose.append(entry)
         else:
-            deliveries.append(Delivery(entry.name, (entry,)))
+            found.deliveries.append(Delivery(entry.name, (entry,)))
     if loose:
-        deliveries.append(Delivery(LOOSE, tuple(loose)))
-    return deliveries, arriving
+        found.deliveries.append(Delivery(LOOSE, tuple(loose)))
+    return found
 
 
 def wait_until_settled(
     inbox: Path, settle_seconds: float, wait: Callable[[float], None] = time.sleep
 ) -> None:
-    """Gives what has just been copied into the inbox the time to count as complete; a long one is not waited for."""
+    """Give what has just been copied into the inbox the time to count as complete; a long one is not waited for."""
     changes = {entry.name: _last_change(entry) for entry in _entries(inbox) if not _is_unfinished(entry)}
     left = max(changes.values(), default=0.0) + settle_seconds - time.time()
     if 0 < left <= min(settle_seconds, PATIENCE_SECONDS):
@@ -101,71 +113,64 @@ def wait_until_settled(
         wait(left)
 
 
-def put_away(delivery: Delivery, inbox: Path, at: datetime) -> None:
-    """Moves a delivery that was taken in to ``done/`` of the inbox; what has gone already is passed over."""
-    target = inbox / DONE / _stamped(delivery.name, at)
-    for path in delivery.paths:
-        if path.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _move(path, target if len(delivery.paths) == 1 else target / path.name)
+def put_away(delivery: Delivery, inbox: Path, at: datetime, is_proved: Callable[[str], bool]) -> list[str]:
+    """Move the files of a delivery to ``done/`` of the inbox that are known to be somewhere else too.
 
-
-def quarantine(
-    delivery: Delivery, folder: Path, at: datetime, reasons: Sequence[str], more: Any = None
-) -> Path:
-    """Moves a whole delivery into the quarantine, with its reasons beside it; returns where it lies then.
+    May be repeated and cut off anywhere.
 
     Args:
-        delivery: what to move; what has gone already is passed over.
-        folder: the quarantine.
+        delivery: that was taken in.
+        inbox: that it lies in.
         at: names the place.
-        reasons: why, a sentence each.
-        more: what else is known, JSON-ready.
+        is_proved: whether bytes with this SHA-256 are in data/ or in the quarantine.
+
+    Returns:
+        Paths, below the inbox, of files that stay.
     """
-    target = folder / _stamped(delivery.name, at)
-    target.mkdir(parents=True, exist_ok=True)
-    _write_reasons(target, delivery.name, at, reasons, more)
+    target = inbox / DONE / stamped(delivery.name, at)
+    stay = []
     for path in delivery.paths:
-        if path.exists():
-            _move(path, target / path.name)
-    return target
-
-
-def quarantine_images(
-    name: str, folder: Path, at: datetime, images: Sequence[tuple[Path, str, str]], reasons: Sequence[str]
-) -> Path:
-    """Copies single images of a delivery into the quarantine.
-
-    Args:
-        name: of the delivery.
-        folder: the quarantine.
-        at: names the place.
-        images: of each its file, its path in the delivery, and what is wrong with it.
-        reasons: of the whole, a sentence each.
-    """
-    target = folder / _stamped(name, at)
-    target.mkdir(parents=True, exist_ok=True)
-    _write_reasons(target, name, at, reasons, [{"path": where, "found": why} for _, where, why in images])
-    for file, where, _ in images:
-        copy = target / where
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
-    return target
+        place = target if len(delivery.paths) == 1 else target / path.name
+        for file in _files(path):
+            if _is_leftover(file) or is_proved(sha256_of(file)):
+                move_file(file, place / file.relative_to(path) if file != path else place)
+            else:
+                stay.append(file.relative_to(inbox).as_posix())
+        for folder, _, _ in os.walk(path, topdown=False):
+            with contextlib.suppress(OSError):  # something has stayed in it, or come into it
+                Path(folder).rmdir()
+    return stay
 
 
 def remove_old(inbox: Path, days: float) -> list[str]:
-    """Removes deliveries that were put away more than so many days ago; returns their names."""
+    """Remove deliveries that were put away more than so many days ago; return their names."""
     limit = time.time() - days * 86400
     gone = []
     for entry in sorted((inbox / DONE).glob("*")):
         try:
-            since = datetime.strptime(entry.name[:17], _TIME).replace(tzinfo=UTC).timestamp()
+            since = datetime.strptime(entry.name[:17], TIME).replace(tzinfo=UTC).timestamp()
         except ValueError:
             continue  # not graft's
         if since < limit:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
             gone.append(entry.name)
     return gone
+
+
+def stamped(name: str, at: datetime) -> str:
+    """Return the name of a delivery's place in done/ or in the quarantine."""
+    return f"{at.strftime(TIME)}-{name}"
+
+
+def move_file(file: Path, target: Path) -> None:
+    """Move a file, also to another file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.rename(target)
+    except OSError:
+        with replaced_file(target) as partial:
+            shutil.copyfile(file, partial)
+        file.unlink()
 
 
 def _entries(inbox: Path) -> list[Path]:
@@ -181,34 +186,19 @@ def _is_unfinished(entry: Path) -> bool:
     return entry.name.lower().endswith(_UNFINISHED)
 
 
-def _stamped(name: str, at: datetime) -> str:
-    return f"{at.strftime(_TIME)}-{name}"
+def _is_leftover(file: Path) -> bool:
+    return file.name.lower() in _LEFTOVERS or file.name.startswith("._")
 
 
-def _write_reasons(target: Path, name: str, at: datetime, reasons: Sequence[str], more: Any) -> None:
-    content = {
-        "delivery": name,
-        "at": at.isoformat(timespec="seconds"),
-        "reasons": list(reasons),
-        "details": more if more is not None else [],
-        "what_to_do": "Mend it and move it back into the inbox, or remove it: nothing here is used.",
-    }
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    (target / REASONS_FILE).write_text(text, encoding="utf-8")
-
-
-def _move(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        path.rename(target)
-    except OSError:
-        # Another file system: copied under another name first, so that a torn copy is never taken for the whole.
-        partial = target.with_name(f"{target.name}.partial")
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        shutil.copytree(path, partial) if path.is_dir() else shutil.copyfile(path, partial)
-        partial.rename(target)
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    return sorted(
+        Path(folder, name)
+        for folder, _, names in os.walk(path)
+        for name in names
+        if Path(folder, name).is_file()
+    )
 
 
 def _last_change(path: Path) -> float:

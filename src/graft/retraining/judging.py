@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from graft.core.files import write_file
+from graft.core.git import run_git
 from graft.data.versioning import run_dvc
-from graft.errors import GraftError
 from graft.params.models import Params
 from graft.params.retrain import RetrainParams
 from graft.project import Project
-from graft.retraining import committing
-from graft.retraining.outcome import Outcome, promotion_reason
+from graft.retraining.outcome import Outcome
 
 
-def judge_challenger(project: Project, params: Params, commit: str, outcome: Outcome) -> None:
-    """Asks the gate about the challenger, and promotes it where it passes and ``retrain.promote`` is ``auto``.
+def judge_challenger(
+    own: Project, project: Project, params: Params, commit: str, outcome: Outcome, reason: str
+) -> None:
+    """Ask the gate about the challenger, and promote it where it passes and ``retrain.promote`` is ``auto``.
 
     Args:
-        project, params: as everywhere.
+        own: a filled worktree that holds what the commit does: its test images are judged on.
+        project: the user's, which gets a copy of the verdict.
+        params: all of them.
         commit: that the challenger was made from.
         outcome: is told what came of it.
+        reason: of the promotion, for the line of champions.
     """
     from graft.promotion.change import settle
     from graft.promotion.gate import run_gate
     from graft.promotion.promote import open_registry, promote, rolled_back
+    from graft.promotion.verdict import verdict_file
     from graft.registry.aliases import CHALLENGER, registered_name
 
-    registry = open_registry(project, registered_name(project, params.register_))
+    registry = open_registry(own, registered_name(own, params.register_))
     line, settled = settle(registry)  # of a promotion that was cut off with the run before
     outcome.settled += [f"{note[0].upper()}{note[1:]}." for note in settled]
     outcome.champion = line.champion or ""
@@ -33,9 +39,11 @@ def judge_challenger(project: Project, params: Params, commit: str, outcome: Out
         return
     outcome.model, outcome.version = registry.model, challenger
     if problem := rolled_back(registry.model, line, challenger):
-        outcome.refused = [f'{problem}. A person may promote it: graft promote --force --reason "..."']
+        outcome.refused = [f'{problem}. A person may promote it: graft promote --without-gate --reason "..."']
         return
-    verdict = run_gate(project, params, registry, commit=commit)
+    verdict = run_gate(own, params, registry, commit=commit)
+    if verdict_file(own).is_file():
+        write_file(verdict_file(project), verdict_file(own).read_bytes())
     outcome.strategy = verdict.candidate.strategy
     both = {"challenger": verdict.candidate, "champion": verdict.champion}
     outcome.figures = {
@@ -48,18 +56,41 @@ def judge_challenger(project: Project, params: Params, commit: str, outcome: Out
             f"{rule.name}: {rule.observed} (needed: {rule.needed}). {rule.remedy}" for rule in verdict.broken
         ]
     elif params.retrain.promote == "auto":
-        promote(registry, challenger, promotion_reason(outcome))
+        promote(registry, challenger, reason)
         outcome.promoted, outcome.champion = True, challenger
 
 
-def push(project: Project, params: RetrainParams, outcome: Outcome) -> None:
-    """Where it fails, everything else stands: it is told, and the next commit takes this one along."""
+def push(own: Project, params: RetrainParams, branch: str) -> None:
+    """Push data and commit where ``retrain.record`` says so.
+
+    Args:
+        own: a filled worktree that holds what the commit does.
+        params: of retrainings.
+        branch: with the commit.
+
+    Raises:
+        GraftError: a remote refuses, or takes too long.
+    """
     record, limit = params.record, float(params.source.timeout_seconds)
-    try:
-        if record.push_data:  # first: a commit must not name images that nobody else can fetch
-            run_dvc(project, "push", timeout=limit)
-        if record.push:
-            branch = committing.branch_name(project, record.branch)
-            committing.push(project, record.push, branch, limit)
-    except GraftError as error:
-        outcome.settled.append(f"Not pushed: {error}")
+    if record.push_data:  # first: a commit must not name images that nobody else can fetch
+        run_dvc(own, "push", timeout=limit)
+    if record.push:
+        names = f"refs/heads/{branch}:refs/heads/{branch}"
+        run_git(own.root, "push", "--quiet", record.push, names, timeout=limit)
+
+
+def mark_killed(project: Project, run: str) -> int:
+    """Mark what a retraining that was killed had under way in MLflow as killed; return how many runs that were.
+
+    Args:
+        project: the user's.
+        run: id of the retraining; trainings carry it as the tag ``retraining``.
+    """
+    from graft.tracking.store import open_store
+
+    client = open_store(project)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = client.search_runs(experiments, f"tags.retraining = '{run}' and attributes.status = 'RUNNING'")
+    for one in found:
+        client.set_terminated(one.info.run_id, "KILLED")
+    return len(found)

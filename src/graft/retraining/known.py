@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +17,12 @@ from graft.project import Project
 if TYPE_CHECKING:
     import pandas as pd
 
+    from graft.retraining.checking import NewImage
+
 
 @dataclass
 class Known:
-    """Images that are there, and what was accepted for them since.
+    """What a delivery is held against: images that are there, and those of deliveries that were accepted since.
 
     Attributes:
         images: the manifest of data/, with thumbnails, without what cannot be read.
@@ -37,6 +39,12 @@ class Known:
     classes: list[str]
     train_folder: str
     test: Collection[str]
+
+    def accept(self, images: Iterable[NewImage]) -> None:
+        """Have the next delivery held against these too. Not to be called for one that is refused."""
+        for image in images:
+            self.labels[image.sha256] = image.label
+            self.paths.add(image.target.casefold())
 
 
 def read_known(project: Project, params: ValidateParams, manifest: Path) -> Known:

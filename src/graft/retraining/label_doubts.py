@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -238,40 +239,51 @@ def _nearest(
     return np.stack([distances[:, known.labels == name].min(axis=1) for name in classes], axis=1)
 
 
-def delivery_doubts(
-    project: Project, params: Params, known: Known, checked: Sequence[Checked]
-) -> dict[str, list[Doubt]]:
-    """By name of each delivery, the classes whose labels are in doubt; indices are of its images.
+class LabelCheck:
+    """What is known, made ready when the first delivery asks.
 
     Known labels are those of images that the last split has in train and val: none of test has a say in what is
     trained on. Before the first split nothing is doubted, nor where less than two classes have a few images that do
     not belong together. Features are kept in the feature store, where training finds them.
 
-    Raises:
-        GraftError: the backbone or its weights cannot be had, an image is gone meanwhile, or ``split.group_by`` fits
-            no image.
+    Args:
+        project: whose split, and whose data/.
+        params: all of them.
+        known: what data/ holds.
     """
-    rows = _known_images(project, params, known)
-    if rows.empty:
-        return {}
-    from graft.features.embedder import Embedder
 
-    embedder = Embedder(project, params.train)
-    groups = _groups(rows, params)
-    looks = rows[_LOOKS].to_numpy(np.float64)
-    files = [project.data / path for path in rows["path"]]
-    features = _features(embedder, files, list(rows["sha256"]), "Known images")
-    reference = Images(features, rows["label"].to_numpy(str), looks)
-    judge = Judge.taught(reference, groups, params.train.seed)
-    if judge is None:
-        return {}
-    found = {}
-    for one in checked:
-        if one.images:
-            new = _delivered(one, embedder, params.validate_.max_pixels)
-            doubts = judge.doubts(new, params.retrain.deliveries.max_doubtful_share)
-            found[one.delivery.name] = [_with_example(doubt, one, known.train_folder) for doubt in doubts]
-    return found
+    def __init__(self, project: Project, params: Params, known: Known) -> None:
+        self._project, self._params, self._known = project, params, known
+
+    def doubts(self, checked: Checked) -> list[Doubt]:
+        """Return the classes of a delivery whose labels are in doubt; indices are of its images.
+
+        Raises:
+            GraftError: the backbone or its weights cannot be had, an image is gone meanwhile, or ``split.group_by``
+                fits no image.
+        """
+        if self._judge is None:
+            return []
+        judge, embedder = self._judge
+        new = _delivered(checked, embedder, self._params.validate_.max_pixels)
+        found = judge.doubts(new, self._params.retrain.deliveries.max_doubtful_share)
+        return [_with_example(doubt, checked, self._known.train_folder) for doubt in found]
+
+    @cached_property
+    def _judge(self) -> tuple[Judge, Embedder] | None:
+        rows = _known_images(self._project, self._params, self._known)
+        if rows.empty:
+            return None
+        from graft.features.embedder import Embedder
+
+        embedder = Embedder(self._project, self._params.train)
+        groups = _groups(rows, self._params)
+        looks = rows[_LOOKS].to_numpy(np.float64)
+        files = [self._project.data / path for path in rows["path"]]
+        features = _features(embedder, files, list(rows["sha256"]), "Known images")
+        reference = Images(features, rows["label"].to_numpy(str), looks)
+        judge = Judge.taught(reference, groups, self._params.train.seed)
+        return (judge, embedder) if judge else None
 
 
 def _known_images(project: Project, params: Params, known: Known) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from graft.params.retrain import Event
@@ -14,9 +14,9 @@ class DeliveryOutcome:
 
     Attributes:
         name: of it.
-        verdict: ``taken in``, ``quarantined`` or ``nothing new``.
+        verdict: ``taken in``, ``quarantined``, ``nothing new``, or ``left`` in the inbox as it is.
         counts: new images by class.
-        left_out: images that were not taken.
+        left_out: pictures that were not taken.
         known: images that data/ held already.
         reasons: why it was refused, why images were left out, and what else a person should know; a sentence each.
         place: where in the quarantine it, or what was left out of it, lies; ``""`` for nowhere.
@@ -56,6 +56,8 @@ class Outcome:
         promoted: whether the challenger became champion.
         champion: the version in production at the end, ``""`` for none.
         failure: why the run stopped, ``""`` where it did not.
+        open: what follows the commit and could not be done; the next run tries again. A sentence each.
+        late: events of an earlier run that nobody could be told of.
         seconds: that it took.
     """
 
@@ -75,25 +77,40 @@ class Outcome:
     promoted: bool = False
     champion: str = ""
     failure: str = ""
+    open: list[str] = field(default_factory=list)
+    late: list[Event] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def events(self) -> list[Event]:
         """What there is to tell of it, the most urgent first."""
         found: list[Event] = []
-        if self.failure:
+        if self.failure or self.open:
             found.append("failed")
         if self.promoted:
             found.append("promoted")
         if self.refused:
             found.append("refused")
-        if any(one.verdict == "quarantined" or one.place for one in self.deliveries):
+        if any(one.verdict == "quarantined" or (one.left_out and one.place) for one in self.deliveries):
             found.append("quarantined")
+        found += [event for event in self.late if event not in found]
         return found or ["nothing"]
 
     def as_record(self) -> dict[str, Any]:
         """JSON-ready."""
         return {**asdict(self), "events": self.events}
+
+
+def from_record(record: dict[str, Any]) -> Outcome:
+    """Return an outcome from :meth:`Outcome.as_record`; what another version of graft wrote is passed over.
+
+    Raises:
+        TypeError: it is no such record.
+    """
+    names = {one.name for one in fields(Outcome)}
+    values = {name: value for name, value in record.items() if name in names}
+    deliveries = [DeliveryOutcome(**one) for one in values.pop("deliveries", [])]
+    return Outcome(**values, deliveries=deliveries)
 
 
 def title(outcome: Outcome) -> str:
@@ -104,7 +121,7 @@ def title(outcome: Outcome) -> str:
 def headline(outcome: Outcome) -> str:
     """What matters most, in a few words."""
     return {
-        "failed": "retraining failed",
+        "failed": "retraining failed" if outcome.failure else "recorded, and not finished",
         "promoted": f"version {outcome.version} is champion",
         "refused": f"version {outcome.version} did not pass the gate",
         "quarantined": "a delivery needs a look",
@@ -127,6 +144,8 @@ def details(outcome: Outcome) -> str:
             else "Data, repository and champion are as they were; the next run tries again."
         )
         lines += [outcome.failure, "", stands, ""]
+    if outcome.open:
+        lines += [*outcome.open, "", "The new images and the commit stand; the next run tries again.", ""]
     lines += [f"- {sentence}" for sentence in outcome.settled]
     if outcome.reasons:
         lines.append(f"- Why: {'; '.join(outcome.reasons)}")
@@ -188,6 +207,8 @@ def _commands(outcome: Outcome) -> list[str]:
         commands += ["graft gate", 'graft promote --without-gate --reason "..."']
     elif outcome.version and outcome.version != outcome.champion:
         commands += ["graft promote"]
-    if outcome.failure:
+    if outcome.failure or outcome.open:
         commands += ["graft ui", "graft retrain"]
+    if outcome.open:
+        commands += ["graft retrain --abandon"]
     return commands

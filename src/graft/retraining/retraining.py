@@ -7,42 +7,42 @@
         retraining.look()             # deliveries: complete, sound, rightly labelled?
         if retraining.decide():       # anything to do?
             retraining.train()        # data/ grows, one `dvc repro`
-            retraining.record()       # a git commit
+            retraining.record()       # a git commit, and the user's folder brought to it
             retraining.judge()        # gate, promotion
     outcome = retraining.outcome
 
-Nothing is changed before :mod:`graft.retraining.journal` has written down how things were. Whatever ends the block
-before the commit, be it an exception, a kill or a cut of the power, is taken back: at once where there still is
-somebody to do it, else by the next run. From the commit on, the next run finishes what is left.
+All of it up to the commit happens in a worktree of its own (:mod:`graft.retraining.workspace`): whatever ends a run
+leaves a folder, which the next run deletes, and nothing to take back. From the commit on, what is left to do is noted
+(:mod:`graft.retraining.open_work`), and the next run does it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import os
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
-from graft.data import swap
 from graft.data.versioning import dataset_name, run_dvc
 from graft.errors import GraftError
 from graft.params.models import Params
 from graft.pipeline import reproduce
 from graft.processes import end_marked
 from graft.project import Project
-from graft.project_lock import project_lock
-from graft.retraining import committing, deliveries, drift, journal, sources
-from graft.retraining.checking import Checked, check_delivery, in_short
+from graft.project_lock import project_lock, retraining_lock
+from graft.retraining import data_folder, drift, landing, sources, workspace
+from graft.retraining.finishing import finish, tell_late, without_tell
 from graft.retraining.growing import grow
-from graft.retraining.journal import Journal, TakenIn
-from graft.retraining.judging import judge_challenger, push
-from graft.retraining.known import Known, read_known
-from graft.retraining.outcome import DeliveryOutcome, Outcome
+from graft.retraining.intake import Intake
+from graft.retraining.judging import mark_killed
+from graft.retraining.open_work import OpenCommit, read_open, write_open
+from graft.retraining.outcome import Outcome, from_record
 from graft.retraining.reasons import broken_rules, what_changed
+from graft.retraining.workspace import Workspace
 
 MARK = "GRAFT_RETRAINING"  # in the environment of what a run starts: its id
 HISTORY_FILE = "history.jsonl"
@@ -62,258 +62,270 @@ class Retraining:
     """
 
     def __init__(self, project: Project, params: Params, forced: bool = False, flow_run: str = "") -> None:
-        self.project, self.params, self.forced, self.flow_run = project, params, forced, flow_run
+        self.project, self.params, self.forced = project, params, forced
         self.began = datetime.now(UTC)
-        self.run = uuid.uuid4().hex
         self.outcome = Outcome(self.began.isoformat(timespec="seconds"), dataset_name(project))
+        self._run = flow_run or str(uuid.uuid4())
+        self._limit = params.retrain.timeout_minutes * 60
         self._started = time.monotonic()
-        self._journal: Journal | None = None
-        self._checked: list[Checked] = []
+        self._intake = Intake(project, params, self.began, self.outcome)
+        self._space: Workspace | None = None
+        self._before: dict[str, str] = {}
+        self._reasons: list[str] = []  # all but the deliveries
+        self._open: OpenCommit | None = None
         self._compared: drift.Compared | None = None
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Keeps others out, and takes back what was changed where the block does not end well.
+        """Keep other retrainings out, and leave nothing but what was recorded, however the block ends.
 
         Raises:
             ProjectBusyError: another command is at work, and ``retrain.overlap`` is ``skip``, or it did not end.
             Exception: whatever the block raised; ``outcome.failure`` says it in a sentence.
         """
-        limit = self.params.retrain.timeout_minutes * 60
-        patience = limit if self.params.retrain.overlap == "queue" else 0
-        with project_lock(self.project, patience, by_retraining=True):
+        patience = self._limit if self.params.retrain.overlap == "queue" else 0
+        with retraining_lock(self.project, patience):
+            with project_lock(self.project, patience):
+                pass  # whoever runs the pipeline here is waited for: the worktree begins as this folder is
+            os.environ[MARK] = self._run  # all that is started from here on carries it
             try:
                 yield
             except BaseException as error:
                 self.outcome.failure = str(error) or type(error).__name__
-                self._take_back()
+                end_marked(MARK, self._run)
                 raise
             else:
                 self._remember_comparison()
             finally:
+                del os.environ[MARK]
+                workspace.remove_workspaces(self.project)
                 self.outcome.seconds = round(time.monotonic() - self._started, 1)
                 self._keep_outcome()
 
-    def recover(self) -> Journal | None:
-        """Finishes or takes back what an earlier run left, if one was cut off; returns its journal then."""
-        project = self.project
-        left = journal.read_journal(project)
-        if left is None:
-            swap.recover(project)
-            return None
-        ended = end_marked(MARK, left.run)
-        began = datetime.fromisoformat(left.at)
-        if committing.remove_stale_lock(project, began.timestamp()):
-            self.outcome.settled.append("Removed a lock of git's that the run before had left.")
-        branch = self.params.retrain.record.branch
-        commit = left.commit or committing.commit_of(project, branch, left.run)
-        what = f"The run of {left.at[:16].replace('T', ' ')} UTC was cut off"
-        if ended:
-            what += f" ({ended} processes of it were still at work, and were ended)"
-        if not commit:
-            journal.take_back(project)
-            journal.close_journal(project)
-            self.outcome.settled.append(f"{what}: taken back, its deliveries are looked at again.")
-            return left
-        self.outcome.settled.append(f"{what} after its commit {commit[:10]}: what was missing is done now.")
-        committing.settle_index(project, committing.branch_name(project, branch), self._to_commit())
-        self._journal = journal.note(project, left, commit=commit)
-        self.outcome.reasons.append(left.reason)
-        self._after_commit()
-        return left
+    def recover(self) -> list[str]:
+        """Remove what runs that were cut off have left, and do what is open after commits; return those runs."""
+        runs, settled = workspace.left_behind(self.project), self.outcome.settled
+        ended = sum(end_marked(MARK, run) for run in runs)
+        workspace.remove_workspaces(self.project)
+        found = [one for one in read_open(self.project) if landing.is_recorded(self.project, one)]
+        for run in runs:
+            what = "An earlier run was cut off"
+            if ended:
+                what += f" ({ended} processes of it were still at work, and were ended)"
+            commits = [one.commit[:10] for one in found if one.run == run]
+            settled.append(
+                f"{what} after its commit {commits[0]}: what was missing is done now."
+                if commits
+                else f"{what}: nothing of it is left, and its deliveries are looked at again."
+            )
+            with contextlib.suppress(Exception):  # it is for people's eyes alone
+                mark_killed(self.project, run)
+        for number, one in enumerate(found):
+            if one.run in runs:
+                earlier = from_record(one.outcome)
+                self.outcome.reasons += earlier.reasons
+                self.outcome.deliveries += earlier.deliveries
+            elif "tell" in one.todo:
+                tell_late(one, self.outcome)
+            if len(one.todo) > 1:
+                self.outcome.commit = one.commit
+            found[number] = finish(self.project, self.params, one, self.outcome)
+            write_open(self.project, found)
+        write_open(self.project, found)
+        return runs
 
     def bring_in(self) -> None:
-        """Runs the user's command, and has DVC bring data/ up to date, as ``retrain.source`` says."""
+        """Run the user's command, and have DVC bring data/ up to date, as ``retrain.source`` says."""
         source = self.params.retrain.source
         sources.run_command(self.project, source)
-        if source.remote != "none":
-            self._open_journal()
-            sources.fetch_remote(self.project, source)
-            journal.keep_fetched(self.project)
+        if source.remote == "update":
+            space = self._filled()
+            sources.update(self.project, space.own, source)
+        elif source.remote == "pull":
+            if not self._is_here:
+                return  # the worktree fetches
+            sources.fetch(self.project, source)
+            with project_lock(self.project, self._limit):
+                data_folder.bring_up_to_date(self.project)
 
     def look(self) -> None:
-        """Looks at the deliveries in the inbox, and moves those that are refused into the quarantine.
+        """Look at the deliveries in the inbox, and move those that are refused into the quarantine.
 
         Raises:
-            GraftError: one is refused, and ``retrain.deliveries.on_bad`` is ``stop``.
+            GraftError: one is refused, and ``retrain.deliveries.on_bad`` is ``stop``, now or since an earlier run.
         """
-        retrain = self.params.retrain
-        inbox = deliveries.inbox_folder(self.project, retrain.source.inbox)
-        deliveries.remove_old(inbox, retrain.deliveries.keep_days)
-        deliveries.wait_until_settled(inbox, retrain.source.settle_seconds)
-        found, self.outcome.arriving = deliveries.find_deliveries(inbox, retrain.source.settle_seconds)
-        folder = self._fresh_folder("incoming")
-        if not found:
-            return
-        if retrain.source.remote == "update":
-            raise GraftError(
-                f"The inbox holds {', '.join(one.name for one in found)}, and retrain.source.remote is update: the "
-                "next `dvc update` would drop what a delivery adds to data/",
-                "Add it where data/ comes from, or set retrain.source.remote to pull or none",
-            )
-        known = read_known(self.project, self.params.validate_, folder / "known.parquet")
-        self._checked = [
-            check_delivery(one, folder / str(number), known, self.params.validate_, retrain.deliveries)
-            for number, one in enumerate(found)
-        ]
-        self._doubt_labels(known)
-        for checked in self._checked:
-            self._settle_without_training(checked, inbox)
-        refused = [checked.delivery.name for checked in self._checked if not checked.accepted]
-        if refused and retrain.deliveries.on_bad == "stop":
-            raise GraftError(
-                f"{', '.join(refused)} cannot be taken in, and retrain.deliveries.on_bad is stop",
-                f"See {self._quarantine}; what is good waits in the inbox",
-            )
+        self._intake.require_acknowledged()
+        if found := self._intake.find():
+            self._intake.check(self._filled().own, found)
+            self._intake.settle()
 
     def decide(self) -> bool:
-        """Whether there is something to do; ``outcome.reasons`` says why."""
-        reasons = self.outcome.reasons
-        new = {one.delivery.name: len(one.images) for one in self._with_images()}
-        reasons += [f"{count} new images in {name}" for name, count in new.items()]
-        if self.forced:
-            reasons.append("forced")
-        changed = json.loads(run_dvc(self.project, "status", "--json") or "{}")
-        if not (self.project.root / "dvc.lock").is_file():
-            reasons.append("the pipeline has not run here yet")
-        elif changed:
-            reasons.append(f"{what_changed(changed)} changed since the last run")
+        """Return whether there is something to do; ``outcome.reasons`` says why."""
         if self.params.retrain.drift != "off":
             self._compare_predictions()
-        if not reasons and self._journal is not None:
-            journal.close_journal(self.project)
-            self._journal = None
-        return bool(reasons)
+        self._find_reasons()
+        self.outcome.reasons += self._all_reasons
+        return bool(self._all_reasons)
+
+    def preview(self) -> None:
+        """Tell the outcome what a run would do now. Nothing is moved, trained or recorded."""
+        with retraining_lock(self.project):
+            workspace.remove_workspaces(self.project)
+            try:
+                self.outcome.settled += [f"Still open: {one}" for one in read_open(self.project)]
+                if found := self._intake.find(wait=False):
+                    self._intake.check(self._filled().own, found)
+                    self._intake.preview()
+                self._find_reasons()
+                self.outcome.reasons = self._all_reasons
+            finally:
+                workspace.remove_workspaces(self.project)
 
     def train(self) -> None:
-        """Puts the new images into data/ and runs the pipeline.
+        """Put the new images into data/ of the worktree and run the pipeline there.
 
         Raises:
-            GraftError: a stage failed. Where it refused the new images, they are in the quarantine, and ``outcome``
-                says so, without an error.
+            GraftError: a stage failed. Where it refused new images, they are in the quarantine, and the others were
+                trained on.
         """
-        self._open_journal()
         started = time.time()
-        images = [image for checked in self._with_images() for image in checked.images]
-        if images:
-            grow(self.project, images)
         try:
-            reproduce(
-                self.project,
-                ["--force"] if self.forced else [],
-                timeout=self.params.retrain.timeout_minutes * 60,
-                environment={MARK: self._opened.run},
-            )
-        except GraftError:
-            broken = broken_rules(self.project, started)
-            if not broken or not images:
+            self._run_pipeline()
+        except GraftError as error:
+            if not self._intake.with_images:
                 raise
-            journal.take_back(self.project)
-            journal.close_journal(self.project)
-            self._journal = None
-            for checked in self._with_images():
-                self._quarantine_whole(checked, broken)
+            broken = broken_rules(self._filled().own, started)
+            if not broken:
+                self._intake.count_failure(error)
+                raise
+            self._keep_those_that_fit()
+            if self._all_reasons:
+                self._run_pipeline()
+            else:
+                self._space = None
 
     def record(self) -> None:
-        """Commits data.dvc, dvc.lock, params.yaml and git's own outputs of the pipeline; pushes where told to."""
-        if self._journal is None:
+        """Commit what changed, bring the user's folder to it, and put the deliveries away."""
+        if self._space is None:
             return
-        record = self.params.retrain.record
-        branch = committing.branch_name(self.project, record.branch)
-        message = f"Retrain {self.outcome.dataset}: {'; '.join(self.outcome.reasons)}"
-        commit = committing.commit_files(self.project, branch, self._to_commit(), message, self._opened.run)
-        self._journal = journal.note(self.project, self._opened, commit=commit)
-        self.outcome.commit = commit
+        project, space = self.project, self._space
+        self.outcome.reasons = self._all_reasons
+        with project_lock(project, self._limit):
+            subject = f"Retrain {self.outcome.dataset}: {'; '.join(self.outcome.reasons)}"
+            message = f"{subject}\n\nGraft-Run: {self._run}\n"
+            parent, commit = landing.commit_changes(space, message)
+            before = {
+                name: self._before.get(name, "") for name in landing.changed_by(space.own, parent, commit)
+            }
+            if workspace.checked_out(project) == space.branch:
+                landing.require_same_data(project, self._before)
+            so_far = replace(self.outcome, deliveries=self._intake.as_taken_in(), commit=commit)
+            one = OpenCommit(self._run, self.outcome.at, space.branch, commit, before, so_far.as_record())
+            os.sync()  # what the commit names is on the disk before anything relies on it
+            write_open(project, [*read_open(project), one])
+            landing.move_branch(project, space.branch, commit, space.tip if parent == space.base else parent)
+            self.outcome.commit = commit
+            self.outcome.settled += landing.check_out(project, one) if before else []
+        self._open = replace(one, todo=("judge", "push", "tell"))
+        write_open(project, [self._open])  # what was open before it is done by what follows
+        self.outcome.open.clear()
+        self._intake.put_away()
 
     def judge(self) -> None:
-        """Puts the deliveries away, and lets the gate decide about the challenger."""
-        if self._journal is not None:
-            self._after_commit()
+        """Let the gate decide about the challenger, and push where told to; what fails stays open."""
+        if self._open is not None:
+            self._open = finish(self.project, self.params, self._open, self.outcome, self._space)
+            write_open(self.project, [self._open])
+
+    def told(self) -> None:
+        """Note that a person was told what came of this run."""
+        without_tell(self.project)
 
     # What the steps are made of.
 
     @property
-    def _opened(self) -> Journal:
-        assert self._journal is not None  # each step that needs it follows one that opens it
-        return self._journal
+    def _is_here(self) -> bool:
+        """The branch that is recorded on is the one checked out, so that a run begins with the user's folder."""
+        branch = workspace.branch_name(self.project, self.params.retrain.record.branch)
+        return workspace.checked_out(self.project) == branch
 
     @property
-    def _quarantine(self) -> Path:
-        return (self.project.root / Path(self.params.retrain.deliveries.quarantine).expanduser()).resolve()
+    def _all_reasons(self) -> list[str]:
+        new = {one.delivery.name: len(one.images) for one in self._intake.with_images}
+        return [f"{count} new images in {name}" for name, count in new.items()] + self._reasons
 
-    def _with_images(self) -> list[Checked]:
-        return [checked for checked in self._checked if checked.accepted and checked.images]
+    def _filled(self) -> Workspace:
+        """Return the run's worktree, which is made where it is missing."""
+        if self._space is None:
+            retrain = self.params.retrain
+            branch = workspace.branch_name(self.project, retrain.record.branch)
+            with project_lock(self.project, self._limit):
+                self._space = workspace.open_workspace(
+                    self.project, branch, self._run, [self._intake.inbox, self._intake.quarantine]
+                )
+                self._before = landing.hashes_in_worktree(self._space)
+                if retrain.source.remote == "pull" and not self._space.is_snapshot:
+                    sources.fetch(self._space.own, retrain.source)
+                workspace.fill(self._space)
+        return self._space
 
-    def _open_journal(self) -> None:
-        taken = [_taken_in(checked) for checked in self._with_images()]
-        reason = "; ".join(self.outcome.reasons)
-        if self._journal is not None:
-            self._journal = journal.note(self.project, self._journal, deliveries=taken, reason=reason)
-            return
-        self._journal = Journal(self.run, self.outcome.at, self.flow_run, reason, taken)
-        journal.open_journal(self.project, self._journal)
+    def _find_reasons(self) -> None:
+        if self.forced:
+            self._reasons.append("forced")
+        if self._space is None and not self._is_here:
+            self._filled()
+        own = self._space.own if self._space else self.project
+        changed = json.loads(run_dvc(own, "status", "--json") or "{}")
+        if not (own.root / "dvc.lock").is_file():
+            self._reasons.append("the pipeline has not run here yet")
+        elif changed:
+            self._reasons.append(f"{what_changed(changed)} changed since the last run")
 
-    def _doubt_labels(self, known: Known) -> None:
-        params = self.params.retrain.deliveries
-        if params.labels == "off" or not self._with_images():
-            return
-        from graft.retraining.label_doubts import delivery_doubts
-
-        doubts = delivery_doubts(self.project, self.params, known, self._with_images())
-        for checked in self._with_images():
-            sentences = [f"Labels in doubt: {doubt}." for doubt in doubts.get(checked.delivery.name, [])]
-            if sentences and params.labels == "quarantine":
-                checked.refused += sentences
-            else:
-                checked.notes += sentences
-
-    def _settle_without_training(self, checked: Checked, inbox: Path) -> None:
-        """What is refused goes into the quarantine, and what holds nothing new is put away: nothing depends on it."""
-        if not checked.accepted:
-            self._quarantine_whole(checked, checked.refused)
-        elif not checked.images:
-            place = self._quarantine_images(_taken_in(checked), self.began)
-            deliveries.put_away(checked.delivery, inbox, self.began)
-            self._tell(_taken_in(checked), "nothing new", place, checked.known)
-
-    def _quarantine_whole(self, checked: Checked, reasons: list[str]) -> None:
-        checked.refused = reasons
-        details = [{"path": one.path, "found": one.why} for one in checked.left_out]
-        place = deliveries.quarantine(checked.delivery, self._quarantine, self.began, reasons, details)
-        self.outcome.deliveries = [
-            one for one in self.outcome.deliveries if one.name != checked.delivery.name
-        ]
-        self.outcome.deliveries.append(
-            DeliveryOutcome(checked.delivery.name, "quarantined", reasons=reasons, place=self._short(place))
+    def _run_pipeline(self, *stages: str) -> None:
+        own = self._filled().own
+        images = [image for checked in self._intake.with_images for image in checked.images]
+        if images:
+            grow(own, images)
+        # The code that DVC hashes in the worktree is the code that runs.
+        paths = [str(own.root / "src"), str(own.root), os.environ.get("PYTHONPATH", "")]
+        reproduce(
+            own,
+            ["--force", *stages] if self.forced else list(stages),
+            timeout=self._limit,
+            environment={"PYTHONPATH": os.pathsep.join(path for path in paths if path)},
         )
 
-    def _quarantine_images(self, taken: TakenIn, at: datetime) -> str:
-        """Copies images that were left out of a delivery into the quarantine; says where."""
-        if not taken.left_out:
-            return ""
-        images = [
-            (Path(file), where, why) for file, where, why in taken.left_out if file and Path(file).is_file()
-        ]
-        return self._short(
-            deliveries.quarantine_images(taken.name, self._quarantine, at, images, taken.notes)
-        )
+    def _keep_those_that_fit(self) -> None:
+        """Ask the pipeline's checks about one delivery after the other, each with data/ and those that fit before it.
 
-    def _after_commit(self) -> None:
-        """All that follows the commit; may be repeated."""
-        now = self._opened
-        self.outcome.commit = now.commit
-        at = datetime.fromisoformat(now.at)
-        inbox = deliveries.inbox_folder(self.project, self.params.retrain.source.inbox)
-        known = {checked.delivery.name: checked.known for checked in self._checked}
-        for taken in now.deliveries:
-            place = self._quarantine_images(taken, at)
-            whole = deliveries.Delivery(taken.name, tuple(Path(path) for path in taken.paths))
-            deliveries.put_away(whole, inbox, at)
-            self._tell(taken, "taken in", place, known.get(taken.name, 0))
-        judge_challenger(self.project, self.params, now.commit, self.outcome)
-        push(self.project, self.params.retrain, self.outcome)
-        journal.close_journal(self.project)
-        self._journal = None
+        Raises:
+            GraftError: data/ breaks rules without any delivery.
+        """
+        tried = self._intake.with_images
+        for checked in tried:
+            checked.set_aside = True
+        if wrong := self._refused_by_checks():
+            raise GraftError(
+                f"data/ breaks rules of its own: {' '.join(wrong)}", "Mend data/; the deliveries wait"
+            )
+        for checked in tried:
+            checked.set_aside = False
+            if wrong := self._refused_by_checks():
+                self._intake.refuse(checked, wrong)
+        self._space = None
+
+    def _refused_by_checks(self) -> list[str]:
+        """Run the pipeline up to its checks in a fresh worktree; return what they refuse."""
+        self._space = None
+        own, started = self._filled().own, time.time()
+        try:
+            self._run_pipeline("split")
+        except GraftError:
+            broken = broken_rules(own, started)
+            if not broken:
+                raise
+            return broken
+        return []
 
     def _compare_predictions(self) -> None:
         found = drift.compare_predictions(self.project, self.params)
@@ -323,60 +335,18 @@ class Retraining:
         self.outcome.drift = found.words
         if found.drift and self.params.retrain.drift == "retrain":
             self.forced = True
-            self.outcome.reasons.append("drift of what the model is asked")
+            self._reasons.append("drift of what the model is asked")
 
     def _remember_comparison(self) -> None:
         """What a run that failed has compared is compared again: drift may have been its reason."""
-        if self._compared is not None:
-            drift.remember(self.project, self._compared)
-
-    def _to_commit(self) -> list[Path]:
-        files = [Path(name) for name in ("data.dvc", "dvc.lock", "params.yaml")]
-        gate = Path("artifacts", "gate")
-        others = journal.uncached_outputs(self.project)
-        return files + [path for path in others if not path.is_relative_to(gate)]
-
-    def _take_back(self) -> None:
-        if self._journal is None or self._journal.commit:
-            return
-        end_marked(MARK, self._journal.run)
         try:
-            journal.take_back(self.project)
-            journal.close_journal(self.project)
-        except (GraftError, OSError) as error:
-            self.outcome.failure += (
-                f" What was changed could not be taken back yet ({error}); the next run tries."
-            )
-        self._journal = None
-
-    def _tell(self, taken: TakenIn, verdict: str, place: str, known: int) -> None:
-        self.outcome.deliveries.append(
-            DeliveryOutcome(taken.name, verdict, taken.counts, len(taken.left_out), known, taken.notes, place)
-        )
+            if self._compared is not None:
+                drift.remember(self.project, self._compared)
+        except GraftError as error:
+            self.outcome.settled.append(f"The predictions will be compared again: {error}")
 
     def _keep_outcome(self) -> None:
         path = self.project.retraining / HISTORY_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(self.outcome.as_record(), ensure_ascii=False) + "\n")
-
-    def _fresh_folder(self, name: str) -> Path:
-        folder = self.project.retraining / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        return folder
-
-    def _short(self, path: Path) -> str:
-        root = self.project.root.resolve()
-        return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
-def _taken_in(checked: Checked) -> TakenIn:
-    left_out = [[str(one.file or ""), one.path, one.why] for one in checked.left_out]
-    notes = list(checked.notes)
-    if checked.left_out:
-        count = len(checked.left_out)
-        images = "image" if count == 1 else "images"
-        notes.append(f"{count} {images} left out: {in_short(checked.left_out)}.")
-    paths = [str(path) for path in checked.delivery.paths]
-    return TakenIn(checked.delivery.name, paths, checked.counts, left_out, notes)

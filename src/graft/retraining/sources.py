@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from graft.core.files import write_file
 from graft.data.versioning import run_dvc
 from graft.errors import GraftError
 from graft.params.retrain import SourceParams
@@ -27,15 +29,52 @@ def run_command(project: Project, params: SourceParams, wait: Callable[[float], 
         _repeated(lambda: _shell(project, params), params.retries, wait)
 
 
-def fetch_remote(project: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep) -> None:
-    """Has DVC bring data/ up to date, where params say so. data/ is in between while it does.
+def fetch(project: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep) -> None:
+    """Have DVC's cache hold the images that data.dvc names; data/ and data.dvc stay as they are.
 
     Raises:
         GraftError: DVC failed, or took too long, each time.
     """
-    commands = {"update": ("update", "data.dvc"), "pull": ("pull", "--force", "data.dvc")}
-    if command := commands.get(params.remote):
-        _repeated(lambda: run_dvc(project, *command, timeout=params.timeout_seconds), params.retries, wait)
+    _repeated(
+        lambda: run_dvc(project, "fetch", "data.dvc", timeout=params.timeout_seconds), params.retries, wait
+    )
+
+
+def update(
+    project: Project, own: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep
+) -> None:
+    """Have DVC bring data/ of a worktree up to date with where `dvc import` took it from.
+
+    Args:
+        project: the user's; the way in data.dvc to a repository on this machine begins there.
+        own: the worktree, filled.
+        params: of the source.
+        wait: sleeps.
+
+    Raises:
+        GraftError: DVC failed, or took too long, each time.
+    """
+    pointer = own.root / "data.dvc"
+    here, there = "", ""
+    for line in pointer.read_text(encoding="utf-8").splitlines():
+        address = line.strip().removeprefix("url:").strip()
+        if line.strip().startswith("url:") and (project.root / address).is_dir():
+            here, there = f"url: {address}", f"url: {(project.root / address).resolve()}"
+
+    def once() -> None:
+        _replace(pointer, here, there)
+        try:
+            run_dvc(own, "update", "data.dvc", timeout=params.timeout_seconds)
+        finally:
+            _replace(pointer, there, here)
+
+    _repeated(once, params.retries, wait)
+
+
+def _replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    if old and old in text:
+        write_file(file, text.replace(old, new))
 
 
 def _shell(project: Project, params: SourceParams) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 
 from graft.project import Project
-from graft.retraining.outcome import DeliveryOutcome, Outcome
+from graft.retraining.outcome import Outcome, from_record
 from graft.retraining.retraining import HISTORY_FILE
 
 
@@ -21,16 +20,7 @@ def last_outcomes(project: Project, count: int) -> list[Outcome]:
         if len(found) == count:
             break
         try:
-            found.append(_outcome(json.loads(line)))
-        except (ValueError, TypeError, KeyError):
+            found.append(from_record(json.loads(line)))
+        except (ValueError, TypeError, AttributeError):
             continue
     return found
-
-
-def _outcome(record: object) -> Outcome:
-    if not isinstance(record, dict):
-        raise TypeError
-    known = {field.name for field in fields(Outcome)}
-    values = {name: value for name, value in record.items() if name in known}
-    deliveries = [DeliveryOutcome(**one) for one in values.pop("deliveries", [])]
-    return Outcome(**values, deliveries=deliveries)

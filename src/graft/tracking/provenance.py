@@ -14,6 +14,12 @@ from graft.project import Project
 
 # What a run itself changes, and so says nothing about what it was made from: DVC writes the lock after each stage.
 MADE_BY_THE_PIPELINE = ("dvc.lock", "artifacts")
+# Tags that come from variables: DVC's own, and the retraining that a stage is part of.
+_FROM_ENVIRONMENT = {
+    "DVC_STAGE": "dvc.stage",
+    "DVC_EXP_NAME": "dvc.experiment",
+    "GRAFT_RETRAINING": "retraining",
+}
 # What a run is made from; a file among these that git does not know yet is a difference too.
 INPUTS = ("src", "pipelines", "params.yaml", "dvc.yaml", "data.dvc")
 
@@ -24,7 +30,7 @@ def provenance_tags(project: Project) -> dict[str, str]:
     ``dvc.<stage>.<file>`` carries the hash of each output that dvc.lock knows from the stages before training.
     """
     tags = git_tags(project)
-    for variable, tag in (("DVC_STAGE", "dvc.stage"), ("DVC_EXP_NAME", "dvc.experiment")):
+    for variable, tag in _FROM_ENVIRONMENT.items():
         if value := os.environ.get(variable):
             tags[tag] = value
     if data := tracked_hash(project):
