@@ -25,7 +25,6 @@ from graft.data.near_duplicates import Limits, find_near_duplicates, write_near_
 from graft.data.scanning import scan
 from graft.data.split_tables import write_split_tables
 from graft.data.splitting import make_split
-from graft.features.embedder import Embedder
 from graft.inference.images import decode
 from graft.monitoring import monitor as monitoring
 from graft.monitoring.log import LoggedPrediction, PredictionLog
@@ -71,6 +70,17 @@ class Brightest:
         return np.asarray(means / means.sum(axis=1, keepdims=True), np.float32)
 
 
+class Pixels:
+    """Features that are the pixels themselves; of the interface of graft.features.embedder.Embedder."""
+
+    image_size = 8
+    name = "pixels"
+    identity = "pixels"
+
+    def features(self, images: Any, label: str) -> np.ndarray:
+        return np.asarray(images.at(np.arange(len(images))).reshape(len(images), -1), np.float32)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of 240 photographs, validated and split."""
@@ -101,6 +111,13 @@ def project(
         monitoring, "_open_model", lambda project, model: (Brightest(), "scenes version 1 (champion)", DIGEST)
     )
     return Project(root)
+
+
+@pytest.fixture
+def without_backbone(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The project, compared without TensorFlow."""
+    monkeypatch.setattr(monitoring, "_embedder", lambda project, params: Pixels())
+    return project
 
 
 def photographs(folder: Path, count: int, brightness: float = 1.0) -> Path:
@@ -220,9 +237,9 @@ def checks_of(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in record["checks"]}
 
 
-def test_c8_one_file_5000_times_is_a_camera_that_is_stuck(project: Project) -> None:
-    log_rows(project, [logged(0, data=None)] * 5000)
-    code, record = monitored_log(project)
+def test_c8_one_file_5000_times_is_a_camera_that_is_stuck(without_backbone: Project) -> None:
+    log_rows(without_backbone, [logged(0, data=None)] * 5000)
+    code, record = monitored_log(without_backbone)
     assert code == 3
     assert record["stuck"] is True
     assert record["recent"] == {"images": 1, "seen": 5000, "unreadable": 0, "repeats": 4999, "passed_over": 0}
@@ -230,10 +247,10 @@ def test_c8_one_file_5000_times_is_a_camera_that_is_stuck(project: Project) -> N
 
 
 @pytest.mark.parametrize("sha256", ["", "e" * 64])
-def test_c8_every_unreadable_image_counts(project: Project, sha256: str) -> None:
+def test_c8_every_unreadable_image_counts(without_backbone: Project, sha256: str) -> None:
     sides = [logged(number, data=None) for number in range(150)]
-    log_rows(project, [*sides, *[broken(sha256)] * 60])
-    code, record = monitored_log(project)
+    log_rows(without_backbone, [*sides, *[broken(sha256)] * 60])
+    code, record = monitored_log(without_backbone)
     assert code == 3
     assert (record["recent"]["seen"], record["recent"]["unreadable"]) == (210, 60)
     check = checks_of(record)["unreadable"]
@@ -242,10 +259,10 @@ def test_c8_every_unreadable_image_counts(project: Project, sha256: str) -> None
 
 
 def test_c8_a_camera_whose_files_cannot_be_read_is_drift_and_no_error(
-    project: Project, tmp_path: Path
+    without_backbone: Project, tmp_path: Path
 ) -> None:
-    log_rows(project, [logged(0, data=None), *[broken()] * 60])
-    code, record = monitored_log(project)
+    log_rows(without_backbone, [logged(0, data=None), *[broken()] * 60])
+    code, record = monitored_log(without_backbone)
     assert code == 3
     assert not record["stuck"]
     assert [name for name, check in checks_of(record).items() if check["drift"]] == ["unreadable"]
@@ -258,21 +275,15 @@ def test_c8_a_camera_whose_files_cannot_be_read_is_drift_and_no_error(
     assert "Drift in unreadable: 1 of 61 recent images (left out: 60 unreadable)" in text
 
 
-def test_c8_what_is_kept_of_most_images_is_compared(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_c8_what_is_kept_of_most_images_is_compared(without_backbone: Project) -> None:
     """Photographs of 30 images, embeddings of 10, neither of 5; 15 were answered by another model."""
-    embedder = Embedder(project, load_params(project.params_file).train)  # its weights are drawn anew by each
-    monkeypatch.setattr(monitoring, "_embedder", lambda project, params: embedder)
     rows = [logged(number) for number in range(45)]
     rows[30:] = [replace(one, data=None) for one in rows[30:]]
-    rows[30:40] = [
-        replace(one, embedding=np.zeros(1024), embedded_by=embedder.identity) for one in rows[30:40]
-    ]
-    rows[40:] = [replace(one, embedding=np.zeros(1024), embedded_by="another") for one in rows[40:]]
+    rows[30:40] = [replace(one, embedding=np.zeros(192), embedded_by=Pixels.identity) for one in rows[30:40]]
+    rows[40:] = [replace(one, embedding=np.zeros(192), embedded_by="another") for one in rows[40:]]
     rows[:15] = [replace(one, digest="another") for one in rows[:15]]
-    log_rows(project, rows, keep_images=True, keep_embeddings=True)
-    _, record = monitored_log(project)
+    log_rows(without_backbone, rows, keep_images=True, keep_embeddings=True)
+    _, record = monitored_log(without_backbone)
     checks = checks_of(record)
     assert record["recent"]["images"] == 45
     assert (checks["brightness"]["recent"], checks["embedding"]["recent"]) == (45, 40)
@@ -283,44 +294,48 @@ def test_c8_what_is_kept_of_most_images_is_compared(
     for name in ("classes", "confidence"):
         assert checks[name]["recent"] == 30
     assert "30 of 45 images, the others had another model" in checks["classes"]["words"]
-    page = (project.drift_reports / "report.html").read_text()
+    page = (without_backbone.drift_reports / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 24
 
 
-def test_c8_too_few_features_are_said_with_both_numbers(project: Project) -> None:
+def test_c8_too_few_features_are_said_with_both_numbers(without_backbone: Project) -> None:
     rows = [logged(number) for number in range(30)]
-    log_rows(project, [*rows[:5], *(replace(one, data=None) for one in rows[5:])], keep_images=True)
-    _, record = monitored_log(project)
+    log_rows(without_backbone, [*rows[:5], *(replace(one, data=None) for one in rows[5:])], keep_images=True)
+    _, record = monitored_log(without_backbone)
     assert record["skipped"]["embedding"].startswith("5 of 30 images, of the others the log keeps neither")
     assert "embedding" not in checks_of(record)
 
 
-def test_c8_images_beyond_the_limit_are_counted(project: Project, tmp_path: Path) -> None:
-    text = project.params_file.read_text()
-    project.params_file.write_text(text.replace("min_images: 20", "min_images: 20, max_images: 25"))
-    log_rows(project, [*[broken()] * 7, *(logged(number, data=None) for number in range(40)), logged(39)])
-    _, record = monitored_log(project)
+def test_c8_images_beyond_the_limit_are_counted(without_backbone: Project, tmp_path: Path) -> None:
+    text = without_backbone.params_file.read_text()
+    without_backbone.params_file.write_text(text.replace("min_images: 20", "min_images: 20, max_images: 25"))
+    log_rows(
+        without_backbone, [*[broken()] * 7, *(logged(number, data=None) for number in range(40)), logged(39)]
+    )
+    _, record = monitored_log(without_backbone)
     assert record["recent"] == {"images": 25, "seen": 26, "unreadable": 0, "repeats": 1, "passed_over": 22}
     _, text = monitor(str(photographs(tmp_path / "same", 60)), "--no-track")
     assert "25 of 60 recent images (left out: 35 not looked at)" in text
 
 
-def test_c8_an_answer_of_the_model_counts_though_another_one_was_asked_later(project: Project) -> None:
+def test_c8_an_answer_of_the_model_counts_though_another_one_was_asked_later(
+    without_backbone: Project,
+) -> None:
     rows = [logged(number, data=None) for number in range(30)]
-    log_rows(project, [*rows, *(replace(one, digest="another", label="blue") for one in rows)])
-    _, record = monitored_log(project)
+    log_rows(without_backbone, [*rows, *(replace(one, digest="another", label="blue") for one in rows)])
+    _, record = monitored_log(without_backbone)
     assert record["recent"]["repeats"] == 30
     assert checks_of(record)["classes"]["recent"] == 30
 
 
-def test_d8_each_comparison_has_a_page_of_its_own(project: Project, tmp_path: Path) -> None:
-    log_rows(project, (logged(number, data=None) for number in range(30)))
-    monitored_log(project)
-    (first,) = project.drift_reports.glob("2*.html")
-    _, record = monitored_log(project)
-    first, second = sorted(project.drift_reports.glob("2*.html"))
+def test_d8_each_comparison_has_a_page_of_its_own(without_backbone: Project, tmp_path: Path) -> None:
+    log_rows(without_backbone, (logged(number, data=None) for number in range(30)))
+    monitored_log(without_backbone)
+    (first,) = without_backbone.drift_reports.glob("2*.html")
+    _, record = monitored_log(without_backbone)
+    first, second = sorted(without_backbone.drift_reports.glob("2*.html"))
     html = second.read_text()
-    assert (project.drift_reports / "report.html").read_text() == html
+    assert (without_backbone.drift_reports / "report.html").read_text() == html
     assert f'href="{first.name}"' in html
     for moment in (record["at"], *record["period"]):
         assert f'<time datetime="{moment}">' in html
