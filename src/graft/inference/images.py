@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.ImageFile import ImageFile
 
 from .depth import declared_bits, eight_bits, is_deep
+from .file_costs import why_tags_are_too_costly, why_too_costly
 
 DEFAULT_MAX_PIXELS = 100_000_000
 # Of floats that were scaled to 0..1: resampling with negative lobes goes past 1, yet stays below 2.
@@ -49,10 +50,13 @@ def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image
     """Opens an image file's bytes; reads its header only, pixels follow on demand.
 
     Raises:
-        UnreadableImageError: empty, not an image, of an unknown format, or larger than ``max_pixels``.
+        UnreadableImageError: empty, not an image, of an unknown format, larger than ``max_pixels``, or made to take
+            more than its pixels explain, see :mod:`.file_costs`.
     """
     if not data:
         raise UnreadableImageError("the file is empty")
+    if reason := why_too_costly(data):
+        raise UnreadableImageError(reason)
     try:
         with warnings.catch_warnings():
             # Pillow's own bomb limit is a process-wide global; ours is checked below, before any pixel is read.
@@ -84,11 +88,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
         if isinstance(opened, ImageFile) and DECLARED_BITS in opened.info:
             image, opened.info[TAKEN_BITS] = eight_bits(opened, opened.info[DECLARED_BITS])
         image.load()
+        if reason := why_tags_are_too_costly(_exif_of(opened)):
+            raise UnreadableImageError(reason)
         orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
         # Asked first: Pillow copies an image that is upright already.
         if orientation != 1:
             image.getexif()[ExifTags.Base.Orientation] = orientation
             image = ImageOps.exif_transpose(image)
+    except UnreadableImageError:
+        raise
     except Exception as error:
         raise UnreadableImageError("the file is truncated or damaged") from error
     if image.mode.startswith("I"):
@@ -105,6 +113,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
         raise UnreadableImageError(f"pixels of kind {image.mode} have no RGB form here") from error
+
+
+def _exif_of(image: Image.Image) -> bytes:
+    """What Pillow reads Exif from, but in JPEG and TIFF, where it does so when it opens the file."""
+    text = image.info.get("Raw profile type exif", "")
+    try:
+        return image.info.get("exif") or bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return b""
 
 
 def decode(data: bytes, size: int, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
