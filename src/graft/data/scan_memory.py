@@ -41,21 +41,11 @@ _TABLES = """
 """
 
 
-class KnownFile(NamedTuple):
-    """What the memory holds of a file, as it is stored."""
+class Seen(NamedTuple):
+    """What is known of a file: the SHA-256 of its bytes, and what they hold (JSON-able)."""
 
-    path: bytes
-    state: str
     sha256: str
-    crc: int
-    facts_text: str
-    facts_crc: int
-
-
-def facts_of(files: Sequence[KnownFile]) -> Iterator[dict[str, Any]]:
-    """What the bytes of each file hold; all at once costs a third of one by one."""
-    facts: list[dict[str, Any]] = json.loads(f"[{','.join(file.facts_text for file in files)}]")
-    return iter(facts)
+    facts: dict[str, Any]
 
 
 @contextlib.contextmanager
@@ -95,50 +85,41 @@ class ScanMemory:
                 self._old.close()
             self._old = None
 
-    def files(self, names: Sequence[str], states: Sequence[os.stat_result | None]) -> list[KnownFile | None]:
-        """What is known of each file that is as it was, else None; a query for all of them."""
+    def files(self, names: Sequence[str], states: Sequence[os.stat_result | None]) -> list[Seen | None]:
+        """Return what is known of each file that is as it was, else None; one query for all of them."""
         marks = ",".join("?" * len(names))
         rows = self._look_up(
             "SELECT path, state, files.sha256, files.crc, facts, pictures.crc FROM files JOIN pictures "
             f"ON pictures.sha256 = files.sha256 WHERE path IN ({marks})",
             [os.fsencode(name) for name in names],
         )
-        known = {os.fsdecode(row[0]): KnownFile(*row) for row in rows}
-        return [
-            found
-            if status is not None
-            and (found := known.get(name)) is not None
-            and found.state == _state(status)
-            and found.crc == _crc(name, found.state, found.sha256)
-            and found.facts_crc == _crc(found.sha256, found.facts_text)
-            else None
-            for name, status in zip(names, states, strict=True)
-        ]
+        known = {os.fsdecode(path): rest for path, *rest in rows}
+        found: list[Seen | None] = []
+        for name, status in zip(names, states, strict=True):
+            state, sha256, crc, facts, facts_crc = known.get(name, ("", "", 0, "", 0))
+            is_as_it_was = status is not None and state == _state(status) and crc == _crc(name, state, sha256)
+            is_whole = is_as_it_was and facts_crc == _crc(sha256, facts)
+            found.append(Seen(sha256, json.loads(facts)) if is_whole else None)
+        return found
 
     def picture(self, sha256: str) -> dict[str, Any] | None:
-        """Facts about bytes that were seen before, else None. Safe in threads."""
-        found = self._look_up("SELECT facts, crc FROM pictures WHERE sha256 = ?", [sha256])
-        if not found or found[0][1] != _crc(sha256, found[0][0]):
-            return None
-        facts = json.loads(found[0][0])
-        assert isinstance(facts, dict)
-        return facts
+        """Return facts about bytes that were seen before, else None. Safe in threads."""
+        for facts, crc in self._look_up("SELECT facts, crc FROM pictures WHERE sha256 = ?", [sha256]):
+            if crc == _crc(sha256, facts):
+                found: dict[str, Any] = json.loads(facts)
+                return found
+        return None
 
-    def keep(self, seen: Iterable[KnownFile | tuple[str, os.stat_result, str, dict[str, Any]]]) -> None:
-        """Remembers files: name, status, SHA-256, and facts (JSON-able) of each, or what was known and still holds."""
-        files, pictures = [], []
-        for file in seen:
-            if isinstance(file, KnownFile):
-                files.append(file[:4])
-                pictures.append((file.sha256, file.facts_text, file.facts_crc))
-                continue
-            name, status, sha256, facts = file
+    def keep(self, files: Iterable[tuple[str, os.stat_result, Seen]]) -> None:
+        """Remember files: name, status, and what was found in each."""
+        rows, pictures = [], []
+        for name, status, (sha256, facts) in files:
             text = json.dumps(facts, separators=(",", ":"))
             pictures.append((sha256, text, _crc(sha256, text)))
             if max(status.st_mtime_ns, status.st_ctime_ns) < self._latest_ns:
                 state = _state(status)
-                files.append((os.fsencode(name), state, sha256, _crc(name, state, sha256)))
-        self._new.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", files)
+                rows.append((os.fsencode(name), state, sha256, _crc(name, state, sha256)))
+        self._new.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
         self._new.executemany("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)", pictures)
 
     def _look_up(self, query: str, keys: Sequence[str | bytes]) -> list[Any]:

@@ -21,7 +21,7 @@ from graft.data import fingerprint as fingerprints
 from graft.data.fingerprint import fingerprint
 from graft.data.layout import ImageFile, Layout, image_files
 from graft.data.manifest import schema
-from graft.data.scan_memory import KnownFile, ScanMemory, facts_of, scan_memory
+from graft.data.scan_memory import ScanMemory, Seen, scan_memory
 from graft.inference import depth, images
 from graft.inference.depth import mode_name
 from graft.inference.images import TAKEN_BITS, UnreadableImageError, open_image, to_rgb
@@ -93,7 +93,11 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
             rows = [file.row for file in seen]
             writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=columns))
             if known is not None:
-                known.keep(file.remembered() for file in seen if file.status and file.row["sha256"])
+                known.keep(
+                    (file.name, file.status, Seen(file.row["sha256"], _storable_facts(file.facts)))
+                    for file in seen
+                    if file.status is not None and file.row["sha256"]
+                )
             count += len(rows)
             unreadable += sum(1 for row in rows if row["problem"])
             size += sum(row["bytes"] for row in rows)
@@ -111,7 +115,6 @@ class _SeenFile:
         status: of the file; None where it could not be had.
         facts: what its bytes hold, which neither its name nor its place changes.
         opened: whether its bytes were read in this scan.
-        known: what the memory says of it, where it was not read.
     """
 
     name: str
@@ -119,14 +122,6 @@ class _SeenFile:
     status: os.stat_result | None = None
     facts: dict[str, Any] = field(default_factory=lambda: dict(_NO_FACTS))
     opened: bool = False
-    known: KnownFile | None = None
-
-    def remembered(self) -> KnownFile | tuple[str, os.stat_result, str, dict[str, Any]]:
-        if self.known is not None:
-            return self.known
-        assert self.status is not None
-        facts = {**self.facts, "thumbnail": self.facts["thumbnail"].hex()}
-        return self.name, self.status, self.row["sha256"], facts
 
 
 class _Reader:
@@ -137,22 +132,19 @@ class _Reader:
         self.memory = memory
 
     def recall(self, files: list[ImageFile]) -> list[_SeenFile | None]:
-        """Each file without opening it, or None."""
+        """Return each file without opening it, or None."""
         if self.memory is None:
             return [None] * len(files)
         states = [_status(file) for file in files]
         known = self.memory.files([file.name for file in files], states)
-        facts = facts_of([one for one in known if one is not None])
         return [
-            None if one is None or status is None else self._recalled(file, status, one, next(facts))
+            None if status is None or one is None else self._recalled(file, status, one)
             for file, status, one in zip(files, states, known, strict=True)
         ]
 
-    def _recalled(
-        self, file: ImageFile, status: os.stat_result, known: KnownFile, facts: dict[str, Any]
-    ) -> _SeenFile:
+    def _recalled(self, file: ImageFile, status: os.stat_result, known: Seen) -> _SeenFile:
         seen = self._start(file)
-        seen.status, seen.known, seen.facts = status, known, _from_memory(facts)
+        seen.status, seen.facts = status, _from_memory(known.facts)
         seen.row["bytes"], seen.row["sha256"] = status.st_size, known.sha256
         return self._finish(seen)
 
@@ -211,6 +203,10 @@ class _Reader:
         if TAKEN_BITS in image.info:
             seen.facts["mode"] = mode_name(seen.facts["mode"], image.info[TAKEN_BITS])
         seen.facts.update(vars(fingerprint(rgb)))
+
+
+def _storable_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    return {**facts, "thumbnail": facts["thumbnail"].hex()}
 
 
 def _from_memory(facts: dict[str, Any]) -> dict[str, Any]:
