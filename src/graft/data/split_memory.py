@@ -142,8 +142,8 @@ def _lost(project: Project, path: Path, command: str) -> GraftError:
     return GraftError(
         f"{shown} is missing, where earlier splits wrote down what stays where: without it, images of test could be "
         "drawn anew and land in training",
-        f"Bring it back with `{command} {shown}` (or `dvc checkout {shown}` where DVC's cache has it). To divide the "
-        "data anew on purpose, take another split.seed",
+        f"Bring it back with `{command} {shown}` (or `dvc checkout {shown}` where DVC's cache has it); to divide "
+        "the data anew on purpose, take another split.seed then",
     )
 
 
