@@ -25,7 +25,7 @@ def old(tmp_path: Path, no_outside_settings: None) -> Project:
         *(
             "predictions/part.parquet",
             "retrain/history.jsonl",
-            "retrain/journal/journal.json",
+            "retrain/open.json",
             "prefect/prefect.db",
         ),
         *(
@@ -54,7 +54,7 @@ MOVED = {
     "cache/models/abc/MLmodel": "models/abc/MLmodel",
     "state/predictions/part.parquet": "predictions/part.parquet",
     "state/retrain/history.jsonl": "retrain/history.jsonl",
-    "state/retrain/journal/journal.json": "retrain/journal/journal.json",
+    "state/retrain/open.json": "retrain/open.json",
     "state/prefect/prefect.db": "prefect/prefect.db",
     "state/checkpoints/frozen-1/state": "checkpoints/frozen-1/state",
     "state/sweeps/sweeps.sqlite": "sweeps/sweeps.sqlite",
@@ -68,7 +68,7 @@ def test_b14_an_older_projects_files_are_moved_into_cache_and_state_once(old: Pr
     assert everything(project) == MOVED
     assert project.scan_memory.is_file()
     assert (project.prediction_log / "part.parquet").is_file()
-    assert project.retraining_journal.is_dir()
+    assert (project.retraining / "open.json").is_file()
     find_project(old.root)
     assert everything(project) == MOVED
 
@@ -77,7 +77,7 @@ def test_b14_what_cannot_be_made_again_is_in_no_folder_that_may_be_deleted(
     tmp_path: Path, no_outside_settings: None
 ) -> None:
     project = Project(tmp_path)
-    lasting = [project.prediction_log, project.retraining, project.retraining_journal, project.sweeps]
+    lasting = [project.prediction_log, project.retraining, project.sweeps]
     lasting += [
         project.checkpoints,
         project.replaced,

