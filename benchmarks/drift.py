@@ -76,7 +76,7 @@ class Pool:
         figures = {
             name: np.array([getattr(self.images[row], name) for row in rows], float) for name in FIGURES
         }
-        return Sample("", figures, len(rows), 0, features=self.features[rows])
+        return Sample(figures, len(rows), 0, features=self.features[rows])
 
 
 def changed_image(

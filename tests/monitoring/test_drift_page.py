@@ -26,8 +26,8 @@ def sample(images: int, classes: int, **more: Any) -> Sample:
     random = np.random.default_rng(images)
     figures = {name: random.uniform(0, 1, images) for name in FIGURES}
     labels = np.array([f"<b>class & {number}" for number in random.integers(0, classes, images)])
-    predictions = Predictions(labels, random.uniform(0, 1, images), "m", "images")
-    return Sample("images", figures, images, 0, predictions=predictions, **more)
+    predictions = Predictions(labels, random.uniform(0, 1, images), "images")
+    return Sample(figures, images, 0, predictions=predictions, **more)
 
 
 def report(recent: Sample, at: datetime = AT) -> DriftReport:
@@ -86,7 +86,7 @@ def test_names_are_escaped_and_many_classes_are_bounded(tmp_path: Path) -> None:
 
 
 def test_c8_a_camera_that_is_stuck_is_said_with_all_its_images(tmp_path: Path) -> None:
-    html = page(tmp_path, Sample("images", {name: np.ones(1) for name in FIGURES}, 5000, 40, 4959))
+    html = page(tmp_path, Sample({name: np.ones(1) for name in FIGURES}, 5000, 40, 4959))
     assert "of 4,960 recent images, all but 1 nearly repeat another one" in html
     assert "40 more cannot be read" in html
     assert "Not compared: images, 1 of 4,960 readable images are independent of each other" in html

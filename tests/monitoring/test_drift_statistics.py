@@ -106,11 +106,9 @@ def test_c8_values_in_two_precisions_are_the_same_values() -> None:
 
 def test_c8_the_last_digits_of_probabilities_are_no_drift() -> None:
     sure = np.repeat(np.array([1.0, 0.75], np.float32), 50)
-    predictions = [
-        Predictions(np.repeat(["a", "b"], 50), one, "m", "images") for one in (sure, sure * (1 - 1e-6))
-    ]
+    predictions = [Predictions(np.repeat(["a", "b"], 50), one, "images") for one in (sure, sure * (1 - 1e-6))]
     figures = {name: np.zeros(100) for name in FIGURES}
-    first, second = (Sample("", figures, 100, 0, predictions=one) for one in predictions)
+    first, second = (Sample(figures, 100, 0, predictions=one) for one in predictions)
     checks, _ = run_checks(first, second, MonitorParams())
     (confidence,) = [check for check in checks if check.name == "confidence"]
     assert (confidence.p_value, confidence.effect) == (1.0, 0.0)

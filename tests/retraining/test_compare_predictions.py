@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from photo_folders import DVC_CONFIG
-from small_project import REPOSITORY
+from small_project import REPOSITORY, shell
 
 from graft.errors import GraftError
 from graft.monitoring.log import LoggedPrediction, PredictionLog
@@ -66,7 +66,7 @@ class Comparison:
         self.compared.append(PredictionLog(folder, params.monitor.log).count(after=after))
         if self.error:
             raise self.error
-        side = Sample("a side", {name: np.ones(5) for name in FIGURES}, 40, 0)
+        side = Sample({name: np.ones(5) for name in FIGURES}, 40, 0)
         now = datetime.now(UTC)
         return DriftReport("signs", str(folder), now, "", "a backbone", 0.01, [], {}, side, side, self.drift)
 
@@ -205,6 +205,9 @@ class TestDeciding:
         (tmp_path / ".dvc/config").write_text(DVC_CONFIG)
         (tmp_path / "dvc.yaml").write_text("stages: {}\n")
         (tmp_path / "dvc.lock").write_text("schema: '2.0'\n")
+        who = ("-c", "user.name=a tester", "-c", "user.email=tester@localhost")
+        for words in (("init", "-q", "-b", "main"), ("add", "-A"), (*who, "commit", "-q", "-m", "First")):
+            shell(tmp_path, "git", *words)
         return Project(tmp_path)
 
     @pytest.fixture

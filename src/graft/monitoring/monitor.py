@@ -194,14 +194,14 @@ def _monitor(
     if recent.features is not None:
         reference = with_features(project, reference, images, embedder)
     if classifier is not None and recent.predictions is not None:
-        reference = with_predictions(project, params, reference, classifier, words)
+        reference = with_predictions(project, params, reference, classifier)
     with console.status("Comparing"):
         checks, skipped = run_checks(reference, recent, params.monitor)
     return DriftReport(
         dataset=dataset_name(project),
         source=source,
         at=datetime.now(UTC),
-        model=recent.predictions.model if recent.predictions else "",
+        model=words if recent.predictions else "",
         backbone=embedder.name,
         alpha=params.monitor.alpha,
         checks=checks,

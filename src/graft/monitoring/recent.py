@@ -102,16 +102,13 @@ def sample_photographs(
     images = [readable[row][1] for row in rows]
     is_enough = len(images) >= params.monitor.min_images
     return Sample(
-        source="recent images",
         figures=_figures(images),
         seen=len(seen),
         passed_over=max(0, counts["found"] - len(seen)),
         unreadable=len(seen) - len(readable),
         repeats=len(readable) - len(images),
         features=features_of(embedder, images) if is_enough else None,
-        predictions=predictions_of(
-            _probabilities(classifier, images), classifier, asked.words, "recent images"
-        )
+        predictions=predictions_of(_probabilities(classifier, images), classifier, "recent images")
         if classifier and is_enough
         else None,
         missing={} if classifier else {"predictions": asked.words},
@@ -179,7 +176,6 @@ def sample_log(
         elif count < len(images):
             partial["embedding"] = words
     return Sample(
-        source="recent images",
         figures=_figures([one.image for one in images]),
         seen=seen,
         passed_over=log.count(since, after) - seen,
@@ -189,7 +185,6 @@ def sample_log(
         predictions=Predictions(
             np.array([one.label for one in answered], str),
             np.array([one.probability for one in answered]),
-            asked.words,
             "recent images",
         )
         if answered

@@ -47,7 +47,7 @@ def read_reference(project: Project, params: Params) -> tuple[Sample, pd.DataFra
         )
     broken = int((manifest["problem"] != "").sum())
     figures = {name: images[name].to_numpy(np.float64) for name in FIGURES}
-    return Sample("training images", figures, len(manifest), broken, repeats), images
+    return Sample(figures, len(manifest), broken, repeats), images
 
 
 def with_features(project: Project, sample: Sample, images: pd.DataFrame, embedder: Embedder) -> Sample:
@@ -59,9 +59,7 @@ def with_features(project: Project, sample: Sample, images: pd.DataFrame, embedd
     return replace(sample, features=embedder.features(photographs, "Training images"))
 
 
-def with_predictions(
-    project: Project, params: Params, sample: Sample, classifier: Classifier, model: str
-) -> Sample:
+def with_predictions(project: Project, params: Params, sample: Sample, classifier: Classifier) -> Sample:
     """The sample with what the model says of independent validation images."""
     from graft.prediction.inputs import Files
     from graft.prediction.predict import predict_photographs
@@ -76,13 +74,13 @@ def with_predictions(
             found.append(some.probabilities[[not problem for problem in some.problems]])
             advance(len(some.names))
     probabilities = np.concatenate([*found, np.empty((0, len(classifier.classes)))])
-    return replace(sample, predictions=predictions_of(probabilities, classifier, model, "validation images"))
+    return replace(sample, predictions=predictions_of(probabilities, classifier, "validation images"))
 
 
-def predictions_of(probabilities: np.ndarray, classifier: Classifier, model: str, images: str) -> Predictions:
+def predictions_of(probabilities: np.ndarray, classifier: Classifier, images: str) -> Predictions:
     """Of probabilities ``[N, C]``, the best class and how likely it is."""
     labels = np.array(classifier.classes)[probabilities.argmax(axis=1)]
-    return Predictions(labels, probabilities.max(axis=1), model, images)
+    return Predictions(labels, probabilities.max(axis=1), images)
 
 
 def _independent(

@@ -28,13 +28,11 @@ class Predictions:
     Attributes:
         labels: the best class of each, str ``[N]``.
         confidence: its probability, float ``[N]``.
-        model: which model, in words.
         images: of what, in words.
     """
 
     labels: np.ndarray
     confidence: np.ndarray
-    model: str
     images: str
 
 
@@ -43,7 +41,6 @@ class Sample:
     """Independent images of one side.
 
     Attributes:
-        source: where they are from, in words.
         figures: by name of :data:`FIGURES`, float ``[N]``.
         seen: images looked at, before any was left out.
         unreadable: of those seen, how many could not be read.
@@ -58,7 +55,6 @@ class Sample:
         period: when the first and the last image was logged, UTC; None where that is not known.
     """
 
-    source: str
     figures: dict[str, np.ndarray]
     seen: int
     unreadable: int

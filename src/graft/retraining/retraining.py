@@ -161,9 +161,9 @@ class Retraining:
 
     def decide(self) -> bool:
         """Return whether there is something to do; ``outcome.reasons`` says why."""
+        self._find_reasons()
         if self.params.retrain.drift != "off":
             self._compare_predictions()
-        self._find_reasons()
         self.outcome.reasons += self._all_reasons
         return bool(self._all_reasons)
 
