@@ -7,11 +7,10 @@ known, any other is an error.
 
 from __future__ import annotations
 
-import os
 import socket
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -19,6 +18,7 @@ import keras
 from graft.backbones.backbone import weights_digest
 from graft.backbones.known_weights import KNOWN_DIGESTS, PACKAGE_DIGESTS, REGISTRY
 from graft.backbones.package_weights import fill_from_package
+from graft.core.files import replaced_file
 from graft.errors import GraftError, first_line
 from graft.params.strategies import KerasBackboneParams
 
@@ -121,19 +121,14 @@ def _from_cache(model: keras.Model, key: str, cache: Path, known: str | None) ->
 
 
 def _into_cache(model: keras.Model, target: Path) -> None:
-    partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        model.save_weights(partial, overwrite=True)
-        partial.replace(target)
+        with replaced_file(target) as partial:
+            model.save_weights(partial, overwrite=True)
     except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
         raise GraftError(
             f"The weights cannot be kept in {target.parent} ({first_line(error)})",
             "Free some disk space, or name another folder in GRAFT_CACHE",
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def _from_network(model: keras.Model, name: str, cache: Path, include_top: bool) -> tuple[str, str | None]:

@@ -44,7 +44,7 @@ def write_file(path: Path, content: str | bytes, private: bool = False) -> None:
 def replaced_file(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; it becomes ``path`` where the block ends well, else it is removed.
 
-    The partial file keeps the suffix of its target, since many libraries choose a format by it.
+    The partial file keeps the last two suffixes of its target (``.weights.h5``): libraries choose a format by them.
 
     Args:
         path: the target; its folder is made where it is missing.
@@ -54,7 +54,7 @@ def replaced_file(path: Path, private: bool = False) -> Iterator[Path]:
         OSError: the disk is full or cannot be written; what was there before is still there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem[:100]}-{uuid.uuid4().hex}{_SUFFIX}{path.suffix}")
+    partial = path.with_name(f".{path.stem[:100]}-{uuid.uuid4().hex}{_SUFFIX}{''.join(path.suffixes[-2:])}")
     try:
         if private:
             os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from graft.core.files import write_file
 from graft.errors import GraftError
 from graft.project import Project
 
@@ -83,7 +83,7 @@ def track(project: Project, meta: Mapping[str, str]) -> None:
     text = io.StringIO()
     yaml.dump(document, text)
     if text.getvalue() != before:
-        _write_whole(path, text.getvalue())
+        write_file(path, text.getvalue())
 
 
 def add(project: Project) -> None:
@@ -101,8 +101,7 @@ def copy_pointer(project: Project) -> Path | None:
     if digest is None:
         return None
     copy = project.replaced / f"{dataset_name(project)}-{digest[:8]}.dvc"
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(pointer_file(project), copy)
+    write_file(copy, pointer_file(project).read_bytes())
     return copy
 
 
@@ -169,9 +168,3 @@ def _read(project: Project) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise GraftError(f"{path} is not a file that DVC wrote", "Restore it with `git checkout data.dvc`")
     return document
-
-
-def _write_whole(path: Path, text: str) -> None:
-    new = path.with_name(path.name + ".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
