@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from graft.core.credentials import without_credentials
 from graft.data.versioning import dataset_name, run_dvc
 from graft.errors import GraftError
 from graft.params.models import Params
@@ -91,7 +92,7 @@ class Retraining:
             try:
                 yield
             except BaseException as error:
-                self.outcome.failure = str(error) or type(error).__name__
+                self.outcome.failure = without_credentials(str(error)) or type(error).__name__
                 end_marked(MARK, self._run)
                 raise
             else:
