@@ -30,7 +30,7 @@ nav h2 { font-size: .8rem; letter-spacing: .06em; text-transform: uppercase; col
 nav ol { list-style: none; margin: 0; padding: 0; }
 nav a { display: flex; justify-content: space-between; gap: 1rem; padding: .3rem .6rem; margin-left: -.6rem;
   border-radius: .4rem; text-decoration: none; color: var(--ink); overflow-wrap: anywhere; }
-nav a:hover { background: var(--card); color: var(--link); } nav span { color: var(--soft); }
+nav a:hover { background: var(--card); color: var(--link); } nav span { color: var(--soft); white-space: nowrap; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
 h1 + p { color: var(--soft); margin: .3rem 0 1.5rem; }
 section { margin-top: 3.25rem; } section > h2 { font-size: 1.35rem; margin: 0 0 .25rem; }
