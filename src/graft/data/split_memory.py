@@ -53,7 +53,7 @@ def read_memory(project: Project) -> Memory:
     path, groups = project.split_memory, project.settled_groups
     if not path.is_file():
         if _is_recorded(project, path):
-            raise _lost(project, path, "git checkout")
+            raise _lost(project, path)
         return Memory()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def read_memory(project: Project) -> Memory:
         ) from None
     if not groups.is_file():
         if expected or _is_recorded(project, groups):
-            raise _lost(project, groups, "dvc pull")
+            raise _lost(project, groups)
         return Memory(founders, exchanged)
     if expected and sha256_of(groups) != expected:
         raise GraftError(
@@ -137,13 +137,18 @@ def _locked_outputs(lock: Path) -> set[str]:
     return {out["path"] for out in (stages.get("split") or {}).get("outs") or []}
 
 
-def _lost(project: Project, path: Path, command: str) -> GraftError:
+def _lost(project: Project, path: Path) -> GraftError:
     shown = _shown(project, path)
+    if path == project.split_memory:
+        fix = (
+            f"Bring it back with `git checkout {shown}`; where it was never committed, commit it where it is"
+        )
+    else:
+        fix = f"Bring it back with `dvc pull {shown}` (or `dvc checkout {shown}` where DVC's cache has it)"
     return GraftError(
         f"{shown} is missing, where earlier splits wrote down what stays where: without it, images of test could be "
         "drawn anew and land in training",
-        f"Bring it back with `{command} {shown}` (or `dvc checkout {shown}` where DVC's cache has it); to divide "
-        "the data anew on purpose, take another split.seed then",
+        f"{fix}; to divide the data anew on purpose, take another split.seed then",
     )
 
 
