@@ -81,7 +81,7 @@ def predict(patch: Patch) -> list[str]:
         to_pixels=lambda data: {8: decode(data, 8)},
         probabilities=lambda pixels: np.full((len(pixels[8]), 2), 0.5, np.float32),
     )
-    patch("graft.prediction.source.resolve_model", noisy(SimpleNamespace(bundle=None)))
+    patch("graft.prediction.source.resolve_model", noisy(SimpleNamespace(bundle=None, digest="d")))
     patch("graft.prediction.engine.open_classifier", noisy(classifier))
     return ["data/red", "broken.png", "--no-log"]
 
