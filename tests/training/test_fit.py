@@ -16,7 +16,7 @@ from graft.params.strategies import FitParams, HeadParams, ScratchParams
 from graft.training import fit as fit_module
 from graft.training.batches import Batches, balanced_class_weights
 from graft.training.checkpoint import TrainingState
-from graft.training.fit import FitResult, Labelled, fit
+from graft.training.fit import EpochLines, FitResult, Labelled, fit
 from graft.training.head import build_head
 from graft.training.strategies.scratch import build_network
 
@@ -247,7 +247,10 @@ def test_a_fit_that_fails_gives_the_terminal_back(terminal: Callable[[], Status]
     assert not terminal().running
 
 
-def test_a_fit_away_from_a_terminal_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fit_away_from_a_terminal_ends_with_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EpochLines, "SECONDS_BETWEEN_LINES", 1e9)
     run(head())
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
