@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def deep(*widths: int) -> DeepFeatures:
     ends = np.cumsum([0, *widths])
     depths = [
-        Depth(f"layer{number}", len(widths) - 1 - number, (number + 1) / len(widths), slice(start, end))
+        Depth(
+            f"layer{number}", len(widths) - 1 - number, (number + 1) / len(widths), slice(start, end), 1000, 1
+        )
         for number, (start, end) in enumerate(pairwise(ends))
     ]
     backbone = cast("Backbone", SimpleNamespace(name="made up"))
