@@ -9,9 +9,9 @@ from graft.warm.client import hand_over
 hand_over()
 
 from graft.environment import configure  # noqa: E402
-from graft.prefect_server import use_running_server  # noqa: E402
+from graft.prefect_server import use_server  # noqa: E402
 from graft.project import find_project  # noqa: E402
 
 # Prefect reads its settings at import, so they must be in place before any flow's file is loaded.
 configure(find_project())
-use_running_server(find_project())
+use_server(find_project())

@@ -6,7 +6,6 @@ graft schedule --cron "0 3 * * *"   # every night
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from graft.environment import configure
 from graft.errors import EXIT_FAILURE, GraftError
 from graft.params import load_params
-from graft.prefect_server import wait_until_ready
+from graft.prefect_server import require_server
 from graft.project import find_project
 from graft.project_lock import ProjectBusyError
 
@@ -142,8 +141,11 @@ def _log(*sentences: str) -> None:
 
 def main() -> int:
     """Runs the flow once; the exit code."""
-    if url := os.environ.get("PREFECT_API_URL"):
-        wait_until_ready(url)
+    try:
+        require_server(find_project())
+    except GraftError as error:
+        print(f"\nThe retraining stopped: {error}", file=sys.stderr)
+        return EXIT_FAILURE
     state = retrain(force="--force" in sys.argv[1:], return_state=True)
     if state.is_failed() or state.is_crashed():
         error = state.result(raise_on_failure=False)

@@ -1,4 +1,4 @@
-"""Settings of a process: where its temporary files lie."""
+"""Settings of a process: where its temporary files lie, and what goes through a proxy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from graft.training.images import large_array
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", dict(os.environ))
+    without = ("PREFECT_", "NO_PROXY", "no_proxy", "http_proxy", "HTTP_PROXY")
+    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith(without)})
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux to see where an array lies")
@@ -59,3 +60,37 @@ def test_c13_an_experiment_in_a_copy_of_the_project_uses_the_projects_own_folder
     copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmpabc"
     configure(Project(copy))
     assert Path(tempfile.gettempdir()) == tmp_path / ".graft" / "state" / "scratch"
+
+
+@pytest.mark.parametrize("stated", ["", "intranet, .example.org"])
+def test_d2_nothing_of_this_machine_goes_through_a_proxy(project: Project, stated: str) -> None:
+    import httpx
+    from requests.utils import get_environ_proxies
+
+    os.environ["http_proxy"] = "http://proxy.example:3128"
+    if stated:
+        os.environ["NO_PROXY"] = stated
+    configure(project)
+    for host in ("127.0.0.1", "localhost"):
+        assert get_environ_proxies(f"http://{host}:4200/api", None) == {}
+    transports = httpx.Client()
+    for url in ("http://127.0.0.1:4200/api", "http://localhost:4200", "http://[::1]:4200"):
+        assert transports._transport_for_url(httpx.URL(url)) is transports._transport
+    assert os.environ["no_proxy"].startswith("intranet,.example.org," if stated else "127.0.0.1,")
+    assert get_environ_proxies("http://elsewhere.example/", None) != {}
+
+
+def test_no_proxy_for_anything_stays(project: Project) -> None:
+    os.environ["no_proxy"] = "*"
+    configure(project)
+    assert os.environ["no_proxy"] == "*"
+
+
+def test_a1_prefects_home_is_its_owners_alone(project: Project) -> None:
+    configure(project)
+    assert project.prefect.stat().st_mode & 0o777 == 0o700
+    shared = project.root / "shared"
+    shared.mkdir(mode=0o755)
+    os.environ["PREFECT_HOME"] = str(shared)
+    configure(project)
+    assert shared.stat().st_mode & 0o777 == 0o755  # the user's own choice

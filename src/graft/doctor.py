@@ -240,7 +240,7 @@ def _ports(project: Project) -> Iterator[Finding]:
     ):
         if port_is_free(port):
             yield Finding(name, "ok", f"{port} is free")
-        elif server and f":{port}/" in server:
+        elif server and f":{port}/" in server.url:
             yield Finding(name, "ok", f"{port}: this project's server is running")
         else:
             yield Finding(

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from graft.core.credentials import guard_output
+from graft.core.files import make_private_folder
 from graft.project import Project
 
 # A pipeline over private photographs must run offline and tell nobody.
@@ -48,6 +49,8 @@ PREFECT_STARTUP_SECONDS = "120"
 
 # After that long nobody uses a temporary file any more: what lies there was left by a process that was killed.
 SCRATCH_SECONDS = 7 * 24 * 3600
+# A proxy stands between this machine and others; what goes from it to itself would be lost there.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def configure(project: Project) -> None:
@@ -73,8 +76,12 @@ def configure(project: Project) -> None:
         settings["LOGNAME"] = f"user{os.getuid()}"
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+    _spare_loopback_the_proxy()
     # Prefect creates its home but not the folders above it, and then fails at its database.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    if os.environ["PREFECT_HOME"] == str(project.prefect):
+        # Its database holds the passwords of blocks, and the key to them.
+        make_private_folder(project.prefect)
     _use_scratch(project.scratch)
 
 
@@ -90,3 +97,12 @@ def _use_scratch(folder: Path) -> None:
         with contextlib.suppress(OSError):  # another process may have removed it
             if time.time() - path.stat().st_mtime > SCRATCH_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _spare_loopback_the_proxy() -> None:
+    stated = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [name for name in stated.replace(" ", "").split(",") if name]
+    if "*" in names:
+        return
+    # Libraries read one or the other.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*names, *LOOPBACK]))

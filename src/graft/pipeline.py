@@ -74,8 +74,8 @@ def reproduce(
     """
     started = time.time()
     with (
-        shared_server(project) as url,
-        warm_stages(project, {**_environment(), "PREFECT_API_URL": url, **(environment or {})}) as of_stages,
+        shared_server(project) as prefect,
+        warm_stages(project, {**_environment(), **prefect, **(environment or {})}) as of_stages,
     ):
         _run_dvc(project, arguments, of_stages, timeout)
         if "--dry" not in arguments and all(argument.startswith("-") for argument in arguments):

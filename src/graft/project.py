@@ -141,6 +141,11 @@ class Project:
         return self.state / "prefect"
 
     @property
+    def mlflow_log(self) -> Path:
+        """The log of MLflow's server that `graft ui` starts."""
+        return self.state / "mlflow-server.log"
+
+    @property
     def drift_reports(self) -> Path:
         """The pages of `graft monitor` and of retrainings that compared predictions."""
         return self.state / "monitor"

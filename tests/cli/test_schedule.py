@@ -19,8 +19,7 @@ from graft.scheduling.service import at_work
 
 @pytest.fixture(autouse=True)
 def in_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", dict(os.environ))
-    monkeypatch.delitem(os.environ, "PREFECT_API_URL", raising=False)
+    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")})
     monkeypatch.chdir(project.root)
 
 
@@ -56,7 +55,7 @@ def test_a_second_schedule_is_refused(project: Project, repository: Path) -> Non
         assert f"as process {os.getpid()}" in refusal("--cron", "0 3 * * *")[0]
 
 
-@pytest.mark.parametrize("command", ["pause", "resume", "run-now", "list"])
+@pytest.mark.parametrize("command", ["pause", "resume", "run-now", "list", "env"])
 def test_without_a_server_each_says_what_to_do(command: str) -> None:
     sentence, printed = refusal(command)
     assert sentence == (

@@ -62,7 +62,7 @@ def photographs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """One Prefect server for all pipelines of the session: starting one takes longer than most stages."""
     from graft.environment import configure
 
@@ -72,27 +72,27 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if name.startswith("PREFECT_"):
             del os.environ[name]
     configure(home)
-    with shared_server(home) as url:
+    with shared_server(home) as environment:
         os.environ.clear()
         os.environ.update(before)
-        yield url
+        yield environment
 
 
 @pytest.fixture
-def empty_project(tmp_path: Path, cache: Path, prefect_url: str) -> RealProject:
+def empty_project(tmp_path: Path, cache: Path, prefect: dict[str, str]) -> RealProject:
     """A project without data."""
     real = make_project(tmp_path / "project", cache)
-    real.environment["PREFECT_API_URL"] = prefect_url
+    real.environment |= prefect
     return real
 
 
 @pytest.fixture(scope="session")
 def finished(
-    tmp_path_factory: pytest.TempPathFactory, cache: Path, photographs: Path, prefect_url: str
+    tmp_path_factory: pytest.TempPathFactory, cache: Path, photographs: Path, prefect: dict[str, str]
 ) -> tuple[RealProject, str]:
     """A project that `graft run` brought from photographs to a registered model, and what it printed."""
     real = make_project(tmp_path_factory.mktemp("finished") / "project", cache)
-    real.environment["PREFECT_API_URL"] = prefect_url
+    real.environment |= prefect
     imported = real.graft("data", "import", str(photographs), "--name", "lights")
     assert imported.returncode == 0, imported.stdout + imported.stderr
     ran = real.graft("run")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,7 +20,7 @@ import psutil
 import pytest
 from retraining.small_project import make_small_project, shell
 
-from graft.prefect_server import free_port
+from graft.prefect_server import free_port, running_server
 from graft.project import Project
 
 LIMIT_SECONDS = 240  # of patience on a busy machine; nothing is measured
@@ -82,10 +84,18 @@ class Schedule:
     def api(self, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/api/{path}", data, {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{self.port}/api/{path}",
+            data,
+            {"Content-Type": "application/json", "Authorization": f"Basic {self.token}"},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
+
+    @property
+    def token(self) -> str:
+        server = running_server(self.project)
+        assert server is not None
+        return base64.b64encode(server.password.encode()).decode()
 
     def wait_for(self, what: Callable[[], bool]) -> None:
         deadline = time.monotonic() + LIMIT_SECONDS
@@ -126,8 +136,8 @@ def test_it_runs_by_the_clock_and_by_hand_and_leaves_nothing_behind(schedule: Sc
     assert deployment["paused"] is True
     assert deployment["path"] == str(schedule.project.root)
 
-    # A scheduler that was at it during the pause may add some; the service removes them.
-    schedule.wait_for(lambda: not schedule.runs("SCHEDULED"))
+    assert deployment["global_concurrency_limit"]["limit"] == 1
+    schedule.wait_for(lambda: not schedule.runs("RUNNING") and not schedule.runs("PENDING"))
 
     asked = schedule.ask("run-now", "--wait")
     assert asked.returncode == 0, asked.stdout + asked.stderr
@@ -137,6 +147,13 @@ def test_it_runs_by_the_clock_and_by_hand_and_leaves_nothing_behind(schedule: Sc
     assert listed.returncode == 0, listed.stderr
     assert "retrain/colours  every 5s  paused" in listed.stdout
     assert "Retrainings of this project" in listed.stdout
+
+    told = schedule.ask("env")
+    assert f"export PREFECT_API_URL=http://127.0.0.1:{schedule.port}/api\n" in told.stdout
+    command = [sys.executable, "-m", "prefect", "deployment", "ls"]
+    outside = ["sh", "-c", f"{told.stdout}\nexec {shlex.join(command)}"]
+    listed = subprocess.run(outside, env=schedule.environment, capture_output=True, text=True, timeout=240)
+    assert "retrain/colours" in listed.stdout, listed.stdout + listed.stderr
 
     family = psutil.Process(schedule.process.pid).children(recursive=True)
     assert family  # the server at least

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from graft.errors import GraftError
-from graft.scheduling.when import When, in_words, local, machine_timezone, parse_interval, parse_when
+from graft.scheduling.when import (
+    When,
+    in_words,
+    local,
+    machine_timezone,
+    next_times,
+    parse_interval,
+    parse_when,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,12 +40,21 @@ def test_an_interval_is_said_as_one_types_it(seconds: float, words: str) -> None
     assert parse_interval(words) == seconds
 
 
-@pytest.mark.parametrize("cron", ["0 3 * * *", "*/15 8-18 * * mon-fri", "  0  3 1 * * "])
+@pytest.mark.parametrize("cron", ["0 3 * * *", "*/15 8-18 * * mon-fri", "  0  3 1 * * ", "0 0 29 2 *"])
 def test_cron_expressions_are_taken(cron: str) -> None:
     when = parse_when(cron, None, "Europe/Berlin")
     assert when == When(" ".join(cron.split()), 0, "Europe/Berlin")
     schedule = when.as_prefect()
     assert (schedule.cron, schedule.timezone) == (when.cron, "Europe/Berlin")
+
+
+def test_d4_a_night_that_is_far_away_is_taken() -> None:
+    """Prefect plans runs of the next 100 days; nothing of graft waits for the first of them."""
+    from prefect.server.schemas.schedules import CronSchedule
+
+    assert parse_when("0 3 1 6 *", None, "UTC").cron == "0 3 1 6 *"
+    first, second = next_times(CronSchedule(cron="0 3 1 6 *", timezone="Europe/Berlin"), 2)
+    assert (first.month, first.day, first.hour, second.year) == (6, 1, 3, first.year + 1)
 
 
 @pytest.mark.parametrize(

@@ -88,11 +88,11 @@ def test_its_pages_are_what_ui_tells_of(project: Project, repository: Path, serv
         text=True,
     )
     try:
-        told = [process.stdout.readline() for _ in range(3)]
-        page = rf"MLflow   {server}/#/experiments(/\d+)?\?workflowType=machine_learning "
-        assert re.match(page, told[0]), told
-        assert told[1].startswith(f"Prefect  http://{HOST}:{port}"), told
-        assert told[2] == "Ctrl-C ends Prefect. The other was not started here, and stays.\n"
+        told = [process.stdout.readline() for _ in range(5)]
+        page = rf"  {server}/#/experiments(/\d+)?\?workflowType=machine_learning\n"
+        assert re.match(page, told[1]), told
+        assert told[3].startswith(f"  http://{HOST}:{port}    password graft:"), told
+        assert told[4] == "Ctrl-C ends Prefect. The other was not started here, and stays.\n"
     finally:
         process.terminate()
         process.wait(timeout=60)

@@ -50,9 +50,9 @@ def retrain(
     if accept or abandon or dry_run:
         _without_a_run(project, params, accept, abandon, dry_run, force)
         return
-    with shared_server(project) as url:
+    with shared_server(project) as prefect:
         command = [sys.executable, "-m", "pipelines.retrain", *(["--force"] if force else [])]
-        done = subprocess.run(command, cwd=project.root, env={**os.environ, "PREFECT_API_URL": url})
+        done = subprocess.run(command, cwd=project.root, env={**os.environ, **prefect})
     raise typer.Exit(done.returncode)
 
 

@@ -128,21 +128,43 @@ def run_now(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; 1 where it failed.")] = False,
     name: Name = None,
 ) -> None:
-    """Have the schedule's process do a retraining now, after the one that may be under way."""
-    from graft.scheduling.deployments import page_of, start_run
+    """Have the schedule's process do a retraining now; with --wait after one that may be under way."""
+    from graft.scheduling.deployments import page_of, run_under_way, start_run
 
     project = _project()
     deployed = _deployed(project, name)
     _check_executed(project, deployed)
+    if now := run_under_way(deployed):
+        if not wait:
+            raise GraftError(
+                f"A run of {deployed.name} is under way: {page_of(now.id)}",
+                "Ask again when it has ended, or wait for both with --wait",
+            )
+        console.print(f"Another run is under way: {page_of(now.id)}", markup=False, soft_wrap=True)
+        _wait_for(now.id)
     run = start_run(deployed, force)
     console.print(f"Watch it: {page_of(run)}", markup=False, soft_wrap=True)
     if not wait:
         print_next("graft schedule list")
         return
-    _wait_for(run)
+    if _wait_for(run) in ("Failed", "Crashed", "TimedOut"):
+        raise typer.Exit(EXIT_FAILURE)
 
 
-def _wait_for(run: str) -> None:
+@app.command("env", epilog='Example: eval "$(graft schedule env)"')
+def env() -> None:
+    """Print the variables by which `prefect` and programs of yours find this project's server and are let in."""
+    from graft.scheduling.service import server_in_use
+
+    own = server_in_use(_project())
+    if own is None:
+        raise GraftError("The Prefect server in use is not graft's", "Its variables are set already")
+    for variable, value in own.environment.items():
+        print(f"export {variable}={value}")
+
+
+def _wait_for(run: str) -> str:
+    """Print each state of a run until it has ended; return the last one."""
     from graft.scheduling.deployments import read_run
 
     state = ""
@@ -152,10 +174,8 @@ def _wait_for(run: str) -> None:
             state = now.state
             console.print(_state_in_words(now), markup=False, soft_wrap=True)
         if is_over:
-            break
+            return state
         time.sleep(_ASK_SECONDS)
-    if state in ("Failed", "Crashed", "TimedOut"):
-        raise typer.Exit(EXIT_FAILURE)
 
 
 def _project() -> Project:
@@ -179,11 +199,9 @@ def _name(project: Project, name: str | None) -> str:
 
 def _deployed(project: Project, name: str | None) -> Deployed:
     """What Prefect knows of the schedule; points this process at the server first."""
-    import os
-
     from graft.scheduling.service import server_in_use
 
-    os.environ["PREFECT_API_URL"] = server_in_use(project)
+    server_in_use(project)
     from graft.scheduling.deployments import find
 
     return find(_name(project, name))

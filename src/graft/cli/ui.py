@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import signal
-import subprocess
-import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -17,8 +16,11 @@ from graft.environment import configure
 from graft.errors import GraftError
 from graft.prefect_server import (
     HOST,
+    PrefectServer,
     adopt_server,
     has_ended,
+    listens,
+    log_file,
     port_is_free,
     running_server,
     start_server,
@@ -28,6 +30,8 @@ from graft.prefect_server import (
 from graft.processes import end_tree
 from graft.progress import console
 from graft.project import Project, find_project
+
+_START_LIMIT_SECONDS = 60.0
 
 
 def ui(
@@ -40,16 +44,17 @@ def ui(
 ) -> None:
     """Open MLflow (runs, models) and Prefect (flows) for the browser; Ctrl-C ends both.
 
-    While they run, `graft run` and `dvc repro` use this Prefect server, so that their flows show up here. Where
-    `graft schedule` has one at work, or MLFLOW_TRACKING_URI names a server of MLflow's, that is the one you are told
-    of, and it stays.
+    Both want a password that is new at each start: MLflow's is in its address, Prefect's page asks for the one that is
+    printed beside it. While they run, `graft run` and `dvc repro` use this Prefect server, so that their flows show up
+    here. Where `graft schedule` has one at work, or MLFLOW_TRACKING_URI names a server of MLflow's, that is the one
+    you are told of, and it stays.
     """
     project = find_project()
     configure(project)
-    there = running_server(project, that_stays=True)
+    prefect = running_server(project, that_stays=True)
     mlflow_there = project.tracking_uri if project.tracking_is_served else None
     ports = [] if mlflow_there else [(mlflow_port, "--mlflow-port")]
-    ports += [] if there else [(prefect_port, "--prefect-port")]
+    ports += [] if prefect else [(prefect_port, "--prefect-port")]
     for port, option in ports:
         if not port_is_free(port):
             raise GraftError(
@@ -57,67 +62,61 @@ def ui(
                 f"End what listens there, or name another port with {option}",
             )
     from graft.data.versioning import dataset_name
+    from graft.tracking.mlflow_server import open_address, start_mlflow
     from graft.tracking.store import open_store, runs_page
 
     # A supervisor ends a service with SIGTERM; the two servers must go with it, as they do at Ctrl-C.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, signal.default_int_handler)
-    prefect, mlflow = None, None
+    my_prefect: PrefectServer | None = None
+    mlflow: psutil.Popen | None = None
     try:
         with console.status("Starting MLflow and Prefect"):
             client = open_store(project)  # creates or migrates the database before the server looks at it
-            prefect, url = (adopt_server(project), there) if there else start_server(project, prefect_port)
-            mlflow = None if mlflow_there else _start_mlflow(project, mlflow_port)
-            wait_until_ready(url)
+            if prefect:
+                my_prefect = adopt_server(project)
+            else:
+                prefect = my_prefect = start_server(project, prefect_port)
+            password = secrets.token_urlsafe(16)
+            mlflow = None if mlflow_there else start_mlflow(project, mlflow_port, password)
+            wait_until_ready(project, prefect)
             if mlflow:
-                _wait_for_port(mlflow, mlflow_port)
-        address = mlflow_there or f"http://{HOST}:{mlflow_port}"
-        page = without_credentials(runs_page(client, address, dataset_name(project)))
-        console.print(f"MLflow   {page}    runs side by side, confusion matrices, models", soft_wrap=True)
-        console.print(
-            f"Prefect  {without_credentials(url.removesuffix('/api'))}    flows and their tasks",
-            soft_wrap=True,
-        )
-        mine = [name for name, process in (("MLflow", mlflow), ("Prefect", prefect)) if process]
+                _wait_for_mlflow(project, mlflow, mlflow_port)
+        page = runs_page(client, mlflow_there or f"http://{HOST}:{mlflow_port}", dataset_name(project))
+        page = open_address(page, password) if mlflow else without_credentials(page)
+        console.print("MLflow: runs side by side, confusion matrices, models")
+        console.print(f"  {page}", soft_wrap=True, markup=False)
+        console.print("Prefect: flows and their tasks")
+        console.print(f"  {prefect.pages}    password {prefect.password}", soft_wrap=True, markup=False)
+        mine = [name for name, process in (("MLflow", mlflow), ("Prefect", my_prefect)) if process]
         if not mine:
             console.print("Neither was started here, and both stay.")
             return
         theirs = "" if len(mine) == 2 else " The other was not started here, and stays."
         console.print(f"Ctrl-C ends {' and '.join(mine)}.{theirs}")
-        while not any(has_ended(process) for process in (mlflow, prefect) if process):
-            time.sleep(0.5)
-        raise GraftError(
-            "One of the servers ended by itself",
-            "See .graft/state/mlflow-server.log and .graft/state/prefect/server.log",
-        )
+        started = {project.mlflow_log: mlflow, log_file(project): my_prefect and my_prefect.process}
+        _wait_for_end({log: process for log, process in started.items() if process})
     except KeyboardInterrupt:
         console.print("Ended.")
     finally:
         if mlflow:
             end_tree(mlflow.pid)  # its workers are children of its own
-        if prefect:
-            stop_server(project, prefect)
+        if my_prefect:
+            stop_server(project, my_prefect)
 
 
-def _start_mlflow(project: Project, port: int) -> psutil.Process:
-    where = ["--host", HOST, "--port", str(port), "--workers", "1"]
-    files = ["--default-artifact-root", project.mlflow_artifacts.as_uri()]
-    with (project.state / "mlflow-server.log").open("wb") as log:
-        return psutil.Popen(
-            [sys.executable, "-m", "mlflow", "server", *where, *files],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Not on the command line, which every account of the machine can see.
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "MLFLOW_BACKEND_STORE_URI": project.tracking_uri},
-            start_new_session=True,
-        )
+def _wait_for_end(started: dict[Path, psutil.Process]) -> None:
+    """Wait until a server ends by itself, which raises GraftError with its log."""
+    while True:
+        for log, process in started.items():
+            if has_ended(process):
+                raise GraftError("One of the servers ended by itself", f"See {log}")
+        time.sleep(0.5)
 
 
-def _wait_for_port(process: psutil.Process, port: int, limit: float = 60) -> None:
-    deadline = time.monotonic() + limit
-    while port_is_free(port):
+def _wait_for_mlflow(project: Project, process: psutil.Popen, port: int) -> None:
+    deadline = time.monotonic() + _START_LIMIT_SECONDS
+    while not listens(process, port):  # and nothing else that has come to the port
         if has_ended(process) or time.monotonic() > deadline:
-            raise GraftError(
-                f"MLflow's server did not start on port {port}", "See .graft/state/mlflow-server.log"
-            )
+            raise GraftError(f"MLflow's server did not start on port {port}", f"See {project.mlflow_log}")
         time.sleep(0.2)

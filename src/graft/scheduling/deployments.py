@@ -7,7 +7,7 @@ All functions ask the server at ``PREFECT_API_URL``. Prefect calls a deployment 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 from graft.core.credentials import without_credentials
 from graft.errors import GraftError, first_line
 from graft.project import Project
-from graft.scheduling.when import When, in_words
+from graft.scheduling.when import When, in_words, next_times
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
+    from prefect.server.schemas.schedules import SCHEDULE_TYPES
 
 FLOW = "retrain"
 ENTRYPOINT = "pipelines/retrain.py:retrain"
-MISSED = "Missed"  # name of the state of a run that another one stands in for
+STOOD_IN_FOR = "Deployment concurrency limit reached"  # what Prefect says of a run that it calls off
+UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Deployed:
         ready: whether something has asked for its runs of late and would execute them.
         pool: the work pool that executes its runs, ``""`` where `graft schedule` does.
         path: the folder that its runs start in.
+        plans: its schedules that are active, by which Prefect's server tells the time.
     """
 
     id: str
@@ -59,14 +62,16 @@ class Deployed:
     ready: bool
     pool: str
     path: str
+    plans: list[SCHEDULE_TYPES]
 
 
 def describe(project: Project, name: str, when: When) -> RunnerDeployment:
-    """The deployment of this project's flow, for Prefect's runner. The working directory must be the project's.
+    """Return the deployment of this project's flow, as in prefect.yaml. The working directory must be the project's.
 
     Raises:
         GraftError: the project has no flow to deploy.
     """
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.deployments.runner import RunnerDeployment
 
     if not (project.root / "pipelines" / "retrain.py").is_file():
@@ -74,9 +79,16 @@ def describe(project: Project, name: str, when: When) -> RunnerDeployment:
             f"{project.root} has no pipelines/retrain.py, which is what a schedule runs",
             "Get it from graft's repository",
         )
-    # The state of being paused is not given: a person's pause outlives a restart.
+    # Of runs that come at once, since some were missed, the first takes in everything that is there.
+    one_at_a_time = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    # Whether it is paused is not given: a person's pause outlives a restart.
     return RunnerDeployment.from_entrypoint(
-        ENTRYPOINT, name=name, schedule=when.as_prefect(), tags=["graft"], description=_DESCRIPTION
+        ENTRYPOINT,
+        name=name,
+        schedule=when.as_prefect(),
+        tags=["graft"],
+        description=DESCRIPTION,
+        concurrency_limit=one_at_a_time,
     )
 
 
@@ -121,14 +133,18 @@ def find(name: str) -> Deployed:
 
 
 def next_runs(deployed: Deployed, count: int) -> list[datetime]:
-    """When the next runs are due, the first one first."""
+    """Return when the next runs are due, the first one first, at most ``count``."""
     runs = _runs(deployed.id, types=["SCHEDULED"], ascending=True, limit=count, after=datetime.now(UTC))
-    return [run.at for run in runs]
+    if runs or deployed.paused:
+        return [run.at for run in runs]
+    # Prefect plans no run that is more than 100 days away, and the first ones a minute after it was told of them.
+    return sorted(time for schedule in deployed.plans for time in next_times(schedule, count))[:count]
 
 
 def last_runs(deployed: Deployed, count: int) -> list[Run]:
-    """The last runs that were due, the last one first."""
-    return _runs(deployed.id, before=datetime.now(UTC), limit=count)
+    """Return the last runs that were due, the last one first; without those that another one stood in for."""
+    runs = _runs(deployed.id, before=datetime.now(UTC), limit=200)
+    return [run for run in runs if not run.message.startswith(STOOD_IN_FOR)][:count]
 
 
 def set_paused(deployed: Deployed, paused: bool) -> None:
@@ -137,12 +153,28 @@ def set_paused(deployed: Deployed, paused: bool) -> None:
 
     with get_client(sync_client=True) as client:
         (client.pause_deployment if paused else client.resume_deployment)(deployed.id)
-    if paused:
-        _drop_planned(deployed.id)
+
+
+def run_under_way(deployed: Deployed) -> Run | None:
+    """Return the run of the deployment that is being executed, or is about to be."""
+    return next(iter(_runs(deployed.id, types=UNDER_WAY, limit=1)), None)
+
+
+def settle_runs(deployment: str) -> None:
+    """Give up runs that an earlier process of this schedule was executing when it, or the machine, was killed.
+
+    Prefect would take them to be under way for ever, and let no other one begin.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.states import Crashed
+
+    with get_client(sync_client=True) as client:
+        for run in _read_runs(deployment, types=UNDER_WAY):
+            client.set_flow_run_state(run.id, Crashed(message="It was cut off"), force=True)
 
 
 def start_run(deployed: Deployed, force: bool) -> str:
-    """Has a run begin as soon as nothing else of the deployment is at work; returns Prefect's id of it."""
+    """Have a run begin; return Prefect's id of it. It is called off where another one is under way."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -159,55 +191,6 @@ def read_run(run: str) -> tuple[Run, bool]:
     return _as_run(found), bool(found.state and found.state.is_final())
 
 
-def drop_missed(deployment: str) -> int:
-    """Of the runs that are overdue, leaves the last one to be executed; returns how many it has called off.
-
-    A machine that was off, or a training longer than the interval, leaves as many runs behind as the clock asked for.
-    One does for all of them, since it takes in everything that is there. Runs that a person asked for stay.
-    """
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.objects import StateType
-    from prefect.states import State
-
-    overdue = _read_runs(deployment, types=["SCHEDULED"], before=datetime.now(UTC), limit=200)
-    stands_in, missed = split_missed(overdue)
-    if not missed:
-        return 0
-    message = f"The run of {stands_in.expected_start_time:%Y-%m-%d %H:%M} UTC does for this one too"
-    with get_client(sync_client=True) as client:
-        for run in missed:
-            state: State[Any] = State(type=StateType.CANCELLED, name=MISSED, message=message)
-            client.set_flow_run_state(run.id, state, force=True)
-    return len(missed)
-
-
-def split_missed(overdue: Sequence[Any]) -> tuple[Any, list[Any]]:
-    """Of runs that are overdue, the one that is executed, and those that it stands in for.
-
-    Args:
-        overdue: Prefect's flow runs.
-    """
-    by_clock = sorted((run for run in overdue if run.auto_scheduled), key=lambda run: run.expected_start_time)
-    return (by_clock[-1], by_clock[:-1]) if by_clock else (None, [])
-
-
-def tidy(deployment: str) -> bool:
-    """Calls off what was missed, and what was planned before a pause, or while it was made.
-
-    Returns:
-        Whether the server has planned a run, or was told not to.
-    """
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        paused = client.read_deployment(deployment).paused
-    if paused:
-        _drop_planned(deployment)
-        return True
-    drop_missed(deployment)
-    return bool(_read_runs(deployment, types=["SCHEDULED"], after=datetime.now(UTC), limit=1))
-
-
 def page_of(run: str = "") -> str:
     """Address of Prefect's pages, or of a run in them."""
     from prefect.settings import PREFECT_UI_URL
@@ -217,7 +200,7 @@ def page_of(run: str = "") -> str:
     return f"{url}/runs/flow-run/{run}" if run else url
 
 
-_DESCRIPTION = (
+DESCRIPTION = (
     "Takes in what lies in the inbox, trains, and promotes what passes the gate; see docs/retraining.md."
 )
 
@@ -226,6 +209,8 @@ def _read(name: str) -> Deployed | None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import DeploymentStatus
     from prefect.exceptions import ObjectNotFound
+    from prefect.server.schemas.schedules import SCHEDULE_TYPES
+    from pydantic import TypeAdapter
 
     with get_client(sync_client=True) as client:
         try:
@@ -243,18 +228,8 @@ def _read(name: str) -> Deployed | None:
         ready=found.status == DeploymentStatus.READY,
         pool=found.work_pool_name or "",
         path=found.path or "",
+        plans=[TypeAdapter(SCHEDULE_TYPES).validate_python(one.model_dump()) for one in active],
     )
-
-
-def _drop_planned(deployment: str) -> None:
-    """Removes runs that the clock asked for and that have not begun: Prefect's scheduler may add some after a pause."""
-    from prefect.client.orchestration import get_client
-
-    planned = _read_runs(deployment, types=["SCHEDULED"], limit=200)
-    with get_client(sync_client=True) as client:
-        for run in planned:
-            if run.auto_scheduled:
-                client.delete_flow_run(run.id)
 
 
 def _in_words(schedule: Any) -> str:

@@ -1,51 +1,53 @@
-"""`graft schedule` in the foreground: a server where none runs, the deployment, its runs, and a clean end."""
+"""`graft schedule` in the foreground: a server where none runs, the deployment, Prefect's runner, and a clean end."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
+from graft.core.files import write_file
+from graft.core.lock import LockedError, locked
 from graft.errors import GraftError, first_line
 from graft.prefect_server import (
     HOST,
+    URL,
+    PrefectServer,
     adopt_server,
-    answers,
     free_port,
     has_ended,
     port_is_free,
+    require_server,
     running_server,
     start_server,
     stop_server,
     wait_until_ready,
 )
+from graft.processes import end_tree
 from graft.project import Project
 from graft.scheduling.when import When
 
+if TYPE_CHECKING:
+    from prefect.runner import Runner
+
 USUAL_PORT = 4200  # Prefect's own
+POLL_SECONDS = 5.0  # between questions for runs that are due
 LOOK_SECONDS = 2.0
-GONE_SECONDS = (
-    20.0  # of no answer, after which a server counts as gone: busy ones take a few seconds at worst
-)
-MISSED_SECONDS = 10.0  # between looks for runs that have piled up
-PLANNED_SECONDS = 120.0  # in which a server must have planned the first run; its scheduler looks every 60
-
-
-class AlreadyAtWorkError(GraftError):
-    """Another `graft schedule` is at work for this project."""
+# Of no answer, after which a server counts as gone: busy ones take a few seconds at worst.
+GONE_SECONDS = 20.0
 
 
 def run_service(
     project: Project, when: When, name: str, port: int | None, tell: Callable[[str], None]
 ) -> None:
-    """Executes retrainings as ``when`` says, until SIGTERM, Ctrl-C or the end of the terminal.
+    """Execute retrainings as ``when`` says, until SIGTERM, Ctrl-C or the end of the terminal.
 
     Args:
         project: to be retrained.
@@ -57,193 +59,183 @@ def run_service(
     Raises:
         GraftError: another one is at work; there can be no server, or it is gone.
     """
-    from graft.scheduling import deployments
-    from graft.scheduling.runner import RunnerThread
-
+    stops = [signal.SIGTERM, signal.SIGINT]
+    if (
+        signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    ):  # else nohup: the end of the terminal is to be ignored
+        stops.append(signal.SIGHUP)
+    for number in stops:
+        signal.signal(number, signal.default_int_handler)
     os.chdir(project.root)  # where runs start
-    with at_work(project) as note, _stopping() as stop, _server(project, port, stop) as (url, server):
-        if stop.is_set():
-            return
-        deployments.check_place(project, name)
-        runner = RunnerThread(f"graft {name}")
-        try:
-            deployment = runner.register(deployments.describe(project, name, when))
-        except GraftError:
-            raise
-        except Exception as error:
-            raise GraftError(
-                f"Prefect's server at {url} does not take the deployment: {first_line(error)}", "See its log"
-            ) from None
-        deployments.tidy(deployment)
-        note(url)
-        found = deployments.find(name)
-        tell(f"{found.name}, {when.words}, in {project.root}.")
-        if found.paused:
-            tell("It is paused: graft schedule resume.")
-        tell(f"Prefect's pages: {deployments.page_of()}. Ctrl-C ends it.")
-        runner.start()
-        try:
-            _watch(url, server, runner, deployment, stop)
-        finally:
-            if stop.is_set():
-                tell("Ending; a run that is under way puts back what it has changed.")
-            runner.stop()
+    with contextlib.suppress(KeyboardInterrupt), at_work(project), _server(project, port) as mine:
+        runner = _register(project, when, name, tell)
+        asyncio.run(_serve(runner, mine, stops, tell))
 
 
 @contextlib.contextmanager
-def at_work(project: Project) -> Iterator[Callable[[str], None]]:
-    """Keeps a second service for the same project out; yields a function that notes the server's address.
+def at_work(project: Project) -> Iterator[None]:
+    """Keep a second service for the same project out.
 
     Raises:
-        AlreadyAtWorkError: one is at work, with its process id.
+        LockedError: one is at work, with its process id.
     """
-    from filelock import FileLock, Timeout
-
-    project.state.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(project.state / "schedule.lock", timeout=1)  # whoever asks holds it for an instant
-    try:
-        lock.acquire()
-    except Timeout:
-        found = _noted(project)
-        pid = f", as process {found['pid']}" if "pid" in found else ""
-        raise AlreadyAtWorkError(
-            f"A schedule is at work for {project.root} already{pid}", "End it first, or leave it at work"
-        ) from None
-    try:
-        _write(project, {"pid": os.getpid()})
-        yield lambda url: _write(project, {"pid": os.getpid(), "url": url})
-    finally:
-        _note_file(project).unlink(missing_ok=True)
-        lock.release()
+    busy = f"A schedule is at work for {project.root} already{_noted_process(project)}"
+    # Whoever asks whether one is at work holds the lock for an instant.
+    with locked(_lock(project), busy, "End it first, or leave it at work", wait_seconds=1):
+        write_file(_note(project), str(os.getpid()))
+        try:
+            yield
+        finally:
+            _note(project).unlink(missing_ok=True)
 
 
 def is_at_work(project: Project) -> bool:
-    """Whether a service is at work for the project on this machine."""
-    from filelock import FileLock, Timeout
-
-    if not (project.state / "schedule.lock").exists():
+    """Return whether a service is at work for the project on this machine."""
+    if not _lock(project).exists():
         return False
     try:
-        with FileLock(project.state / "schedule.lock", timeout=0):
+        with locked(_lock(project), ""):
             return False
-    except Timeout:
+    except LockedError:
         return True
 
 
-def server_in_use(project: Project) -> str:
-    """Address of the server that knows the project's schedule.
+def server_in_use(project: Project) -> PrefectServer | None:
+    """Point this process at the server that knows the project's schedule; return it where graft has started it.
 
     Raises:
         GraftError: none answers.
     """
-    url = os.environ.get("PREFECT_API_URL") or running_server(project, that_stays=True)
-    if url and answers(url):
-        return url
-    what = (
-        f"The Prefect server at {url} does not answer"
-        if url
-        else "No Prefect server is at work for this project"
+    own = running_server(project, that_stays=True)
+    if URL not in os.environ:
+        if own is None:
+            fix = 'Start one: graft schedule --cron "0 3 * * *", or graft ui'
+            raise GraftError("No Prefect server is at work for this project", fix)
+        os.environ.update(own.environment)
+    elif own is not None and own.url == os.environ[URL]:
+        os.environ |= own.environment
+    require_server(project)
+    return own if own is not None and own.url == os.environ[URL] else None
+
+
+def _register(project: Project, when: When, name: str, tell: Callable[[str], None]) -> Runner:
+    """Return Prefect's runner for the deployment, which is made or brought up to date."""
+    from prefect.runner import Runner
+
+    from graft.scheduling import deployments
+
+    deployments.check_place(project, name)
+    deployment = deployments.describe(project, name, when)
+    # No limit of its own: that of the deployment is to call off what comes while a run is under way.
+    runner = Runner(
+        name=f"graft {name}",
+        limit=None,
+        pause_on_shutdown=False,
+        query_seconds=POLL_SECONDS,
+        prefetch_seconds=0,
     )
-    raise GraftError(what, 'Start one: graft schedule --cron "0 3 * * *", or graft ui')
-
-
-@contextlib.contextmanager
-def _server(
-    project: Project, port: int | None, stop: threading.Event
-) -> Iterator[tuple[str, psutil.Process | None]]:
-    """The address of a server that answers, and its process where it was started or adopted here."""
-    named = os.environ.get("PREFECT_API_URL")
-    if url := named or running_server(project, that_stays=True):
-        os.environ["PREFECT_API_URL"] = url
-        adopted = None if named else adopt_server(project)
-        try:
-            wait_until_ready(url)
-            yield url, adopted
-        finally:
-            if adopted is not None:
-                stop_server(project, adopted)
-        return
-    if port is not None and not port_is_free(port):
-        raise GraftError(f"Port {port} on {HOST} is in use", "Name another with --prefect-port, or none")
-    chosen = port or (USUAL_PORT if port_is_free(USUAL_PORT) else free_port())
-    process, url = start_server(project, chosen)
     try:
-        _wait_for(process, url, stop)
-        os.environ["PREFECT_API_URL"] = url
-        yield url, process
-    finally:
-        stop_server(project, process)
+        deployments.settle_runs(str(runner.add_deployment(deployment)))
+    except Exception as error:
+        url = os.environ[URL]
+        raise GraftError(
+            f"Prefect's server at {url} does not take the deployment: {first_line(error)}", "See its log"
+        ) from None
+    found = deployments.find(name)
+    tell(f"{found.name}, {when.words}, in {project.root}.")
+    if found.paused:
+        tell("It is paused: graft schedule resume.")
+    tell(f"Prefect's pages: {deployments.page_of()}; `graft ui` says their password. Ctrl-C ends it.")
+    return runner
 
 
-def _wait_for(process: psutil.Process, url: str, stop: threading.Event) -> None:
-    while not stop.is_set():
-        if has_ended(process):
-            raise GraftError("Prefect's server did not start", "See .graft/state/prefect/server.log")
-        with contextlib.suppress(GraftError):
-            wait_until_ready(url, limit=LOOK_SECONDS)
-            return
-
-
-def _watch(
-    url: str, server: psutil.Process | None, runner: object, deployment: str, stop: threading.Event
+async def _serve(
+    runner: Runner, mine: PrefectServer | None, stops: list[signal.Signals], tell: Callable[[str], None]
 ) -> None:
-    """Returns when the service is asked to stop; raises GraftError where the server is gone."""
-    from graft.scheduling.deployments import tidy
-    from graft.scheduling.runner import RunnerThread
+    """Execute runs until one of ``stops`` comes; raise GraftError where Prefect's server or runner ends before."""
+    asked = asyncio.Event()
+    serving = asyncio.create_task(runner.start())
+    await asyncio.sleep(0)
+    # After Prefect's own handler of SIGTERM, which blocks the loop that would notice the end of a run's process, and
+    # then kills that.
+    loop = asyncio.get_running_loop()
+    for number in stops:
+        loop.add_signal_handler(number, asked.set)
+    waiting, watching = asyncio.create_task(asked.wait()), asyncio.create_task(_until_gone(mine))
+    try:
+        await asyncio.wait([serving, waiting, watching], return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            error = serving.exception()
+            said = f": {first_line(error)}" if error else ""
+            raise GraftError(f"Prefect's runner has ended{said}", "Run the same command again")
+        if not asked.is_set():
+            raise GraftError(
+                f"The Prefect server at {os.environ[URL]} is gone, and with it the clock",
+                "Start it, and this command, again",
+            )
+        tell("Ending, with a run that is under way.")
+        if runner.started:
+            await runner.astop()  # asks the processes of runs to end, and waits
+            await serving
+    finally:
+        for child in psutil.Process().children():
+            if mine is None or child.pid != mine.process.pid:
+                end_tree(child.pid)
+        for task in (serving, waiting, watching):
+            task.cancel()
+        await asyncio.gather(serving, waiting, watching, return_exceptions=True)
 
-    assert isinstance(runner, RunnerThread)
-    began = answered = looked = time.monotonic()
-    planned = False
-    while not stop.wait(LOOK_SECONDS):
-        now = time.monotonic()
-        if answers(url):
-            answered = now
-        ended = server is not None and has_ended(server)
-        if ended or now - answered > GONE_SECONDS:
-            raise GraftError(
-                f"The Prefect server at {url} is gone, and with it the clock",
-                "Start it, and this command, again; a run that was under way has put back what it had changed",
-            )
-        if not runner.is_alive:
-            raise GraftError(f"Prefect's runner has ended: {runner.failure}", "Run the same command again")
-        if answered == now and now - looked > MISSED_SECONDS:
-            looked = now
-            with contextlib.suppress(Exception):  # the next look is in ten seconds
-                planned = tidy(deployment) or planned
-        if not planned and now - began > PLANNED_SECONDS:
-            raise GraftError(
-                f"The Prefect server at {url} plans no runs: its scheduler does not work",
-                "See its log, .graft/state/prefect/server.log. SQLAlchemy must be older than 2.1: make setup brings it",
-            )
+
+async def _until_gone(mine: PrefectServer | None) -> None:
+    """Return where Prefect's server has ended, or has not answered for ``GONE_SECONDS``."""
+    from prefect.client.orchestration import get_client
+
+    answered = time.monotonic()
+    async with get_client() as client:
+        while time.monotonic() - answered < GONE_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)
+            if mine is not None and has_ended(mine.process):
+                return
+            with contextlib.suppress(TimeoutError):
+                if await asyncio.wait_for(client.api_healthcheck(), GONE_SECONDS / 2) is None:
+                    answered = time.monotonic()
 
 
 @contextlib.contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """An event that SIGTERM, Ctrl-C and the end of the terminal set, and nothing else happens then."""
-    event = threading.Event()
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if number == signal.SIGHUP and signal.getsignal(number) != signal.SIG_DFL:
-            continue  # nohup: the end of the terminal is to be ignored
-        before[number] = signal.signal(number, lambda *_: event.set())
+def _server(project: Project, port: int | None) -> Iterator[PrefectServer | None]:
+    """Point this process at a server that answers; yield it where it is this process's to end."""
+    if URL in os.environ:
+        server_in_use(project)
+        yield None
+        return
+    server = running_server(project, that_stays=True)
+    if server is not None:
+        mine = adopt_server(project)
+    else:
+        if port is not None and not port_is_free(port):
+            raise GraftError(f"Port {port} on {HOST} is in use", "Name another with --prefect-port, or none")
+        chosen = port or (USUAL_PORT if port_is_free(USUAL_PORT) else free_port())
+        server = mine = start_server(project, chosen)
+    os.environ.update(server.environment)
     try:
-        yield event
+        wait_until_ready(project, server)
+        yield mine
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if mine is not None:
+            stop_server(project, mine)
 
 
-def _note_file(project: Project) -> Path:
-    return project.state / "schedule.json"
+def _lock(project: Project) -> Path:
+    return project.state / "schedule.lock"
 
 
-def _write(project: Project, content: dict[str, object]) -> None:
-    _note_file(project).write_text(json.dumps(content), encoding="utf-8")
+def _note(project: Project) -> Path:
+    """Return where the number of the process lies that holds the lock."""
+    return project.state / "schedule.pid"
 
 
-def _noted(project: Project) -> dict[str, object]:
+def _noted_process(project: Project) -> str:
     try:
-        content = json.loads(_note_file(project).read_text(encoding="utf-8"))
+        return f", as process {int(_note(project).read_text())}"
     except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return ""

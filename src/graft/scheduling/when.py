@@ -14,6 +14,7 @@ from graft.errors import GraftError
 
 if TYPE_CHECKING:
     from prefect.schedules import Schedule
+    from prefect.server.schemas.schedules import SCHEDULE_TYPES
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
@@ -71,26 +72,38 @@ def parse_when(cron: str | None, every: str | None, timezone: str | None) -> Whe
 
 
 def checked_cron(cron: str, timezone: str) -> str:
-    """The expression, its blanks tidied up.
+    """Return the expression, its blanks tidied up.
+
+    It is read as Prefect's scheduler reads it.
 
     Raises:
         GraftError: it is none of five fields, or names a day that never comes.
     """
-    from prefect._vendor.croniter import croniter
+    from prefect.server.schemas.schedules import CronSchedule
+    from pydantic import ValidationError
 
     tidy = " ".join(cron.split())
     fix = 'Five fields: minute, hour, day of the month, month, day of the week, as in "0 3 * * 1-5"'
-    if (
-        len(tidy.split(" ")) != 5
-        or re.search(r"\b[rh]\b", tidy, re.IGNORECASE)
-        or not croniter.is_valid(tidy)
-    ):
-        raise GraftError(f"'{cron}' is no cron expression", fix)
     try:
-        croniter(tidy, datetime.now(ZoneInfo(timezone))).get_next(datetime)
+        if len(tidy.split(" ")) != 5:
+            raise GraftError(f"'{cron}' is no cron expression", fix)
+        next_times(CronSchedule(cron=tidy, timezone=timezone), 1)
+    except ValidationError:
+        raise GraftError(f"'{cron}' is no cron expression", fix) from None
     except ValueError:
         raise GraftError(f"'{cron}' names a day that never comes", fix) from None
     return tidy
+
+
+def next_times(schedule: SCHEDULE_TYPES, count: int) -> list[datetime]:
+    """Return the next moments of one of Prefect's schedules, the first one first.
+
+    Raises:
+        ValueError: there is none.
+    """
+    import asyncio
+
+    return list(asyncio.run(schedule.get_dates(count)))
 
 
 def parse_interval(text: str) -> float:

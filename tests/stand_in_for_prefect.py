@@ -1,0 +1,51 @@
+"""What stands at a port in tests of Prefect's server: python stand_in_for_prefect.py PORT PASSWORD REQUESTS.
+
+It answers as Prefect does to who sends the password, and writes down what it was sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+
+from graft.prefect_server import HOST, listens
+
+
+def start(port: int, password: str, requests: Path) -> psutil.Popen:
+    """Start one in a process of its own, and wait until it listens."""
+    process = psutil.Popen([sys.executable, __file__, str(port), password, str(requests)])
+    deadline = time.monotonic() + 60
+    while not listens(process, port):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def serve(port: int, password: str, requests: Path) -> None:
+    expected = "Basic " + base64.b64encode(password.encode()).decode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with requests.open("a") as log:
+                log.write(json.dumps([self.path, dict(self.headers)]) + "\n")
+            known = self.headers.get("Authorization") == expected
+            body = b'"3.8.8"'
+            self.send_response(200 if known and self.path == "/api/admin/version" else 401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    ThreadingHTTPServer((HOST, port), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
