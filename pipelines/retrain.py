@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from graft.environment import configure
 from graft.errors import EXIT_FAILURE, GraftError
 from graft.params import load_params
-from graft.prefect_server import require_server
+from graft.prefect_watch import required_server
 from graft.project import find_project
 from graft.project_lock import ProjectBusyError
 
@@ -142,11 +142,11 @@ def _log(*sentences: str) -> None:
 def main() -> int:
     """Runs the flow once; the exit code."""
     try:
-        require_server(find_project())
+        with required_server(find_project()):
+            state = retrain(force="--force" in sys.argv[1:], return_state=True)
     except GraftError as error:
         print(f"\nThe retraining stopped: {error}", file=sys.stderr)
         return EXIT_FAILURE
-    state = retrain(force="--force" in sys.argv[1:], return_state=True)
     if state.is_failed() or state.is_crashed():
         error = state.result(raise_on_failure=False)
         if not isinstance(error, GraftError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.core.credentials import errors_without_credentials
 from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
-from graft.prefect_server import require_server
+from graft.prefect_watch import required_server
 from graft.project import find_project
 from graft.timing import StageClock
 
@@ -93,8 +93,7 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
     )  # as DVC names the stages of a matrix
     code = 0
     try:
-        require_server(project)
-        with _without_heartbeats():
+        with required_server(project), _without_heartbeats():
             flow(project, clock, *arguments)
     except GraftError as error:
         print(f"\n{stage} stopped: {error}", file=sys.stderr)

@@ -14,7 +14,10 @@ from pathlib import Path
 
 import psutil
 
-from graft.prefect_server import HOST, listens
+from graft.prefect_server import HOST, _password, free_port, listens
+from graft.project import Project
+
+START = "0123456789abcdef"
 
 
 def start(port: int, password: str, requests: Path) -> psutil.Popen:
@@ -25,6 +28,32 @@ def start(port: int, password: str, requests: Path) -> psutil.Popen:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     return process
+
+
+class StandIn:
+    """A process that listens and answers as the project's server does, its record, and what it was sent."""
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        self.project, self.requests, self.port = project, folder / "requests", free_port()
+        self.requests.touch()
+        self.url = f"http://{HOST}:{self.port}/api"
+        self.password = _password(project, START)
+        self.process = start(self.port, self.password, self.requests)
+
+    def leave_record(
+        self, process: psutil.Process | None = None, age: float = 0, starter_age: float = 0, **more: object
+    ) -> None:
+        def identity(of: psutil.Process, age: float) -> dict[str, float]:
+            return {"pid": of.pid, "created": of.create_time() - age}
+
+        record = {
+            "url": self.url,
+            "start": START,
+            "stays": True,
+            "server": identity(process or self.process, age),
+            "starter": identity(psutil.Process(), starter_age),
+        }
+        (self.project.prefect / "server.json").write_text(json.dumps({**record, **more}))
 
 
 def serve(port: int, password: str, requests: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-import stand_in_for_prefect
+from stand_in_for_prefect import StandIn
 
 from graft.errors import GraftError
 from graft.prefect_server import (
@@ -36,8 +36,6 @@ from graft.prefect_server import (
 )
 from graft.project import Project
 
-START = "0123456789abcdef"
-
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
@@ -45,34 +43,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     project = Project(tmp_path / "project")
     project.prefect.mkdir(parents=True)
     return project
-
-
-class StandIn:
-    """A process that listens and answers as the project's server does, its record, and what it was sent."""
-
-    def __init__(self, project: Project, folder: Path) -> None:
-        from graft.prefect_server import _password
-
-        self.project, self.requests, self.port = project, folder / "requests", free_port()
-        self.requests.touch()
-        self.url = f"http://{HOST}:{self.port}/api"
-        self.password = _password(project, START)
-        self.process = stand_in_for_prefect.start(self.port, self.password, self.requests)
-
-    def leave_record(
-        self, process: psutil.Process | None = None, age: float = 0, starter_age: float = 0, **more: object
-    ) -> None:
-        def identity(of: psutil.Process, age: float) -> dict[str, float]:
-            return {"pid": of.pid, "created": of.create_time() - age}
-
-        record = {
-            "url": self.url,
-            "start": START,
-            "stays": True,
-            "server": identity(process or self.process, age),
-            "starter": identity(psutil.Process(), starter_age),
-        }
-        leave_record(self.project, json.dumps({**record, **more}))
 
 
 @pytest.fixture

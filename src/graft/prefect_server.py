@@ -123,32 +123,36 @@ def wait_until_ready(project: Project, server: PrefectServer, limit: float = STA
     deadline = time.monotonic() + limit
     while not _answers(server):
         if has_ended(server.process):
-            raise GraftError(f"Prefect's server at {server.url} has ended", _see_log(project))
+            raise GraftError(f"Prefect's server at {server.url} has ended", see_log(project))
         if time.monotonic() > deadline:
             what = f"Prefect's server at {server.url} did not answer within {limit:.0f} s"
-            raise GraftError(what, _see_log(project))
+            raise GraftError(what, see_log(project))
         time.sleep(0.1)
 
 
-def require_server(project: Project) -> None:
+def require_server(project: Project) -> PrefectServer | None:
     """Return once the server that this process is pointed at answers; at once where it is pointed at none.
+
+    Returns:
+        The server, where graft has started it.
 
     Raises:
         GraftError: it is gone, or lets nobody in; which setting is to be looked at.
     """
     url = os.environ.get(URL)
     if not url:
-        return
+        return None
     record = _record(project)
     # The password tells a server of graft's from one of the user's that has come to the same port since.
     if record.get("url") == url and os.environ.get(PASSWORD) == _password(project, record.get("start")):
         if (server := _recorded(project)) is None:
-            raise GraftError(f"Prefect's server at {url} has ended", _see_log(project))
+            raise GraftError(f"Prefect's server at {url} has ended", see_log(project))
         wait_until_ready(project, server)
-        return
+        return server
     from graft.prefect_check import check_named_server
 
     check_named_server(url)
+    return None
 
 
 def free_port() -> int:
@@ -321,10 +325,11 @@ def _living(identity: object) -> psutil.Process | None:
     return process if same and not has_ended(process) else None
 
 
-def _see_log(project: Project) -> str:
+def see_log(project: Project) -> str:
+    """Return what to do where a server that graft has started is of no use; names its log where that says something."""
     log = log_file(project)
     again = "Run the same command again"
-    return f"{again}; {log} says why it ended" if log.is_file() and log.stat().st_size else again
+    return f"{again}; the server's log is {log}" if log.is_file() and log.stat().st_size else again
 
 
 def _record_file(project: Project) -> Path:

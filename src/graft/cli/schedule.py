@@ -151,7 +151,7 @@ def run_now(
         raise typer.Exit(EXIT_FAILURE)
 
 
-@app.command("env", epilog='Example: eval "$(graft schedule env)"')
+@app.command("env", epilog='Example: graft schedule env, as in eval "$(graft schedule env)"')
 def env() -> None:
     """Print the variables by which `prefect` and programs of yours find this project's server and are let in."""
     from graft.scheduling.service import server_in_use
