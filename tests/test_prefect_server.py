@@ -163,14 +163,17 @@ def test_the_server_that_the_user_names_wins(stand_in: StandIn) -> None:
     with shared_server(stand_in.project) as environment:
         assert environment == {URL: "http://127.0.0.1:9/api"}
     assert PASSWORD not in os.environ
-    os.environ |= {URL: stand_in.url, PASSWORD: "theirs"}
+    os.environ[PASSWORD] = "theirs"
     use_server(stand_in.project)
     assert os.environ[PASSWORD] == "theirs"
 
 
-def test_a1_the_projects_own_server_named_by_the_user_gets_its_password(stand_in: StandIn) -> None:
+@pytest.mark.parametrize("stated", [{}, {PASSWORD: "graft:of-yesterday"}])
+def test_a1_the_projects_own_server_named_by_the_user_gets_its_password(
+    stand_in: StandIn, stated: dict[str, str]
+) -> None:
     stand_in.leave_record()
-    os.environ[URL] = stand_in.url
+    os.environ |= {URL: stand_in.url, **stated}
     with shared_server(stand_in.project) as environment:
         assert environment == {URL: stand_in.url, PASSWORD: stand_in.password}
 

@@ -79,11 +79,11 @@ def use_server(project: Project) -> None:
 
     Where none runs, the temporary server that a flow will start for itself gets a password.
     """
-    if URL in os.environ:
-        if PASSWORD not in os.environ and (own := running_server(project)) and own.url == os.environ[URL]:
-            os.environ[PASSWORD] = own.password
-        return
     own = running_server(project)
+    if URL in os.environ:
+        if own and own.url == os.environ[URL]:
+            os.environ[PASSWORD] = own.password  # the one that the user has set may be of an earlier start
+        return
     password = _password(project, "for one flow")
     os.environ.update(own.environment if own else {PASSWORD: password, **_guard("http://" + HOST, password)})
 
@@ -202,7 +202,8 @@ def start_server(project: Project, port: int, stays: bool = True) -> PrefectServ
     log_level = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"}
     # Not on the command line, which every account can read.
     environment = {**os.environ, **log_level, **LEASES, **_guard(origin, password)}
-    environment |= {URL: url, PASSWORD: password, "PREFECT_UI_API_URL": url}
+    # Relative, so that pages which were opened as localhost, or through a tunnel, ask where they came from.
+    environment |= {URL: url, PASSWORD: password, "PREFECT_UI_API_URL": "/api"}
     if not stays:
         # Not --no-services: that also stops what writes task runs down, and flows would show none.
         environment |= {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}

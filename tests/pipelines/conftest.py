@@ -11,7 +11,7 @@ from real_project import CHECKOUT, PER_CLASS, RealProject, make_project
 
 from benchmarks.machine import cold_cache
 from graft.errors import GraftError
-from graft.prefect_server import shared_server
+from graft.prefect_server import require_server, shared_server
 from graft.project import Project, find_project
 
 
@@ -73,6 +73,8 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
             del os.environ[name]
     configure(home)
     with shared_server(home) as environment:
+        os.environ.update(environment)
+        require_server(home)  # to projects it is a server that the user has named, which they do not wait for
         os.environ.clear()
         os.environ.update(before)
         yield environment

@@ -81,6 +81,17 @@ class Schedule:
             timeout=LIMIT_SECONDS,
         )
 
+    def with_variables(self, exports: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python in a shell that has evaluated what `graft schedule env` has printed."""
+        command = shlex.join([sys.executable, *arguments])
+        return subprocess.run(
+            ["sh", "-c", f"{exports}\nexec {command}"],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+        )
+
     def api(self, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
@@ -139,6 +150,17 @@ def test_it_runs_by_the_clock_and_by_hand_and_leaves_nothing_behind(schedule: Sc
     assert deployment["global_concurrency_limit"]["limit"] == 1
     schedule.wait_for(lambda: not schedule.runs("RUNNING") and not schedule.runs("PENDING"))
 
+    # As a run that was being executed when the machine went down.
+    left = schedule.api(f"deployments/{deployment['id']}/create_flow_run", {"state": {"type": "RUNNING"}})
+    refused = schedule.ask("run-now")
+    assert refused.returncode == 1
+    assert "A run of retrain/colours is under way: " in refused.stderr
+    settle = f"from graft.scheduling.deployments import settle_runs; settle_runs('{deployment['id']}')"
+    told = schedule.ask("env")
+    assert f"export PREFECT_API_URL=http://127.0.0.1:{schedule.port}/api\n" in told.stdout
+    assert schedule.with_variables(told.stdout, "-c", settle).returncode == 0
+    assert schedule.api(f"flow_runs/{left['id']}")["state"]["type"] == "CRASHED"
+
     asked = schedule.ask("run-now", "--wait")
     assert asked.returncode == 0, asked.stdout + asked.stderr
     assert "Completed: graft, colours: nothing to do" in asked.stdout
@@ -148,11 +170,7 @@ def test_it_runs_by_the_clock_and_by_hand_and_leaves_nothing_behind(schedule: Sc
     assert "retrain/colours  every 5s  paused" in listed.stdout
     assert "Retrainings of this project" in listed.stdout
 
-    told = schedule.ask("env")
-    assert f"export PREFECT_API_URL=http://127.0.0.1:{schedule.port}/api\n" in told.stdout
-    command = [sys.executable, "-m", "prefect", "deployment", "ls"]
-    outside = ["sh", "-c", f"{told.stdout}\nexec {shlex.join(command)}"]
-    listed = subprocess.run(outside, env=schedule.environment, capture_output=True, text=True, timeout=240)
+    listed = schedule.with_variables(told.stdout, "-m", "prefect", "deployment", "ls")
     assert "retrain/colours" in listed.stdout, listed.stdout + listed.stderr
 
     family = psutil.Process(schedule.process.pid).children(recursive=True)
