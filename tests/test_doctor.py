@@ -163,9 +163,9 @@ def test_d1_servers_are_asked_and_ok_only_where_they_answer(
 def test_d1_a_prefect_server_that_answers_is_ok(
     tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import graft.prefect_server
+    import graft.prefect_check
 
     monkeypatch.setenv("PREFECT_API_URL", "http://me:hunter2@127.0.0.1:4200/api")
-    monkeypatch.setattr(graft.prefect_server, "answers", lambda url: True)
+    monkeypatch.setattr(graft.prefect_check, "check_named_server", lambda url: None)
     finding = findings(Project(tmp_path))["Prefect server"]
     assert (finding.state, finding.found) == ("ok", "http://***@127.0.0.1:4200/api answers")

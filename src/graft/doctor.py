@@ -218,13 +218,16 @@ def _tracking(project: Project) -> Finding:
 
 
 def _prefect(project: Project) -> Finding:
-    from graft.prefect_server import answers, running_server
+    from graft.prefect_check import check_named_server
+    from graft.prefect_server import URL, running_server
 
-    named = os.environ.get("PREFECT_API_URL")
-    if named and not answers(named):
-        fix = "Start it, or unset PREFECT_API_URL: graft then starts one of its own"
-        return Finding("Prefect server", "bad", f"{without_credentials(named)} does not answer", fix)
-    url = named or running_server(project)
+    own = running_server(project)
+    url = os.environ.get(URL) or (own.url if own else "")
+    if url and not (own and own.url == url):
+        try:
+            check_named_server(url)
+        except GraftError as error:
+            return Finding("Prefect server", "bad", error.what, error.fix)
     return Finding(
         "Prefect server", "ok", f"{without_credentials(url)} answers" if url else "started by each run"
     )

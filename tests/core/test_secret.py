@@ -85,7 +85,7 @@ def test_a1_a_folder_that_was_opened_is_closed_again(project: Project) -> None:
 
 
 def test_a1_a_place_that_cannot_hold_a_secret_is_named(project: Project) -> None:
-    project.state.mkdir()
+    project.state.mkdir(parents=True)
     (project.state / "private").write_text("a file")
     with pytest.raises(GraftError, match=r"private.*cannot be used"):
         project_secret(project)
