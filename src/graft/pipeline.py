@@ -79,8 +79,10 @@ def reproduce(
     ):
         _run_dvc(project, arguments, of_stages, timeout)
         if "--dry" not in arguments and all(argument.startswith("-") for argument in arguments):
-            again = _ask_mlflow(project, of_stages)
-            if again:
+            from graft.params import load_params
+            from graft.registry.agreement import mend
+
+            if again := mend(project, load_params(project.params_file)):
                 print(
                     "MLflow does not have what the files here say: running", *again[2:], "again.", flush=True
                 )
@@ -116,16 +118,6 @@ def _run_dvc(
             "The pipeline stopped at the stage named above; what was done before it is kept",
             "Do what its message says, and run the same command again",
         )
-
-
-def _ask_mlflow(project: Project, environment: Mapping[str, str]) -> list[str]:
-    """What to run again, see :mod:`graft.registry.agreement`; in the stages' environment, which may name the store."""
-    command = [sys.executable, "-m", "graft.registry.agreement"]
-    done = subprocess.run(command, cwd=project.root, env=environment, capture_output=True, text=True)
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
-        raise GraftError(f"The pipeline has run, but MLflow cannot be compared with it: {reason}")
-    return done.stdout.split()
 
 
 def require_known(project: Project, arguments: list[str]) -> None:

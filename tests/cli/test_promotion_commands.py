@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -136,9 +135,9 @@ def test_d1_every_command_that_asks_mlflow_says_that_it_is_away(
     (there.root / "photograph.png").write_bytes(next(there.data.rglob("*.png")).read_bytes())
     address = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:pa55word@{address}")
-    started = time.monotonic()
+    # By itself it would try for four minutes.
+    monkeypatch.setattr("mlflow.MlflowClient.__init__", lambda *_, **__: pytest.fail("MLflow was asked"))
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, GraftError), (result.output, result.exception)
     assert f"MLflow's server http://***@{address} does not answer" in str(result.exception)
     assert "pa55word" not in f"{result.output}{result.exception}"
-    assert time.monotonic() - started < 60  # MLflow by itself: four minutes

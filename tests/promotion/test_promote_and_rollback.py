@@ -13,9 +13,10 @@ from graft.errors import GraftError
 from graft.params.gate import GateParams
 from graft.project import Project
 from graft.promotion.change import Registry
-from graft.promotion.promote import digest_of, promote, roll_back
+from graft.promotion.promote import promote, roll_back
 from graft.promotion.rules import Evidence
 from graft.promotion.verdict import DIGEST_TAG, VERDICT_FILE, GateVerdict, fetch_verdict, publish_verdict
+from graft.tracking.model_hash import files_of_version
 from graft.tracking.store import experiment_id
 
 PARAMS = GateParams()
@@ -44,7 +45,8 @@ def judge(
     """Publishes the verdict that evidence amounts to, as if it were about the version as it is."""
     evidence = evidence or good()
     registered = registry.client.get_model_version(registry.model, version)
-    found = {"version": version, "run_id": registered.run_id, "digest": digest_of(registry, registered)}
+    with files_of_version(registry.client, registry.model, version) as (_, digest):
+        found = {"version": version, "run_id": registered.run_id, "digest": digest}
     evidence = replace(
         evidence,
         candidate=evidence.candidate.model_copy(update=found),

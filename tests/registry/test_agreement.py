@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -120,28 +117,13 @@ def test_b6_test_figures_of_another_evaluation_are_recorded_again(
     [([], True), (["--force"], True), (["train@first"], False), (["--dry"], False), (["-s", "split"], False)],
 )
 def test_b6_mlflow_is_asked_after_the_whole_pipeline_and_the_stage_runs_again(
-    project: Project, monkeypatch: pytest.MonkeyPatch, arguments: list[str], asked: bool
+    project: Project, repository: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], asked: bool
 ) -> None:
     runs = []
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setenv("GRAFT_WARM", "off")
     monkeypatch.setattr(pipeline, "_run_dvc", lambda _, arguments, *__: runs.append(arguments))
-    monkeypatch.setattr(pipeline, "_ask_mlflow", lambda *_: REGISTER)
+    open_store(project).delete_registered_model_alias("tints", "challenger")
+    (project.root / "params.yaml").write_bytes((repository / "params.yaml").read_bytes())
     pipeline.reproduce(project, arguments)
     assert runs == [arguments, REGISTER] if asked else [arguments]
-
-
-def test_b6_the_question_is_answered_by_a_process_of_its_own(
-    project: Project, repository: Path, client: MlflowClient
-) -> None:
-    (project.root / "params.yaml").write_bytes((repository / "params.yaml").read_bytes())
-    client.delete_registered_model_alias("tints", "challenger")
-    done = subprocess.run(
-        [sys.executable, "-m", "graft.registry.agreement"],
-        cwd=project.root,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert (done.returncode, done.stdout.split()) == (0, REGISTER), done.stderr

@@ -274,6 +274,31 @@ def test_c1_a_matrix_of_many_classes_is_its_pairs() -> None:
     assert (7, 9, 1, 0.25) in table["pairs"]
 
 
+def test_c1_a_thousand_classes_are_a_table_and_few_metrics(recorded: Project, tmp_path: Path) -> None:
+    project = copy_of(recorded, tmp_path / "project")
+    client = open_store(project)
+    classes = [f"class {number}" for number in range(1000)]
+    folder = project.artifacts("evaluate")
+    for kind in ("metrics", "per_class", "confusion", "predictions"):
+        (folder / kind).mkdir(parents=True)
+    figures = {"accuracy": 0.5, "macro_f1": 0.4, "log_loss": 2.0}
+    (folder / "metrics" / "first.json").write_text(json.dumps({"test": figures}))
+    rows = {"class": classes, "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
+    pd.DataFrame(rows).to_csv(folder / "per_class" / "first.csv", index=False)
+    pairs = pd.DataFrame({"actual": classes, "predicted": classes[1:] + classes[:1]})
+    pairs.to_csv(folder / "confusion" / "first.csv", index=False)
+    digests = read_splits(project, ["test"])["test"]["sha256"]
+    pd.DataFrame({"sha256": digests, "label": "red"}).to_csv(
+        folder / "predictions" / "first.csv", index=False
+    )
+    record_evaluation(project, "first", project.strategy("first"))
+    run = client.get_run(read_run(project.strategy("first"))["run_id"])
+    tested = {name for name in run.data.metrics if name.startswith("test_")}
+    assert tested == {f"test_{name}" for name in figures}
+    path = client.download_artifacts(run.info.run_id, "test/per_class.csv", str(tmp_path))
+    assert len(pd.read_csv(path)) == 1000
+
+
 def test_shares_of_a_class_without_images_are_zero() -> None:
     assert confusion_table(np.array([[1, 1], [0, 0]]), ["a", "b"]) == {
         "classes": ["a", "b"],

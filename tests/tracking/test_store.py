@@ -8,7 +8,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -117,16 +116,16 @@ def test_d1_a_dead_store_is_found_out_in_seconds_and_without_its_password(
     project: Project, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
     monkeypatch.setattr("graft.tracking.reachable.ANSWER_SECONDS", 0.5)
+    # By itself it would try for four minutes.
+    monkeypatch.setattr("mlflow.MlflowClient.__init__", lambda *_, **__: pytest.fail("MLflow was asked"))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         places = {
             "silent": f"127.0.0.1:{silent.getsockname()[1]}",
             "refused": f"127.0.0.1:{free_port()}",
         }
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(**places))
-        started = time.monotonic()
         with pytest.raises(GraftError, match=r"does not answer.*MLFLOW_TRACKING_URI") as raised:
             open_store(project)
-    assert time.monotonic() - started < 30  # MLflow by itself: four minutes
     assert "pa55" not in str(raised.value)
 
 

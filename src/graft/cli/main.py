@@ -31,7 +31,7 @@ from graft.cli import (
 )
 from graft.cli.app import Commands
 from graft.core.credentials import without_credentials
-from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
+from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError, first_line
 
 
 def _print_version(wanted: bool) -> None:
@@ -105,7 +105,11 @@ def main() -> None:
         words = f"graft: {error.strerror or error}: {error.filename or 'see above'}."
         print(without_credentials(words), file=sys.stderr)
         sys.exit(EXIT_FAILURE)
-    except Exception:
+    except Exception as error:
+        if type(error).__name__ == "MlflowException":
+            # Its server has gone away since it was asked first, or refuses.
+            print(f"graft: MLflow: {first_line(error)}.", file=sys.stderr)
+            sys.exit(EXIT_FAILURE)
         import traceback
 
         sys.stderr.write(without_credentials(traceback.format_exc()))

@@ -14,8 +14,7 @@ Whoever takes the lock next finishes what was cut off after step 3, and drops wh
 The lock works with every store, SQLite, PostgreSQL or a server, since it needs no more than transactions that come one
 after the other. Each writes its own tag before it reads those of others, so of two at least one sees the other and
 takes its tag back. A tag that stays the same while it is watched for ``PATIENCE`` belongs to nobody any more: its
-owner moves no alias once ``PATIENCE / 2`` are over. No two clocks are compared. Processes of one project queue at a
-lock of the operating system first.
+owner moves no alias once ``PATIENCE / 2`` are over. No two clocks are compared.
 """
 
 from __future__ import annotations
@@ -29,10 +28,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.core.lock import locked
 from graft.errors import GraftError
 from graft.promotion.line import (
     CHANGE_PREFIX,
@@ -62,12 +59,10 @@ class Registry:
     Attributes:
         client: of the store.
         model: the model's name.
-        state: the project's folder for the lock, see :class:`graft.project.Project`.
     """
 
     client: MlflowClient
     model: str
-    state: Path
 
     def line(self) -> Line:
         """Return the line of champions as it is now."""
@@ -92,16 +87,12 @@ class Registry:
         Raises:
             GraftError: somebody else has held the lock for more than a minute.
         """
-        waiting = f"Waiting for another process that changes the champion of '{self.model}'"
-        with locked(
-            self.state / "promotion.lock", _busy(self.model), _FIX, wait_seconds=_WAIT, waiting=waiting
-        ):
-            change = _take_lock(self, waiting)
-            try:
-                change.settle()
-                yield change
-            finally:
-                self.client.delete_registered_model_tag(self.model, change.key)
+        change = _take_lock(self)
+        try:
+            change.settle()
+            yield change
+        finally:
+            self.client.delete_registered_model_tag(self.model, change.key)
 
 
 @dataclass
@@ -113,14 +104,14 @@ class Change:
         key: of the tag that is the lock.
         line: as it is.
         settled: a sentence for each thing that had been cut off and was settled first.
-        since: when the tag was written, by two clocks of this machine; a laptop that sleeps stops the first.
+        since: when the tag was written, by the clock on the wall, which goes on while a machine sleeps.
     """
 
     registry: Registry
     key: str
     line: Line
     settled: list[str]
-    since: tuple[float, float]
+    since: float
 
     def make_entry(self, action: Action, version: str, reason: str, **facts: Any) -> Entry:
         """Return the entry of a change from the present champion to ``version``; ``facts`` as Entry has them."""
@@ -132,7 +123,7 @@ class Change:
         """Make the change. Raises GraftError where the lock was held for too long to be sure of it."""
         registry = self.registry
         registry.client.set_registered_model_tag(registry.model, self.key, entry.text())
-        if max(time.monotonic() - self.since[0], time.time() - self.since[1]) > PATIENCE / 2:
+        if not 0 <= time.time() - self.since <= PATIENCE / 2:
             raise GraftError(
                 f"Changing the champion of '{registry.model}' took too long, and was given up before anything changed",
                 "Run the command again",
@@ -249,7 +240,7 @@ def describe(client: MlflowClient, model: str, version: str) -> dict[str, Any]:
     }
 
 
-def _take_lock(registry: Registry, waiting: str) -> Change:
+def _take_lock(registry: Registry) -> Change:
     client, model = registry.client, registry.model
     key, started, told = f"{CHANGE_PREFIX}{secrets.token_hex(8)}", time.monotonic(), False
     watched: dict[tuple[str, str], float] = {}
@@ -263,7 +254,7 @@ def _take_lock(registry: Registry, waiting: str) -> Change:
     while True:
         line, held = held_by_others()
         if not held:
-            since = time.monotonic(), time.time()
+            since = time.time()
             # Not the same twice: others watch whether it changes.
             mine = json.dumps({"by": getpass.getuser(), "try": secrets.token_hex(4)})
             client.set_registered_model_tag(model, key, mine)
@@ -272,15 +263,15 @@ def _take_lock(registry: Registry, waiting: str) -> Change:
                 return Change(registry, key, line, [], since)
             client.delete_registered_model_tag(model, key)
         if time.monotonic() - started > _WAIT:
-            raise GraftError(f"{_busy(model)}, from another checkout or machine", _FIX)
+            raise GraftError(
+                f"Another process has been changing the champion of '{model}' for more than {_WAIT:.0f} seconds",
+                "Wait until it has ended, or end it: what it leaves undone is settled by the next command",
+            )
         if time.monotonic() - started > 2 and not told:
-            print(waiting, file=sys.stderr, flush=True)
+            print(
+                f"Waiting for another process that changes the champion of '{model}'",
+                file=sys.stderr,
+                flush=True,
+            )
             told = True
         time.sleep(random.uniform(0.02, 0.3))
-
-
-_FIX = "Wait until it has ended, or end it: what it leaves undone is settled by the next command"
-
-
-def _busy(model: str) -> str:
-    return f"Another process has been changing the champion of '{model}' for more than {_WAIT:.0f} seconds"

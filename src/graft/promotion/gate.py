@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.candidates import candidates
+from graft.core.files import sha256_of, write_file
 from graft.data.split_tables import read_splits
 from graft.errors import GraftError
 from graft.params import Params
@@ -18,7 +17,7 @@ from graft.promotion.judging import judge
 from graft.promotion.origin import reproducibility, state_of_data
 from graft.promotion.promote import find_version
 from graft.promotion.rules import Evidence, Seen, apply_rules
-from graft.promotion.verdict import GateVerdict, JudgedOn, publish_verdict, verdict_file, write_verdict
+from graft.promotion.verdict import GateVerdict, JudgedOn, publish_verdict, verdict_file
 from graft.tracking.images import read_seen_images
 from graft.tracking.provenance import head_commit
 
@@ -73,7 +72,7 @@ def run_gate(
     evidence = Evidence(
         candidate=judged,
         champion=champion,
-        test=JudgedOn(images=len(test), table_sha256=_file_sha256(project.split_table("test"))),
+        test=JudgedOn(images=len(test), table_sha256=sha256_of(project.split_table("test"))),
         comparison=comparison,
         is_champion=is_champion,
         seen=tuple(seen),
@@ -96,7 +95,7 @@ def run_gate(
         rules=rules,
         off=off,
     )
-    write_verdict(verdict, verdict_file(project))
+    write_file(verdict_file(project), verdict.text())
     publish_verdict(client, verdict)
     return verdict
 
@@ -106,8 +105,3 @@ def _seen(registry: Registry, version: ModelVersion, test: pd.DataFrame, role: s
     if record is None:
         return Seen(role, str(version.version), False, 0)
     return Seen(role, str(version.version), True, int(test["sha256"].isin(record["sha256"]).sum()))
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

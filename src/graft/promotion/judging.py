@@ -20,7 +20,7 @@ from graft.project import Project
 from graft.promotion.answering import TOLD
 from graft.promotion.change import Registry, describe
 from graft.promotion.verdict import ClassFigures, Judged
-from graft.tracking.model_hash import HASH_TAG, model_files, model_hash
+from graft.tracking.model_hash import HASH_TAG, files_of_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,14 +68,12 @@ def judge(
             answer, or an image changed since it was split.
     """
     name = f"version {version.version} of '{registry.model}'"
-    location = registry.client.get_model_version_download_uri(registry.model, version.version)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = model_files(location, Path(temporary) / "model")
-        digest = model_hash(folder)
+    number = str(version.version)
+    with files_of_version(registry.client, registry.model, number) as (folder, digest):
         expected = version.tags.get(HASH_TAG, digest)
         if digest != expected:
             raise GraftError(
-                f"The files of {name} at {location} are not those that were registered: their SHA-256 is "
+                f"The files of {name} are not those that were registered: their SHA-256 is "
                 f"{digest[:12]}..., and the version's tag {HASH_TAG} says {expected[:12]}...",
                 "Find out who changed them; train and register the model again: dvc repro -f",
             )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.core.git import try_git
 from graft.data.split_tables import read_split_table
 from graft.data.verdict import read_verdict
 from graft.data.versioning import run_dvc
@@ -106,7 +106,7 @@ def reproducibility(
     changed = changed_files(project, GATE_FOLDER, since=by or "HEAD")
     if changed is None:
         return Stated(False, f"{observed}, and git does not say what they are", "See what `git status` says")
-    if not _is_committed(project, "dvc.lock", by or "HEAD"):
+    if try_git(project.root, "cat-file", "-e", f"{by or 'HEAD'}:./dvc.lock") is None:
         changed.append("dvc.lock")
     if changed:
         # What a run is made from says more than what it left.
@@ -133,11 +133,3 @@ def _run_in(folder: Path) -> str:
         return str(read_run(folder)["run_id"])
     except FileNotFoundError:
         return ""
-
-
-def _is_committed(project: Project, path: str, commit: str) -> bool:
-    command = ["git", "cat-file", "-e", f"{commit}:./{path}"]
-    try:
-        return subprocess.run(command, cwd=project.root, capture_output=True, timeout=30).returncode == 0
-    except (OSError, subprocess.SubprocessError):
-        return False

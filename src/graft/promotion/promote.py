@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.errors import GraftError
@@ -13,7 +11,7 @@ from graft.promotion.change import Change, Registry, earlier_champions
 from graft.promotion.line import MAX_REASON, Entry, Line
 from graft.promotion.verdict import GateVerdict, fetch_verdict
 from graft.registry.aliases import CHALLENGER
-from graft.tracking.model_hash import model_files, model_hash
+from graft.tracking.model_hash import files_of_version
 from graft.tracking.store import open_store
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ class Changed:
 
 def open_registry(project: Project, model: str) -> Registry:
     """The registry's view of one model. Raises as :func:`graft.tracking.store.open_store` does."""
-    return Registry(open_store(project), model, project.state)
+    return Registry(open_store(project), model)
 
 
 def promote(
@@ -77,7 +75,7 @@ def promote(
             raise  # force does without; one that cannot be read has nothing to add to the record
     if not forced:
         _check_verdict(registry.model, line, number, verdict)
-        _check_files(registry, candidate, verdict)  # may take minutes, and so comes before the lock
+        _check_files(registry, number, verdict)  # may take minutes, and so comes before the lock
     with registry.changing() as change:
         _check_line(registry.model, change.line, number, forced)
         if not forced:
@@ -123,13 +121,6 @@ def find_version(registry: Registry, line: Line, version: str | None) -> ModelVe
             "`graft ui` shows which there are; without --version it is the challenger",
         )
     return registry.client.get_model_version(registry.model, number)
-
-
-def digest_of(registry: Registry, version: ModelVersion) -> str:
-    """The hash over a version's files as they are now, see :mod:`graft.tracking.model_hash`."""
-    location = registry.client.get_model_version_download_uri(registry.model, version.version)
-    with tempfile.TemporaryDirectory() as folder:
-        return model_hash(model_files(location, Path(folder) / "model"))
 
 
 def _checked(reason: str) -> str:
@@ -191,15 +182,15 @@ def _check_verdict(model: str, line: Line, number: str, verdict: GateVerdict | N
         )
 
 
-def _check_files(registry: Registry, candidate: ModelVersion, verdict: GateVerdict | None) -> None:
+def _check_files(registry: Registry, number: str, verdict: GateVerdict | None) -> None:
     """Passes where a version's files are those that were judged."""
-    digest = digest_of(registry, candidate)
-    if verdict is not None and digest != verdict.candidate.digest:
-        raise GraftError(
-            f"The files of version {candidate.version} of '{registry.model}' are not those that the gate judged: "
-            f"their SHA-256 was {verdict.candidate.digest[:12]}..., and is {digest[:12]}...",
-            _AGAIN,
-        )
+    with files_of_version(registry.client, registry.model, number) as (_, digest):
+        if verdict is not None and digest != verdict.candidate.digest:
+            raise GraftError(
+                f"The files of version {number} of '{registry.model}' are not those that the gate judged: "
+                f"their SHA-256 was {verdict.candidate.digest[:12]}..., and is {digest[:12]}...",
+                _AGAIN,
+            )
 
 
 def _facts(verdict: GateVerdict) -> dict[str, Any]:

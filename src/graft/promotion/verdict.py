@@ -153,12 +153,6 @@ def verdict_file(project: Project) -> Path:
     return project.artifacts("gate") / Path(VERDICT_FILE).name
 
 
-def write_verdict(verdict: GateVerdict, path: Path) -> None:
-    """Writes a verdict as JSON: UTF-8, LF."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(verdict.text(), encoding="utf-8", newline="\n")
-
-
 def publish_verdict(client: MlflowClient, verdict: GateVerdict) -> None:
     """Puts a verdict into the candidate's run, and onto its version what the registry's pages show of it."""
     client.log_text(verdict.candidate.run_id, verdict.text(), VERDICT_FILE)

@@ -1,25 +1,21 @@
-"""Whether MLflow has what the pipeline's files here say: ``python -m graft.registry.agreement``.
+"""Whether MLflow has what the pipeline's files here say, and what is to be done again where it has not.
 
 DVC restores the files of a stage that it ran before, and then does not run it. The effect of `train`, `evaluate` and
 `register` lies in MLflow as well, which DVC knows nothing of: there the alias would stay on another model than
-``registered.json`` names. So this is asked after each run of the pipeline, and what disagrees is done again.
-
-It prints the arguments for `dvc repro` that mend it, or nothing.
+``registered.json`` names. So this is asked after each run of the pipeline.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.candidates import candidates
-from graft.errors import EXIT_FAILURE, GraftError
-from graft.params import Params, load_params
-from graft.project import Project, find_project
+from graft.params import Params
+from graft.project import Project
+from graft.promotion.line import is_missing
 from graft.registry.aliases import CHALLENGER
 from graft.tracking.runs import read_run, record_evaluation
 from graft.tracking.store import open_store
@@ -72,7 +68,7 @@ def _metrics(client: MlflowClient, run_id: str, model_uri: str) -> dict[str, flo
         client.get_logged_model(model_uri.removeprefix("models:/"))
         return dict(client.get_run(run_id).data.metrics)
     except MlflowException as error:
-        if str(error.error_code) != "RESOURCE_DOES_NOT_EXIST":
+        if not is_missing(error):
             raise
         return None
 
@@ -85,19 +81,8 @@ def _is_registered(client: MlflowClient, file: Path) -> bool:
     try:
         challenger = client.get_model_version_by_alias(registered["model"], CHALLENGER)
     except MlflowException as error:
-        if str(error.error_code) not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        # MLflow calls an alias that is not there an invalid parameter.
+        if not is_missing(error) and str(error.error_code) != "INVALID_PARAMETER_VALUE":
             raise
         return False
     return (str(challenger.version), challenger.run_id) == (registered["version"], registered["run_id"])
-
-
-if __name__ == "__main__":
-    here = find_project()
-    try:
-        # What MLflow has to say while it is asked is no part of the answer.
-        with contextlib.redirect_stdout(sys.stderr):
-            found = mend(here, load_params(here.params_file))
-        print(" ".join(found))
-    except GraftError as problem:
-        print(problem, file=sys.stderr)
-        sys.exit(EXIT_FAILURE)

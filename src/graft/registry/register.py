@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.core.files import write_file
 from graft.errors import GraftError, first_line
 from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.params.models import RegisterParams
@@ -121,9 +122,7 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
     aliases = client.get_registered_model(model).aliases
     mine = sorted(alias for alias, target in aliases.items() if str(target) == version)
     registered = Registered(model, version, mine, strategy, params.metric, value, run["run_id"])
-    folder = project.artifacts("register")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "registered.json").write_text(json.dumps(asdict(registered), indent=1), encoding="utf-8")
+    write_file(project.artifacts("register") / "registered.json", json.dumps(asdict(registered), indent=1))
     return registered
 
 

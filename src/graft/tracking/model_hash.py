@@ -7,10 +7,17 @@ have to change the database too.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graft.inference.record import sha256
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 HASH_TAG = "model.sha256"
 # MLflow writes it beside the others each time it downloads a registered model.
@@ -44,3 +51,12 @@ def model_files(location: str, into: Path) -> Path:
         return Path(mlflow.artifacts.download_artifacts(location))
     into.mkdir(parents=True, exist_ok=True)
     return Path(mlflow.artifacts.download_artifacts(location, dst_path=str(into)))
+
+
+@contextlib.contextmanager
+def files_of_version(client: MlflowClient, name: str, version: str) -> Iterator[tuple[Path, str]]:
+    """Yield the folder of a registered version's files, fetched for the length of the block, and their hash."""
+    location = client.get_model_version_download_uri(name, version)
+    with tempfile.TemporaryDirectory() as folder:
+        files = model_files(location, Path(folder) / "model")
+        yield files, model_hash(files)

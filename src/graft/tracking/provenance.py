@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from graft.core.git import try_git
 from graft.data.versioning import tracked_hash
 from graft.project import Project
 
@@ -53,7 +53,7 @@ def git_tags(project: Project) -> dict[str, str]:
 
 def head_commit(project: Project) -> str | None:
     """The commit that is checked out, 40 hex digits, or None outside git."""
-    return _git(project, "rev-parse", "HEAD")
+    return try_git(project.root, "rev-parse", "HEAD")
 
 
 def changed_files(project: Project, *except_for: str, since: str = "HEAD") -> list[str] | None:
@@ -65,8 +65,8 @@ def changed_files(project: Project, *except_for: str, since: str = "HEAD") -> li
         since: the commit.
     """
     without = [f":(exclude){path}" for path in except_for]
-    changed = _git(project, "diff", since, "--name-only", "--no-renames", "-z", "--", ".", *without)
-    new = _git(project, "ls-files", "--others", "--exclude-standard", "-z", "--", *INPUTS)
+    changed = try_git(project.root, "diff", since, "--name-only", "--no-renames", "-z", "--", ".", *without)
+    new = try_git(project.root, "ls-files", "--others", "--exclude-standard", "-z", "--", *INPUTS)
     return None if changed is None or new is None else [path for path in (changed + new).split("\0") if path]
 
 
@@ -75,13 +75,3 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         return {}
     content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}
-
-
-def _git(project: Project, *arguments: str) -> str | None:
-    try:
-        result = subprocess.run(
-            ["git", *arguments], cwd=project.root, capture_output=True, text=True, check=True, timeout=30
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.strip()

@@ -15,6 +15,7 @@ from graft.errors import GraftError, first_line
 
 # Seconds for a connection, and for the first answer; a server of many users may take a while to wake up.
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
+_FIX = "Check that it runs and can be reached from here, and MLFLOW_TRACKING_URI"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -40,11 +41,8 @@ def require_answer(uri: str) -> None:
     except GraftError:
         raise
     except Exception as error:
-        # Sockets, HTTP clients and database drivers raise each their own.
-        raise GraftError(
-            f"MLflow's store {uri} does not answer: {first_line(error)}",
-            "Check that it runs and can be reached from here, and MLFLOW_TRACKING_URI",
-        ) from error
+        # Sockets and database drivers raise each their own.
+        raise GraftError(f"MLflow's database {uri} does not answer: {first_line(error)}", _FIX) from error
 
 
 def _ask_server(uri: str) -> None:
@@ -62,24 +60,13 @@ def _ask_server(uri: str) -> None:
             return  # there is a server; MLflow has settings of its own about certificates
         except requests.RequestException as error:
             if attempt or isinstance(error, requests.Timeout):
-                raise GraftError(
-                    f"MLflow's server {uri} does not answer ({_reason(error, limit)})",
-                    "Check that it runs and can be reached from here, and MLFLOW_TRACKING_URI",
-                ) from None
+                reason = (
+                    "it took the connection and says nothing"
+                    if isinstance(error, requests.ReadTimeout)
+                    else "no connection"
+                )
+                raise GraftError(f"MLflow's server {uri} does not answer: {reason}", _FIX) from None
             time.sleep(1)
-
-
-def _reason(error: Exception, limit: float) -> str:
-    import requests
-
-    if isinstance(error, requests.Timeout):
-        return f"nothing within {limit:g} s"
-    cause = error
-    while (inner := getattr(cause, "reason", None) or cause.__cause__ or cause.__context__) is not None:
-        if not isinstance(inner, Exception) or inner is cause:
-            break
-        cause = inner
-    return (cause.strerror if isinstance(cause, OSError) and cause.strerror else "") or type(error).__name__
 
 
 def _ask_database(uri: str, port: int) -> None:

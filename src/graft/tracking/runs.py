@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.advice.report import PLOT_FILE, RECORD_FILE
+from graft.core.files import write_file
 from graft.core.outside import require_sha256
 from graft.data.manifest import FOR_SPLIT, read_manifest
 from graft.data.split_tables import read_splits, with_paths
@@ -188,7 +189,7 @@ def log_result(
         "model_sha256": digest,
         "seconds": round(clock.seconds("compute"), 1),
     }
-    (folder / RUN_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write_file(folder / RUN_FILE, json.dumps(record, indent=1))
 
 
 def record_evaluation(project: Project, name: str, made: Path) -> None:

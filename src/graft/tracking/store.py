@@ -121,12 +121,13 @@ def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
         location = path_below(project.mlflow_artifacts, dataset, "The name of the data set").as_uri()
     experiment = client.get_experiment_by_name(dataset)
     if experiment is None:
-        # Another process may come first: then there is one by now.
-        with contextlib.suppress(MlflowException):
+        try:
             return str(client.create_experiment(dataset, artifact_location=location))
-        experiment = client.get_experiment_by_name(dataset)
-        if experiment is None:
-            return str(client.create_experiment(dataset, artifact_location=location))  # for its message
+        except MlflowException:
+            # Another process may have come first.
+            experiment = client.get_experiment_by_name(dataset)
+            if experiment is None:
+                raise
     if experiment.lifecycle_stage == "deleted":  # in MLflow's UI; its name stays taken and takes no runs
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
