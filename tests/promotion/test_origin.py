@@ -18,6 +18,7 @@ from graft.promotion.rules import Stated
 from graft.tracking.images import images_of
 
 COMMIT = "c" * 40
+RUN = "1" * 32
 CLEAN = {"git.commit": COMMIT, "git.dirty": "no", "dvc.data": "d" * 32 + ".dir", "dvc.stage": "train@small"}
 DIRTY = {**CLEAN, "git.dirty": "yes"}
 
@@ -76,7 +77,7 @@ def committed(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setattr(origin, "run_dvc", lambda *arguments: "{}\n")
     run = project.strategy("small") / "run.json"
     run.parent.mkdir(parents=True)
-    run.write_text(json.dumps({"run_id": "r1"}))
+    run.write_text(json.dumps({"run_id": RUN, "model_uri": f"models:/m-{RUN}", "model_sha256": "0" * 64}))
     (project.root / "dvc.lock").write_text("schema: '2.0'\n")
     git(project, "init", "-q")
     git(project, "add", ".")
@@ -84,7 +85,7 @@ def committed(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
-def of_run(project: Project, tags: dict[str, str], run_id: str = "r1") -> Stated:
+def of_run(project: Project, tags: dict[str, str], run_id: str = RUN) -> Stated:
     folders: dict[str, Path] = {name: project.strategy(name) for name in ("small", "not_trained")}
     return reproducibility(project, tags, run_id, folders)
 
