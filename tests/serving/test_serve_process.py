@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from conftest import CLASSES, move_champion, register
 from malformed import FORM, JSON, encoded, form_of, json_of
 from running import HOST, LIMIT_SECONDS, Running, head, read_answer, start
 
+from graft.errors import GraftError
 from graft.inference.model import ImageClassifier
 from graft.monitoring.log import PredictionLog
 from graft.params.monitor import LogParams
@@ -204,6 +206,43 @@ def test_what_is_answered_is_in_the_log_once_the_server_has_ended(
     assert [row.label for row in rows[:8]] == [CLASSES[index] for index in answers.argmax(axis=1)]
     found = [row.probability for row in rows[:8]]
     np.testing.assert_allclose(found, answers.max(axis=1), atol=1e-4)
+
+
+@pytest.fixture
+def long_patience(registered: Project) -> Iterator[None]:
+    """Servers that start now wait for a body for ten minutes."""
+    text = registered.params_file.read_text(encoding="utf-8")
+    assert text.count("timeout_seconds: 10") == 1
+    registered.params_file.write_text(
+        text.replace("timeout_seconds: 10", "timeout_seconds: 600"), encoding="utf-8"
+    )
+    yield
+    registered.params_file.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.usefixtures("champion_1", "long_patience")
+def test_a6_the_log_is_written_before_clients_are_waited_for(registered: Project) -> None:
+    began = datetime.now(UTC)
+
+    def logged() -> int:
+        try:
+            return len(list(PredictionLog(registered.prediction_log, LogParams()).read(began)))
+        except GraftError:
+            return 0  # there is no log yet
+
+    with start(registered, "--log") as server, socket.create_connection((HOST, server.port)) as slow:
+        slow.sendall(head("POST", "/predict", content_type="image/png", content_length=1000) + b"abc")
+        for photograph in PHOTOGRAPHS[:4]:
+            assert server.predict(photograph).status == 200
+        server.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while logged() < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        # Still waiting for the body; whoever kills it now loses nothing.
+        assert server.process.poll() is None
+        slow.close()
+        assert server.process.wait(timeout=LIMIT_SECONDS) == 0
 
 
 def test_what_is_under_way_at_the_end_is_answered(registered: Project) -> None:
