@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import subprocess
@@ -15,15 +14,13 @@ from PIL import ExifTags, Image
 from recorded import copy_of
 from tiny import CLASSES, SIZE
 
-from graft.backbones.identity import ANSWERING
+from graft.backbones.identity import ANSWERING, DECODING, with_imports
 from graft.data.split_tables import read_splits
 from graft.errors import GraftError
 from graft.export import check, onnx
 from graft.export import export as module
 from graft.export.check import Checked, require_accuracy, require_agreement
-from graft.export.description import PREPROCESSING_CODE
 from graft.export.export import FORMATS, Exported, export
-from graft.inference import images
 from graft.prediction.engine import open_classifier
 from graft.prediction.inputs import Files
 from graft.prediction.predict import predict_photographs
@@ -119,16 +116,13 @@ def test_c11_each_answers_in_a_fresh_process_as_graft_does(
     assert 0 < difference.max() < 0.05
 
 
-def test_c11_all_code_that_decodes_is_exported_and_names_features() -> None:
-    wanted, found = [Path(images.__file__)], set()
-    while wanted:
-        path = wanted.pop()
-        found.add(path)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 1:
-                wanted += {path.with_name(f"{node.module}.py")} - found
-    assert {Path(module.__file__) for module in PREPROCESSING_CODE} == found
-    assert found <= set(ANSWERING)
+def test_c11_all_code_that_decodes_is_exported_and_names_features(tmp_path: Path) -> None:
+    for name, imported in {"a": "b, c", "b": "c", "c": "a", "d": ""}.items():
+        lines = [f"from .{other} import x" for other in imported.split(", ") if other]
+        (tmp_path / f"{name}.py").write_text("\n".join(["import io", *lines]))
+    assert [path.stem for path in with_imports(tmp_path / "a.py")] == ["a", "b", "c"]
+    assert {"images", "depth"} <= {path.stem for path in DECODING}
+    assert set(DECODING) <= set(ANSWERING)
 
 
 def test_what_is_reported_is_what_lies_there(exported: dict[str, Exported]) -> None:

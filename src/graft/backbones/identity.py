@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 from importlib import metadata
@@ -9,10 +10,25 @@ from pathlib import Path
 
 BACKBONES = Path(__file__).parent
 GRAFT = BACKBONES.parent
+
+
+def with_imports(path: Path) -> list[Path]:
+    """Return a file of source, and the files beside it that it imports by ``from .name``, and those that they do."""
+    wanted, found = [path], set()
+    while wanted:
+        file = wanted.pop()
+        found.add(file)
+        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 1]
+        wanted += {path.with_name(f"{module}.py") for module in modules if module} - found
+    return sorted(found)
+
+
+# What makes pixels of an image file: it travels with every model and every export.
+DECODING = with_imports(GRAFT / "inference" / "images.py")
 # What decides what a trunk of given weights answers, by way of the pixels that it is shown.
 ANSWERING = (
-    GRAFT / "inference" / "images.py",
-    GRAFT / "inference" / "depth.py",
+    *DECODING,
     BACKBONES / "hub.py",
     BACKBONES / "keras_applications.py",
     BACKBONES / "efficientnet_lite.py",

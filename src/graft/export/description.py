@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from graft.inference import depth, images
+from graft.backbones.identity import DECODING
 
 RESIZE = (
     "Decode every pixel, JPEG at its whole size; turn upright as EXIF says; transparent parts on white; 8-bit RGB; "
@@ -20,7 +20,6 @@ RESIZE = (
 # A package of copies of what graft itself decodes with, so that no description can differ from it. It needs NumPy and
 # Pillow alone.
 PREPROCESSING = "preprocessing"
-PREPROCESSING_CODE = (images, depth)
 # The first lines of each format's usage: uint8 [1, size, size, 3].
 PREPARE = """\
 from preprocessing import decode                        # the folder beside this file; run it here
@@ -70,8 +69,7 @@ def write_description(
     (folder / PREPROCESSING / "__init__.py").write_text(
         "from .images import decode as decode\n", encoding="utf-8"
     )
-    for module in PREPROCESSING_CODE:
-        source = Path(module.__file__)
+    for source in DECODING:
         shutil.copyfile(source, folder / PREPROCESSING / source.name)
     (folder / LABELS_FILE).write_text("\n".join(about["labels"]) + "\n", encoding="utf-8")
     text = json.dumps({**about, "format": name, **form}, ensure_ascii=False, indent=1)
