@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -52,19 +52,29 @@ def bring_up_to_date(project: Project) -> list[str]:
     else:
         changes = changes_in_data(project) or {}
     earlier = _earlier_files(project, cache) if changes.get("modified") or changes.get("added") else set()
-    folder, stays = fresh_folder(project, "copies"), []
-    for name in changes.get("added", []):
-        if (name, _md5(project.data / name)) in earlier:
+    absent = set(changes.get("deleted", []))
+    stays, puts = [], sorted(absent)
+    for name in (*changes.get("added", []), *changes.get("modified", [])):
+        if (name, _md5(project.data / name)) not in earlier:
+            stays.append(name)
+        elif name in wanted:
+            puts.append(name)
+        else:
             (project.data / name).unlink()
-        else:
+    folder = fresh_folder(project, "copies")
+    for number, name in enumerate(puts):
+        try:
+            shutil.copyfile(_object(cache, text, wanted[name]), folder / str(number))
+        except FileNotFoundError:
+            raise GraftError(f"DVC's cache lacks data/{name}", "Run `dvc fetch data.dvc`") from None
+    os.sync()  # once for all of them
+    for number, name in enumerate(puts):
+        target = path_below(project.data, name, "data.dvc")
+        if name in absent and target.exists():  # somebody has put it there meanwhile
             stays.append(name)
-    for name in changes.get("modified", []):
-        if (name, _md5(project.data / name)) in earlier:
-            _put(_object(cache, text, wanted[name]), project.data / name, folder)
-        else:
-            stays.append(name)
-    for name in changes.get("deleted", []):
-        _put(_object(cache, text, wanted[name]), path_below(project.data, name, "data.dvc"), folder)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (folder / str(number)).replace(target)
     return stays
 
 
@@ -109,16 +119,6 @@ def fresh_folder(project: Project, name: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
-
-
-def _put(source: Path, target: Path, folder: Path) -> None:
-    partial = folder / uuid.uuid4().hex
-    try:
-        shutil.copyfile(source, partial)
-    except FileNotFoundError:
-        raise GraftError(f"DVC's cache lacks {target}", "Run `dvc fetch data.dvc`") from None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial.replace(target)
 
 
 def _earlier_files(project: Project, cache: Path) -> set[tuple[str, str]]:

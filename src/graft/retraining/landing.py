@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from graft.core.files import sync
 from graft.core.git import run_git, try_git
 from graft.data.versioning import run_dvc
 from graft.errors import GraftError
@@ -157,6 +158,7 @@ def _write_files(project: Project, one: OpenCommit) -> list[str]:
             edited.append(name)
         elif name in wanted:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
+            sync(folder / "files" / prefix / name)
             (folder / "files" / prefix / name).replace(root / name)
         else:
             (root / name).unlink(missing_ok=True)
