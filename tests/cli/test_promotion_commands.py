@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from graft.cli.main import app
+from graft.cli.main import app, main
 from graft.errors import GraftError
 from graft.prefect_server import free_port
 from graft.project import Project
@@ -141,3 +141,19 @@ def test_d1_every_command_that_asks_mlflow_says_that_it_is_away(
     assert isinstance(result.exception, GraftError), (result.output, result.exception)
     assert f"MLflow's server http://***@{address} does not answer" in str(result.exception)
     assert "pa55word" not in f"{result.output}{result.exception}"
+
+
+def test_d1_a_server_that_goes_away_between_two_questions_is_one_line(
+    there: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    def gone(*_: object) -> None:
+        raise MlflowException("API request to http://me:pa55word@host/ failed\nwith a page of reasons")
+
+    monkeypatch.setattr("mlflow.MlflowClient.get_registered_model", gone)
+    monkeypatch.setattr(sys, "argv", ["graft", "history"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "graft: MLflow: API request to http://***@host/ failed.\n"
