@@ -103,7 +103,7 @@ def test_c11_each_answers_in_a_fresh_process_as_graft_does(
     done = subprocess.run(command, cwd=out, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     model = open_classifier(recorded.strategy("first") / "model")
-    answered = list(predict_photographs(model, Files(lambda: iter(files)).read(lambda name: True)))
+    answered = list(predict_photographs(model, Files(lambda: iter(files)).read()))
     assert not any(problem for some in answered for problem in some.problems)
     expected = np.concatenate([some.probabilities for some in answered])
     assert np.ptp(expected, axis=0).max() > 0.02  # it does tell images apart

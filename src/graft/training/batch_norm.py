@@ -34,7 +34,7 @@ def set_batch_norm_statistics(model: keras.Model, inputs: np.ndarray, batch_size
     dropouts = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dropout)]
     before = [layer.momentum for layer in norms], [layer.rate for layer in dropouts]
     # Of each layer the sums of x and of x squared, over the number of inputs.
-    sums = [[np.float64(0), np.float64(0)] for _ in norms]
+    sums: list[list[Any]] = [[0.0, 0.0] for _ in norms]
     try:
         for layer in norms:
             layer.momentum = 0.0  # a step then leaves the statistics of its batch alone
