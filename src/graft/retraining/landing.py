@@ -20,7 +20,7 @@ from graft.errors import GraftError
 from graft.project import Project
 from graft.retraining.data_folder import bring_up_to_date, fresh_folder
 from graft.retraining.open_work import OpenCommit
-from graft.retraining.workspace import Workspace, checked_out, commit_tree, stages_in_lock
+from graft.retraining.workspace import Workspace, checked_out, commit_tree
 
 _NONE = "0" * 40
 _NAMED = 4
@@ -127,7 +127,7 @@ def check_out(project: Project, one: OpenCommit) -> list[str]:
         left.append(f"{_some([f'data/{name}' for name in stays])} not in data.dvc and left as they are")
     if "dvc.lock" not in edited:
         try:
-            run_dvc(project, "checkout", "--allow-missing", *stages_in_lock(project))
+            run_dvc(project, "checkout", "--allow-missing", "dvc.yaml")
         except GraftError as error:  # DVC overwrites nothing that it has no copy of
             left.append(f"Outputs of the pipeline were left as they are: {error}")
     try:

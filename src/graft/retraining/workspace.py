@@ -63,6 +63,11 @@ def branch_name(project: Project, branch: str) -> str:
         run_git(project.root, "check-ref-format", "--branch", branch)
         return branch
     name = checked_out(project)
+    if name is None and try_git(project.root, "rev-parse", "--git-dir") is None:
+        raise GraftError(
+            f"{project.root} is not under git, so that a retraining could not record what it did",
+            "Run `git init`, and commit the project",
+        )
     if name is None:
         raise GraftError(
             f"No branch is checked out in {project.root}",
@@ -127,9 +132,9 @@ def fill(space: Workspace) -> None:
     changes = changes_in_data(project) if space.is_snapshot else {}
     if changes is None:  # the images here are all there is
         shutil.copytree(project.data, own.data, symlinks=True)
-        run_dvc(own, "checkout", "--allow-missing", *stages_in_lock(own))
+        run_dvc(own, "checkout", "--allow-missing", "dvc.yaml")
     else:
-        run_dvc(own, "checkout", "--allow-missing", "data.dvc", *stages_in_lock(own))
+        run_dvc(own, "checkout", "--allow-missing", "data.dvc", "dvc.yaml")
         if missing := [name for name in tracked_files(own) or {} if not (own.data / name).exists()]:
             raise GraftError(
                 f"DVC's cache lacks {len(missing)} images that data.dvc names, such as {missing[0]}",
@@ -148,15 +153,6 @@ def fill(space: Workspace) -> None:
             f"DVC's cache lacks {table.relative_to(own.root)}, which says what is tested on",
             "Run the pipeline with `graft run`, or bring it with `dvc pull`",
         )
-
-
-def stages_in_lock(project: Project) -> list[str]:
-    """Return the stages that dvc.lock names: all of DVC's outputs but data/."""
-    from ruamel.yaml import YAML
-
-    file = project.root / "dvc.lock"
-    content = YAML(typ="safe").load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    return sorted((content or {}).get("stages", {}))
 
 
 def left_behind(project: Project) -> list[str]:
