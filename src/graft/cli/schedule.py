@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from graft.retraining.outcome import Outcome
     from graft.scheduling.deployments import Deployed, Run
 
-app = Commands(help="Retrain by the clock, and look after it.", invoke_without_command=True)
+app = Commands()
 
 Name = Annotated[
     str | None,
