@@ -112,12 +112,14 @@ def storm(folder: str, rounds: str, seed: str) -> None:
         pid = os.fork()
         if pid == 0:
             _change_without_end(folder, tell)
+        os.close(tell)  # so that a process that ends by itself is not waited for
         # A change has ten writes: somewhere within the first or the second, and within a write or between two.
         for _ in range(chance.randint(1, 20)):
             os.read(ready, 1)
         time.sleep(chance.uniform(0, 0.03))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        os.close(ready)
         pid = os.fork()
         if pid == 0:
             _report(folder)
@@ -131,10 +133,14 @@ def _change_without_end(folder: str, tell: int) -> None:
     while True:
         turn += 1
         champion = registry.line().champion
-        if turn % 3 == 0 and registry.line().previous:
-            roll_back(registry, "a storm")
-        else:
-            promote(registry, "2" if champion != "2" else "3", "a storm", forced=True)
+        try:
+            if turn % 3 == 0 and registry.line().previous:
+                roll_back(registry, "a storm")
+            else:
+                promote(registry, "2" if champion != "2" else "3", "a storm", forced=True)
+        except GraftError as error:
+            if "took too long" not in str(error):  # on a machine that is very busy
+                raise
 
 
 def _report(folder: str) -> None:

@@ -44,7 +44,11 @@ def start(*arguments: object, store: str = "") -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    output, errors = process.communicate(timeout=900)
+    try:
+        output, errors = process.communicate(timeout=900)
+    except BaseException:
+        end_tree(process.pid)
+        raise
     # Whoever has waited for more than two seconds says so.
     told = [line for line in errors.splitlines() if not line.startswith("Waiting for another process")]
     assert (process.returncode, told) == (0, [])
