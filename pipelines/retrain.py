@@ -148,10 +148,10 @@ def main() -> int:
         print(f"\nThe retraining stopped: {error}", file=sys.stderr)
         return EXIT_FAILURE
     if state.is_failed() or state.is_crashed():
-        error = state.result(raise_on_failure=False)
-        if not isinstance(error, GraftError):
-            raise error
-        print(f"\nThe retraining stopped: {error}", file=sys.stderr)
+        failure = state.result(raise_on_failure=False)
+        if not isinstance(failure, GraftError):
+            raise failure
+        print(f"\nThe retraining stopped: {failure}", file=sys.stderr)
         return EXIT_FAILURE
     if state.is_cancelled():
         print(state.message)
