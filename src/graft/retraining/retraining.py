@@ -109,16 +109,12 @@ class Retraining:
         ended = sum(end_marked(MARK, run) for run in runs)
         workspace.remove_workspaces(self.project)
         found = [one for one in read_open(self.project) if landing.is_recorded(self.project, one)]
+        if ended:
+            settled.append(f"{ended} processes of a run that was cut off were still at work, and were ended.")
         for run in runs:
-            what = "An earlier run was cut off"
-            if ended:
-                what += f" ({ended} processes of it were still at work, and were ended)"
-            commits = [one.commit[:10] for one in found if one.run == run]
-            settled.append(
-                f"{what} after its commit {commits[0]}: what was missing is done now."
-                if commits
-                else f"{what}: nothing of it is left, and its deliveries are looked at again."
-            )
+            after = next((f" after its commit {one.commit[:10]}" for one in found if one.run == run), "")
+            what = "what was missing is done now" if after else "nothing of it is left, its deliveries wait"
+            settled.append(f"A run was cut off{after}: {what}.")
             with contextlib.suppress(Exception):  # it is for people's eyes alone
                 mark_killed(self.project, run)
         for number, one in enumerate(found):
