@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,8 @@ def advice_picture(path: Path, advice: Advice) -> None:
     axes.set_xlabel("layers below, %")
     axes.set_ylabel("error of a linear classifier, %")
     axes.set_ylim(bottom=0)
-    axes.set_title(summary(advice), fontsize=9, wrap=True, parse_math=False)
+    # Matplotlib's own wrapping would take a dollar sign for a formula all the same.
+    axes.set_title("\n".join(textwrap.wrap(summary(advice), 90)[:4]), fontsize=9, parse_math=False)
     for text in axes.legend(ncols=1 + len(advice.measured) // 15).get_texts():
         text.set_parse_math(False)
     figure.savefig(path, dpi=DPI)
