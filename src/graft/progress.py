@@ -23,8 +23,8 @@ _UNFOLDED = 10_000
 class _Output(Console):
     """Standard output, whose lines are folded for a terminal alone: a file or a pipe has no width."""
 
-    @property
-    def size(self) -> ConsoleDimensions:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def size(self) -> ConsoleDimensions:
         """Columns and rows; ``COLUMNS`` in the environment is believed everywhere."""
         size = super().size
         is_asked_for = self.is_terminal or "COLUMNS" in self._environ

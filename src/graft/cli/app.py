@@ -39,7 +39,7 @@ class _Shared:
             if isinstance(param, TyperOption) and param.is_flag:
                 param.metavar = ""  # else <bool>, as if a value belonged behind it
             elif isinstance(param, TyperArgument):
-                param.display_type_rich = lambda ctx: None  # else <list[Path]> behind PATH
+                vars(param)["display_type_rich"] = lambda ctx: None  # else <list[Path]> behind PATH
         return params
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -81,8 +81,8 @@ class Commands(typer.Typer):
             **settings,
         )
 
-    def command(self, name: str | None = None, **settings: Any) -> Callable[..., Any]:  # type: ignore[override]
+    def command(self, name: str | None = None, **settings: Any) -> Callable[..., Any]:
         return super().command(name, **{"cls": _Command, **settings})
 
-    def callback(self, **settings: Any) -> Callable[..., Any]:  # type: ignore[override]
+    def callback(self, **settings: Any) -> Callable[..., Any]:
         return super().callback(**{"cls": _Group, **settings})
