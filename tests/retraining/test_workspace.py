@@ -64,6 +64,15 @@ def test_where_the_cache_is_gone_the_images_that_are_here_are_taken(project: Pro
     assert pictures_in(space.own) == pictures_in(project)
 
 
+def test_images_that_dvc_does_not_know_yet_are_taken_and_tracked_there(project: Project) -> None:
+    (project.root / "data.dvc").unlink()
+    space = open_workspace(project, "main", "run")
+    fill(space)
+    assert pictures_in(space.own) == pictures_in(project)
+    assert "path: data" in (space.own.root / "data.dvc").read_text()
+    assert not (project.root / "data.dvc").exists()
+
+
 def test_without_the_table_of_test_images_no_run_begins(project: Project) -> None:
     table = project.split_table("test")
     table.parent.mkdir(parents=True)

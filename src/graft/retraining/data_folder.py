@@ -84,10 +84,12 @@ def changes_in_data(project: Project) -> dict[str, list[str]] | None:
     A data/ that is missing or empty counts as not checked out, and so as unchanged. Nothing is written.
 
     Returns:
-        None where DVC's cache lacks the list of files that data.dvc names.
+        None where there is no data.dvc, or DVC's cache lacks the list of files that it names.
     """
-    if swap.is_empty(project.data) or not pointer_file(project).is_file():
+    if swap.is_empty(project.data):
         return {}
+    if not pointer_file(project).is_file():
+        return None
     status = json.loads(run_dvc(project, "data", "status", "--granular", "--json") or "{}")
     if any(path.startswith("data/") for path in status.get("not_in_cache", [])):
         return None

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.core.git import run_git, try_git
-from graft.data.versioning import run_dvc
+from graft.data.versioning import pointer_file, run_dvc
 from graft.errors import GraftError
 from graft.project import Project
 from graft.retraining.data_folder import cache_folder, changes_in_data, tracked_files
@@ -132,6 +132,8 @@ def fill(space: Workspace) -> None:
     changes = changes_in_data(project) if space.is_snapshot else {}
     if changes is None:  # the images here are all there is
         shutil.copytree(project.data, own.data, symlinks=True)
+        if not pointer_file(own).is_file():
+            run_dvc(own, "add", "data")
         run_dvc(own, "checkout", "--allow-missing", "dvc.yaml")
     else:
         run_dvc(own, "checkout", "--allow-missing", "data.dvc", "dvc.yaml")
