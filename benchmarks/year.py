@@ -168,7 +168,7 @@ def scheduled(project: Project) -> Iterator[None]:
             raise RuntimeError(f"graft schedule ended with {process.returncode}: see {log.name}")
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(300)  # a run that is under way ends first
         log.close()
 
 
