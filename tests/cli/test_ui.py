@@ -67,7 +67,7 @@ class Pages:
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[Pages]:
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders keep other accounts out
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own folders keep other accounts out
         Path(folder).chmod(0o755)
         project = Project(Path(folder))
         for name, content in {"params.yaml": "{}\n", "dvc.yaml": "stages: {}\n"}.items():

@@ -76,7 +76,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [write_channels(folder / "mild", 1 / 50), write_channels(folder / "sharp", 1 / 25)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # some tests register versions that others must not meet
 def registered(bundles: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Versions 1 (mild, the champion) and 2 (sharp) of the model ``tints``."""
     with pytest.MonkeyPatch.context() as patch:
@@ -95,7 +95,7 @@ def registered(bundles: list[Path], tmp_path_factory: pytest.TempPathFactory) ->
     return project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(registered: Project) -> Iterator[Running]:
     """A server without a token, which starts with version 1 as its champion."""
     move_champion(registered, "1")

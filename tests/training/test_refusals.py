@@ -94,7 +94,8 @@ def test_a_hub_module_of_another_size_and_one_that_is_not_there(project: Project
 
 
 def test_a_network_that_is_not_there(project: Project) -> None:
-    assert "network is 'cn'. Did you mean 'cnn'?" in refusal(project, {**SCRATCH, "network": "cn"})
+    text = refusal(project, {**SCRATCH, "network": "cn"})
+    assert "network' is 'cn' (str). It should be 'cnn' or 'mlp'." in text
 
 
 def test_an_mlp_whose_head_pools(project: Project) -> None:

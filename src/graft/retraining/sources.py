@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -59,7 +60,7 @@ def update(
     for line in pointer.read_text(encoding="utf-8").splitlines():
         address = line.strip().removeprefix("url:").strip()
         if line.strip().startswith("url:") and (project.root / address).is_dir():
-            here, there = f"url: {address}", f"url: {(project.root / address).resolve()}"
+            here, there = address, str((project.root / address).resolve())
 
     def once() -> None:
         _replace(pointer, here, there)
@@ -72,9 +73,11 @@ def update(
 
 
 def _replace(file: Path, old: str, new: str) -> None:
+    """Replace the address of a repository, which DVC puts on a line of its own where it is long."""
     text = file.read_text(encoding="utf-8")
-    if old and old in text:
-        write_file(file, text.replace(old, new))
+    changed = re.sub(rf"url:\s+{re.escape(old)}\n", lambda _: f"url: {new}\n", text) if old else text
+    if changed != text:
+        write_file(file, changed)
 
 
 def _shell(project: Project, params: SourceParams) -> None:
