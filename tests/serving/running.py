@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -76,8 +77,15 @@ class Running:
             except (OSError, ValueError):
                 found = None
             if self.process.poll() is not None or time.monotonic() > deadline:
+                self.end_with_its_stacks()
                 raise AssertionError(f"{path} did not come to {key}={value}: {found}\n{self.log.read_text()}")
             time.sleep(0.05)
+
+    def end_with_its_stacks(self) -> None:
+        """End a server that hangs; where each of its threads was is the end of its log."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(timeout=30)
 
     def metric(self, name: str) -> float:
         """The value of the one line of /metrics that begins with ``name``."""
@@ -97,7 +105,7 @@ def start(project: Project, *options: str, token: str | None = None) -> Iterator
     """
     port = free_port()
     log = project.root / f"serve-{port}.log"
-    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES), "PYTHONFAULTHANDLER": "1"}
     for variable in ("GRAFT_TOKEN", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         environment.pop(variable, None)
     if token:

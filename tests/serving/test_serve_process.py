@@ -48,6 +48,12 @@ def champion_1(registered: Project, server: Running) -> None:
     server.wait_until("/ready", "version", "1")
 
 
+@pytest.fixture
+def starts_with_1(registered: Project) -> None:
+    """For tests that start a server of their own: the other one follows when it gets to it, and is not waited for."""
+    move_champion(registered, "1")
+
+
 def rows(answer: dict) -> np.ndarray:
     return np.array([[one["probabilities"][name] for name in CLASSES] for one in answer["predictions"]])
 
@@ -180,7 +186,7 @@ def test_a_client_that_hangs_up_disturbs_nobody(server: Running) -> None:
 
 
 def test_what_is_answered_is_in_the_log_once_the_server_has_ended(
-    registered: Project, champion_1: None, expected: dict[str, np.ndarray]
+    registered: Project, starts_with_1: None, expected: dict[str, np.ndarray]
 ) -> None:
     began = datetime.now(UTC)
     with start(registered, "--log") as server:
@@ -220,7 +226,7 @@ def long_patience(registered: Project) -> Iterator[None]:
     registered.params_file.write_text(text, encoding="utf-8")
 
 
-@pytest.mark.usefixtures("champion_1", "long_patience")
+@pytest.mark.usefixtures("starts_with_1", "long_patience")
 def test_a6_the_log_is_written_before_clients_are_waited_for(registered: Project) -> None:
     began = datetime.now(UTC)
 
