@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.prepared import prepare
-from graft.environment import configure
-from graft.params import Params
-from graft.project import Project, find_project
+from graft.core.environment import configure
+from graft.core.params import Params
+from graft.core.project import Project, find_project
 
 RECORD_FILE = "advisor.json"
 MIRRORED = {
@@ -59,7 +59,7 @@ def main() -> None:
     params = read_settings(home, arguments)
     project = prepare(arguments.work.resolve(), arguments.data.resolve(), params)
 
-    from graft.tensorflow_import import import_tensorflow
+    from graft.networks.engines.tensorflow_import import import_tensorflow
 
     import_tensorflow()
     record_file = arguments.work / RECORD_FILE
@@ -82,7 +82,7 @@ def read_settings(home: Project, arguments: argparse.Namespace) -> Params:
     """params.yaml with the sections of the settings file on top."""
     from ruamel.yaml import YAML
 
-    from graft.params import parse_params
+    from graft.core.params import parse_params
 
     yaml = YAML(typ="safe")
     raw: dict[str, Any] = yaml.load(home.params_file.read_text(encoding="utf-8"))
@@ -112,7 +112,7 @@ def cold_cache(home: Project, project: Project, name: str) -> Path:
 
 def run_exhaustive(project: Project, params: Params) -> dict[str, Any]:
     """Sweeps, and trains the best once more for its test accuracy."""
-    from graft.sweeping.sweep import run_sweep, tried
+    from graft.training.sweep import run_sweep, tried
 
     before = cpu_seconds()
     trials = run_sweep(project, params, lambda trial: print(json.dumps(vars(trial)), flush=True))
@@ -182,8 +182,8 @@ def cpu_seconds() -> float:
 
 def test_accuracy(project: Project, params: Params, name: str, strategy: Any) -> float:
     """Trains a strategy as given and evaluates it on test."""
+    from graft.core.timing import StageClock
     from graft.evaluation.evaluate import TestImages, evaluate_bundle
-    from graft.timing import StageClock
     from graft.training.train import train_strategy
 
     train = params.train.model_copy(update={"strategies": {**params.train.strategies, name: strategy}})

@@ -20,8 +20,8 @@ from pathlib import Path
 from benchmarks import experiment, extraction, fine_tuning, memory, pipeline, retraining
 from benchmarks.machine import describe_machine, photographs_folder
 from benchmarks.table import Row, as_markdown, as_text, write_between_markers
-from graft.errors import GraftError
-from graft.project import find_project
+from graft.core.errors import GraftError
+from graft.core.project import find_project
 
 CASES = ("experiment", "extraction", "fine_tuning", "retraining", "memory", "pipeline")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from graft.environment import configure
-from graft.project import Project, find_project
+from graft.core.environment import configure
+from graft.core.project import Project, find_project
 
 
 def begin(cache: Path | None) -> Path:
@@ -21,7 +21,7 @@ def begin(cache: Path | None) -> Path:
     home = Project(cache.parent) if cache else find_project()
     configure(home)
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        from graft.tensorflow_import import import_tensorflow
+        from graft.networks.engines.tensorflow_import import import_tensorflow
 
         import_tensorflow()
     return cache or home.cache
@@ -29,7 +29,7 @@ def begin(cache: Path | None) -> Path:
 
 def spread_paths(root: Path, most: int) -> list[str]:
     """Names below ``root`` of at most so many of its images, spread over all of them."""
-    from graft.data.layout import image_files, read_layout
+    from graft.data.folder.layout import image_files, read_layout
 
     paths = [file.name for file in image_files(read_layout(root))]
     return paths[:: max(1, len(paths) // most)][:most]

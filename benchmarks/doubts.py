@@ -19,16 +19,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from graft.automation.retraining.label_doubts import Images, Judge
+from graft.core.environment import configure
 from graft.core.files import sha256_of
-from graft.data.fingerprint import fingerprint
-from graft.data.photographs import images_below
-from graft.environment import configure
-from graft.features.embedder import Embedder
-from graft.params import load_params
-from graft.progress import progress_bar
-from graft.project import find_project
-from graft.retraining.label_doubts import Images, Judge
-from graft.training.images import DecodedImages, load_images
+from graft.core.params import load_params
+from graft.core.progress import progress_bar
+from graft.core.project import find_project
+from graft.data.folder.photographs import images_below
+from graft.data.scan.fingerprint import fingerprint
+from graft.networks.decode_images import DecodedImages, load_images
+from graft.networks.features.embedder import Embedder
 
 SHARES = (0.1, 0.2, 0.3, 0.5)
 SIZES = (20, 60)

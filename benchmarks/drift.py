@@ -20,14 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.environment import configure
-from graft.features.embedder import Embedder
-from graft.monitoring.checks import Check, run_checks
-from graft.monitoring.observing import Observation
-from graft.monitoring.recent import features_of, independent
-from graft.monitoring.samples import FIGURES, Sample
-from graft.params import Params, load_params
-from graft.project import find_project
+from graft.core.environment import configure
+from graft.core.params import Params, load_params
+from graft.core.project import find_project
+from graft.deployment.monitor.checks import Check, run_checks
+from graft.deployment.monitor.log_samples import FIGURES, Sample
+from graft.deployment.monitor.observation import Observation
+from graft.deployment.monitor.recent import features_of, independent
+from graft.networks.features.embedder import Embedder
 
 Deal = Callable[[np.random.Generator], tuple[Sample, Sample]]
 LEVELS = (0.05, 0.01)
@@ -37,9 +37,9 @@ class Pool:
     """Independent images of a folder, whole and changed, with their features."""
 
     def __init__(self, folder: Path, params: Params, embedder: Embedder, most: int) -> None:
-        from graft.data.photographs import images_below
-        from graft.monitoring.observing import observe_all
-        from graft.prediction.inputs import Files
+        from graft.data.folder.photographs import images_below
+        from graft.deployment.monitor.observation import observe_all
+        from graft.deployment.predict.inputs import Files
 
         paths = list(images_below(folder))
         stream = Files(lambda: iter(paths)).read()
@@ -87,7 +87,7 @@ def changed_image(
 
     from PIL import Image
 
-    from graft.monitoring.observing import observe
+    from graft.deployment.monitor.observation import observe
 
     stream = io.BytesIO()
     Image.fromarray(change(image.pixels[size])).save(stream, "PNG")

@@ -20,8 +20,8 @@ from typing import Any
 
 from benchmarks.machine import cold_cache, measure
 from benchmarks.table import Row
-from graft.environment import configure
-from graft.project import Project
+from graft.core.environment import configure
+from graft.core.project import Project
 
 PUBLISHED_IMAGES, VALIDATION, TEST = 2892, 600, 400
 
@@ -102,11 +102,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Graft's side; accuracy, number of images and seconds of each part."""
     project = Project(arguments.home.resolve())
     configure(project)
-    from graft.data.manifest import read_manifest
-    from graft.data.split_tables import write_split_tables
-    from graft.data.splitting import make_split
-    from graft.params.load import parse_params
-    from graft.timing import StageClock
+    from graft.core.params.load_params import parse_params
+    from graft.core.timing import StageClock
+    from graft.data.scan.manifest import read_manifest
+    from graft.data.splits.split_images import make_split
+    from graft.data.splits.split_tables import write_split_tables
 
     clock = StageClock("bench")
     with clock.span("hashes"):
@@ -118,11 +118,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         division = make_split(read_manifest(project.manifest), params.split)
         write_split_tables(division.tables, division.summary, project.artifacts("split"))
     with clock.span("import TensorFlow"):
-        from graft.tensorflow_import import import_tensorflow
+        from graft.networks.engines.tensorflow_import import import_tensorflow
 
         import_tensorflow()
         from graft.evaluation.evaluate import TestImages, evaluate_bundle
-        from graft.features.store import FeatureStore
+        from graft.networks.features.feature_store import FeatureStore
         from graft.training.train import train_strategy
     train_strategy(project, params.train, "frozen", clock)
     made, images = project.strategy("frozen"), TestImages(project)
@@ -135,7 +135,7 @@ def settings(arguments: argparse.Namespace, images: int) -> dict[str, Any]:
     """params.yaml of the recipe, with the article's batches; sizes in proportion where there are fewer images."""
     from ruamel.yaml import YAML
 
-    from graft.recipes import read_recipe, with_recipe
+    from graft.core.recipes import read_recipe, with_recipe
 
     text = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
     text = with_recipe(text, read_recipe("rock_paper_scissors_frozen"))
@@ -154,8 +154,8 @@ def write_hashes(project: Project) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from graft.data.layout import image_files, read_layout
-    from graft.data.manifest import schema
+    from graft.data.folder.layout import image_files, read_layout
+    from graft.data.scan.manifest import schema
 
     layout = read_layout(project.data)
     found: dict[str, list[Any]] = {name: [] for name in ("path", "label", "sha256")}

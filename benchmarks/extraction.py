@@ -109,11 +109,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds of each way, and what the machine's arithmetic gives."""
     cache = begin(arguments.cache)
     os.environ["GRAFT_CACHE"] = str(cache)
-    from graft.backbones import build_backbone
-    from graft.features.frozen_trunk import FrozenTrunk
-    from graft.features.store import FeatureStore
-    from graft.params.strategies import KerasBackboneParams
-    from graft.training.images import Photographs, load_images
+    from graft.core.params.strategy_params import KerasBackboneParams
+    from graft.networks.backbones import build_backbone
+    from graft.networks.decode_images import Photographs, load_images
+    from graft.networks.features.feature_store import FeatureStore
+    from graft.networks.features.frozen_trunk import FrozenTrunk
 
     root, size = arguments.folder.resolve(), arguments.image_size
     paths = spread_paths(root, arguments.images)

@@ -75,12 +75,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     cache = begin(arguments.cache)
     import keras
 
-    from graft.data.layout import image_files, read_layout
-    from graft.features.store import FeatureStore
-    from graft.params.strategies import AugmentParams, FineTuneParams, HeadParams, KerasBackboneParams
-    from graft.timing import StageClock
-    from graft.training.devices import arithmetic
-    from graft.training.images import DecodedImages, load_images
+    from graft.core.params.strategy_params import (
+        AugmentParams,
+        FineTuneParams,
+        HeadParams,
+        KerasBackboneParams,
+    )
+    from graft.core.timing import StageClock
+    from graft.data.folder.layout import image_files, read_layout
+    from graft.networks.decode_images import DecodedImages, load_images
+    from graft.networks.engines.devices import arithmetic
+    from graft.networks.features.feature_store import FeatureStore
     from graft.training.strategies import fine_tune
     from graft.training.strategy import Task
 
@@ -163,8 +168,8 @@ def keras_model(cut: str, size: int, classes: int, weights: str, cache: Path) ->
     """MobileNetV2, frozen below ``cut``, and a head, as Keras' guide to transfer learning puts them together."""
     import keras
 
-    from graft.backbones import build_backbone
-    from graft.params.strategies import KerasBackboneParams
+    from graft.core.params.strategy_params import KerasBackboneParams
+    from graft.networks.backbones import build_backbone
 
     trunk = build_backbone(KerasBackboneParams(source="keras", weights=weights), size, cache).trunk
     names = [layer.name for layer in trunk.layers]

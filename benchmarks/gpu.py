@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.begin import begin, spread_paths
 from benchmarks.machine import measure
 from benchmarks.table import Row, as_text
+from graft.core.errors import first_line
 from graft.core.files import sha256_of
-from graft.errors import first_line
 
 PRECISIONS = ("float32", "mixed_float16")
 # Hides the GPU from CUDA, and from JAX, which would complain.
@@ -124,11 +124,11 @@ def features(arguments: argparse.Namespace) -> dict[str, Any]:
     cache = begin(arguments.cache)
     import keras
 
-    from graft.backbones import build_backbone
-    from graft.features.engines import keras_engine
-    from graft.params.strategies import KerasBackboneParams
-    from graft.training.devices import arithmetic, gpu_count
-    from graft.training.images import load_images
+    from graft.core.params.strategy_params import KerasBackboneParams
+    from graft.networks.backbones import build_backbone
+    from graft.networks.decode_images import load_images
+    from graft.networks.engines.devices import arithmetic, gpu_count
+    from graft.networks.engines.fastest import keras_engine
 
     root, size = arguments.folder.resolve(), arguments.image_size
     paths = spread_paths(root, arguments.images)

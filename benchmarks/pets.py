@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.environment import configure
-from graft.project import find_project
+from graft.core.environment import configure
+from graft.core.project import find_project
 
 # Places in the head, WordNet order: Chihuahua to Mexican hairless; tabby to Egyptian cat.
 CLASSES = {"cat": range(281, 286), "dog": range(151, 269)}
@@ -35,9 +35,9 @@ def main() -> None:
     home = find_project()
     configure(home)
 
-    from graft.classification.classify import centre_square, find_photographs
-    from graft.classification.network import load_imagenet_classifier
-    from graft.inference.images import decode
+    from graft.bundle.images import decode
+    from graft.deployment.predict.imagenet import centre_square, find_photographs
+    from graft.networks.imagenet.imagenet_network import load_imagenet_classifier
 
     classifier = load_imagenet_classifier(arguments.backbone, None, home.cache)
     size = classifier.image_size

@@ -1,7 +1,7 @@
 """The whole pipeline: `graft run` in a fresh copy of the project, against the compute that it holds.
 
 The copy has the data and the downloaded weights, and nothing that was computed. Compute is what stages do with the
-data, as their clocks have it (:mod:`graft.timing`): checking, dividing, decoding, training, predicting.
+data, as their clocks have it (:mod:`graft.core.timing`): checking, dividing, decoding, training, predicting.
 
     python -m benchmarks.pipeline
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.machine import cold_cache, measure
 from benchmarks.table import Row, as_text
-from graft.project import Project, find_project
+from graft.core.project import Project, find_project
 
 TIME = re.compile(
     r"Time: (?P<wall>\d+) s, of which compute (?P<compute>\d+), imports (?P<imports>\d+), Prefect (?P<prefect>\d+), "

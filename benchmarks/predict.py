@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from graft.core.environment import configure
 from graft.core.files import sha256_of
-from graft.environment import configure
-from graft.project import find_project
+from graft.core.project import find_project
 
 
 def main() -> None:
@@ -39,19 +39,19 @@ def main() -> None:
     configure(home)
     os.environ["GRAFT_CACHE"] = str(home.cache)
 
-    from graft.tensorflow_import import import_tensorflow
+    from graft.networks.engines.tensorflow_import import import_tensorflow
 
     import_tensorflow()
     import keras
 
-    from graft.backbones import build_backbone
-    from graft.data.photographs import images_below
-    from graft.params.strategies import KerasBackboneParams
-    from graft.prediction.engine import open_classifier
-    from graft.prediction.inputs import Files
-    from graft.prediction.predict import predict_photographs
-    from graft.training.bundle import write_bundle
-    from graft.training.images import load_images
+    from graft.core.params.strategy_params import KerasBackboneParams
+    from graft.data.folder.photographs import images_below
+    from graft.deployment.predict.inputs import Files
+    from graft.deployment.predict.predict_photographs import predict_photographs
+    from graft.networks.backbones import build_backbone
+    from graft.networks.decode_images import load_images
+    from graft.networks.engines.open_classifier import open_classifier
+    from graft.training.write_bundle import write_bundle
 
     root, size = arguments.folder.resolve(), arguments.image_size
     paths = list(images_below(root))

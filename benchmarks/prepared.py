@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from graft.params import Params
-from graft.project import Project
+from graft.core.params import Params
+from graft.core.project import Project
 
 
 def prepare(root: Path, data: Path, params: Params) -> Project:
     """A project in ``root`` over the photographs in ``data``, with the split that ``params`` names."""
-    from graft.data.layout import read_layout
-    from graft.data.manifest import read_manifest
-    from graft.data.near_duplicates import Limits, find_near_duplicates
-    from graft.data.scanning import scan
-    from graft.data.settled_groups import NearDuplicates
-    from graft.data.split_tables import write_split_tables
-    from graft.data.splitting import make_split
-    from graft.data.training_groups import training_groups, write_training_groups
+    from graft.data.folder.layout import read_layout
+    from graft.data.scan.manifest import read_manifest
+    from graft.data.scan.near_duplicates import Limits, find_near_duplicates
+    from graft.data.scan.scan_images import scan
+    from graft.data.splits.settled_groups import NearDuplicates
+    from graft.data.splits.split_images import make_split
+    from graft.data.splits.split_tables import write_split_tables
+    from graft.data.splits.training_groups import training_groups, write_training_groups
 
     root.mkdir(parents=True, exist_ok=True)
     if not (root / "data").exists():

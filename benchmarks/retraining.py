@@ -19,8 +19,8 @@ from benchmarks.machine import Measured, cold_cache, measure
 from benchmarks.pipeline import RUN, fresh_copy
 from benchmarks.table import Row, as_text
 from benchmarks.year import change_params
-from graft.inference.images import SUFFIXES
-from graft.project import Project, find_project
+from graft.bundle.images import SUFFIXES
+from graft.core.project import Project, find_project
 
 NEW_SHARE = 0.01
 SETTINGS = {
@@ -101,7 +101,7 @@ def _retrain(project: Project) -> tuple[Measured, int]:
 
 
 def _features(project: Project) -> int:
-    from graft.features.store import FeatureStore
+    from graft.networks.features.feature_store import FeatureStore
 
     store = FeatureStore(project.root / ".graft" / "cache" / "features", 10**12)
     return sum(space.rows for space in store.spaces())

@@ -71,9 +71,9 @@ def compare(folder: Path, files: int, side: int) -> None:
 
 def measure(data: Path, out: Path) -> dict[str, float]:
     """One scan in this process: images, files opened, seconds, those of CPU, and the process's peak memory in MB."""
-    from graft.data.layout import read_layout
-    from graft.data.scanning import scan
-    from graft.params.models import ValidateParams
+    from graft.core.params.models import ValidateParams
+    from graft.data.folder.layout import read_layout
+    from graft.data.scan.scan_images import scan
 
     started, cpu = time.perf_counter(), time.process_time()
     summary = scan(read_layout(data), ValidateParams(), out / "manifest.parquet", out / "scan.sqlite")

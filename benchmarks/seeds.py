@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.prepared import prepare
-from graft.environment import configure
-from graft.project import Project, find_project
+from graft.core.environment import configure
+from graft.core.project import Project, find_project
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
     """params.yaml, or a recipe on top of it, with the command line's changes, as plain YAML data."""
     from ruamel.yaml import YAML
 
-    from graft.recipes import read_recipe, with_recipe
+    from graft.core.recipes import read_recipe, with_recipe
 
     text = home.params_file.read_text(encoding="utf-8")
     if arguments.recipe:
@@ -122,9 +122,9 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def run_once(raw: dict[str, Any], data: Path, name: str, seed: int, fold: int = 0) -> dict[str, float]:
     """Splits, trains and evaluates one strategy with one seed; figures of the test split, and of validation."""
-    from graft.params import parse_params
-    from graft.tensorflow_import import import_tensorflow
-    from graft.timing import StageClock
+    from graft.core.params import parse_params
+    from graft.core.timing import StageClock
+    from graft.networks.engines.tensorflow_import import import_tensorflow
 
     raw["split"]["seed"] = raw["train"]["seed"] = seed
     raw["split"]["fold"] = fold

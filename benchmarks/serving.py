@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.environment import configure
-from graft.inference.model import ImageClassifier
-from graft.prefect_server import HOST, free_port
-from graft.project import find_project
+from graft.automation.prefect_server import HOST, free_port
+from graft.bundle.model import ImageClassifier
+from graft.core.environment import configure
+from graft.core.project import find_project
 
 SERVE = "from graft.cli.main import main; main()"
 
@@ -41,9 +41,9 @@ def main() -> None:
     project = find_project()
     configure(project)
 
-    from graft.data.layout import image_files, read_layout
-    from graft.params import load_params
-    from graft.serving.watching import ModelSource
+    from graft.core.params import load_params
+    from graft.data.folder.layout import image_files, read_layout
+    from graft.deployment.server.watch_champion import ModelSource
 
     params = load_params(project.params_file).serve
     root = arguments.folder.resolve()

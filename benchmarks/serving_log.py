@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.serving import SERVE, ask, cpu_seconds, post, until_ready
-from graft.environment import configure
-from graft.prefect_server import HOST, free_port
-from graft.project import find_project
+from graft.automation.prefect_server import HOST, free_port
+from graft.core.environment import configure
+from graft.core.project import find_project
 
 OPTIONS = ("--no-log", "--log")
 # A server whose CPU time rises by less in half a second has nothing left to do.

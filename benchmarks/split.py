@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from graft.environment import MEMORY
+from graft.core.environment import MEMORY
 
 CLASSES = 10
 FRAMES = 20
@@ -70,13 +70,13 @@ def measure(folder: Path, group_by: str, checks: bool) -> dict[str, float]:
     import pandas as pd
     import pyarrow.parquet  # noqa: F401
 
-    from graft.data.manifest import FOR_SPLIT, read_manifest
-    from graft.data.near_duplicates import Limits, read_near_duplicates
-    from graft.data.settled_groups import NearDuplicates
-    from graft.data.split_expectations import check_split
-    from graft.data.split_tables import write_split_tables
-    from graft.data.splitting import make_split
-    from graft.params.models import SplitParams
+    from graft.core.params.models import SplitParams
+    from graft.data.checks.split_rules import check_split
+    from graft.data.scan.manifest import FOR_SPLIT, read_manifest
+    from graft.data.scan.near_duplicates import Limits, read_near_duplicates
+    from graft.data.splits.settled_groups import NearDuplicates
+    from graft.data.splits.split_images import make_split
+    from graft.data.splits.split_tables import write_split_tables
 
     pd.read_csv(folder / "near_duplicates.csv", nrows=1)
     if checks:
@@ -113,7 +113,7 @@ def generate(folder: Path, images: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from graft.data.manifest import schema
+    from graft.data.scan.manifest import schema
 
     columns = schema([f"class-{k}" for k in range(CLASSES)])
     with (

@@ -32,8 +32,8 @@ from typing import Any
 from benchmarks.pipeline import RUN, fresh_copy
 from benchmarks.year_deliveries import Week, first_images, make_weeks, put
 from benchmarks.year_report import Seen, as_table, draw, read, report, write
-from graft.environment import configure
-from graft.project import Project, find_project
+from graft.core.environment import configure
+from graft.core.project import Project, find_project
 
 # Where the year begins, a third of the classes' images is there, and the first model is not good.
 SETTINGS = {
@@ -210,7 +210,7 @@ def kill_a_run(project: Project, chance: random.Random) -> None:
 
 
 def under_way(project: Project) -> bool:
-    from graft.retraining.workspace import left_behind
+    from graft.automation.retraining.workspace import left_behind
 
     return bool(left_behind(project))
 
@@ -266,7 +266,7 @@ def outcomes(project: Project) -> list[dict[str, Any]]:
 
 
 def split_images(project: Project, split: str) -> set[str]:
-    from graft.data.split_tables import read_split_table
+    from graft.data.splits.split_tables import read_split_table
 
     return set(read_split_table(project.split_table(split))["sha256"])
 
@@ -276,9 +276,9 @@ def test_images(project: Project) -> set[str]:
 
 
 def line_of(project: Project) -> Any:
-    from graft.params import load_params
-    from graft.promotion.promote import open_registry
+    from graft.core.params import load_params
     from graft.registry.aliases import registered_name
+    from graft.registry.promotion.promote import open_registry
 
     params = load_params(project.params_file)
     return open_registry(project, registered_name(project, params.register_)).line()

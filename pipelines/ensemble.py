@@ -11,19 +11,19 @@ from typing import Any
 from prefect import flow
 from prefect.utilities.annotations import quote
 
-from graft.data.split_tables import read_splits
-from graft.errors import GraftError
-from graft.params import load_params
-from graft.params.ensemble import EnsembleOf
-from graft.project import Project
-from graft.timing import StageClock
+from graft.core.errors import GraftError
+from graft.core.params import load_params
+from graft.core.params.ensemble_params import EnsembleOf
+from graft.core.project import Project
+from graft.core.timing import StageClock
+from graft.data.splits.split_tables import read_splits
 from pipelines.runner import RETRIES, run_stage, step
 
 
 @step("combine")
 def combine(project: Project, params: EnsembleOf, name: str, clock: StageClock) -> Any:
     """Fits the weights and writes the ensemble's folder of outputs."""
-    from graft.ensembling.ensemble import make_ensemble
+    from graft.training.ensembles.make_ensemble import make_ensemble
 
     made = make_ensemble(project, params, name, clock)
     print(made.summary())
@@ -33,7 +33,7 @@ def combine(project: Project, params: EnsembleOf, name: str, clock: StageClock) 
 @step("record", **RETRIES)
 def record(project: Project, run_id: str, made: Any, clock: StageClock) -> None:
     """Logs weights, figures, data set and model to the ensemble's MLflow run."""
-    from graft.tracking.ensembles import record_ensemble
+    from graft.registry.runs.ensemble_runs import record_ensemble
 
     record_ensemble(project, run_id, made, read_splits(project, ["val"])["val"], clock)
 
@@ -45,10 +45,10 @@ def ensemble(project: Project, clock: StageClock, name: str) -> None:
     if name not in ensembles:
         raise GraftError(f"There is no ensemble '{name}'", f"Known: {', '.join(ensembles)}")
     with clock.span("tensorflow import", "imports"):
-        from graft.tensorflow_import import import_tensorflow
+        from graft.networks.engines.tensorflow_import import import_tensorflow
 
         import_tensorflow()  # not for the weights: MLflow tries the model that it is given
-    from graft.tracking.ensembles import ensemble_run
+    from graft.registry.runs.ensemble_runs import ensemble_run
 
     with ensemble_run(project, ensembles[name], name, clock) as run_id:
         made = combine(project, ensembles[name], name, clock)

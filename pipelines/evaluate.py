@@ -6,10 +6,10 @@ from pathlib import Path
 
 from prefect import flow
 
-from graft.candidates import candidates
-from graft.params import Params, load_params
-from graft.project import Project
-from graft.timing import StageClock
+from graft.core.candidates import candidates
+from graft.core.params import Params, load_params
+from graft.core.project import Project
+from graft.core.timing import StageClock
 from pipelines.runner import RETRIES, run_stage, step
 
 
@@ -17,7 +17,7 @@ from pipelines.runner import RETRIES, run_stage, step
 def evaluate_all(project: Project, folders: dict[str, Path], params: Params, clock: StageClock) -> None:
     """Runs each bundle over the test images; writes figures, predictions and pictures."""
     from graft.evaluation.evaluate import TestImages, evaluate_bundle, write_answers
-    from graft.features.store import FeatureStore
+    from graft.networks.features.feature_store import FeatureStore
 
     images = TestImages(project)
     kept = params.train.store
@@ -31,8 +31,8 @@ def evaluate_all(project: Project, folders: dict[str, Path], params: Params, clo
 def record(project: Project, folders: dict[str, Path], clock: StageClock) -> None:
     """Adds the test figures to the MLflow run of each."""
     with clock.span("mlflow import", "imports"):
-        from graft.tracking.runs import record_evaluation
-        from graft.tracking.store import open_store
+        from graft.registry.runs.strategy_runs import record_evaluation
+        from graft.registry.store.tracking_store import open_store
     with clock.span("mlflow log", "mlflow"):
         open_store(project)
         for name, folder in folders.items():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prefect import flow
 
-from graft.candidates import candidates
-from graft.params import Params, load_params
-from graft.project import Project
-from graft.timing import StageClock
+from graft.core.candidates import candidates
+from graft.core.params import Params, load_params
+from graft.core.project import Project
+from graft.core.timing import StageClock
 from pipelines.runner import RETRIES, run_stage, step
 
 

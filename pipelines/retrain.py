@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 
-from graft.environment import configure
-from graft.errors import EXIT_FAILURE, GraftError
-from graft.params import load_params
-from graft.prefect_watch import required_server
-from graft.project import find_project
-from graft.project_lock import ProjectBusyError
+from graft.automation.prefect_watch import required_server
+from graft.core.environment import configure
+from graft.core.errors import EXIT_FAILURE, GraftError
+from graft.core.params import load_params
+from graft.core.project import find_project
+from graft.core.project_lock import ProjectBusyError
 
 if TYPE_CHECKING:
-    from graft.retraining.retraining import Retraining
+    from graft.automation.retraining.retraining import Retraining
 
 
 @task(name="recover", task_run_name="recover", cache_policy=NO_CACHE)
 def recover(retraining: Retraining) -> None:
     """Removes what an earlier run left, and does what is open after its commit."""
-    from graft.retraining.prefect_side import mark_as_crashed
+    from graft.automation.retraining.prefect_side import mark_as_crashed
 
     for run in retraining.recover():
         mark_as_crashed(run)
@@ -42,7 +42,7 @@ def bring_in(retraining: Retraining) -> None:
 @task(name="look at deliveries", task_run_name="look at deliveries", cache_policy=NO_CACHE)
 def look(retraining: Retraining) -> None:
     """Checks what lies in the inbox; what cannot be taken in goes into the quarantine."""
-    from graft.retraining.outcome import delivery_line
+    from graft.automation.retraining.outcome import delivery_line
 
     retraining.look()
     _log(*(delivery_line(one) for one in retraining.outcome.deliveries))
@@ -73,7 +73,7 @@ def record(retraining: Retraining) -> None:
 @task(name="judge", task_run_name="judge", cache_policy=NO_CACHE)
 def judge(retraining: Retraining) -> None:
     """Lets the gate decide about the challenger, and promotes it where it passes."""
-    from graft.retraining.outcome import challenger_line, headline
+    from graft.automation.retraining.outcome import challenger_line, headline
 
     retraining.judge()
     if retraining.outcome.version:
@@ -85,8 +85,8 @@ def judge(retraining: Retraining) -> None:
 @task(name="tell", task_run_name="tell", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
 def tell(retraining: Retraining) -> None:
     """Leaves Prefect's artifacts, and sends the message where somebody wants it."""
-    from graft.retraining.outcome import message
-    from graft.retraining.prefect_side import leave_artifacts, name_run, send
+    from graft.automation.retraining.outcome import message
+    from graft.automation.retraining.prefect_side import leave_artifacts, name_run, send
 
     print(message(retraining.outcome))
     name_run(str(runtime.flow_run.id), retraining.outcome)
@@ -97,13 +97,13 @@ def tell(retraining: Retraining) -> None:
 
 @flow(name="retrain", flow_run_name="retrain", validate_parameters=False)
 def retrain(force: bool = False) -> Any:
-    """Brings in, checks, trains, records, judges, tells; see :mod:`graft.retraining.retraining`."""
+    """Brings in, checks, trains, records, judges, tells; see :mod:`graft.automation.retraining.retraining`."""
     project = find_project()
     configure(project)
     from prefect.states import Cancelled, Completed
 
-    from graft.retraining.outcome import title
-    from graft.retraining.retraining import Retraining
+    from graft.automation.retraining.outcome import title
+    from graft.automation.retraining.retraining import Retraining
 
     retraining = Retraining(project, load_params(project.params_file), force, str(runtime.flow_run.id or ""))
     try:

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.automation.prefect_watch import required_server
 from graft.core.credentials import errors_without_credentials
-from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
-from graft.prefect_watch import required_server
-from graft.project import find_project
-from graft.timing import StageClock
+from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
+from graft.core.project import find_project
+from graft.core.timing import StageClock
 
 if TYPE_CHECKING:
-    from graft.data.verdict import Verdict
+    from graft.data.checks.check_verdict import Verdict
 
 # What the system refuses for reasons that lie outside graft, and what to do about it.
 FOR_THE_USER = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from prefect import flow
 
-from graft.data.split_memory import read_memory, write_memory
-from graft.params import load_params
-from graft.params.models import Params
-from graft.project import Project
-from graft.timing import StageClock
+from graft.core.params import load_params
+from graft.core.params.models import Params
+from graft.core.project import Project
+from graft.core.timing import StageClock
+from graft.data.splits.split_memory import read_memory, write_memory
 from pipelines.runner import print_warnings, run_stage, step
 
 
@@ -19,12 +19,12 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
     A split that is refused settles nothing; its tables and its report stay to be looked at.
     """
     with clock.span("pandas import", "imports"):
-        from graft.data.manifest import FOR_SPLIT, read_manifest
-        from graft.data.near_duplicates import Limits, read_near_duplicates
-        from graft.data.settled_groups import NearDuplicates
-        from graft.data.split_tables import write_split_tables
-        from graft.data.splitting import make_split
-        from graft.data.training_groups import training_groups, write_training_groups
+        from graft.data.scan.manifest import FOR_SPLIT, read_manifest
+        from graft.data.scan.near_duplicates import Limits, read_near_duplicates
+        from graft.data.splits.settled_groups import NearDuplicates
+        from graft.data.splits.split_images import make_split
+        from graft.data.splits.split_tables import write_split_tables
+        from graft.data.splits.training_groups import training_groups, write_training_groups
 
     folder = project.artifacts("split")
     with clock.span("split"):
@@ -61,8 +61,8 @@ def split_images(project: Project, params: Params, clock: StageClock) -> None:
 
     with clock.span("great expectations import", "imports"):
         import great_expectations  # noqa: F401
-    from graft.data.split_expectations import check_split
-    from graft.data.verdict import raise_for
+    from graft.data.checks.check_verdict import raise_for
+    from graft.data.checks.split_rules import check_split
 
     docs = folder / "data_docs"
     with clock.span("expectations"):

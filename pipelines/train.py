@@ -11,10 +11,10 @@ from typing import Any
 from prefect import flow
 from prefect.utilities.annotations import quote
 
-from graft.data.split_tables import read_splits
-from graft.params import Params, load_params
-from graft.project import Project
-from graft.timing import StageClock
+from graft.core.params import Params, load_params
+from graft.core.project import Project
+from graft.core.timing import StageClock
+from graft.data.splits.split_tables import read_splits
 from pipelines.runner import RETRIES, run_stage, step
 
 
@@ -29,7 +29,7 @@ def fit_strategy(project: Project, params: Params, name: str, clock: StageClock)
 @step("record", **RETRIES)
 def record(project: Project, run_id: str, result: Any, clock: StageClock) -> None:
     """Logs parameters, curves, figures, data set and model to the strategy's MLflow run."""
-    from graft.tracking.runs import record_training
+    from graft.registry.runs.strategy_runs import record_training
 
     record_training(project, run_id, result, read_splits(project, ["train", "val"]), clock)
 
@@ -39,10 +39,10 @@ def train(project: Project, clock: StageClock, name: str) -> None:
     """Trains one strategy inside one MLflow run."""
     params = load_params(project.params_file)
     with clock.span("tensorflow import", "imports"):
-        from graft.tensorflow_import import import_tensorflow
+        from graft.networks.engines.tensorflow_import import import_tensorflow
 
         import_tensorflow()
-    from graft.tracking.runs import training_run
+    from graft.registry.runs.strategy_runs import training_run
 
     with training_run(project, params.train, name, clock) as run_id:
         # Quoted: Prefect would search a trained model for futures to wait on.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from prefect import flow
 
-from graft.data.layout import read_layout
-from graft.params import load_params
-from graft.params.models import ValidateParams
-from graft.project import Project
-from graft.timing import StageClock
+from graft.core.params import load_params
+from graft.core.params.models import ValidateParams
+from graft.core.project import Project
+from graft.core.timing import StageClock
+from graft.data.folder.layout import read_layout
 from pipelines.runner import print_warnings, run_stage, step
 
 
 @step("scan")
 def scan_images(project: Project, params: ValidateParams, clock: StageClock) -> None:
     """Reads every image once; a row of the manifest for each."""
-    from graft.data.scanning import scan
+    from graft.data.scan.scan_images import scan
 
     with clock.span("scan"):
         found = scan(read_layout(project.data), params, project.manifest, project.scan_memory)
@@ -28,8 +28,8 @@ def group_near_duplicates(project: Project, params: ValidateParams, clock: Stage
     with clock.span("pandas and scipy import", "imports"):
         import scipy.sparse.csgraph  # noqa: F401
 
-        from graft.data.manifest import read_manifest
-        from graft.data.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
+        from graft.data.scan.manifest import read_manifest
+        from graft.data.scan.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
 
     with clock.span("near-duplicates"):
         limits = Limits(params.near_duplicate_bits, params.near_duplicate_difference)
@@ -43,8 +43,8 @@ def check_manifest(project: Project, params: ValidateParams, clock: StageClock) 
     """Runs the expectations; writes verdict and Data Docs, and fails where a rule of severity error is broken."""
     with clock.span("great expectations import", "imports"):
         import great_expectations  # noqa: F401
-    from graft.data.expectations import check
-    from graft.data.verdict import raise_for
+    from graft.data.checks.check_verdict import raise_for
+    from graft.data.checks.photograph_rules import check
 
     folder = project.artifacts("validate")
     docs = folder / "data_docs"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from tiny import make_project
 
-from graft.environment import NO_TELEMETRY, QUIET
-from graft.project import Project
+from graft.core.environment import NO_TELEMETRY, QUIET
+from graft.core.project import Project
 
 # Before any test module imports TensorFlow, MLflow or Prefect.
 for name, value in {**NO_TELEMETRY, **QUIET}.items():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFilter
 
-from graft.project import Project
+from graft.core.project import Project
 
 # A name that is markup, and one that a URL must quote.
 HOSTILE = '<b>&"x#1%.png'

@@ -9,9 +9,9 @@ from typing import Any
 
 from tiny import clock, make_project, tiny_params
 
-from graft.data.split_tables import read_splits
-from graft.params import Params
-from graft.project import Project
+from graft.core.params import Params
+from graft.core.project import Project
+from graft.data.splits.split_tables import read_splits
 
 SMALL = tiny_params().train.strategies["small"].model_dump()
 # Equal but for their names: what tells them apart is written by the tests.
@@ -24,7 +24,7 @@ def recorded_params(ensemble: dict[str, Any] | None = None, **changes: Any) -> P
 
 def train_and_record(project: Project, params: Params, name: str) -> str:
     """What stage train does, without Prefect; returns the id of the run."""
-    from graft.tracking.runs import record_training, training_run
+    from graft.registry.runs.strategy_runs import record_training, training_run
     from graft.training.train import train_strategy
 
     watch = clock()

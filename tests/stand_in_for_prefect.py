@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from graft.prefect_server import HOST, _password, free_port, listens
-from graft.project import Project
+from graft.automation.prefect_server import HOST, _password, free_port, listens
+from graft.core.project import Project
 
 START = "0123456789abcdef"
 

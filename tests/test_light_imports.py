@@ -11,11 +11,11 @@ import pytest
 HEAVY = ("tensorflow", "keras", "mlflow", "great_expectations", "pandas")
 LIGHT = (
     "graft.cli.main",
-    "graft.monitoring.log",
-    "graft.prediction.source",
-    "graft.promotion.gate",
-    "graft.retraining.retraining",
-    "graft.tracking.runs",
+    "graft.deployment.monitor.prediction_log",
+    "graft.registry.resolve",
+    "graft.registry.promotion.gate",
+    "graft.automation.retraining.retraining",
+    "graft.registry.runs.strategy_runs",
     "pipelines.register",
     "pipelines.retrain",
     "pipelines.validate",

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from graft.params import Params, parse_params
-from graft.project import Project
-from graft.timing import StageClock
+from graft.core.params import Params, parse_params
+from graft.core.project import Project
+from graft.core.timing import StageClock
 
 if TYPE_CHECKING:
-    from graft.classification.network import ImageNetClassifier
+    from graft.networks.imagenet.imagenet_network import ImageNetClassifier
 
 CLASSES = ["blue", "green", "red"]
 SIZE = 16
@@ -97,7 +97,7 @@ def channel_classifier(size: int = 8) -> ImageNetClassifier:
     """A network of three classes that is right by construction: it answers with the brightest channel."""
     import keras
 
-    from graft.classification.network import ImageNetClassifier
+    from graft.networks.imagenet.imagenet_network import ImageNetClassifier
 
     inputs = keras.Input((size, size, 3))
     head = keras.layers.Dense(3, use_bias=False, activation="softmax")

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from graft.cli.main import app
-from graft.errors import GraftError
-from graft.features.kept import keep
-from graft.features.store import FeatureStore
-from graft.project import Project
+from graft.core.errors import GraftError
+from graft.core.project import Project
+from graft.networks.engines.artifact_cache import keep
+from graft.networks.features.feature_store import FeatureStore
 
 ROOT = Path(__file__).parents[2]
 

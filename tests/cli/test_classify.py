@@ -11,9 +11,9 @@ from PIL import Image
 from tiny import channel_classifier
 from typer.testing import CliRunner
 
-from graft.classification import network
 from graft.cli import main
-from graft.errors import GraftError
+from graft.core.errors import GraftError
+from graft.networks.imagenet import imagenet_network as network
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from graft.cli import completion
-from graft.project import Project
+from graft.core.project import Project
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_d7_outside_a_project_there_is_nothing_of_its_own(
 
 
 def test_d7_models_and_versions_are_read_from_mlflows_own_database(here: Project) -> None:
-    from graft.tracking.store import open_store
+    from graft.registry.store.tracking_store import open_store
 
     assert completion.models("") == []
     client = open_store(here)

@@ -9,8 +9,9 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from graft.cli.data import app
-from graft.data import catalogue, published, versioning
-from graft.errors import GraftError
+from graft.core.errors import GraftError
+from graft.data.folder import versioning
+from graft.data.sources import catalogue, published
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from graft.cli.data import app
-from graft.errors import GraftError
+from graft.core.errors import GraftError
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 from test_command_tree import TREE
 from tiny import channel_classifier
 
+from graft.bundle.images import decode
 from graft.cli import main
-from graft.inference.images import decode
-from graft.progress import console
-from graft.project import Project
+from graft.core.progress import console
+from graft.core.project import Project
 
 WITH_JSON = [path for path, command in TREE if any("--json" in one.opts for one in command.params)]
 Patch = Callable[[str, Any], None]
@@ -40,14 +40,14 @@ def noisy(result: Any) -> Callable[..., Any]:
 
 
 def advise(patch: Patch) -> list[str]:
-    patch("graft.tensorflow_import.import_tensorflow", noisy(None))
+    patch("graft.networks.engines.tensorflow_import.import_tensorflow", noisy(None))
     patch("graft.training.train.advise_strategy", noisy(SimpleNamespace(as_record=lambda: {"measured": []})))
-    patch("graft.advice.report.write_advice", noisy(None))
+    patch("graft.analysis.advisor.advice_report.write_advice", noisy(None))
     return []
 
 
 def sweep(patch: Patch) -> list[str]:
-    from graft.sweeping.sweep import Trial
+    from graft.training.sweep import Trial
 
     trial = Trial(0, "frozen", {"epochs": 1}, {"accuracy": 0.5, "macro_f1": 0.5, "log_loss": 1.0}, 1.0)
 
@@ -56,21 +56,23 @@ def sweep(patch: Patch) -> list[str]:
         after(trial)
         return [trial]
 
-    patch("graft.tensorflow_import.import_tensorflow", noisy(None))
-    patch("graft.tracking.sweeps.SweepRun", noisy(SimpleNamespace(log=noisy(None), finish=noisy(None))))
-    patch("graft.sweeping.sweep.run_sweep", run)
+    patch("graft.networks.engines.tensorflow_import.import_tensorflow", noisy(None))
+    patch(
+        "graft.registry.runs.sweep_runs.SweepRun", noisy(SimpleNamespace(log=noisy(None), finish=noisy(None)))
+    )
+    patch("graft.training.sweep.run_sweep", run)
     return []
 
 
 def sweep_of_nothing(patch: Patch) -> list[str]:
     sweep(patch)
-    patch("graft.sweeping.sweep.run_sweep", noisy([]))
+    patch("graft.training.sweep.run_sweep", noisy([]))
     return []
 
 
 def classify(patch: Patch) -> list[str]:
-    patch("graft.tensorflow_import.import_tensorflow", noisy(None))
-    patch("graft.classification.network.load_imagenet_classifier", noisy(channel_classifier()))
+    patch("graft.networks.engines.tensorflow_import.import_tensorflow", noisy(None))
+    patch("graft.networks.imagenet.imagenet_network.load_imagenet_classifier", noisy(channel_classifier()))
     return ["data/red", "broken.png"]
 
 
@@ -81,23 +83,23 @@ def predict(patch: Patch) -> list[str]:
         to_pixels=lambda data: {8: decode(data, 8)},
         probabilities=lambda pixels: np.full((len(pixels[8]), 2), 0.5, np.float32),
     )
-    patch("graft.prediction.source.resolve_model", noisy(SimpleNamespace(bundle=None, digest="d")))
-    patch("graft.prediction.engine.open_classifier", noisy(classifier))
+    patch("graft.registry.resolve.resolve_model", noisy(SimpleNamespace(bundle=None, digest="d")))
+    patch("graft.networks.engines.open_classifier.open_classifier", noisy(classifier))
     return ["data/red", "broken.png", "--no-log"]
 
 
 def gate_refused(patch: Patch) -> list[str]:
     patch("graft.cli.promotion._open", noisy((None, None, None)))
     verdict = SimpleNamespace(text=lambda: '{"passed": false}\n', passed=False)
-    patch("graft.promotion.gate.run_gate", noisy(verdict))
+    patch("graft.registry.promotion.gate.run_gate", noisy(verdict))
     return []
 
 
 def monitor_drifted(patch: Patch) -> list[str]:
     report = SimpleNamespace(as_record=lambda: {"drift": True}, drift=True)
-    patch("graft.monitoring.monitor.monitor_paths", noisy(report))
-    patch("graft.monitoring.page.write_page", noisy(None))
-    patch("graft.tracking.monitoring.record_comparison", noisy(None))
+    patch("graft.deployment.monitor.monitor_predictions.monitor_paths", noisy(report))
+    patch("graft.deployment.monitor.drift_page.write_page", noisy(None))
+    patch("graft.deployment.monitor.record_monitoring.record_comparison", noisy(None))
     return ["data"]
 
 
@@ -131,7 +133,7 @@ CASES: dict[tuple[str, ...], list[tuple[Callable[[Patch], list[str]], int]]] = {
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database with one model of two versions and no champion."""
-    from graft.tracking.store import open_store
+    from graft.registry.store.tracking_store import open_store
 
     project = Project(tmp_path_factory.mktemp("registry"))
     with pytest.MonkeyPatch.context() as patch:

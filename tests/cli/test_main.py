@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from graft.cli import main
-from graft.errors import GraftError
+from graft.core.errors import GraftError
 
 HEAVY = (
     "tensorflow",

@@ -16,8 +16,8 @@ from test_command_tree import TREE
 
 from graft.cli import main
 from graft.core.credentials import errors_without_credentials, guard_output
-from graft.errors import GraftError
-from graft.project import Project
+from graft.core.errors import GraftError
+from graft.core.project import Project
 
 SECRET = "hunter2-of-graft"
 
@@ -89,8 +89,8 @@ def test_a5_no_password_in_what_a_command_says(
 
 PROGRAM = f"""
 import logging, sys, threading
-from graft.environment import configure
-from graft.project import Project
+from graft.core.environment import configure
+from graft.core.project import Project
 from pathlib import Path
 configure(Project(Path(sys.argv[1])))
 logging.basicConfig(stream=sys.stdout)

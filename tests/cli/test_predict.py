@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from graft.bundle.model import ImageClassifier
 from graft.cli.main import app
-from graft.inference.model import ImageClassifier
-from graft.project import Project
+from graft.core.project import Project
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
 
@@ -75,7 +75,7 @@ def test_a_file_that_is_there_is_kept(project: Project) -> None:
 
 
 def test_a_run_that_was_stopped_carries_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from graft.prediction import predict
+    from graft.deployment.predict import predict_photographs as predict
 
     monkeypatch.setattr(predict, "CHUNK", 10)
     shown = []
@@ -108,8 +108,8 @@ def shown_broken(project: Project) -> int:
 
 
 def test_predictions_are_logged_where_that_is_wanted(project: Project) -> None:
-    from graft.monitoring.log import PredictionLog
-    from graft.params.monitor import LogParams
+    from graft.core.params.monitor_params import LogParams
+    from graft.deployment.monitor.prediction_log import PredictionLog
 
     run("data", "--out", "out.parquet")
     assert not project.prediction_log.exists()
@@ -142,7 +142,7 @@ def test_b15_the_same_words_elsewhere_are_other_photographs(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in one folder, and typed again in another one that has a folder of the same name."""
-    from graft.prediction import predict as module
+    from graft.deployment.predict import predict_photographs as module
 
     for name in ("one", "two"):
         shutil.copytree(project.data / ("red" if name == "one" else "blue"), project.root / name / "photos")
@@ -205,7 +205,7 @@ def test_what_is_wrong_is_said_first(project: Project, arguments: list[str], mes
 
 def test_formats_of_export_are_those_there_are() -> None:
     from graft.cli import export as command
-    from graft.export import export
+    from graft.deployment.export import export_model as export
 
     assert tuple(export.FORMATS) == command.FORMATS
     for arguments, message in (

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from graft.automation.prefect_server import free_port
 from graft.cli.main import app, main
-from graft.errors import GraftError
-from graft.prefect_server import free_port
-from graft.project import Project
-from graft.tracking.store import open_store
+from graft.core.errors import GraftError
+from graft.core.project import Project
+from graft.registry.store.tracking_store import open_store
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """

@@ -11,9 +11,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from graft.cli import recipe as command
-from graft.errors import GraftError
-from graft.params import load_params
-from graft.recipes import Recipe, read_recipe, recipe_names
+from graft.core.errors import GraftError
+from graft.core.params import load_params
+from graft.core.recipes import Recipe, read_recipe, recipe_names
 
 NAME = next(name for name in recipe_names() if read_recipe(name).sections)
 
@@ -129,7 +129,7 @@ def test_a_recipe_that_is_a_command_writes_nothing_and_names_it(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = Recipe("bare", "A command", "mnist", "", {}, {"Command": "graft classify data/0"})
-    monkeypatch.setattr("graft.recipes.read_recipe", lambda name: bare)
+    monkeypatch.setattr("graft.core.recipes.read_recipe", lambda name: bare)
     before = (project / "params.yaml").read_bytes()
     output = run("use", "bare")
     assert "nothing to set" in output

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from graft import pipeline
+from graft.automation import run_pipeline as pipeline
+from graft.automation.run_pipeline import DVC_LETTERS, DVC_OPTIONS, require_known, stage_names
 from graft.cli.main import app
-from graft.errors import GraftError
-from graft.pipeline import DVC_LETTERS, DVC_OPTIONS, require_known, stage_names
-from graft.project import Project
+from graft.core.errors import GraftError
+from graft.core.project import Project
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def here(project: Project, repository: Path, monkeypatch: pytest.MonkeyPatch) ->
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was fetched or started."""
     seen: list[Any] = []
-    monkeypatch.setattr("graft.data.catalogue.fetch_default", lambda project: seen.append("fetched"))
+    monkeypatch.setattr("graft.data.sources.catalogue.fetch_default", lambda project: seen.append("fetched"))
     monkeypatch.setattr(pipeline, "reproduce", lambda project, arguments: seen.append(arguments))
     monkeypatch.setattr("graft.cli.run._print_results", lambda project: None)
     return seen

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from graft.automation.retraining.outcome import Outcome
+from graft.automation.schedule.service import at_work
 from graft.cli.main import app
-from graft.errors import GraftError
-from graft.project import Project
-from graft.retraining.outcome import Outcome
-from graft.scheduling.service import at_work
+from graft.core.errors import GraftError
+from graft.core.project import Project
 
 
 @pytest.fixture(autouse=True)

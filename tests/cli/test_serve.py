@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from graft.automation.prefect_server import HOST, free_port
 from graft.cli.main import app
+from graft.core.errors import GraftError
+from graft.core.project import Project
 from graft.core.secret import password_for
-from graft.errors import GraftError
-from graft.prefect_server import HOST, free_port
-from graft.project import Project
 
 ROOT = Path(__file__).parents[2]
 

@@ -25,9 +25,9 @@ from typing import Any
 import psutil
 import pytest
 
-from graft.prefect_server import HOST, free_port
-from graft.processes import end
-from graft.project import Project
+from graft.automation.prefect_server import HOST, free_port
+from graft.core.processes import end
+from graft.core.project import Project
 
 LIMIT_SECONDS = 240  # of patience on a busy machine; nothing is measured
 ORIGIN = "http://127.0.0.1:9999"  # of a page that another program on the machine serves

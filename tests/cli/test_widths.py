@@ -18,13 +18,13 @@ import pytest
 from rich.table import Table
 
 from graft.cli import export, monitor, output, predict, run, sweep
-from graft.project import Project
+from graft.core.project import Project
 
 LONG = "a_strategy_with_a_very_long_name_indeed"
 
 
 def results(patch: pytest.MonkeyPatch) -> list[str]:
-    from graft import pipeline
+    from graft.automation import run_pipeline as pipeline
 
     rows = [pipeline.StrategyResult(LONG, 0.98765, 0.98761, 0.43219, 12345.6, "0123456789abcdef" * 2)]
     registered = {
@@ -37,14 +37,14 @@ def results(patch: pytest.MonkeyPatch) -> list[str]:
     }
     patch.setattr(pipeline, "read_results", lambda project, folders: rows)
     patch.setattr(pipeline, "read_registered", lambda project: registered)
-    patch.setattr("graft.params.load_params", lambda path: None)
-    patch.setattr("graft.candidates.candidates", lambda project, params: {})
+    patch.setattr("graft.core.params.load_params", lambda path: None)
+    patch.setattr("graft.core.candidates.candidates", lambda project, params: {})
     run._print_results(Project(Path()))
     return ["98.77%", "0.9876"]
 
 
 def sweep_trials(patch: pytest.MonkeyPatch) -> list[str]:
-    from graft.sweeping.sweep import Trial
+    from graft.training.sweep import Trial
 
     settings = {
         "learning_rate": 0.00123,
@@ -80,7 +80,7 @@ def checks(patch: pytest.MonkeyPatch) -> list[str]:
         name="unreadable files", p_value=0.0005, adjusted=0.004, effect=0.123, least_effect=0.05, drift=True,
         words="of recent images 12.3 % could not be read, of those of training 0.1 %",
     )  # fmt: skip
-    patch.setattr("graft.monitoring.page.in_words", lambda report: "Drift.")
+    patch.setattr("graft.deployment.monitor.drift_page.in_words", lambda report: "Drift.")
     monitor._print(SimpleNamespace(checks=[check], skipped={}, drift=True))  # type: ignore[arg-type]
     return ["unreadable files", "0.0005", "drift"]
 
@@ -121,7 +121,7 @@ def test_d5_columns_go_one_after_the_other_and_rows_keep_their_style(
 
 PROGRAM = """
 import sys
-from graft.progress import console
+from graft.core.progress import console
 console.print("word " * 60)
 """
 

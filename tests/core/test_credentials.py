@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from graft.core.credentials import without_credentials
-from graft.errors import GraftError, first_line
+from graft.core.errors import GraftError, first_line
 
 SECRET = "s3cr3t-0f-graft"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from graft.core.errors import GraftError
 from graft.core.git import run_git, try_git
-from graft.errors import GraftError
 
 
 def test_what_git_says(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from graft.core.errors import GraftError
 from graft.core.lock import LockedError, locked
-from graft.errors import GraftError
 
 
 def test_another_process_is_named_and_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from graft.core.errors import GraftError
 from graft.core.outside import path_below, require_sha256
-from graft.errors import GraftError
 
 GOOD = "0123456789abcdef" * 4
 

@@ -9,16 +9,16 @@ ROOT = Path(__file__).parents[2]
 # Files that rename by themselves, and why no synced file of core/files is meant.
 OTHERS = {
     "src/graft/core/files.py": "the one place",
-    "src/graft/old_layout.py": "moves what is there",
-    "src/graft/data/swap.py": "moves whole folders in and out of data/; what it writes down goes through core/files",
-    "src/graft/fetch.py": "the partial file stays for the next try; it is synced before the rename",
-    "src/graft/registries.py": "a client left the file; it is synced before the rename",
-    "src/graft/monitoring/log_file.py": "sets a damaged file aside",
-    "src/graft/prediction/source.py": "a cache whose files are compared with their hash at each use",
-    "src/graft/retraining/data_folder.py": "copies of what DVC's cache holds",
-    "src/graft/retraining/deliveries.py": "moves what is there",
-    "src/graft/retraining/landing.py": "moves what is there",
-    "src/graft/retraining/quarantine.py": "moves what is there",
+    "src/graft/core/old_layout.py": "moves what is there",
+    "src/graft/data/folder/swap.py": "moves whole folders; what it writes down goes through core/files",
+    "src/graft/core/download/fetch.py": "the partial file stays for the next try; it is synced before the rename",
+    "src/graft/core/download/registries.py": "a client left the file; it is synced before the rename",
+    "src/graft/deployment/monitor/log_file.py": "sets a damaged file aside",
+    "src/graft/registry/resolve.py": "a cache whose files are compared with their hash at each use",
+    "src/graft/automation/retraining/data_folder.py": "copies of what DVC's cache holds",
+    "src/graft/automation/retraining/deliveries.py": "moves what is there",
+    "src/graft/automation/retraining/landing.py": "moves what is there",
+    "src/graft/automation/retraining/quarantine.py": "moves what is there",
 }
 
 

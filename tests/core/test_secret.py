@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from graft.core.errors import GraftError
+from graft.core.project import Project
 from graft.core.secret import password_for, project_secret, secret_file
-from graft.errors import GraftError
-from graft.project import Project
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a1_an_experiment_of_dvcs_has_its_projects_secret(project: Project) -> N
 
 def test_a1_processes_that_ask_at_the_same_time_get_the_same_secret(project: Project) -> None:
     ask = (
-        "import sys, pathlib; from graft.project import Project; from graft.core.secret import project_secret;"
+        "import sys, pathlib; from graft.core.project import Project; from graft.core.secret import project_secret;"
         "print(project_secret(Project(pathlib.Path(sys.argv[1]))))"
     )
     with ThreadPoolExecutor(4) as pool:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from photo_folders import DVC_CONFIG, declared_png_bytes, fake_dvc, noise_image, png, write
 
-from graft.data import versioning
-from graft.project import Project
+from graft.core.project import Project
+from graft.data.folder import versioning
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import numpy as np
 from photo_folders import write
 from PIL import Image
 
-from graft.data.catalogue import find_entry
+from graft.data.sources.catalogue import find_entry
 
 TRAIN, TEST, EACH = 5, 2, 7  # images of each class
 Contents = dict[str, bytes]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from graft.data import versioning
-from graft.project import Project
+from graft.core.project import Project
+from graft.data.folder import versioning
 
 DVC_CONFIG = "[core]\n    analytics = false\n    no_scm = true\n"
 

@@ -7,17 +7,17 @@ import pytest
 from miniatures import MINIATURES, Miniature, build_all
 from photo_folders import tree, write
 
-from graft.data import catalogue
-from graft.data.catalogue import read_catalogue, use
-from graft.data.expectations import check
-from graft.data.layout import read_layout
-from graft.data.manifest import read_manifest
-from graft.data.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
-from graft.data.scanning import scan
-from graft.data.settled_groups import NearDuplicates
-from graft.data.splitting import Split, make_split
-from graft.errors import GraftError
-from graft.params.models import SplitParams, ValidateParams
+from graft.core.errors import GraftError
+from graft.core.params.models import SplitParams, ValidateParams
+from graft.data.checks.photograph_rules import check
+from graft.data.folder.layout import read_layout
+from graft.data.scan.manifest import read_manifest
+from graft.data.scan.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
+from graft.data.scan.scan_images import scan
+from graft.data.sources import catalogue
+from graft.data.sources.catalogue import read_catalogue, use
+from graft.data.splits.settled_groups import NearDuplicates
+from graft.data.splits.split_images import Split, make_split
 
 PARAMS = ValidateParams(min_images_per_class=2, max_broken_share=0.1)
 LIMITS = Limits(PARAMS.near_duplicate_bits, PARAMS.near_duplicate_difference)

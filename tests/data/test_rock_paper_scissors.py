@@ -10,16 +10,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from graft.data.layout import read_layout
-from graft.data.manifest import read_manifest
-from graft.data.near_duplicates import Limits, find_near_duplicates
-from graft.data.scanning import scan
-from graft.data.settled_groups import NearDuplicates
-from graft.data.split_expectations import check_split
-from graft.data.splitting import make_split
-from graft.data.verdict import Rule, Verdict, raise_for
-from graft.errors import GraftError
-from graft.params.models import SplitParams, ValidateParams
+from graft.core.errors import GraftError
+from graft.core.params.models import SplitParams, ValidateParams
+from graft.data.checks.check_verdict import Rule, Verdict, raise_for
+from graft.data.checks.split_rules import check_split
+from graft.data.folder.layout import read_layout
+from graft.data.scan.manifest import read_manifest
+from graft.data.scan.near_duplicates import Limits, find_near_duplicates
+from graft.data.scan.scan_images import scan
+from graft.data.splits.settled_groups import NearDuplicates
+from graft.data.splits.split_images import make_split
 
 pytestmark = pytest.mark.slow
 PATTERN = "(.+)-[0-9]+"

@@ -11,20 +11,20 @@ from photo_folders import DVC_CONFIG, fake_dvc, noise_image, write
 from test_expectations import Checked, again
 from tiny import tiny_params
 
+from graft.analysis.inspect.inspect_data import inspect_data
+from graft.analysis.inspect.inspect_page import write_page
+from graft.analysis.inspect.inspect_report import Report
 from graft.cli.data import _report
-from graft.data import versioning
-from graft.data.importing import Imported, import_images
-from graft.data.manifest import FOR_SPLIT, read_manifest
-from graft.data.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
-from graft.data.settled_groups import NearDuplicates
-from graft.data.split_expectations import check_split
-from graft.data.splitting import make_split
-from graft.inspection.inspect import inspect_data
-from graft.inspection.page import write_page
-from graft.inspection.report import Report
-from graft.params.models import SplitParams, ValidateParams
-from graft.progress import console
-from graft.project import Project
+from graft.core.params.models import SplitParams, ValidateParams
+from graft.core.progress import console
+from graft.core.project import Project
+from graft.data.checks.split_rules import check_split
+from graft.data.folder import versioning
+from graft.data.scan.manifest import FOR_SPLIT, read_manifest
+from graft.data.scan.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
+from graft.data.sources.importing import Imported, import_images
+from graft.data.splits.settled_groups import NearDuplicates
+from graft.data.splits.split_images import make_split
 
 CLASSES = 1000
 LIMITS = Limits(4, 0.02)

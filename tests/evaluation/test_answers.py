@@ -15,20 +15,20 @@ import pytest
 from pydantic import TypeAdapter
 from tiny import SIZE, clock, tiny_params
 
-from graft import backbones
-from graft.backbones import build_backbone
-from graft.evaluation import answers
-from graft.evaluation.answers import Roads, bundle_probabilities
+from graft.bundle.model import HEAD, ImageClassifier
+from graft.bundle.record import read_settings, write_settings
+from graft.core.params.strategy_params import BackboneParams
+from graft.core.project import Project
+from graft.evaluation import bundle_answers as answers
+from graft.evaluation.bundle_answers import Roads, bundle_probabilities
 from graft.evaluation.evaluate import TestImages as Images
-from graft.features.engines import openvino_engine
-from graft.features.frozen_trunk import FrozenTrunk
-from graft.features.store import FeatureStore
-from graft.inference.model import HEAD, ImageClassifier
-from graft.inference.record import read_settings, write_settings
-from graft.params.strategies import BackboneParams
-from graft.prediction.engine import open_classifier
-from graft.project import Project
-from graft.training import images as images_module
+from graft.networks import backbones
+from graft.networks import decode_images as images_module
+from graft.networks.backbones import build_backbone
+from graft.networks.engines.fastest import openvino_engine
+from graft.networks.engines.open_classifier import open_classifier
+from graft.networks.features.feature_store import FeatureStore
+from graft.networks.features.frozen_trunk import FrozenTrunk
 from graft.training.train import train_strategy
 
 SIDE = 32  # the least that MobileNet takes
@@ -200,9 +200,9 @@ import sys
 from pathlib import Path
 from graft.evaluation import answers
 from graft.evaluation.evaluate import TestImages, evaluate_bundle
-from graft.features.store import FeatureStore
-from graft.project import Project
-from graft.timing import StageClock
+from graft.networks.features.feature_store import FeatureStore
+from graft.core.project import Project
+from graft.core.timing import StageClock
 answers.SAMPLE = 3
 project = Project(Path(sys.argv[1]))
 images, store = TestImages(project), FeatureStore(project.features, 10**9)

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from tiny import CLASSES, COUNTS, SIZE, clock
 
-from graft.data.split_tables import read_splits
+from graft.core.project import Project
+from graft.data.splits.split_tables import read_splits
 from graft.evaluation import evaluate as module
 from graft.evaluation.evaluate import evaluate_bundle, write_answers
 from graft.evaluation.metrics import Evaluation
-from graft.project import Project
-from graft.training import images as images_module
-from graft.training.bundle import write_bundle
+from graft.networks import decode_images as images_module
+from graft.training.write_bundle import write_bundle
 
 NAME = "by hand"
 COUNT = len(CLASSES) * COUNTS["test"]

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from graft.advice.report import advice_picture
+from graft.analysis.advisor.advice_report import advice_picture
+from graft.core.params.strategy_params import FineTuneParams, KerasBackboneParams
 from graft.evaluation import figures
 from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
-from graft.params.strategies import FineTuneParams, KerasBackboneParams
 
 
 def pixels(path: Path) -> np.ndarray:

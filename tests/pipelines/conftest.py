@@ -10,9 +10,9 @@ import pytest
 from real_project import CHECKOUT, PER_CLASS, RealProject, make_project
 
 from benchmarks.machine import cold_cache
-from graft.errors import GraftError
-from graft.prefect_server import require_server, shared_server
-from graft.project import Project, find_project
+from graft.automation.prefect_server import require_server, shared_server
+from graft.core.errors import GraftError
+from graft.core.project import Project, find_project
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +32,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def photographs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A slice of the default data set: real photographs, official split."""
-    from graft.data.archives import open_source
-    from graft.data.catalogue import DEFAULT, find_entry
+    from graft.data.archives.open_archive import open_source
+    from graft.data.sources.catalogue import DEFAULT, find_entry
 
     try:
         (file,) = find_entry(DEFAULT).sources[0].files
@@ -64,7 +64,7 @@ def photographs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """One Prefect server for all pipelines of the session: starting one takes longer than most stages."""
-    from graft.environment import configure
+    from graft.core.environment import configure
 
     home = Project(tmp_path_factory.mktemp("prefect"))
     before = dict(os.environ)

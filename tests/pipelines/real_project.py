@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from graft.project import Project
+from graft.core.project import Project
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PER_CLASS = {"train": 24, "test": 9}  # of each class; yellow has 35 and 9 in all

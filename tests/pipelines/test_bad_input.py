@@ -42,8 +42,8 @@ def test_truncated_and_empty_images_above_the_share_stop_the_pipeline(project: R
 
 
 def test_few_broken_images_are_set_aside(project: RealProject) -> None:
-    from graft.data.manifest import read_manifest
-    from graft.data.split_tables import read_splits
+    from graft.data.scan.manifest import read_manifest
+    from graft.data.splits.split_tables import read_splits
 
     project.change_params(lambda params: params["validate"].update(max_broken_share=0.1))
     broken = sorted((project.root / "data/train/red").iterdir())[0]

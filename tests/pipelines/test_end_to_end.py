@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from real_project import PER_CLASS, RealProject
 
-from graft.data.manifest import read_manifest
-from graft.data.split_tables import read_splits, with_paths
+from graft.data.scan.manifest import read_manifest
+from graft.data.splits.split_tables import read_splits, with_paths
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
 
@@ -267,7 +267,7 @@ def test_example_of_the_registered_model_is_a_photograph(project: RealProject, c
     version = client.get_model_version_by_alias("lights", "challenger")
     import mlflow
 
-    from graft.tracking.store import open_store
+    from graft.registry.store.tracking_store import open_store
 
     open_store(project.project)
     info = mlflow.models.get_model_info(f"models:/lights/{version.version}")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from graft.errors import GraftError
-from graft.project import Project
+from graft.core.errors import GraftError
+from graft.core.project import Project
 from pipelines import runner
 
 

@@ -10,16 +10,16 @@ from mlflow import MlflowClient
 from recorded import NAMES, copy_of, recorded_params
 from tiny import clock
 
-from graft import pipeline
+from graft.automation import run_pipeline as pipeline
+from graft.core.params import Params
+from graft.core.params.models import RegisterParams
+from graft.core.project import Project
 from graft.evaluation.evaluate import TestImages as Images
 from graft.evaluation.evaluate import evaluate_bundle, write_answers
-from graft.params import Params
-from graft.params.models import RegisterParams
-from graft.project import Project
 from graft.registry.agreement import mend
 from graft.registry.register import register_best
-from graft.tracking.runs import read_run, record_evaluation
-from graft.tracking.store import open_store
+from graft.registry.runs.strategy_runs import read_run, record_evaluation
+from graft.registry.store.tracking_store import open_store
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
 REGISTER = ["--force", "--single-item", "register"]

@@ -15,14 +15,14 @@ from mlflow.exceptions import MlflowException
 from recorded import NAMES, copy_of, recorded_params, set_figures, train_and_record
 from tiny import CLASSES
 
-from graft.data.split_tables import read_splits
-from graft.errors import GraftError
-from graft.inference.model import ImageClassifier
-from graft.params.models import RegisterParams
-from graft.project import Project
+from graft.bundle.model import ImageClassifier
+from graft.core.errors import GraftError
+from graft.core.params.models import RegisterParams
+from graft.core.project import Project
+from graft.data.splits.split_tables import read_splits
 from graft.registry.register import Registered, choose_best, register_best
-from graft.tracking.runs import read_run
-from graft.tracking.store import open_store
+from graft.registry.runs.strategy_runs import read_run
+from graft.registry.store.tracking_store import open_store
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
 MODEL = "tints"

@@ -13,11 +13,11 @@ import keras
 import numpy as np
 from tiny import tinted_images
 
-from graft.features.engines import keras_engine
-from graft.params.strategies import AugmentParams, HeadParams, ScratchParams
+from graft.core.params.strategy_params import AugmentParams, HeadParams, ScratchParams
+from graft.networks.engines.devices import arithmetic, gpu_count
+from graft.networks.engines.fastest import keras_engine
 from graft.training.augmentation import augmentation_layers
 from graft.training.checkpoint import TrainingState
-from graft.training.devices import arithmetic, gpu_count
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.mixing import Mixing
 from graft.training.optimizers import layer_rate_factors

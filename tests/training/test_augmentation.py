@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from graft.params.strategies import AugmentParams
+from graft.core.params.strategy_params import AugmentParams
 from graft.training.augmentation import augmentation_layers
 from graft.training.fit import with_augmentation
 

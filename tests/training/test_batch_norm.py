@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tiny import tinted_images
 
-from graft.params.strategies import FitParams, HeadParams, ScratchParams
+from graft.core.params.strategy_params import FitParams, HeadParams, ScratchParams
+from graft.networks.head import build_head
 from graft.training.augmentation import augmentation_layers
 from graft.training.batch_norm import set_batch_norm_statistics
 from graft.training.fit import Labelled, fit
-from graft.training.head import build_head
 from graft.training.strategies.scratch import build_network
 
 SIZE = 16

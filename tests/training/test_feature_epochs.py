@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pytest
 
-from graft.params.strategies import FitParams, HeadParams
-from graft.training import feature_epochs
+from graft.core.params.strategy_params import FitParams, HeadParams
+from graft.networks.head import build_head
 from graft.training import fit as fit_module
+from graft.training import graph_epochs as feature_epochs
 from graft.training.batches import Batches
-from graft.training.feature_epochs import suits_graph
 from graft.training.fit import FitResult, Labelled, fit
-from graft.training.head import build_head
+from graft.training.graph_epochs import suits_graph
 
 WIDTH, CLASSES = 6, 3
 
@@ -87,9 +87,9 @@ def test_c12_the_nth_fit_takes_what_the_first_takes() -> None:
 import gc
 import numpy as np
 import psutil
-from graft.params.strategies import FitParams, HeadParams
+from graft.core.params.strategy_params import FitParams, HeadParams
 from graft.training.fit import Labelled, fit
-from graft.training.head import build_head
+from graft.networks.head import build_head
 
 random, taken = np.random.default_rng(0), []
 for _ in range(4):

@@ -11,11 +11,11 @@ import pytest
 from pydantic import ValidationError
 from tiny import clock, tinted_images
 
-from graft.errors import GraftError
-from graft.features.store import FeatureStore
-from graft.params.strategies import AugmentParams, FineTuneParams, HeadParams, KerasBackboneParams
+from graft.core.errors import GraftError
+from graft.core.params.strategy_params import AugmentParams, FineTuneParams, HeadParams, KerasBackboneParams
+from graft.networks.decode_images import DecodedImages
+from graft.networks.features.feature_store import FeatureStore
 from graft.training.checkpoint import TrainingState
-from graft.training.images import DecodedImages
 from graft.training.strategies import fine_tune
 from graft.training.strategy import Task, Trained
 from graft.training.views import view
@@ -133,7 +133,7 @@ def test_c5_where_activations_have_no_room_it_is_an_error_that_says_what_to_do(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", refuse, raising=False)
-    monkeypatch.setattr("graft.training.images.large_array.__defaults__", (1000,))
+    monkeypatch.setattr("graft.networks.decode_images.large_array.__defaults__", (1000,))
     images = DecodedImages(TRAIN.inputs, TRAIN.labels)
     settings = params(weights, views=2, head_epochs=0, epochs=1)
     with pytest.raises(

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from tiny import tinted_images
 
-from graft.errors import GraftError
+from graft.core.errors import GraftError
+from graft.core.params.strategy_params import FitParams, HeadParams, ScratchParams
 from graft.evaluation.metrics import softmax
-from graft.params.strategies import FitParams, HeadParams, ScratchParams
+from graft.networks.head import build_head
 from graft.training import fit as fit_module
 from graft.training.batches import Batches, balanced_class_weights
 from graft.training.checkpoint import TrainingState
 from graft.training.fit import EpochLines, FitResult, Labelled, fit
-from graft.training.head import build_head
 from graft.training.strategies.scratch import build_network
 
 

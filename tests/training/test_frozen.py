@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from tiny import SIZE, clock, tiny_params, write_hub_module
 
-from graft.project import Project
+from graft.core.project import Project
 from graft.training.train import train_strategy
 
 

@@ -13,18 +13,18 @@ import pytest
 import tensorflow as tf
 from tiny import tinted_images
 
-from graft.backbones import build_backbone
-from graft.backbones.backbone import Backbone
+from graft.bundle.model import HEAD, SAVED_MODEL, SavedModelNetwork
+from graft.bundle.trial import trial_images
+from graft.core.params.strategy_params import HeadParams, KerasBackboneParams
 from graft.evaluation.metrics import softmax
-from graft.features import kept
-from graft.features.frozen_trunk import FrozenTrunk
-from graft.features.store import FeatureStore
-from graft.inference.model import HEAD, SAVED_MODEL, SavedModelNetwork
-from graft.inference.trial import trial_images
-from graft.openvino_run import saved_model_run
-from graft.params.strategies import HeadParams, KerasBackboneParams
+from graft.networks.backbones import build_backbone
+from graft.networks.backbones.backbone import Backbone
+from graft.networks.engines import artifact_cache as kept
+from graft.networks.engines.openvino_run import saved_model_run
+from graft.networks.features.feature_store import FeatureStore
+from graft.networks.features.frozen_trunk import FrozenTrunk
+from graft.networks.head import build_head
 from graft.training import head_export
-from graft.training.head import build_head
 from graft.training.head_export import save_with_trunk
 from graft.training.head_on_trunk import HeadOnTrunk, as_model
 

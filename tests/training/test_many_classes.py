@@ -16,11 +16,11 @@ from peak_memory import peak_bytes
 from PIL import Image
 from tiny import clock, tiny_params, write_hub_module
 
+from graft.core.params import Params
+from graft.core.project import Project
 from graft.evaluation.evaluate import TestImages as Images
 from graft.evaluation.evaluate import evaluate_bundle, write_answers
-from graft.features.store import FeatureStore
-from graft.params import Params
-from graft.project import Project
+from graft.networks.features.feature_store import FeatureStore
 
 CLASSES, SIDE = 1000, 8
 OF_EACH = {"train": 6, "val": 2, "test": 2}
@@ -77,9 +77,9 @@ def settings(module: Path) -> Params:
 
 
 def through_all_stages(folder: Path) -> dict[str, float]:
-    from graft.ensembling.ensemble import make_ensemble
-    from graft.export.export import export
-    from graft.prediction.source import resolve_model
+    from graft.deployment.export.export_model import export
+    from graft.registry.resolve import resolve_model
+    from graft.training.ensembles.make_ensemble import make_ensemble
     from graft.training.train import train_strategy
 
     project, params = make_project(folder / "project"), settings(write_hub_module(folder / "module", SIDE))

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from graft.errors import GraftError
-from graft.params.strategies import FitParams
+from graft.core.errors import GraftError
+from graft.core.params.strategy_params import FitParams
 from graft.training.batches import Batches
 from graft.training.fit import Labelled, fit
-from graft.training.memory import explain_out_of_memory, is_out_of_memory
+from graft.training.out_of_memory import explain_out_of_memory, is_out_of_memory
 
 tf = pytest.importorskip("tensorflow")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tiny import clock, tinted_images
 
-from graft.params.strategies import AugmentParams, ScratchParams
+from graft.core.params.strategy_params import AugmentParams, ScratchParams
+from graft.networks.decode_images import DecodedImages
 from graft.training.batches import Batches
-from graft.training.images import DecodedImages
 from graft.training.mixing import Mixing
 from graft.training.strategies import scratch
 from graft.training.strategy import Task

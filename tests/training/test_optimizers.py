@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import pytest
 
+from graft.core.params.strategy_params import FitParams, HeadParams
 from graft.evaluation.metrics import softmax
-from graft.params.strategies import FitParams, HeadParams
-from graft.training import feature_epochs
+from graft.networks.head import build_head
+from graft.training import graph_epochs as feature_epochs
 from graft.training.checkpoint import TrainingState
 from graft.training.fit import FitResult, Labelled, fit
-from graft.training.head import build_head
 from graft.training.optimizers import build_optimizer, layer_rate_factors
 
 STEPS = 5  # of an epoch

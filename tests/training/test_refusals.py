@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tiny import SIZE, clock, tiny_params, write_hub_module
 
-from graft.errors import GraftError
-from graft.project import Project
-from graft.training import images
+from graft.core.errors import GraftError
+from graft.core.project import Project
+from graft.networks import decode_images as images
 from graft.training.train import train_strategy
 
 COMMON = {"epochs": 1, "learning_rate": 0.01, "batch_size": 8}

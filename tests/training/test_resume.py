@@ -18,18 +18,18 @@ import numpy as np
 import pytest
 from tiny import clock, tinted_images, write_hub_module
 
-from graft.errors import GraftError
-from graft.params.strategies import (
+from graft.core.errors import GraftError
+from graft.core.params.strategy_params import (
     AugmentParams,
     FineTuneParams,
     HeadParams,
     HubBackboneParams,
     ScratchParams,
 )
+from graft.networks.decode_images import DecodedImages
 from graft.training.augmentation import augmentation_layers
 from graft.training.checkpoint import CHECKPOINT_FILE, TrainingState, read_checkpoint
 from graft.training.fit import FitResult, fit
-from graft.training.images import DecodedImages
 from graft.training.mixing import Mixing
 from graft.training.strategies import fine_tune
 from graft.training.strategies.scratch import build_network

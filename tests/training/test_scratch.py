@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from tiny import clock, tinted_images
 
-from graft.backbones.backbone import weights_digest
-from graft.errors import GraftError
+from graft.bundle.model import ImageClassifier
+from graft.core.errors import GraftError
+from graft.core.params.strategy_params import HeadParams, ScratchParams
 from graft.evaluation.metrics import softmax
-from graft.inference.model import ImageClassifier
-from graft.params.strategies import HeadParams, ScratchParams
-from graft.training.bundle import write_bundle
-from graft.training.images import DecodedImages
+from graft.networks.backbones.backbone import weights_digest
+from graft.networks.decode_images import DecodedImages
 from graft.training.strategies.scratch import build_network
 from graft.training.strategies.scratch import train as scratch_train
 from graft.training.strategy import Task
+from graft.training.write_bundle import write_bundle
 
 
 def params(**changes: Any) -> ScratchParams:

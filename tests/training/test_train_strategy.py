@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from tiny import CLASSES, COUNTS, SIZE, clock, tiny_params, write_hub_module
 
-from graft.data.split_tables import read_splits
-from graft.errors import GraftError
-from graft.inference.model import ImageClassifier
-from graft.params.train import TrainParams
-from graft.project import Project
+from graft.bundle.model import ImageClassifier
+from graft.core.errors import GraftError
+from graft.core.params.train_params import TrainParams
+from graft.core.project import Project
+from graft.data.splits.split_tables import read_splits
 from graft.training.checkpoint import TrainingState
 from graft.training.train import TrainedStrategy, train_strategy
 
@@ -162,7 +162,9 @@ def test_b16_the_checkpoint_goes_once_the_record_is_in_place(
         stage, "fit_strategy", lambda project, params, name, clock: train(project, params.train, name)
     )
     monkeypatch.setattr(stage, "record", record)
-    monkeypatch.setattr("graft.tracking.runs.training_run", lambda *arguments: nullcontext("run"))
+    monkeypatch.setattr(
+        "graft.registry.runs.strategy_runs.training_run", lambda *arguments: nullcontext("run")
+    )
     with pytest.raises(ConnectionError):
         stage.train.fn(project, clock(), "small")
     assert list(project.checkpoints.iterdir())

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import pytest
 
-from graft.errors import GraftError
+from graft.core.errors import GraftError
 from graft.training.unfreezing import first_trained_layer, unfreeze
 
 NAMES = ["in", "conv_1", "norm_1", "relu_1", "conv_2", "norm_2", "relu_2", "top"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graft.params.strategies import AugmentParams
-from graft.training.images import DecodedImages
+from graft.core.params.strategy_params import AugmentParams
+from graft.networks.decode_images import DecodedImages
 from graft.training.views import view
 
 EVERYTHING = {

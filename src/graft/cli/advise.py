@@ -9,10 +9,10 @@ import typer
 from graft.cli import completion
 from graft.cli.options import JsonOption
 from graft.cli.output import messages_aside
-from graft.environment import configure
-from graft.errors import GraftError, did_you_mean
-from graft.progress import console
-from graft.project import find_project
+from graft.core.environment import configure
+from graft.core.errors import GraftError, did_you_mean
+from graft.core.progress import console
+from graft.core.project import find_project
 
 
 def advise(
@@ -35,9 +35,9 @@ def advise(
     """
     import json
 
-    from graft.params import load_params
-    from graft.params.strategies import AutoParams
-    from graft.tensorflow_import import import_tensorflow
+    from graft.core.params import load_params
+    from graft.core.params.strategy_params import AutoParams
+    from graft.networks.engines.tensorflow_import import import_tensorflow
 
     project = find_project()
     configure(project)
@@ -53,7 +53,7 @@ def advise(
         train = type(train).model_validate(train.model_copy(update={"strategies": changed}).model_dump())
     with messages_aside(as_json):
         import_tensorflow()
-        from graft.advice.report import print_advice, settings_text, write_advice
+        from graft.analysis.advisor.advice_report import print_advice, settings_text, write_advice
         from graft.training.train import advise_strategy
 
         advice = advise_strategy(project, train, name)

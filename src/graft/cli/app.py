@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
-from graft.errors import did_you_mean
+from graft.core.errors import did_you_mean
 
 # Options by older names, for the message.
 RENAMED = {

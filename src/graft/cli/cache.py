@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli.app import Commands
-from graft.errors import GraftError
-from graft.progress import console, progress_bar
-from graft.project import find_project
+from graft.core.errors import GraftError
+from graft.core.progress import console, progress_bar
+from graft.core.project import find_project
 
 if TYPE_CHECKING:
-    from graft.features.store import FeatureStore
+    from graft.networks.features.feature_store import FeatureStore
 
 app = Commands(
     help="The feature store: what frozen networks made of images. Safe to delete at any time.",
@@ -25,7 +25,7 @@ def info() -> None:
     """Show what is kept, how large it is and when it was last used."""
     from rich.table import Table
 
-    from graft.features.kept import LIMIT_BYTES, folder_bytes
+    from graft.networks.engines.artifact_cache import LIMIT_BYTES, folder_bytes
 
     store = _store()
     table = Table(box=None, pad_edge=False)
@@ -66,7 +66,7 @@ def verify() -> None:
 
     Ends with 1 where something was damaged.
     """
-    from graft.features.kept import is_whole
+    from graft.networks.engines.artifact_cache import is_whole
 
     store = _store()
     shards, networks = store.shards(), store.kept_folders()
@@ -103,8 +103,8 @@ def prune(
 
 
 def _store() -> FeatureStore:
-    from graft.features.store import FeatureStore
-    from graft.params import load_params
+    from graft.core.params import load_params
+    from graft.networks.features.feature_store import FeatureStore
 
     project = find_project()
     return FeatureStore(project.features, load_params(project.params_file).train.store.limit_bytes)

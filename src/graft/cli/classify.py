@@ -10,16 +10,16 @@ import typer
 
 from graft.cli.options import JsonOption
 from graft.cli.output import messages_aside
-from graft.environment import configure
-from graft.errors import EXIT_FAILURE
-from graft.progress import console
-from graft.project import find_project
+from graft.core.environment import configure
+from graft.core.errors import EXIT_FAILURE
+from graft.core.progress import console
+from graft.core.project import find_project
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from graft.classification.classify import Seen
-    from graft.classification.network import ImageNetClassifier
+    from graft.deployment.predict.imagenet import Seen
+    from graft.networks.imagenet.imagenet_network import ImageNetClassifier
 
 
 # Its head can be had from a package registry where Keras' own download does not answer.
@@ -51,8 +51,8 @@ def classify(
 
     What cannot be read is reported, the others are classified all the same, and the exit code is 1.
     """
-    from graft.classification.classify import find_photographs
-    from graft.tensorflow_import import import_tensorflow
+    from graft.deployment.predict.imagenet import find_photographs
+    from graft.networks.engines.tensorflow_import import import_tensorflow
 
     project = find_project()
     configure(project)
@@ -60,7 +60,7 @@ def classify(
     with messages_aside(as_json):
         with console.status(f"Loading {backbone}"):
             import_tensorflow()
-        from graft.classification import network
+        from graft.networks.imagenet import imagenet_network as network
 
         classifier = network.load_imagenet_classifier(backbone, weights, project.cache)
         seen = _classify_all(classifier, photographs, top)
@@ -77,8 +77,8 @@ def classify(
 
 
 def _classify_all(classifier: ImageNetClassifier, photographs: list[Path], top: int) -> list[Seen]:
-    from graft.classification.classify import BATCH, classify
-    from graft.progress import progress_bar
+    from graft.core.progress import progress_bar
+    from graft.deployment.predict.imagenet import BATCH, classify
 
     if len(photographs) <= BATCH:
         with console.status("Looking"):

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from graft.errors import GraftError
-from graft.project import Project, find_project
+from graft.core.errors import GraftError
+from graft.core.project import Project, find_project
 
 _GRAFT = Path(__file__).parents[1]
 
@@ -26,7 +26,7 @@ def strategies(incomplete: str) -> list[str]:
 
 def stages(incomplete: str) -> list[str]:
     """Return the names of the pipeline's stages."""
-    from graft.pipeline import stage_names
+    from graft.automation.run_pipeline import stage_names
 
     with contextlib.suppress(GraftError, OSError):
         return stage_names(find_project())
@@ -35,12 +35,12 @@ def stages(incomplete: str) -> list[str]:
 
 def data_sets(incomplete: str) -> list[str]:
     """Return the names of the catalogue's data sets."""
-    return list(_yaml(_GRAFT / "data" / "catalogue.yaml"))
+    return list(_yaml(_GRAFT / "data" / "sources" / "catalogue.yaml"))
 
 
 def recipes(incomplete: str) -> list[str]:
     """Return the names of the recipes."""
-    return sorted(path.stem for path in (_GRAFT / "recipes").glob("*.yaml"))
+    return sorted(path.stem for path in (_GRAFT / "core" / "recipes").glob("*.yaml"))
 
 
 def models(incomplete: str) -> list[str]:

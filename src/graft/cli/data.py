@@ -12,12 +12,12 @@ from graft.cli.app import Commands
 from graft.cli.options import JsonOption
 from graft.cli.output import messages_aside
 from graft.cli.wording import print_next, short
-from graft.errors import GraftError
-from graft.progress import console
-from graft.project import find_project
+from graft.core.errors import GraftError
+from graft.core.progress import console
+from graft.core.project import find_project
 
 if TYPE_CHECKING:
-    from graft.data.importing import Imported
+    from graft.data.sources.importing import Imported
 
 # Imports of graft.data stand in the commands: `graft --help` should not wait for Pillow and pydantic.
 app = Commands(help="See which data sets there are, bring one into data/, and look at it.")
@@ -40,9 +40,9 @@ def list_data_sets() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from graft.data.catalogue import availability, read_catalogue
-    from graft.data.swap import is_empty
-    from graft.data.versioning import dataset_name
+    from graft.data.folder.swap import is_empty
+    from graft.data.folder.versioning import dataset_name
+    from graft.data.sources.catalogue import availability, read_catalogue
 
     project = find_project()
     current = None if is_empty(project.data) else dataset_name(project)
@@ -95,7 +95,7 @@ def use(
     replace: Replace = False,
 ) -> None:
     """Bring a data set of the catalogue into data/."""
-    from graft.data import catalogue
+    from graft.data.sources import catalogue
 
     _report(catalogue.use(find_project(), name, source, replace=replace))
 
@@ -119,7 +119,7 @@ def import_data(
     replace: Replace = False,
 ) -> None:
     """Bring your own images into data/. They are copied; what you have stays as it is."""
-    from graft.data.importing import import_images
+    from graft.data.sources.importing import import_images
 
     _report(import_images(find_project(), path, name=name, replace=replace))
 
@@ -143,11 +143,11 @@ def inspect(
     """See what is in data/: classes, copies, near-duplicates, outliers, likely label errors, as table and page."""
     import json
 
-    from graft.environment import configure
-    from graft.inspection.inspect import inspect_data
-    from graft.inspection.page import write_page
-    from graft.inspection.terminal import as_table
-    from graft.params import load_params
+    from graft.analysis.inspect.inspect_data import inspect_data
+    from graft.analysis.inspect.inspect_page import write_page
+    from graft.analysis.inspect.terminal import as_table
+    from graft.core.environment import configure
+    from graft.core.params import load_params
 
     if open_page and not page:
         raise GraftError("--open and --no-page contradict each other", "Leave one of them away")
@@ -177,7 +177,7 @@ def _report(imported: Imported) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from graft.inspection.terminal import MAX_CLASSES
+    from graft.analysis.inspect.terminal import MAX_CLASSES
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("class")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from graft.environment import configure
-from graft.errors import EXIT_FAILURE
-from graft.progress import console
-from graft.project import find_project
+from graft.core.environment import configure
+from graft.core.errors import EXIT_FAILURE
+from graft.core.progress import console
+from graft.core.project import find_project
 
 _MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]bad[/]"}
 
@@ -17,7 +17,7 @@ def doctor() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from graft.doctor import examine
+    from graft.automation.doctor import examine
 
     project = find_project()
     configure(project)

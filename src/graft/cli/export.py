@@ -9,15 +9,15 @@ import typer
 
 from graft.cli.options import ModelOption
 from graft.cli.output import print_table
-from graft.environment import configure
-from graft.errors import GraftError
-from graft.progress import console
-from graft.project import find_project
+from graft.core.environment import configure
+from graft.core.errors import GraftError
+from graft.core.progress import console
+from graft.core.project import find_project
 
 if TYPE_CHECKING:
-    from graft.export.export import Exported
+    from graft.deployment.export.export_model import Exported
 
-# graft.export.export.FORMATS; that import takes seconds.
+# graft.deployment.export.export_model.FORMATS; that import takes seconds.
 FORMATS = ("saved_model", "hub", "tflite", "onnx", "openvino")
 
 
@@ -61,8 +61,8 @@ def export(
     Each file is loaded again and must answer as the model does on validation photographs, or nothing is written.
     Labels and preprocessing travel with it.
     """
-    from graft.prediction.source import resolve_model
-    from graft.tensorflow_import import import_tensorflow
+    from graft.networks.engines.tensorflow_import import import_tensorflow
+    from graft.registry.resolve import resolve_model
 
     chosen = _chosen(formats, int8)
     project = find_project()
@@ -70,7 +70,7 @@ def export(
     resolved = resolve_model(project, model)
     with console.status("Loading TensorFlow"):
         import_tensorflow()
-    from graft.export.export import export as export_formats
+    from graft.deployment.export.export_model import export as export_formats
 
     console.print(f"{resolved}:", soft_wrap=True)
     made = []
@@ -81,7 +81,7 @@ def export(
 
 
 def _chosen(formats: list[str], int8: bool) -> list[str]:
-    from graft.errors import did_you_mean
+    from graft.core.errors import did_you_mean
 
     for name in formats:
         if name not in (*FORMATS, "all"):

@@ -31,7 +31,7 @@ from graft.cli import (
 )
 from graft.cli.app import Commands
 from graft.core.credentials import without_credentials
-from graft.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError, first_line
+from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError, first_line
 
 
 def _print_version(wanted: bool) -> None:

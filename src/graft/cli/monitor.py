@@ -9,13 +9,13 @@ import typer
 
 from graft.cli.options import JsonOption, ModelOption
 from graft.cli.output import messages_aside
-from graft.environment import configure
-from graft.errors import GraftError
-from graft.progress import console
-from graft.project import find_project
+from graft.core.environment import configure
+from graft.core.errors import GraftError
+from graft.core.progress import console
+from graft.core.project import find_project
 
 if TYPE_CHECKING:
-    from graft.monitoring.monitor import DriftReport
+    from graft.deployment.monitor.monitor_predictions import DriftReport
 
 EXIT_DRIFT = 3
 
@@ -52,7 +52,7 @@ def monitor(
     import json
     from datetime import UTC, datetime, timedelta
 
-    from graft.params import load_params
+    from graft.core.params import load_params
 
     named = bool(paths) + log + (log_from is not None)
     if named != 1:
@@ -68,8 +68,8 @@ def monitor(
     configure(project)
     where = project.prediction_log if log else log_from
     params = load_params(project.params_file)
-    from graft.monitoring.monitor import monitor_log, monitor_paths
-    from graft.monitoring.page import write_page
+    from graft.deployment.monitor.drift_page import write_page
+    from graft.deployment.monitor.monitor_predictions import monitor_log, monitor_paths
 
     with messages_aside(as_json):
         if where is not None:
@@ -79,7 +79,7 @@ def monitor(
             report = monitor_paths(project, params, paths or [], model)
         page = write_page(project.drift_reports, report)
         if track:
-            from graft.tracking.monitoring import record_comparison
+            from graft.deployment.monitor.record_monitoring import record_comparison
 
             record_comparison(project, params.monitor, report, page)
     if as_json:
@@ -95,7 +95,7 @@ def _print(report: DriftReport) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from graft.monitoring.page import in_words
+    from graft.deployment.monitor.drift_page import in_words
 
     if report.checks:
         table = Table(box=None, header_style="bold", pad_edge=False)

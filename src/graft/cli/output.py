@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from graft.progress import console
+from graft.core.progress import console
 
 if TYPE_CHECKING:
     from rich.table import Table

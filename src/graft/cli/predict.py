@@ -16,19 +16,19 @@ import typer
 
 from graft.cli.options import JsonOption, LogOption, ModelOption
 from graft.cli.output import messages_aside
-from graft.environment import configure
-from graft.errors import EXIT_FAILURE, GraftError
-from graft.progress import console, progress_bar
-from graft.project import find_project
+from graft.core.environment import configure
+from graft.core.errors import EXIT_FAILURE, GraftError
+from graft.core.progress import console, progress_bar
+from graft.core.project import find_project
 
 if TYPE_CHECKING:
-    from graft.inference.model import ImageClassifier
-    from graft.monitoring.watching import Watcher
-    from graft.prediction.inputs import Photographs, Wanted
-    from graft.prediction.predict import Answers
-    from graft.prediction.results import Run
-    from graft.prediction.source import ResolvedModel
-    from graft.project import Project
+    from graft.bundle.model import ImageClassifier
+    from graft.core.project import Project
+    from graft.deployment.monitor.watch_logged import Watcher
+    from graft.deployment.predict.inputs import Photographs, Wanted
+    from graft.deployment.predict.predict_photographs import Answers
+    from graft.deployment.predict.results import Run
+    from graft.registry.resolve import ResolvedModel
 
 # Rows that a terminal is given to read; a file takes all.
 SHOWN = 100
@@ -59,10 +59,10 @@ def predict(
 
     Images that cannot be read are reported and stop nothing; the exit code is 1 only where none could be read.
     """
-    from graft.prediction.engine import open_classifier
-    from graft.prediction.inputs import find_photographs
-    from graft.prediction.results import Run
-    from graft.prediction.source import resolve_model
+    from graft.deployment.predict.inputs import find_photographs
+    from graft.deployment.predict.results import Run
+    from graft.networks.engines.open_classifier import open_classifier
+    from graft.registry.resolve import resolve_model
 
     if as_json and out is not None:
         raise GraftError(
@@ -98,7 +98,7 @@ def predict(
 
 
 def _require_writable(out: Path, replace: bool) -> None:
-    from graft.prediction.tables import require_known_form
+    from graft.deployment.predict.prediction_tables import require_known_form
 
     require_known_form(out)
     if out.exists() and not replace:
@@ -114,19 +114,19 @@ def _watching(
     project: Project, model: ResolvedModel, classifier: ImageClassifier, wanted: bool | None
 ) -> Iterator[Watcher | None]:
     """What logs the predictions, where that is wanted here or in params.yaml. At the end it says what was lost."""
-    from graft.params import load_params
+    from graft.core.params import load_params
 
     params = load_params(project.params_file) if wanted is not False else None
     if params is None or not (params.monitor.log.enabled if wanted is None else wanted):
         yield None
         return
     settings = params.monitor.log
-    from graft.monitoring.log import PredictionLog
-    from graft.monitoring.watching import Watcher
+    from graft.deployment.monitor.prediction_log import PredictionLog
+    from graft.deployment.monitor.watch_logged import Watcher
 
     embedder = None
     if settings.keep_embeddings:
-        from graft.features.embedder import Embedder
+        from graft.networks.features.embedder import Embedder
 
         embedder = Embedder(project, params.train)
     with PredictionLog(project.prediction_log, settings) as log:
@@ -148,7 +148,7 @@ def _write(
     replace: bool,
     watcher: Watcher | None,
 ) -> Counter[str]:
-    from graft.prediction.results import PartialResults
+    from graft.deployment.predict.results import PartialResults
 
     with PartialResults(out, run, classifier.classes) as results:
         _require_writable(out, replace)  # again: another process may have just finished it
@@ -194,8 +194,8 @@ def _predict(
     wanted: Wanted | None,
     watcher: Watcher | None,
 ) -> Iterator[Answers]:
-    from graft.prediction.inputs import all_of_them
-    from graft.prediction.predict import predict_photographs
+    from graft.deployment.predict.inputs import all_of_them
+    from graft.deployment.predict.predict_photographs import predict_photographs
 
     stream = (photograph for some in photographs for photograph in some.read(wanted or all_of_them))
     with progress_bar("Photographs", max(0, count)) as advance:

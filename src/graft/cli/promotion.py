@@ -10,16 +10,16 @@ from graft.cli import completion
 from graft.cli.options import JsonOption
 from graft.cli.output import messages_aside
 from graft.cli.wording import print_next, short
-from graft.errors import EXIT_FAILURE
-from graft.progress import console
-from graft.project import Project, find_project
+from graft.core.errors import EXIT_FAILURE
+from graft.core.progress import console
+from graft.core.project import Project, find_project
 
 if TYPE_CHECKING:
-    from graft.params import Params
-    from graft.promotion.change import Registry
-    from graft.promotion.history import Row
-    from graft.promotion.promote import Changed
-    from graft.promotion.verdict import GateRule, GateVerdict
+    from graft.core.params import Params
+    from graft.registry.promotion.champion_history import Row
+    from graft.registry.promotion.change_champion import Registry
+    from graft.registry.promotion.gate_verdict import GateRule, GateVerdict
+    from graft.registry.promotion.promote import Changed
 
 Version = Annotated[
     str | None,
@@ -39,8 +39,8 @@ def gate(version: Version = None, as_json: JsonOption = False) -> None:
     Both are run as they are registered, each in a process of its own. The rules, their limits and severities stand
     under gate in params.yaml; the verdict goes to artifacts/gate/verdict.json and into the challenger's MLflow run.
     """
-    from graft.promotion.gate import run_gate
-    from graft.promotion.verdict import verdict_file
+    from graft.registry.promotion.gate import run_gate
+    from graft.registry.promotion.gate_verdict import verdict_file
 
     with messages_aside(as_json):
         project, params, registry = _open()
@@ -65,7 +65,7 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Make the challenger champion, where the gate has passed exactly this version against the present champion."""
-    from graft.promotion.promote import promote as make_champion
+    from graft.registry.promotion.promote import promote as make_champion
 
     with messages_aside(as_json):
         _, _, registry = _open()
@@ -78,7 +78,7 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Make the champion before this one champion again; repeat it to go further back."""
-    from graft.promotion.promote import roll_back
+    from graft.registry.promotion.promote import roll_back
 
     with messages_aside(as_json):
         _, _, registry = _open()
@@ -90,7 +90,7 @@ def history(as_json: JsonOption = False) -> None:
     """Show every champion there was: since when, what changed with it, by which verdict, and why."""
     import json
 
-    from graft.promotion.history import rows_of
+    from graft.registry.promotion.champion_history import rows_of
 
     with messages_aside(as_json):
         _, _, registry = _open()
@@ -114,14 +114,14 @@ def history(as_json: JsonOption = False) -> None:
 
 
 def _open() -> tuple[Project, Params, Registry]:
-    from graft.environment import configure
-    from graft.params import load_params
+    from graft.core.environment import configure
+    from graft.core.params import load_params
 
     project = find_project()
     configure(project)
     params = load_params(project.params_file)
-    from graft.promotion.promote import open_registry
     from graft.registry.aliases import registered_name
+    from graft.registry.promotion.promote import open_registry
 
     return project, params, open_registry(project, registered_name(project, params.register_))
 

@@ -9,13 +9,13 @@ import typer
 from graft.cli import completion
 from graft.cli.app import Commands
 from graft.cli.wording import print_next, short
-from graft.progress import console
-from graft.project import Project, find_project
+from graft.core.progress import console
+from graft.core.project import Project, find_project
 
 if TYPE_CHECKING:
-    from graft.recipes import Recipe
+    from graft.core.recipes import Recipe
 
-# Imports of graft.recipes stand in the commands: `graft --help` should not wait for pydantic and YAML.
+# Imports of graft.core.recipes stand in the commands: `graft --help` should not wait for pydantic and YAML.
 app = Commands(help="See experiments of the field with what they reach, and take one's settings.")
 
 Name = Annotated[
@@ -35,7 +35,7 @@ def list_recipes() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from graft.recipes import read_recipe, recipe_names
+    from graft.core.recipes import read_recipe, recipe_names
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 1, 0))
     table.add_column(no_wrap=True)
@@ -57,7 +57,7 @@ def list_recipes() -> None:
 @app.command(epilog="Example: graft recipe show rock_paper_scissors_frozen")
 def show(name: Name) -> None:
     """Print a recipe as it is: what was published and measured, where and how, and its settings."""
-    from graft.recipes import read_recipe
+    from graft.core.recipes import read_recipe
 
     recipe = read_recipe(name)
     if not console.is_terminal:
@@ -75,8 +75,8 @@ def use(name: Name) -> None:
     """Put a recipe's settings into params.yaml; what they replace is kept, all other settings stay."""
     import shlex
 
-    from graft.recipes import read_recipe
-    from graft.recipes.use import use_recipe
+    from graft.core.recipes import read_recipe
+    from graft.core.recipes.use import use_recipe
 
     recipe = read_recipe(name)
     project = find_project()
@@ -88,7 +88,7 @@ def use(name: Name) -> None:
         console.print(f"params.yaml already holds [bold]{name}[/]: nothing was written.")
     else:
         sections = " and ".join(recipe.sections)
-        # Ensembles are of strategies, see graft.recipes.with_recipe.
+        # Ensembles are of strategies, see graft.core.recipes.with_recipe.
         without = (
             ", and no ensembles" if "train" in recipe.sections and "ensemble" not in recipe.sections else ""
         )
@@ -107,8 +107,8 @@ def _data_state(project: Project, recipe: Recipe) -> tuple[str, str]:
     """Whether data/ holds the recipe's data set, in words, and the command that brings it, or "" where it does."""
     from rich.markup import escape
 
-    from graft.data.swap import is_empty
-    from graft.data.versioning import dataset_name
+    from graft.data.folder.swap import is_empty
+    from graft.data.folder.versioning import dataset_name
 
     if is_empty(project.data):
         return f"data/ is empty; the recipe is for {recipe.data}.", f"graft data use {recipe.data}"

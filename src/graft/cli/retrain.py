@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli.options import ForceOption
-from graft.environment import configure
-from graft.progress import console
-from graft.project import Project, find_project
+from graft.core.environment import configure
+from graft.core.progress import console
+from graft.core.project import Project, find_project
 
 if TYPE_CHECKING:
-    from graft.params.models import Params
+    from graft.core.params.models import Params
 
 
 def retrain(
@@ -41,8 +41,8 @@ def retrain(
     All of it happens in a copy of its own: your files change once, at the end. What is bad goes into the quarantine
     with its reasons. Where there is nothing to do, that takes seconds. What a run could not finish, the next one does.
     """
-    from graft.params import load_params
-    from graft.prefect_server import shared_server
+    from graft.automation.prefect_server import shared_server
+    from graft.core.params import load_params
 
     project = find_project()
     configure(project)
@@ -59,9 +59,9 @@ def retrain(
 def _without_a_run(
     project: Project, params: Params, accept: str, abandon: bool, dry_run: bool, force: bool
 ) -> None:
-    from graft.retraining import finishing, quarantine
-    from graft.retraining.outcome import details
-    from graft.retraining.retraining import Retraining
+    from graft.automation.retraining import finishing, quarantine
+    from graft.automation.retraining.outcome import details
+    from graft.automation.retraining.retraining import Retraining
 
     if accept:
         folder = project.root / Path(params.retrain.deliveries.quarantine).expanduser()

@@ -10,12 +10,12 @@ import typer
 from graft.cli import completion
 from graft.cli.options import ForceOption
 from graft.cli.output import print_table
-from graft.environment import configure
-from graft.progress import console
-from graft.project import Project, find_project
+from graft.core.environment import configure
+from graft.core.progress import console
+from graft.core.project import Project, find_project
 
 if TYPE_CHECKING:
-    from graft.timing import Breakdown
+    from graft.core.timing import Breakdown
 
 # Options that only DVC knows end up among the stages.
 PASS_ON = {"ignore_unknown_options": True}
@@ -38,10 +38,10 @@ def run(
     Fetches the default data set where data/ is empty, then runs `dvc repro` with one shared Prefect server. All other
     options of `dvc repro` are passed on to it, such as --downstream, --single-item, --dry and --keep-going.
     """
-    from graft.data.catalogue import fetch_default
-    from graft.params import load_params
-    from graft.pipeline import reproduce, require_known
-    from graft.project_lock import project_lock
+    from graft.automation.run_pipeline import reproduce, require_known
+    from graft.core.params import load_params
+    from graft.core.project_lock import project_lock
+    from graft.data.sources.catalogue import fetch_default
 
     project = find_project()
     configure(project)
@@ -71,9 +71,9 @@ def results() -> None:
 def _print_results(project: Project) -> None:
     from rich.table import Table
 
-    from graft.candidates import candidates
-    from graft.params import load_params
-    from graft.pipeline import read_registered, read_results
+    from graft.automation.run_pipeline import read_registered, read_results
+    from graft.core.candidates import candidates
+    from graft.core.params import load_params
 
     params = load_params(project.params_file)
     registered = read_registered(project)
@@ -112,7 +112,7 @@ def _print_breakdown(breakdown: Breakdown) -> None:
 
 
 def _print_next_commands(project: Project) -> None:
-    from graft.params import load_params
+    from graft.core.params import load_params
 
     train = load_params(project.params_file).train
     # A strategy of kind auto sets its own rate.

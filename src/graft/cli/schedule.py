@@ -10,13 +10,13 @@ import typer
 from graft.cli.app import Commands
 from graft.cli.options import ForceOption
 from graft.cli.wording import print_next
-from graft.errors import EXIT_FAILURE, GraftError
-from graft.progress import console
-from graft.project import Project, find_project
+from graft.core.errors import EXIT_FAILURE, GraftError
+from graft.core.progress import console
+from graft.core.project import Project, find_project
 
 if TYPE_CHECKING:
-    from graft.retraining.outcome import Outcome
-    from graft.scheduling.deployments import Deployed, Run
+    from graft.automation.retraining.outcome import Outcome
+    from graft.automation.schedule.deployments import Deployed, Run
 
 app = Commands()
 
@@ -59,9 +59,9 @@ def schedule(
     """
     if context.invoked_subcommand:
         return
-    from graft.params import load_params
-    from graft.scheduling.service import run_service
-    from graft.scheduling.when import parse_when
+    from graft.automation.schedule.service import run_service
+    from graft.automation.schedule.when import parse_when
+    from graft.core.params import load_params
 
     project = _project()
     when = parse_when(cron, every, timezone)
@@ -74,7 +74,7 @@ def schedule(
 @app.command("list", epilog="Example: graft schedule list")
 def list_runs(name: Name = None) -> None:
     """Show the schedule, the next runs and the last ones; ends with 1 where there is none, or nothing executes it."""
-    from graft.scheduling.history import last_outcomes
+    from graft.automation.schedule.retrain_history import last_outcomes
 
     project = _project()
     problem = None
@@ -99,7 +99,7 @@ def list_runs(name: Name = None) -> None:
 @app.command("pause", epilog="Example: graft schedule pause")
 def pause(name: Name = None) -> None:
     """Plan no more runs until `graft schedule resume`, also after a restart; a run that is under way goes on."""
-    from graft.scheduling.deployments import set_paused
+    from graft.automation.schedule.deployments import set_paused
 
     project = _project()
     deployed = _deployed(project, name)
@@ -111,7 +111,7 @@ def pause(name: Name = None) -> None:
 @app.command("resume", epilog="Example: graft schedule resume")
 def resume(name: Name = None) -> None:
     """Plan runs again."""
-    from graft.scheduling.deployments import set_paused
+    from graft.automation.schedule.deployments import set_paused
 
     project = _project()
     deployed = _deployed(project, name)
@@ -129,7 +129,7 @@ def run_now(
     name: Name = None,
 ) -> None:
     """Have the schedule's process do a retraining now; with --wait after one that may be under way."""
-    from graft.scheduling.deployments import page_of, run_under_way, start_run
+    from graft.automation.schedule.deployments import page_of, run_under_way, start_run
 
     project = _project()
     deployed = _deployed(project, name)
@@ -154,7 +154,7 @@ def run_now(
 @app.command("env", epilog='Example: graft schedule env, as in eval "$(graft schedule env)"')
 def env() -> None:
     """Print the variables by which `prefect` and programs of yours find this project's server and are let in."""
-    from graft.scheduling.service import server_in_use
+    from graft.automation.schedule.service import server_in_use
 
     own = server_in_use(_project())
     if own is None:
@@ -165,7 +165,7 @@ def env() -> None:
 
 def _wait_for(run: str) -> str:
     """Print each state of a run until it has ended; return the last one."""
-    from graft.scheduling.deployments import read_run
+    from graft.automation.schedule.deployments import read_run
 
     state = ""
     while True:
@@ -179,7 +179,7 @@ def _wait_for(run: str) -> str:
 
 
 def _project() -> Project:
-    from graft.environment import configure
+    from graft.core.environment import configure
 
     project = find_project()
     configure(project)
@@ -187,7 +187,7 @@ def _project() -> Project:
 
 
 def _name(project: Project, name: str | None) -> str:
-    from graft.data.versioning import dataset_name
+    from graft.data.folder.versioning import dataset_name
 
     chosen = name or dataset_name(project)
     if not chosen.strip() or set(chosen) & set("/%&><"):
@@ -199,17 +199,17 @@ def _name(project: Project, name: str | None) -> str:
 
 def _deployed(project: Project, name: str | None) -> Deployed:
     """What Prefect knows of the schedule; points this process at the server first."""
-    from graft.scheduling.service import server_in_use
+    from graft.automation.schedule.service import server_in_use
 
     server_in_use(project)
-    from graft.scheduling.deployments import find
+    from graft.automation.schedule.deployments import find
 
     return find(_name(project, name))
 
 
 def _check_executed(project: Project, deployed: Deployed) -> None:
     """Raises GraftError where nothing would execute a run."""
-    from graft.scheduling.service import is_at_work
+    from graft.automation.schedule.service import is_at_work
 
     if deployed.ready or (not deployed.pool and is_at_work(project)):
         return
@@ -218,8 +218,8 @@ def _check_executed(project: Project, deployed: Deployed) -> None:
 
 
 def _print_deployed(deployed: Deployed) -> None:
-    from graft.scheduling.deployments import last_runs, next_runs
-    from graft.scheduling.when import local
+    from graft.automation.schedule.deployments import last_runs, next_runs
+    from graft.automation.schedule.when import local
 
     when = "; ".join(deployed.schedules) or "no schedule"
     state = "[yellow]paused[/]" if deployed.paused else "[green]active[/]"
@@ -242,7 +242,7 @@ def _state_in_words(run: Run) -> str:
 def _print_outcome(outcome: Outcome) -> None:
     from datetime import datetime
 
-    from graft.retraining.outcome import headline
+    from graft.automation.retraining.outcome import headline
 
     at = datetime.fromisoformat(outcome.at).astimezone()
     what = headline(outcome)

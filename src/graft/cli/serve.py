@@ -10,12 +10,12 @@ import typer
 
 from graft.cli import completion
 from graft.cli.options import LogOption
+from graft.core.environment import configure
+from graft.core.errors import GraftError
+from graft.core.loopback import HOST
+from graft.core.progress import console
+from graft.core.project import find_project
 from graft.core.secret import password_for
-from graft.environment import configure
-from graft.errors import GraftError
-from graft.prefect_server import HOST
-from graft.progress import console
-from graft.project import find_project
 
 # A registry that does not answer must neither hold up the end of the server nor hide for minutes; MLflow's own
 # limits are 120 s and 7 tries.
@@ -68,7 +68,7 @@ def serve(
     """
     import logging
 
-    from graft.serving.access import Access
+    from graft.deployment.server.access import Access
 
     if no_token and token is not None:
         raise GraftError("There is a token, and --no-token too", "Unset GRAFT_TOKEN, or leave --no-token out")
@@ -79,12 +79,12 @@ def serve(
     for name, value in REGISTRY_LIMITS.items():
         os.environ.setdefault(name, value)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("graft.serving").setLevel(logging.INFO)
-    from graft.params import load_params
+    logging.getLogger("graft.deployment.server").setLevel(logging.INFO)
+    from graft.core.params import load_params
 
     params = load_params(project.params_file)
-    from graft.serving import server
-    from graft.serving.log_writer import prediction_log
+    from graft.deployment.server import server
+    from graft.deployment.server.log_writer import prediction_log
 
     settings = params.monitor.log
     predictions = prediction_log(project, settings, log)

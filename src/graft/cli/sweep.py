@@ -8,13 +8,13 @@ import typer
 
 from graft.cli.options import JsonOption
 from graft.cli.output import messages_aside, print_table
-from graft.environment import configure
-from graft.progress import console
-from graft.project import find_project
+from graft.core.environment import configure
+from graft.core.progress import console
+from graft.core.project import find_project
 
 if TYPE_CHECKING:
-    from graft.params import Params
-    from graft.sweeping.sweep import Trial
+    from graft.core.params import Params
+    from graft.training.sweep import Trial
 
 # By metric: the column, and how a figure is written.
 _RESULTS = {
@@ -39,8 +39,8 @@ def sweep(
     """
     import json
 
-    from graft.params import load_params
-    from graft.tensorflow_import import import_tensorflow
+    from graft.core.params import load_params
+    from graft.networks.engines.tensorflow_import import import_tensorflow
 
     project = find_project()
     configure(project)
@@ -49,8 +49,8 @@ def sweep(
         params = params.model_copy(update={"sweep": params.sweep.model_copy(update={"trials": trials})})
     with messages_aside(as_json):
         import_tensorflow()
-        from graft.sweeping.sweep import run_sweep
-        from graft.tracking.sweeps import SweepRun
+        from graft.registry.runs.sweep_runs import SweepRun
+        from graft.training.sweep import run_sweep
 
         run = SweepRun(project, params)
 

@@ -11,11 +11,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from graft.core.credentials import without_credentials
-from graft.environment import configure
-from graft.errors import GraftError
-from graft.prefect_server import (
-    HOST,
+from graft.automation.prefect_server import (
     PrefectServer,
     adopt_server,
     has_ended,
@@ -27,9 +23,13 @@ from graft.prefect_server import (
     stop_server,
     wait_until_ready,
 )
-from graft.processes import end_tree
-from graft.progress import console
-from graft.project import Project, find_project
+from graft.core.credentials import without_credentials
+from graft.core.environment import configure
+from graft.core.errors import GraftError
+from graft.core.loopback import HOST
+from graft.core.processes import end_tree
+from graft.core.progress import console
+from graft.core.project import Project, find_project
 
 _START_LIMIT_SECONDS = 60.0
 
@@ -61,9 +61,9 @@ def ui(
                 f"Port {port} on {HOST} is in use",
                 f"End what listens there, or name another port with {option}",
             )
-    from graft.data.versioning import dataset_name
-    from graft.tracking.mlflow_server import open_address, start_mlflow
-    from graft.tracking.store import open_store, runs_page
+    from graft.data.folder.versioning import dataset_name
+    from graft.registry.store.mlflow_server import open_address, start_mlflow
+    from graft.registry.store.tracking_store import open_store, runs_page
 
     # A supervisor ends a service with SIGTERM; the two servers must go with it, as they do at Ctrl-C.
     for stop in (signal.SIGTERM, signal.SIGINT):

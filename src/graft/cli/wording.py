@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from graft.progress import console
+from graft.core.progress import console
 
 
 def short(path: Path) -> Path:

@@ -1,1 +1,1 @@
-"""The ground that everything else stands on; imports nothing above it."""
+"""Ground: files, locks, errors, settings and pages, which every other room uses."""

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from graft.errors import GraftError, first_line
+from graft.core.errors import GraftError, first_line
 
 TIMEOUT_SECONDS = 120.0
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from graft.errors import GraftError
+from graft.core.errors import GraftError
 
 
 class LockedError(GraftError):

@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
-from graft.errors import GraftError
+from graft.core.errors import GraftError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -12,10 +12,10 @@ import re
 import secrets
 from pathlib import Path
 
+from graft.core.errors import GraftError
 from graft.core.files import make_private_folder, write_file
 from graft.core.lock import locked
-from graft.errors import GraftError
-from graft.project import Project
+from graft.core.project import Project
 
 _BYTES = 32
 _FORM = re.compile(r"[0-9a-f]{64}")

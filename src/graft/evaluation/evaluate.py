@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 
 from graft.core.files import write_file
-from graft.data.split_tables import read_splits
-from graft.evaluation.answers import Roads, bundle_probabilities
+from graft.core.project import Project
+from graft.core.timing import StageClock
+from graft.data.splits.split_tables import read_splits
+from graft.evaluation.bundle_answers import Roads, bundle_probabilities
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
 from graft.evaluation.prediction_table import with_probabilities
-from graft.features.store import FeatureStore
-from graft.prediction.engine import open_classifier
-from graft.project import Project
-from graft.timing import StageClock
-from graft.training.images import Photographs
+from graft.networks.decode_images import Photographs
+from graft.networks.engines.open_classifier import open_classifier
+from graft.networks.features.feature_store import FeatureStore
 
 
 class TestImages:
@@ -64,9 +64,10 @@ def evaluate_bundle(
 ) -> Answers:
     """Figures of one strategy or ensemble on the test split; writes nothing.
 
-    What is evaluated is the bundle in ``made``, see :mod:`graft.candidates`: the very files that are registered and
+    What is evaluated is the bundle in ``made``, see :mod:`graft.core.candidates`: the very files that are registered
+    and
     served, on the engine that serves them; by which way, and how that is made sure, is
-    :mod:`graft.evaluation.answers`'s. Features in ``store`` are
+    :mod:`graft.evaluation.bundle_answers`'s. Features in ``store`` are
     not computed again.
     """
     with clock.span(f"load {name}"):

@@ -5,21 +5,17 @@ A picture only illustrates: where one cannot be drawn, that is said, and nothing
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graft.errors import first_line
-from graft.progress import console
+from graft.core.illustration import DPI, illustration, new_figure
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
-DPI = 120
 # Counts are legible in the cells up to about this many classes; beyond, the colours carry the picture.
 MAX_CLASSES_WITH_NUMBERS = 20
 # Names are legible beside the cells up to about this many. Of more, those in the most errors are drawn.
@@ -27,41 +23,6 @@ MAX_CLASSES = 60
 # Of one matrix, in inches: with two of them and DPI, a picture has at most 3,672 x 1,800 pixels.
 MAX_SIDE = 15.0
 MAX_NAME = 30
-
-Arguments = ParamSpec("Arguments")
-
-
-def illustration(
-    draw: Callable[Concatenate[Path, Arguments], None],
-) -> Callable[Concatenate[Path, Arguments], bool]:
-    """Have a function that draws into a file return whether it could, and never raise.
-
-    Where it could not, the reason is printed, and there is no file.
-    """
-
-    @functools.wraps(draw)
-    def drawn(path: Path, *arguments: Arguments.args, **options: Arguments.kwargs) -> bool:
-        path.unlink(missing_ok=True)
-        try:
-            draw(path, *arguments, **options)
-        except Exception as error:  # Matplotlib and Pillow raise all kinds, MemoryError among them
-            path.unlink(missing_ok=True)
-            console.print(
-                f"The picture {path.name} cannot be drawn ({first_line(error)}): there is none, and all else goes on",
-                soft_wrap=True,
-                markup=False,
-            )
-            return False
-        return True
-
-    return drawn
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches: without pyplot, so without a window system or global state."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 @illustration

@@ -1,1 +1,1 @@
-"""The model registry: versions and their aliases."""
+"""MLflow: runs, registered models, and the promotion of one of them to champion."""

@@ -12,13 +12,13 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.candidates import candidates
-from graft.params import Params
-from graft.project import Project
-from graft.promotion.line import is_missing
+from graft.core.candidates import candidates
+from graft.core.params import Params
+from graft.core.project import Project
 from graft.registry.aliases import CHALLENGER
-from graft.tracking.runs import read_run, record_evaluation
-from graft.tracking.store import open_store
+from graft.registry.promotion.line import is_missing
+from graft.registry.runs.strategy_runs import read_run, record_evaluation
+from graft.registry.store.tracking_store import open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from graft.data.versioning import dataset_name
-from graft.params.models import RegisterParams
-from graft.project import Project
+from graft.core.params.models import RegisterParams
+from graft.core.project import Project
+from graft.data.folder.versioning import dataset_name
 
 # The best of the last run by validation; set by stage register.
 CHALLENGER = "challenger"

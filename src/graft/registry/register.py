@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.core.errors import GraftError, first_line
 from graft.core.files import write_file
-from graft.errors import GraftError, first_line
+from graft.core.params.models import RegisterParams
+from graft.core.project import Project
 from graft.evaluation.metrics import HIGHER_IS_BETTER
-from graft.params.models import RegisterParams
-from graft.project import Project
 from graft.registry.aliases import CHALLENGER, registered_name
-from graft.tracking.model_hash import HASH_TAG
-from graft.tracking.provenance import provenance_tags
-from graft.tracking.runs import read_run
-from graft.tracking.store import open_store
+from graft.registry.runs.strategy_runs import read_run
+from graft.registry.store.model_hash import HASH_TAG
+from graft.registry.store.provenance import provenance_tags
+from graft.registry.store.tracking_store import open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,7 +51,7 @@ def choose_best(folders: Mapping[str, Path], metric: str) -> tuple[str, float]:
     compared with its members'.
 
     Args:
-        folders: by name, see :mod:`graft.candidates`.
+        folders: by name, see :mod:`graft.core.candidates`.
         metric: accuracy, macro_f1 or log_loss.
     """
     values = {}
@@ -66,13 +66,14 @@ def choose_best(folders: Mapping[str, Path], metric: str) -> tuple[str, float]:
 def register_best(project: Project, params: RegisterParams, folders: Mapping[str, Path]) -> Registered:
     """Registers the best model as ``challenger``.
 
-    The champion is not touched, not even where there is none yet: only :mod:`graft.promotion` changes it. A run that
+    The champion is not touched, not even where there is none yet: only :mod:`graft.registry.promotion` changes it. A
+    run that
     is registered already keeps its version: repeating the stage makes no second one.
 
     Args:
         project: whose models.
         params: how the best is chosen, and the name it is registered under.
-        folders: of strategies and ensembles by name, see :mod:`graft.candidates`.
+        folders: of strategies and ensembles by name, see :mod:`graft.core.candidates`.
 
     Raises:
         GraftError: the run or model of the best is no longer in MLflow's store, or the registry does not take the

@@ -1,1 +1,1 @@
-"""Training: images to arrays, arrays to a fitted model, a fitted model to a bundle."""
+"""Training: from splits to a bundle, by strategy."""

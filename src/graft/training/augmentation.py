@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from graft.params.strategies import AugmentParams
+from graft.core.params.strategy_params import AugmentParams
 
 
 class _Float32Layers:

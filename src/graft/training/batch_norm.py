@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from graft.training.images import rows_of
+from graft.networks.decode_images import rows_of
 
 
 def set_batch_norm_statistics(model: keras.Model, inputs: np.ndarray, batch_size: int) -> None:

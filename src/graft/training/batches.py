@@ -7,7 +7,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from graft.training.images import rows_of
+from graft.networks.decode_images import rows_of
+from graft.networks.engines.padding import with_copies, with_zeros
 
 Mix = Callable[[np.ndarray, np.ndarray, tuple[int, ...]], tuple[np.ndarray, np.ndarray]]
 
@@ -87,16 +88,6 @@ class Batches(keras.utils.PyDataset):
         self.order = np.arange(len(self.labels))
         if self.seed is not None:
             np.random.default_rng((self.seed, epoch)).shuffle(self.order)
-
-
-def with_copies(batch: np.ndarray, count: int) -> np.ndarray:
-    """The batch ``[N, ...]`` with ``count`` more of what is in it."""
-    return np.concatenate([batch, batch[np.arange(count) % len(batch)]]) if count else batch
-
-
-def with_zeros(batch: np.ndarray, count: int) -> np.ndarray:
-    """The batch ``[N, ...]`` with ``count`` rows of zeros behind it."""
-    return np.concatenate([batch, np.zeros_like(batch, shape=(count, *batch.shape[1:]))]) if count else batch
 
 
 def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -21,9 +21,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from graft.core.errors import GraftError, first_line
 from graft.core.files import replaced_file
-from graft.errors import GraftError, first_line
-from graft.progress import console
+from graft.core.progress import console
 from graft.training.batches import Batches
 
 # Log loss on validation: unlike accuracy it still moves on small validation sets, and label smoothing or class

@@ -13,15 +13,15 @@ import keras
 import numpy as np
 import pandas as pd
 
-from graft.params.strategies import FitParams
-from graft.progress import console
+from graft.core.params.strategy_params import FitParams
+from graft.core.progress import console
+from graft.networks.engines.devices import device_count
 from graft.training.batch_norm import has_batch_norm, set_batch_norm_statistics
 from graft.training.batches import Batches, Mix, balanced_class_weights
 from graft.training.checkpoint import TrainingState
-from graft.training.devices import device_count
-from graft.training.feature_epochs import fit_features, suits_graph
-from graft.training.memory import explain_out_of_memory
+from graft.training.graph_epochs import fit_features, suits_graph
 from graft.training.optimizers import build_optimizer
+from graft.training.out_of_memory import explain_out_of_memory
 
 
 @dataclass(frozen=True)

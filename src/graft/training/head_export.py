@@ -2,7 +2,7 @@
 
 Most of an export is the trunk's: to build it, to trace it, and to write its graph. Of another head with the same layers
 only the weights differ, and those of the trunk are copied from the export that is kept beside its features, see
-:mod:`graft.features.kept`::
+:mod:`graft.networks.engines.artifact_cache`::
 
     saved_model/     as a bundle holds it, with the weights of some head
     head/            likewise
@@ -18,13 +18,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from graft import tracing
-from graft.backbones.identity import source_digest
-from graft.features.kept import kept_or_made
-from graft.inference import trial
-from graft.inference.model import HEAD, SAVED_MODEL
-from graft.inference.trial import trial_images
-from graft.tracing import inference_graph, save_traced, traced
+from graft.bundle import trial
+from graft.bundle.model import HEAD, SAVED_MODEL
+from graft.bundle.trial import trial_images
+from graft.core.source_digest import source_digest
+from graft.networks.engines import trace as tracing
+from graft.networks.engines.artifact_cache import kept_or_made
+from graft.networks.engines.trace import inference_graph, save_traced, traced
 from graft.training.head_on_trunk import HeadOnTrunk
 
 TRIAL_FILE = "trial.npy"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import keras
 
-from graft.features.frozen_trunk import FrozenTrunk
-from graft.params.strategies import HeadParams, HubBackboneParams, KerasBackboneParams
+from graft.core.params.strategy_params import HeadParams, HubBackboneParams, KerasBackboneParams
+from graft.networks.features.frozen_trunk import FrozenTrunk
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from graft.params.strategies import AugmentParams
+from graft.core.params.strategy_params import AugmentParams
 
 # MixUp: https://arxiv.org/abs/1710.09412, CutMix: https://arxiv.org/abs/1905.04899.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from graft.params.strategies import FitParams
+from graft.core.params.strategy_params import FitParams
 
 # Keras looks for this in names, which under TensorFlow begin with those of the layers (``a_beta_layer/kernel:0``).
 WITHOUT_DECAY = r"(^|/)(bias|gamma|beta)(:\d+)?$"

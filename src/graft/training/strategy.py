@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from graft.features.extraction import predict
-from graft.features.store import FeatureStore
-from graft.params.strategies import FineTuneParams, ScratchParams
-from graft.timing import StageClock
+from graft.core.params.strategy_params import FineTuneParams, ScratchParams
+from graft.core.timing import StageClock
+from graft.networks.decode_images import LabelledImages
+from graft.networks.features.extract import predict
+from graft.networks.features.feature_store import FeatureStore
 from graft.training.augmentation import augmentation_layers
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head_on_trunk import HeadOnTrunk, as_model
-from graft.training.images import LabelledImages
 from graft.training.mixing import Mixing
 
 if TYPE_CHECKING:
-    from graft.advice.advise import Advice
+    from graft.analysis.advisor.advise import Advice
 
 
 @dataclass(frozen=True)

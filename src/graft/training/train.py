@@ -16,20 +16,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from graft.advice.advise import Advice
-from graft.advice.report import PLOT_FILE, RECORD_FILE, write_advice
-from graft.backbones import default_image_size, local_files
-from graft.backbones.identity import GRAFT, source_digest
-from graft.calibration.temperature import Calibration, calibrate
+from graft.analysis.advisor.advice_report import PLOT_FILE, RECORD_FILE, write_advice
+from graft.analysis.advisor.advise import Advice
+from graft.core.errors import GraftError, did_you_mean
 from graft.core.files import sha256_of, write_file
-from graft.data.split_tables import read_splits
-from graft.data.training_groups import read_training_groups
-from graft.errors import GraftError, did_you_mean
-from graft.evaluation.metrics import Evaluation, evaluate
-from graft.evaluation.prediction_table import with_probabilities
-from graft.features.extraction import predict
-from graft.features.store import FeatureStore
-from graft.params.strategies import (
+from graft.core.params.strategy_params import (
     AutoParams,
     FineTuneParams,
     FrozenParams,
@@ -39,14 +30,23 @@ from graft.params.strategies import (
     StrategyParams,
     TransferParams,
 )
-from graft.params.train import TrainParams
-from graft.project import Project
-from graft.timing import StageClock
-from graft.training.bundle import write_bundle
-from graft.training.devices import all_devices, arithmetic, in_float32, machine_record
-from graft.training.images import Photographs
+from graft.core.params.train_params import TrainParams
+from graft.core.project import Project
+from graft.core.source_digest import source_digest
+from graft.core.timing import StageClock
+from graft.data.splits.split_tables import read_splits
+from graft.data.splits.training_groups import read_training_groups
+from graft.evaluation.calibration import Calibration, calibrate
+from graft.evaluation.metrics import Evaluation, evaluate
+from graft.evaluation.prediction_table import with_probabilities
+from graft.networks.backbones import default_image_size, local_files
+from graft.networks.decode_images import Photographs
+from graft.networks.engines.devices import all_devices, arithmetic, in_float32, machine_record
+from graft.networks.features.extract import predict
+from graft.networks.features.feature_store import FeatureStore
 from graft.training.strategies import auto, fine_tune, frozen, scratch
 from graft.training.strategy import Task, Trained
+from graft.training.write_bundle import write_bundle
 
 STRATEGIES: dict[type, Any] = {
     FrozenParams: frozen.train,
@@ -56,8 +56,9 @@ STRATEGIES: dict[type, Any] = {
 }
 
 
-# Folders of graft's code that decide what a training comes to.
-CODE = ("advice", "backbones", "calibration", "features", "inference", "training")
+GRAFT = Path(__file__).parents[1]
+# Folders and files of graft's code that decide what a training comes to.
+CODE = ("analysis", "bundle", "evaluation/calibration.py", "networks", "training")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class FittedStrategy:
         calibration: its temperature, and the probabilities of the validation images.
         validation: figures of these, which are of temperatures fitted without the image.
         val_table: those images, in order; columns path, sha256, label.
-        machine: see :func:`graft.training.devices.machine_record`.
+        machine: see :func:`graft.networks.engines.devices.machine_record`.
     """
 
     name: str
@@ -92,7 +93,7 @@ class TrainedStrategy:
     """What :func:`train_strategy` did, for whoever records it, and calls :meth:`clean_up` then.
 
     ``temperature`` is what its logits are divided by in the bundle; the figures in ``validation`` are of
-    probabilities with temperatures fitted without the image, see :mod:`graft.calibration`.
+    probabilities with temperatures fitted without the image, see :mod:`graft.evaluation.calibration`.
     """
 
     name: str
@@ -264,6 +265,10 @@ def _write_records(folder: Path, fitted: FittedStrategy) -> None:
     write_file(folder / "metrics.json", json.dumps({"val": fitted.validation.headline()}, indent=1))
 
 
+def _python_files(place: Path) -> list[Path]:
+    return [place] if place.suffix else sorted(place.rglob("*.py"))
+
+
 def work_key(project: Project, params: TrainParams, strategy: StrategyParams) -> str:
     """Name a piece of work by all that decides its outcome: settings, images with labels, weights, versions, code.
 
@@ -275,7 +280,7 @@ def work_key(project: Project, params: TrainParams, strategy: StrategyParams) ->
     Returns:
         16 hex digits.
     """
-    code = [path for folder in CODE for path in sorted((GRAFT / folder).rglob("*.py"))]
+    code = [path for place in CODE for path in _python_files(GRAFT / place)]
     # Weights that are named rather than brought along are known to the code by their digests.
     weights = [path for backbone in _backbones(strategy) for path in local_files(backbone)]
     tables = [project.split_table("train"), project.split_table("val")]

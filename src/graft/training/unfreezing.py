@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import keras
 
-from graft.backbones.hub import HubModule
-from graft.errors import GraftError, did_you_mean
-from graft.params.train import HUB_MODULES_HAVE_NO_LAYERS
+from graft.core.errors import GraftError, did_you_mean
+from graft.core.params.train_params import HUB_MODULES_HAVE_NO_LAYERS
+from graft.networks.backbones.hub_module import HubModule
 
 
 def unfreeze(trunk: keras.layers.Layer, start: str | int | float, batch_norm: str) -> None:

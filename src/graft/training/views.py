@@ -8,20 +8,20 @@ what the trunk makes of it can be kept.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from graft.params.strategies import AugmentParams
+from graft.core.params.strategy_params import AugmentParams
+from graft.core.source_digest import source_digest
 
 
 @functools.cache
 def views_identity() -> str:
     """Names the code of this file: other code, other views."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    return source_digest(Path(__file__))
 
 
 def view(

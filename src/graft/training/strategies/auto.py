@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graft.advice.advise import Advice, advise
-from graft.advice.report import print_advice
-from graft.advice.rules import head_alone
-from graft.params.strategies import AutoParams, FrozenParams
-from graft.progress import console
-from graft.training.devices import arithmetic
+from graft.analysis.advisor.advice_report import print_advice
+from graft.analysis.advisor.advice_rules import head_alone
+from graft.analysis.advisor.advise import Advice, advise
+from graft.core.params.strategy_params import AutoParams, FrozenParams
+from graft.core.progress import console
+from graft.networks.engines.devices import arithmetic
 from graft.training.strategies import fine_tune, frozen
 from graft.training.strategy import Task, Trained
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from graft.backbones import build_backbone
-from graft.backbones.backbone import Backbone
-from graft.backbones.cutting import CutBackbone, cut
-from graft.backbones.hub import HubModule
-from graft.errors import GraftError
-from graft.features.extraction import extract, predict
-from graft.features.frozen_trunk import FrozenTrunk
-from graft.params.strategies import AugmentParams, FineTuneParams
+from graft.core.errors import GraftError
+from graft.core.params.strategy_params import AugmentParams, FineTuneParams
+from graft.networks.backbones import build_backbone
+from graft.networks.backbones.backbone import Backbone
+from graft.networks.backbones.cutting import CutBackbone, cut
+from graft.networks.backbones.hub_module import HubModule
+from graft.networks.decode_images import LabelledImages, large_array
+from graft.networks.features.extract import extract, predict
+from graft.networks.features.frozen_trunk import FrozenTrunk
+from graft.networks.head import build_head
 from graft.training.checkpoint import read_checkpoint
 from graft.training.fit import FitResult, Labelled, fit
-from graft.training.head import build_head
 from graft.training.head_on_trunk import classifier
-from graft.training.images import LabelledImages, large_array
 from graft.training.optimizers import layer_rate_factors
 from graft.training.strategies.frozen import features, fit_head
 from graft.training.strategy import Task, Trained, fit_end_to_end

@@ -11,13 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from graft.features.engines import keras_engine
-from graft.features.frozen_trunk import FrozenTrunk, frozen_trunk
-from graft.params.strategies import FitParams, Flip, FrozenParams
+from graft.core.params.strategy_params import FitParams, Flip, FrozenParams
+from graft.networks.decode_images import large_array
+from graft.networks.engines.fastest import keras_engine
+from graft.networks.features.frozen_trunk import FrozenTrunk, frozen_trunk
+from graft.networks.head import build_head
 from graft.training.fit import FitResult, Labelled, fit
-from graft.training.head import build_head
 from graft.training.head_on_trunk import HeadOnTrunk
-from graft.training.images import large_array
 from graft.training.strategy import Task, Trained
 
 # The axes of ``[N, S, S, 3]`` along which each setting mirrors, the image as it is coming first.

@@ -6,9 +6,9 @@ import importlib
 
 import keras
 
-from graft.backbones.backbone import weights_digest
-from graft.params.strategies import ScratchParams
-from graft.training.head import build_head, pool
+from graft.core.params.strategy_params import ScratchParams
+from graft.networks.backbones.backbone import weights_digest
+from graft.networks.head import build_head, pool
 from graft.training.strategy import Task, Trained, fit_end_to_end
 
 
@@ -26,7 +26,7 @@ def build_network(params: ScratchParams, image_size: int, classes: int, seed: in
     Raises:
         GraftError: the network cannot be built for images of that size, or with that head.
     """
-    network = importlib.import_module(f"graft.training.networks.{params.network}")
+    network = importlib.import_module(f"graft.networks.scratch.{params.network}")
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1, dtype="float32", name="input_scaling")(inputs)
     features = pool(network.build(scaled, params, seed), params.head.pooling)

@@ -1,0 +1,1 @@
+"""Before training: what the images are like, and which settings suit them."""

@@ -1,0 +1,1 @@
+"""Work without hands: the pipeline, Prefect's server, retraining and its schedule."""

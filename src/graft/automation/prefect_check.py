@@ -1,0 +1,90 @@
+"""Finding out in seconds, and in one sentence, that a Prefect server which the user has named is of no use."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from graft.automation.prefect_server import PASSWORD, URL
+from graft.core.credentials import without_credentials
+from graft.core.errors import GraftError, first_line
+
+# Of each attempt to connect, of which Prefect's client makes four; and of an answer, once connected.
+CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 10.0
+_START_OR_CORRECT = (
+    f"Start it, or correct {URL}; without that variable graft starts a server of its own where it needs one"
+)
+
+
+def check_named_server(url: str) -> None:
+    """Ask the Prefect server or workspace of Prefect Cloud at ``url`` whether it lets this process in.
+
+    It is asked with everything that Prefect's settings say about certificates, proxies, passwords and keys.
+
+    Raises:
+        GraftError: it does not answer, is none, is of another major version, or refuses the password or key.
+    """
+    import httpx
+    from prefect.client.base import ServerType
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_CLIENT_MAX_RETRIES,
+        temporary_settings,
+    )
+
+    where = f"The Prefect server at {without_credentials(url)}, which {URL} names,"
+    settings = {PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}
+    if password := os.environ.get(PASSWORD):
+        settings[PREFECT_API_AUTH_STRING] = password
+    timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    try:
+        with (
+            temporary_settings(settings),
+            get_client(sync_client=True, httpx_settings={"timeout": timeout}) as client,
+        ):
+            if client.server_type != ServerType.CLOUD:
+                _check_version(where, client.api_version(), client.client_version())
+            client.read_flows(limit=1)
+    except PrefectHTTPStatusError as error:
+        raise _refusal(where, error.response.status_code) from None
+    except httpx.TransportError as error:
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", first_line(error))
+        what = "does not answer in time" if isinstance(error, httpx.TimeoutException) else reason
+        raise GraftError(f"{where} cannot be reached: {what}", _START_OR_CORRECT) from None
+    except (ValueError, httpx.InvalidURL):
+        raise _no_server(where) from None
+
+
+def _check_version(where: str, theirs: object, ours: str) -> None:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        major = Version(str(theirs)).major
+    except InvalidVersion:
+        raise _no_server(where) from None
+    if major != Version(ours).major:
+        raise GraftError(
+            f"{where} is of version {theirs}, and graft works with Prefect {Version(ours).major}",
+            f"Use a server of Prefect {Version(ours).major}, or unset {URL}: graft then starts its own",
+        )
+
+
+def _refusal(where: str, status: int) -> GraftError:
+    if status in (401, 403):
+        has_key = os.environ.get("PREFECT_API_KEY") and not os.environ.get(PASSWORD)
+        setting = "PREFECT_API_KEY" if has_key or "api.prefect.cloud" in where else PASSWORD
+        said = f"refuses that of {setting}" if os.environ.get(setting) else f"{setting} is not set"
+        return GraftError(
+            f"{where} wants a password or key, and {said}",
+            'Set it; for a server that graft has started, eval "$(graft schedule env)" in its project does',
+        )
+    if status == 404:
+        return _no_server(where)
+    return GraftError(f"{where} answers with the error {status}", "See the server's log")
+
+
+def _no_server(where: str) -> GraftError:
+    return GraftError(f"{where} answers, but not as Prefect does", f"Correct {URL}: it ends with /api")

@@ -1,0 +1,1 @@
+"""Retraining: from deliveries of labelled images to a new champion."""

@@ -1,0 +1,225 @@
+"""Whether a delivery can go into data/, and which of its images.
+
+An image is left out, with its reason, where it cannot be read or breaks a rule of ``validate`` that stops the
+pipeline; where its class is not one that data/ knows; where the same bytes lie under another label; or where it is a
+near-duplicate of a test image, since a model that learns such an image would be tested on what it has learned. What
+data/ holds already is passed over. A delivery is refused as a whole where it cannot be opened, holds no images, or
+where too many of them are left out: then whoever made it should look at it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from graft.automation.retraining.deliveries import Delivery
+from graft.automation.retraining.known_images import Known
+from graft.automation.retraining.unpacking import LeftOut, Unpacked, unpack
+from graft.core.errors import GraftError
+from graft.core.files import sha256_of
+from graft.core.params.models import ValidateParams
+from graft.core.params.retrain_params import DeliveryParams
+from graft.data.folder.layout import Layout
+from graft.data.scan.manifest import read_manifest
+from graft.data.scan.near_duplicates import Limits, find_near_duplicates
+from graft.data.scan.scan_images import scan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_REASONS_NAMED = 4
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """An image for data/.
+
+    Attributes:
+        file: where its bytes are now.
+        target: where they shall be, below data/, with forward slashes.
+        label: its class.
+        sha256: of its bytes.
+    """
+
+    file: Path
+    target: str
+    label: str
+    sha256: str
+
+
+@dataclass
+class Checked:
+    """What is thought of a delivery.
+
+    Attributes:
+        delivery: the delivery.
+        images: for data/.
+        left_out: files that are not, each with the reason.
+        known: images that data/ holds already, or that the delivery holds twice.
+        refused: why nothing of it is taken, a sentence each; empty where it is accepted.
+        notes: what else a person should know, a sentence each.
+        sha256: of all images that the delivery holds in class folders.
+        archives: SHA-256 of the archives that the delivery consists of.
+        set_aside: the pipeline is asked about others first.
+    """
+
+    delivery: Delivery
+    images: list[NewImage] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    known: int = 0
+    refused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    sha256: set[str] = field(default_factory=set)
+    archives: set[str] = field(default_factory=set)
+    set_aside: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        return not self.refused
+
+    @property
+    def pictures_left_out(self) -> list[LeftOut]:
+        """What was meant for data/ and does not go there."""
+        return [one for one in self.left_out if one.is_picture]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """New images by class."""
+        return dict(sorted(Counter(image.label for image in self.images).items()))
+
+
+def check_delivery(
+    delivery: Delivery, folder: Path, known: Known, rules: ValidateParams, params: DeliveryParams
+) -> Checked:
+    """Unpacks a delivery and looks at each of its images.
+
+    Args:
+        delivery: from the inbox.
+        folder: where its files are unpacked to; they are needed until data/ has them.
+        known: what data/ holds, and what was accepted before; see
+        :meth:`graft.automation.retraining.known_images.Known.accept`.
+        rules: of stage validate.
+        params: of deliveries.
+    """
+    checked = Checked(delivery)
+    try:
+        unpacked = unpack(delivery, folder, known.classes, bool(known.train_folder))
+        checked.archives = {sha256_of(path) for path in delivery.paths if path.is_file()}
+    except GraftError as error:
+        checked.refused.append(_as_delivered(str(error), delivery))
+        return checked
+    checked.left_out += unpacked.astray
+    total = len(unpacked.images) + len(checked.pictures_left_out)
+    if not total:
+        checked.refused.append("It holds no images.")
+        return checked
+    if unpacked.images:
+        scan(Layout(unpacked.folder, {}), rules, folder / "manifest.parquet")
+        _sort_out(
+            checked, unpacked, read_manifest(folder / "manifest.parquet", thumbnails=True), known, rules
+        )
+    bad = checked.pictures_left_out
+    if len(bad) > params.max_bad_share * total:
+        checked.refused.append(f"{len(bad)} of its {total} images cannot be used: {in_short(bad)}.")
+        checked.images = []
+    return checked
+
+
+def in_short(left_out: Sequence[LeftOut]) -> str:
+    """The most frequent reasons, each with a number and an example."""
+    examples = {one.why: one.path for one in reversed(left_out)}
+    found = Counter(one.why for one in left_out).most_common()
+    words = [f"{count} {why} (such as {examples[why]})" for why, count in found[:_REASONS_NAMED]]
+    more = sum(count for _, count in found[_REASONS_NAMED:])
+    return "; ".join([*words, *([f"{more} for other reasons"] if more else [])])
+
+
+def _as_delivered(sentence: str, delivery: Delivery) -> str:
+    """Files are named as whoever delivered them knows them: it lies elsewhere when somebody reads that."""
+    for path in delivery.paths:
+        sentence = sentence.replace(str(path), path.name)
+    return sentence
+
+
+def _sort_out(
+    checked: Checked, unpacked: Unpacked, rows: pd.DataFrame, known: Known, rules: ValidateParams
+) -> None:
+    checked.sha256 = set(rows["sha256"])
+    labels_here: dict[str, set[str]] = {}
+    for sha256, label in zip(rows["sha256"], rows["label"], strict=True):
+        labels_here.setdefault(sha256, set()).add(label)
+    beside_test = _near_test(rows, known, rules)
+    taken: set[str] = set()
+    places: set[str] = set()
+    for row in rows.drop(columns="thumbnail").to_dict("records"):
+        place, sha256 = row["path"], row["sha256"]
+        path = unpacked.images[place]
+        found = next(_problems(row, known, rules, labels_here[sha256], beside_test), None)
+        if found:
+            checked.left_out.append(LeftOut(unpacked.folder / place, path, found))
+        elif sha256 in known.labels or sha256 in taken:
+            checked.known += 1
+        else:
+            taken.add(sha256)
+            target = _free_place(place, sha256, known, places)
+            places.add(target.casefold())
+            checked.images.append(NewImage(unpacked.folder / place, target, row["label"], sha256))
+
+
+def _problems(
+    row: Mapping[Hashable, Any],
+    known: Known,
+    rules: ValidateParams,
+    labels_here: set[str],
+    beside_test: dict[str, str],
+) -> Iterator[str]:
+    """What is wrong with an image, the gravest first."""
+    severity = rules.severity
+    if row["problem"]:
+        yield f"cannot be read: {row['problem']}"
+        return
+    kind = "JPEG" if row["format"] == "MPO" else row["format"]
+    if kind not in rules.formats and severity.known_format == "error":
+        yield f"is {row['format']}, and validate.formats does not name it"
+    shorter, longer = sorted((row["width"], row["height"]))
+    if shorter < rules.min_side_px and severity.large_enough == "error":
+        yield f"smaller than {rules.min_side_px} pixels (validate.min_side_px)"
+    if longer > rules.max_aspect * shorter and severity.aspect == "error":
+        yield f"longer than {rules.max_aspect:g} to 1 (validate.max_aspect)"
+    if row["label"] not in known.classes:
+        yield f"of the class '{row['label']}', which data/ does not know ({', '.join(known.classes)})"
+    if len(labels_here) > 1:
+        yield f"there under several labels: {', '.join(sorted(labels_here))}"
+    if (other := known.labels.get(row["sha256"], row["label"])) != row["label"]:
+        yield f"labelled '{row['label']}', and in data/ with the same bytes '{other}'"
+    if twin := beside_test.get(row["sha256"]):
+        yield f"nearly the same as the test image {twin}"
+
+
+def _near_test(rows: pd.DataFrame, known: Known, rules: ValidateParams) -> dict[str, str]:
+    """By SHA-256 of new images that are near-duplicates of a test image, the path of that."""
+    import pandas as pd
+
+    test = known.images[known.images["sha256"].isin(known.test)]
+    new = rows[~rows["sha256"].isin(set(known.images["sha256"]))]
+    if test.empty or new.empty:
+        return {}
+    limits = Limits(rules.near_duplicate_bits, rules.near_duplicate_difference)
+    groups = find_near_duplicates(pd.concat([test, new], ignore_index=True), limits)
+    twins = groups[groups["sha256"].isin(known.test)].drop_duplicates("group").set_index("group")["path"]
+    near = groups[groups["sha256"].isin(set(new["sha256"])) & groups["group"].isin(twins.index)]
+    return dict(zip(near["sha256"], near["group"].map(twins), strict=True))
+
+
+def _free_place(path: str, sha256: str, known: Known, places: Collection[str]) -> str:
+    """Where an image goes below data/: where it lay in the delivery, under another name where that is taken.
+
+    The name stays as it is otherwise, since a regular expression in ``split.group_by`` may read the group from it.
+    """
+    place = PurePosixPath(known.train_folder, path)
+    if (name := place.as_posix().casefold()) in known.paths or name in places:
+        place = place.with_name(f"{place.stem}_{sha256[:8]}{place.suffix}")
+    return place.as_posix()

@@ -1,0 +1,159 @@
+"""Bring data/ to what data.dvc says, file by file, so that nothing a person put there is lost.
+
+A file is replaced or removed only where an earlier commit of data.dvc had exactly these bytes in exactly this place:
+then DVC's cache has it, and nobody has changed it since. Whatever else lies in data/ stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from graft.core.errors import GraftError
+from graft.core.git import run_git, try_git
+from graft.core.outside import path_below
+from graft.core.project import Project
+from graft.data.folder import swap
+from graft.data.folder.versioning import pointer_file, run_dvc, tracked_hash
+
+# Data sets that data/ may still be at; one that is older is left as if a person had made it.
+_VERSIONS = 50
+
+
+def bring_up_to_date(project: Project) -> list[str]:
+    """Bring data/ to what data.dvc names. May be repeated, and cut off anywhere.
+
+    Returns:
+        Files in data/ that a person has changed or added, and that were left as they are.
+
+    Raises:
+        GraftError: DVC's cache lacks an image.
+        OSError: the disk is full.
+    """
+    if tracked_hash(project) is None:
+        return []
+    if not project.data.exists():
+        run_dvc(project, "checkout", "data.dvc")
+        return []
+    cache, text = cache_folder(project), pointer_file(project).read_text(encoding="utf-8")
+    wanted = _files(cache, text)
+    if wanted is None:
+        raise GraftError(
+            "DVC's cache lacks the list of images that data.dvc names", "Run `dvc fetch data.dvc`"
+        )
+    if swap.is_empty(project.data):
+        changes: dict[str, list[str]] = {"deleted": sorted(wanted)}
+    else:
+        changes = changes_in_data(project) or {}
+    earlier = _earlier_files(project, cache) if changes.get("modified") or changes.get("added") else set()
+    absent = set(changes.get("deleted", []))
+    stays, puts = [], sorted(absent)
+    for name in (*changes.get("added", []), *changes.get("modified", [])):
+        if (name, _md5(project.data / name)) not in earlier:
+            stays.append(name)
+        elif name in wanted:
+            puts.append(name)
+        else:
+            (project.data / name).unlink()
+    folder = fresh_folder(project, "copies")
+    for number, name in enumerate(puts):
+        try:
+            shutil.copyfile(_object(cache, text, wanted[name]), folder / str(number))
+        except FileNotFoundError:
+            raise GraftError(f"DVC's cache lacks data/{name}", "Run `dvc fetch data.dvc`") from None
+    os.sync()  # once for all of them
+    for number, name in enumerate(puts):
+        target = path_below(project.data, name, "data.dvc")
+        if name in absent and target.exists():  # somebody has put it there meanwhile
+            stays.append(name)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (folder / str(number)).replace(target)
+    return stays
+
+
+def changes_in_data(project: Project) -> dict[str, list[str]] | None:
+    """Return how data/ differs from data.dvc: lists of files ``added``, ``modified`` and ``deleted``, below data/.
+
+    A data/ that is missing or empty counts as not checked out, and so as unchanged. Nothing is written.
+
+    Returns:
+        None where there is no data.dvc, or DVC's cache lacks the list of files that it names.
+    """
+    if swap.is_empty(project.data):
+        return {}
+    if not pointer_file(project).is_file():
+        return None
+    status = json.loads(run_dvc(project, "data", "status", "--granular", "--json") or "{}")
+    if any(path.startswith("data/") for path in status.get("not_in_cache", [])):
+        return None
+    found = status.get("uncommitted", {})
+    if any(path.startswith("data") for path in found.get("unknown", [])):
+        return None
+    return {
+        kind: [path.removeprefix("data/") for path in paths if path.startswith("data/") and path != "data/"]
+        for kind, paths in found.items()
+    }
+
+
+def tracked_files(project: Project) -> dict[str, str] | None:
+    """Return the MD5 of each file that data.dvc names, by path below data/; None where DVC's cache lacks the list."""
+    return _files(cache_folder(project), pointer_file(project).read_text(encoding="utf-8"))
+
+
+def cache_folder(project: Project) -> Path:
+    """Return the folder of DVC's cache."""
+    from dvc.config import Config
+
+    folder = project.root / ".dvc"
+    return Path(Config(str(folder))["cache"].get("dir") or folder / "cache")
+
+
+def fresh_folder(project: Project, name: str) -> Path:
+    """Return an empty folder of retraining's own: what a kill leaves in it is in nobody's way."""
+    folder = project.retraining / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _earlier_files(project: Project, cache: Path) -> set[tuple[str, str]]:
+    """Name and MD5 of every file that earlier commits of data.dvc had in data/."""
+    commits = run_git(project.root, "log", f"-{_VERSIONS}", "--format=%H", "--", "data.dvc").split()
+    found: set[tuple[str, str]] = set()
+    for text in {try_git(project.root, "show", f"{commit}:./data.dvc") or "" for commit in commits}:
+        found.update((_files(cache, text) or {}).items())
+    return found
+
+
+def _files(cache: Path, text: str) -> dict[str, str] | None:
+    """From path below data/ to MD5, of the data set that the text of a data.dvc names; None where it is not here."""
+    out = _out(text)
+    try:
+        rows = json.loads(_object(cache, text, out["md5"]).read_text(encoding="utf-8"))
+    except (OSError, KeyError, ValueError):
+        return None
+    return {row["relpath"]: row["md5"] for row in rows}
+
+
+def _object(cache: Path, text: str, md5: str) -> Path:
+    # DVC 2 wrote no name of the hash, and has no folder for it.
+    folder = cache / "files" / "md5" if _out(text).get("hash") == "md5" else cache
+    return folder / md5[:2] / md5[2:]
+
+
+def _out(text: str) -> dict[str, Any]:
+    document = YAML(typ="safe").load(text)
+    outs = document.get("outs") if isinstance(document, dict) else None
+    return outs[0] if outs else {}
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

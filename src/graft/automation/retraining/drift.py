@@ -1,0 +1,60 @@
+"""Whether what the model was asked of late is still like the training images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graft.core.errors import GraftError
+from graft.core.params.models import Params
+from graft.core.params.monitor_params import LogParams
+from graft.core.project import Project
+
+if TYPE_CHECKING:
+    from graft.deployment.monitor.prediction_log import PredictionLog
+
+_READER = "retraining"  # whose mark in the log says up to where it was compared
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Whether there is drift, a sentence about it, and the last row that was looked at; None where none was."""
+
+    drift: bool
+    words: str
+    until: int | None = None
+
+
+def compare_predictions(project: Project, params: Params) -> Compared | None:
+    """Compare the predictions that were logged since the one last remembered; None where they are too few.
+
+    Where nothing was logged, this takes milliseconds and loads nothing.
+    """
+    if not any(path.suffix in (".sqlite", ".parquet") for path in project.prediction_log.glob("*")):
+        return None
+    try:
+        log = _log(project)
+        after, until = log.marked(_READER), log.last()
+        if log.count(after=after) < params.monitor.min_images:
+            return None
+        from graft.deployment.monitor.drift_page import in_words, write_page
+        from graft.deployment.monitor.monitor_predictions import monitor_log
+
+        report = monitor_log(project, params, project.prediction_log, None, None, after)
+    except GraftError as error:
+        # It is told, and stops no retraining: new images are worth training on all the same.
+        return Compared(False, f"Logged predictions were not compared: {error}")
+    page = write_page(project.drift_reports, report)
+    return Compared(report.drift, f"{in_words(report)} See {page.relative_to(project.home)}", until)
+
+
+def remember(project: Project, compared: Compared) -> None:
+    """Have the next comparison be of what is logged after this one. Raises GraftError where the log takes no mark."""
+    if compared.until is not None:
+        _log(project).mark(_READER, compared.until)
+
+
+def _log(project: Project) -> PredictionLog:
+    from graft.deployment.monitor.prediction_log import PredictionLog
+
+    return PredictionLog(project.prediction_log, LogParams())  # which limits do not matter to who adds no row

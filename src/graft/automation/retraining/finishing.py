@@ -1,0 +1,100 @@
+"""What follows the commit of a retraining: the user's folder, the gate, the way to other machines.
+
+What is recorded is recorded: a step that fails is told, stays open, and is tried again by the next run. It blocks
+nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from graft.automation.retraining import landing
+from graft.automation.retraining.judging import judge_challenger, push
+from graft.automation.retraining.open_work import OpenCommit, Step, read_open, write_open
+from graft.automation.retraining.outcome import Outcome, from_record, headline, promotion_reason
+from graft.automation.retraining.workspace import Workspace, fill, open_workspace, remove_workspaces
+from graft.core.errors import GraftError, first_line
+from graft.core.params.models import Params
+from graft.core.project import Project
+from graft.core.project_lock import project_lock, retraining_lock
+
+_STILL_OPEN = {"judge": "The challenger was not judged", "push": "Not pushed"}
+
+
+def finish(
+    project: Project, params: Params, one: OpenCommit, outcome: Outcome, space: Workspace | None = None
+) -> OpenCommit:
+    """Do what is left to do about a commit; return it with what is left then. May be repeated.
+
+    Args:
+        project: the user's.
+        params: all of them.
+        one: the commit.
+        outcome: is told what came of it, and what stays open.
+        space: a filled worktree that stands on what the commit holds; one is made where there is none.
+
+    Raises:
+        GraftError, OSError: the user's folder could not be brought to the commit. Before it is, no other run can begin.
+    """
+    if "check out" in one.todo:
+        with project_lock(project, params.retrain.timeout_minutes * 60):
+            outcome.settled += landing.check_out(project, one)
+        one = _without(one, "check out")
+    for step in ("judge", "push"):
+        if step not in one.todo:
+            continue
+        try:
+            if space is None:
+                space = open_workspace(project, one.branch, one.run, commit=one.commit)
+                fill(space)
+            if step == "judge":
+                judge_challenger(
+                    space.own,
+                    project,
+                    params,
+                    one.commit,
+                    outcome,
+                    promotion_reason(from_record(one.outcome)),
+                )
+            else:
+                push(space.own, params.retrain, one.branch)
+        except Exception as error:
+            # Any kind: a champion that no longer loads raises what its libraries raise.
+            reason = str(error) if isinstance(error, GraftError) else first_line(error)
+            outcome.open.append(f"{_STILL_OPEN[step]}: {reason}")
+        else:
+            one = _without(one, step)
+    return one
+
+
+def tell_late(one: OpenCommit, outcome: Outcome) -> None:
+    """Have the message of this run say what that of an earlier one should have said."""
+    earlier = from_record(one.outcome)
+    when = one.at[:16].replace("T", " ")
+    outcome.settled.append(f"Nobody was told yet of the run of {when} UTC: {headline(earlier)}.")
+    outcome.late += [event for event in earlier.events if event != "nothing"]
+
+
+def abandon(project: Project) -> list[str]:
+    """Give up on what earlier runs have left open; return what that was, a line each.
+
+    Raises:
+        ProjectBusyError: a retraining is at work.
+    """
+    with retraining_lock(project):
+        try:
+            given_up = [f"Given up: {one}" for one in read_open(project)]
+        except GraftError as error:
+            given_up = [f"Given up: {error.what}"]
+        write_open(project, [])
+        remove_workspaces(project)
+    return given_up
+
+
+def without_tell(project: Project) -> None:
+    """Note that a person was told of everything that is open."""
+    write_open(project, [_without(one, "tell") for one in read_open(project)])
+
+
+def _without(one: OpenCommit, step: Step) -> OpenCommit:
+    return replace(one, todo=tuple(left for left in one.todo if left != step))

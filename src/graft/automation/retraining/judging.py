@@ -1,0 +1,96 @@
+"""What follows the commit: the gate's word about the challenger, and the way to other machines."""
+
+from __future__ import annotations
+
+from graft.automation.retraining.outcome import Outcome
+from graft.core.files import write_file
+from graft.core.git import run_git
+from graft.core.params.models import Params
+from graft.core.params.retrain_params import RetrainParams
+from graft.core.project import Project
+from graft.data.folder.versioning import run_dvc
+
+
+def judge_challenger(
+    own: Project, project: Project, params: Params, commit: str, outcome: Outcome, reason: str
+) -> None:
+    """Ask the gate about the challenger, and promote it where it passes and ``retrain.promote`` is ``auto``.
+
+    Args:
+        own: a filled worktree that holds what the commit does: its test images are judged on.
+        project: the user's, which gets a copy of the verdict.
+        params: all of them.
+        commit: that the challenger was made from.
+        outcome: is told what came of it.
+        reason: of the promotion, for the line of champions.
+    """
+    from graft.registry.aliases import CHALLENGER, registered_name
+    from graft.registry.promotion.change_champion import settle
+    from graft.registry.promotion.gate import run_gate
+    from graft.registry.promotion.gate_verdict import verdict_file
+    from graft.registry.promotion.promote import open_registry, promote, rolled_back
+
+    registry = open_registry(own, registered_name(own, params.register_))
+    line, settled = settle(registry)  # of a promotion that was cut off with the run before
+    outcome.settled += [f"{note[0].upper()}{note[1:]}." for note in settled]
+    outcome.champion = line.champion or ""
+    challenger = line.aliases.get(CHALLENGER)
+    if challenger is None or challenger == line.champion:
+        return
+    outcome.model, outcome.version = registry.model, challenger
+    if problem := rolled_back(registry.model, line, challenger):
+        outcome.refused = [f'{problem}. A person may promote it: graft promote --without-gate --reason "..."']
+        return
+    verdict = run_gate(own, params, registry, commit=commit)
+    if verdict_file(own).is_file():
+        write_file(verdict_file(project), verdict_file(own).read_bytes())
+    outcome.strategy = verdict.candidate.strategy
+    both = {"challenger": verdict.candidate, "champion": verdict.champion}
+    outcome.figures = {
+        role: {"accuracy": one.accuracy, "macro_f1": one.macro_f1, "log_loss": one.log_loss}
+        for role, one in both.items()
+        if one is not None
+    }
+    if not verdict.passed:
+        outcome.refused = [
+            f"{rule.name}: {rule.observed} (needed: {rule.needed}). {rule.remedy}" for rule in verdict.broken
+        ]
+    elif params.retrain.promote == "auto":
+        promote(registry, challenger, reason)
+        outcome.promoted, outcome.champion = True, challenger
+
+
+def push(own: Project, params: RetrainParams, branch: str) -> None:
+    """Push data and commit where ``retrain.record`` says so.
+
+    Args:
+        own: a filled worktree that holds what the commit does.
+        params: of retrainings.
+        branch: with the commit.
+
+    Raises:
+        GraftError: a remote refuses, or takes too long.
+    """
+    record, limit = params.record, float(params.source.timeout_seconds)
+    if record.push_data:  # first: a commit must not name images that nobody else can fetch
+        run_dvc(own, "push", timeout=limit)
+    if record.push:
+        names = f"refs/heads/{branch}:refs/heads/{branch}"
+        run_git(own.root, "push", "--quiet", record.push, names, timeout=limit)
+
+
+def mark_killed(project: Project, run: str) -> int:
+    """Mark what a retraining that was killed had under way in MLflow as killed; return how many runs that were.
+
+    Args:
+        project: the user's.
+        run: id of the retraining; trainings carry it as the tag ``retraining``.
+    """
+    from graft.registry.store.tracking_store import open_store
+
+    client = open_store(project)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = client.search_runs(experiments, f"tags.retraining = '{run}' and attributes.status = 'RUNNING'")
+    for one in found:
+        client.set_terminated(one.info.run_id, "KILLED")
+    return len(found)

@@ -1,0 +1,80 @@
+"""What data/ holds already, as far as a delivery has to be held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graft.core.params.models import ValidateParams
+from graft.core.project import Project
+from graft.data.folder.layout import read_layout
+from graft.data.scan.manifest import read_manifest
+from graft.data.scan.scan_images import scan
+from graft.data.splits.split_tables import read_split_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from graft.automation.retraining.checking import NewImage
+
+
+@dataclass
+class Known:
+    """What a delivery is held against: images that are there, and those of deliveries that were accepted since.
+
+    Attributes:
+        images: the manifest of data/, with thumbnails, without what cannot be read.
+        labels: by SHA-256, the class.
+        paths: of all files in data/, folded to lower case: on many systems they would be one.
+        classes: all class folders.
+        train_folder: the name of the split folder that new images go to, ``""`` where there are no split folders.
+        test: SHA-256 of the test images.
+    """
+
+    images: pd.DataFrame
+    labels: dict[str, str]
+    paths: set[str]
+    classes: list[str]
+    train_folder: str
+    test: Collection[str]
+
+    def accept(self, images: Iterable[NewImage]) -> None:
+        """Have the next delivery held against these too. Not to be called for one that is refused."""
+        for image in images:
+            self.labels[image.sha256] = image.label
+            self.paths.add(image.target.casefold())
+
+
+def read_known(project: Project, params: ValidateParams, manifest: Path) -> Known:
+    """Scans data/, of which only new and changed files are opened.
+
+    Args:
+        project: whose data/.
+        params: of stage validate.
+        manifest: a file to write what was found to.
+
+    Raises:
+        GraftError: data/ is empty or missing.
+    """
+    layout = read_layout(project.data)
+    scan(layout, params, manifest, project.scan_memory)
+    found = read_manifest(manifest, thumbnails=True)
+    images = found[found["problem"] == ""].reset_index(drop=True)
+    train = next((name for name, split in layout.split_folders.items() if split == "train"), "")
+    return Known(
+        images=images,
+        labels=dict(zip(images["sha256"], images["label"], strict=True)),
+        paths={path.casefold() for path in found["path"]},
+        classes=sorted(set(images["label"])),
+        train_folder=train,
+        test=_test_images(project, images),
+    )
+
+
+def _test_images(project: Project, images: pd.DataFrame) -> set[str]:
+    """Those of the last split; before the first one, those of a test folder in data/."""
+    table = project.split_table("test")
+    rows = read_split_table(table) if table.is_file() else images[images["split"] == "test"]
+    return set(rows["sha256"])

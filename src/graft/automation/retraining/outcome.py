@@ -1,0 +1,214 @@
+"""What came of a retraining, and the message that tells a person."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from graft.core.params.retrain_params import Event
+
+
+@dataclass
+class DeliveryOutcome:
+    """What became of a delivery.
+
+    Attributes:
+        name: of it.
+        verdict: ``taken in``, ``quarantined``, ``nothing new``, or ``left`` in the inbox as it is.
+        counts: new images by class.
+        left_out: pictures that were not taken.
+        known: images that data/ held already.
+        reasons: why it was refused, why images were left out, and what else a person should know; a sentence each.
+        place: where in the quarantine it, or what was left out of it, lies; ``""`` for nowhere.
+    """
+
+    name: str
+    verdict: str
+    counts: dict[str, int] = field(default_factory=dict)
+    left_out: int = 0
+    known: int = 0
+    reasons: list[str] = field(default_factory=list)
+    place: str = ""
+
+    @property
+    def images(self) -> int:
+        """That are new in data/."""
+        return sum(self.counts.values())
+
+
+@dataclass
+class Outcome:
+    """What came of one run.
+
+    Attributes:
+        at: when it began, UTC, ISO 8601.
+        dataset: the project's.
+        reasons: why there was something to do; empty where there was not.
+        settled: what was done about an earlier run that had been cut off; a sentence each.
+        deliveries: those of the inbox.
+        arriving: names of those that were not complete.
+        drift: what the comparison of logged predictions with the training images said, ``""`` where none was made.
+        commit: that recorded it, ``""`` where nothing was recorded.
+        model: the name that its models are registered under, ``""`` where none was judged.
+        version, strategy: of the challenger, ``""`` where none was judged.
+        figures: of the challenger and the champion on today's test images: accuracy, macro_f1, log_loss.
+        refused: rules of the gate that the challenger broke, each with what was found and what to do.
+        promoted: whether the challenger became champion.
+        champion: the version in production at the end, ``""`` for none.
+        failure: why the run stopped, ``""`` where it did not.
+        open: what follows the commit and could not be done; the next run tries again. A sentence each.
+        late: events of an earlier run that nobody could be told of.
+        seconds: that it took.
+    """
+
+    at: str
+    dataset: str
+    reasons: list[str] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+    deliveries: list[DeliveryOutcome] = field(default_factory=list)
+    arriving: list[str] = field(default_factory=list)
+    drift: str = ""
+    commit: str = ""
+    model: str = ""
+    version: str = ""
+    strategy: str = ""
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    promoted: bool = False
+    champion: str = ""
+    failure: str = ""
+    open: list[str] = field(default_factory=list)
+    late: list[Event] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def events(self) -> list[Event]:
+        """What there is to tell of it, the most urgent first."""
+        found: list[Event] = []
+        if self.failure or self.open:
+            found.append("failed")
+        if self.promoted:
+            found.append("promoted")
+        if self.refused:
+            found.append("refused")
+        if any(one.verdict == "quarantined" or (one.left_out and one.place) for one in self.deliveries):
+            found.append("quarantined")
+        found += [event for event in self.late if event not in found]
+        return found or ["nothing"]
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**asdict(self), "events": self.events}
+
+
+def from_record(record: dict[str, Any]) -> Outcome:
+    """Return an outcome from :meth:`Outcome.as_record`; what another version of graft wrote is passed over.
+
+    Raises:
+        TypeError: it is no such record.
+    """
+    names = {one.name for one in fields(Outcome)}
+    values = {name: value for name, value in record.items() if name in names}
+    deliveries = [DeliveryOutcome(**one) for one in values.pop("deliveries", [])]
+    return Outcome(**values, deliveries=deliveries)
+
+
+def title(outcome: Outcome) -> str:
+    """One line that says what matters most, and of which data set."""
+    return f"graft, {outcome.dataset}: {headline(outcome)}"
+
+
+def headline(outcome: Outcome) -> str:
+    """What matters most, in a few words."""
+    return {
+        "failed": "retraining failed" if outcome.failure else "recorded, and not finished",
+        "promoted": f"version {outcome.version} is champion",
+        "refused": f"version {outcome.version} did not pass the gate",
+        "quarantined": "a delivery needs a look",
+        "nothing": "nothing to do" if not outcome.reasons else "trained, and the champion stays",
+    }[outcome.events[0]]
+
+
+def message(outcome: Outcome) -> str:
+    """Title and details, in Markdown."""
+    return f"**{title(outcome)}**\n\n{details(outcome)}"
+
+
+def details(outcome: Outcome) -> str:
+    """What happened and what a person can do about it, in Markdown."""
+    lines: list[str] = []
+    if outcome.failure:
+        stands = (
+            "The new images and the commit stand; the next run does what is missing."
+            if outcome.commit
+            else "Data, repository and champion are as they were; the next run tries again."
+        )
+        lines += [outcome.failure, "", stands, ""]
+    if outcome.open:
+        lines += [*outcome.open, "", "The new images and the commit stand; the next run tries again.", ""]
+    lines += [f"- {sentence}" for sentence in outcome.settled]
+    if outcome.reasons:
+        lines.append(f"- Why: {'; '.join(outcome.reasons)}")
+    lines += [f"- {delivery_line(one)}" for one in outcome.deliveries]
+    if outcome.arriving:
+        lines.append(f"- Still arriving: {', '.join(outcome.arriving)}")
+    if outcome.drift:
+        lines.append(f"- {outcome.drift}")
+    if outcome.version:
+        lines.append(f"- {challenger_line(outcome)}")
+    lines += [f"- {rule}" for rule in outcome.refused]
+    if outcome.commit:
+        lines.append(f"- Recorded in commit {outcome.commit[:10]}")
+    commands = _commands(outcome)
+    if commands:
+        lines += ["", "What you can do:", "", "```", *commands, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def promotion_reason(outcome: Outcome) -> str:
+    """Why the challenger became champion, for the line of champions."""
+    taken = [one for one in outcome.deliveries if one.images]
+    what = ", ".join(f"{one.images} images of {one.name}" for one in taken)
+    return f"retraining: {what or '; '.join(outcome.reasons)}"
+
+
+def delivery_line(one: DeliveryOutcome) -> str:
+    """What became of a delivery, and why."""
+    counts = ", ".join(f"{count} {label}" for label, count in one.counts.items())
+    words = [f"{one.name}: {one.verdict}" + (f", {counts}" if counts else "")]
+    if one.known:
+        words.append(f"{one.known} {'was' if one.known == 1 else 'were'} there already")
+    words += one.reasons
+    if one.place:
+        words.append(f"see {one.place}")
+    return "; ".join(word.rstrip(".") for word in words)
+
+
+def challenger_line(outcome: Outcome) -> str:
+    """What the challenger and the champion before it are right on."""
+    both = outcome.figures
+    new = both.get("challenger", {}).get("accuracy")
+    old = both.get("champion", {}).get("accuracy")
+    words = f"Version {outcome.version} ({outcome.strategy})"
+    if new is not None:
+        words += f" is right on {new:.2%} of today's test images"
+    if old is not None:
+        words += (
+            f", the champion before it on {old:.2%}" if outcome.promoted else f", the champion on {old:.2%}"
+        )
+    return words
+
+
+def _commands(outcome: Outcome) -> list[str]:
+    commands = []
+    if outcome.promoted:
+        commands += ["graft history", 'graft rollback --reason "..."']
+    elif outcome.refused:
+        commands += ["graft gate", 'graft promote --without-gate --reason "..."']
+    elif outcome.version and outcome.version != outcome.champion:
+        commands += ["graft promote"]
+    if outcome.failure or outcome.open:
+        commands += ["graft ui", "graft retrain"]
+    if outcome.open:
+        commands += ["graft retrain --abandon"]
+    return commands

@@ -1,0 +1,150 @@
+"""The quarantine: what was not taken in, with the reasons; nothing in it is ever removed.
+
+::
+
+    quarantine/2026-11-25T030012-week-11/
+      reasons.json       what was found, and what to do
+      week-11/...        the delivery, or the files that were left out of it
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from graft.automation.retraining.deliveries import Delivery, move_file, stamped
+from graft.automation.retraining.unpacking import LeftOut
+from graft.core.errors import GraftError
+from graft.core.files import new_folder, sha256_of, write_file
+from graft.core.outside import path_below
+
+REASONS_FILE = "reasons.json"
+
+
+def quarantine(
+    delivery: Delivery,
+    folder: Path,
+    at: datetime,
+    reasons: Sequence[str],
+    left_out: Iterable[LeftOut] = (),
+    stops: bool = False,
+) -> Path:
+    """Move a whole delivery into the quarantine, with its reasons beside it; return where it lies then.
+
+    Args:
+        delivery: what to move; what has gone already is passed over.
+        folder: the quarantine.
+        at: names the place.
+        reasons: why, a sentence each.
+        left_out: what was found about single files.
+        stops: no run trains anything before a person has acknowledged it, see :func:`unacknowledged`.
+    """
+    place = folder / stamped(delivery.name, at)
+    _write_reasons(place, delivery.name, at, reasons, left_out, stops)
+    for path in delivery.paths:
+        target = place / path.name
+        if path.is_dir():
+            _move_folder(path, target)
+        elif path.exists():
+            move_file(path, target)
+    return place
+
+
+def quarantine_files(
+    name: str, folder: Path, at: datetime, left_out: Sequence[LeftOut], reasons: Sequence[str]
+) -> tuple[Path, set[str]]:
+    """Copy single files of a delivery into the quarantine.
+
+    Args:
+        name: of the delivery.
+        folder: the quarantine.
+        at: names the place.
+        left_out: the files, with what is wrong with each.
+        reasons: of the whole, a sentence each.
+
+    Returns:
+        Where they lie, and the SHA-256 of each copy as it reads back.
+    """
+    place = folder / stamped(name, at)
+    _write_reasons(place, name, at, reasons, left_out)
+    copies = set()
+    for one in left_out:
+        copy = path_below(place / name, one.path, f"The delivery {name}")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(one.file, copy)
+        copies.add(sha256_of(copy))
+    return place, copies
+
+
+def unacknowledged(folder: Path) -> list[str]:
+    """Return the deliveries in the quarantine that stop all runs until a person acknowledges them."""
+    return [record["delivery"] for _, record in _stopping(folder)]
+
+
+def acknowledge(folder: Path, name: str) -> None:
+    """Have a delivery stop no more runs; it stays where it is.
+
+    Args:
+        folder: the quarantine.
+        name: of the delivery, or of its folder in the quarantine.
+
+    Raises:
+        GraftError: no delivery of that name stops anything.
+    """
+    stopping = list(_stopping(folder))
+    found = [(file, record) for file, record in stopping if name in (record["delivery"], file.parent.name)]
+    if not found:
+        names = ", ".join(record["delivery"] for _, record in stopping)
+        raise GraftError(
+            f"No delivery '{name}' waits to be acknowledged", f"These do: {names}" if names else "None does"
+        )
+    for file, record in found:
+        accepted = datetime.now(UTC).isoformat(timespec="seconds")
+        write_file(file, _as_text({**record, "acknowledged": accepted}))
+
+
+def _stopping(folder: Path) -> Iterable[tuple[Path, dict[str, Any]]]:
+    for file in sorted(folder.glob(f"*/{REASONS_FILE}")):
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # a person's own file
+        if isinstance(record, dict) and record.get("stops") and not record.get("acknowledged"):
+            yield file, record
+
+
+def _write_reasons(
+    place: Path,
+    name: str,
+    at: datetime,
+    reasons: Sequence[str],
+    left_out: Iterable[LeftOut],
+    stops: bool = False,
+) -> None:
+    record = {
+        "delivery": name,
+        "at": at.isoformat(timespec="seconds"),
+        "reasons": list(reasons),
+        "details": [{"path": one.path, "found": one.why} for one in left_out],
+        "what_to_do": "Mend it and move it back into the inbox, or remove it: nothing here is used.",
+        "stops": stops,
+    }
+    write_file(place / REASONS_FILE, _as_text(record))
+
+
+def _as_text(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+
+def _move_folder(path: Path, target: Path) -> None:
+    try:
+        path.rename(target)
+    except OSError:
+        # Another file system: copied under another name first, so that a torn copy is never taken for the whole.
+        with new_folder(target) as partial:
+            shutil.copytree(path, partial, symlinks=True, dirs_exist_ok=True)
+        shutil.rmtree(path)

@@ -1,0 +1,178 @@
+"""Copy a delivery into a folder of its own, images into class folders, where they can be checked."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from graft.automation.retraining.deliveries import Delivery
+from graft.core.download.fetch import SPARE_BYTES
+from graft.core.errors import GraftError
+from graft.data.archives.open_archive import Source, open_source
+from graft.data.folder.layout import SPLIT_FOLDERS
+from graft.data.sources.readers.folders import is_image
+
+# Pictures that graft does not read, so that whoever delivers them has to hear of it: cameras' own and phones' formats.
+_UNREAD = (
+    "heic",
+    "heif",
+    "avif",
+    "jxl",
+    "raw",
+    "dng",
+    "cr2",
+    "cr3",
+    "nef",
+    "arw",
+    "orf",
+    "rw2",
+    "raf",
+    "psd",
+    "mp4",
+)
+_ARCHIVES = ("zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar", "deb", "whl")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file of a delivery that does not go into data/.
+
+    Attributes:
+        file: where its bytes are now.
+        path: in the delivery.
+        why: in a few words.
+        is_picture: somebody meant it for data/; else it is a note or the like.
+    """
+
+    file: Path
+    path: str
+    why: str
+    is_picture: bool = True
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A delivery's files on this disk.
+
+    Attributes:
+        folder: with a folder for each class.
+        images: paths of files below ``folder``, with forward slashes, each with its path in the delivery.
+        astray: all other files.
+    """
+
+    folder: Path
+    images: dict[str, str]
+    astray: list[LeftOut]
+
+
+def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_official: bool) -> Unpacked:
+    """Copy a delivery's files, bytes as they are.
+
+    Folders that lie around all of its class folders are left away, and so is ``train/`` where data/ has split
+    folders too.
+
+    Args:
+        delivery: from the inbox.
+        target: an empty folder, or none yet; ``data`` in it gets the images, ``astray`` all other files.
+        classes: those that data/ knows.
+        is_official: whether data/ has split folders.
+
+    Raises:
+        GraftError: the delivery cannot be read: damaged, unsafe, or larger unpacked than the disk has room for.
+    """
+    folder, beside = target / "data", target / "astray"
+    folder.mkdir(parents=True, exist_ok=True)
+    beside.mkdir(exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        sources = [_named(stack.enter_context(_open(path, target)), delivery) for path in delivery.paths]
+        everything = [name for source in sources for name in source.names()]
+        if len(set(everything)) < len(everything):
+            (twice, _), *_ = Counter(everything).most_common(1)
+            raise GraftError(f"it holds '{twice}' more than once", "Pack it again with each file once")
+        names = [name for name in everything if is_image(name)]
+        splits = {
+            part for name in names for part in PurePosixPath(name).parts if part.lower() in SPLIT_FOLDERS
+        }
+        depth = _folders_around(names, {*classes, *(splits if is_official else ())})
+        images: dict[str, str] = {}
+        astray = {name: _not_read(name) for name in everything if not is_image(name)}
+        for name in names:
+            below = PurePosixPath(*PurePosixPath(name).parts[depth:])
+            split = SPLIT_FOLDERS.get(below.parts[0].lower()) if len(below.parts) > 2 else None
+            if is_official and split and below.parts[0] not in classes:
+                if split != "train":
+                    astray[name] = (f"meant for {split}, which no delivery may change", True)
+                    continue
+                below = PurePosixPath(*below.parts[1:])
+            if len(below.parts) < 2:
+                astray[name] = ("in no class folder", True)
+            elif below.as_posix() in images:
+                astray[name] = (f"takes the same place as '{images[below.as_posix()]}'", True)
+            else:
+                images[below.as_posix()] = name
+        place = {name: folder / where for where, name in images.items()}
+        place |= {name: beside / str(number) for number, name in enumerate(astray)}
+        for source in sources:
+            for name, pieces in source.read(place):
+                place[name].parent.mkdir(parents=True, exist_ok=True)
+                with place[name].open("wb") as out:
+                    for piece in pieces:
+                        out.write(piece)
+    left = [LeftOut(place[name], name, why, is_picture) for name, (why, is_picture) in astray.items()]
+    return Unpacked(folder, images, left)
+
+
+def _not_read(name: str) -> tuple[str, bool]:
+    suffix = PurePosixPath(name).suffix.lower().removeprefix(".")
+    if suffix in _ARCHIVES:
+        return "an archive inside the delivery, which is not opened", True
+    if suffix in _UNREAD:
+        return f"in the format {suffix.upper()}, which graft does not read", True
+    return "no image", False
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A source whose names begin with ``prefix``: that of the class folder where the delivery has several of these."""
+
+    source: Source
+    prefix: str
+
+    def names(self) -> list[str]:
+        return [f"{self.prefix}{member.name}" for member in self.source.members()]
+
+    def read(self, wanted: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
+        cut = len(self.prefix)
+        mine = {name[cut:] for name in wanted if name.startswith(self.prefix)}
+        for member, pieces in self.source.read(mine):
+            yield f"{self.prefix}{member.name}", pieces
+
+
+def _named(source: Source, delivery: Delivery) -> _Named:
+    path = source.path
+    is_class = path.is_dir() and any(child.is_file() and is_image(child.name) for child in path.iterdir())
+    return _Named(source, f"{path.name}/" if len(delivery.paths) > 1 or is_class else "")
+
+
+def _open(path: Path, target: Path) -> Source:
+    free = shutil.disk_usage(target).free
+    return open_source(path, max(0, free - SPARE_BYTES))
+
+
+def _folders_around(names: Sequence[str], known: Collection[str]) -> int:
+    """How many folders lie around the class folders, or the split folders around these.
+
+    As many as lie around the outermost folder with a ``known`` name; where none has, around all images.
+    """
+    folders = [PurePosixPath(name).parts[:-1] for name in names]
+    places = [depth for path in folders for depth, folder in enumerate(path) if folder in known]
+    if places:
+        return min(places)
+    depth = 0
+    while folders and all(len(path) > depth + 1 and path[depth] == folders[0][depth] for path in folders):
+        depth += 1
+    return depth

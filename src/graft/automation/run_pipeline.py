@@ -1,0 +1,223 @@
+"""Running the pipeline as a whole: one `dvc repro`, and what came of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.automation.prefect_server import shared_server
+from graft.automation.warm.start import warm_stages
+from graft.core.errors import GraftError, did_you_mean
+from graft.core.processes import end_tree
+from graft.core.project import Project
+from graft.core.timing import Breakdown, read_breakdown
+
+# Of `dvc repro`; all are switches. tests/automation/test_pipeline.py compares them with DVC's own help.
+DVC_LETTERS = "hqvfispPRk"
+DVC_OPTIONS = (
+    *("--help", "--quiet", "--verbose", "--force", "--interactive", "--single-item", "--pipeline"),
+    *(
+        "--all-pipelines",
+        "--recursive",
+        "--downstream",
+        "--force-downstream",
+        "--pull",
+        "--allow-missing",
+        "--dry",
+    ),
+    *("--keep-going", "--ignore-errors", "--glob", "--no-commit", "--no-run-cache"),
+)
+
+
+@dataclass(frozen=True)
+class StrategyResult:
+    """One strategy's or ensemble's figures on the test split, the seconds it took to make, and its MLflow run."""
+
+    strategy: str
+    accuracy: float
+    macro_f1: float
+    log_loss: float
+    seconds: float
+    run_id: str
+
+
+def reproduce(
+    project: Project,
+    arguments: list[str],
+    timeout: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Breakdown | None:
+    """Runs `dvc repro` with one Prefect server for all its flows, and their libraries imported once, on Linux.
+
+    After a run of the whole pipeline MLflow is compared with its files, and what disagrees is run again.
+
+    Returns where the time went, None where there was nothing to do.
+
+    Args:
+        project: whose pipeline.
+        arguments: passed on to DVC: stage names, ``--force`` and so on.
+        timeout: seconds that it may take; None for no limit.
+        environment: of the stages, on top of this process's own.
+
+    Raises:
+        GraftError: a stage failed, which has printed its reason already; or it took longer than ``timeout``, and
+            what was running has been ended.
+        KeyboardInterrupt: stopped by the user.
+    """
+    started = time.time()
+    with (
+        shared_server(project) as prefect,
+        warm_stages(project, {**_environment(), **prefect, **(environment or {})}) as of_stages,
+    ):
+        _run_dvc(project, arguments, of_stages, timeout)
+        if "--dry" not in arguments and all(argument.startswith("-") for argument in arguments):
+            from graft.core.params import load_params
+            from graft.registry.agreement import mend
+
+            if again := mend(project, load_params(project.params_file)):
+                print(
+                    "MLflow does not have what the files here say: running", *again[2:], "again.", flush=True
+                )
+                left = None if timeout is None else max(1.0, timeout - (time.time() - started))
+                _run_dvc(project, again, of_stages, left)
+    breakdown = read_breakdown(project.timings, started, time.time() - started)
+    return breakdown if breakdown.compute else None
+
+
+def _run_dvc(
+    project: Project, arguments: list[str], environment: Mapping[str, str], timeout: float | None
+) -> None:
+    command = [sys.executable, "-m", "dvc", "repro", *arguments]
+    with subprocess.Popen(command, cwd=project.root, env=environment) as process:
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            end_tree(process.pid)
+            raise GraftError(
+                f"The pipeline had not ended after {timeout:.0f} s, and was ended",
+                "Raise the limit, or look at what held it up: graft ui",
+            ) from None
+        except KeyboardInterrupt:
+            # The terminal has sent Ctrl-C to DVC and the stage too: let them put things away.
+            process.wait()
+            raise
+        except BaseException:
+            # Prefect makes an exception of a SIGTERM, which has come here alone.
+            end_tree(process.pid)
+            raise
+    if code != 0:
+        raise GraftError(
+            "The pipeline stopped at the stage named above; what was done before it is kept",
+            "Do what its message says, and run the same command again",
+        )
+
+
+def require_known(project: Project, arguments: list[str]) -> None:
+    """Check what is to be passed on to `dvc repro`, before anything is fetched or started for it.
+
+    Raises:
+        GraftError: an option that it does not have, or a name that is no stage and no file; the message has the
+            nearest one.
+    """
+    names = stage_names(project)
+    for argument in arguments:
+        if argument.startswith("-"):
+            letters = argument.startswith("--") or set(argument[1:]) - set(DVC_LETTERS)
+            if letters and argument not in DVC_OPTIONS:
+                fix = did_you_mean(argument, DVC_OPTIONS, "See: dvc repro --help")
+                raise GraftError(f"`graft run` has no option {argument}", fix)
+        elif not (
+            argument in names or "--glob" in arguments or (project.root / argument.split(":")[0]).exists()
+        ):
+            raise GraftError(f"The pipeline has no stage '{argument}'", did_you_mean(argument, names))
+
+
+def stage_names(project: Project) -> list[str]:
+    """Return what `dvc repro` may be asked for: every stage of dvc.yaml, and of a matrix each of its members too.
+
+    Raises:
+        GraftError: dvc.yaml or params.yaml is not YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    def read(name: str) -> dict[str, Any]:
+        try:
+            found = YAML(typ="safe").load((project.root / name).read_text(encoding="utf-8"))
+        except YAMLError:
+            raise GraftError(f"{project.root / name} is not valid YAML", "Restore it with git") from None
+        return found if isinstance(found, dict) else {}
+
+    params, names = read("params.yaml"), []
+    for name, stage in (read("dvc.yaml").get("stages") or {}).items():
+        names.append(str(name))
+        axes = list((stage.get("matrix") or {}).values()) or [
+            stage[key] for key in ("foreach",) if key in stage
+        ]
+        members = itertools.product(*(_looked_up(axis, params) or [] for axis in axes)) if axes else ()
+        names += [f"{name}@{'-'.join(map(str, member))}" for member in members]
+    return names
+
+
+def _looked_up(value: Any, params: dict[str, Any]) -> Any:
+    """What a `${section.key}` of dvc.yaml stands for; anything else as it is."""
+    if not (isinstance(value, str) and value.startswith("${")):
+        return value
+    found: Any = params
+    for key in value[2:-1].split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def read_results(project: Project, folders: Mapping[str, Path]) -> list[StrategyResult]:
+    """The test figures of strategies and ensembles, in the order of ``folders``, see :mod:`graft.core.candidates`.
+
+    Raises:
+        GraftError: the pipeline has not been run to its end.
+    """
+    try:
+        return [_read_result(project, name, folder) for name, folder in folders.items()]
+    except FileNotFoundError:
+        raise GraftError("There are no results yet", "Run the pipeline with `graft run`") from None
+
+
+def read_registered(project: Project) -> dict[str, object]:
+    """What the last register stage wrote: model, version, aliases, strategy, metric, value, run_id.
+
+    Raises:
+        GraftError: nothing has been registered yet.
+    """
+    try:
+        record = json.loads((project.artifacts("register") / "registered.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GraftError("No model has been registered yet", "Run the pipeline with `graft run`") from None
+    assert isinstance(record, dict)
+    return record
+
+
+def _read_result(project: Project, name: str, folder: Path) -> StrategyResult:
+    metrics = project.artifacts("evaluate") / "metrics" / f"{name}.json"
+    figures = json.loads(metrics.read_text(encoding="utf-8"))["test"]
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return StrategyResult(
+        strategy=name,
+        accuracy=figures["accuracy"],
+        macro_f1=figures["macro_f1"],
+        log_loss=figures["log_loss"],
+        seconds=record["seconds"],
+        run_id=record["run_id"],
+    )
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment with its own Python first, so that stages run in it without an activated venv."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path}

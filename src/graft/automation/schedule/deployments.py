@@ -1,0 +1,276 @@
+"""The deployment of the retraining flow in Prefect: registering it, and asking about it and its runs.
+
+All functions ask the server at ``PREFECT_API_URL``. Prefect calls a deployment ``<flow>/<name>``: here
+``retrain/<data set>``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.automation.schedule.when import When, in_words, next_times
+from graft.core.credentials import without_credentials
+from graft.core.errors import GraftError, first_line
+from graft.core.project import Project
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.server.schemas.schedules import SCHEDULE_TYPES
+
+FLOW = "retrain"
+ENTRYPOINT = "pipelines/retrain.py:retrain"
+STOOD_IN_FOR = "Deployment concurrency limit reached"  # what Prefect says of a run that it calls off
+UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the deployment: Prefect's id, when it was due, its state and what that says."""
+
+    id: str
+    at: datetime
+    state: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What Prefect knows of a deployment.
+
+    Attributes:
+        id: Prefect's.
+        name: as ``retrain/flowers``.
+        schedules: in words; those that are switched off are left out.
+        timezone: of the first of them.
+        paused: whether no runs are planned.
+        ready: whether something has asked for its runs of late and would execute them.
+        pool: the work pool that executes its runs, ``""`` where `graft schedule` does.
+        path: the folder that its runs start in.
+        plans: its schedules that are active, by which Prefect's server tells the time.
+    """
+
+    id: str
+    name: str
+    schedules: list[str]
+    timezone: str
+    paused: bool
+    ready: bool
+    pool: str
+    path: str
+    plans: list[SCHEDULE_TYPES]
+
+
+def describe(project: Project, name: str, when: When) -> RunnerDeployment:
+    """Return the deployment of this project's flow, as in prefect.yaml. The working directory must be the project's.
+
+    Raises:
+        GraftError: the project has no flow to deploy.
+    """
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.deployments.runner import RunnerDeployment
+
+    if not (project.root / "pipelines" / "retrain.py").is_file():
+        raise GraftError(
+            f"{project.root} has no pipelines/retrain.py, which is what a schedule runs",
+            "Get it from graft's repository",
+        )
+    # Of runs that come at once, since some were missed, the first takes in everything that is there.
+    one_at_a_time = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    # Whether it is paused is not given: a person's pause outlives a restart.
+    return RunnerDeployment.from_entrypoint(
+        ENTRYPOINT,
+        name=name,
+        schedule=when.as_prefect(),
+        tags=["graft"],
+        description=DESCRIPTION,
+        concurrency_limit=one_at_a_time,
+    )
+
+
+def check_place(project: Project, name: str) -> None:
+    """Refuses a deployment that belongs to another project: their runs would mix.
+
+    Raises:
+        GraftError: there is one of that name, whose runs start in a folder that is there and is not this project's,
+            or that a work pool executes.
+    """
+    there = _read(name)
+    if there is None:
+        return
+    if there.pool:
+        raise GraftError(
+            f"{there.name} is executed by the workers of the pool '{there.pool}'",
+            "Take another name with --name",
+        )
+    if there.path and Path(there.path).resolve() != project.root.resolve() and Path(there.path).is_dir():
+        raise GraftError(
+            f"Prefect's server has a {there.name} for {there.path} already", "Take another name with --name"
+        )
+
+
+def find(name: str) -> Deployed:
+    """The deployment ``retrain/<name>``.
+
+    Raises:
+        GraftError: there is none; those that are there are named.
+    """
+    there = _read(name)
+    if there is not None:
+        return there
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+
+    with get_client(sync_client=True) as client:
+        others = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])))
+    names = ", ".join(sorted(one.name for one in others))
+    fix = f"There is: {names}. Choose with --name" if names else 'Start it: graft schedule --cron "0 3 * * *"'
+    raise GraftError(f"Prefect has no deployment {FLOW}/{name}", fix)
+
+
+def next_runs(deployed: Deployed, count: int) -> list[datetime]:
+    """Return when the next runs are due, the first one first, at most ``count``."""
+    runs = _runs(deployed.id, types=["SCHEDULED"], ascending=True, limit=count, after=datetime.now(UTC))
+    if runs or deployed.paused:
+        return [run.at for run in runs]
+    # Prefect plans no run that is more than 100 days away, and the first ones a minute after it was told of them.
+    return sorted(time for schedule in deployed.plans for time in next_times(schedule, count))[:count]
+
+
+def last_runs(deployed: Deployed, count: int) -> list[Run]:
+    """Return the last runs that were due, the last one first; without those that another one stood in for."""
+    runs = _runs(deployed.id, before=datetime.now(UTC), limit=200)
+    return [run for run in runs if not run.message.startswith(STOOD_IN_FOR)][:count]
+
+
+def set_paused(deployed: Deployed, paused: bool) -> None:
+    """Pauses or resumes the schedule; runs that are under way go on."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        (client.pause_deployment if paused else client.resume_deployment)(deployed.id)
+
+
+def run_under_way(deployed: Deployed) -> Run | None:
+    """Return the run of the deployment that is being executed, or is about to be."""
+    return next(iter(_runs(deployed.id, types=UNDER_WAY, limit=1)), None)
+
+
+def settle_runs(deployment: str) -> None:
+    """Give up runs that an earlier process of this schedule was executing when it, or the machine, was killed.
+
+    Prefect would take them to be under way for ever, and let no other one begin.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.states import Crashed
+
+    with get_client(sync_client=True) as client:
+        for run in _read_runs(deployment, types=UNDER_WAY):
+            client.set_flow_run_state(run.id, Crashed(message="It was cut off"), force=True)
+
+
+def start_run(deployed: Deployed, force: bool) -> str:
+    """Have a run begin; return Prefect's id of it. It is called off where another one is under way."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(deployed.id, parameters={"force": True} if force else {})
+    return str(run.id)
+
+
+def read_run(run: str) -> tuple[Run, bool]:
+    """A run as it is now, and whether it has come to its end."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_run(run)
+    return _as_run(found), bool(found.state and found.state.is_final())
+
+
+def page_of(run: str = "") -> str:
+    """Address of Prefect's pages, or of a run in them."""
+    from prefect.settings import PREFECT_UI_URL
+
+    url = PREFECT_UI_URL.value() or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    url = without_credentials(url)
+    return f"{url}/runs/flow-run/{run}" if run else url
+
+
+DESCRIPTION = (
+    "Takes in what lies in the inbox, trains, and promotes what passes the gate; see docs/retraining.md."
+)
+
+
+def _read(name: str) -> Deployed | None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import DeploymentStatus
+    from prefect.exceptions import ObjectNotFound
+    from prefect.server.schemas.schedules import SCHEDULE_TYPES
+    from pydantic import TypeAdapter
+
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_deployment_by_name(f"{FLOW}/{name}")
+        except ObjectNotFound:
+            return None
+    active = [one.schedule for one in found.schedules if one.active]
+    zone = next((one.timezone for one in active if getattr(one, "timezone", None)), None) or "UTC"
+    return Deployed(
+        id=str(found.id),
+        name=f"{FLOW}/{found.name}",
+        schedules=[_in_words(one) for one in active],
+        timezone=str(zone),
+        paused=bool(found.paused),
+        ready=found.status == DeploymentStatus.READY,
+        pool=found.work_pool_name or "",
+        path=found.path or "",
+        plans=[TypeAdapter(SCHEDULE_TYPES).validate_python(one.model_dump()) for one in active],
+    )
+
+
+def _in_words(schedule: Any) -> str:
+    if cron := getattr(schedule, "cron", None):
+        return f"cron {cron} ({schedule.timezone or 'UTC'})"
+    if interval := getattr(schedule, "interval", None):
+        return f"every {in_words(interval.total_seconds())}"
+    return f"rrule {schedule.rrule}"
+
+
+def _runs(deployment: str, **more: Any) -> list[Run]:
+    return [_as_run(run) for run in _read_runs(deployment, **more)]
+
+
+def _read_runs(
+    deployment: str,
+    types: Iterable[str] = (),
+    before: datetime | None = None,
+    after: datetime | None = None,
+    limit: int = 10,
+    ascending: bool = False,
+) -> list[Any]:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas import filters
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    wanted = [StateType(one) for one in types]
+    selected = filters.FlowRunFilter(
+        deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment]),
+        state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=wanted))
+        if wanted
+        else None,
+        expected_start_time=filters.FlowRunFilterExpectedStartTime(before_=before, after_=after),
+    )
+    order = FlowRunSort.EXPECTED_START_TIME_ASC if ascending else FlowRunSort.EXPECTED_START_TIME_DESC
+    with get_client(sync_client=True) as client:
+        return list(client.read_flow_runs(flow_run_filter=selected, sort=order, limit=limit))
+
+
+def _as_run(run: Any) -> Run:
+    state = run.state
+    message = first_line(Exception(state.message)) if state and state.message else ""
+    return Run(str(run.id), run.expected_start_time, run.state_name or "", message)

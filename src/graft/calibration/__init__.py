@@ -1,1 +1,0 @@
-"""Calibration: probabilities that mean what they say, fitted on validation images."""

@@ -1,0 +1,19 @@
+"""What is evaluated, shown side by side, and may be registered: trained strategies and the ensembles of them.
+
+Each has a folder of the same build: ``model/`` (a bundle), ``metrics.json`` (validation figures),
+``val_predictions.csv`` and ``run.json`` (its MLflow run).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graft.core.params import Params
+from graft.core.project import Project
+
+
+def candidates(project: Project, params: Params) -> dict[str, Path]:
+    """Their folders by name: strategies first, each in the order of ``run``."""
+    strategies = {name: project.strategy(name) for name in params.train.run}
+    ensembles = {name: project.ensemble(name) for name in params.ensemble.run}
+    return {**strategies, **ensembles}

@@ -1,0 +1,1 @@
+"""Downloads: files by address or package name, compared with their digests."""

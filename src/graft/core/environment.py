@@ -1,0 +1,108 @@
+"""Settings of the libraries graft stands on, made through environment variables before their import.
+
+Every value is only a default: what the user has set in the environment stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from graft.core.credentials import guard_output
+from graft.core.files import make_private_folder
+from graft.core.project import Project
+
+# A pipeline over private photographs must run offline and tell nobody.
+NO_TELEMETRY = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's C++ side greets every process with a page about CPU features
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven worker processes for features that graft does not use
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A failed task would print its traceback three times; Prefect's UI keeps the log, the stage prints a sentence.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+}
+
+# Arrow's own allocator keeps much of what is given back to it: a manifest in memory took twice its size.
+MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+
+# By itself MLflow tries seven times again, which takes four minutes where its server is away.
+MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3"}
+
+# Without a shared server each flow starts one of its own; on an empty home that takes longer than Prefect's
+# limit of 20 s on a small machine.
+PREFECT_STARTUP_SECONDS = "120"
+
+
+# After that long nobody uses a temporary file any more: what lies there was left by a process that was killed.
+SCRATCH_SECONDS = 7 * 24 * 3600
+# A proxy stands between this machine and others; what goes from it to itself would be lost there.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def configure(project: Project) -> None:
+    """Fill in the environment for this process and those it starts.
+
+    Its temporary files lie in the project, and neither its logs nor its tracebacks show a password or token.
+    """
+    guard_output()
+    settings = {
+        **NO_TELEMETRY,
+        **QUIET,
+        **MEMORY,
+        **MLFLOW_PATIENCE,
+        "PREFECT_HOME": str(project.prefect),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": PREFECT_STARTUP_SECONDS,
+        "KERAS_HOME": str(project.cache / "keras"),
+        "TFHUB_CACHE_DIR": str(project.cache / "hub"),
+    }
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user may have a number and no name; DVC and MLflow ask for one, and look here first.
+        settings["LOGNAME"] = f"user{os.getuid()}"
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    _spare_loopback_the_proxy()
+    # Prefect creates its home but not the folders above it, and then fails at its database.
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    if os.environ["PREFECT_HOME"] == str(project.prefect):
+        # Its database holds the passwords of blocks, and the key to them.
+        make_private_folder(project.prefect)
+    _use_scratch(project.scratch)
+
+
+def _use_scratch(folder: Path) -> None:
+    """Have all temporary files of this process lie in a folder, those of libraries too.
+
+    The system's own is memory on many machines, and small on others; an array that is too large for memory has to lie
+    on the disk that the project is on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(folder)
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process may have removed it
+            if time.time() - path.stat().st_mtime > SCRATCH_SECONDS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _spare_loopback_the_proxy() -> None:
+    stated = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [name for name in stated.replace(" ", "").split(",") if name]
+    if "*" in names:
+        return
+    # Libraries read one or the other.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*names, *LOOPBACK]))

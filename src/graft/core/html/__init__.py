@@ -1,0 +1,1 @@
+"""HTML: the frame, style and pieces of every page."""

@@ -1,0 +1,51 @@
+"""The section ``gate`` of params.yaml: what a model must reach before it may become champion."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from graft.core.params.sections import Section, Severity, Share
+
+
+class GateSeverity(Section):
+    """What happens where a candidate breaks a rule; each attribute is a rule of
+    :mod:`graft.registry.promotion.gate_rules`.
+    """
+
+    unseen_test: Severity = "error"
+    minimum: Severity = "error"
+    not_worse: Severity = "error"
+    class_recall: Severity = "error"
+    calibration: Severity = "error"
+    latency: Severity = "warn"
+    size: Severity = "error"
+    data_verdict: Severity = "error"
+    reproducible: Severity = "error"
+
+
+class GateParams(Section):
+    """The limits of the gate.
+
+    Attributes:
+        metric: that ``minimum`` is about, on the test split.
+        minimum: of that metric.
+        max_loss: of accuracy against the champion, in parts of 1; see :mod:`graft.evaluation.comparison`.
+        confidence: that the loss is no greater; one-sided.
+        min_class_recall: of each class of the test split.
+        max_calibration_error: expected calibration error.
+        max_latency_ms: median of single photographs, decoding included.
+        max_size_mb: of the registered model's files, in units of a million bytes.
+        severity: of each rule.
+    """
+
+    metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    minimum: Share = 0.75
+    max_loss: Share = 0.02
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    min_class_recall: Share = 0.5
+    max_calibration_error: Share = 0.1
+    max_latency_ms: Annotated[float, Field(gt=0)] = 200
+    max_size_mb: Annotated[float, Field(gt=0)] = 500
+    severity: GateSeverity = GateSeverity()

@@ -1,0 +1,161 @@
+"""Reading params.yaml: YAML 1.2 as DVC reads it, checked, with errors that name key, value and remedy."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from graft.core.errors import GraftError, did_you_mean
+from graft.core.params.models import Params
+
+
+def load_params(path: Path) -> Params:
+    """Params from a YAML file.
+
+    Raises:
+        GraftError: the file is missing, is not YAML, or a key or a value in it is wrong; the message names
+            the first such key with its value and what would be right, and counts the others.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise GraftError(f"There is no {path.name} in {path.parent}", "Restore it with git") from None
+    return parse_text(text, path.name)
+
+
+def parse_text(text: str, source: str = "params.yaml") -> Params:
+    """Params from the text of a file; ``source`` names it in errors. Raises as :func:`load_params` does."""
+    return parse_params(read_yaml(text, source, YAML(typ="safe")), source)
+
+
+def read_yaml(text: str, source: str, yaml: YAML) -> Any:
+    """What a reader of YAML makes of a text; ``source`` names it in errors.
+
+    Raises:
+        GraftError: it is not YAML; the message names the line.
+    """
+    try:
+        return yaml.load(text)
+    except YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise GraftError(f"{source}{line} is not valid YAML: {problem}", "Correct that line") from None
+
+
+def parse_params(raw: Any, source: str = "params.yaml") -> Params:
+    """Params from parsed YAML; ``source`` names it in errors. Raises as :func:`load_params` does."""
+    try:
+        return Params.model_validate(raw if raw is not None else {})
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+        what, fix = problems[0]
+        more = len(problems) - 1
+        others = f" ({more} more after this one)" if more else ""
+        raise GraftError(f"{source}: {what}{others}", fix) from None
+
+
+def _explain(problem: Any) -> tuple[str, str]:
+    """One pydantic problem as (what was found, what would be right)."""
+    location = problem["loc"]
+    kind = problem["type"]
+    # A tagged union adds its tag (frozen, keras, ...) to the location; the user's file has no such key.
+    key = ".".join(str(part) for part in _without_tags(location))
+    if kind == "extra_forbidden":
+        known = _known_keys(location)
+        return f"unknown key '{key}' (value {problem['input']!r})", did_you_mean(str(location[-1]), known)
+    if kind == "missing":
+        return f"key '{key}' is missing", "Add it, or restore params.yaml with git"
+    if kind == "value_error":
+        # What concerns several sections has no key of its own; its message names them.
+        return f"{key}: {problem['ctx']['error']}".removeprefix(": "), ""
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        context = problem["ctx"]
+        tag = context["discriminator"].strip("'")
+        expected = context.get("expected_tags", "")
+        if kind == "union_tag_not_found":
+            return f"'{key}' has no '{tag}'", "Add it"
+        known = [name.strip(" '") for name in expected.split(",")]
+        return f"'{key}.{tag}' is {context['tag']!r}", did_you_mean(str(context["tag"]), known)
+    if kind == "string_pattern_mismatch":
+        return (
+            f"the name '{problem['input']}' in '{key}'",
+            "Start with a letter and use letters, digits, - and _",
+        )
+    requirement = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return (
+        f"'{key}' is {problem['input']!r} ({type(problem['input']).__name__})",
+        f"It should be {requirement}",
+    )
+
+
+def _without_tags(location: tuple[Any, ...]) -> list[Any]:
+    model: Any = Params
+    kept: list[Any] = []
+    for part in location:
+        if _is_tag(model, part):
+            model = _member(model, part)
+            continue
+        if part == "[key]":
+            continue
+        kept.append(part)
+        model = _field(model, part)
+    return kept
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    model: Any = Params
+    for part in location[:-1]:
+        model = _member(model, part) if _is_tag(model, part) else _field(model, part)
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return [field.alias or name for name, field in model.model_fields.items()]
+    return []
+
+
+def _plain(annotation: Any) -> Any:
+    """The annotation without ``Annotated[...]`` and without ``| None``."""
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    members = [member for member in typing.get_args(annotation) if member is not type(None)]
+    if (
+        len(members) == 1
+        and len(typing.get_args(annotation)) == 2
+        and typing.get_origin(annotation) is not dict
+    ):
+        return _plain(members[0])
+    return annotation
+
+
+def _field(model: Any, part: Any) -> Any:
+    model = _plain(model)
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        for name, field in model.model_fields.items():
+            if part in (name, field.alias):
+                return _plain(field.annotation)
+        return None
+    arguments = typing.get_args(model)
+    return _plain(arguments[-1]) if typing.get_origin(model) in (dict, list) and arguments else None
+
+
+def _union_members(model: Any) -> dict[str, Any]:
+    """Members of a tagged union by tag; empty for anything else."""
+    members: dict[str, Any] = {}
+    for member in typing.get_args(_plain(model)):
+        if isinstance(member, type) and issubclass(member, BaseModel):
+            for name in ("kind", "source"):
+                if name in member.model_fields:
+                    members[typing.get_args(member.model_fields[name].annotation)[0]] = member
+    return members
+
+
+def _is_tag(model: Any, part: Any) -> bool:
+    return part in _union_members(model)
+
+
+def _member(model: Any, part: Any) -> Any:
+    return _union_members(model)[part]

@@ -1,0 +1,263 @@
+"""The kinds of strategies in params.yaml: what is trained, on which trunk, under which head, and how."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PlainValidator, model_validator
+
+from graft.core.params.sections import Count, CountOrNone, Fraction, LearningRate, Section, Share
+
+Flip = Literal["none", "horizontal", "vertical", "horizontal_and_vertical"]
+Pooling = Literal["average", "max", "flatten"]
+Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def _image_size(value: object) -> object:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError(f"{value!r} is no image size. It should be pixels a side, or auto")
+
+
+def _unfreeze(value: object) -> object:
+    # YAML tells 1 from 1.0, and so does this: the last layer, and all layers.
+    is_count, is_fraction = type(value) is int and value >= 1, type(value) is float and 0 < value <= 1
+    if is_count or is_fraction or (isinstance(value, str) and value):
+        return value
+    raise ValueError(
+        f"{value!r} names no layers. It should be all, the first layer to train, how many of the last ones (5), "
+        "or which share of them (0.25)"
+    )
+
+
+# Unions with validators of their own: pydantic would list what each member of the union has against a value.
+ImageSize = Annotated[Literal["auto"] | int, PlainValidator(_image_size)]
+Unfreeze = Annotated[str | int | float, PlainValidator(_unfreeze)]
+
+
+class KerasBackboneParams(Section):
+    """A ``keras.applications`` model by name."""
+
+    source: Literal["keras"]
+    name: str = "MobileNetV2"
+    weights: str = "imagenet"
+
+
+class HubBackboneParams(Section):
+    """A TensorFlow Hub image feature-vector module: a handle (https://...) or a local folder."""
+
+    source: Literal["hub"]
+    name: str
+
+
+BackboneParams = Annotated[KerasBackboneParams | HubBackboneParams, Field(discriminator="source")]
+
+
+class HeadParams(Section):
+    """From the trunk's last map to the logits: pooling, hidden layers, dropout, one dense layer.
+
+    Attributes:
+        pooling: ``average`` or ``max`` over the map, or ``flatten``, which keeps where things are and needs one
+            weight per position.
+        hidden: units of each hidden layer, relu behind each.
+        batch_norm: after each hidden layer.
+        dropout: share of the inputs of the last layer that is left out in each step.
+        l1, l2: penalties on the kernels of the dense layers.
+    """
+
+    pooling: Pooling = "average"
+    hidden: list[Count] = Field(default=[])
+    batch_norm: bool = False
+    dropout: Fraction = 0.2
+    l1: Share = 0.0
+    l2: Share = 0.0
+
+
+class AugmentParams(Section):
+    """Random changes to training images; every amount is a maximum, 0 or none switches it off.
+
+    Attributes:
+        mix_up: alpha of the Beta distribution that says how two images and their labels are blended; 0.2 is usual.
+        cut_mix: alpha likewise, at most 1, for a rectangle of one image put into another; 1 is usual.
+        flip: mirror along an axis, each image with probability 1/2.
+        rotate: fraction of a full turn, either way.
+        zoom: fraction of the side, in and out.
+        translate: fraction of the side, each direction.
+        contrast: factor drawn from [1 - contrast, 1 + contrast].
+        brightness: fraction of the value range, either way.
+        rand_augment: strength of two changes from RandAugment's list, drawn for each batch.
+    """
+
+    mix_up: Annotated[float, Field(ge=0, le=10)] = 0.0
+    cut_mix: Share = 0.0
+    flip: Flip = "none"
+    rotate: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    zoom: Fraction = 0.0
+    translate: Fraction = 0.0
+    contrast: Fraction = 0.0
+    brightness: Share = 0.0
+    rand_augment: Share = 0.0
+
+
+class FitParams(Section):
+    """What every kind of strategy shares: head, optimisation, and what guards it.
+
+    Attributes:
+        epochs: at most; early stopping may end sooner.
+        patience: epochs without a better validation log loss before training stops.
+        keep: the epoch whose weights are kept: the ``best`` by validation log loss, or the ``last``, which ends the
+            schedule: for validation images too easy to choose, or label smoothing, which that loss holds against a
+            model. With ``last`` patience never runs out.
+        batch_size: images per step at most, over all devices together.
+        learning_rate: the highest one, which ``schedule`` starts from.
+        schedule: ``constant``, or ``cosine``: down to nothing over all epochs, along half a cosine.
+        warm_up_epochs: over which the rate first rises in a straight line from nothing; a part of ``epochs``.
+        optimizer: ``adam``, ``adamw`` or ``sgd`` (Nesterov momentum).
+        momentum: of ``sgd``.
+        weight_decay: decoupled from the gradient, per step and times the rate, on kernels alone; for ``adamw``
+            and ``sgd``.
+        ema_momentum: the model kept is a running mean of the weights with this momentum per step; 0 keeps them
+            as they are.
+        label_smoothing: share of each label that is spread over all classes.
+        class_weight: ``balanced`` has every class count the same in the loss.
+        image_size, seed, precision: instead of those that all strategies share.
+    """
+
+    head: HeadParams = HeadParams()
+    epochs: Count
+    patience: Count = 5
+    keep: Literal["best", "last"] = "best"
+    batch_size: Count = 32
+    learning_rate: LearningRate
+    schedule: Literal["constant", "cosine"] = "constant"
+    warm_up_epochs: CountOrNone = 0
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: Fraction = 0.9
+    weight_decay: Share = 0.0
+    ema_momentum: Fraction = 0.0
+    label_smoothing: Fraction = 0.0
+    class_weight: Literal["none", "balanced"] = "none"
+    image_size: ImageSize | None = None
+    seed: Seed | None = None
+    precision: Precision | None = None
+
+    @model_validator(mode="after")
+    def _optimisation_fits(self) -> FitParams:
+        if self.warm_up_epochs >= self.epochs:
+            raise ValueError(
+                f"warm_up_epochs is {self.warm_up_epochs}, of {self.epochs} epochs in all. It should be fewer"
+            )
+        if self.weight_decay and self.optimizer == "adam":
+            raise ValueError(
+                f"weight_decay is {self.weight_decay:g}, which plain adam would turn into something else. "
+                "Set optimizer: adamw, or weight_decay: 0"
+            )
+        return self
+
+
+class TransferParams(FitParams):
+    """What strategies with a pretrained trunk share."""
+
+    backbone: BackboneParams | None = None
+
+
+class FrozenParams(TransferParams):
+    """Features of the frozen backbone computed once, then the head trained on them.
+
+    Attributes:
+        flip: the head also learns from the features of the training images mirrored along these axes.
+    """
+
+    kind: Literal["frozen"]
+    flip: Flip = "none"
+
+
+class FineTuneParams(TransferParams):
+    """The backbone trained too, in part or whole, end to end with the head.
+
+    Attributes:
+        unfreeze: what of the trunk is trained: ``all``, the name of the first layer that is, how many of its last
+            layers as Keras counts them (``5``), or which share of them (``0.25``).
+        head_epochs: epochs for the head alone before the trunk is unfrozen. A head of random weights would send
+            large, meaningless gradients into the trunk.
+        head_learning_rate: of those epochs; Adam's own default suits a new head.
+        layer_decay: factor on the rate from each layer with weights to the one below it; 1 trains all at one rate.
+        batch_norm: ``inference`` keeps the statistics (and scales) of the pretrained network, ``update``
+            lets batches move them, which needs large batches of images like those it was trained on.
+        augment: random changes to the training images.
+        views: 0 draws new changes in every epoch and runs the whole network end to end. With more, that many changed
+            views of each image are drawn once and what the frozen part makes of them is kept, so that an epoch
+            costs only what is trained; epochs take the views in turns.
+    """
+
+    kind: Literal["fine_tune"]
+    unfreeze: Unfreeze
+    head_epochs: CountOrNone = 10
+    head_learning_rate: LearningRate = 0.001
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    batch_norm: Literal["inference", "update"] = "inference"
+    augment: AugmentParams = AugmentParams()
+    views: CountOrNone = 0
+
+    @model_validator(mode="after")
+    def _views_can_be_kept(self) -> FineTuneParams:
+        for name in ("mix_up", "cut_mix", "rand_augment"):
+            if self.views and getattr(self.augment, name):
+                raise ValueError(
+                    f"views is {self.views}, but augment.{name} is drawn anew in every epoch. "
+                    f"Set views: 0, or augment.{name}: 0"
+                )
+        return self
+
+
+class ScratchParams(FitParams):
+    """A network from random weights.
+
+    Attributes:
+        network: of :mod:`graft.networks.scratch`: ``cnn``, or ``mlp``, a head alone on flattened pixels.
+        filters: of each block of the CNN, which halves the image.
+        convolutions: in each block.
+        l2: penalty on the kernels of the CNN.
+        activity_l1: penalty on what its convolutions answer, per image.
+        augment: random changes to the training images.
+    """
+
+    kind: Literal["scratch"]
+    network: Literal["cnn", "mlp"] = "cnn"
+    filters: list[Count] = Field(default=[32, 64, 128], min_length=1, max_length=6)
+    convolutions: Annotated[int, Field(ge=1, le=4)] = 1
+    l2: Share = 1e-4
+    activity_l1: Share = 0.0
+    augment: AugmentParams = AugmentParams()
+
+
+class AutoParams(Section):
+    """The strategy that measuring frozen backbones on the training images advises, see :mod:`graft.analysis.advisor`.
+
+    Attributes:
+        backbones: candidates, the preferred one first; empty for the shared one alone. Another is taken only where it
+            halves the error.
+        depths: places in each that a linear classifier is tried at.
+        folds: of the cross-validation there.
+        max_images: that it looks at, the same share of each class.
+        enough: error of a classifier on the whole frozen backbone, up to which the head alone is trained.
+        batch_size: of the training that follows.
+        image_size, seed, precision: instead of those that all strategies share.
+    """
+
+    kind: Literal["auto"]
+    backbones: list[KerasBackboneParams] = Field(default=[])
+    depths: Annotated[int, Field(ge=2, le=20)] = 6
+    folds: Annotated[int, Field(ge=2, le=20)] = 4
+    max_images: Count = 1000
+    enough: Fraction = 0.01
+    batch_size: Count = 32
+    image_size: ImageSize | None = None
+    seed: Seed | None = None
+    precision: Precision | None = None
+
+
+StrategyParams = Annotated[
+    FrozenParams | FineTuneParams | ScratchParams | AutoParams, Field(discriminator="kind")
+]

@@ -1,0 +1,131 @@
+"""Section `train` of params.yaml: the strategies by name, which of them run, and what they share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from graft.core.errors import did_you_mean
+from graft.core.params.sections import Name, Section
+from graft.core.params.strategy_params import (
+    AutoParams,
+    BackboneParams,
+    FineTuneParams,
+    HubBackboneParams,
+    ImageSize,
+    Precision,
+    Seed,
+    StrategyParams,
+    TransferParams,
+)
+
+# What is found where only a part of one is to be trained, and what would be right.
+HUB_MODULES_HAVE_NO_LAYERS = (
+    "but a Hub module is a SavedModel, which has no layers to start from",
+    "Set unfreeze: all, or use the same network as a keras backbone",
+)
+
+
+class StoreParams(Section):
+    """The feature store.
+
+    Attributes:
+        limit_gb: gigabytes (10^9 bytes) on disk; above it, what was not used for the longest time goes.
+        precision: of the numbers on disk. ``float16`` takes half the room, and is off by up to 1 in 2,000.
+    """
+
+    limit_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20
+    precision: Literal["float32", "float16"] = "float32"
+
+    @property
+    def limit_bytes(self) -> int:
+        return round(self.limit_gb * 1e9)
+
+
+class TrainParams(Section):
+    """Which strategies are trained, and what they share unless one says otherwise.
+
+    Attributes:
+        run: names of the strategies to train.
+        image_size: pixels a side, or ``auto``: what the backbone was made for.
+        seed: initial weights, order of batches, dropout, augmentation.
+        precision: of the arithmetic. ``auto`` is mixed_float16 where a network is trained on a GPU, else float32; a
+            head on stored features is trained in float32 everywhere.
+        deterministic: have TensorFlow use only operations that give the same bits each time, which costs speed.
+        backbone: the trunk.
+        store: where what frozen networks make of images is kept.
+        strategies: by name.
+    """
+
+    run: Annotated[list[Name], Field(min_length=1)]
+    image_size: ImageSize = 96
+    seed: Seed = 7
+    precision: Precision = "auto"
+    deterministic: bool = False
+    backbone: BackboneParams
+    store: StoreParams = StoreParams()
+    strategies: dict[Name, StrategyParams]
+
+    @model_validator(mode="after")
+    def _run_names_strategies(self) -> TrainParams:
+        for name in self.run:
+            if name not in self.strategies:
+                raise ValueError(
+                    f"run names '{name}', which is not under train.strategies. "
+                    f"{did_you_mean(name, self.strategies)}"
+                )
+        if len(set(self.run)) < len(self.run):
+            raise ValueError(f"run names a strategy twice: {self.run}")
+        return self
+
+    @model_validator(mode="after")
+    def _hub_modules_are_whole(self) -> TrainParams:
+        for name in self.strategies:
+            strategy = self.strategy(name)
+            if isinstance(strategy, AutoParams) and isinstance(self.backbone, HubBackboneParams):
+                if not self.strategies[name].backbones:  # type: ignore[union-attr]
+                    raise ValueError(
+                        f"strategies.{name} measures train.backbone, {HUB_MODULES_HAVE_NO_LAYERS[0]}. Name keras "
+                        f"backbones under strategies.{name}.backbones"
+                    )
+                continue
+            if not isinstance(strategy, TransferParams) or not isinstance(
+                strategy.backbone, HubBackboneParams
+            ):
+                continue
+            if isinstance(strategy, FineTuneParams):
+                _refuse_parts_of_a_hub_module(name, strategy)
+            if strategy.head.pooling != "average":
+                raise ValueError(
+                    f"strategies.{name}.head.pooling is '{strategy.head.pooling}', but a Hub module answers with "
+                    "features that are pooled already. Leave pooling out"
+                )
+        return self
+
+    def strategy(self, name: str) -> StrategyParams:
+        """One strategy with all that it shares with the others filled in where it names none of its own."""
+        own = self.strategies[name]
+        shared: dict[str, object] = {
+            key: getattr(self, key)
+            for key in ("image_size", "seed", "precision")
+            if getattr(own, key) is None
+        }
+        if isinstance(own, TransferParams) and own.backbone is None:
+            shared["backbone"] = self.backbone
+        if isinstance(own, AutoParams) and not own.backbones:
+            shared["backbones"] = [self.backbone]
+        return own.model_copy(update=shared)
+
+
+def _refuse_parts_of_a_hub_module(name: str, strategy: FineTuneParams) -> None:
+    if strategy.unfreeze != "all":
+        raise ValueError(
+            f"strategies.{name}.unfreeze is {strategy.unfreeze!r}, {HUB_MODULES_HAVE_NO_LAYERS[0]}. "
+            f"{HUB_MODULES_HAVE_NO_LAYERS[1]}"
+        )
+    if strategy.layer_decay != 1:
+        raise ValueError(
+            f"strategies.{name}.layer_decay is {strategy.layer_decay:g}, but a Hub module has no layers to tell "
+            "apart. Set layer_decay: 1, or use the same network as a keras backbone"
+        )

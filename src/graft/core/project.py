@@ -1,0 +1,220 @@
+"""Where everything of a project lies on disk.
+
+    <root>/data                raw images, owned by data.dvc
+    <root>/artifacts/<stage>   outputs of the pipeline's stages, owned by DVC
+    <home>/mlflow.db           MLflow's runs and registry
+    <home>/mlartifacts         MLflow's models and pictures
+    <home>/.graft/cache        what is made again where it is missing: may be deleted at any time
+    <home>/.graft/state        what nothing brings back: records, logs, trainings under way, Prefect's home, locks
+
+``root`` and ``home`` are the same folder, except under ``dvc exp run --queue`` or ``--temp``: DVC then runs
+the stages in a copy below ``.dvc/tmp/exps``, and runs and caches must land in the project itself.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft.core.errors import GraftError
+
+GRAFT_FOLDER = ".graft"
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Project:
+    """The paths of one project; see the module's text for what lies where."""
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        """The project's own folder, also when DVC runs an experiment in a temporary copy of it."""
+        parts = self.root.parts
+        for i in range(len(parts) - 2):
+            if parts[i : i + 3] == (".dvc", "tmp", "exps"):
+                return Path(*parts[:i])
+        return self.root
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def params_file(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def state(self) -> Path:
+        """What cannot be made again; it must not be deleted while a command is at work, since locks lie here too."""
+        return self.home / GRAFT_FOLDER / "state"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files: on the project's own disk, since the system's folder for them may be memory."""
+        return self.state / "scratch"
+
+    @property
+    def own_cache(self) -> Path:
+        """Caches that belong to this project alone; may be deleted at any time."""
+        return self.home / GRAFT_FOLDER / "cache"
+
+    @property
+    def cache(self) -> Path:
+        """Downloads, weights and features; ``GRAFT_CACHE`` names another folder, such as one that projects share."""
+        override = os.environ.get("GRAFT_CACHE")
+        return Path(override).expanduser() if override else self.own_cache
+
+    @property
+    def features(self) -> Path:
+        """The feature store: what frozen networks made of images; may be deleted at any time."""
+        return self.cache / "features"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's store; ``MLFLOW_TRACKING_URI`` wins where it is set, as everywhere in MLflow."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def tracking_is_served(self) -> bool:
+        """Whether MLflow's store is behind a server, which has pages of its own, and not a database or a folder."""
+        return self.tracking_uri.split(":", 1)[0] in ("http", "https", "databricks")
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.home / "mlartifacts"
+
+    @property
+    def manifest(self) -> Path:
+        return self.artifacts("validate") / "manifest.parquet"
+
+    @property
+    def scan_memory(self) -> Path:
+        """What earlier scans of data/ learned."""
+        return self.own_cache / "scan.sqlite"
+
+    @property
+    def timings(self) -> Path:
+        """Where the time of each stage's last run went."""
+        return self.own_cache / "timings"
+
+    @property
+    def inspection(self) -> Path:
+        """The page of `graft data inspect`, and the manifest that it is made of."""
+        return self.own_cache / "inspect"
+
+    @property
+    def advice(self) -> Path:
+        """What `graft advise` measured last."""
+        return self.own_cache / "advice"
+
+    @property
+    def fetched_models(self) -> Path:
+        """Models fetched from MLflow, by their hash."""
+        return self.own_cache / "models"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Trainings under way: an interrupted one carries on from here."""
+        return self.state / "checkpoints"
+
+    @property
+    def sweeps(self) -> Path:
+        """The trials of sweeps, which later sweeps add to."""
+        return self.state / "sweeps"
+
+    @property
+    def replaced(self) -> Path:
+        """Copies of what commands replaced: pointers to data, params.yaml."""
+        return self.state / "replaced"
+
+    @property
+    def staging(self) -> Path:
+        """Images on their way into data/, and those they replace until they are there."""
+        return self.state / "staging"
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's home: its database, the server's record and log."""
+        return self.state / "prefect"
+
+    @property
+    def mlflow_log(self) -> Path:
+        """The log of MLflow's server that `graft ui` starts."""
+        return self.state / "mlflow-server.log"
+
+    @property
+    def drift_reports(self) -> Path:
+        """The pages of `graft monitor` and of retrainings that compared predictions."""
+        return self.state / "monitor"
+
+    @property
+    def prediction_log(self) -> Path:
+        """What models were asked and said, where params.yaml wants it kept."""
+        return self.state / "predictions"
+
+    @property
+    def retraining(self) -> Path:
+        """What retraining keeps for itself."""
+        return self.state / "retrain"
+
+    @property
+    def near_duplicates(self) -> Path:
+        """The images that have a near-duplicate, and their groups."""
+        return self.artifacts("validate") / "near_duplicates.csv"
+
+    def artifacts(self, stage: str) -> Path:
+        """The folder of one stage's outputs."""
+        return self.root / "artifacts" / stage
+
+    def split_table(self, split: str) -> Path:
+        """The table of one split: sha256 and label of each image."""
+        return self.artifacts("split") / f"{split}.csv"
+
+    @property
+    def training_groups(self) -> Path:
+        """Which images of train belong together."""
+        return self.artifacts("split") / "training_groups.csv"
+
+    @property
+    def split_memory(self) -> Path:
+        """What splits settled for good; the one output that the next run of its stage reads."""
+        return self.artifacts("split") / "settled.json"
+
+    @property
+    def settled_groups(self) -> Path:
+        """What groups of near-duplicates are called for good; read by the next run, as ``split_memory``."""
+        return self.artifacts("split") / "settled_groups.csv"
+
+    def strategy(self, name: str) -> Path:
+        """The folder of what training one strategy left: model, history, validation predictions."""
+        return self.artifacts("train") / name
+
+    def ensemble(self, name: str) -> Path:
+        """The folder of what making one ensemble left; built like a strategy's."""
+        return self.artifacts("ensemble") / name
+
+
+def find_project(start: Path | None = None) -> Project:
+    """Return the project that ``start`` (default: the working directory) lies in.
+
+    What an older version kept directly in ``.graft`` is moved into its two folders.
+
+    Raises:
+        GraftError: no folder from there up to the root holds both a params.yaml and a dvc.yaml; or an older version
+            is at work in it.
+    """
+    from graft.core.old_layout import move_old_layout
+
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+            project = Project(folder)
+            move_old_layout(project)
+            return project
+    raise GraftError(
+        f"No graft project in {here} or above it: a project holds params.yaml and dvc.yaml",
+        "Change into the project's folder and run the command again",
+    )

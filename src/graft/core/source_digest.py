@@ -1,0 +1,63 @@
+"""Name code by what it does: results that are cached under such a name are made anew when the code changes.
+
+Comments, docstrings, imports, the layout of the text and the file that a definition stands in have no part in the
+name, so that a comment or a move makes nothing anew.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@functools.cache
+def source_digest(*files: Path) -> str:
+    """Return a digest of the code in ``files``, as it was when it was first asked for; 16 hex digits.
+
+    Args:
+        files: of Python source. Their order and their names have no part in the digest.
+    """
+    statements = sorted(text for path in files for text in _statements(path.read_text(encoding="utf-8")))
+    return hashlib.sha256("\0".join(statements).encode()).hexdigest()[:16]
+
+
+def with_imports(path: Path) -> list[Path]:
+    """Return a file of source, and the files beside it that it imports by ``from .name``, and those that they do."""
+    wanted, found = [path], set()
+    while wanted:
+        file = wanted.pop()
+        found.add(file)
+        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 1]
+        wanted += {path.with_name(f"{module}.py") for module in modules if module} - found
+    return sorted(found)
+
+
+def _statements(source: str) -> list[str]:
+    """Return each statement of a module, without what a computer does not act on.
+
+    As text from :func:`ast.unparse`, not :func:`ast.dump`, whose form differs between versions of Python.
+    """
+    module = ast.parse(source)
+    for node in ast.walk(module):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        for field in ("body", "orelse", "finalbody"):
+            block = getattr(node, field, None)
+            if isinstance(block, list):
+                setattr(
+                    node, field, [one for one in block if not isinstance(one, ast.Import | ast.ImportFrom)]
+                )
+    return [ast.unparse(_filled(one)) for one in module.body]
+
+
+def _filled(statement: ast.stmt) -> ast.stmt:
+    """Return a statement in which each block that imports alone stood in is ``pass``: what is empty has no text."""
+    for node in ast.walk(statement):
+        if isinstance(getattr(node, "body", None), list) and not node.body:  # type: ignore[attr-defined]
+            node.body = [ast.Pass()]  # type: ignore[attr-defined]
+    return statement

@@ -1,0 +1,1 @@
+"""Archives: zip, tar and Debian packages, read without trusting them."""

@@ -1,0 +1,311 @@
+"""Folders, zip, tar and Debian archives behind one interface: a list of members, then their bytes as streams.
+
+    with open_source(path) as source:
+        names = [member.name for member in source.members()]
+        for member, chunks in source.read(names):
+            ...
+
+What could write outside the folder it is unpacked into (``..``, absolute names, links, device files) is an
+error that names the member. What systems leave behind (hidden files, ``__MACOSX``, ``Thumbs.db``) is passed
+over. Nothing is ever held in memory whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import lzma
+import os
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+from graft.core.errors import GraftError
+
+_LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+CHUNK = 1 << 20
+_DRIVE = re.compile(r"^[A-Za-z]:")
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,  # tarfile on header fields that are no numbers
+    RecursionError,  # os.walk in a thousand folders in each other
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One regular file of a source: its name with forward slashes, and its size unpacked."""
+
+    name: str
+    size: int
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The folders' names and, last, the file's."""
+        return PurePosixPath(self.name).parts
+
+
+class Source(Protocol):
+    """What can be imported from: a folder or an archive. Errors are GraftErrors that name the path."""
+
+    path: Path
+
+    def members(self) -> list[Member]:
+        """Every file that is not a system's leftover; duplicates stay in."""
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """The bytes of the members so named, in pieces, in the source's own order.
+
+        The pieces of one member have to be taken before the next member is asked for.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_source(path: Path, limit: int | None = None, alone: str = "") -> Source:
+    """The folder or archive at ``path``; what an archive is follows from its bytes, not from its name.
+
+    Args:
+        path: a folder, or a zip, whl, tar, tar.gz, tar.bz2, tar.xz or deb file.
+        limit: bytes that its members may come to unpacked, for example the free disk space.
+        alone: name for the one member of a file that is no archive; without a name such a file is an error.
+
+    Raises:
+        GraftError: there is nothing at ``path``, it cannot be read, or it is neither folder nor archive.
+    """
+    if path.is_dir():
+        return FolderSource(path)
+    if not path.is_file():
+        raise GraftError(
+            f"There is no {path}", "Name a folder of photographs, or a zip or tar archive of one"
+        )
+    from graft.data.archives.tar_source import TarSource, is_tar
+
+    with damage(path):
+        # In this order: a zip's mark is sought at the end of the file, where a tar may hold a zip.
+        if is_tar(path):
+            return TarSource(path, limit)
+        with path.open("rb") as stream:
+            start = stream.read(8)
+        if start == b"!<arch>\n":
+            from graft.data.archives.debian import DebianSource
+
+            return DebianSource(path, limit)
+        if start.startswith(b"PK\3\4") or zipfile.is_zipfile(path):
+            return ZipSource(path, limit)
+    if start.startswith(b"Rar!"):
+        raise GraftError(
+            f"{path} is a RAR archive, which graft does not read", "Unpack it and name the folder"
+        )
+    if alone:
+        return LoneFile(path, alone)
+    raise GraftError(
+        f"{path} is neither a folder nor an archive that can be read",
+        "If it should be a zip or tar archive, fetch it again: it may be cut off",
+    )
+
+
+class Closing:
+    """What the three kinds share: a path, and being closed at the end of a ``with``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def close(self) -> None:
+        """Nothing to close unless a subclass has."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class FolderSource(Closing):
+    """A folder; links to files inside it are followed, links that lead out are refused."""
+
+    def members(self) -> list[Member]:
+        """See :class:`Source`."""
+        root = self.path.resolve()
+        found = []
+        with damage(self.path):
+            for folder, subfolders, files in os.walk(root, onerror=_raise):
+                subfolders[:] = sorted(name for name in subfolders if not _is_leftover(name))
+                for name in (*subfolders, *sorted(name for name in files if not _is_leftover(name))):
+                    path = Path(folder, name)
+                    relative = path.relative_to(root).as_posix()
+                    if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root)):
+                        raise GraftError(
+                            f"{self.path}: '{relative}' is a link to a folder, or leads out",
+                            "Put the files themselves in its place",
+                        )
+                    status = path.stat()
+                    if stat.S_ISREG(status.st_mode):
+                        found.append(Member(safe_name(relative, self.path), status.st_size))
+                    elif not stat.S_ISDIR(status.st_mode):
+                        raise special(relative, self.path)
+        return found
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """See :class:`Source`."""
+        for name in sorted(names):
+            with damage(self.path), (self.path / name).open("rb") as stream:
+                member = Member(name, os.fstat(stream.fileno()).st_size)
+                yield member, chunks_of(stream, member, self.path)
+
+
+class LoneFile(Closing):
+    """A file that is no archive, as a source with one member."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path)
+        self._name = name
+
+    def members(self) -> list[Member]:
+        """See :class:`Source`."""
+        return [Member(self._name, self.path.stat().st_size)]
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """See :class:`Source`."""
+        (member,) = self.members()
+        if member.name in names:
+            with damage(self.path), self.path.open("rb") as stream:
+                yield member, chunks_of(stream, member, self.path)
+
+
+class ZipSource(Closing):
+    """A zip file; a wheel is one too."""
+
+    def __init__(self, path: Path, limit: int | None) -> None:
+        super().__init__(path)
+        self._limit = limit
+        self._zip = zipfile.ZipFile(path)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._zip.close()
+
+    def members(self) -> list[Member]:
+        """See :class:`Source`."""
+        return [member for member, _ in self._entries()]
+
+    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
+        """See :class:`Source`."""
+        for member, info in self._entries():
+            if member.name in names:
+                # zipfile would allow it a dictionary of 4 GiB.
+                with damage(self.path, member.name):
+                    if info.compress_type == zipfile.ZIP_LZMA:
+                        raise NotImplementedError("LZMA")
+                with damage(self.path, member.name), self._zip.open(info) as stream:
+                    yield member, chunks_of(stream, member, self.path)
+
+    def _entries(self) -> Iterator[tuple[Member, zipfile.ZipInfo]]:
+        total = 0
+        for info in self._zip.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            # Some Windows tools write backslashes, against the format's rules.
+            name = safe_name(info.filename.replace("\\", "/"), self.path)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise special(name, self.path)
+            if info.is_dir() or kind == stat.S_IFDIR or has_leftover(name):
+                continue
+            if info.flag_bits & 1:
+                raise GraftError(f"{self.path}: '{name}' has a password", "Unpack it and import the folder")
+            total += info.file_size
+            require_below(total, self._limit, self.path)
+            yield Member(name, info.file_size), info
+
+
+def chunks_of(stream: IO[bytes], member: Member, source: Path) -> Iterator[bytes]:
+    """Yield a member's bytes. Raises GraftError where they are damaged, or more or fewer than it says."""
+    size = 0
+    with damage(source, member.name):
+        while chunk := stream.read(CHUNK):
+            size += len(chunk)
+            yield chunk
+        if size != member.size:
+            raise EOFError(f"{size} bytes instead of {member.size}")
+
+
+def safe_name(name: str, source: Path) -> str:
+    """The member's name, normalised; raises where it could land outside, or cannot be written everywhere."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise GraftError(f"{source}: {name!r} is not a name in UTF-8", "Rename that file") from None
+    parts = name.split("/")
+    if name.startswith("/") or _DRIVE.match(name) or ".." in parts or "\0" in name:
+        raise GraftError(
+            f"{source}: '{name}' would be written outside the folder it belongs in",
+            "Do not use this archive, or unpack it where it can do no harm and import the folder",
+        )
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _is_leftover(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LEFTOVERS
+
+
+def has_leftover(name: str) -> bool:
+    """Return whether a member is what a system left behind, or lies in such a folder."""
+    return any(_is_leftover(part) for part in name.split("/"))
+
+
+def special(name: str, source: Path) -> GraftError:
+    """Return the error for a member that is no file."""
+    return GraftError(
+        f"{source}: '{name}' is a link or a device, not a file",
+        "Put the file itself in its place, or leave it out",
+    )
+
+
+def require_below(total: int, limit: int | None, source: Path) -> None:
+    """Raise GraftError where a source unpacks to more than ``limit`` bytes."""
+    if limit is not None and total > limit:
+        raise GraftError(
+            f"{source} unpacks to more than the {limit / 1e6:.0f} MB that are free",
+            "Free some space, or check that it is the archive you meant",
+        )
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+@contextlib.contextmanager
+def damage(path: Path, name: str = "") -> Iterator[None]:
+    """Turns what the libraries raise on damaged or unreadable files into one sentence."""
+    where = f"{path}: '{name}'" if name else f"{path}"
+    try:
+        yield
+    except GraftError:
+        raise
+    except NotImplementedError as error:
+        raise GraftError(
+            f"{where} is packed in a way unknown here: {error}", "Import the unpacked folder"
+        ) from None
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            reason = error.strerror or str(error)
+            raise GraftError(
+                f"{where} cannot be read: {reason}", "Check the file and its permissions"
+            ) from None
+        # gzip and bz2 report damage as an OSError that no system call made.
+        raise GraftError(f"{where} is damaged or cut off: {error}", "Fetch or pack it again") from None

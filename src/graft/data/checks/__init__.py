@@ -1,0 +1,1 @@
+"""Checks of images and splits, and the pages that show them."""

@@ -1,0 +1,1 @@
+"""The folder data/: its layout, its versions, and how it is replaced."""

@@ -1,0 +1,170 @@
+"""data/ under DVC: its hash, and what data set it is, in data.dvc.
+
+    outs:
+    - md5: 22a1a2931c8370d3aeedd7183606fd7f.dir
+      size: 14445097
+      nfiles: 100
+      hash: md5
+      path: data
+    meta:
+      dataset: flowers
+      licence: CC BY 4.0
+      source: flowers.zip
+
+DVC keeps ``meta`` when it updates the file. Equal images give an equal file, byte by byte.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from graft.core.errors import GraftError
+from graft.core.files import write_file
+from graft.core.project import Project
+
+UNNAMED = "data"
+
+
+def pointer_file(project: Project) -> Path:
+    """The file that DVC keeps the hash of data/ in."""
+    return project.root / "data.dvc"
+
+
+def dataset_name(project: Project) -> str:
+    """The data set that data/ holds, as data.dvc names it; ``"data"`` where nothing does.
+
+    Raises:
+        GraftError: data.dvc is there but is not what DVC writes.
+    """
+    meta = _read(project).get("meta")
+    value = meta.get("dataset") if isinstance(meta, dict) else None
+    return str(value) if value else UNNAMED
+
+
+def tracked_hash(project: Project) -> str | None:
+    """DVC's hash of the images that belong in data/ (``<md5>.dir``), or None where none are tracked.
+
+    Raises:
+        GraftError: data.dvc is there but is not what DVC writes.
+    """
+    for out in _read(project).get("outs") or []:
+        if isinstance(out, dict) and out.get("path") == "data":
+            return out.get("md5")
+    return None
+
+
+def track(project: Project, meta: Mapping[str, str]) -> None:
+    """Puts data/ into DVC's cache and its hash, with ``meta``, into data.dvc.
+
+    Args:
+        project: where data/ lies.
+        meta: dataset (a name), licence and source, each one line.
+
+    Raises:
+        GraftError: DVC refuses; the message gives its reason.
+    """
+    add(project)
+    path = pointer_file(project)
+    yaml = YAML()  # with DVC's own settings, so that its next update changes nothing but what changed
+    yaml.default_flow_style = False
+    before = path.read_text(encoding="utf-8")
+    document = yaml.load(before)
+    document.pop("meta", None)
+    document["meta"] = dict(meta)
+    text = io.StringIO()
+    yaml.dump(document, text)
+    if text.getvalue() != before:
+        write_file(path, text.getvalue())
+
+
+def add(project: Project) -> None:
+    """Puts data/ as it is now into DVC's cache, and its hash into data.dvc.
+
+    Raises:
+        GraftError: DVC refuses; the message gives its reason.
+    """
+    run_dvc(project, "add", "data")
+
+
+def copy_pointer(project: Project) -> Path | None:
+    """A copy of data.dvc that outlives the next import, or None where there is nothing to point to."""
+    digest = tracked_hash(project)
+    if digest is None:
+        return None
+    copy = project.replaced / f"{dataset_name(project)}-{digest[:8]}.dvc"
+    write_file(copy, pointer_file(project).read_bytes())
+    return copy
+
+
+def run_dvc(project: Project, *arguments: str, timeout: float | None = None) -> str:
+    """Runs a DVC command in the project and returns what it printed to standard output.
+
+    A process of its own: DVC's command line is what it promises to keep, and no state of it stays behind.
+
+    Args:
+        project: where it runs.
+        arguments: of ``dvc``.
+        timeout: seconds after which it is ended, for what waits for a network; None for none.
+
+    Raises:
+        GraftError: the command ends with an error, and the message gives DVC's reason; or it takes longer than
+            ``timeout``.
+    """
+    command = [sys.executable, "-m", "dvc", *arguments]
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=project.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        raise GraftError(
+            f"`dvc {' '.join(arguments)}` had not ended after {timeout:g} s in {project.root}, and was ended",
+            "Run it by hand to see what it waits for",
+        ) from None
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
+        reason = reasons[0] if reasons else f"exit code {done.returncode}"
+        raise GraftError(
+            f"`dvc {' '.join(arguments)}` failed in {project.root}: {reason}", _advice(reason, arguments)
+        )
+    return done.stdout
+
+
+def _advice(reason: str, arguments: tuple[str, ...]) -> str:
+    lower = reason.lower()
+    if "lock" in lower:
+        return "Wait until the other DVC command has ended, then run this one again"
+    if "not inside of a dvc repo" in lower:
+        return "Run `dvc init` once, and commit the .dvc folder"
+    if "no space left" in lower:
+        return "Free some space and run the command again"
+    return f"Run `dvc {' '.join(arguments)} -v` to see all of what DVC says"
+
+
+def _read(project: Project) -> dict[str, Any]:
+    path = pointer_file(project)
+    try:
+        document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (YAMLError, UnicodeDecodeError):
+        document = None
+    if not isinstance(document, dict):
+        raise GraftError(f"{path} is not a file that DVC wrote", "Restore it with `git checkout data.dvc`")
+    return document

@@ -1,0 +1,1 @@
+"""The scan: every image read once, into the manifest."""

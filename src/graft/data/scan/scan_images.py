@@ -1,0 +1,292 @@
+"""Reading every image file once, into the rows of a manifest (:mod:`graft.data.scan.manifest`)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from graft.bundle import images
+from graft.bundle.depth import mode_name
+from graft.bundle.images import TAKEN_BITS, UnreadableImageError, open_image, to_rgb
+from graft.core.files import replaced_file
+from graft.core.params.models import ValidateParams
+from graft.core.progress import Advance, progress_bar
+from graft.core.source_digest import source_digest, with_imports
+from graft.data.folder.layout import ImageFile, Layout, image_files
+from graft.data.scan import fingerprint as fingerprints
+from graft.data.scan.fingerprint import fingerprint
+from graft.data.scan.manifest import schema
+from graft.data.scan.scan_memory import ScanMemory, Seen, scan_memory
+
+ROWS_PER_GROUP = 4096  # rows held in memory, and rows of one Parquet row group
+_RECALLED = 256  # files asked for in one query of the memory
+CODE = (
+    *with_imports(Path(images.__file__)),
+    Path(fingerprints.__file__),
+)  # what decides a row of the manifest
+_MAX_THREADS = 16  # a decoded image per thread is in memory; more threads than this wait for the disk anyway
+# No format read here spends more on a pixel than four 16-bit samples; metadata gets 64 MiB on top.
+_BYTES_PER_PIXEL = 8
+_METADATA_BYTES = 64 * 2**20
+# What a file's bytes say, while nothing is known of them.
+_NO_FACTS: dict[str, Any] = {
+    "width": 0,
+    "height": 0,
+    "mode": "",
+    "format": "",
+    "problem": "",
+    "phash": "",
+    "thumbnail": b"",
+    "brightness": 0.0,
+    "sharpness": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class ScanSummary:
+    """What a scan found: files, how many of them cannot be used, class folders, bytes in all, and files opened."""
+
+    images: int
+    unreadable: int
+    classes: int
+    bytes: int
+    opened: int
+
+
+def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | None = None) -> ScanSummary:
+    """Reads and decodes every image below ``layout.root`` once and writes the manifest to ``target``.
+
+    A file that cannot be used gets a row with its ``problem``; only a full or read-only disk ends the scan.
+    Memory does not grow with the number of files. ``target`` appears when it is complete.
+
+    Args:
+        layout: where the images lie.
+        params: ``max_pixels`` counts here.
+        target: the Parquet file to write.
+        memory: file of a :class:`graft.data.scan.scan_memory.ScanMemory`: then only new and changed files are opened,
+            and the manifest is the same.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    classes = _class_folders(layout)
+    columns = schema(classes)
+    count = unreadable = size = opened = 0
+    total = sum(1 for _ in image_files(layout))
+    with (
+        # Filters belong to the process, not to a thread: what threads set and restore would interleave.
+        warnings.catch_warnings(),
+        progress_bar("Reading images", total) as advance,
+        replaced_file(target) as partial,
+        pq.ParquetWriter(partial, columns) as writer,
+        scan_memory(memory, _code(params)) if memory else contextlib.nullcontext() as known,
+    ):
+        warnings.simplefilter("ignore")
+        reader = _Reader(params.max_pixels, known)
+        for seen in _groups(_in_order(reader, image_files(layout)), ROWS_PER_GROUP, advance):
+            rows = [file.row for file in seen]
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=columns))
+            if known is not None:
+                known.keep(
+                    (file.name, file.status, Seen(file.row["sha256"], _storable_facts(file.facts)))
+                    for file in seen
+                    if file.status is not None and file.row["sha256"]
+                )
+            count += len(rows)
+            unreadable += sum(1 for row in rows if row["problem"])
+            size += sum(row["bytes"] for row in rows)
+            opened += sum(1 for file in seen if file.opened)
+    return ScanSummary(count, unreadable, len(classes), size, opened)
+
+
+@dataclass
+class _SeenFile:
+    """A file of the scan: its row of the manifest, and what it is remembered by.
+
+    Attributes:
+        name: path below the root, as the file system has it.
+        row: of the manifest.
+        status: of the file; None where it could not be had.
+        facts: what its bytes hold, which neither its name nor its place changes.
+        opened: whether its bytes were read in this scan.
+    """
+
+    name: str
+    row: dict[str, Any]
+    status: os.stat_result | None = None
+    facts: dict[str, Any] = field(default_factory=lambda: dict(_NO_FACTS))
+    opened: bool = False
+
+
+class _Reader:
+    """Makes the row of each file, from memory where it is known and unchanged."""
+
+    def __init__(self, max_pixels: int, memory: ScanMemory | None) -> None:
+        self.max_pixels = max_pixels
+        self.memory = memory
+
+    def recall(self, files: list[ImageFile]) -> list[_SeenFile | None]:
+        """Return each file without opening it, or None."""
+        if self.memory is None:
+            return [None] * len(files)
+        states = [_status(file) for file in files]
+        known = self.memory.files([file.name for file in files], states)
+        return [
+            None if status is None or one is None else self._recalled(file, status, one)
+            for file, status, one in zip(files, states, known, strict=True)
+        ]
+
+    def _recalled(self, file: ImageFile, status: os.stat_result, known: Seen) -> _SeenFile:
+        seen = self._start(file)
+        seen.status, seen.facts = status, _from_memory(known.facts)
+        seen.row["bytes"], seen.row["sha256"] = status.st_size, known.sha256
+        return self._finish(seen)
+
+    def read(self, file: ImageFile) -> _SeenFile:
+        """The file from its bytes."""
+        seen = self._start(file)
+        try:
+            self._fill_from_file(seen, file.path)
+        except OSError as error:
+            seen.facts["problem"] = f"cannot be opened: {error.strerror or error}"
+        except ValueError as error:
+            # UnreadableImageError, and Pillow's refusal to convert a kind of pixels to RGB.
+            seen.facts["problem"] = str(error)
+        return self._finish(seen)
+
+    def _start(self, file: ImageFile) -> _SeenFile:
+        label, split, group = file.place
+        row = {
+            "path": _storable(file.name),
+            "label": _storable(label),
+            "split": split,
+            "group": _storable(group),
+            "bytes": 0,
+            "sha256": "",
+        }
+        return _SeenFile(file.name, row)
+
+    def _finish(self, seen: _SeenFile) -> _SeenFile:
+        seen.row.update(seen.facts)
+        if seen.row["path"] is not seen.name and not seen.row["problem"] and seen.row["path"] != seen.name:
+            seen.row |= {**_NO_FACTS, "problem": "the file's name, or a folder's, is not valid UTF-8"}
+        return seen
+
+    def _fill_from_file(self, seen: _SeenFile, path: Path) -> None:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # Reading a named pipe would wait for ever.
+            raise UnreadableImageError("not a regular file")
+        seen.row["bytes"] = status.st_size
+        if status.st_size > _BYTES_PER_PIXEL * self.max_pixels + _METADATA_BYTES:
+            raise UnreadableImageError(
+                f"{status.st_size} bytes are more than {self.max_pixels} pixels can need"
+            )
+        seen.opened = True
+        data = path.read_bytes()
+        seen.status = status  # taken before the bytes: a change in between makes the file unknown, not wrong
+        seen.row["sha256"] = hashlib.sha256(data).hexdigest()
+        known = self.memory.picture(seen.row["sha256"]) if self.memory else None
+        if known is not None:
+            seen.facts = _from_memory(known)
+            return
+        image = open_image(data, self.max_pixels)
+        seen.facts["width"], seen.facts["height"] = image.size
+        seen.facts["mode"], seen.facts["format"] = image.mode, image.format
+        rgb = to_rgb(image)
+        if TAKEN_BITS in image.info:
+            seen.facts["mode"] = mode_name(seen.facts["mode"], image.info[TAKEN_BITS])
+        seen.facts.update(vars(fingerprint(rgb)))
+
+
+def _storable_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    return {**facts, "thumbnail": facts["thumbnail"].hex()}
+
+
+def _from_memory(facts: dict[str, Any]) -> dict[str, Any]:
+    facts["thumbnail"] = bytes.fromhex(facts["thumbnail"])
+    return facts
+
+
+def _status(file: ImageFile) -> os.stat_result | None:
+    try:
+        return file.entry.stat()
+    except OSError:
+        return None  # reading it says what is wrong
+
+
+def _code(params: ValidateParams) -> str:
+    """Names everything that what a scan finds in a file depends on: the code itself, its libraries, and a limit."""
+    import PIL
+
+    digest = source_digest(*CODE)
+    return (
+        f"{digest} pillow {PIL.__version__} imagehash {version('imagehash')} max_pixels {params.max_pixels}"
+    )
+
+
+def _storable(name: str) -> str:
+    """The name itself, or with escapes where it holds bytes that are not UTF-8."""
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _class_folders(layout: Layout) -> list[str]:
+    parents = [layout.root / name for name in layout.split_folders] or [layout.root]
+    return sorted(
+        {
+            _storable(entry.name)
+            for parent in parents
+            for entry in parent.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
+        }
+    )
+
+
+def _in_order(reader: _Reader, files: Iterable[ImageFile]) -> Iterator[_SeenFile]:
+    """Every one of ``files`` in their order; those that have to be read are read in threads.
+
+    Decoding and hashing release the interpreter's lock. Only a window of files is under way at any time, so
+    that neither paths nor results pile up.
+    """
+    files = iter(files)
+    threads = min(os.cpu_count() or 1, _MAX_THREADS)
+    pending: deque[Future[_SeenFile] | _SeenFile] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
+    try:
+        while batch := list(islice(files, _RECALLED)):
+            for file, known in zip(batch, reader.recall(batch), strict=True):
+                pending.append(known or pool.submit(reader.read, file))
+                if len(pending) >= 8 * threads:
+                    yield _result(pending.popleft())
+        while pending:
+            yield _result(pending.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _result(file: Future[_SeenFile] | _SeenFile) -> _SeenFile:
+    return file if isinstance(file, _SeenFile) else file.result()
+
+
+def _groups(files: Iterable[_SeenFile], size: int, advance: Advance) -> Iterator[list[_SeenFile]]:
+    """Files in lists of ``size``; reports each as done."""
+    group: list[_SeenFile] = []
+    for file in files:
+        group.append(file)
+        advance(1)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

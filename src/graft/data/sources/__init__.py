@@ -1,0 +1,1 @@
+"""Sources of images: the catalogue, folders, tables and archives that a person imports."""

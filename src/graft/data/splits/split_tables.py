@@ -1,0 +1,89 @@
+"""The split tables as files, and the way from an image in them back to its place in data/.
+
+A table holds what an image is, not what it is called: columns sha256 and label, sorted, a row per file. Training
+depends on nothing else of the data, so renaming or touching a file changes no table and re-runs no training,
+while other bytes are another row. Where the file lies is looked up in the manifest when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.core.errors import GraftError
+from graft.core.files import replaced_file, write_file
+from graft.core.project import Project
+from graft.data.scan.manifest import FOR_SPLIT, read_manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ["sha256", "label"]
+_FIX = "Make it with `dvc repro split`"
+
+
+def write_split_tables(tables: dict[str, pd.DataFrame], summary: dict[str, Any], folder: Path) -> None:
+    """Writes ``train.csv``, ``val.csv``, ``test.csv``, ``summary.json``: UTF-8, LF, equal for equal input."""
+    for name, table in tables.items():
+        with replaced_file(folder / f"{name}.csv") as partial:
+            table[COLUMNS].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+    write_file(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_split_table(path: Path) -> pd.DataFrame:
+    """One split's table: columns sha256, label (str, never null), sorted by them.
+
+    Raises:
+        GraftError: there is no table at ``path``, or it is not one of graft's.
+    """
+    import pandas as pd
+
+    try:
+        # Labels such as 001, NA and null are names, not numbers and gaps; a carriage return may be in a name.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
+    except FileNotFoundError:
+        raise GraftError(f"There is no split table at {path}", _FIX) from None
+    except ValueError as error:
+        raise GraftError(f"{path} cannot be read as a split table: {error}", _FIX) from None
+    if list(table.columns) != COLUMNS:
+        raise GraftError(
+            f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", _FIX
+        )
+    return table
+
+
+def read_splits(project: Project, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The tables of several splits with the paths of their images: columns path, label, sha256.
+
+    Raises:
+        GraftError: a table or the manifest is missing or damaged, or they do not belong together.
+    """
+    manifest = read_manifest(project.manifest, columns=FOR_SPLIT)
+    return {name: with_paths(read_split_table(project.split_table(name)), manifest, name) for name in names}
+
+
+def with_paths(table: pd.DataFrame, manifest: pd.DataFrame, split: str = "") -> pd.DataFrame:
+    """A table with a column sha256, in its order, and each image's path from the manifest in front.
+
+    Of several files with the same bytes each row gets its own, those in the data's own folder for ``split``
+    first, then in order of path.
+
+    Raises:
+        GraftError: the manifest lacks an image of the table.
+    """
+    files = manifest.loc[manifest["problem"] == "", ["path", "sha256", "split"]]
+    files = files[files["sha256"].isin(table["sha256"])]
+    files = files.assign(elsewhere=files["split"] != split).sort_values(["elsewhere", "path"])
+    files = files.assign(copy=files.groupby("sha256").cumcount())[["sha256", "copy", "path"]]
+    rows = table.assign(copy=table.groupby("sha256").cumcount())
+    found = rows.merge(files, on=["sha256", "copy"], how="left").drop(columns="copy")
+    missing = found["path"].isna()
+    if missing.any():
+        raise GraftError(
+            f"{int(missing.sum())} images of the {split or 'split'} table are not in data/ any more, for example "
+            f"the one with SHA-256 {found.loc[missing, 'sha256'].iloc[0]}",
+            "The data changed since it was split: run `dvc repro` again",
+        )
+    return found[["path", *[column for column in found if column != "path"]]]

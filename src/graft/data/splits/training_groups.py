@@ -1,0 +1,66 @@
+"""Which training images belong together, for cross-validation within training.
+
+A fold that holds one frame of a film and trains on the next tells of memory. Two images belong together where the
+split kept them together (``split.group_by``), or where they are near-duplicates; and so on along the chain.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graft.core.errors import GraftError
+from graft.core.files import replaced_file
+from graft.data.splits.grouping import joined
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+COLUMNS = ["sha256", "group"]
+
+
+def training_groups(train: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.DataFrame:
+    """The images of train that belong with others, and their groups; columns sha256 and group, sorted.
+
+    A group is called by the smallest SHA-256 in it, so that renaming a file, or a group, changes nothing.
+
+    Args:
+        train: columns sha256 and group, see :class:`graft.data.splits.split_images.Split`.
+        near_duplicates: columns sha256 and group.
+    """
+    images = train.drop_duplicates("sha256")[COLUMNS].reset_index(drop=True)
+    near = near_duplicates.drop_duplicates("sha256").set_index("sha256")["group"]
+    alone = images["sha256"]
+    component = joined(images["group"].to_numpy(object), alone.map(near).fillna(alone).to_numpy(object))
+    images["group"] = images.groupby(component)["sha256"].transform("min")
+    together = images[images.groupby("group")["sha256"].transform("size") > 1]
+    return together.sort_values(COLUMNS, ignore_index=True)
+
+
+def write_training_groups(groups: pd.DataFrame, path: Path) -> None:
+    """Writes them as CSV: UTF-8, LF, equal for equal groups."""
+    with replaced_file(path) as partial:
+        groups[COLUMNS].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def read_training_groups(path: Path, sha256: Sequence[str]) -> np.ndarray:
+    """The group of each image, str ``[N]``; one that belongs with no other is a group by itself.
+
+    Raises:
+        GraftError: there is no such file.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
+    except FileNotFoundError:
+        raise GraftError(
+            f"There is no list of training images that belong together at {path}",
+            "Make it with `dvc repro -f split`",
+        ) from None
+    names = dict(zip(table["sha256"], table["group"], strict=True))
+    return np.array([names.get(digest, digest) for digest in sha256])

@@ -1,0 +1,1 @@
+"""A model at work: predictions, exports, monitoring and the server."""

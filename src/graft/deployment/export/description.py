@@ -1,0 +1,99 @@
+"""What an exported file needs to be used: labels, and what was done to photographs before the network saw them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from graft.networks.code_identity import DECODING
+
+RESIZE = (
+    "Decode every pixel, JPEG at its whole size; turn upright as EXIF says; transparent parts on white; 8-bit RGB; "
+    "resize to {size} x {size} pixels, bilinear with antialiasing, without keeping the aspect ratio (Pillow: "
+    "image.resize(({size}, {size}), Image.Resampling.BILINEAR)). Scaling of values is in the graph. The folder "
+    "preprocessing has the very code."
+)
+# A package of copies of what graft itself decodes with, so that no description can differ from it. It needs NumPy and
+# Pillow alone.
+PREPROCESSING = "preprocessing"
+# The first lines of each format's usage: uint8 [1, size, size, 3].
+PREPARE = """\
+from preprocessing import decode                        # the folder beside this file; run it here
+images = decode(open("photograph.jpg", "rb").read(), {size})[None]
+"""
+LABELS_FILE = "labels.txt"
+ABOUT_FILE = "graft.json"
+README_FILE = "README.md"
+
+
+def describe(
+    model: Mapping[str, str], settings: Mapping[str, Any], image_size: int, versions: Sequence[str]
+) -> dict[str, Any]:
+    """What every format tells of itself, JSON-ready.
+
+    Args:
+        model: name, version and digest of what is exported.
+        settings: its bundle's model.json.
+        image_size: side in pixels.
+        versions: packages that had a part in it.
+    """
+    return {
+        "model": dict(model),
+        "labels": list(settings["classes"]),
+        "image_size": image_size,
+        "preprocessing": RESIZE.format(size=image_size),
+        "output": f"probabilities [N, {len(settings['classes'])}] in the order of labels, calibrated; they sum to 1",
+        "temperature": settings.get("temperature"),
+        "members": settings.get("members"),
+        "versions": {package: version(package) for package in versions},
+    }
+
+
+def write_description(
+    folder: Path, name: str, about: Mapping[str, Any], form: Mapping[str, Any], usage: str
+) -> None:
+    """Write labels.txt, graft.json, preprocessing/ and README.md beside an exported file.
+
+    Args:
+        folder: of the export.
+        name: of the format.
+        about: from :func:`describe`.
+        form: of this format: input kind and range, what checking it came to.
+        usage: lines of Python that run it on ``images``.
+    """
+    (folder / PREPROCESSING).mkdir()
+    (folder / PREPROCESSING / "__init__.py").write_text(
+        "from .images import decode as decode\n", encoding="utf-8"
+    )
+    for source in DECODING:
+        shutil.copyfile(source, folder / PREPROCESSING / source.name)
+    (folder / LABELS_FILE).write_text("\n".join(about["labels"]) + "\n", encoding="utf-8")
+    text = json.dumps({**about, "format": name, **form}, ensure_ascii=False, indent=1)
+    (folder / ABOUT_FILE).write_text(text, encoding="utf-8")
+    model = about["model"]
+    title = f"{model['name']} {'version ' + model['version'] if model['version'] else ''}".strip()
+    low, high = form["input_range"]
+    checked = form["checked"]
+    lines = [
+        f"# {title}: {name}",
+        "",
+        f"Image classifier of {len(about['labels'])} classes (labels.txt, in the order of the probabilities), "
+        "exported by graft. All of this is in graft.json too.",
+        "",
+        f"- Input: {form['input_kind']} [N, {about['image_size']}, {about['image_size']}, 3], RGB in {low}..{high}.",
+        f"- Before that: {about['preprocessing']}",
+        f"- Output: {about['output']}{', in steps of 1/256' if form['int8'] else ''}.",
+        f"- Checked on {checked['images']} validation photographs: largest difference of a probability to the model's "
+        f"own {checked['largest_difference']:.2g}, the same label on {checked['same_label']:.2%}, accuracy "
+        f"{checked['accuracy']:.2%} (the model's own {checked['accuracy_of_model']:.2%}).",
+        "",
+        "```python",
+        PREPARE.format(size=about["image_size"]) + usage.strip(),
+        "```",
+        "",
+    ]
+    (folder / README_FILE).write_text("\n".join(lines), encoding="utf-8")

@@ -1,0 +1,65 @@
+"""ONNX, for ONNX Runtime and the many tools that read it; labels and description are in the file's metadata."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from graft.deployment.export.bundle_source import INPUT, OUTPUT, ExportSource
+from graft.networks.engines.openvino_run import Run
+
+FILE = "model.onnx"
+# Understood by every ONNX Runtime since 1.14 (2023), and all that these networks need.
+OPSET = 18
+USAGE = """\
+import onnxruntime
+session = onnxruntime.InferenceSession("model.onnx")
+(probabilities,) = session.run(None, {"image": images.astype("float32")})   # RGB in 0..255
+"""
+INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
+
+
+def write(source: ExportSource, folder: Path) -> None:
+    """Writes the format into a folder that is there."""
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    loaded = tf.saved_model.load(str(source.saved_model))
+    serve = loaded.signatures["serving_default"]
+    spec = [tf.TensorSpec((None, source.image_size, source.image_size, 3), tf.float32, name=INPUT)]
+
+    @tf.function(input_signature=spec)
+    def answer(image):  # type: ignore[no-untyped-def]
+        (probabilities,) = serve(image).values()
+        return {OUTPUT: probabilities}
+
+    model, _ = tf2onnx.convert.from_function(answer, input_signature=spec, opset=OPSET)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    onnx.helper.set_model_props(
+        model,
+        {
+            "labels": json.dumps(source.classes, ensure_ascii=False),
+            "graft": json.dumps(source.about, ensure_ascii=False),
+        },
+    )
+    onnx.checker.check_model(model)
+    onnx.save(model, str(folder / FILE))
+
+
+def load(folder: Path) -> Run:
+    """Runs what :func:`write` wrote; images as :func:`graft.deployment.export.saved_model.load` takes them."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(folder / FILE), providers=["CPUExecutionProvider"])
+
+    def run(images: np.ndarray) -> np.ndarray:
+        (answer,) = session.run([OUTPUT], {INPUT: images.astype(np.float32)})
+        return np.asarray(answer)
+
+    return run

@@ -1,0 +1,47 @@
+"""OpenVINO, for Intel's processors; labels and description are in the ``rt_info`` of its XML file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from graft.deployment.export.bundle_source import INPUT, OUTPUT, ExportSource
+from graft.networks.engines.openvino_run import Run, import_openvino
+
+FILE = "model.xml"
+USAGE = """\
+import openvino
+exact = {"INFERENCE_PRECISION_HINT": "f32"}             # the default is bf16 where the CPU has it, off by 1e-3
+model = openvino.Core().compile_model("model.xml", "CPU", exact)
+probabilities = model(images.astype("float32"))["probabilities"]   # RGB in 0..255
+"""
+INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
+
+
+def write(source: ExportSource, folder: Path) -> None:
+    """Writes the format into a folder that is there."""
+    ov = import_openvino()
+    model = ov.Core().read_model(source.saved_model)
+    model.input(0).get_tensor().set_names({INPUT})
+    model.output(0).get_tensor().set_names({OUTPUT})
+    # Where OpenVINO's Model API looks for the labels of a classifier; they may hold no spaces there.
+    labels = " ".join(name.replace(" ", "_") for name in source.classes)
+    model.set_rt_info("classification", ["model_info", "model_type"])
+    model.set_rt_info(labels, ["model_info", "labels"])
+    model.set_rt_info(json.dumps(source.about, ensure_ascii=False), ["graft"])
+    # Its default, half precision, keeps three digits only.
+    ov.save_model(model, str(folder / FILE), compress_to_fp16=False)
+
+
+def load(folder: Path) -> Run:
+    """Runs what :func:`write` wrote; images as :func:`graft.deployment.export.saved_model.load` takes them."""
+    ov = import_openvino()
+    precise = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    model = ov.Core().compile_model(str(folder / FILE), "CPU", precise)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.array(model(images.astype(np.float32))[OUTPUT])
+
+    return run

@@ -1,0 +1,39 @@
+"""TensorFlow SavedModel, for TensorFlow Serving and whatever reads it: the model's own graph, unchanged."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from graft.deployment.export.bundle_source import ExportSource
+from graft.networks.engines.openvino_run import Run
+
+USAGE = """\
+import tensorflow as tf
+model = tf.saved_model.load(".")
+answer = model.signatures["serving_default"](tf.constant(images, tf.float32))   # RGB in 0..255
+(probabilities,) = answer.values()
+"""
+INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
+
+
+def write(source: ExportSource, folder: Path) -> None:
+    """Writes the format into a folder that is there."""
+    shutil.copytree(source.saved_model, folder, dirs_exist_ok=True)
+
+
+def load(folder: Path) -> Run:
+    """Runs what :func:`write` wrote: images ``[N, S, S, 3]``, RGB in 0..255, to probabilities ``[N, C]``."""
+    import tensorflow as tf
+
+    module = tf.saved_model.load(str(folder))
+    serve = module.signatures["serving_default"]
+
+    def run(images: np.ndarray) -> np.ndarray:
+        (answer,) = serve(tf.constant(images, tf.float32)).values()
+        return np.asarray(answer.numpy())
+
+    run.module = module  # type: ignore[attr-defined]  # keeps the variables alive
+    return run

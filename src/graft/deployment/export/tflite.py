@@ -1,0 +1,86 @@
+"""TensorFlow Lite, for phones and small boards: in float32, or in 8-bit whole numbers calibrated on photographs.
+
+Labels and description are appended to the file as a zip archive, where tools for TensorFlow Lite look for them
+(https://ai.google.dev/edge/litert/models/metadata): ``unzip model.tflite`` shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from graft.deployment.export.bundle_source import ExportSource
+from graft.networks.engines.openvino_run import Run
+
+FILE = "model.tflite"
+USAGE = """\
+from ai_edge_litert.interpreter import Interpreter      # or tf.lite.Interpreter
+interpreter = Interpreter("model.tflite")
+interpreter.allocate_tensors()
+given = interpreter.get_input_details()[0]
+interpreter.set_tensor(given["index"], images.astype(given["dtype"]))   # one image at a time, RGB in 0..255
+interpreter.invoke()
+probabilities = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+"""
+INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
+INT8_INPUT_KIND = "uint8"
+
+
+def write(source: ExportSource, folder: Path, calibration: np.ndarray | None = None) -> None:
+    """Writes the format into a folder that is there.
+
+    Args:
+        source: what is exported.
+        folder: where to.
+        calibration: training images uint8 ``[N, S, S, 3]``, whose activations set the ranges of 8-bit numbers; None
+            keeps float32.
+    """
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(source.saved_model))
+    if calibration is not None:
+
+        def samples() -> Iterator[list[np.ndarray]]:
+            for image in calibration:
+                yield [image[None].astype(np.float32)]
+
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = samples
+        # Nothing in float but the answer, so that chips without floats run all of it. Pixels are whole numbers
+        # already, of which none is lost.
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.float32
+    (folder / FILE).write_bytes(converter.convert())
+    with zipfile.ZipFile(folder / FILE, "a") as archive:
+        archive.writestr("labels.txt", "\n".join(source.classes) + "\n")
+        archive.writestr("graft.json", json.dumps(source.about, ensure_ascii=False, indent=1))
+
+
+def load(folder: Path) -> Run:
+    """Runs what :func:`write` wrote, an image at a time; images as :func:`graft.deployment.export.saved_model.load`
+    takes them.
+    """
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it will move to a package of its own
+        interpreter = tf.lite.Interpreter(str(folder / FILE), num_threads=os.cpu_count())
+    interpreter.allocate_tensors()
+    (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        answers = []
+        for image in images:
+            interpreter.set_tensor(given["index"], image[None].astype(given["dtype"]))
+            interpreter.invoke()
+            answers.append(interpreter.get_tensor(answer["index"]))
+        return np.concatenate(answers)
+
+    return run

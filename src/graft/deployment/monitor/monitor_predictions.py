@@ -1,0 +1,212 @@
+"""A comparison of recent images with the training images, from what the user named to what is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graft.core.errors import GraftError
+from graft.core.params.models import Params
+from graft.core.progress import console
+from graft.core.project import Project
+from graft.deployment.monitor.checks import Check, run_checks
+from graft.deployment.monitor.log_samples import Sample
+from graft.deployment.monitor.reference import read_reference, with_features, with_predictions
+
+if TYPE_CHECKING:
+    from graft.bundle.model import ImageClassifier
+    from graft.deployment.monitor.recent import AskedModel
+    from graft.networks.features.embedder import Embedder
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """What a comparison found.
+
+    Attributes:
+        dataset: of the project.
+        source: what the recent images were taken from.
+        at: when they were compared, UTC.
+        model: whose predictions were compared, in words; ``""`` for none.
+        backbone: whose features were compared, in words.
+        alpha: level of the whole.
+        checks: those that were made.
+        skipped: those that were not, and why.
+        reference, recent: the two samples.
+        stuck: readable recent images were many, and so few of them independent that nothing can be said of them: the
+            same picture again and again. That counts as drift.
+    """
+
+    dataset: str
+    source: str
+    at: datetime
+    model: str
+    backbone: str
+    alpha: float
+    checks: list[Check]
+    skipped: dict[str, str]
+    reference: Sample
+    recent: Sample
+    stuck: bool = False
+
+    @property
+    def drift(self) -> bool:
+        return self.stuck or any(check.drift for check in self.checks)
+
+    def as_record(self) -> dict[str, Any]:
+        """All of it but the images, JSON-ready."""
+        return {
+            "dataset": self.dataset,
+            "source": self.source,
+            "at": self.at.isoformat(),
+            "period": [moment.isoformat() for moment in self.recent.period or ()],
+            "model": self.model,
+            "backbone": self.backbone,
+            "drift": self.drift,
+            "stuck": self.stuck,
+            "alpha": self.alpha,
+            "reference": self.reference.counts(),
+            "recent": self.recent.counts(),
+            "checks": [asdict(check) for check in self.checks],
+            "skipped": self.skipped,
+        }
+
+
+def monitor_paths(project: Project, params: Params, texts: Sequence[str], model: str | None) -> DriftReport:
+    """Compare photographs in files, folders and archives with the training images.
+
+    Args:
+        project: validated and split.
+        params: all of them.
+        texts: see :func:`graft.deployment.predict.inputs.find_photographs`.
+        model: see :func:`graft.registry.resolve.resolve_model`; None is the champion, and where there is none,
+            predictions are not compared.
+
+    Raises:
+        GraftError: there is nothing to compare, or too little; the model that was named cannot be had.
+    """
+    from graft.deployment.monitor.recent import sample_photographs
+    from graft.deployment.predict.inputs import find_photographs
+
+    photographs = find_photographs(texts)
+
+    def sample(embedder: Embedder, asked: AskedModel) -> Sample:
+        return sample_photographs(photographs, params, embedder, asked)
+
+    return _monitor(project, params, ", ".join(texts), model, sample)
+
+
+def monitor_log(
+    project: Project, params: Params, folder: Path, since: datetime | None, model: str | None, after: int = 0
+) -> DriftReport:
+    """Compare the latest images of a prediction log with the training images.
+
+    Args:
+        project, params, model: as for :func:`monitor_paths`.
+        folder: of the log.
+        since, after: no rows from before, see :meth:`graft.deployment.monitor.prediction_log.PredictionLog.read`.
+
+    Raises:
+        GraftError: as :func:`monitor_paths`, or there is no log, or it is damaged.
+    """
+    from graft.deployment.monitor.prediction_log import PredictionLog
+    from graft.deployment.monitor.recent import sample_log
+
+    log = PredictionLog(folder, params.monitor.log)
+    _require_images(str(folder), log.count(since, after), params)
+
+    def sample(embedder: Embedder, asked: AskedModel) -> Sample:
+        return sample_log(log, since, after, params, embedder, asked)
+
+    return _monitor(project, params, str(folder), model, sample)
+
+
+def least_alike(report: DriftReport, count: int) -> list[tuple[str, np.ndarray]]:
+    """Names and pixels of the recent images that are least like any training image, by the cosine of their features.
+
+    Empty where there are no features or no pictures.
+    """
+    first, second = report.reference.features, report.recent.features
+    names, pictures = report.recent.thumbnails
+    if first is None or second is None or not len(pictures):
+        return []
+    centre = first.mean(axis=0)
+    unit = [
+        rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        for rows in (first - centre, second - centre)
+    ]
+    nearest = (unit[1][: len(pictures)] @ unit[0].T).max(axis=1)
+    return [(names[row], pictures[row]) for row in np.argsort(nearest, kind="stable")[:count]]
+
+
+def _open_model(project: Project, model: str | None) -> tuple[ImageClassifier | None, str, str]:
+    """The classifier, in words which it is, and its digest; without one, why there is none."""
+    from graft.networks.engines.open_classifier import open_classifier
+    from graft.registry.resolve import resolve_model
+
+    try:
+        resolved = resolve_model(project, model)
+    except GraftError as error:
+        if model is not None:
+            raise
+        console.print(f"Predictions are not compared: {error}", soft_wrap=True, markup=False)
+        return None, error.what, ""
+    return open_classifier(resolved.bundle), str(resolved), resolved.digest
+
+
+def _embedder(project: Project, params: Params) -> Embedder:
+    from graft.networks.features.embedder import Embedder
+
+    with console.status("Loading the backbone"):
+        return Embedder(project, params.train)
+
+
+def _require_images(source: str, count: int, params: Params) -> None:
+    least = params.monitor.min_images
+    if count < least:
+        raise GraftError(
+            f"{source} holds {count:,} images, readable or not; to say anything, it takes {least}",
+            "Name more images, or lower monitor.min_images in params.yaml",
+        )
+
+
+def _monitor(
+    project: Project,
+    params: Params,
+    source: str,
+    model: str | None,
+    sample: Callable[[Embedder, AskedModel], Sample],
+) -> DriftReport:
+    """Compare the sample that is taken with backbone and model; the training side is asked what it has too."""
+    from graft.data.folder.versioning import dataset_name
+    from graft.deployment.monitor.recent import AskedModel
+
+    reference, images = read_reference(project, params)
+    classifier, words, digest = _open_model(project, model)
+    embedder = _embedder(project, params)
+    recent = sample(embedder, AskedModel(classifier, words, digest))
+    _require_images(source, recent.seen, params)
+    if recent.features is not None:
+        reference = with_features(project, reference, images, embedder)
+    if classifier is not None and recent.predictions is not None:
+        reference = with_predictions(project, params, reference, classifier)
+    with console.status("Comparing"):
+        checks, skipped = run_checks(reference, recent, params.monitor)
+    return DriftReport(
+        dataset=dataset_name(project),
+        source=source,
+        at=datetime.now(UTC),
+        model=words if recent.predictions else "",
+        backbone=embedder.name,
+        alpha=params.monitor.alpha,
+        checks=checks,
+        skipped=skipped,
+        reference=reference,
+        recent=recent,
+        stuck=len(recent) < params.monitor.min_images <= recent.readable,
+    )

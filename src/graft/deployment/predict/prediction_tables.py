@@ -1,0 +1,117 @@
+"""Predictions as rows, and rows as a file: Parquet, CSV, JSON or lines of JSON.
+
+Columns: ``path``; ``label`` and ``probability``, the best and how likely it is; ``problem``, why there is none; and a
+``p_<class>`` for each class. What is not there is null, an empty cell in CSV.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from graft.core.errors import GraftError
+from graft.deployment.predict.predict_photographs import Answers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Write = Callable[[Iterable["pa.Table"], IO[bytes], list[str]], None]
+
+
+def rows_of(answers: Answers, classes: Sequence[str]) -> pa.Table:
+    """A row for each photograph, in order; the same columns also where none could be read."""
+    import pyarrow as pa
+
+    has_none = np.array([bool(problem) for problem in answers.problems], bool)
+    probabilities = answers.probabilities
+    best = np.where(has_none[:, None], 0, probabilities).argmax(axis=1)
+    labels = [None if none else classes[index] for none, index in zip(has_none, best, strict=True)]
+
+    def floats(values: np.ndarray) -> pa.Array:
+        return pa.array(values, pa.float32(), mask=has_none)
+
+    return pa.table(
+        {
+            "path": pa.array(answers.names, pa.string()),
+            "label": pa.array(labels, pa.string()),
+            "probability": floats(probabilities.max(axis=1)),
+            "problem": pa.array([problem or None for problem in answers.problems], pa.string()),
+            **{f"p_{name}": floats(probabilities[:, index]) for index, name in enumerate(classes)},
+        }
+    )
+
+
+def write_table(tables: Iterable[pa.Table], path: Path, classes: Sequence[str]) -> None:
+    """Write rows, a table at a time, in the form that the path's ending names; without rows, the columns alone."""
+    with path.open("wb") as stream:
+        _FORMS[path.suffix.lower()](chain([_no_rows(classes)], tables), stream, list(classes))
+
+
+def require_known_form(path: Path) -> None:
+    """Raises a GraftError where a path's ending is none of the forms that can be written."""
+    if path.suffix.lower() not in _FORMS:
+        raise GraftError(
+            f"{path} ends in {path.suffix or 'nothing'}, which is no form of table known here",
+            f"End it in one of {', '.join(_FORMS)}",
+        )
+
+
+def _no_rows(classes: Sequence[str]) -> pa.Table:
+    return rows_of(Answers([], [], [], np.empty((0, len(classes)), np.float32)), classes)
+
+
+def _write_parquet(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(stream, _no_rows(classes).schema) as writer:
+        for table in tables:
+            if table.num_rows:
+                writer.write_table(table)
+
+
+def _write_csv(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
+    for number, table in enumerate(tables):
+        # Seven digits tell every float32 from its neighbours near 1; pandas would write seventeen.
+        text = table.to_pandas().to_csv(
+            index=False, header=not number, float_format="%.7g", lineterminator="\n"
+        )
+        stream.write(text.encode())
+
+
+def _write_lines(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
+    for table in tables:
+        for row in table.to_pylist():
+            stream.write(_as_json(row, classes) + b"\n")
+
+
+def _write_json(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
+    separator = b"[\n"
+    for table in tables:
+        for row in table.to_pylist():
+            stream.write(separator + _as_json(row, classes))
+            separator = b",\n"
+    stream.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+
+
+def _as_json(row: dict[str, Any], classes: list[str]) -> bytes:
+    probabilities = {name: _short(row.pop(f"p_{name}")) for name in classes}
+    row["probability"] = _short(row["probability"])
+    row["probabilities"] = probabilities if row["problem"] is None else None
+    return json.dumps(row, ensure_ascii=False).encode()
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.7g}")
+
+
+_FORMS: dict[str, Write] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+    ".json": _write_json,
+    ".jsonl": _write_lines,
+}

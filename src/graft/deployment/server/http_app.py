@@ -1,0 +1,180 @@
+"""The endpoints, as an ASGI application; see :mod:`graft.deployment.server.server` for what runs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.params import Security
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+
+from graft.core.params.serve_params import ServeParams
+from graft.deployment.server.access import Access
+from graft.deployment.server.admission import BusyError
+from graft.deployment.server.bodies import JSON_KEY, RefusedError
+from graft.deployment.server.log_writer import LogWriter
+from graft.deployment.server.middleware import Gate
+from graft.deployment.server.predicting import Predictor
+from graft.deployment.server.responses import Description, Kept, Predictions, Readiness, Refusal, description
+from graft.deployment.server.server_metrics import CONTENT_TYPE, Metrics
+from graft.deployment.server.serving_page import PAGE, PAGE_POLICY
+from graft.deployment.server.watch_champion import Champion
+
+# By then a place is likely free: most answers take a fraction of a second.
+RETRY_SECONDS = "1"
+
+
+def create_app(
+    champion: Champion,
+    params: ServeParams,
+    access: Access,
+    metrics: Metrics,
+    on_failure: Callable[[], None],
+    log_writer: LogWriter | None = None,
+    kept: Kept = "nothing",
+) -> FastAPI:
+    """The application.
+
+    Args:
+        champion: the model that answers; started and stopped with the application.
+        params: limits.
+        access: who may ask.
+        metrics: shared with ``champion``.
+        on_failure: see :meth:`graft.deployment.server.watch_champion.Champion.start`.
+        log_writer: of the prediction log, started and stopped with the application; None logs nothing.
+        kept: what that log keeps of a photograph.
+    """
+    predictor = Predictor(champion, params, metrics, log_writer)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        predictor.start()
+        champion.start(on_failure)
+        if log_writer is not None:
+            log_writer.start(lambda: predictor.admission.images > 0)
+        yield
+        await champion.stop()
+        await predictor.stop()
+        if log_writer is not None:
+            await asyncio.to_thread(log_writer.stop)
+
+    app = FastAPI(
+        title="graft",
+        description="Photographs in, label and probabilities out.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        # Their scripts and styles come from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(Gate, access=access, metrics=metrics)
+    _refuse_in_one_form(app)
+    protected = [Security(HTTPBearer(auto_error=False))] if access.wants_token else []
+
+    @app.post(
+        "/predict",
+        response_model=Predictions,
+        responses=_refusals(400, 401, 408, 413, 415, 422, 503),
+        openapi_extra={"requestBody": _request_body(params)},
+        dependencies=protected,
+    )
+    async def predict(request: Request) -> Response:
+        """Label and probabilities of one photograph or several."""
+        return JSONResponse(await predictor.answer(request))
+
+    @app.get("/model", response_model=Description, responses=_refusals(401, 503), dependencies=protected)
+    async def model() -> Description:
+        """The model that answers, and its classes."""
+        if champion.model is None:
+            raise BusyError("the model is being loaded")
+        return description(champion.model, champion.tags, kept)
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Whether the server runs; says nothing of the model."""
+        return {"status": "ok"}
+
+    @app.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
+    async def ready(request: Request) -> Response:
+        """Whether photographs are answered."""
+        found = champion.model
+        answer = Readiness(ready=found is not None)
+        if request.state.allowed:
+            answer.problem = champion.problem or None
+            if found is not None:
+                answer.model, answer.version = found.source.name, found.source.version
+        return JSONResponse(answer.model_dump(), 200 if found else 503)
+
+    @app.get("/metrics", response_class=Response, dependencies=protected)
+    async def metrics_text() -> Response:
+        """Counters in Prometheus' text format."""
+        metrics.images_under_way.set(predictor.admission.images)
+        metrics.bytes_held.set(predictor.admission.bytes)
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def page() -> Response:
+        return HTMLResponse(PAGE, headers={"content-security-policy": PAGE_POLICY})
+
+    return app
+
+
+def _refuse_in_one_form(app: FastAPI) -> None:
+    """Every refusal is a :class:`Refusal`, whoever makes it."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RefusedError)
+        return JSONResponse({"detail": error.reason}, error.status)
+
+    async def busy(request: Request, error: Exception) -> Response:
+        return JSONResponse(
+            {"detail": f"No answer now: {error}. Try again."}, 503, {"retry-after": RETRY_SECONDS}
+        )
+
+    async def of_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        reasons = {
+            404: "There is nothing at this path. GET /openapi.json describes what there is.",
+            405: f"{request.method[:20]} is not for this path. GET /openapi.json describes what there is.",
+        }
+        reason = reasons.get(error.status_code, str(error.detail))
+        return JSONResponse({"detail": reason}, error.status_code, error.headers)
+
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": "The server failed at this request, and has logged why."}, 500)
+
+    app.add_exception_handler(RefusedError, refused)
+    app.add_exception_handler(BusyError, busy)
+    app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(Exception, unforeseen)
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": Refusal} for status in statuses}
+
+
+def _request_body(params: ServeParams) -> dict[str, Any]:
+    binary = {"type": "string", "format": "binary"}
+    files = {"type": "array", "items": binary, "minItems": 1, "maxItems": params.max_images}
+    texts = {**files, "items": {"type": "string", "format": "byte"}}
+    return {
+        "required": True,
+        "content": {
+            "image/*": {"schema": binary},
+            "application/octet-stream": {"schema": binary},
+            "multipart/form-data": {"schema": {"type": "object", "properties": {"file": files}}},
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {JSON_KEY: texts},
+                    "required": [JSON_KEY],
+                    "additionalProperties": False,
+                }
+            },
+        },
+    }

@@ -1,0 +1,162 @@
+"""One request for predictions, from its body to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+from starlette.requests import ClientDisconnect, Request
+
+from graft.bundle.images import UnreadableImageError
+from graft.core.params.serve_params import ServeParams
+from graft.deployment.server.admission import Admission, BusyError, Place
+from graft.deployment.server.batching import Batcher
+from graft.deployment.server.bodies import Kind, RefusedError, body_limit, images_in, kind_of, read_body
+from graft.deployment.server.decode_bodies import PixelBudget, decode_image
+from graft.deployment.server.log_writer import Asked, LogWriter
+from graft.deployment.server.responses import predictions
+from graft.deployment.server.served_model import Pixels, ServedModel
+from graft.deployment.server.server_metrics import Metrics
+from graft.deployment.server.watch_champion import Champion
+
+T = TypeVar("T")
+
+# Of a request's images, in its refusal.
+PROBLEMS_NAMED = 3
+
+
+class Predictor:
+    """Answers requests for predictions.
+
+    Args:
+        champion: the model that answers.
+        params: limits.
+        metrics: told where the time goes.
+        log_writer: told of every image that was answered or could not be read; None logs nothing.
+    """
+
+    def __init__(
+        self, champion: Champion, params: ServeParams, metrics: Metrics, log_writer: LogWriter | None = None
+    ) -> None:
+        self.admission = Admission(params.queue, params.max_buffer_bytes)
+        self.batcher = Batcher(params.max_batch, params.max_wait_ms / 1000, metrics)
+        self._champion = champion
+        self._params = params
+        self._metrics = metrics
+        self._log_writer = log_writer
+        self._budget = PixelBudget(params.max_pixels)
+        # As many as there are cores: Pillow decodes outside the interpreter's lock.
+        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+
+    def start(self) -> None:
+        """To be called in the running loop."""
+        self.batcher.start()
+
+    async def stop(self) -> None:
+        await self.batcher.stop()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    async def answer(self, request: Request) -> dict[str, object]:
+        """The predictions for the images of a request, see :class:`graft.deployment.server.responses.Predictions`.
+
+        Raises:
+            RefusedError: the request is malformed, too large or too slow.
+            BusyError: there is no room for it, no model yet, or it took too long.
+        """
+        arrived = False
+        try:
+            async with asyncio.timeout(self._params.timeout_seconds):
+                with Place(self.admission) as place:
+                    kind, body = await self._receive(request, place)
+                    arrived = True
+                    content_type = request.headers.get("content-type", "")
+                    model, images, rows = await self._run(kind, content_type, body, place)
+        except TimeoutError:
+            limit = f"{self._params.timeout_seconds:g} s"
+            if arrived:
+                raise BusyError(f"there was no answer within {limit}") from None
+            raise RefusedError(408, f"The body did not arrive within {limit}.") from None
+        except ClientDisconnect:
+            raise RefusedError(400, "The connection broke off before the body was whole.") from None
+        asked = []
+        for data, row in zip(images, rows, strict=True):
+            best = int(row.argmax())
+            label, probability = model.classifier.classes[best], float(row[best])
+            self._metrics.prediction(label, probability)
+            asked.append(Asked(data, model.source, model.classifier.max_pixels, label, probability))
+        self._log(asked)
+        return predictions(model, rows)
+
+    async def _receive(self, request: Request, place: Place) -> tuple[Kind, bytes]:
+        """The body; refused before it is read where its headers are wrong or there is no room anyway."""
+        headers = request.headers
+        kind = kind_of(headers.get("content-type", ""), headers.get("content-encoding", ""))
+        if self._champion.model is None:
+            raise BusyError("the model is being loaded")
+        self.admission.require_room()
+        limit = body_limit(kind, self._params)
+        with self._timed("read"):
+            body = await read_body(request.stream(), headers.get("content-length"), limit, place.hold_bytes)
+        return kind, body
+
+    async def _run(
+        self, kind: Kind, content_type: str, body: bytes, place: Place
+    ) -> tuple[ServedModel, list[bytes], list[np.ndarray]]:
+        """The model that answers, the images' files, and its probabilities ``[C]`` for each."""
+        images = [body]
+        if kind is not Kind.RAW:
+            images = await self._in_thread(images_in, kind, content_type, body, self._params)
+        place.hold_images(len(images))
+        model = self._champion.model
+        assert model is not None  # once there is one, there is always one
+        with self._timed("decode"):
+            pixels = await self._decode(model, images)
+        with self._timed("infer"):
+            rows = await asyncio.gather(*(self.batcher.probabilities(model, one) for one in pixels))
+        return model, images, rows
+
+    async def _decode(self, model: ServedModel, images: list[bytes]) -> list[Pixels]:
+        async def decode(data: bytes) -> Pixels:
+            with self.batcher.decoding():
+                return await self._in_thread(decode_image, model, data, self._params.max_pixels, self._budget)
+
+        results = await asyncio.gather(*map(decode, images), return_exceptions=True)
+        pixels: list[Pixels] = []
+        problems = []
+        unreadable = []
+        for position, (data, result) in enumerate(zip(images, results, strict=True)):
+            if isinstance(result, UnreadableImageError):
+                name = f"image {position}" if len(images) > 1 else "the image"
+                problems.append(f"{name} ({result})")
+                unreadable.append(Asked(data, model.source, model.classifier.max_pixels, problem=str(result)))
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                pixels.append(result)
+        if problems:
+            self._log(unreadable)
+            more = len(problems) - PROBLEMS_NAMED
+            others = f", and {more} more" if more > 0 else ""
+            raise RefusedError(422, f"Cannot be used: {', '.join(problems[:PROBLEMS_NAMED])}{others}.")
+        return pixels
+
+    def _log(self, asked: list[Asked]) -> None:
+        if self._log_writer is not None:
+            # Not before the loop's next turn: the answer is on its way by then, and the writer's thread can take
+            # nothing from it.
+            asyncio.get_running_loop().call_soon(self._log_writer.put, asked)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._metrics.stage(stage, time.perf_counter() - started)
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)

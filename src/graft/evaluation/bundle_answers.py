@@ -1,0 +1,152 @@
+"""A bundle's probabilities for many images: as graft serves it, or by a shorter way that is held against that.
+
+A bundle of which only the head was trained is given the features that training keeps in the feature store. On a sample
+of the images its answers are compared with those of the bundle as it is served, and where they differ, that answers
+for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from graft.bundle.model import HEAD, ImageClassifier, Part
+from graft.bundle.record import read_settings
+from graft.core.errors import first_line
+from graft.core.params.strategy_params import BackboneParams
+from graft.core.progress import console, progress_bar
+from graft.networks.code_identity import code_identity
+from graft.networks.decode_images import DecodedImages, LabelledImages, large_array
+from graft.networks.engines.openvino_run import saved_model_run
+from graft.networks.engines.tensorflow_import import import_tensorflow
+from graft.networks.features.compute import fill
+from graft.networks.features.feature_store import FeatureStore
+
+# Images that the bundle itself answers for too, evenly spread; fewer than this it answers for alone.
+SAMPLE = 32
+# Largest difference of a probability: engines agree to 1e-4 of the largest feature, and a head weighs features.
+TOLERANCE = 1e-3
+
+# Side in pixels to the images at that size.
+ImagesAt = Callable[[int], LabelledImages]
+
+
+@dataclass(frozen=True)
+class Roads:
+    """The images to answer for, and what there is to answer with.
+
+    Attributes:
+        images: asked for at each image size of the bundle.
+        count: N.
+        batch_size: images per forward pass of the bundle itself.
+        store: where features are kept; None keeps none.
+        cache: folder of downloaded weights.
+    """
+
+    images: ImagesAt
+    count: int
+    batch_size: int
+    store: FeatureStore | None
+    cache: Path
+
+
+def bundle_probabilities(model: ImageClassifier, roads: Roads, label: str) -> np.ndarray:
+    """Probabilities float32 ``[N, C]`` of a loaded bundle; ``label`` is what progress bars call it."""
+    everything = np.arange(roads.count)
+    if roads.count <= SAMPLE:
+        return _served(model, roads, everything, label)
+    by_features = [_by_features(part, roads, label) for part in model.parts]
+    probabilities = np.zeros((roads.count, len(model.classes)), np.float32)
+    for part, answers in zip(model.parts, by_features, strict=True):
+        probabilities += part.weight * (_by_images(part, roads, label) if answers is None else answers)
+    if all(answers is None for answers in by_features):
+        return probabilities
+    sample = np.unique(np.linspace(0, roads.count - 1, SAMPLE).astype(np.int64))
+    expected = _served(model, roads, sample, f"{label}, as served")
+    difference = float(np.abs(probabilities[sample] - expected).max())
+    if not difference <= TOLERANCE:
+        console.print(
+            f"{label}: what is served differs by {difference:.2g}: running that for all of them",
+            soft_wrap=True,
+        )
+        return _served(model, roads, everything, label)
+    return probabilities
+
+
+def _served(model: ImageClassifier, roads: Roads, indices: np.ndarray, label: str) -> np.ndarray:
+    """Answers of the bundle as it is served, for some of the images."""
+    images = {size: roads.images(size) for size in model.image_sizes}
+    if len(indices) == roads.count:
+        images = {size: DecodedImages(of_size.inputs) for size, of_size in images.items()}
+    probabilities = np.empty((len(indices), len(model.classes)), np.float32)
+    with progress_bar(label, len(indices)) as advance:
+        for start in range(0, len(indices), roads.batch_size):
+            chosen = indices[start : start + roads.batch_size]
+            answers = model.probabilities({size: of_size.at(chosen) for size, of_size in images.items()})
+            probabilities[start : start + len(chosen)] = answers
+            advance(len(chosen))
+    return probabilities
+
+
+def _by_images(part: Part, roads: Roads, label: str) -> np.ndarray:
+    """What the network answers for the images, which are decoded once for all networks of a size."""
+    images = DecodedImages(roads.images(part.image_size).inputs)
+    outputs = np.empty((roads.count, len(read_settings(part.bundle)["classes"])), np.float32)
+    fill(outputs, lambda _: part.network, images, label)
+    return outputs
+
+
+def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
+    """What the head answers for the images' features; None where it was not trained alone, or these cannot be had."""
+    described = read_settings(part.bundle).get("features")
+    if described is None or not (part.bundle / HEAD).is_dir():  # earlier bundles have none
+        return None
+    features = _features(part, described, roads, label)
+    if features is None:
+        return None
+    try:
+        return saved_model_run(part.bundle / HEAD)(features)
+    except Exception as error:
+        # OpenVINO raises all kinds, for example where a network holds an operation that it does not know.
+        console.print(
+            f"{label}: OpenVINO does not take the head over ({first_line(error)}): running all of the network",
+            soft_wrap=True,
+        )
+        return None
+
+
+def _features(part: Part, described: dict[str, Any], roads: Roads, label: str) -> np.ndarray | None:
+    """What the network's head is given: from the store, which gets what it lacks; None where that cannot be."""
+    if roads.store is None or described["description"]["code"] != code_identity():
+        return None  # other code decodes the images now
+    images = roads.images(part.image_size)
+    description, count = described["description"], described["count"]
+    features = large_array((roads.count, count), np.float32)
+    if not len(roads.store.space(description).read(images.keys, features)):
+        return features  # without Keras, whose import takes longer than all else here
+    import_tensorflow()
+    from graft.networks.backbones import build_backbone
+    from graft.networks.backbones.backbone import Backbone
+    from graft.networks.features.frozen_trunk import FrozenTrunk
+
+    def build() -> Backbone:
+        params = TypeAdapter(BackboneParams).validate_python(described["backbone"])
+        backbone = build_backbone(params, part.image_size, roads.cache, described["pooling"])
+        if FrozenTrunk.of(backbone, pooling=described["pooling"]).description != description:
+            raise _OtherTrunkError
+        return backbone
+
+    trunk = FrozenTrunk.described(description, count, roads.store, build)
+    try:
+        return trunk.features(images, label, out=features)
+    except _OtherTrunkError:
+        return None
+
+
+class _OtherTrunkError(Exception):
+    """There is another weights file now under the name of that which the bundle was trained with."""

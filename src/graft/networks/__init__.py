@@ -1,0 +1,1 @@
+"""Networks: pretrained backbones, heads, the engines that run them, and the features that they compute."""

@@ -1,0 +1,106 @@
+"""Reading the tensors of a PyTorch file without PyTorch, and without running anything that the file names.
+
+The files are of the form that ``torch.save`` wrote before version 1.6 (``torch/serialization.py``, legacy format):
+five pickles, the fourth of which is the dictionary of tensors, and then the bytes of each storage. Of what a pickle can
+name, four things are answered with stand-ins of our own; anything else is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graft.core.errors import GraftError, first_line
+
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+_DTYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """Where a tensor lies in its storage; sizes and strides in elements."""
+
+    storage: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def read_torch_file(content: bytes, name: str) -> dict[str, np.ndarray]:
+    """Return the tensors of a state dictionary by name, float32 or int64.
+
+    Args:
+        content: of the file.
+        name: of the file, for the message.
+
+    Raises:
+        GraftError: it is no such file, names anything but tensors of these types, or is torn.
+    """
+    stream = io.BytesIO(content)
+    dtypes: dict[str, np.dtype] = {}
+    try:
+        if [_Reader(stream, dtypes).load() for _ in range(2)] != [_MAGIC, _PROTOCOL]:
+            raise ValueError("it does not begin as such files do")
+        _Reader(stream, dtypes).load()  # sizes of types on the machine that wrote it
+        tensors = _Reader(stream, dtypes).load()
+        keys = _Reader(stream, dtypes).load()
+        storages = {str(key): _storage(stream, dtypes[str(key)]) for key in keys}
+        return {str(key): _values(tensor, storages[tensor.storage]) for key, tensor in tensors.items()}
+    except Exception as error:  # a damaged pickle raises all kinds
+        raise GraftError(
+            f"{name} holds no tensors of PyTorch's first format ({first_line(error)})", "Fetch it again"
+        ) from None
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler that can make nothing but plain values, ordered dictionaries and places of tensors."""
+
+    def __init__(self, stream: io.BytesIO, dtypes: dict[str, np.dtype]) -> None:
+        super().__init__(stream)
+        self._dtypes = dtypes
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _place
+        if module == "torch" and name in _DTYPES:
+            return name
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+    def persistent_load(self, pid: Any) -> str:
+        _, kind, key, _, _, view = pid
+        if view is not None:
+            raise pickle.UnpicklingError("it holds views of storages")
+        self._dtypes[str(key)] = _DTYPES[kind]
+        return str(key)
+
+
+def _place(storage: str, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> _Tensor:
+    return _Tensor(storage, int(offset), tuple(shape), tuple(strides))
+
+
+def _storage(stream: io.BytesIO, dtype: np.dtype) -> np.ndarray:
+    (count,) = struct.unpack("<q", stream.read(8))
+    data = stream.read(count * dtype.itemsize)
+    if count < 0 or len(data) != count * dtype.itemsize:
+        raise ValueError("it ends too early")
+    return np.frombuffer(data, dtype)
+
+
+def _values(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
+    """Return a tensor's values in the order of its axes; converted checkpoints have theirs in another one."""
+    if not all(tensor.shape):
+        return np.empty(tensor.shape, storage.dtype)
+    last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
+    if tensor.offset < 0 or min((*tensor.shape, *tensor.strides, 0)) < 0 or last >= len(storage):
+        raise ValueError("a tensor leaves its storage")
+    strides = [step * storage.itemsize for step in tensor.strides]
+    view = np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides, writeable=False)
+    return np.ascontiguousarray(view)

@@ -1,0 +1,47 @@
+"""Networks in OpenVINO's form: to convert one takes seconds, to read one that was kept a tenth of a second."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from graft.networks.engines.artifact_cache import is_whole, kept_or_made
+from graft.networks.engines.openvino_run import import_openvino
+from graft.networks.engines.trace import inference_graph
+
+NETWORK = "network.xml"
+
+
+def kept_network(core: Any, folder: Path | None) -> Any | None:
+    """The network that is kept in a folder, see :mod:`.kept`, as OpenVINO's; None where there is none that is whole."""
+    if folder is None or not is_whole(folder):
+        return None
+    return core.read_model(folder / NETWORK)
+
+
+def openvino_network(core: Any, model: keras.Model, folder: Path | None) -> Any:
+    """The network as OpenVINO's: read from ``folder``, or converted, and kept there; None keeps nothing.
+
+    Raises:
+        Exception: OpenVINO cannot take the network over; of whatever kind its converter raises.
+    """
+
+    def convert(made: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Keras' exporter, about what does not concern the user
+            _convert(model, made / NETWORK)
+
+    return kept_or_made(folder, convert, lambda found: core.read_model(found / NETWORK))
+
+
+def _convert(model: keras.Model, path: Path) -> None:
+    """Writes the network in OpenVINO's form."""
+    if keras.config.backend() != "tensorflow":
+        model.export(str(path), format="openvino", verbose=False)
+        return
+    ov = import_openvino()
+    # Not save_model, which would halve the precision of the weights.
+    ov.serialize(ov.convert_model(inference_graph(model)), path)

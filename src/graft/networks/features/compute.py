@@ -1,0 +1,72 @@
+"""Rows for images, each computed once: what the store has is read, the rest goes through an engine and is kept."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+
+import numpy as np
+
+from graft.core.progress import progress_bar
+from graft.networks.decode_images import KeyedImages, release_pages
+from graft.networks.engines.openvino_run import Run
+from graft.networks.features.feature_store import Space
+
+# Images decoded, computed and written at a time; the next ones are decoded meanwhile. Fewer where what comes out of
+# them is large.
+CHUNK = 256
+AHEAD = 2
+CHUNK_BYTES = 64 * 1024**2
+
+# Pixels uint8 ``[n, S, S, 3]`` and the images' keys to what the network is given.
+Prepare = Callable[[np.ndarray, Sequence[bytes]], np.ndarray]
+
+
+def fill(
+    outputs: np.ndarray,
+    engine: Callable[[int], Run],
+    images: KeyedImages,
+    label: str,
+    space: Space | None = None,
+    prepare: Prepare | None = None,
+) -> None:
+    """Fills ``outputs`` ``[N, ...]``, a row per image; ``engine`` is asked for with the number of images to compute.
+
+    The rest as :func:`graft.networks.features.extract.extract` takes it.
+    """
+    keys = images.keys if space is not None or prepare else []
+    count = len(images)
+    missing = np.arange(count) if space is None else space.read(keys, outputs)
+    if len(missing) < count:
+        label = f"{label} ({count - len(missing)} of {count} known)"
+    size = max(8, min(CHUNK, CHUNK_BYTES // max(1, outputs[:1].nbytes)))
+    chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as writer:
+        written: Future[bool] | None = None
+        # Decoding goes on while the network is converted, and while the chunk before is computed.
+        ahead = deque(pool.submit(images.at, chunk) for chunk in chunks[:AHEAD])
+        run = engine(len(missing)) if chunks else None
+        # What is all there takes no time worth a line.
+        is_silent = space is not None and not chunks
+        bar = nullcontext(lambda steps: None) if is_silent else progress_bar(label, len(missing))
+        with bar as advance:
+            for number, indices in enumerate(chunks):
+                pixels = ahead.popleft().result()
+                ahead.extend(pool.submit(images.at, chunk) for chunk in chunks[number + AHEAD :][:1])
+                chosen = [keys[index] for index in indices] if keys else []
+                assert run is not None  # there is something missing
+                rows = run(prepare(pixels, chosen) if prepare else pixels)
+                if space is not None:
+                    # Also now as they will be read: a second run must not come to other figures than the first.
+                    rows = space.as_kept(rows)
+                    # Onto the disk while the next chunk is computed; no more than one chunk waits for it.
+                    if written is not None:
+                        written.result()
+                    written = writer.submit(space.write, chosen, rows)
+                outputs[indices] = rows
+                release_pages(outputs)
+                advance(len(indices))
+        if written is not None:
+            written.result()

@@ -1,0 +1,48 @@
+"""The project's backbone as a function from images to vectors, for whatever compares images rather than trains."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+
+from graft.core.params.train_params import TrainParams
+from graft.core.project import Project
+from graft.networks.decode_images import KeyedImages
+from graft.networks.engines.tensorflow_import import import_tensorflow
+
+
+class Embedder:
+    """A backbone with its feature store; what it computes is shared with training.
+
+    Args:
+        project: where the feature store is.
+        params: names backbone and image size.
+
+    Attributes:
+        image_size: side in pixels of the images that it takes.
+        name: in words.
+        identity: 12 hex digits that name all that decides what it answers.
+
+    Raises:
+        GraftError: the backbone or its weights cannot be had.
+    """
+
+    def __init__(self, project: Project, params: TrainParams) -> None:
+        import_tensorflow()
+        from graft.networks.backbones import default_image_size
+        from graft.networks.features.feature_store import FeatureStore
+        from graft.networks.features.frozen_trunk import frozen_trunk
+
+        size = params.image_size if params.image_size != "auto" else default_image_size(params.backbone)
+        self.image_size: int = size
+        store = FeatureStore(project.features, params.store.limit_bytes, params.store.precision)
+        self._trunk = frozen_trunk(params.backbone, size, project.cache, store)
+        self.name = f"{params.backbone.name} at {size} pixels"
+        described = json.dumps(self._trunk.identity, sort_keys=True)
+        self.identity = hashlib.sha256(described.encode()).hexdigest()[:12]
+
+    def features(self, images: KeyedImages, label: str) -> np.ndarray:
+        """Features float32 ``[N, D]`` of images in order; ``label`` is what the progress bar calls them."""
+        return self._trunk.features(images, label)

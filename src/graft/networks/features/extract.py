@@ -1,0 +1,50 @@
+"""Running a frozen network on images, each once: what the store has is read, the rest is computed and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import DTypeLike
+
+from graft.networks.decode_images import DecodedImages, KeyedImages, large_array
+from graft.networks.engines.fastest import fastest_engine
+from graft.networks.features.compute import Prepare, fill
+from graft.networks.features.feature_store import Space
+
+
+def extract(
+    model: keras.Model,
+    images: KeyedImages,
+    label: str,
+    space: Space | None = None,
+    prepare: Prepare | None = None,
+    out: np.ndarray | None = None,
+    network: Path | None = None,
+    kind: DTypeLike = np.uint8,
+) -> np.ndarray:
+    """Outputs of ``model`` in inference mode, float32 ``[N, ...]``, in memory or, where that is too small, on disk.
+
+    Args:
+        model: images float32 ``[N, S, S, 3]`` in 0..255 to one tensor; nothing in it may change later.
+        images: whose pixels are decoded only where the space lacks the row.
+        label: what the progress bar calls it.
+        space: of exactly this model and preparation; None keeps nothing.
+        prepare: changes pixels before the model sees them.
+        out: where to put the outputs instead of a new array.
+        network: where the model is kept in OpenVINO's form, see :mod:`graft.networks.engines.conversion`.
+        kind: of what the model is given: of pixels, or what ``prepare`` makes of them.
+
+    Raises:
+        GraftError: the disk has no room for the outputs, or an image is gone.
+    """
+    shape = (len(images), *model.output_shape[1:])
+    outputs = large_array(shape, np.float32) if out is None else out
+    fill(outputs, lambda count: fastest_engine(model, count, network, kind), images, label, space, prepare)
+    return outputs
+
+
+def predict(model: keras.Model, inputs: np.ndarray, label: str) -> np.ndarray:
+    """As :func:`extract`, for inputs of any kind that are in memory, or a memory map, already."""
+    return extract(model, DecodedImages(inputs), label, kind=inputs.dtype)

@@ -1,0 +1,212 @@
+"""A backbone as nothing has trained it: one vector per image, which heads, duplicate search and label checks share.
+
+It is built no sooner than something has to be computed that the feature store lacks. What is known of a backbone, and
+its network in OpenVINO's form, lie beside its features, so that training another head on known images builds none.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from graft.core.files import sha256_of
+from graft.core.params.strategy_params import HubBackboneParams, KerasBackboneParams, Pooling
+from graft.networks.backbones import build_backbone, weights_files
+from graft.networks.backbones.backbone import Backbone
+from graft.networks.code_identity import building_identity
+from graft.networks.decode_images import KeyedImages, large_array
+from graft.networks.engines.artifact_cache import is_whole, keep
+from graft.networks.engines.fastest import WORTH_CONVERTING, Run, fastest_engine, kept_engine
+from graft.networks.features.compute import fill
+from graft.networks.features.feature_store import FeatureStore, Space
+
+RECORD_FILE = "trunk.json"
+# What a record says is written down in this form; another form is another record.
+FORMAT = 1
+
+
+class FrozenTrunk:
+    """A backbone, its pooling, and the store that keeps what it answers.
+
+    Args:
+        identity: see :attr:`graft.networks.backbones.backbone.Backbone.identity`.
+        feature_count: D.
+        pooling: as ``build`` builds it.
+        store: None keeps nothing.
+        build: the backbone; called once, when it is needed.
+        record: what is known of it besides: weights_source and parameter_count, see below.
+    """
+
+    def __init__(
+        self,
+        identity: Mapping[str, Any],
+        feature_count: int,
+        pooling: Pooling,
+        store: FeatureStore | None,
+        build: Callable[[], Backbone],
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.identity = dict(identity)
+        self.feature_count = feature_count
+        self.pooling = pooling
+        self.store = store
+        self._build = build
+        self._run: Run | None = None
+        self._record = record or {}
+
+    @classmethod
+    def of(
+        cls, backbone: Backbone, store: FeatureStore | None = None, pooling: Pooling = "average"
+    ) -> FrozenTrunk:
+        """One that is built already."""
+        return cls(backbone.identity, backbone.feature_count, pooling, store, lambda: backbone)
+
+    @classmethod
+    def described(
+        cls,
+        description: Mapping[str, Any],
+        feature_count: int,
+        store: FeatureStore | None,
+        build: Callable[[], Backbone],
+    ) -> FrozenTrunk:
+        """The one whose :attr:`description` this is; its backbone may be there no longer."""
+        rest = ("part", "pooling", "mirrored")
+        identity = {name: value for name, value in description.items() if name not in rest}
+        return cls(identity, feature_count, description["pooling"], store, build)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The backbone; raises as :func:`graft.networks.backbones.build_backbone` does."""
+        return self._build()
+
+    @property
+    def weights_source(self) -> str:
+        """The road by which the weights came, when it was first built here."""
+        return str(self._record.get("weights_source") or self.backbone.weights_source)
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers in its weights."""
+        return int(self._record.get("parameter_count") or self.backbone.model.count_params())
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """All that decides what it makes of pixels, JSON-ready."""
+        return {**self.identity, "part": "features", "pooling": self.pooling}
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """All that decides the features of images as they are, JSON-ready."""
+        return self._features_of(())
+
+    def _features_of(self, mirrored: tuple[int, ...]) -> dict[str, Any]:
+        return {**self.network, "mirrored": list(mirrored)}
+
+    def space(self, mirrored: tuple[int, ...] = ()) -> Space:
+        """Where the store keeps its features; ``mirrored`` as :meth:`features` takes it."""
+        assert self.store is not None
+        what = f"features, {self.pooling}" + (", mirrored" if mirrored else "")
+        return self.store.space(self._features_of(mirrored), what)
+
+    def features(
+        self,
+        images: KeyedImages,
+        label: str,
+        mirrored: tuple[int, ...] = (),
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Features float32 ``[N, D]`` of images in order, each computed once.
+
+        Args:
+            images: see :func:`graft.networks.features.extract.extract`, as ``label``.
+            label: what the progress bar calls it.
+            mirrored: axes of ``[N, S, S, 3]`` along which the images are mirrored first.
+            out: where to put the features instead of a new array.
+
+        Raises:
+            GraftError: as :func:`graft.networks.features.extract.extract`, or as building the backbone does.
+        """
+        shape = (len(images), self.feature_count)
+        features = large_array(shape, np.float32) if out is None else out
+        mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
+        fill(features, self._engine, images, label, self.space(mirrored) if self.store else None, mirror)
+        return features
+
+    def _engine(self, count: int) -> Run:
+        """The engine for ``count`` images; the one for many is opened once, and takes few as well."""
+        if self._run is not None:
+            return self._run
+        kept = self.store.network(self.network) if self.store else None
+        run = kept_engine(kept, count, np.uint8) if kept else None
+        if run is None:
+            run = fastest_engine(self.backbone.model, count, kept, np.uint8)
+            if count < WORTH_CONVERTING:
+                return run
+        self._run = run
+        return run
+
+
+def frozen_trunk(
+    params: KerasBackboneParams | HubBackboneParams,
+    image_size: int,
+    cache: Path,
+    store: FeatureStore | None = None,
+    pooling: Pooling = "average",
+) -> FrozenTrunk:
+    """The backbone that ``params`` names: as it was recorded in the store when it was built, or built now.
+
+    A record is of the very bytes of the weights, and of the code that builds; a backbone with random weights, or one
+    that TensorFlow Hub keeps, has none.
+
+    Raises:
+        GraftError: as :func:`graft.networks.backbones.build_backbone`.
+    """
+
+    def build() -> Backbone:
+        backbone = build_backbone(params, image_size, cache, pooling)
+        backbone.trunk.trainable = False
+        return backbone
+
+    def record_folder() -> Path | None:
+        files = weights_files(params, cache)
+        if store is None or not files:
+            return None
+        return store.kept(
+            {
+                "format": FORMAT,
+                "trunk": params.model_dump(),
+                "image_size": image_size,
+                "pooling": pooling,
+                "files": [sha256_of(path) for path in files],
+                "precision": keras.config.dtype_policy().name,
+                "code": building_identity(),
+            }
+        )
+
+    folder = record_folder()
+    with suppress(OSError):  # removed since it was looked at
+        if folder is not None and is_whole(folder):
+            record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+            return FrozenTrunk(record["identity"], record["feature_count"], pooling, store, build, record)
+    backbone = build()
+    trunk = FrozenTrunk.of(backbone, store, pooling)
+    # Asked again: building may have brought the weights.
+    if (folder := record_folder()) is not None:
+        record = {
+            "identity": trunk.identity,
+            "feature_count": trunk.feature_count,
+            "weights_source": trunk.weights_source,
+            "parameter_count": trunk.parameter_count,
+        }
+        with tempfile.TemporaryDirectory() as made:
+            (Path(made) / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+            keep(Path(made), folder)
+    return trunk

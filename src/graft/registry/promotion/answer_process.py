@@ -1,0 +1,84 @@
+"""Asks a registered model for its answers in a process of its own: ``python -m
+graft.registry.promotion.answer_process REQUEST``.
+
+A model brings the code that decodes and answers, as the package ``graft_model``. Two models in one process would
+share whichever was imported first; and one process for each also makes their timings comparable.
+
+The request is a JSON file with ``model`` (its folder), ``images`` (a list of path and SHA-256), ``batch`` (images
+at a time) and ``answers`` (the ``.npz`` file to write). Standard output tells the progress in lines that start with
+``TOLD``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TOLD = "graft-answers "
+# Single photographs that are timed, after a few that are not: the first call sets up what later ones use.
+TIMED, WARM_UP = 30, 3
+
+
+def answer(request: dict[str, Any]) -> None:
+    """Writes probabilities float64 ``[N, C]``, the classes as JSON, and the median milliseconds of one photograph."""
+    for name in ("mlflow.pyfunc", "mlflow.models.model", "mlflow.utils.requirements_utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    import mlflow.pyfunc
+
+    model = mlflow.pyfunc.load_model(request["model"])
+    images: list[tuple[str, str]] = request["images"]
+    classes: list[str] = []
+    parts = []
+    for start in range(0, len(images), request["batch"]):
+        batch = images[start : start + request["batch"]]
+        answers = _predict(model, [_read(Path(path), sha256) for path, sha256 in batch])
+        classes = classes or list(answers[0])
+        parts.append(np.array([[answers[row][name] for name in classes] for row in range(len(batch))]))
+        _tell(answered=start + len(batch))
+    step = max(1, len(images) // TIMED)
+    singles = [_read(Path(path), sha256) for path, sha256 in images[::step][:TIMED]]
+    for photograph in singles[:WARM_UP]:
+        _predict(model, [photograph])
+    seconds = []
+    for photograph in singles:
+        started = time.perf_counter()
+        _predict(model, [photograph])
+        seconds.append(time.perf_counter() - started)
+    np.savez(
+        request["answers"],
+        probabilities=np.concatenate(parts),
+        classes=json.dumps(classes),
+        latency_ms=1000 * statistics.median(seconds),
+    )
+
+
+def _predict(model: Any, photographs: list[bytes]) -> list[dict[str, float]]:
+    import pandas as pd
+
+    answers = model.predict(pd.DataFrame({"image": photographs}))
+    return list(answers["probabilities"])
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    """The bytes of a test image, which must be those that its table names."""
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        _tell(changed=str(path))
+        sys.exit(1)
+    return data
+
+
+def _tell(**what: Any) -> None:
+    print(TOLD + json.dumps(what), flush=True)
+
+
+if __name__ == "__main__":
+    answer(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

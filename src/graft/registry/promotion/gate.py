@@ -1,0 +1,107 @@
+"""The gate: a candidate against the champion on images that neither has seen, and a verdict that names both."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from graft.core.candidates import candidates
+from graft.core.errors import GraftError
+from graft.core.files import sha256_of, write_file
+from graft.core.params import Params
+from graft.core.project import Project
+from graft.data.splits.split_tables import read_splits
+from graft.evaluation.comparison import compare
+from graft.registry.promotion.change_champion import Registry
+from graft.registry.promotion.gate_rules import Evidence, Seen, apply_rules
+from graft.registry.promotion.gate_verdict import GateVerdict, JudgedOn, publish_verdict, verdict_file
+from graft.registry.promotion.judge_challenger import judge
+from graft.registry.promotion.origin import reproducibility, state_of_data
+from graft.registry.promotion.promote import find_version
+from graft.registry.store.provenance import head_commit
+from graft.registry.store.seen_images import read_seen_images
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities.model_registry import ModelVersion
+
+
+def run_gate(
+    project: Project,
+    params: Params,
+    registry: Registry,
+    version: str | None = None,
+    commit: str | None = None,
+) -> GateVerdict:
+    """Judges a version, and writes the verdict into the project and into the version's run.
+
+    Args:
+        project: whose test split the models are judged on, and which has the verdicts on the data.
+        params: the limits, and which strategies there are.
+        registry: of the models.
+        version: the version; by default the challenger.
+        commit: that should hold what the candidate was made from; by default the one that is checked out.
+
+    Raises:
+        GraftError: there is no such version, it has no run to put the verdict into, there is no test split, or a
+            model cannot be asked.
+    """
+    client, model = registry.client, registry.model
+    line = registry.line()
+    candidate = find_version(registry, line, version)
+    number = str(candidate.version)
+    if not candidate.run_id:
+        raise GraftError(
+            f"Version {number} of '{model}' was registered without a run, so that nothing tells how it was made",
+            "Register a run's model: graft run",
+        )
+    test = read_splits(project, ["test"])["test"]
+    batch = params.evaluate.batch_size
+
+    is_champion = number == line.champion
+    judged, right = judge(project, registry, candidate, test, batch, "candidate")
+    seen = [_seen(registry, candidate, test, "candidate")]
+    champion = comparison = None
+    if line.champion is not None and not is_champion:
+        other = client.get_model_version(model, line.champion)
+        champion, right_too = judge(project, registry, other, test, batch, "champion")
+        seen.append(_seen(registry, other, test, "champion"))
+        comparison = compare(right, right_too, params.gate.confidence)
+    run = client.get_run(candidate.run_id)
+    record = read_seen_images(client, candidate.run_id)
+    evidence = Evidence(
+        candidate=judged,
+        champion=champion,
+        test=JudgedOn(images=len(test), table_sha256=sha256_of(project.split_table("test"))),
+        comparison=comparison,
+        is_champion=is_champion,
+        seen=tuple(seen),
+        data=state_of_data(project, record),
+        origin=reproducibility(project, run.data.tags, candidate.run_id, candidates(project, params), commit),
+    )
+    rules, off = apply_rules(evidence, params.gate)
+    verdict = GateVerdict(
+        model=model,
+        passed=all(rule.passed or rule.severity == "warn" for rule in rules),
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=commit or head_commit(project) or "",
+        made_from=evidence.origin.commit,
+        candidate=judged,
+        champion=champion,
+        is_champion=is_champion,
+        test=evidence.test,
+        comparison=comparison,
+        params=params.gate,
+        rules=rules,
+        off=off,
+    )
+    write_file(verdict_file(project), verdict.text())
+    publish_verdict(client, verdict)
+    return verdict
+
+
+def _seen(registry: Registry, version: ModelVersion, test: pd.DataFrame, role: str) -> Seen:
+    record = read_seen_images(registry.client, version.run_id) if version.run_id else None
+    if record is None:
+        return Seen(role, str(version.version), False, 0)
+    return Seen(role, str(version.version), True, int(test["sha256"].isin(record["sha256"]).sum()))

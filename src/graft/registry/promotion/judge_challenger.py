@@ -1,0 +1,161 @@
+"""What a registered model answers for the test images, and the figures of that."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graft.core.errors import GraftError
+from graft.core.progress import progress_bar
+from graft.core.project import Project
+from graft.evaluation.metrics import evaluate, expected_calibration_error
+from graft.registry.promotion.answer_process import TOLD
+from graft.registry.promotion.change_champion import Registry, describe
+from graft.registry.promotion.gate_verdict import ClassFigures, Judged
+from graft.registry.store.model_hash import HASH_TAG, files_of_version
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities.model_registry import ModelVersion
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one model answered.
+
+    Attributes:
+        classes: in the order of the columns.
+        probabilities: float64 ``[N, C]``, in the order of the images.
+        latency_ms: median of single photographs, decoding included.
+    """
+
+    classes: list[str]
+    probabilities: np.ndarray
+    latency_ms: float
+
+
+def judge(
+    project: Project,
+    registry: Registry,
+    version: ModelVersion,
+    table: pd.DataFrame,
+    batch_size: int,
+    role: str,
+) -> tuple[Judged, np.ndarray]:
+    """Runs a version on the test images as it is registered.
+
+    Args:
+        project: where the images lie.
+        registry: of the version.
+        version: to be judged.
+        table: the test split with paths, see :func:`graft.data.splits.split_tables.read_splits`.
+        batch_size: images at a time.
+        role: what the progress bar calls it.
+
+    Returns:
+        Its figures, and bool ``[N]``: the images whose most probable class is right.
+
+    Raises:
+        GraftError: the files of the model are not those that were registered, it cannot be loaded or does not
+            answer, or an image changed since it was split.
+    """
+    name = f"version {version.version} of '{registry.model}'"
+    number = str(version.version)
+    with files_of_version(registry.client, registry.model, number) as (folder, digest):
+        expected = version.tags.get(HASH_TAG, digest)
+        if digest != expected:
+            raise GraftError(
+                f"The files of {name} are not those that were registered: their SHA-256 is "
+                f"{digest[:12]}..., and the version's tag {HASH_TAG} says {expected[:12]}...",
+                "Find out who changed them; train and register the model again: dvc repro -f",
+            )
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        answers = ask(project, folder, table, batch_size, name, role)
+    labels = list(table["label"])
+    classes, probabilities = with_all_classes(answers, labels)
+    indices = np.array([classes.index(label) for label in labels])
+    figures = evaluate(indices, probabilities, classes)
+    facts = describe(registry.client, registry.model, str(version.version))
+    judged = Judged(
+        version=str(version.version),
+        model_uri=f"models:/{registry.model}/{version.version}",
+        run_id=version.run_id or "",
+        digest=digest,
+        strategy=facts["strategy"],
+        commit=facts.get("commit", ""),
+        data=facts.get("data", ""),
+        accuracy=figures.accuracy,
+        macro_f1=figures.macro_f1,
+        log_loss=figures.log_loss,
+        calibration_error=expected_calibration_error(indices, probabilities),
+        classes={
+            label: ClassFigures(recall=of_class["recall"], images=int(of_class["support"]))
+            for label, of_class in figures.per_class.items()
+            if of_class["support"]
+        },
+        latency_ms=answers.latency_ms,
+        size_mb=size / 1e6,
+    )
+    return judged, probabilities.argmax(axis=1) == indices
+
+
+def ask(
+    project: Project, folder: Path, table: pd.DataFrame, batch_size: int, name: str, role: str
+) -> Answers:
+    """Asks the model in ``folder``, in a process of its own; arguments and errors as of :func:`judge`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        request, written = Path(temporary) / "request.json", Path(temporary) / "answers.npz"
+        images = [
+            [str(project.data / path), sha256]
+            for path, sha256 in zip(table["path"], table["sha256"], strict=True)
+        ]
+        content = {"model": str(folder), "images": images, "batch": batch_size, "answers": str(written)}
+        request.write_text(json.dumps(content), encoding="utf-8")
+        command = [sys.executable, "-m", "graft.registry.promotion.answer_process", str(request)]
+        with (
+            (Path(temporary) / "errors").open("w+", encoding="utf-8", errors="replace") as errors,
+            progress_bar(f"{role}: test images", len(table)) as advance,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        ):
+            assert process.stdout is not None
+            answered = 0
+            for line in process.stdout:
+                if not line.startswith(TOLD):
+                    continue
+                told = json.loads(line.removeprefix(TOLD))
+                if "changed" in told:
+                    raise GraftError(
+                        f"{told['changed']} is not the image that was split: its SHA-256 is another",
+                        "The data changed since it was split: run `graft run` again",
+                    )
+                advance(told["answered"] - answered)
+                answered = told["answered"]
+            if process.wait() != 0:
+                errors.seek(0)
+                said = [line.strip() for line in errors if line.strip()]
+                raise GraftError(
+                    f"The {role}, {name}, cannot be loaded or does not answer as graft's models do: "
+                    f"{said[-1][:300] if said else f'exit code {process.returncode}'}",
+                    "See whether it loads by itself: mlflow.pyfunc.load_model, in an environment with its packages",
+                )
+        with np.load(written) as answers:
+            classes = list(json.loads(str(answers["classes"])))
+            return Answers(classes, answers["probabilities"], float(answers["latency_ms"]))
+
+
+def with_all_classes(answers: Answers, labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Classes and probabilities with a column of zeros for each label that the model does not know.
+
+    So a champion from before a class was added can be compared: it is wrong about that class.
+    """
+    unknown = sorted(set(labels) - set(answers.classes))
+    zeros = np.zeros((len(answers.probabilities), len(unknown)))
+    return [*answers.classes, *unknown], np.concatenate([answers.probabilities, zeros], axis=1)

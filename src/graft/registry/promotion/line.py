@@ -1,0 +1,218 @@
+"""The line of champions: who was in production, since when and why, as tags of the versions.
+
+MLflow knows which version an alias names, not which it named before. So each version that becomes champion gets the
+tag ``champion.reigns``: a JSON list with an :class:`Entry` for each time. Sorted by time they are the line, and
+everybody who uses the tracking server sees the same one.
+
+The alias ``champion`` is the truth about the present; the tags are the truth about the past. How both are changed
+together is told in :mod:`graft.registry.promotion.change_champion`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from graft.core.errors import GraftError
+from graft.registry.aliases import CHAMPION, PREVIOUS_CHAMPION
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+REIGNS_TAG = "champion.reigns"
+# On the registered model while a change is under way, see graft.registry.promotion.change_champion.
+CHANGE_PREFIX = "champion.change."
+# On the registered model, one for each change, as graft wrote them until November 2026.
+_OLD_PREFIX = "champions."
+# An entry has to fit into a tag of the registered model, whose column has 5000 characters; the rest takes 2000.
+MAX_REASON = 1000
+
+Action = Literal["promoted", "rolled back", "found"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change of champion.
+
+    Attributes:
+        action: ``promoted``; ``rolled back`` to an earlier champion; or ``found``: the alias had been moved by
+            something else than graft, and this is the first that graft saw of it.
+        version: the champion after it.
+        before: the champion before it, or None.
+        at: when, UTC, ISO 8601.
+        by: the user's name on the machine that did it.
+        reason: why, in the user's words; may be "".
+        forced: promoted without a passing verdict.
+        verdict: what the gate had said: ``sha256`` of the verdict, ``passed``, names of the rules ``failed``; empty
+            where there was none.
+        strategy, run_id, commit, data: of the version; "" where not known. ``data`` is DVC's hash.
+        uncommitted: it was trained from ``commit`` with changes that, as far as is known, no commit holds.
+        figures: of the version on the test split, by name.
+    """
+
+    action: Action
+    version: str
+    before: str | None
+    at: str
+    by: str
+    reason: str = ""
+    forced: bool = False
+    verdict: dict[str, Any] = field(default_factory=dict)
+    strategy: str = ""
+    run_id: str = ""
+    commit: str = ""
+    uncommitted: bool = False
+    data: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Return it as JSON on one line."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Line:
+    """The registry's view of one model at one moment.
+
+    Attributes:
+        model: its name.
+        aliases: versions by alias.
+        entries: the changes that took place, oldest first.
+        changing: the tags of changes under way or cut off, by key, as they are.
+        unrecorded: the last of ``entries`` is on no version yet: its change is under way, or was cut off.
+    """
+
+    model: str
+    aliases: Mapping[str, str]
+    entries: tuple[Entry, ...]
+    changing: Mapping[str, str] = field(default_factory=dict)
+    unrecorded: bool = False
+
+    @property
+    def champion(self) -> str | None:
+        """The version in production."""
+        return self.aliases.get(CHAMPION)
+
+    @property
+    def previous(self) -> str | None:
+        """The version that the alias of the previous champion names."""
+        return self.aliases.get(PREVIOUS_CHAMPION)
+
+    def stack(self) -> list[str]:
+        """Return the champions that a rollback would walk down, the present one last.
+
+        A promotion puts its version on top; a rollback takes away everything above the version that it restored.
+        """
+        stack: list[str] = []
+        for entry in self.entries:
+            if entry.action == "rolled back" and entry.version in stack[:-1]:
+                while len(stack) > 1:
+                    stack.pop()
+                    if stack[-1] == entry.version:
+                        break
+            elif stack[-1:] != [entry.version]:
+                stack.append(entry.version)
+        return stack
+
+    def rollback_of(self, version: str) -> Entry | None:
+        """Return the rollback that took ``version`` out of production, where nothing has brought it back since."""
+        found = None
+        for entry in self.entries:
+            if entry.action == "rolled back" and entry.before == version:
+                found = entry
+            elif entry.version == version:
+                found = None
+        return found
+
+    def next_time(self) -> str:
+        """Return now as ISO 8601, or just after the last entry where this machine's clock is behind its writer's."""
+        now = datetime.now(UTC)
+        if self.entries:
+            now = max(now, datetime.fromisoformat(self.entries[-1].at) + timedelta(microseconds=1))
+        return now.isoformat(timespec="microseconds")
+
+
+def read_line(client: MlflowClient, model: str) -> Line:
+    """Return what the registry says now; a model that is not there has an empty line.
+
+    Raises:
+        GraftError: a tag holds something else than graft writes there.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        registered = client.get_registered_model(model)
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
+        return Line(model, {}, ())
+    aliases = {alias: str(version) for alias, version in registered.aliases.items()}
+    changing = {key: value for key, value in registered.tags.items() if key.startswith(CHANGE_PREFIX)}
+    entries = [
+        read_entry(value, key)
+        for key, value in registered.tags.items()
+        if key.startswith(_OLD_PREFIX) and '"begun"' not in value
+    ]
+    for version in _versions_with_reigns(client):
+        if version.name == model:
+            entries += read_reigns(version.tags[REIGNS_TAG], str(version.version))
+    entries.sort(key=lambda entry: datetime.fromisoformat(entry.at))
+    under_way = [entry for key, value in changing.items() if (entry := announced(value, key))]
+    moved = [one for one in under_way if one.version == aliases.get(CHAMPION) and one not in entries]
+    return Line(model, aliases, (*entries, *moved), changing, bool(moved))
+
+
+def _versions_with_reigns(client: MlflowClient) -> Iterator[Any]:
+    # Not by name: a filter of MLflow's cannot hold every name that its registry takes.
+    page = ""
+    while True:
+        found = client.search_model_versions(f"tag.`{REIGNS_TAG}` LIKE '%'", page_token=page or None)
+        yield from found
+        page = found.token or ""
+        if not page:
+            return
+
+
+def read_reigns(text: str, version: str) -> list[Entry]:
+    """Return the entries in a version's tag. Raises GraftError where it holds something else."""
+    where = f"{REIGNS_TAG} of version {version}"
+    try:
+        reigns = json.loads(text)
+    except ValueError:
+        reigns = None
+    if not isinstance(reigns, list):
+        raise _unreadable(where)
+    return [read_entry(json.dumps(one), where) for one in reigns]
+
+
+def read_entry(text: str, where: str) -> Entry:
+    """Return the entry in a tag, whichever graft wrote it. Raises GraftError where it holds something else."""
+    known = {one.name for one in fields(Entry)}
+    try:
+        entry = Entry(**{name: value for name, value in json.loads(text).items() if name in known})
+        datetime.fromisoformat(entry.at)
+    except (ValueError, TypeError, AttributeError):
+        raise _unreadable(where) from None
+    return entry
+
+
+def announced(text: str, where: str) -> Entry | None:
+    """Return the change that a tag of :mod:`graft.registry.promotion.change_champion` announces; None where it only
+    holds the lock.
+    """
+    return read_entry(text, where) if '"version"' in text else None
+
+
+def _unreadable(where: str) -> GraftError:
+    return GraftError(
+        f"MLflow's tag {where} is not what graft writes there", "Restore it, or delete it in MLflow's pages"
+    )
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Return whether MLflow says that there is no such thing, rather than that it cannot answer."""
+    return str(error.error_code) == "RESOURCE_DOES_NOT_EXIST"

@@ -1,0 +1,206 @@
+"""Which model is meant: from what the user typed, or the registry's aliases, to a bundle on this disk."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.bundle.record import SETTINGS_FILE, sha256
+from graft.core.errors import GraftError, first_line
+from graft.core.outside import path_below, require_sha256
+from graft.core.progress import console
+from graft.core.project import Project
+from graft.registry.aliases import CHALLENGER, CHAMPION, registered_name
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MLMODEL = "MLmodel"
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model that is on this disk.
+
+    Attributes:
+        bundle: its folder, see :mod:`graft.bundle.model`; to be read only.
+        name: in the registry, or what its folder is called.
+        version: in the registry, ``""`` for a model that is not from there.
+        alias: by which it was asked for, ``""`` where it was named otherwise.
+        digest: SHA-256 of its model.json, hexadecimal, which names its content.
+    """
+
+    bundle: Path
+    name: str
+    version: str
+    alias: str
+    digest: str
+
+    def __str__(self) -> str:
+        text = f"{self.name} version {self.version}" if self.version else self.name
+        return f"{text} ({self.alias})" if self.alias else text
+
+
+def resolve_model(project: Project, text: str | None = None) -> ResolvedModel:
+    """The model that ``text`` names; it may be downloaded for that.
+
+    Args:
+        project: whose registry.
+        text: a bundle's folder, or one that holds a bundle as ``model``; or a URI of MLflow's, such as
+            ``models:/NAME@champion``, ``models:/NAME/3`` or ``models:/m-<id>``. None is the champion of the
+            project's data set; where there is none yet, its challenger, with a word about it.
+
+    Raises:
+        GraftError: there is no such model, or it is none of graft's.
+    """
+    if text is None:
+        return _from_registry(project)
+    if text.startswith("models:/"):
+        return _from_uri(project, text)
+    folder = Path(text).expanduser()
+    for bundle in (folder, folder / "model"):
+        if (bundle / SETTINGS_FILE).is_file():
+            bundle = bundle.resolve()
+            parent = bundle.parent
+            name = parent.name if bundle.name == "model" else bundle.name
+            return ResolvedModel(bundle, name, "", "", _digest(bundle))
+    raise GraftError(
+        f"There is no model in {text}: no {SETTINGS_FILE} in it, or in a folder model below it",
+        "Name a folder such as artifacts/train/<strategy>, or a registered model: models:/NAME@champion",
+    )
+
+
+def model_name(project: Project) -> str:
+    """The name that the project registers its models under."""
+    from graft.core.params import load_params
+
+    return registered_name(project, load_params(project.params_file).register_)
+
+
+def _from_registry(project: Project) -> ResolvedModel:
+    from graft.registry.store.tracking_store import open_store
+
+    name = model_name(project)
+    client = open_store(project)
+    aliases = _aliases(client, name)
+    for alias in (CHAMPION, CHALLENGER):
+        if alias in aliases:
+            if alias == CHALLENGER:
+                console.print(f"{name} has no champion yet: this is its challenger", soft_wrap=True)
+            return _version(project, client, name, str(aliases[alias]), alias)
+    raise GraftError(
+        f"MLflow's registry has no champion and no challenger of '{name}'",
+        "Train and register one: graft run; or name a model: --model artifacts/train/<strategy>",
+    )
+
+
+def _from_uri(project: Project, uri: str) -> ResolvedModel:
+    from mlflow.exceptions import MlflowException
+
+    from graft.registry.store.tracking_store import open_store
+
+    client = open_store(project)
+    rest = uri.removeprefix("models:/")
+    name, at, alias = rest.rpartition("@")
+    try:
+        if at:
+            return _version(
+                project, client, name, str(client.get_model_version_by_alias(name, alias).version), alias
+            )
+        name, slash, version = rest.rpartition("/")
+        if slash:
+            return _version(project, client, name, version, "")
+        model = client.get_logged_model(rest)
+    except MlflowException as error:
+        raise GraftError(
+            f"MLflow has no model {uri} ({first_line(error)})",
+            "Write models:/NAME@ALIAS, models:/NAME/VERSION or models:/m-<id>; `graft ui` shows what there is",
+        ) from error
+    return _bundle_at(
+        project, model.artifact_location, model.tags, ResolvedModel(Path(), model.name, "", "", "")
+    )
+
+
+def _aliases(client: MlflowClient, name: str) -> Mapping[str, Any]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return dict(client.get_registered_model(name).aliases)
+    except MlflowException:
+        return {}
+
+
+def _version(project: Project, client: MlflowClient, name: str, version: str, alias: str) -> ResolvedModel:
+    """A version of a registered model."""
+    tags = client.get_model_version(name, version).tags
+    location = client.get_model_version_download_uri(name, version)
+    return _bundle_at(project, location, tags, ResolvedModel(Path(), name, version, alias, ""))
+
+
+def _bundle_at(
+    project: Project, location: str, tags: Mapping[str, str], known: ResolvedModel
+) -> ResolvedModel:
+    """The model at a location, its files compared with the hash in its tags before anything is made of them."""
+    from mlflow.models import Model
+
+    from graft.registry.store.model_hash import HASH_TAG
+
+    expected = tags.get(HASH_TAG)
+    if not expected:
+        raise GraftError(
+            f"MLflow keeps no hash of {known}: it was not logged by graft, or by an older one",
+            "Train and register it again: dvc repro",
+        )
+    expected = require_sha256(expected, f"The tag {HASH_TAG} of {known}")
+    try:
+        folder, found = _fetch(location, expected, project.fetched_models)
+        flavour = Model.load(str(folder)).flavors.get("python_function", {}) if found == expected else {}
+    except Exception as error:
+        # Every kind of store raises its own.
+        raise GraftError(
+            f"The files of {known} cannot be read at {location}: {first_line(error)}",
+            "Check that the store is there and complete",
+        ) from error
+    if found != expected:
+        raise GraftError(
+            f"The files of {known} at {location} are not those that were logged: their hash is {found[:12]}..., "
+            f"and MLflow's tag {HASH_TAG} says {expected[:12]}...",
+            "Find out who changed them; train and register the model again: dvc repro --force --downstream train",
+        )
+    bundle = path_below(folder, str(flavour.get("data")), f"The MLmodel file of {known}")
+    return replace(known, bundle=bundle, digest=_digest(bundle))
+
+
+def _fetch(location: str, digest: str, kept: Path) -> tuple[Path, str]:
+    """The model's files on this disk, downloaded at most once, and the hash of what was found.
+
+    ``digest`` is a SHA-256, and so a plain name below ``kept``. Only files that have this hash are kept there; a copy
+    that was damaged since is moved aside for a whole one.
+    """
+    from graft.registry.store.model_hash import model_files, model_hash
+
+    known = kept / digest
+    if known.is_dir() and model_hash(known) == digest:
+        return known, digest
+    kept.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept) as temporary:
+        folder = model_files(location, Path(temporary) / "model")
+        found = model_hash(folder)
+        if not folder.is_relative_to(temporary):
+            return folder, found
+        if found == digest:
+            try:
+                folder.replace(known)
+            except OSError:
+                # Something is there: another process was quicker, or it is the copy that was damaged.
+                if not known.is_dir() or model_hash(known) != digest:
+                    known.rename(Path(temporary) / "damaged")
+                    folder.replace(known)
+    return known, found
+
+
+def _digest(bundle: Path) -> str:
+    return sha256(bundle / SETTINGS_FILE)

@@ -1,0 +1,1 @@
+"""Runs in MLflow: parameters, metrics and pictures of strategies, ensembles and sweeps."""

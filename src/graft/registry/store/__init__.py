@@ -1,0 +1,1 @@
+"""Where MLflow keeps runs and models, and what a model was made from."""

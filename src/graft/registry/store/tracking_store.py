@@ -1,0 +1,148 @@
+"""MLflow's store of this project: opened once per process, created once however many processes come first."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.core.errors import GraftError, first_line
+from graft.core.files import replaced_file
+from graft.core.lock import locked
+from graft.core.outside import path_below
+from graft.core.project import Project
+from graft.registry.store.moved_project import bring_home
+from graft.registry.store.reachable import require_answer
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_LOCK_SECONDS = 120  # creating the tables takes seconds
+
+
+def open_store(project: Project) -> MlflowClient:
+    """A client of the project's tracking store and registry, which are created where they do not exist.
+
+    Raises:
+        GraftError: the store cannot be reached or created.
+    """
+    # The first use announces every migration of its database, a page of lines nobody can act on; a server's registry
+    # announces that it is waited for.
+    for name in (
+        "mlflow.store.db.utils",
+        "mlflow.tracking.fluent",
+        "mlflow.pyfunc",
+        "mlflow.models.model",
+        "mlflow.store.model_registry.abstract_store",
+        "alembic",
+    ):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uri = project.tracking_uri
+    database = project.home / "mlflow.db"
+    own = uri == f"sqlite:///{database}"
+    require_answer(uri)
+    from mlflow import MlflowClient
+
+    try:
+        with _creating(project) if not (own and database.exists()) else contextlib.nullcontext():
+            if own and not database.exists():
+                _create(database, project.mlflow_artifacts)
+            elif own:
+                bring_home(database, project.mlflow_artifacts)
+            _point_mlflow_at(uri)
+            client = MlflowClient()
+            client.search_experiments(max_results=1)
+    except GraftError:
+        raise
+    except Exception as error:
+        # Database drivers and HTTP clients raise each their own.
+        raise GraftError(
+            f"MLflow's store {uri} cannot be opened: {first_line(error)}",
+            "Check MLFLOW_TRACKING_URI, free disk space, and that the folder can be written",
+        ) from error
+    return client
+
+
+def _creating(project: Project) -> contextlib.AbstractContextManager[None]:
+    """Lets one process at a time create the tables of a database: two at once would collide."""
+    if project.tracking_is_served:
+        return contextlib.nullcontext()
+    return locked(
+        project.state / "mlflow.lock",
+        f"Another process has been opening MLflow's store {project.tracking_uri} for more than {_LOCK_SECONDS} seconds",
+        "Wait until it has ended, or end it",
+        wait_seconds=_LOCK_SECONDS,
+        waiting=f"Waiting for another process that opens MLflow's store (it holds {project.state / 'mlflow.lock'})",
+    )
+
+
+def _create(database: Path, artifacts: Path) -> None:
+    """Creates MLflow's database: beside its place, so that one that was interrupted is never taken for a whole one.
+
+    MLflow goes through some seventy versions of its tables, each of hundreds of steps written to the disk by itself:
+    several seconds of waiting, which a file that nobody knows yet can do without.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import Engine, event
+
+    def do_not_wait(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", do_not_wait)
+    try:
+        with replaced_file(database) as partial:
+            SqlAlchemyStore(f"sqlite:///{partial}", artifacts.as_uri()).engine.dispose()
+    finally:
+        event.remove(Engine, "connect", do_not_wait)
+
+
+def _point_mlflow_at(uri: str) -> None:
+    import mlflow
+
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    # It also writes them into the environment, where the next project of this process would take them for the user's.
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
+    """The experiment of a data set, created at first use with its artifacts inside the project."""
+    from mlflow.exceptions import MlflowException
+
+    location = None
+    if project.tracking_uri.startswith("sqlite"):
+        location = path_below(project.mlflow_artifacts, dataset, "The name of the data set").as_uri()
+    experiment = client.get_experiment_by_name(dataset)
+    if experiment is None:
+        try:
+            return str(client.create_experiment(dataset, artifact_location=location))
+        except MlflowException:
+            # Another process may have come first.
+            experiment = client.get_experiment_by_name(dataset)
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage == "deleted":  # in MLflow's UI; its name stays taken and takes no runs
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
+
+
+def runs_page(client: MlflowClient, address: str, dataset: str) -> str:
+    """The page with the runs of a data set, or with all experiments where it has none yet.
+
+    In MLflow's view of training; by itself MLflow opens that of language models.
+
+    Args:
+        client: of the store that is shown.
+        address: of MLflow's pages.
+        dataset: its name.
+    """
+    experiment = client.get_experiment_by_name(dataset)
+    place = f"experiments/{experiment.experiment_id}" if experiment else "experiments"
+    return f"{address.rstrip('/')}/#/{place}?workflowType=machine_learning"

@@ -1,1 +1,0 @@
-"""Tracking: what MLflow is told, and what a run was made from."""

@@ -1,0 +1,30 @@
+"""Writing an ensemble as a bundle: its members' bundles and their weights, see graft.bundle.model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from graft.bundle.model import MEMBERS
+from graft.bundle.record import read_settings, write_settings
+
+
+def write_ensemble_bundle(members: Mapping[str, tuple[float, Path]], folder: Path) -> None:
+    """Copies the members' bundles into one, so that it needs nothing outside its folder.
+
+    Args:
+        members: weight and bundle of each by name; weights sum to 1, classes are in the same order in all.
+        folder: the new bundle; replaced where it exists.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    settings = []
+    for name, (_, bundle) in members.items():
+        shutil.copytree(bundle, folder / MEMBERS / name)
+        settings.append(read_settings(bundle))
+    own = {
+        "classes": settings[0]["classes"],
+        "max_pixels": min(member["max_pixels"] for member in settings),
+        "members": [{"name": name, "weight": weight} for name, (weight, _) in members.items()],
+    }
+    write_settings(folder, own)

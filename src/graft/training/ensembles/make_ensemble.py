@@ -1,0 +1,147 @@
+"""Making one ensemble from strategies that are trained: from their folders to a folder like theirs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from graft.bundle.record import read_settings
+from graft.core.errors import GraftError
+from graft.core.files import write_file
+from graft.core.params.ensemble_params import EnsembleOf
+from graft.core.project import Project
+from graft.core.timing import StageClock
+from graft.evaluation.metrics import Evaluation, evaluate
+from graft.evaluation.prediction_table import with_probabilities
+from graft.training.ensembles.ensemble_bundle import write_ensemble_bundle
+from graft.training.ensembles.member_weights import equal_weights, fit_weights, mix, out_of_fold
+
+WEIGHTS_FILE = "weights.json"
+_AGAIN = "Train the members again on the same split: dvc repro"
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """What :func:`make_ensemble` did, for whoever records it.
+
+    Attributes:
+        name: as in params.
+        classes: labels in the order of the probabilities.
+        weights: of each member, by name, summing to 1; those with 0 are not in the bundle.
+        validation: figures on validation; where weights are fitted, each image's from weights fitted without it.
+        members: the members' own figures on validation.
+        folder: its outputs.
+    """
+
+    name: str
+    classes: list[str]
+    weights: dict[str, float]
+    validation: Evaluation
+    members: dict[str, Evaluation]
+    folder: Path
+
+    def summary(self) -> str:
+        """Weights and validation log losses in one line."""
+        weights = ", ".join(f"{member} {weight:.3f}" for member, weight in self.weights.items())
+        alone = ", ".join(f"{member} {figures.log_loss:.4f}" for member, figures in self.members.items())
+        return f"{self.name}: weights {weights}; validation log loss {self.validation.log_loss:.4f} (alone: {alone})"
+
+
+def make_ensemble(project: Project, params: EnsembleOf, name: str, clock: StageClock) -> Ensemble:
+    """Fits the weights and writes the ensemble's folder: bundle, weights, validation figures and predictions.
+
+    Raises:
+        GraftError: a member is not trained, or the members were trained on different splits or classes.
+    """
+    with clock.span("weights"):
+        tables = {member: _read_predictions(project, member) for member in params.of}
+        classes = _common_classes(project, params.of)
+        table = _common_images(tables)
+        index_of = {label: index for index, label in enumerate(classes)}
+        labels = np.array([index_of[label] for label in table["label"]])
+        columns = [f"p_{label}" for label in classes]
+        probabilities = np.stack([tables[member][columns].to_numpy(np.float64) for member in params.of])
+        if params.weights == "fitted":
+            weights = fit_weights(labels, probabilities)
+            mixture = out_of_fold(labels, probabilities, table["sha256"].to_numpy(str))
+        else:
+            weights = equal_weights(len(params.of))
+            mixture = mix(weights, probabilities)
+        validation = evaluate(labels, mixture, classes)
+        alone = {
+            member: evaluate(labels, own, classes)
+            for member, own in zip(params.of, probabilities, strict=True)
+        }
+    ensemble = Ensemble(
+        name=name,
+        classes=classes,
+        weights=dict(zip(params.of, weights.tolist(), strict=True)),
+        validation=validation,
+        members=alone,
+        folder=project.ensemble(name),
+    )
+    with clock.span("export"):
+        _write(project, ensemble, table, mixture)
+    return ensemble
+
+
+def _read_predictions(project: Project, member: str) -> pd.DataFrame:
+    """A member's validation predictions: sha256 and label as text, a float column ``p_<class>`` for each class."""
+    path = project.strategy(member) / "val_predictions.csv"
+    try:
+        names = pd.read_csv(path, nrows=0).columns
+        text = dict.fromkeys(("sha256", "label"), str)  # a class may be called 001 or NA
+        numbers = {column: np.float64 for column in names if column not in text}
+        return pd.read_csv(path, dtype={**text, **numbers}, keep_default_na=False)
+    except FileNotFoundError:
+        raise GraftError(
+            f"Strategy '{member}' is not trained: there is no {path}", "Train it: dvc repro train"
+        ) from None
+
+
+def _common_classes(project: Project, members: list[str]) -> list[str]:
+    classes = {}
+    for member in members:
+        classes[member] = list(read_settings(project.strategy(member) / "model")["classes"])
+    first = members[0]
+    for member in members[1:]:
+        if classes[member] != classes[first]:
+            raise GraftError(
+                f"Strategy '{member}' has the classes {', '.join(classes[member])}, and '{first}' "
+                f"{', '.join(classes[first])}",
+                _AGAIN,
+            )
+    return classes[first]
+
+
+def _common_images(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Columns sha256 and label, in the order in which all members have them."""
+    (first, table), *others = [(member, own[["sha256", "label"]]) for member, own in tables.items()]
+    for member, own in others:
+        if not own.equals(table):
+            raise GraftError(
+                f"Strategies '{first}' and '{member}' were validated on different images: {len(table)} and "
+                f"{len(own)}, {len(set(table['sha256']) & set(own['sha256']))} of them the same",
+                _AGAIN,
+            )
+    return table
+
+
+def _write(project: Project, ensemble: Ensemble, table: pd.DataFrame, mixture: np.ndarray) -> None:
+    folder = ensemble.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    bundles = {
+        member: (weight, project.strategy(member) / "model")
+        for member, weight in ensemble.weights.items()
+        if weight > 0
+    }
+    write_ensemble_bundle(bundles, folder / "model")
+    write_file(folder / WEIGHTS_FILE, json.dumps(ensemble.weights, indent=1))
+    figures = json.dumps({"val": ensemble.validation.headline()}, indent=1)
+    write_file(folder / "metrics.json", figures)
+    predictions = with_probabilities(table, ensemble.classes, mixture)
+    predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")

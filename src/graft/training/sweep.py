@@ -1,0 +1,221 @@
+"""A sweep over settings of strategies, which Optuna orders and remembers.
+
+Takuya Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization Framework", KDD 2019,
+https://doi.org/10.1145/3292500.3330701. Its TPE sampler: James Bergstra et al., "Algorithms for Hyper-Parameter
+Optimization", NeurIPS 2011.
+
+A trial trains one strategy with its settings changed and is judged on validation; test images are not read. What
+frozen networks make of the images comes from the feature store, so that trials that differ in head, rate or epochs
+pay for training alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from graft.core.errors import GraftError
+from graft.core.lock import locked
+from graft.core.params.models import Params
+from graft.core.params.strategy_params import StrategyParams
+from graft.core.params.sweep_params import Range, SweepParams, whole, with_settings
+from graft.core.project import Project
+from graft.core.timing import StageClock
+from graft.evaluation.metrics import HIGHER_IS_BETTER
+from graft.training.train import FittedStrategy, fit_strategy, work_key
+
+STRATEGY = "strategy"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial.
+
+    Attributes:
+        number: from 0, in the order they were tried.
+        strategy: its name under ``train.strategies``.
+        settings: what was tried in place of the strategy's own, by dotted key.
+        figures: on validation, by metric; empty where it failed.
+        seconds: it took.
+        problem: why it failed; ``""`` where it did not.
+    """
+
+    number: int
+    strategy: str
+    settings: dict[str, Any]
+    figures: dict[str, float]
+    seconds: float
+    problem: str = ""
+
+
+def tried(params: Params, trial: Trial) -> StrategyParams:
+    """The strategy as the trial trained it."""
+    return with_settings(params.train.strategies[trial.strategy], trial.settings)
+
+
+def combinations(sweep: SweepParams) -> list[dict[str, Any]]:
+    """All trials of a grid, as Optuna's parameters.
+
+    Raises:
+        GraftError: there is nothing to try.
+    """
+    found = []
+    for name, settings in sweep.settings.items():
+        lists = [choices if isinstance(choices, list) else [] for choices in settings.values()]
+        for values in itertools.product(*lists):
+            pairs = zip(settings, values, strict=True)
+            found.append({STRATEGY: name, **{f"{name}.{key}": json.dumps(value) for key, value in pairs}})
+    return found
+
+
+def run_sweep(
+    project: Project, params: Params, on_trial: Callable[[Trial], None] | None = None
+) -> list[Trial]:
+    """Runs the trials that are missing; returns all of them, best first, failed ones last.
+
+    A sweep that was stopped or killed carries on as if it had not been: what trial n tries follows from the seed, n and
+    the trials before it. Trials are remembered under what decides their outcome, see :func:`_identity`.
+
+    Args:
+        project: whose images, split already.
+        params: with ``sweep`` and the strategies it names.
+        on_trial: called after each trial that is run now.
+
+    Raises:
+        GraftError: there is nothing to try, a strategy or setting that does not exist, another sweep is under way,
+            or all trials failed.
+    """
+    import optuna
+
+    sweep = params.sweep
+    if not sweep.settings:
+        raise GraftError(
+            "There is nothing to sweep: sweep.try in params.yaml is empty",
+            "Name strategies and settings, such as try: {frozen: {learning_rate: [0.001, 0.003]}}",
+        )
+    try:
+        sweep.check_against(params.train)
+    except ValueError as error:
+        raise GraftError(str(error)) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder = project.sweeps
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(
+        folder / "sweep.lock", "Another sweep of this project is under way", "Wait for it, or stop it"
+    ):
+        study = optuna.create_study(
+            storage=f"sqlite:///{folder / 'sweeps.sqlite'}",
+            study_name=_identity(project, params),
+            load_if_exists=True,
+            direction="maximize" if HIGHER_IS_BETTER[sweep.metric] else "minimize",
+        )
+        state = optuna.trial.TrialState
+        for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
+            study.tell(trial.number, state=state.FAIL)  # cut off, and as good as never begun
+        ended = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
+        trials = [Trial(**json.loads(trial.user_attrs["trial"])) for trial in ended]
+        known = [trial.params for trial in ended]
+        wanted = combinations(sweep) if sweep.order == "grid" else [{}] * (sweep.trials - len(trials))
+        for combination in [one for one in wanted if one not in known]:
+            study.sampler = _sampler(params.train.seed, len(trials), combination)
+            asked = study.ask()
+            done, fitted = _run_trial(project, params, asked, len(trials))
+            if on_trial:
+                on_trial(done)
+            asked.set_user_attr("trial", json.dumps(vars(done)))
+            if done.problem:
+                study.tell(asked, state=state.PRUNED)  # remembered, and not tried again
+            else:
+                study.tell(asked, done.figures[sweep.metric])
+            if fitted is not None:
+                fitted.clean_up()
+            trials.append(done)
+    sign = -1 if HIGHER_IS_BETTER[sweep.metric] else 1
+    trials.sort(
+        key=lambda trial: (bool(trial.problem), sign * trial.figures.get(sweep.metric, 0.0), trial.number)
+    )
+    if trials[0].problem:
+        raise GraftError(f"All {len(trials)} trials failed, the first with: {trials[0].problem}")
+    return trials
+
+
+def _sampler(seed: int, number: int, combination: dict[str, Any]) -> Any:
+    """Return what chooses the settings of one trial: a given combination, or where there is none, TPE's draw."""
+    import optuna
+
+    class Given(optuna.samplers.BaseSampler):
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+            return combination[name]
+
+    if combination:
+        return Given()
+    # One for all trials would go through its random numbers from the first again in every process.
+    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    return optuna.samplers.TPESampler(seed=own)
+
+
+def _run_trial(
+    project: Project, params: Params, asked: Any, number: int
+) -> tuple[Trial, FittedStrategy | None]:
+    """Train with the settings that Optuna wants to see next; what was trained is None where that failed."""
+    name, settings = _suggest(params.sweep, asked)
+    train = params.train
+    strategy = with_settings(train.strategies[name], settings)
+    changed = train.model_copy(update={"strategies": {**train.strategies, name: strategy}})
+    started = time.perf_counter()
+    figures: dict[str, float] = {}
+    problem = ""
+    fitted = None
+    try:
+        fitted = fit_strategy(project, changed, name, StageClock("sweep"))
+        figures = fitted.validation.headline()
+    except GraftError as error:
+        problem = str(error)  # of these settings; the sweep goes on
+    finally:
+        keras.utils.clear_session()
+    return Trial(number, name, settings, figures, time.perf_counter() - started, problem), fitted
+
+
+def _suggest(sweep: SweepParams, trial: Any) -> tuple[str, dict[str, Any]]:
+    """A strategy and its settings, from what Optuna wants to see next."""
+    name = trial.suggest_categorical(STRATEGY, list(sweep.settings))
+    settings = {}
+    for key, choices in sweep.settings[name].items():
+        if isinstance(choices, Range):
+            drawn = trial.suggest_float(f"{name}.{key}", choices.low, choices.high, log=True)
+            settings[key] = whole(drawn, choices)
+        else:
+            # As text: a value may be a list or a section.
+            texts = [json.dumps(value) for value in choices]
+            settings[key] = json.loads(trial.suggest_categorical(f"{name}.{key}", texts))
+    return name, settings
+
+
+def _identity(project: Project, params: Params) -> str:
+    """Name a sweep by all that decides its outcome but the number of trials, which may be raised later.
+
+    That is the section, and of each strategy in it what :func:`graft.training.train.work_key` counts: settings,
+    images, weights, versions and code.
+    """
+    described = {
+        "sweep": params.sweep.model_dump(mode="json", exclude={"trials"}),
+        "seed": params.train.seed,
+        "work": [
+            work_key(project, params.train, params.train.strategy(name)) for name in params.sweep.settings
+        ],
+    }
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

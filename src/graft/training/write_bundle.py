@@ -1,0 +1,76 @@
+"""Writing a trained model as a bundle: what is evaluated, registered and served, see graft.bundle.model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from graft.bundle.images import DEFAULT_MAX_PIXELS
+from graft.bundle.model import SAVED_MODEL
+from graft.bundle.record import write_settings
+from graft.bundle.trial import trial_images
+from graft.core.params.strategy_params import HubBackboneParams
+from graft.networks.backbones.hub_module import HubModule
+from graft.networks.engines.trace import save_traced, traced
+from graft.training.head_export import save_with_trunk
+from graft.training.head_on_trunk import HeadOnTrunk, as_model
+
+
+def write_bundle(
+    network: keras.Model | HeadOnTrunk,
+    classes: list[str],
+    image_size: int,
+    folder: Path,
+    temperature: float = 1.0,
+) -> None:
+    """Exports a network (images to logits) with ``softmax(logits / temperature)`` behind it, and its settings.
+
+    A SavedModel holds graph and weights whole, also those of a Hub module, and needs neither graft nor Keras to
+    be loaded. A head on a frozen trunk has one of its own too. What is in ``folder`` already goes.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    settings: dict[str, Any] = {
+        "classes": classes,
+        "image_size": image_size,
+        "max_pixels": DEFAULT_MAX_PIXELS,
+        "temperature": temperature,
+    }
+    if (
+        isinstance(network, HeadOnTrunk)
+        and keras.config.backend() == "tensorflow"
+        and not isinstance(network.backbone_params, HubBackboneParams)
+    ):
+        answers = save_with_trunk(network, temperature, folder)
+        settings["features"] = {
+            "backbone": network.backbone_params.model_dump(),
+            "pooling": network.trunk.pooling,
+            "count": network.trunk.feature_count,
+            "description": network.trunk.description,
+        }
+    else:
+        trial = trial_images(image_size).astype(np.float32)
+        answers = _save(as_model(network), temperature, folder / SAVED_MODEL, trial)
+    settings["answers"] = answers.tolist()
+    write_settings(folder, settings)
+
+
+def _save(model: keras.Model, temperature: float, path: Path, trial: np.ndarray) -> np.ndarray:
+    """Writes the SavedModel of a model, which answers for images; returns what it answers for the images ``trial``."""
+    cooled = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(model.output)
+    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
+    served = keras.Model(model.input, softmax(cooled), name="served")
+    has_module = any(isinstance(layer, HubModule) for layer in served._flatten_layers())
+    if keras.config.backend() != "tensorflow" or has_module:
+        # Hub modules may hold tables, which Keras looks for; other backends have no graph of TensorFlow's to write.
+        served.export(str(path), verbose=False)
+        return np.asarray(keras.ops.convert_to_numpy(served(trial, training=False)))
+    graph = traced(
+        lambda images: {"probabilities": served(images, training=False)}, served.input_shape, "image"
+    )
+    save_traced({"serving_default": graph}, served.variables, served.trainable_variables, path)
+    return np.asarray(graph(trial)["probabilities"])

@@ -1,0 +1,77 @@
+"""What a retraining makes of the gate's word, and of a person's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from small_project import REPOSITORY
+
+from graft.automation.retraining.judging import judge_challenger, mark_killed
+from graft.automation.retraining.outcome import Outcome
+from graft.core.params import load_params
+from graft.core.project import Project
+from graft.registry.aliases import CHALLENGER, CHAMPION
+from graft.registry.promotion import change_champion as change
+from graft.registry.promotion import gate, promote
+from graft.registry.promotion.line import Line
+
+AT = "2026-11-25T03:00:12+00:00"
+
+
+def judged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rolled_back: str | None, passes: bool = True
+) -> Any:
+    """The outcome of judging version 3, where version 2 is champion, and what was promoted with which words."""
+    promoted: list[tuple[str, str, dict[str, Any]]] = []
+    figures = SimpleNamespace(strategy="frozen", accuracy=0.9, macro_f1=0.9, log_loss=0.1)
+    verdict = SimpleNamespace(passed=passes, candidate=figures, champion=None, broken=[])
+    line = Line("hands", {CHAMPION: "2", CHALLENGER: "3"}, ())
+    monkeypatch.setattr(promote, "open_registry", lambda project, model: SimpleNamespace(model=model))
+    monkeypatch.setattr(change, "settle", lambda registry: (line, []))
+    monkeypatch.setattr(promote, "rolled_back", lambda model, line, version: rolled_back)
+    monkeypatch.setattr(gate, "run_gate", lambda *arguments, **more: verdict)
+    monkeypatch.setattr(
+        promote, "promote", lambda registry, version, reason, **more: promoted.append((version, reason, more))
+    )
+    outcome, project = Outcome(AT, "hands"), Project(tmp_path)
+    judge_challenger(
+        project,
+        project,
+        load_params(REPOSITORY / "params.yaml"),
+        "0" * 40,
+        outcome,
+        "retraining: 5 images of week",
+    )
+    return outcome, promoted
+
+
+def test_what_passes_is_promoted_and_never_by_force(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    outcome, promoted = judged(monkeypatch, tmp_path, rolled_back=None)
+    assert promoted == [("3", "retraining: 5 images of week", {})]
+    assert outcome.events == ["promoted"]
+
+
+def test_b5_a_version_that_a_person_rolled_back_stays_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    outcome, promoted = judged(monkeypatch, tmp_path, rolled_back="Version 3 was rolled back")
+    assert promoted == []
+    assert outcome.events == ["refused"]
+    assert outcome.refused[0].startswith("Version 3 was rolled back. A person may promote it")
+    assert outcome.champion == "2"
+
+
+def test_b4_what_a_killed_run_left_in_mlflow_is_marked(tmp_path: Path, no_outside_settings: None) -> None:
+    from graft.registry.store.tracking_store import open_store
+
+    project = Project(tmp_path)
+    client = open_store(project)
+    experiment = client.create_experiment("hands")
+    mine, other = (client.create_run(experiment, tags={"retraining": name}) for name in ("mine", "another"))
+    assert mark_killed(project, "mine") == 1
+    assert client.get_run(mine.info.run_id).info.status == "KILLED"
+    assert client.get_run(other.info.run_id).info.status == "RUNNING"
+    assert mark_killed(project, "mine") == 0

@@ -1,0 +1,76 @@
+"""The simulated year of benchmarks/year.py, four weeks long: a real Prefect server and a schedule at work."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+from pathlib import Path
+
+import pytest
+from small_project import picture
+
+from benchmarks.year import begin, run_year
+from benchmarks.year_report import Seen
+from graft.core.project import Project
+
+COLOURS = ("blue", "red", "grey")
+SETTINGS = [
+    # Weights of its own would have to be fetched; colours can be told without.
+    "train.backbone.weights=none",
+    "train.run=[scratch]",
+    "train.strategies.scratch.epochs=6",
+    "split.min_images=10",
+    "gate.minimum=0",
+    "gate.severity.class_recall=off",
+    "gate.severity.calibration=off",
+    "gate.severity.not_worse=warn",
+]
+
+
+@pytest.fixture(scope="module")
+def year(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
+    folder = tmp_path_factory.mktemp("year")
+    for split, count in (("train", 60), ("test", 10)):
+        for offset, colour in enumerate(COLOURS):
+            place = folder / "colours" / split / colour
+            place.mkdir(parents=True)
+            for number in range(count):
+                seed = 10_000 * (split == "test") + 1000 * offset + number
+                picture(colour, seed, side=32).save(place / f"{seed:05d}.png")
+    arguments = argparse.Namespace(
+        data=folder / "colours", work=folder, first=0.6, weeks=4, group_by="none", set=SETTINGS
+    )
+    before = dict(os.environ)
+    try:
+        project, weeks = begin(Project(repository), arguments)
+        return run_year(project, weeks, folder, random.Random(3))
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.mark.slow
+@pytest.mark.end_to_end
+class TestYear:
+    def test_test_images_never_move(self, year: list[Seen]) -> None:
+        assert [week.test_moved for week in year] == [0] * 5
+        assert {week.test for week in year} == {30}
+
+    def test_there_is_one_champion_after_each_week(self, year: list[Seen]) -> None:
+        assert [week.champions for week in year] == [1] * 5
+
+    def test_what_came_is_what_was_made_of_it(self, year: list[Seen]) -> None:
+        assert [(week.kind, week.verdict) for week in year] == [
+            ("the beginning", ""),
+            ("", "taken in"),
+            ("duplicated", "nothing new"),
+            ("empty", "quarantined"),
+            ("killed", "taken in"),
+        ]
+
+    def test_training_grows_by_what_is_new_alone(self, year: list[Seen]) -> None:
+        images = [week.train + week.val for week in year]
+        assert images[0] == 108
+        assert images[1] == images[2] == images[3] == 126
+        assert images[4] == 144

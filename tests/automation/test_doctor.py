@@ -1,0 +1,172 @@
+"""What `graft doctor` finds, on projects in known states; network answers are replaced at their seams."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from graft.automation import doctor
+from graft.automation.doctor import Finding, examine
+from graft.core.download import fetch
+from graft.core.project import Project
+from graft.data.sources import catalogue
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "index_has", lambda package: False)
+    monkeypatch.setattr(fetch, "is_reachable", lambda url: False)
+    monkeypatch.setattr(catalogue, "availability", lambda project, names: {catalogue.DEFAULT: "unreachable"})
+
+
+def findings(project: Project) -> dict[str, Finding]:
+    return {finding.what: finding for finding in examine(project)}
+
+
+def test_every_problem_comes_with_a_remedy(tmp_path: Path, offline: None) -> None:
+    found = findings(Project(tmp_path))
+    assert found["params.yaml"].state == "bad"
+    assert found["DVC"].state == "bad"
+    assert found["data/"].state == "note"
+    assert found["package index"].state == "note"
+    for finding in found.values():
+        assert finding.state == "ok" or finding.fix, finding
+
+
+def test_a_healthy_project_has_nothing_bad(project: Project, repository: Path, offline: None) -> None:
+    (project.root / "params.yaml").write_bytes((repository / "params.yaml").read_bytes())
+    (project.root / ".dvc").mkdir()
+    found = findings(project)
+    assert [finding for finding in found.values() if finding.state == "bad"] == []
+    assert "images" in found["data/"].found
+
+
+def test_a_package_that_differs_from_the_lock_is_noted(tmp_path: Path, offline: None) -> None:
+    (tmp_path / "requirements.lock").write_text("dvc==0.0.1 \\\n    --hash=sha256:00\n")
+    found = findings(Project(tmp_path))
+    assert found["dvc"].state == "note"
+    assert "0.0.1" in found["dvc"].found
+    assert found["mlflow"].state == "ok"
+
+
+def test_a_package_that_is_missing_is_bad(
+    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
+    assert findings(Project(tmp_path))["no-such-package"] == Finding(
+        "no-such-package", "bad", "not installed", "make setup"
+    )
+
+
+def test_a_port_in_use_is_noted(tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    import graft.automation.prefect_server
+
+    monkeypatch.setattr(graft.automation.prefect_server, "port_is_free", lambda port: port != 5000)
+    found = findings(Project(tmp_path))
+    assert found["MLflow port"].state == "note"
+    assert "--mlflow-port" in found["MLflow port"].fix
+
+
+def test_a_database_that_is_none_is_bad(tmp_path: Path, offline: None, no_outside_settings: None) -> None:
+    (tmp_path / "mlflow.db").write_text("this is no database, however long it is looked at" * 100)
+    assert findings(Project(tmp_path))["MLflow store"].state == "bad"
+
+
+def test_a_folder_that_cannot_be_written_is_bad(
+    tmp_path: Path, offline: None, no_outside_settings: None
+) -> None:
+    (tmp_path / ".graft").write_text("a file where the folder should be")
+    found = findings(Project(tmp_path))
+    assert found["state folder"].state == "bad"
+
+
+@pytest.fixture
+def for_ever() -> Iterator[threading.Event]:
+    """What never happens, until the test is over."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_d3_what_hangs_is_a_finding_and_holds_up_nothing(
+    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch, for_ever: threading.Event
+) -> None:
+    def hang(*_: object) -> None:
+        for_ever.wait()
+
+    quick = findings(Project(tmp_path))
+    names = [name for name, _, _ in doctor._probes(Project(tmp_path))]
+    hanging = [(name, otherwise, hang) for name, otherwise, _ in doctor._probes(Project(tmp_path))]
+    monkeypatch.setattr(doctor, "LIMIT_SECONDS", 0.3)
+    monkeypatch.setattr(doctor, "_probes", lambda project: hanging)
+    found = findings(Project(tmp_path))
+    assert list(found) == names
+    assert {finding.state for finding in found.values()} == {"bad", "note"}
+    assert all("no answer within" in finding.found and finding.fix for finding in found.values())
+    assert not any("no answer within" in finding.found for finding in quick.values())
+
+
+def test_d3_what_a_probe_raises_is_a_finding(
+    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no such thing at postgresql://me:hunter2@host/db\nmore")
+
+    for name in ("_python", "_packages", "_repository", "_params", "_data", "_folders", "_disk", "_tracking"):
+        monkeypatch.setattr(doctor, name, fail)
+    for name in ("_prefect", "_ports", "_gpu", "_package_index", "_keras_downloads", "_hub", "_default_data"):
+        monkeypatch.setattr(doctor, name, fail)
+    found = findings(Project(tmp_path))
+    assert list(found) == [name for name, _, _ in doctor._probes(Project(tmp_path))]
+    for finding in found.values():
+        assert finding.found == "cannot be looked at: no such thing at postgresql://***@host/db"
+        assert finding.fix
+
+
+def test_d3_a_driver_that_hangs_is_named(
+    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nexec sleep 600\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: str(tool) if name == "nvidia-smi" else None)
+    monkeypatch.setattr(doctor, "TOOL_SECONDS", 0.2)
+    finding = findings(Project(tmp_path))["GPU"]
+    assert (finding.state, finding.fix) == ("note", "Check the driver")
+    assert "nvidia-smi did not answer" in finding.found
+
+
+@pytest.fixture
+def dead_address() -> Iterator[str]:
+    """host:port on loopback where nobody listens, and nobody can begin to."""
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_d1_servers_are_asked_and_ok_only_where_they_answer(
+    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch, dead_address: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:hunter2@{dead_address}")
+    monkeypatch.setenv("PREFECT_API_URL", f"http://me:hunter2@{dead_address}/api")
+    found = findings(Project(tmp_path))
+    for name in ("MLflow store", "Prefect server"):
+        assert found[name].state == "bad"
+        assert dead_address in found[name].found
+        assert "hunter2" not in found[name].found + found[name].fix
+
+
+def test_d1_a_prefect_server_that_answers_is_ok(
+    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import graft.automation.prefect_check
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://me:hunter2@127.0.0.1:4200/api")
+    monkeypatch.setattr(graft.automation.prefect_check, "check_named_server", lambda url: None)
+    finding = findings(Project(tmp_path))["Prefect server"]
+    assert (finding.state, finding.found) == ("ok", "http://***@127.0.0.1:4200/api answers")

@@ -1,0 +1,130 @@
+"""A Prefect server that the user has named and that is of no use: found out in seconds, in one sentence."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from graft.automation.prefect_check import check_named_server
+from graft.automation.prefect_server import HOST, PASSWORD, free_port
+from graft.core.errors import GraftError
+
+Answers = dict[str, tuple[int, object]]
+
+
+@pytest.fixture(autouse=True)
+def no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (PASSWORD, "PREFECT_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answers], str]]:
+    """Start a server of the given status and content by path; return the address of its API."""
+    servers = []
+
+    def start(answers: Answers) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, content = answers.get(self.path.partition("?")[0], (404, {"detail": "Not Found"}))
+                body = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.do_GET()
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        servers.append(ThreadingHTTPServer((HOST, 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://{HOST}:{servers[-1].server_address[1]}/api"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def ours() -> str:
+    import prefect
+
+    return json.dumps(prefect.__version__)
+
+
+def test_d2_a_server_that_lets_this_process_in_is_fine(serve: Callable[[Answers], str]) -> None:
+    check_named_server(serve({"/api/admin/version": (200, ours()), "/api/flows/filter": (200, [])}))
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence", "fix"),
+    [
+        (
+            {"/api/admin/version": (401, {"exception_message": "Unauthorized"})},
+            f"wants a password or key, and {PASSWORD} is not set",
+            "graft schedule env",
+        ),
+        (
+            {"/api/admin/version": (200, ours()), "/api/flows/filter": (401, {})},
+            f"wants a password or key, and {PASSWORD} is not set",
+            "graft schedule env",
+        ),
+        ({"/api/admin/version": (200, '"2.20.4"')}, "is of version 2.20.4", "unset PREFECT_API_URL"),
+        ({"/api/admin/version": (200, "<html>a router</html>")}, "not as Prefect does", "ends with /api"),
+        ({"/api/admin/version": (200, '"a word"')}, "not as Prefect does", "ends with /api"),
+        ({}, "not as Prefect does", "ends with /api"),
+        ({"/api/admin/version": (503, {})}, "answers with the error 503", "log"),
+    ],
+)
+def test_d2_a_server_of_no_use_is_said_to_be_one(
+    serve: Callable[[Answers], str], answers: Answers, sentence: str, fix: str
+) -> None:
+    url = serve(answers)
+    with pytest.raises(GraftError, match=sentence) as refused:
+        check_named_server(url)
+    assert f"The Prefect server at {url}, which PREFECT_API_URL names," in refused.value.what
+    assert fix in refused.value.fix
+
+
+@pytest.mark.parametrize(("setting", "value"), [(PASSWORD, "admin:hush"), ("PREFECT_API_KEY", "pnu_hush")])
+def test_d2_the_setting_that_was_refused_is_named_and_its_value_is_not(
+    serve: Callable[[Answers], str], monkeypatch: pytest.MonkeyPatch, setting: str, value: str
+) -> None:
+    monkeypatch.setenv(setting, value)
+    with pytest.raises(GraftError, match=f"refuses that of {setting}") as refused:
+        check_named_server(serve({"/api/admin/version": (401, {})}))
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://{HOST}:{free_port()}/api",
+        "localhost:4200/api",
+        f"http://admin:hush@{HOST}:{free_port()}/api",
+    ],
+    ids=["plain", "no scheme", "with a password"],
+)
+def test_d2_a_server_that_is_not_there_is_not_waited_for(url: str) -> None:
+    with pytest.raises(GraftError, match=r"cannot be reached: .*PREFECT_API_URL") as refused:
+        check_named_server(url)
+    assert "hush" not in str(refused.value)
+    assert ".log" not in str(refused.value)
+
+
+def test_d2_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graft.automation.prefect_check.ANSWER_SECONDS", 0.2)
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        listener.listen()
+        with pytest.raises(GraftError, match="does not answer in time"):
+            check_named_server(f"http://{HOST}:{listener.getsockname()[1]}/api")

@@ -1,0 +1,98 @@
+"""Settings of a process: where its temporary files lie, and what goes through a proxy."""
+
+from __future__ import annotations
+
+import ast
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graft
+from graft.core.environment import SCRATCH_SECONDS, configure
+from graft.core.project import Project
+from graft.networks.decode_images import large_array
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = ("PREFECT_", "NO_PROXY", "no_proxy", "http_proxy", "HTTP_PROXY")
+    monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith(without)})
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux to see where an array lies")
+def test_c13_an_array_that_is_too_large_for_memory_lies_on_the_projects_disk(tmp_path: Path) -> None:
+    configure(Project(tmp_path))
+    array = large_array((1024, 1024), np.uint8, in_memory_bytes=0)
+    assert isinstance(array, np.memmap)
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8")
+    assert f"{tmp_path}/.graft/state/scratch/" in maps
+
+
+def test_c13_nothing_in_src_names_another_folder_for_temporary_files() -> None:
+    """Every call of tempfile takes the process's folder, or names one of the project's own."""
+    others = []
+    for path in Path(graft.__file__).parent.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        words = {node.value for node in nodes if isinstance(node, ast.Constant)}
+        others += [path.name] if words & {"/tmp", "/var/tmp", "TMPDIR"} else []
+    assert sorted(set(others)) == [
+        "start.py"
+    ]  # the socket of graft.automation.warm: its path may have 107 characters
+
+
+def test_c13_what_a_killed_process_left_goes_after_a_week(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    old, new = project.scratch / "old", project.scratch / "new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "file").write_bytes(b"x")
+    (project.scratch / "old.bin").write_bytes(b"x")
+    long_ago = time.time() - SCRATCH_SECONDS - 60
+    for path in (old, project.scratch / "old.bin"):
+        os.utime(path, (long_ago, long_ago))
+    configure(project)
+    assert [path.name for path in project.scratch.iterdir()] == ["new"]
+
+
+def test_c13_an_experiment_in_a_copy_of_the_project_uses_the_projects_own_folder(tmp_path: Path) -> None:
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmpabc"
+    configure(Project(copy))
+    assert Path(tempfile.gettempdir()) == tmp_path / ".graft" / "state" / "scratch"
+
+
+@pytest.mark.parametrize("stated", ["", "intranet, .example.org"])
+def test_d2_nothing_of_this_machine_goes_through_a_proxy(project: Project, stated: str) -> None:
+    import httpx
+    from requests.utils import get_environ_proxies
+
+    os.environ["http_proxy"] = "http://proxy.example:3128"
+    if stated:
+        os.environ["NO_PROXY"] = stated
+    configure(project)
+    for host in ("127.0.0.1", "localhost"):
+        assert get_environ_proxies(f"http://{host}:4200/api", None) == {}
+    transports = httpx.Client()
+    for url in ("http://127.0.0.1:4200/api", "http://localhost:4200", "http://[::1]:4200"):
+        assert transports._transport_for_url(httpx.URL(url)) is transports._transport
+    assert os.environ["no_proxy"].startswith("intranet,.example.org," if stated else "127.0.0.1,")
+    assert get_environ_proxies("http://elsewhere.example/", None) != {}
+
+
+def test_no_proxy_for_anything_stays(project: Project) -> None:
+    os.environ["no_proxy"] = "*"
+    configure(project)
+    assert os.environ["no_proxy"] == "*"
+
+
+def test_a1_prefects_home_is_its_owners_alone(project: Project) -> None:
+    configure(project)
+    assert project.prefect.stat().st_mode & 0o777 == 0o700
+    shared = project.root / "shared"
+    shared.mkdir(mode=0o755)
+    os.environ["PREFECT_HOME"] = str(shared)
+    configure(project)
+    assert shared.stat().st_mode & 0o777 == 0o755  # the user's own choice

@@ -1,0 +1,57 @@
+"""Where things lie, also inside DVC's temporary copies."""
+
+from pathlib import Path
+
+import pytest
+
+from graft.core.errors import GraftError
+from graft.core.project import Project, find_project
+
+
+@pytest.fixture
+def root(tmp_path: Path, no_outside_settings: None) -> Path:
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).touch()
+    return tmp_path.resolve()
+
+
+def test_a_project_is_found_from_any_folder_below_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = root / "data" / "cat"
+    below.mkdir(parents=True)
+    assert find_project(below) == Project(root)
+    monkeypatch.chdir(below)
+    assert find_project() == Project(root)
+
+
+def test_outside_a_project_the_error_says_what_one_is(root: Path, tmp_path: Path) -> None:
+    (root / "dvc.yaml").unlink()
+    with pytest.raises(GraftError, match="a project holds params.yaml and dvc.yaml"):
+        find_project(tmp_path)
+
+
+def test_what_a_stage_makes_lies_in_the_copy_and_what_is_kept_at_home(root: Path) -> None:
+    copy = root / ".dvc" / "tmp" / "exps" / "tmpabc"
+    copy.mkdir(parents=True)
+    project = Project(copy)
+    assert project.home == root
+    assert project.artifacts("train") == copy / "artifacts" / "train"
+    assert project.split_table("val") == copy / "artifacts" / "split" / "val.csv"
+    assert project.strategy("frozen") == copy / "artifacts" / "train" / "frozen"
+    assert project.data == copy / "data"
+    assert project.tracking_uri == f"sqlite:///{root}/mlflow.db"
+    assert project.mlflow_artifacts == root / "mlartifacts"
+    assert project.state == root / ".graft" / "state"
+    assert project.cache == root / ".graft" / "cache"
+
+
+@pytest.mark.parametrize("folder", [".", ".dvc/tmp", "dvc/tmp/exps/one", ".dvc/tmp/other/exps"])
+def test_any_other_folder_is_its_own_home(root: Path, folder: str) -> None:
+    assert Project(root / folder).home == root / folder
+
+
+def test_the_environment_moves_cache_and_store(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("GRAFT_CACHE", "~/cache")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert Project(root).cache == Path("/home/someone/cache")
+    assert Project(root).tracking_uri == "http://127.0.0.1:5000"

@@ -1,0 +1,75 @@
+"""The backbones that tests train on: another one is another entry in SOURCES.
+
+Keras' models start from random weights whose batch-norm statistics are those of a few images, so that features are
+of a sane size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from tiny import tinted_images, write_hub_module
+
+from graft.core.params.strategy_params import HubBackboneParams, KerasBackboneParams
+from graft.networks.backbones import build_backbone
+
+SEED = 11
+TINY_HUB_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Source:
+    """One backbone under contract.
+
+    Attributes:
+        name: a model of ``keras.applications``, or where a Hub module comes from.
+        size: of the images, the smallest it takes where that is quick.
+        middle: the layer to unfreeze from in part; None where there are no layers.
+        slow: whether it takes more than a few seconds; then one strategy stands for all.
+    """
+
+    name: str
+    size: int
+    middle: str | None = None
+    slow: bool = False
+
+    @property
+    def is_hub(self) -> bool:
+        return self.middle is None
+
+
+SOURCES = (
+    Source("tiny hub module", TINY_HUB_SIZE),
+    Source("../shared/hub", 224, slow=True),
+    Source("MobileNet", 32, "conv_dw_12"),
+    Source("MobileNetV2", 32, "block_15_expand", slow=True),
+    Source("EfficientNetLite0", 32, "block11_expand_conv", slow=True),
+    Source("VGG16", 32, "block5_conv1", slow=True),  # BGR, and no batch norm
+)
+
+
+def prepare(
+    source: Source, folder: Path, shared: Callable[[str], Path]
+) -> KerasBackboneParams | HubBackboneParams:
+    """The params of a source, whose weights are written to a file in ``folder`` at first use."""
+    if source.name == "../shared/hub":
+        return HubBackboneParams(source="hub", name=str(shared("hub/mobilenet_v2_feature_vector")))
+    if source.is_hub:
+        path = folder / "hub"
+        return HubBackboneParams(source="hub", name=str(path if path.exists() else write_hub_module(path)))
+    path = folder / f"{source.name}.weights.h5"
+    if not path.exists():
+        keras.utils.set_random_seed(SEED)
+        none = KerasBackboneParams(source="keras", name=source.name, weights="none")
+        backbone = build_backbone(none, source.size, folder)
+        for layer in backbone.trunk.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = 0.0
+        images, _ = tinted_images(16, source.size)
+        backbone.model(images.astype(np.float32), training=True)
+        backbone.trunk.save_weights(path)
+    return KerasBackboneParams(source="keras", name=source.name, weights=str(path))

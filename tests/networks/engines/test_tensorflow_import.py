@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import gc
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from graft.networks.engines.tensorflow_import import UNUSED, hidden, without_collecting
+
+
+def test_what_keras_has_no_use_for_here_is_not_imported_and_can_be_afterwards() -> None:
+    code = (
+        "import sys; from graft.networks.engines.tensorflow_import import import_tensorflow; import_tensorflow(); "
+        f"print(*[name for name in {UNUSED!r} if name in sys.modules]); "
+        "import matplotlib.pyplot, scipy.stats, sklearn.linear_model; import tensorflow as tf; "
+        "print(int(tf.constant(6) * 7))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["", "42"]
+
+
+def test_a_package_is_hidden_for_the_block_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    with hidden(["this"]), pytest.raises(ImportError):
+        importlib.import_module("this")
+    assert "this" not in sys.modules
+
+
+def test_what_was_imported_before_stays() -> None:
+    with hidden(["json"]):
+        assert importlib.import_module("json") is sys.modules["json"]
+    assert sys.modules["json"] is not None
+
+
+def test_a_block_that_fails_hides_nothing_any_longer() -> None:
+    with pytest.raises(RuntimeError), hidden(["graft_is_no_such_package"]):
+        raise RuntimeError
+    assert "graft_is_no_such_package" not in sys.modules
+
+
+def test_the_collector_is_as_it_was_afterwards() -> None:
+    assert gc.isenabled()
+    frozen = gc.get_freeze_count()
+    with without_collecting():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen  # nothing was imported
+    gc.disable()
+    try:
+        with without_collecting():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -1,0 +1,216 @@
+"""Sweeps: every combination once, remembered through kills, ranked on validation, in MLflow as nested runs."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from tiny import make_project, tiny_params
+
+from graft.core.errors import GraftError
+from graft.core.params import Params, parse_params
+from graft.core.project import Project
+from graft.training import sweep as module
+from graft.training.checkpoint import TrainingState
+from graft.training.sweep import Trial, combinations, run_sweep, tried
+
+GRID = {
+    "order": "grid",
+    "metric": "accuracy",
+    "try": {"small": {"learning_rate": [0.001, 0.01], "epochs": [1]}},
+}
+
+
+def params(sweep: dict[str, Any], **train: Any) -> Params:
+    raw = tiny_params(**train).model_dump(by_alias=True, mode="json")
+    return parse_params({**raw, "sweep": sweep})
+
+
+def test_a_grid_tries_every_combination_once_and_ranks_by_validation(project: Project) -> None:
+    seen: list[Trial] = []
+    done = run_sweep(project, params(GRID), seen.append)
+    assert sorted(trial.settings["learning_rate"] for trial in done) == [0.001, 0.01]
+    assert {trial.number for trial in seen} == {0, 1}
+    accuracies = [trial.figures["accuracy"] for trial in done]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert tried(params(GRID), done[0]).learning_rate == done[0].settings["learning_rate"]  # type: ignore[union-attr]
+    assert not list(project.checkpoints.glob("*"))
+    again: list[Trial] = []
+    assert run_sweep(project, params(GRID), again.append) == done
+    assert again == []
+
+
+def test_a_stopped_sweep_carries_on_where_it_was(project: Project) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(trial: Trial) -> None:
+        if trial.number == 1:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run_sweep(project, params(GRID), stop)
+    seen: list[Trial] = []
+    done = run_sweep(project, params(GRID), seen.append)
+    # What was interrupted is run again, what was done is not.
+    assert len(done) >= 2
+    assert len(seen) == 1
+    assert {trial.settings["learning_rate"] for trial in done} == {0.001, 0.01}
+
+
+def test_tpe_runs_as_many_trials_as_asked_and_more_when_asked_for_more(project: Project) -> None:
+    sweep = {
+        "trials": 2,
+        "try": {"small": {"learning_rate": {"low": 0.001, "high": 0.1}, "epochs": {"low": 1, "high": 2}}},
+    }
+    done = run_sweep(project, params(sweep))
+    assert len(done) == 2
+    for trial in done:
+        assert 0.001 <= trial.settings["learning_rate"] <= 0.1
+        assert trial.settings["epochs"] in (1, 2)
+    more = run_sweep(project, params({**sweep, "trials": 3}))
+    assert len(more) == 3
+    assert {trial.number for trial in done} < {trial.number for trial in more}
+
+
+class StoppedError(Exception):
+    """As a kill would."""
+
+
+@pytest.fixture
+def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials whose figures follow from their settings at once."""
+
+    def fit(project: Project, train: Any, name: str, clock: Any) -> Any:
+        loss = abs(np.log(train.strategies[name].learning_rate) + 4)
+        figures = {"log_loss": loss, "accuracy": 0.5, "macro_f1": 0.5}
+        return SimpleNamespace(validation=SimpleNamespace(headline=lambda: figures), clean_up=lambda: None)
+
+    monkeypatch.setattr(module, "fit_strategy", fit)
+
+
+DRAWN = {"trials": 14, "try": {"small": {"learning_rate": {"low": 0.0001, "high": 1.0}}}}
+
+
+@pytest.mark.usefixtures("nothing_trained")
+def test_b17_a_sweep_that_is_resumed_draws_what_it_would_have_drawn(project: Project, tmp_path: Path) -> None:
+    def drawn(trials: list[Trial]) -> list[float]:
+        return [trial.settings["learning_rate"] for trial in sorted(trials, key=lambda one: one.number)]
+
+    whole = drawn(run_sweep(project, params(DRAWN)))
+    assert len(set(whole)) == 14
+    other = make_project(tmp_path / "other")
+    for last in (0, 4, 4, 11, 20):  # killed after so many, once within a trial of which nothing is known yet
+
+        def stop(trial: Trial, last: int = last) -> None:
+            if trial.number == last:
+                raise StoppedError
+
+        with pytest.raises(StoppedError) if last < 14 else nullcontext():
+            run_sweep(other, params(DRAWN), stop)
+    done = run_sweep(other, params(DRAWN))
+    assert drawn(done) == whole
+    assert sorted(trial.number for trial in done) == list(range(14))
+
+
+@pytest.mark.usefixtures("nothing_trained")
+def test_b17_a_sweep_is_named_by_what_decides_its_outcome_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trials_run(**train: Any) -> int:
+        seen: list[Trial] = []
+        run_sweep(project, params({**DRAWN, "trials": 2}, **train), seen.append)
+        return len(seen)
+
+    small = tiny_params().train.strategies["small"].model_dump(mode="json", exclude_unset=True)
+    assert trials_run() == 2
+    assert trials_run() == 0
+    other = {"kind": "frozen", "epochs": 3, "learning_rate": 0.1}
+    assert trials_run(strategies={"small": small, "unrelated": other}) == 0
+    assert trials_run(strategies={"small": {**small, "l2": 0.1}}) == 2
+    assert trials_run(seed=8) == 2
+    monkeypatch.setattr("graft.training.train.source_digest", lambda *files: "other code")
+    assert trials_run() == 2
+
+
+def test_b16_a_trial_that_mlflow_did_not_take_is_not_trained_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(trial: Trial) -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_sweep(project, params(GRID), stop)
+    begun: list[int] = []
+    original = TrainingState.on_epoch_begin
+    monkeypatch.setattr(
+        TrainingState,
+        "on_epoch_begin",
+        lambda self, epoch, logs=None: (begun.append(epoch), original(self, epoch, logs)),
+    )
+    assert len(run_sweep(project, params(GRID))) == 2
+    assert len(begun) == 1  # of the other trial
+    assert not list(project.checkpoints.glob("*"))
+
+
+def test_a_trial_that_cannot_be_trained_is_last_and_says_why(project: Project) -> None:
+    sweep = {"order": "grid", "try": {"small": {"filters": [[4], [2] * 6]}}}
+    done = run_sweep(project, params(sweep))
+    assert [bool(trial.problem) for trial in done] == [False, True]
+    assert "cannot be halved 6 times" in done[1].problem
+    with pytest.raises(GraftError, match=r"All 1 trials failed.*cannot be halved 6 times"):
+        run_sweep(project, params({"order": "grid", "try": {"small": {"filters": [[2] * 6]}}}))
+
+
+def test_refusals(project: Project) -> None:
+    with pytest.raises(GraftError, match=r"sweep.try in params.yaml is empty"):
+        run_sweep(project, params({}))
+    with pytest.raises(GraftError, match=r"sweep.try names 'smal'"):
+        run_sweep(project, params({"try": {"smal": {}}}))
+    project.sweeps.mkdir(parents=True)
+    with (
+        FileLock(project.sweeps / "sweep.lock"),
+        pytest.raises(GraftError, match="Another sweep of this project is under way"),
+    ):
+        run_sweep(project, params(GRID))
+
+
+def test_other_data_or_settings_are_another_sweep(project: Project) -> None:
+    first = run_sweep(project, params(GRID))
+    seen: list[Trial] = []
+    run_sweep(project, params(GRID, seed=8), seen.append)
+    assert len(seen) == len(first)
+
+
+def test_combinations_of_several_strategies() -> None:
+    sweep = params({"order": "grid", "try": {"small": {"epochs": [1, 2], "head.dropout": [0.1, 0.2]}}}).sweep
+    assert len(combinations(sweep)) == 4
+
+
+def test_trials_are_nested_runs_with_their_figures(project: Project) -> None:
+    from graft.registry.runs.sweep_runs import SweepRun
+    from graft.registry.store.tracking_store import open_store
+
+    run = SweepRun(project, params(GRID))
+    done = run_sweep(project, params(GRID), run.log)
+    run.finish(done)
+    client = open_store(project)
+    (experiment,) = [one for one in client.search_experiments() if one.name == "tints"]
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [one for one in runs if one.info.run_id == run.run_id]
+    children = [one for one in runs if one.data.tags.get("mlflow.parentRunId") == run.run_id]
+    assert len(children) == 2
+    assert {child.data.params["tried.learning_rate"] for child in children} == {"0.001", "0.01"}
+    assert parent.data.metrics["val_best_accuracy"] == max(
+        child.data.metrics["val_best_accuracy"] for child in children
+    )
+    assert parent.data.tags["best_strategy"] == "small"
+    idle = SweepRun(project, params(GRID))
+    run_sweep(project, params(GRID), idle.log)
+    idle.finish(done)
+    assert idle.run_id == ""
