@@ -322,7 +322,7 @@ def test_killed_at_any_step_leaves_old_or_new(module, function, when, had_data, 
     if had_data:
         import_images(project, write(tmp_path / "old", old))
     source = write(tmp_path / "new", photos)
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(project.root), str(source)]
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parents[1]), str(project.root), str(source)]
     done = subprocess.run([*command, module, function, when], capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
