@@ -25,7 +25,7 @@ from graft.core.project import Project
 COLOURS = {"blue": (20, 40, 200), "red": (200, 40, 20)}
 MODEL = "colours"
 HERE = Path(__file__).resolve()
-REPOSITORY = HERE.parents[2]
+REPOSITORY = HERE.parents[3]
 PIPELINE = """\
 stages:
   train:

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 import pytest
-from retraining.small_project import make_small_project, shell
+from automation.retraining.small_project import make_small_project, shell
 
 from graft.automation.prefect_server import free_port, running_server
 from graft.core.project import Project
