@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tiny import make_project
 
 from graft.core.environment import NO_TELEMETRY, QUIET
+from graft.core.files import replaced_file
 from graft.core.project import Project
+from graft.registry.store.moved_project import bring_home
 
 # Before any test module imports TensorFlow, MLflow or Prefect.
 for name, value in {**NO_TELEMETRY, **QUIET}.items():
@@ -60,6 +63,30 @@ def shared() -> Callable[[str], Path]:
 def own_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that a test calls moves the process's temporary files into the test's project; the next has others."""
     monkeypatch.setattr(tempfile, "tempdir", tempfile.tempdir)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, Path], None]]:
+    """MLflow's tables are made once for all stores of this process, as far as they are its own: it takes seconds.
+
+    Gives the function that really makes them.
+    """
+    from graft.registry.store import tracking_store as store
+
+    really = store._create
+    folder = tmp_path_factory.mktemp("tables")
+    made = folder / "mlflow.db"
+
+    def create(database: Path, artifacts: Path) -> None:
+        if not made.exists():
+            really(made, folder / artifacts.name)
+        with replaced_file(database) as partial:
+            shutil.copyfile(made, partial)
+        bring_home(database, artifacts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_create", create)
+        yield really
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,6 @@ OPEN = """
 import sys
 from pathlib import Path
 from graft.core.project import Project
-from graft.registry.runs import store
 from graft.registry.store.tracking_store import experiment_id, open_store
 project = Project(Path(sys.argv[1]))
 print(experiment_id(project, open_store(project), "tints"))
@@ -67,8 +67,10 @@ def test_a_store_that_cannot_be_opened_says_which(project: Project) -> None:
 
 
 def test_what_an_interrupted_creation_left_is_no_store(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch, made_tables: Callable[[Path, Path], None]
 ) -> None:
+    monkeypatch.setattr(store, "_create", made_tables)
+
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
