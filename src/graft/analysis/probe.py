@@ -80,7 +80,6 @@ def out_of_fold(
         labels: names, ``[N]``.
         groups: any values, ``[N]``; images with the same one (copies, near-duplicates) share a fold, because the
             twin of an image in training would vouch for its label, right or wrong.
-        seed: of the folds.
         label: what the progress bar calls it; none is shown without.
         folds: at most.
     """

@@ -92,7 +92,6 @@ def running_server(project: Project, that_stays: bool = False) -> PrefectServer 
     """Return the project's server where it answers and knows the project's secret, else None.
 
     Args:
-        project: whose.
         that_stays: leave out a server that runs no schedules and ends with the pipeline that it was started for.
     """
     server = _recorded(project)
@@ -188,7 +187,6 @@ def start_server(project: Project, port: int, stays: bool = True) -> PrefectServ
 
     Args:
         project: the project whose ``PREFECT_HOME`` it serves.
-        port: a free loopback port.
         stays: also show pages and run the scheduler and its like, which one pipeline run has no use for.
 
     Raises:

@@ -62,7 +62,6 @@ def reproduce(
     Returns where the time went, None where there was nothing to do.
 
     Args:
-        project: whose pipeline.
         arguments: passed on to DVC: stage names, ``--force`` and so on.
         timeout: seconds that it may take; None for no limit.
         environment: of the stages, on top of this process's own.

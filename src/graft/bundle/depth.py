@@ -43,7 +43,6 @@ def declared_bits(image: ImageFile, data: bytes) -> int:
 
     Args:
         image: opened from ``data``, not loaded.
-        data: the file.
     """
     if image.format == "TIFF":
         found = image.tag_v2.get(_MAX_SAMPLE_VALUE, 0)  # type: ignore[attr-defined]
@@ -60,7 +59,6 @@ def eight_bits(image: ImageFile, bits: int) -> tuple[Image.Image, int]:
     """Return a 16-bit image with 8 bits a sample, and how many bits its values take where it was read as 16, else 16.
 
     Args:
-        image: not loaded.
         bits: of its range, see :func:`declared_bits`.
 
     Raises:

@@ -69,7 +69,6 @@ class ImageClassifier:
     """Loads a bundle and answers for photographs: encoded bytes, base64 text, or arrays of pixels.
 
     Args:
-        bundle: the folder described above.
         open_network: opens the ``saved_model`` in the folder of a bundle that is no ensemble's; by default with
             TensorFlow.
 
@@ -123,7 +122,6 @@ class ImageClassifier:
                 photograph; each item as :meth:`to_pixels` takes it. A DataFrame may have a column ``path`` instead,
                 or for the rows that lack an image: files below the folders that GRAFT_MODEL_PATHS names, see
                 :mod:`.paths`.
-            params: unused; part of MLflow's interface.
 
         Returns:
             A DataFrame with a row per image: ``label``, ``probability`` and ``probabilities`` (by class).

@@ -43,7 +43,6 @@ def print_table(table: Table, *least: str) -> None:
 
     Args:
         table: whose results are in columns that do not wrap.
-        least: headers, the least important first.
     """
     from rich.measure import Measurement
 

@@ -19,7 +19,6 @@ class GraftError(Exception):
 
     Args:
         what: what was found, and where (a path, a key, a number).
-        fix: what to do about it.
     """
 
     def __init__(self, what: str, fix: str = "") -> None:

@@ -22,11 +22,8 @@ def run_git(
     """Return what a git command prints, without the white space around it. It never asks for a password.
 
     Args:
-        folder: that git is called in.
         arguments: behind ``git``.
-        text: handed to its standard input.
         timeout: seconds that it may take.
-        environment: on top of this process's own.
 
     Raises:
         GraftError: git is missing, took too long, or refuses; the message gives git's own reason.

@@ -27,9 +27,7 @@ def locked(
     """Hold the lock on a file for the length of the block. The file is made where it is missing, and stays.
 
     Args:
-        path: the file.
         busy: what is going on where another process holds the lock, for the message.
-        fix: what to do about that.
         wait_seconds: how long to wait for the other process.
         waiting: a line for standard error where it is still waited for after two seconds; ``""`` for none.
 

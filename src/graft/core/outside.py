@@ -24,7 +24,6 @@ def require_sha256(text: object, where: str) -> str:
     """Return ``text`` where it is a SHA-256.
 
     Args:
-        text: from outside.
         where: what it was read from, for the message.
 
     Raises:

@@ -55,8 +55,6 @@ def download_bar(label: str, done: int, rest: int) -> Iterator[Advance]:
     """Yields a function that counts bytes received; the bar goes when it is full, and shows on terminals only.
 
     Args:
-        label: what is fetched.
-        done: bytes that an earlier run received.
         rest: bytes to come, 0 where that is not known.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())

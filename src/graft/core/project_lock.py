@@ -21,7 +21,6 @@ def project_lock(project: Project, wait_seconds: float = 0) -> Iterator[None]:
     """Keep commands out that change data/ or run the pipeline in the user's folder, for the length of the block.
 
     Args:
-        project: whose data/ and pipeline.
         wait_seconds: how long to wait for another command to end.
 
     Raises:

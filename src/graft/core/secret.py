@@ -51,7 +51,6 @@ def password_for(project: Project, purpose: str) -> str:
     without a way back to the secret or to the password for another purpose.
 
     Args:
-        project: whose secret.
         purpose: a fixed name, such as ``"prefect"``.
 
     Raises:

@@ -108,8 +108,6 @@ def read_breakdown(folder: Path, started: float, wall: float) -> Breakdown:
     """Adds up the stages that finished after ``started`` (seconds since the epoch).
 
     Args:
-        folder: where the stages wrote their spans.
-        started: when the pipeline was started.
         wall: how long it ran, in seconds.
     """
     sums = {"compute": 0.0, "imports": 0.0, "mlflow": 0.0}

@@ -30,11 +30,8 @@ def confusion_picture(path: Path, confusion: np.ndarray, classes: Sequence[str],
     """Draw counts and, beside them, the share of each actual class.
 
     Args:
-        path: of the PNG file.
         confusion: counts ``[C, C]``, row: actual class. Of more than :data:`MAX_CLASSES` classes, those in the most
             errors are drawn; shares are of all images of a class all the same.
-        classes: C names.
-        title: above both.
     """
     chosen = _most_confused(confusion)
     side = min(max(3.6, 0.45 * len(chosen) + 1.5), MAX_SIDE)

@@ -86,7 +86,6 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
     Args:
         labels: class indices ``[N]``, N at least 1.
         probabilities: ``[N, C]``.
-        bins: number of bins.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels

@@ -19,8 +19,6 @@ def with_probabilities(
     Column by column, a thousand classes would take minutes.
 
     Args:
-        images: N rows, which keep their columns.
-        classes: C names.
         probabilities: ``[N, C]``.
     """
     import pandas as pd

@@ -83,7 +83,6 @@ class Photographs:
         root, paths, sha256, size, label: as :func:`load_images` takes them.
         labels: class indices ``[N]``; none gives all images class 0.
         clock: where decoding all of them is counted, as ``decode <split>``.
-        split: its name.
     """
 
     def __init__(
@@ -131,7 +130,6 @@ def load_images(
 
     Args:
         root: the folder that ``paths`` are relative to.
-        paths: one per image, with forward slashes.
         sha256: of each file, hexadecimal: the bytes that are decoded are those, or this raises.
         size: side in pixels.
         label: what the progress bar calls them; none is shown without.

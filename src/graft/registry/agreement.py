@@ -29,7 +29,6 @@ def mend(project: Project, params: Params) -> list[str]:
 
     Args:
         project: whose pipeline has run to its end.
-        params: what it ran with.
 
     Returns:
         Arguments for `dvc repro` that do the rest again: the training of a model that is not in MLflow, or the stage

@@ -51,7 +51,6 @@ def choose_best(folders: Mapping[str, Path], metric: str) -> tuple[str, float]:
     compared with its members'.
 
     Args:
-        folders: by name, see :mod:`graft.core.candidates`.
         metric: accuracy, macro_f1 or log_loss.
     """
     values = {}
@@ -71,7 +70,6 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
     is registered already keeps its version: repeating the stage makes no second one.
 
     Args:
-        project: whose models.
         params: how the best is chosen, and the name it is registered under.
         folders: of strategies and ensembles by name, see :mod:`graft.core.candidates`.
 

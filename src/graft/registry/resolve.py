@@ -48,7 +48,6 @@ def resolve_model(project: Project, text: str | None = None) -> ResolvedModel:
     """The model that ``text`` names; it may be downloaded for that.
 
     Args:
-        project: whose registry.
         text: a bundle's folder, or one that holds a bundle as ``model``; or a URI of MLflow's, such as
             ``models:/NAME@champion``, ``models:/NAME/3`` or ``models:/m-<id>``. None is the champion of the
             project's data set; where there is none yet, its challenger, with a word about it.

@@ -24,9 +24,7 @@ def set_batch_norm_statistics(model: keras.Model, inputs: np.ndarray, batch_size
     frozen keep what they have, and so does a Hub module, whose layers are not Keras'.
 
     Args:
-        model: with the weights that are kept.
         inputs: ``[N, ...]``, the training inputs as inference would show them to the model.
-        batch_size: inputs at a time.
     """
     norms = _trained(model)
     if not norms or not len(inputs):

@@ -22,14 +22,12 @@ class Batches(keras.utils.PyDataset):
     Args:
         inputs: images uint8 ``[N, S, S, 3]`` or features float32 ``[N, D]``; may be a memory map.
         labels: class indices, int ``[N]``.
-        classes: number of classes C.
         batch_size: images per batch; the last one may be smaller.
         seed: order of the images is a function of it and the epoch; None keeps them in place.
         class_weights: float ``[C]``, weight of an image by its class; None weighs all alike.
         views: how many views of the images ``inputs`` holds, ``[views * N, ...]``, all of the first before all of the
             second; each epoch takes the next of them, in turns.
         mix: blends the images of a batch and their labels; called with a key that no other batch has.
-        devices: how many share a batch.
     """
 
     def __init__(

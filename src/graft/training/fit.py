@@ -72,9 +72,6 @@ def fit(
         model: float32 inputs to float32 logits ``[N, C]``.
         train, val: what to train on, and what chooses the epoch.
         params: epochs, patience, batch size, optimizer, label smoothing, class weights.
-        classes: C.
-        seed: order of the batches.
-        label: what progress calls it.
         checkpoint: folder to keep a checkpoint in, and to carry on from if one is there.
         checkpoint_epochs: write it after every epoch, and not only after the last.
         augmentation: layers that change images before the model, in training alone.

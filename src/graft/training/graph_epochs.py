@@ -47,7 +47,6 @@ def fit_features(
     Args:
         model: features float32 ``[N, D]`` to logits.
         train, val: see :func:`suits_graph`.
-        epochs, initial_epoch: as Keras counts them.
         callbacks: what follows the fit; one of them puts ``train`` into the order of each epoch.
     """
     listeners = keras.callbacks.CallbackList(

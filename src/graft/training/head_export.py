@@ -42,7 +42,6 @@ def save_with_trunk(network: HeadOnTrunk, temperature: float, folder: Path) -> n
 
     Args:
         network: with a trunk of Keras', under TensorFlow.
-        temperature: what logits are divided by.
         folder: of a bundle, where neither is yet.
 
     Returns:

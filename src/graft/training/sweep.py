@@ -85,7 +85,6 @@ def run_sweep(
     the trials before it. Trials are remembered under what decides their outcome, see :func:`_identity`.
 
     Args:
-        project: whose images, split already.
         params: with ``sweep`` and the strategies it names.
         on_trial: called after each trial that is run now.
 

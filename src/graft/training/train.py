@@ -272,11 +272,6 @@ def _python_files(place: Path) -> list[Path]:
 def work_key(project: Project, params: TrainParams, strategy: StrategyParams) -> str:
     """Name a piece of work by all that decides its outcome: settings, images with labels, weights, versions, code.
 
-    Args:
-        project: whose split tables.
-        params: what strategies share.
-        strategy: with all settings filled in.
-
     Returns:
         16 hex digits.
     """

@@ -88,7 +88,6 @@ def _affine(
         turns: ``[N]``, radians.
         zooms: ``[N]``, above 1 the image shrinks.
         shifts: ``[N, 2]``, in pixels, to the right and down.
-        size: S.
 
     Returns:
         float32 ``[N, 8]``.

@@ -93,9 +93,7 @@ def recommend(
     large classes, one depth more.
 
     Args:
-        chosen: the backbone.
         images, classes: how many there are to train on.
-        flip: what mirroring helps.
         enough: error of the head alone, 0 to 1, up to which nothing else is tried.
     """
     if chosen.top.accuracy >= 1 - enough:

@@ -151,11 +151,6 @@ def advise(
         params: candidates, how many depths, folds and images.
         images: of train; validation and test play no part.
         groups: of each, what belongs together; folds never tear it apart.
-        image_size: S, for all candidates.
-        seed: of the folds.
-        cache: folder for downloaded weights.
-        store: where activations are kept.
-        label: what progress calls it.
 
     Raises:
         GraftError: a backbone cannot be had, or there are not two classes of three images each.
@@ -209,7 +204,6 @@ def sample(keys: Sequence[bytes], labels: np.ndarray, count: int) -> np.ndarray:
     grows.
 
     Args:
-        keys: hash of each image.
         labels: class indices ``[N]``.
         count: at least :data:`LEAST_OF_A_CLASS` times two.
     """

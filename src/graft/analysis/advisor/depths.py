@@ -67,7 +67,6 @@ class DeepFeatures:
 
         Args:
             images: see :func:`graft.networks.features.extract.extract`, as ``label``.
-            label: what the progress bar calls it.
             store: None keeps nothing.
             mirrored: axes of ``[N, S, S, 3]`` along which the images are mirrored first.
         """
@@ -91,7 +90,6 @@ def deep_features(backbone: Backbone, count: int) -> DeepFeatures:
     where an architecture itself is narrow, between its blocks, and where activations are cheapest to keep.
 
     Args:
-        backbone: whose trunk is a Keras model.
         count: at least 1: the trunk's output.
     """
     trunk = backbone.trunk

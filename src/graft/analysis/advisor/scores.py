@@ -91,7 +91,6 @@ def score_depths(
     """A score for each depth, lowest first.
 
     Args:
-        deep: the backbone.
         features: what it made of the images, float32 ``[N, D]``.
         labels: class indices ``[N]``.
         groups: what folds may not tear apart, ``[N]``.

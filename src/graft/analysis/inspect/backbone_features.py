@@ -21,7 +21,6 @@ def image_features(
         project: where the images and the feature store are.
         paths: relative to data/, one per image, with forward slashes.
         sha256: of each image's file, hexadecimal.
-        params: names backbone and image size.
 
     Raises:
         GraftError: the backbone or its weights cannot be had, or an image is gone since it was scanned.

@@ -25,7 +25,6 @@ def contact_sheets(
     With very many classes each gets one image, and classes after the first ``in_all`` get none.
 
     Args:
-        images: the readable images of a manifest.
         per_class: images of one class at most.
         in_all: images of all classes together at most.
     """

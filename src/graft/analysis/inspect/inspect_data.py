@@ -51,7 +51,6 @@ def inspect_data(
     Returns the report, and the readable images of the manifest.
 
     Args:
-        project: whose data/ is looked at.
         params: ``validate`` bounds the size of a picture, ``train`` names backbone and image size, ``split`` what
             belongs together.
         check_labels: whether to look for label errors; None does where it takes about a minute.
@@ -106,10 +105,8 @@ def label_check(
     """The search for label errors in images whose features are known.
 
     Args:
-        images: the readable images of a manifest.
         features: float32 ``[N, D]``, one row per image.
         groups: what must not be torn apart, any values, ``[N]``.
-        seed: of the folds.
         backbone: where the features come from, in words.
     """
     labels = images["label"].to_numpy(str)

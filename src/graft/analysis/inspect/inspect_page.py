@@ -41,8 +41,6 @@ def write_page(target: Path, report: Report, images: pd.DataFrame, data: Path, m
 
     Args:
         target: the HTML file; its folder is made.
-        report: of these images.
-        images: the readable images of the manifest.
         data: the folder that their paths are relative to. Pictures link into it, so that a click shows the original.
         max_pixels: larger pictures are not decoded.
     """
@@ -69,13 +67,7 @@ def _pictures_shown(report: Report, sheets: dict[str, list[Picture]]) -> list[st
 
 
 class _Page:
-    """The sections of one page.
-
-    Args:
-        report, images, sheets: what is shown.
-        thumbnails: data URIs by path.
-        link: from the page's folder to data/.
-    """
+    """The sections of one page."""
 
     def __init__(
         self,

@@ -25,7 +25,6 @@ def near_duplicates(images: pd.DataFrame, groups: pd.Series) -> list[Alike]:
     """Groups of near-duplicates that are more than exact copies, in the order of :func:`worst_first`.
 
     Args:
-        images: the readable images of a manifest.
         groups: the near-duplicate group of each, with the index of ``images``.
     """
     several = images.assign(group=groups)

@@ -15,10 +15,6 @@ from graft.core.project import Project
 def grow(own: Project, images: Sequence[NewImage]) -> None:
     """Add images to data/ of a worktree; `dvc repro` takes them into data.dvc.
 
-    Args:
-        own: the worktree, filled.
-        images: no two have one target.
-
     Raises:
         GraftError: an image is in the way, or it is not what was checked.
         OSError: the disk is full.

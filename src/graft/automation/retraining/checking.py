@@ -97,12 +97,9 @@ def check_delivery(
     """Unpacks a delivery and looks at each of its images.
 
     Args:
-        delivery: from the inbox.
         folder: where its files are unpacked to; they are needed until data/ has them.
         known: what data/ holds, and what was accepted before; see
         :meth:`graft.automation.retraining.known_images.Known.accept`.
-        rules: of stage validate.
-        params: of deliveries.
     """
     checked = Checked(delivery)
     try:

@@ -119,9 +119,6 @@ def put_away(delivery: Delivery, inbox: Path, at: datetime, is_proved: Callable[
     May be repeated and cut off anywhere.
 
     Args:
-        delivery: that was taken in.
-        inbox: that it lies in.
-        at: names the place.
         is_proved: whether bytes with this SHA-256 are in data/ or in the quarantine.
 
     Returns:

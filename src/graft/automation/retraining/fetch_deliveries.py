@@ -48,9 +48,6 @@ def update(
 
     Args:
         project: the user's; the way in data.dvc to a repository on this machine begins there.
-        own: the worktree, filled.
-        params: of the source.
-        wait: sleeps.
 
     Raises:
         GraftError: DVC failed, or took too long, each time.

@@ -27,9 +27,6 @@ def finish(
     """Do what is left to do about a commit; return it with what is left then. May be repeated.
 
     Args:
-        project: the user's.
-        params: all of them.
-        one: the commit.
         outcome: is told what came of it, and what stays open.
         space: a filled worktree that stands on what the commit holds; one is made where there is none.
 

@@ -37,8 +37,6 @@ class Intake:
     """What the inbox holds, and what becomes of it.
 
     Args:
-        project: the user's.
-        params: all of them.
         began: when the run did; names places in done/ and in the quarantine.
         outcome: is told what became of each delivery.
     """

@@ -19,9 +19,6 @@ def judge_challenger(
     Args:
         own: a filled worktree that holds what the commit does: its test images are judged on.
         project: the user's, which gets a copy of the verdict.
-        params: all of them.
-        commit: that the challenger was made from.
-        outcome: is told what came of it.
         reason: of the promotion, for the line of champions.
     """
     from graft.registry.aliases import CHALLENGER, registered_name
@@ -65,8 +62,6 @@ def push(own: Project, params: RetrainParams, branch: str) -> None:
 
     Args:
         own: a filled worktree that holds what the commit does.
-        params: of retrainings.
-        branch: with the commit.
 
     Raises:
         GraftError: a remote refuses, or takes too long.
@@ -83,7 +78,6 @@ def mark_killed(project: Project, run: str) -> int:
     """Mark what a retraining that was killed had under way in MLflow as killed; return how many runs that were.
 
     Args:
-        project: the user's.
         run: id of the retraining; trainings carry it as the tag ``retraining``.
     """
     from graft.registry.store.tracking_store import open_store

@@ -51,8 +51,6 @@ def read_known(project: Project, params: ValidateParams, manifest: Path) -> Know
     """Scans data/, of which only new and changed files are opened.
 
     Args:
-        project: whose data/.
-        params: of stage validate.
         manifest: a file to write what was found to.
 
     Raises:

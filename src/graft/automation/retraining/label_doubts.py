@@ -116,11 +116,8 @@ def find_doubts(
     """The classes of one delivery whose labels are in doubt, by name.
 
     Args:
-        known: images with labels that are believed.
         groups: which of them belong together, any values ``[N]``.
-        new: the delivery.
         max_share: of the images of a class that may speak against their label.
-        seed: of the folds.
     """
     judge = Judge.taught(known, groups, seed)
     return judge.doubts(new, max_share) if judge else []
@@ -245,11 +242,6 @@ class LabelCheck:
     Known labels are those of images that the last split has in train and val: none of test has a say in what is
     trained on. Before the first split nothing is doubted, nor where less than two classes have a few images that do
     not belong together. Features are kept in the feature store, where training finds them.
-
-    Args:
-        project: whose split, and whose data/.
-        params: all of them.
-        known: what data/ holds.
     """
 
     def __init__(self, project: Project, params: Params, known: Known) -> None:

@@ -37,10 +37,6 @@ def quarantine(
 
     Args:
         delivery: what to move; what has gone already is passed over.
-        folder: the quarantine.
-        at: names the place.
-        reasons: why, a sentence each.
-        left_out: what was found about single files.
         stops: no run trains anything before a person has acknowledged it, see :func:`unacknowledged`.
     """
     place = folder / stamped(delivery.name, at)
@@ -60,11 +56,7 @@ def quarantine_files(
     """Copy single files of a delivery into the quarantine.
 
     Args:
-        name: of the delivery.
-        folder: the quarantine.
-        at: names the place.
         left_out: the files, with what is wrong with each.
-        reasons: of the whole, a sentence each.
 
     Returns:
         Where they lie, and the SHA-256 of each copy as it reads back.
@@ -89,7 +81,6 @@ def acknowledge(folder: Path, name: str) -> None:
     """Have a delivery stop no more runs; it stays where it is.
 
     Args:
-        folder: the quarantine.
         name: of the delivery, or of its folder in the quarantine.
 
     Raises:

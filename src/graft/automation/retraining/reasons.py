@@ -26,7 +26,6 @@ def broken_rules(project: Project, since: float) -> list[str]:
     """What stages validate and split refused after a moment, a sentence each.
 
     Args:
-        project: whose stages ran.
         since: seconds since the epoch; older verdicts are of other runs.
     """
     found = []

@@ -55,7 +55,6 @@ class Retraining:
 
     Args:
         project: to be retrained; under git, with data/ under DVC.
-        params: all of them.
         forced: train everything anew, whether or not there is a reason.
         flow_run: Prefect's id of the run, ``""`` outside Prefect.
 

@@ -76,10 +76,7 @@ def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_offici
     folders too.
 
     Args:
-        delivery: from the inbox.
         target: an empty folder, or none yet; ``data`` in it gets the images, ``astray`` all other files.
-        classes: those that data/ knows.
-        is_official: whether data/ has split folders.
 
     Raises:
         GraftError: the delivery cannot be read: damaged, unsafe, or larger unpacked than the disk has room for.

@@ -92,7 +92,6 @@ def open_workspace(
     """Make a worktree; data/ and the outputs of the pipeline are not in it yet.
 
     Args:
-        project: the user's.
         branch: see :func:`branch_name`.
         run: id of the run; the worktree's folder begins with it.
         without: folders of the user's that do not belong in a snapshot, such as the inbox.

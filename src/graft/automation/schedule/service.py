@@ -50,9 +50,6 @@ def run_service(
     """Execute retrainings as ``when`` says, until SIGTERM, Ctrl-C or the end of the terminal.
 
     Args:
-        project: to be retrained.
-        when: the schedule.
-        name: of the deployment.
         port: of a server that has to be started; None for Prefect's usual one, or any where that is taken.
         tell: takes a sentence for the person who looks on.
 

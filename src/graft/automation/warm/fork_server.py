@@ -81,7 +81,6 @@ class StageServer:
     """Imports libraries, and forks where a client asks for it.
 
     Args:
-        listener: a listening socket of messages (SOCK_SEQPACKET).
         lifeline: a descriptor whose end means that the server is to end.
         libraries: to import, in this order, as time allows.
     """
@@ -212,7 +211,6 @@ def run(stage: Stage, environment: dict[str, str]) -> None:
     """Makes this forked process what the client's would have been, and runs the stage in it.
 
     Args:
-        stage: what is to be run.
         environment: the server's when it started; what libraries have set since stays.
     """
     request = stage.request

@@ -20,12 +20,7 @@ SERVER = ("-m", "graft.automation.warm.fork_server")
 
 @contextmanager
 def warm_stages(project: Project, environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """The environment in which stages find a server, which lives as long as the block; unchanged where there is none.
-
-    Args:
-        project: whose stages.
-        environment: theirs, and so the server's.
-    """
+    """Yield the environment in which stages find a server, which lives as long as the block."""
     if not sys.platform.startswith("linux") or environment.get(VARIABLE):
         yield dict(environment)
         return

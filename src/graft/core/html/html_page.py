@@ -30,9 +30,7 @@ def html_page(title: str, heading: str, sections: Sequence[PageSection], style: 
     """Return a page with its contents at the side, light or dark by the reader's setting, and wide or narrow.
 
     Args:
-        title: plain text.
         heading: HTML in front of the sections, with the ``<h1>``.
-        sections: in their order.
         style: CSS on top of the common one.
     """
     contents = "".join(

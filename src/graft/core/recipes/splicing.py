@@ -25,8 +25,6 @@ def splice(params_text: str, recipe_text: str, sections: list[str]) -> str:
     """The text of params.yaml with these sections of the recipe in place of its own.
 
     Args:
-        params_text: all of params.yaml.
-        recipe_text: all of the recipe.
         sections: top-level keys of the recipe. One that params.yaml lacks is put at its end.
 
     Raises:

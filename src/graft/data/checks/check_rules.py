@@ -55,7 +55,6 @@ def run_rules(checks: Sequence[Check], tables: dict[str, pd.DataFrame], severiti
     """Runs rules on tables, a suite of Great Expectations for each table.
 
     Args:
-        checks: the rules.
         tables: by name; the column ``path`` is what an offending row is called by.
         severities: ``error``, ``warn`` or ``off`` for each rule, as an attribute of its name.
 

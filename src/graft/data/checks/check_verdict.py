@@ -119,8 +119,6 @@ def raise_for(verdict: Verdict, docs: Path, subject: str = "data/") -> None:
     """Passes silently where no rule of severity ``error`` is broken.
 
     Args:
-        verdict: the outcome of every rule.
-        docs: the folder of the Data Docs.
         subject: what the rules are about, as it reads before "breaks rules".
 
     Raises:

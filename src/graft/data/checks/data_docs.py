@@ -42,9 +42,6 @@ def write_data_docs(
     """Replace ``folder`` by ``index.html`` and ``offenders.csv`` (columns rule, path, found; UTF-8, LF).
 
     Args:
-        folder: emptied first.
-        outcomes: of the rules.
-        verdict: what they amount to.
         pictures: by rule, rows of images to show.
         data: the folder that the images' paths are relative to.
     """

@@ -94,7 +94,6 @@ def gallery(pictures: Sequence[Sequence[Picture]], data: Path, page: Path) -> st
     """Return rows of pictures as HTML: those that belong together on a card, others side by side.
 
     Args:
-        pictures: rows of images that belong together.
         data: the folder that their paths are relative to.
         page: the folder of the page; links are relative to it.
     """

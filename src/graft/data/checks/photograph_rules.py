@@ -33,12 +33,8 @@ def check(
     not raise here: see :func:`graft.data.checks.check_verdict.raise_for`.
 
     Args:
-        manifest: of all images.
         near_duplicates: what :func:`graft.data.scan.near_duplicates.write_near_duplicates` wrote of it.
-        params: limits and severities.
         data: the folder that paths are relative to; pictures in the Data Docs are made from it.
-        verdict: the file to write.
-        docs: the folder to write.
 
     Raises:
         GraftError: the manifest or the list of near-duplicates is missing or damaged.

@@ -51,11 +51,7 @@ def check_split(
         tables: by split, columns path, label, sha256.
         summary: of how they came about; see :func:`graft.data.splits.split_images.make_split`.
         near_duplicates: columns path, group; see :func:`graft.data.scan.near_duplicates.find_near_duplicates`.
-        images: files in the manifest.
-        params: limits and severities.
         data: the folder that paths are relative to; pictures in the Data Docs are made from it.
-        verdict: the file to write.
-        docs: the folder to write.
     """
     checked = _tables(tables, summary, near_duplicates, params)
     outcomes = run_rules(_checks(params, summary), checked, params.severity)
@@ -83,7 +79,6 @@ def near_duplicates_across(images: pd.DataFrame, groups: Mapping[str, str]) -> p
     An image of test has one where its group is in train or val, an image of val where its group is in train.
 
     Args:
-        images: columns path and split.
         groups: of near-duplicates, by path; images that are in none are not named.
     """
     found = images.assign(group=mapped(images["path"], lambda path: groups.get(path, "")))

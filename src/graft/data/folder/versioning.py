@@ -66,7 +66,6 @@ def track(project: Project, meta: Mapping[str, str]) -> None:
     """Puts data/ into DVC's cache and its hash, with ``meta``, into data.dvc.
 
     Args:
-        project: where data/ lies.
         meta: dataset (a name), licence and source, each one line.
 
     Raises:
@@ -111,7 +110,6 @@ def run_dvc(project: Project, *arguments: str, timeout: float | None = None) -> 
     A process of its own: DVC's command line is what it promises to keep, and no state of it stays behind.
 
     Args:
-        project: where it runs.
         arguments: of ``dvc``.
         timeout: seconds after which it is ended, for what waits for a network; None for none.
 

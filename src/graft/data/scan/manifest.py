@@ -62,9 +62,7 @@ def read_manifest(path: Path, thumbnails: bool = False, columns: Sequence[str] |
     """The manifest as a table with the columns of this module's text; strings are never null.
 
     Args:
-        path: the Parquet file.
         thumbnails: also load their column, which is larger than all others together.
-        columns: load no others than these.
 
     Raises:
         GraftError: there is no manifest at ``path``, or it is not a whole Parquet file.

@@ -85,7 +85,6 @@ def components(hashes: np.ndarray, thumbnails: np.ndarray, limits: Limits) -> np
     Args:
         hashes: perceptual hashes, uint64 ``[n]``.
         thumbnails: pixels, uint8 ``[n, 192]``.
-        limits: see :class:`Limits`.
     """
     # What is equal in both is one item, however often it is there.
     packed = np.ascontiguousarray(np.hstack([hashes[:, None].view(np.uint8), thumbnails]))

@@ -71,9 +71,7 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
     Memory does not grow with the number of files. ``target`` appears when it is complete.
 
     Args:
-        layout: where the images lie.
         params: ``max_pixels`` counts here.
-        target: the Parquet file to write.
         memory: file of a :class:`graft.data.scan.scan_memory.ScanMemory`: then only new and changed files are opened,
             and the manifest is the same.
     """

@@ -30,7 +30,6 @@ def make_thumbnails(
         root: the folder that ``paths`` are relative to.
         paths: with forward slashes; repeated ones are made once.
         max_pixels: larger pictures are not decoded.
-        budget: characters of all URIs together.
     """
     wanted = list(dict.fromkeys(paths))
 

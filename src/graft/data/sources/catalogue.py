@@ -138,8 +138,6 @@ def use(project: Project, name: str, source: Path | None = None, *, replace: boo
     why not an earlier one, is said in the result's notes and in data.dvc.
 
     Args:
-        project: whose data/ it goes into.
-        name: of the data set.
         source: a local copy to take instead of fetching it: a published archive, a folder that holds the
             published archives, an unpacked one, or a folder or archive in the layout that data/ has.
         replace: whether a data/ that holds something may be replaced; DVC then keeps the old one.

@@ -102,7 +102,6 @@ def import_images(
     """Imports the user's own images.
 
     Args:
-        project: whose data/ they go into.
         source: a folder or archive of class folders, or of train/, val/ and test/ with class folders inside;
             or a table of images (:mod:`graft.data.sources.image_tables`).
         name: of the data set; by default the source's.
@@ -137,8 +136,6 @@ def bring_in(
     """Makes the images of a feed the project's data/, tracked by DVC.
 
     Args:
-        project: whose data/ they become.
-        feed: where they come from.
         meta: what data.dvc says about them: dataset, licence, source.
         replace: whether a data/ that holds something may be replaced; DVC then keeps the old one.
         check: raises where the counts are not what they should be; nothing has changed by then.

@@ -94,11 +94,9 @@ def assign(
 
     Args:
         names: of groups, sorted and all different; those that ``groups`` does not number are not there.
-        labels: names of classes, likewise.
         groups: position in ``names``, and
         classes: position in ``labels``, of each pair of a group and a class that it holds images of: int64
             ``[n]``, sorted, all different.
-        draw: how to divide.
         memory: what earlier runs settled; it is not changed.
 
     Returns:

@@ -37,7 +37,6 @@ def group_images(images: pd.DataFrame, group_by: str) -> Grouping:
     """The groups of images (columns path, sha256 and, for ``column``, group).
 
     Args:
-        images: the readable images of a manifest.
         group_by: ``none``, ``column``, ``near_duplicates``, or a regular expression, as ``split.group_by`` in
             params.yaml takes it.
 

@@ -87,7 +87,6 @@ def differing(keys: pd.Series, values: pd.Series) -> np.ndarray:
 
     Args:
         keys: numbers, 0 or more.
-        values: categories.
     """
     numbers, own = keys.to_numpy(), values.cat.codes.to_numpy()
     last = np.zeros(numbers.max(initial=-1) + 1, dtype=own.dtype)
@@ -109,7 +108,6 @@ def as_tables(images: pd.DataFrame, digests: Names, groups: Names) -> dict[str, 
     Args:
         images: coded, with the column group (int32), sorted by path.
         digests: what their numbers in sha256 stand for.
-        groups: likewise.
     """
     import pandas as pd
 

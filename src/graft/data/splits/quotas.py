@@ -31,8 +31,6 @@ def exact_quotas(counts: Mapping[str, int], number: int, keep: int, setting: str
     Every class gives at least one and keeps at least ``keep``.
 
     Args:
-        counts: different images by class.
-        number: of images to take.
         keep: images of each class to leave behind.
         setting: what asks for it, for messages, such as ``split.test_size``.
 

@@ -68,10 +68,7 @@ def make_split(
     Images that arrive join the part of their near-duplicates (:mod:`graft.data.splits.settled_groups`).
 
     Args:
-        manifest: the images.
-        params: how to divide them.
         memory: of the split that this one continues; small classes are divided anew without it.
-        near_duplicates: among the images.
 
     Raises:
         GraftError: no readable image, or each under two labels; ``official`` without an official split, or

@@ -49,7 +49,6 @@ def check(run: Run, pixels: np.ndarray, expected: np.ndarray, labels: np.ndarray
     """Compares an exported file with the model's own answers.
 
     Args:
-        run: the file, loaded.
         pixels: uint8 ``[N, S, S, 3]``.
         expected: the model's probabilities ``[N, C]``.
         labels: class indices ``[N]``.

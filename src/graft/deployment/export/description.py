@@ -37,7 +37,6 @@ def describe(
 
     Args:
         model: name, version and digest of what is exported.
-        settings: its bundle's model.json.
         image_size: side in pixels.
         versions: packages that had a part in it.
     """
@@ -59,8 +58,6 @@ def write_description(
     """Write labels.txt, graft.json, preprocessing/ and README.md beside an exported file.
 
     Args:
-        folder: of the export.
-        name: of the format.
         about: from :func:`describe`.
         form: of this format: input kind and range, what checking it came to.
         usage: lines of Python that run it on ``images``.

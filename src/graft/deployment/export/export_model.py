@@ -74,7 +74,6 @@ def export(
 
     Args:
         project: whose validation photographs check the exports, and whose training photographs calibrate 8 bits.
-        model: what to export.
         formats: keys of :data:`FORMATS`.
         int8: TensorFlow Lite in 8-bit whole numbers instead of float32.
         most_lost: accuracy that these may lose on validation, a share of 1.
@@ -120,7 +119,6 @@ def load_exported(folder: Path, name: str) -> Run:
     """Runs an exported model: images ``[N, S, S, 3]``, RGB in 0..255, to probabilities float32 ``[N, C]``.
 
     Args:
-        folder: of the format.
         name: a key of :data:`FORMATS`.
     """
     run: Run = _module(name).load(folder)

@@ -36,8 +36,6 @@ def write(source: ExportSource, folder: Path, calibration: np.ndarray | None = N
     """Writes the format into a folder that is there.
 
     Args:
-        source: what is exported.
-        folder: where to.
         calibration: training images uint8 ``[N, S, S, 3]``, whose activations set the ranges of 8-bit numbers; None
             keeps float32.
     """

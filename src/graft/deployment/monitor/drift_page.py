@@ -89,7 +89,6 @@ def write_page(folder: Path, report: DriftReport) -> Path:
 
     Args:
         folder: of all pages; made where it is missing.
-        report: what was found.
 
     Returns:
         The page that stays: ``<folder>/<time>.html``. :data:`LATEST` beside it is the same until the next one.

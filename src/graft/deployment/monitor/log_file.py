@@ -61,11 +61,7 @@ INSERT = (  # a row by column
 
 
 class LogFile:
-    """The file of a log; for one thread at a time. Everything may raise sqlite3.Error.
-
-    Args:
-        folder: of the log.
-    """
+    """The file of a log; for one thread at a time. Everything may raise sqlite3.Error."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

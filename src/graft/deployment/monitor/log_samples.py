@@ -87,7 +87,6 @@ def one_per_group(sha256: Sequence[str], groups: np.ndarray, most: int) -> np.nd
     Hashes are as good as dice, and the choice moves little as the images grow in number.
 
     Args:
-        sha256: of each image.
         groups: any values, ``[N]``.
         most: of more, those with the smallest hashes.
     """

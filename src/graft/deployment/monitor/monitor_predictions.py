@@ -81,8 +81,6 @@ def monitor_paths(project: Project, params: Params, texts: Sequence[str], model:
     """Compare photographs in files, folders and archives with the training images.
 
     Args:
-        project: validated and split.
-        params: all of them.
         texts: see :func:`graft.deployment.predict.inputs.find_photographs`.
         model: see :func:`graft.registry.resolve.resolve_model`; None is the champion, and where there is none,
             predictions are not compared.
@@ -108,8 +106,6 @@ def monitor_log(
 
     Args:
         project, params, model: as for :func:`monitor_paths`.
-        folder: of the log.
-        since, after: no rows from before, see :meth:`graft.deployment.monitor.prediction_log.PredictionLog.read`.
 
     Raises:
         GraftError: as :func:`monitor_paths`, or there is no log, or it is damaged.

@@ -44,7 +44,6 @@ def observe(data: bytes, max_pixels: int, sizes: Sequence[int] = ()) -> Observat
     """Looks at the bytes of an image file.
 
     Args:
-        data: of the file.
         max_pixels: larger images count as unreadable.
         sizes: sides in pixels that the image is also wanted at. It is decoded anew for each, just as training does:
             any other way would differ from it by a grey level or so in every image, which a test may well find.

@@ -53,12 +53,7 @@ class LoggedPrediction:
 
 
 class PredictionLog:
-    """A log in a folder, which is made when the first rows are written. Safe in threads, and beside other processes.
-
-    Args:
-        folder: where it lies.
-        params: how much is kept, and what.
-    """
+    """A log in a folder, which is made when the first rows are written. Safe in threads, and beside other processes."""
 
     def __init__(self, folder: Path, params: LogParams) -> None:
         self.folder = folder
@@ -102,7 +97,6 @@ class PredictionLog:
         Args:
             since: no rows from before; with a time zone.
             after: no rows up to this id, see :meth:`last`.
-            newest_first: in reverse order.
 
         Raises:
             GraftError: there is no log in the folder, or it is damaged, or a newer graft wrote it.

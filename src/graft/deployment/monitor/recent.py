@@ -77,7 +77,6 @@ def sample_photographs(
     Args:
         photographs: see :func:`graft.deployment.predict.inputs.find_photographs`.
         params: ``monitor`` says how many; ``validate`` how large images may be, and what nearly repeats another.
-        embedder: for features.
         asked: for predictions, where there is a model.
     """
     counts: Counter[str] = Counter()
@@ -134,8 +133,6 @@ def sample_log(
     Features are of the images whose photograph was kept, or whose embedding was logged by this backbone.
 
     Args:
-        log: the log.
-        since, after: see :meth:`graft.deployment.monitor.prediction_log.PredictionLog.read`.
         params, embedder: as for :func:`sample_photographs`.
         asked: the model that the training side is asked; rows of another one have no predictions here.
     """

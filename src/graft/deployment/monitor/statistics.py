@@ -94,8 +94,6 @@ def features_differ(reference: np.ndarray, recent: np.ndarray, permutations: int
 
     Args:
         reference, recent: float ``[N, D]`` and ``[M, D]``.
-        permutations: how often images are dealt anew.
-        seed: of the permutations.
     """
     both = np.concatenate([reference, recent]).astype(np.float32)
     both -= both.mean(axis=0)

@@ -24,7 +24,6 @@ class Watcher:
     """Sits between photographs and their answers, which come in the same order.
 
     Args:
-        log: where rows go.
         model, digest: which model answers, in words and by its digest.
         classes: of the model, in the order of its probabilities.
         max_pixels: larger images count as unreadable.

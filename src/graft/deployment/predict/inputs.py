@@ -59,11 +59,7 @@ class Photographs(Protocol):
 
 
 class Files:
-    """Image files on the disk.
-
-    Args:
-        paths: gives them, anew at each call.
-    """
+    """Image files on the disk."""
 
     def __init__(self, paths: Callable[[], Iterator[Path]]) -> None:
         self._paths = paths

@@ -51,8 +51,6 @@ class PartialResults:
     """The rows that there are; to be used in a ``with``, by one process at a time.
 
     Args:
-        out: the file that they will become.
-        run: what is under way.
         classes: labels in the order of the probabilities.
 
     Attributes:

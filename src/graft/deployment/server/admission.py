@@ -10,12 +10,7 @@ class BusyError(Exception):
 
 
 class Admission:
-    """Counts what is under way. For one event loop: nothing here may be called from another thread.
-
-    Args:
-        max_images: under way at a time.
-        max_bytes: of bodies held at a time.
-    """
+    """Counts what is under way. For one event loop: nothing here may be called from another thread."""
 
     def __init__(self, max_images: int, max_bytes: int) -> None:
         self.max_images = max_images

@@ -35,7 +35,6 @@ class Batcher:
     For one event loop: nothing here may be called from another thread.
 
     Args:
-        max_batch: images of one batch.
         max_wait: seconds.
         metrics: told size and duration of each batch.
     """
@@ -78,7 +77,6 @@ class Batcher:
 
         Args:
             model: that the image was decoded for; a batch never mixes two.
-            pixels: see :class:`graft.deployment.server.served_model.Classifier`.
         """
         answer: asyncio.Future[np.ndarray] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(model, pixels, answer))

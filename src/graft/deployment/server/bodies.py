@@ -79,9 +79,7 @@ async def read_body(
     """The whole body; no byte past the limit is kept.
 
     Args:
-        chunks: as they arrive.
         declared: the header Content-Length, where there is one.
-        limit: in bytes.
         hold: called with the size of each chunk before it is kept; what it raises passes through.
 
     Raises:

@@ -42,10 +42,7 @@ def create_app(
 
     Args:
         champion: the model that answers; started and stopped with the application.
-        params: limits.
-        access: who may ask.
         metrics: shared with ``champion``.
-        on_failure: see :meth:`graft.deployment.server.watch_champion.Champion.start`.
         log_writer: of the prediction log, started and stopped with the application; None logs nothing.
         kept: what that log keeps of a photograph.
     """

@@ -62,7 +62,6 @@ def prediction_log(project: Project, params: LogParams, wanted: bool | None = No
     """The log that a server of this project writes, if any.
 
     Args:
-        project: whose log.
         params: whether there is one, and what it keeps.
         wanted: whether there is one, whatever ``params`` say.
 
@@ -84,9 +83,7 @@ class LogWriter:
     """Looks at images that were answered, and logs them, in a thread.
 
     Args:
-        log: where rows go.
         max_bytes: of images that wait; each counts for :data:`LEAST_BYTES` or more.
-        metrics: told what became of each image.
         stop_seconds: for what waits when the server ends; what is left then is dropped.
     """
 

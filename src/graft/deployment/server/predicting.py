@@ -35,9 +35,6 @@ class Predictor:
     """Answers requests for predictions.
 
     Args:
-        champion: the model that answers.
-        params: limits.
-        metrics: told where the time goes.
         log_writer: told of every image that was answered or could not be read; None logs nothing.
     """
 

@@ -39,10 +39,6 @@ class ServedModel:
 def open_model(source: ResolvedModel, max_batch: int) -> ServedModel:
     """Opens a model and lets it answer for blank images, so that the first request is as fast as the others.
 
-    Args:
-        source: where it is.
-        max_batch: images of one forward pass.
-
     Raises:
         GraftError: its answers are no probabilities.
         Exception: it cannot be opened; of whatever kind the engine raises.

@@ -54,10 +54,6 @@ def serve(
     """Serves a model until the process gets SIGINT or SIGTERM; what is under way then is still answered, and logged.
 
     Args:
-        project: whose registry.
-        params: limits and times.
-        access: who may ask.
-        listener: bound; closed at the end.
         model: see :func:`graft.registry.resolve.resolve_model`; None is the champion.
         log: of predictions; None logs nothing.
 

@@ -44,7 +44,6 @@ class ModelSource:
     """Where a server's model comes from: an alias in the registry, or one model for good.
 
     Args:
-        project: whose registry.
         text: see :func:`graft.registry.resolve.resolve_model`; None is the champion of the project's data set.
         max_batch: images of one forward pass, to try a model out with.
     """
@@ -89,9 +88,6 @@ class ModelSource:
     def load(self, version: str) -> ServedModel:
         """The model, opened and tried out.
 
-        Args:
-            version: that :meth:`ask` named.
-
         Raises:
             Exception: it cannot be loaded; of whatever kind the store or the engine raises.
         """
@@ -116,8 +112,6 @@ class Champion:
     """Keeps the newest model that could be loaded.
 
     Args:
-        source: where it comes from.
-        poll_seconds: between two looks at the registry.
         metrics: told of what was loaded, and of problems.
 
     Attributes:

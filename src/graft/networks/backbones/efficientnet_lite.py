@@ -55,7 +55,6 @@ def application(name: str) -> Callable[..., keras.Model]:
         """Return the network with random weights; float32 ``[N, S, S, 3]`` to a map, or to 1000 probabilities.
 
         Args:
-            include_top: with pooling and ImageNet's head.
             weights: None; pretrained weights are loaded by :mod:`graft.networks.backbones.weights`.
             input_shape: by default that of the images that the weights were trained with.
         """

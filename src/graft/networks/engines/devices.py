@@ -93,7 +93,6 @@ def arithmetic(precision: Precision, deterministic: bool = False) -> Iterator[st
     (https://arxiv.org/abs/1710.03740). What is float32 is :func:`whole_float32`.
 
     Args:
-        precision: see :class:`graft.core.params.train_params.TrainParams`.
         deterministic: stays in force for the process: TensorFlow cannot be told to go back.
     """
     chosen = precision if precision != "auto" else ("mixed_float16" if gpu_count() else "float32")
@@ -116,9 +115,6 @@ def machine_record(precision: str) -> dict[str, str]:
     Settings and data decide what is trained. What they leave to the machine is which arithmetic ``precision: auto``
     comes to, how many devices share a batch (each draws its own random changes), and what runs frozen networks, whose
     features agree to 1e-4 of the largest.
-
-    Args:
-        precision: that the network was trained in.
     """
     from graft.networks.engines.fastest import suits_openvino
 

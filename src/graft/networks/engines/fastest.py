@@ -41,7 +41,6 @@ def openvino_engine(
     """Runs a copy of the network, in float32, with OpenVINO on the CPU; later changes to ``model`` do not reach it.
 
     Args:
-        model: one input, one output.
         kept: see :func:`graft.networks.engines.conversion.openvino_network`.
         count, kind: of inputs, see :func:`graft.networks.engines.openvino_run.compiled_run`.
 

@@ -46,7 +46,6 @@ def open_classifier(bundle: Path, count: int | None = None) -> ImageClassifier:
     """The classifier of a bundle, on the engine that is fastest here; it may be used from several threads in turn.
 
     Args:
-        bundle: see :mod:`graft.bundle.model`.
         count: how many images it will be shown, where that is known.
 
     Raises:

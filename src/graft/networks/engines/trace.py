@@ -48,9 +48,6 @@ def save_traced(
     Args:
         signatures: of :func:`traced`, whose functions return dictionaries.
         variables: all that the graphs use but ``others``, Keras' variables; kept as ``variables/0``, ``/1``, ...
-        trainable: which of these are trained.
-        path: its folder.
-        others: TensorFlow's variables, kept under their names.
     """
     import tensorflow as tf
 

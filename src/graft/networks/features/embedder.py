@@ -16,10 +16,6 @@ from graft.networks.engines.tensorflow_import import import_tensorflow
 class Embedder:
     """A backbone with its feature store; what it computes is shared with training.
 
-    Args:
-        project: where the feature store is.
-        params: names backbone and image size.
-
     Attributes:
         image_size: side in pixels of the images that it takes.
         name: in words.

@@ -29,7 +29,6 @@ def extract(
     Args:
         model: images float32 ``[N, S, S, 3]`` in 0..255 to one tensor; nothing in it may change later.
         images: whose pixels are decoded only where the space lacks the row.
-        label: what the progress bar calls it.
         space: of exactly this model and preparation; None keeps nothing.
         prepare: changes pixels before the model sees them.
         out: where to put the outputs instead of a new array.

@@ -50,7 +50,6 @@ class FeatureStore:
     """All spaces, and the limit that they share.
 
     Args:
-        folder: where it lies.
         limit_bytes: above it, the shards that were not used for the longest time go.
         precision: of rows, ``float32`` or ``float16``; those of one are not read by the other.
     """

@@ -38,7 +38,6 @@ class FrozenTrunk:
 
     Args:
         identity: see :attr:`graft.networks.backbones.backbone.Backbone.identity`.
-        feature_count: D.
         pooling: as ``build`` builds it.
         store: None keeps nothing.
         build: the backbone; called once, when it is needed.
@@ -127,7 +126,6 @@ class FrozenTrunk:
 
         Args:
             images: see :func:`graft.networks.features.extract.extract`, as ``label``.
-            label: what the progress bar calls it.
             mirrored: axes of ``[N, S, S, 3]`` along which the images are mirrored first.
             out: where to put the features instead of a new array.
 

@@ -27,7 +27,6 @@ def write_shard(folder: Path, keys: np.ndarray, rows: np.ndarray) -> Path:
     """Write a new shard into ``folder``; it is in its place once it is whole and on the disk.
 
     Args:
-        folder: of the space.
         keys: ``S32``-like bytes, uint8 ``[N, 32]``.
         rows: float16 or float32 ``[N, D]``, one per key.
 

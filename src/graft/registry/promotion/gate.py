@@ -38,7 +38,6 @@ def run_gate(
     Args:
         project: whose test split the models are judged on, and which has the verdicts on the data.
         params: the limits, and which strategies there are.
-        registry: of the models.
         version: the version; by default the challenger.
         commit: that should hold what the candidate was made from; by default the one that is checked out.
 

@@ -53,12 +53,7 @@ def judge(
     """Runs a version on the test images as it is registered.
 
     Args:
-        project: where the images lie.
-        registry: of the version.
-        version: to be judged.
         table: the test split with paths, see :func:`graft.data.splits.split_tables.read_splits`.
-        batch_size: images at a time.
-        role: what the progress bar calls it.
 
     Returns:
         Its figures, and bool ``[N]``: the images whose most probable class is right.

@@ -30,7 +30,6 @@ def state_of_data(project: Project, seen: pd.DataFrame | None) -> Stated:
 
     Args:
         project: with the verdicts and the split tables.
-        seen: the candidate's record, see :mod:`graft.registry.store.seen_images`.
     """
     outcomes = []
     passed = True
@@ -81,9 +80,6 @@ def reproducibility(
     what the stage left here is this run.
 
     Args:
-        project: with its repository.
-        tags: of the candidate's run, see :mod:`graft.registry.store.provenance`.
-        run_id: of it.
         folders: of strategies and ensembles by name, see :mod:`graft.core.candidates`.
         by: the later commit; by default the one that is checked out.
     """

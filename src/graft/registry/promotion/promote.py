@@ -48,7 +48,6 @@ def promote(
     """Makes a version champion.
 
     Args:
-        registry: whose champion.
         version: the version; by default the challenger.
         reason: why, in a sentence or two; recorded.
         forced: also without a passing verdict; then ``reason`` is needed.

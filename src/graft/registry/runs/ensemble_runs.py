@@ -29,11 +29,7 @@ def record_ensemble(
     """Logs weights, figures, data set and model into the run, and writes the run's id into the folder.
 
     Args:
-        project: where the members lie.
-        run_id: of the open run.
-        result: what was made.
         val: the validation table with paths, see :func:`graft.data.splits.split_tables.read_splits`.
-        clock: where the time goes.
     """
     import mlflow
     from mlflow import MlflowClient

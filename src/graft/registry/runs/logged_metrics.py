@@ -41,10 +41,7 @@ def of_model(figures: Mapping[str, float], model_id: str, dataset: Dataset, step
     """Return metrics that MLflow shows on the page of the run and on that of its model, with the data set.
 
     Args:
-        figures: values by name.
         model_id: the logged model, ``m-`` and 32 hex digits.
-        dataset: what they were measured on.
-        step: epoch.
     """
     from mlflow.entities import Metric
 

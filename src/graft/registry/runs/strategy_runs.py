@@ -91,11 +91,7 @@ def record_training(
     """Logs what training left into its run and writes the run's id beside the strategy's other outputs.
 
     Args:
-        project: where the images lie.
-        run_id: of the open run.
-        result: what was trained.
         tables: train and val, with paths, see :func:`graft.data.splits.split_tables.read_splits`.
-        clock: where the time goes.
     """
     import mlflow
     from mlflow import MlflowClient
@@ -158,14 +154,9 @@ def log_result(
     The model comes before any metric: MLflow would put those of epoch 0 onto its page.
 
     Args:
-        project: where the images lie.
         run_id: of the open run; written into ``folder`` with the model's URI.
-        name: of the strategy or ensemble.
-        folder: its outputs.
         classes: in the order of the confusion matrix.
-        validation: its figures on validation.
         tables: the splits that it was made from, with paths.
-        clock: where the time went.
         curves_of: further metrics, for the id of the logged model and the data set of validation.
     """
     from mlflow import MlflowClient

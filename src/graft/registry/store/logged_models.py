@@ -24,7 +24,6 @@ def log_bundle(bundle: Path, example: Path) -> tuple[str, str]:
     The hash becomes a tag of the run and of the logged model, see :mod:`graft.registry.store.model_hash`.
 
     Args:
-        bundle: see graft.bundle.model.
         example: an image file of the data set, kept with the model as its input example.
     """
     import mlflow

@@ -37,11 +37,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 def start_mlflow(project: Project, port: int, password: str) -> psutil.Popen:
     """Start MLflow's server for a project's store, without waiting for it.
 
-    Args:
-        project: whose.
-        port: a free loopback port.
-        password: what it asks for.
-
     Raises:
         GraftError: graft's installation does not offer MLflow the app.
     """
@@ -105,12 +100,7 @@ def owner_only(app: App, password: str) -> App:
 
 
 def is_foreign(headers: dict[bytes, bytes], method: str) -> bool:
-    """Return whether a request was made by a page of another origin; a link that somebody follows was not.
-
-    Args:
-        headers: their names in lower case.
-        method: of the request.
-    """
+    """Return whether a request was made by a page of another origin; a link that somebody follows was not."""
     origin = headers.get(b"origin")
     if origin is not None and origin != b"http://" + headers.get(b"host", b""):
         return True

@@ -42,7 +42,6 @@ def model_files(location: str, into: Path) -> Path:
     Args:
         location: where the store keeps them, a path or a URI, as MLflow's LoggedModel.artifact_location names it. A
             ``models:/`` URI will not do: MLflow would write into the model's own folder.
-        into: an empty or new folder.
     """
     import mlflow.artifacts
     from mlflow.utils.uri import is_local_uri

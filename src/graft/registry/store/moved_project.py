@@ -26,7 +26,6 @@ def bring_home(database: Path, artifacts: Path) -> list[str]:
     transaction. Other places, such as a bucket, stay as they are. The files themselves are not touched.
 
     Args:
-        database: this project's SQLite file.
         artifacts: this project's folder ``mlartifacts``.
 
     Returns:

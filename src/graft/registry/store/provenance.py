@@ -60,9 +60,7 @@ def changed_files(project: Project, *except_for: str, since: str = "HEAD") -> li
     """Files of the project that differ from a commit, and new ones among ``INPUTS``; None where git does not say.
 
     Args:
-        project: whose folder.
         except_for: paths in it, files or folders, that may differ.
-        since: the commit.
     """
     without = [f":(exclude){path}" for path in except_for]
     changed = try_git(project.root, "diff", since, "--name-only", "--no-renames", "-z", "--", ".", *without)

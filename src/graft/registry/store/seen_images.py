@@ -30,8 +30,6 @@ def log_seen_images(client: MlflowClient, run_id: str, seen: pd.DataFrame) -> No
     """Writes the images that a model was trained and validated on into its run.
 
     Args:
-        client: of the store.
-        run_id: of the model's run.
         seen: see :func:`images_of`.
     """
     import pyarrow as pa

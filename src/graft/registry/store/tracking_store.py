@@ -137,11 +137,6 @@ def runs_page(client: MlflowClient, address: str, dataset: str) -> str:
     """The page with the runs of a data set, or with all experiments where it has none yet.
 
     In MLflow's view of training; by itself MLflow opens that of language models.
-
-    Args:
-        client: of the store that is shown.
-        address: of MLflow's pages.
-        dataset: its name.
     """
     experiment = client.get_experiment_by_name(dataset)
     place = f"experiments/{experiment.experiment_id}" if experiment else "experiments"
