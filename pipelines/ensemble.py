@@ -11,13 +11,13 @@ from typing import Any
 from prefect import flow
 from prefect.utilities.annotations import quote
 
+from graft.automation.stage_runner import RETRIES, run_stage, step
 from graft.core.errors import GraftError
 from graft.core.params import load_params
 from graft.core.params.ensemble_params import EnsembleOf
 from graft.core.project import Project
 from graft.core.timing import StageClock
 from graft.data.splits.split_tables import read_splits
-from pipelines.runner import RETRIES, run_stage, step
 
 
 @step("combine")

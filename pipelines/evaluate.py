@@ -6,37 +6,23 @@ from pathlib import Path
 
 from prefect import flow
 
+from graft.automation.stage_runner import RETRIES, run_stage, step
 from graft.core.candidates import candidates
 from graft.core.params import Params, load_params
 from graft.core.project import Project
 from graft.core.timing import StageClock
-from pipelines.runner import RETRIES, run_stage, step
+from graft.registry.runs.strategy_runs import record_evaluations
 
 
 @step("evaluate")
 def evaluate_all(project: Project, folders: dict[str, Path], params: Params, clock: StageClock) -> None:
     """Runs each bundle over the test images; writes figures, predictions and pictures."""
-    from graft.evaluation.evaluate import TestImages, evaluate_bundle, write_answers
-    from graft.networks.features.feature_store import FeatureStore
+    from graft.evaluation.evaluate import evaluate_models
 
-    images = TestImages(project)
-    kept = params.train.store
-    store = FeatureStore(project.features, kept.limit_bytes, kept.precision)
-    for name, folder in folders.items():
-        found = evaluate_bundle(name, folder, images, params.evaluate.batch_size, clock, store)
-        write_answers(name, found, images)
+    evaluate_models(project, folders, params, clock)
 
 
-@step("record", **RETRIES)
-def record(project: Project, folders: dict[str, Path], clock: StageClock) -> None:
-    """Adds the test figures to the MLflow run of each."""
-    with clock.span("mlflow import", "imports"):
-        from graft.registry.runs.strategy_runs import record_evaluation
-        from graft.registry.store.tracking_store import open_store
-    with clock.span("mlflow log", "mlflow"):
-        open_store(project)
-        for name, folder in folders.items():
-            record_evaluation(project, name, folder)
+record = step("record", **RETRIES)(record_evaluations)
 
 
 @flow(name="evaluate", validate_parameters=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from prefect import flow
 
+from graft.automation.stage_runner import RETRIES, run_stage, step
 from graft.core.candidates import candidates
 from graft.core.params import Params, load_params
 from graft.core.project import Project
 from graft.core.timing import StageClock
-from pipelines.runner import RETRIES, run_stage, step
 
 
 @step("register", **RETRIES)

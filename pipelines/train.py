@@ -11,11 +11,11 @@ from typing import Any
 from prefect import flow
 from prefect.utilities.annotations import quote
 
+from graft.automation.stage_runner import RETRIES, run_stage, step
 from graft.core.params import Params, load_params
 from graft.core.project import Project
 from graft.core.timing import StageClock
 from graft.data.splits.split_tables import read_splits
-from pipelines.runner import RETRIES, run_stage, step
 
 
 @step("fit")

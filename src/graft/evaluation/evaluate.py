@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from graft.core.files import write_file
+from graft.core.params import Params
 from graft.core.project import Project
 from graft.core.timing import StageClock
 from graft.data.splits.split_tables import read_splits
@@ -52,6 +54,20 @@ class Answers:
     probabilities: np.ndarray
     classes: list[str]
     evaluation: Evaluation
+
+
+def evaluate_models(project: Project, folders: Mapping[str, Path], params: Params, clock: StageClock) -> None:
+    """Run each bundle over the test images, and write figures, predictions and pictures.
+
+    Args:
+        folders: of strategies and ensembles by name, see :mod:`graft.core.candidates`.
+    """
+    images = TestImages(project)
+    settings = params.train.store
+    store = FeatureStore(project.features, settings.limit_bytes, settings.precision)
+    for name, folder in folders.items():
+        found = evaluate_bundle(name, folder, images, params.evaluate.batch_size, clock, store)
+        write_answers(name, found, images)
 
 
 def evaluate_bundle(

@@ -115,6 +115,14 @@ def read_verdict(path: Path) -> Verdict:
         raise GraftError(f"{path} is not a verdict", fix) from None
 
 
+def print_warnings(verdict: Verdict, docs: Path) -> None:
+    """Print what broke a rule of severity ``warn``: the run goes on, but not unseen."""
+    for warning in verdict.warnings:
+        print(f"Warning: {warning}.")
+    if verdict.warnings:
+        print(f"Report: {docs / 'index.html'}")
+
+
 def raise_for(verdict: Verdict, docs: Path, subject: str = "data/") -> None:
     """Passes silently where no rule of severity ``error`` is broken.
 

@@ -183,6 +183,16 @@ def log_result(
     write_file(folder / RUN_FILE, json.dumps(record, indent=1))
 
 
+def record_evaluations(project: Project, folders: Mapping[str, Path], clock: StageClock) -> None:
+    """Add test figures to the runs of strategies and ensembles; ``folders`` as in :mod:`graft.core.candidates`."""
+    with clock.span("mlflow import", "imports"):
+        import mlflow  # noqa: F401
+    with clock.span("mlflow log", "mlflow"):
+        open_store(project)
+        for name, folder in folders.items():
+            record_evaluation(project, name, folder)
+
+
 def record_evaluation(project: Project, name: str, made: Path) -> None:
     """Adds the figures of the test split, its confusion matrix and its picture to the run of a strategy or ensemble.
 

@@ -7,17 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graft.automation.prefect_watch import required_server
 from graft.core.credentials import errors_without_credentials
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 from graft.core.project import find_project
 from graft.core.timing import StageClock
-
-if TYPE_CHECKING:
-    from graft.data.checks.check_verdict import Verdict
 
 # What the system refuses for reasons that lie outside graft, and what to do about it.
 FOR_THE_USER = {
@@ -71,14 +67,6 @@ def _without_heartbeats() -> Iterator[None]:
     # No environment variable can say "none".
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
-
-
-def print_warnings(verdict: Verdict, docs: Path) -> None:
-    """Shows what broke a rule of severity ``warn``: the run goes on, but not unseen."""
-    for warning in verdict.warnings:
-        print(f"Warning: {warning}.")
-    if verdict.warnings:
-        print(f"Report: {docs / 'index.html'}")
 
 
 def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:

@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
+from graft.automation import stage_runner
 from graft.core.errors import GraftError
 from graft.core.project import Project
-from pipelines import runner
 
 
 @pytest.fixture
 def end_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs a function as the flow of a stage and returns the exit code."""
-    monkeypatch.setattr(runner, "find_project", lambda: Project(tmp_path))
+    monkeypatch.setattr(stage_runner, "find_project", lambda: Project(tmp_path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.delenv("DVC_STAGE", raising=False)
 
     def run(flow: Callable[..., Any], *arguments: Any) -> int:
         with pytest.raises(SystemExit) as stopped:
-            runner.run_stage("train", flow, *arguments)
+            stage_runner.run_stage("train", flow, *arguments)
         assert isinstance(stopped.value.code, int)
         return stopped.value.code
 
@@ -86,9 +86,9 @@ def test_ctrl_c_is_130(end_stage: Callable[..., int]) -> None:
 
 
 def test_a_defect_shows_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "find_project", lambda: Project(tmp_path))
+    monkeypatch.setattr(stage_runner, "find_project", lambda: Project(tmp_path))
     with pytest.raises(ZeroDivisionError):
-        runner.run_stage("train", raising(ZeroDivisionError()))
+        stage_runner.run_stage("train", raising(ZeroDivisionError()))
 
 
 def test_only_what_may_pass_is_tried_again() -> None:
@@ -99,6 +99,6 @@ def test_only_what_may_pass_is_tried_again() -> None:
         def result(self, raise_on_failure: bool) -> Any:
             return self.outcome
 
-    is_worth_a_retry = runner.RETRIES["retry_condition_fn"]
+    is_worth_a_retry = stage_runner.RETRIES["retry_condition_fn"]
     assert is_worth_a_retry(None, None, State(ConnectionError("busy")))
     assert not is_worth_a_retry(None, None, State(GraftError("a typo")))

@@ -1,0 +1,105 @@
+"""Stage split: the readable images of the manifest divided into train, val and test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from graft.core.params.models import Params, SplitParams
+from graft.core.project import Project
+from graft.core.timing import StageClock
+from graft.data.splits.split_memory import read_memory, write_memory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from graft.data.checks.check_verdict import Verdict
+
+
+def split_images(project: Project, params: Params, clock: StageClock) -> Verdict:
+    """Write the three tables, check them, and write down what was settled for later runs.
+
+    A split that is refused settles nothing; its tables and its report stay to be looked at.
+
+    Raises:
+        GraftError: the images cannot be divided as params.yaml says, or the division breaks a rule of severity
+            ``error``.
+    """
+    with clock.span("pandas import", "imports"):
+        from graft.data.scan.manifest import FOR_SPLIT, read_manifest
+        from graft.data.scan.near_duplicates import Limits, read_near_duplicates
+        from graft.data.splits.settled_groups import NearDuplicates
+        from graft.data.splits.split_images import make_split
+        from graft.data.splits.split_tables import write_split_tables
+        from graft.data.splits.training_groups import training_groups, write_training_groups
+
+    with clock.span("split"):
+        manifest = read_manifest(project.manifest, columns=FOR_SPLIT)
+        near_duplicates = read_near_duplicates(project.near_duplicates)
+        limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
+        division = make_split(
+            manifest, params.split, read_memory(project), NearDuplicates(near_duplicates, limits)
+        )
+        write_split_tables(division.tables, division.summary, project.artifacts("split"))
+        write_training_groups(
+            training_groups(division.tables["train"], near_duplicates), project.training_groups
+        )
+    _print_summary(division.summary, manifest, params.split)
+    verdict = _check(
+        project, params.split, division.tables, division.summary, near_duplicates, manifest, clock
+    )
+    write_memory(division.memory, project)
+    return verdict
+
+
+def _print_summary(summary: dict[str, Any], manifest: pd.DataFrame, params: SplitParams) -> None:
+    counts = ", ".join(f"{count} {split}" for split, count in summary["images"].items())
+    dropped = len(summary["duplicates_dropped"])
+    print(
+        f"{summary['method']} split: {counts}" + (f"; {dropped} leaking copies left out" if dropped else "")
+    )
+    if params.group_by == "none" and (brought := set(manifest["group"].unique()) - {""}):
+        print(
+            f"The data brings {len(brought)} groups, and split.group_by is none: set it to column to keep them whole"
+        )
+    if conflicting := summary["conflicting_labels_dropped"]:
+        print(
+            f"{len(conflicting)} files left out whose bytes lie under two labels, "
+            f"for example {conflicting[0]['path']}"
+        )
+    if alone := summary["unmatched"]["images"]:
+        example = summary["unmatched"]["example"]
+        print(f"{alone} images have no group and stand for themselves, for example {example}")
+    if joined := summary["groups_joined_later"]:
+        print(f"{len(joined)} groups of near-duplicates grew together; every image stays where it was")
+
+
+def _check(
+    project: Project,
+    params: SplitParams,
+    tables: dict[str, pd.DataFrame],
+    summary: dict[str, Any],
+    near_duplicates: pd.DataFrame,
+    manifest: pd.DataFrame,
+    clock: StageClock,
+) -> Verdict:
+    with clock.span("great expectations import", "imports"):
+        import great_expectations  # noqa: F401
+    from graft.data.checks.check_verdict import print_warnings, raise_for
+    from graft.data.checks.split_rules import check_split
+
+    folder = project.artifacts("split")
+    docs = folder / "data_docs"
+    with clock.span("expectations"):
+        verdict = check_split(
+            tables,
+            summary,
+            near_duplicates,
+            len(manifest),
+            params,
+            project.data,
+            folder / "verdict.json",
+            docs,
+        )
+    print_warnings(verdict, docs)
+    raise_for(verdict, docs, "The split")
+    return verdict
