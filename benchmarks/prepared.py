@@ -14,7 +14,6 @@ def prepare(root: Path, data: Path, params: Params) -> Project:
     from graft.data.scan.manifest import read_manifest
     from graft.data.scan.near_duplicates import Limits, find_near_duplicates
     from graft.data.scan.scan_images import scan
-    from graft.data.splits.settled_groups import NearDuplicates
     from graft.data.splits.split_images import make_split
     from graft.data.splits.split_tables import write_split_tables
     from graft.data.splits.training_groups import training_groups, write_training_groups
@@ -28,9 +27,7 @@ def prepare(root: Path, data: Path, params: Params) -> Project:
     manifest = read_manifest(project.manifest, thumbnails=True)
     limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
     near = find_near_duplicates(manifest, limits)
-    division = make_split(
-        read_manifest(project.manifest), params.split, near_duplicates=NearDuplicates(near, limits)
-    )
+    division = make_split(read_manifest(project.manifest), params.split, near_duplicates=near)
     write_split_tables(division.tables, division.summary, project.artifacts("split"))
     write_training_groups(training_groups(division.tables["train"], near), project.training_groups)
     return project

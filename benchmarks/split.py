@@ -73,8 +73,7 @@ def measure(folder: Path, group_by: str, checks: bool) -> dict[str, float]:
     from graft.core.params.models import SplitParams
     from graft.data.checks.split_rules import check_split
     from graft.data.scan.manifest import FOR_SPLIT, read_manifest
-    from graft.data.scan.near_duplicates import Limits, read_near_duplicates
-    from graft.data.splits.settled_groups import NearDuplicates
+    from graft.data.scan.near_duplicates import read_near_duplicates
     from graft.data.splits.split_images import make_split
     from graft.data.splits.split_tables import write_split_tables
 
@@ -86,7 +85,7 @@ def measure(folder: Path, group_by: str, checks: bool) -> dict[str, float]:
     params = SplitParams(group_by=group_by)
     manifest = read_manifest(folder / "manifest.parquet", columns=FOR_SPLIT)
     near_duplicates = read_near_duplicates(folder / "near_duplicates.csv")
-    division = make_split(manifest, params, None, NearDuplicates(near_duplicates, Limits(4, 0.02)))
+    division = make_split(manifest, params, None, near_duplicates)
     write_split_tables(division.tables, division.summary, folder / "split")
     if checks:
         check_split(

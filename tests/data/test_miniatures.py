@@ -16,7 +16,6 @@ from graft.data.scan.near_duplicates import Limits, find_near_duplicates, write_
 from graft.data.scan.scan_images import scan
 from graft.data.sources import catalogue
 from graft.data.sources.catalogue import read_catalogue, use
-from graft.data.splits.settled_groups import NearDuplicates
 from graft.data.splits.split_images import Split, make_split
 
 PARAMS = ValidateParams(min_images_per_class=2, max_broken_share=0.1)
@@ -42,7 +41,7 @@ def sized(monkeypatch):
 def divided(manifest: pd.DataFrame, settings: dict, sizes: float = 0.2) -> Split:
     """The split that an entry's settings make; sizes that are published as numbers are for all images."""
     params = SplitParams(**{**settings, "val_size": sizes, "test_size": sizes})
-    near = NearDuplicates(find_near_duplicates(manifest, LIMITS), LIMITS)
+    near = find_near_duplicates(manifest, LIMITS)
     return make_split(manifest, params, near_duplicates=near)
 
 

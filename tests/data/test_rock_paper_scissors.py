@@ -18,7 +18,6 @@ from graft.data.folder.layout import read_layout
 from graft.data.scan.manifest import read_manifest
 from graft.data.scan.near_duplicates import Limits, find_near_duplicates
 from graft.data.scan.scan_images import scan
-from graft.data.splits.settled_groups import NearDuplicates
 from graft.data.splits.split_images import make_split
 
 pytestmark = pytest.mark.slow
@@ -33,7 +32,7 @@ class Hands:
 
     def divided(self, out: Path, **settings: Any) -> Verdict:
         params = SplitParams(**settings)
-        split = make_split(self.manifest, params, None, NearDuplicates(self.near_duplicates, Limits(4, 0.02)))
+        split = make_split(self.manifest, params, None, self.near_duplicates)
         return check_split(
             split.tables,
             split.summary,

@@ -23,7 +23,6 @@ from graft.data.folder import versioning
 from graft.data.scan.manifest import FOR_SPLIT, read_manifest
 from graft.data.scan.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
 from graft.data.sources.importing import Imported, import_images
-from graft.data.splits.settled_groups import NearDuplicates
 from graft.data.splits.split_images import make_split
 
 CLASSES = 1000
@@ -76,7 +75,7 @@ def test_c1_validate_and_split_with_a_thousand_classes(
     assert validated.rule("enough_per_class").offender_count == CLASSES
     assert (validated.docs / "index.html").stat().st_size < 100_000
     params = SplitParams()
-    division = make_split(manifest[list(FOR_SPLIT)], params, None, NearDuplicates(near, LIMITS))
+    division = make_split(manifest[list(FOR_SPLIT)], params, None, near)
     assert {name: table["label"].nunique() for name, table in division.tables.items()} == dict.fromkeys(
         ("train", "val", "test"), CLASSES
     )

@@ -26,8 +26,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
     """
     with clock.span("pandas import", "imports"):
         from graft.data.scan.manifest import FOR_SPLIT, read_manifest
-        from graft.data.scan.near_duplicates import Limits, read_near_duplicates
-        from graft.data.splits.settled_groups import NearDuplicates
+        from graft.data.scan.near_duplicates import read_near_duplicates
         from graft.data.splits.split_images import make_split
         from graft.data.splits.split_tables import write_split_tables
         from graft.data.splits.training_groups import training_groups, write_training_groups
@@ -35,10 +34,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
     with clock.span("split"):
         manifest = read_manifest(project.manifest, columns=FOR_SPLIT)
         near_duplicates = read_near_duplicates(project.near_duplicates)
-        limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
-        division = make_split(
-            manifest, params.split, read_memory(project), NearDuplicates(near_duplicates, limits)
-        )
+        division = make_split(manifest, params.split, read_memory(project), near_duplicates)
         write_split_tables(division.tables, division.summary, project.artifacts("split"))
         write_training_groups(
             training_groups(division.tables["train"], near_duplicates), project.training_groups

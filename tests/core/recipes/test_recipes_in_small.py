@@ -31,7 +31,6 @@ from graft.data.scan.near_duplicates import Limits, find_near_duplicates
 from graft.data.scan.scan_images import scan
 from graft.data.sources import catalogue
 from graft.data.sources.catalogue import find_entry, read_catalogue
-from graft.data.splits.settled_groups import NearDuplicates
 from graft.data.splits.split_images import make_split
 from graft.data.splits.split_tables import write_split_tables
 
@@ -141,7 +140,7 @@ def divide(root: Path, data: Path, params: Params) -> Project:
     scan(read_layout(project.data), params.validate_, project.manifest)
     manifest = read_manifest(project.manifest, thumbnails=True)
     limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
-    near = NearDuplicates(find_near_duplicates(manifest, limits), limits)
+    near = find_near_duplicates(manifest, limits)
     division = make_split(manifest, params.split, near_duplicates=near)
     write_split_tables(division.tables, division.summary, project.artifacts("split"))
     return project

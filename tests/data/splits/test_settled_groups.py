@@ -11,12 +11,10 @@ from test_splitting import image
 from graft.core.errors import GraftError
 from graft.core.params.models import SplitParams
 from graft.data.checks.split_rules import near_duplicates_across
-from graft.data.scan.near_duplicates import Limits
 from graft.data.splits.assignment import Memory
-from graft.data.splits.settled_groups import NearDuplicates, naming_key, settle_groups
+from graft.data.splits.settled_groups import naming_key, settle_groups
 from graft.data.splits.split_images import Split, make_split
 
-LIMITS = Limits(4, 0.02)
 GROUP = SplitParams(method="group", group_by="near_duplicates")
 FOLDS = SplitParams(method="k_fold", group_by="near_duplicates", folds=3, fold=1)
 EVERY = {
@@ -45,7 +43,7 @@ def near(rows: Rows, groups: list[list[int]]) -> pd.DataFrame:
 
 
 def divide(rows: Rows, groups: list[list[int]], params: SplitParams, memory: Memory) -> Split:
-    return make_split(pd.DataFrame(rows), params, memory, NearDuplicates(near(rows, groups), LIMITS))
+    return make_split(pd.DataFrame(rows), params, memory, near(rows, groups))
 
 
 def places(split: Split) -> dict[str, str]:
@@ -162,12 +160,30 @@ def test_b11_frames_of_old_films_land_the_same_in_whatever_order_they_arrive(ord
     ]
 
 
-def test_b11_a_split_of_a_version_that_kept_no_names_moves_nothing() -> None:
+@pytest.mark.parametrize("by", ["none", "near_duplicates"])
+def test_b11_other_limits_move_nothing(by: str) -> None:
+    """12 of 20 images that had joined test went to train, or the split was refused for good."""
+    rows, groups = series(30, 1)
+    first = divide(rows, groups, EVERY[by], Memory())
+    here = places(first)
+    tests = [i for i, row in enumerate(rows) if here[row["path"]] == "test"]
+    grown = [*rows, *(photograph(f"later{n}-0") for n in range(20))]
+    twins = {n: tests[n % len(tests)] for n in range(20)}
+    alike = [[i, *(30 + n for n, twin in twins.items() if twin == i)] for i in range(30)]
+    second = divide(grown, alike, EVERY[by], first.memory)
+    there = places(second)
+    assert {there[row["path"]] for row in grown[30:]} == {"test"}
+    # Stricter limits find no two alike, looser ones find all of test and one image of train alike.
+    train = next(i for i in range(30) if here[rows[i]["path"]] == "train")
+    for found in ([], [[*tests, *range(30, 50), train]]):
+        assert places(divide(grown, found, EVERY[by], second.memory)) == there
+
+
+def test_b11_a_split_that_was_made_without_near_duplicates_moves_nothing_with_them() -> None:
     rows, groups = series(30, 2)
     params = EVERY["none"]
     old = make_split(pd.DataFrame(rows), params)
     here = places(old)
-    assert old.memory.names == {}
     second = divide(rows, groups, params, old.memory)
     assert places(second) == here
     at = next(i for i, group in enumerate(groups) if {here[rows[j]["path"]] for j in group} == {"train"})
@@ -190,7 +206,7 @@ def test_an_image_that_joins_two_groups_moves_neither_and_the_rule_sees_it() -> 
     there = places(second)
     assert {path: there[path] for path in here} == here
     assert there["cat/between-0.png"] == "train"
-    names = first.memory.names[naming_key(LIMITS, GROUP.seed, GROUP.group_by)]
+    names = first.memory.names[naming_key(GROUP.seed, GROUP.group_by)]
     assert second.summary["groups_joined_later"] == [
         sorted({names[rows[in_train[0]]["sha256"]], names[rows[in_test[0]]["sha256"]]})
     ]
@@ -208,15 +224,14 @@ def test_an_image_whose_group_fell_apart_or_that_was_away_keeps_its_name() -> No
     assert named(rows, groups[1:], away) == names
 
 
-def test_another_seed_limit_or_grouping_is_another_set_of_names() -> None:
+def test_another_seed_or_grouping_is_another_set_of_names() -> None:
     keys = {
-        naming_key(Limits(4, 0.02), 13, "near_duplicates"),
-        naming_key(Limits(4, 0.02), 14, "near_duplicates"),
-        naming_key(Limits(3, 0.02), 13, "near_duplicates"),
-        naming_key(Limits(4, 0.02), 13, "none"),
-        naming_key(Limits(4, 0.02), 13, "(.+)-"),
+        naming_key(13, "near_duplicates"),
+        naming_key(14, "near_duplicates"),
+        naming_key(13, "none"),
+        naming_key(13, "(.+)-"),
     }
-    assert len(keys) == 5
+    assert len(keys) == 4
 
 
 def test_without_groups_near_duplicates_cannot_be_kept_together() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_settled_groups import GROUP, LIMITS, divide, near, series
+from test_settled_groups import EVERY, GROUP, divide, near, series
 
 from graft.core.errors import GraftError
+from graft.core.files import sha256_of
+from graft.core.params.models import SplitParams
 from graft.core.project import Project
-from graft.data.splits.settled_groups import NearDuplicates
 from graft.data.splits.split_images import make_split
 from graft.data.splits.split_memory import Memory, read_memory, write_memory
 
@@ -123,25 +124,16 @@ def test_b10_a_file_that_is_none_says_how_to_restore_it(project: Project) -> Non
         project.split_memory.write_text(damaged, encoding="utf-8")
         with pytest.raises(GraftError, match="git checkout"):
             read_memory(project)
-    project.split_memory.write_text('{"founders": {}, "exchanged": {}}', encoding="utf-8")
     project.settled_groups.write_text("a,b\n", encoding="utf-8")
+    content = {"founders": {}, "exchanged": {}, "groups": sha256_of(project.settled_groups)}
+    project.split_memory.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(GraftError, match="dvc checkout artifacts/split/settled_groups.csv"):
         read_memory(project)
 
 
-def test_b10_names_that_are_gone_are_seen_by_the_split_itself() -> None:
-    memory = divide(ROWS, GROUPS, GROUP, Memory()).memory
+@pytest.mark.parametrize("params", [GROUP, EVERY["none"]], ids=["near_duplicates", "none"])
+def test_b10_names_that_are_gone_are_seen_by_the_split_itself(params: SplitParams) -> None:
+    memory = divide(ROWS, GROUPS, params, Memory()).memory
     without = Memory(memory.founders, memory.exchanged)
-    with pytest.raises(GraftError, match="names of groups of near-duplicates are gone"):
-        make_split(pd.DataFrame(ROWS), GROUP, without, NearDuplicates(near(ROWS, GROUPS), LIMITS))
-
-
-def test_files_of_earlier_versions_are_read(project: Project) -> None:
-    memory = filled(project)
-    (key,) = memory.names
-    lines = [f'"{key}",{unit},{name}' for unit, name in sorted(memory.names[key].items())]
-    project.settled_groups.write_text("\n".join(["draw,sha256,group", *lines, ""]), encoding="utf-8")
-    content = json.loads(project.split_memory.read_text(encoding="utf-8"))
-    del content["groups"]
-    project.split_memory.write_text(json.dumps(content), encoding="utf-8")
-    assert read_memory(project) == memory
+    with pytest.raises(GraftError, match="names that images were drawn by are gone"):
+        make_split(pd.DataFrame(ROWS), params, without, near(ROWS, GROUPS))

@@ -21,7 +21,6 @@ from graft.data.folder.layout import read_layout
 from graft.data.scan.manifest import read_manifest
 from graft.data.scan.near_duplicates import COLUMNS, Limits, find_near_duplicates
 from graft.data.scan.scan_images import scan
-from graft.data.splits.settled_groups import NearDuplicates
 from graft.data.splits.split_images import make_split
 
 LIMITS = Limits(4, 0.02)
@@ -231,7 +230,7 @@ def hands(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame,
 def divided(
     root: Path, manifest: pd.DataFrame, near: pd.DataFrame, out: Path, params: SplitParams
 ) -> tuple[Verdict, dict[str, Any]]:
-    split = make_split(manifest, params, None, NearDuplicates(near, LIMITS))
+    split = make_split(manifest, params, None, near)
     verdict = check_split(
         split.tables,
         split.summary,

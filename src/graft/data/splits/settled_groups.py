@@ -12,7 +12,8 @@ group, or shows that two groups were one all along. So names are remembered, for
 - units that arrive together and are alike take the smallest of their names. In the first split, that is so only where
   ``split.group_by`` is ``near_duplicates``: else each is drawn by itself, and the rules judge.
 
-What is remembered holds for one seed, one pair of limits and one way to group; others are another division.
+What is remembered holds for one seed and one way to group; others are another division. Limits on what counts as
+near-duplicates only decide what joins from now on: with other ones, every image stays where it is.
 """
 
 from __future__ import annotations
@@ -22,21 +23,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graft.data.scan.near_duplicates import Limits
 from graft.data.splits.grouping import joined
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class NearDuplicates:
-    """What :func:`graft.data.scan.near_duplicates.find_near_duplicates` found (columns sha256, group), within
-    limits.
-    """
-
-    table: pd.DataFrame
-    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -95,7 +85,6 @@ def settle_groups(
     return SettledGroups(names, sorted(several))
 
 
-def naming_key(limits: Limits, seed: int, group_by: str) -> str:
+def naming_key(seed: int, group_by: str) -> str:
     """Return what tells one set of names from another."""
-    key = f"seed {seed}, {limits.bits} bits, difference {limits.difference:g}"
-    return key if group_by == "near_duplicates" else f"{key}, group_by {group_by}"
+    return f"seed {seed}, group_by {group_by}"

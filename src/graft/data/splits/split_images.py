@@ -25,7 +25,7 @@ from graft.data.splits.assignment import Draw, assign, hash_position, position_i
 from graft.data.splits.grouping import group_images
 from graft.data.splits.numbered_images import Names, as_tables, coded, mapped, members, numbered
 from graft.data.splits.quotas import exact_quotas
-from graft.data.splits.settled_groups import NearDuplicates, naming_key, settle_groups
+from graft.data.splits.settled_groups import naming_key, settle_groups
 from graft.data.splits.split_checks import (
     drop_conflicting_labels,
     drop_leaks,
@@ -58,7 +58,7 @@ def make_split(
     manifest: pd.DataFrame,
     params: SplitParams,
     memory: Memory | None = None,
-    near_duplicates: NearDuplicates | None = None,
+    near_duplicates: pd.DataFrame | None = None,
 ) -> Split:
     """Divide the readable images of a manifest (columns path, label, split, sha256, problem, and maybe group).
 
@@ -69,12 +69,14 @@ def make_split(
 
     Args:
         memory: of the split that this one continues; small classes are divided anew without it.
+        near_duplicates: among the images (columns sha256, group), see
+            :func:`graft.data.scan.near_duplicates.find_near_duplicates`.
 
     Raises:
         GraftError: no readable image, or each under two labels; ``official`` without an official split, or
             with a group on two sides of it; a class too small for its parts; a number of images where groups go
             whole; an empty split; a class of val or test that train lacks; groups of near-duplicates are asked for,
-            and none are given, or the names they had are gone.
+            and none are given; the names that images were drawn by are gone.
     """
     memory = memory or Memory()
     wanted = [column for column in FOR_SPLIT if column in manifest]
@@ -195,30 +197,25 @@ def _named(
     params: SplitParams,
     steps: Sequence[_Step],
     memory: Memory,
-    near: NearDuplicates | None,
+    near: pd.DataFrame | None,
 ) -> tuple[pd.Series, Memory, list[list[str]]]:
     """Return the name that each image is drawn by, the memory of names, and those that turned out to be alike."""
     by_likeness = params.group_by == "near_duplicates"
-    if near is None:
-        if by_likeness:
-            raise GraftError(
-                "split.group_by is 'near_duplicates', but no groups of near-duplicates were given",
-                "Find them with `dvc repro validate`",
-            )
-        return units, memory, []
+    if near is None and by_likeness:
+        raise GraftError(
+            "split.group_by is 'near_duplicates', but no groups of near-duplicates were given",
+            "Find them with `dvc repro validate`",
+        )
     draws = [step.draw for step in steps if step.draw is not None]
-    if not draws or (len(draws) < len(steps) and not by_likeness):
+    if not draws:
         return units, memory, []  # numbers of images are met exactly, and do not survive growth
-    key = naming_key(near.limits, params.seed, params.group_by)
+    key = naming_key(params.seed, params.group_by)
     remembered = memory.names.get(key)
     if remembered is None and any(draw.key in memory.founders for draw in draws):
-        # A version of graft that kept no names made this draw: everything stays where its own hash put it.
-        if by_likeness:
-            raise GraftError(
-                "The names of groups of near-duplicates are gone, without which images of test could move to training",
-                "Restore artifacts/split/settled_groups.csv with `dvc checkout` or `dvc pull`",
-            )
-        remembered = dict(zip(units, units, strict=True))
+        raise GraftError(
+            "The names that images were drawn by are gone, without which images of test could move to training",
+            "Restore artifacts/split/settled_groups.csv with `dvc checkout` or `dvc pull`",
+        )
 
     def nearness(name: str) -> tuple[int, ...]:
         # Train is the last part. Folds are all alike.
@@ -226,7 +223,7 @@ def _named(
 
     settled = settle_groups(
         readable[["sha256"]].assign(unit=units),
-        near.table,
+        units.iloc[:0].to_frame("sha256").assign(group="") if near is None else near,
         remembered or {},
         join_new=by_likeness or remembered is not None,
         nearness=nearness,

@@ -23,7 +23,6 @@ from graft.core.git import try_git
 from graft.core.project import Project
 
 _COLUMNS = ["draw", "unit", "name"]
-_OLD_COLUMNS = ["draw", "sha256", "group"]  # as versions before wrote them, with the same meaning
 
 Names = dict[str, dict[str, str]]
 
@@ -58,16 +57,14 @@ def read_memory(project: Project) -> Memory:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         founders, exchanged = dict(content["founders"]), dict(content["exchanged"])
-        expected = content.get("groups")
+        expected = content["groups"]
     except (ValueError, KeyError, TypeError):
         raise GraftError(
             f"{path} cannot be read as what earlier splits settled", "Restore it with `git checkout`"
         ) from None
     if not groups.is_file():
-        if expected or _is_recorded(project, groups):
-            raise _lost(project, groups)
-        return Memory(founders, exchanged)
-    if expected and sha256_of(groups) != expected:
+        raise _lost(project, groups)
+    if sha256_of(groups) != expected:
         raise GraftError(
             f"{_shown(project, groups)} and {_shown(project, path)} are not of the same run, and with an old one "
             "images of test could be drawn anew",
@@ -100,7 +97,7 @@ def _read_names(path: Path) -> Names:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = csv.reader(stream, strict=True)
-            if next(rows, None) not in (_COLUMNS, _OLD_COLUMNS):
+            if next(rows, None) != _COLUMNS:
                 raise ValueError("other columns")
             for draw, unit, name in rows:
                 # One text serves for both.
