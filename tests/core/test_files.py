@@ -82,3 +82,14 @@ def test_the_hash_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"abc")
     assert files.sha256_of(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    "name", ["字" * 83 + ".json", "🙂" * 60, "a." + "b" * 240 + ".json"], ids=["CJK", "emoji", "stop"]
+)
+def test_l7_a_name_that_the_disk_takes_can_be_written(tmp_path: Path, name: str) -> None:
+    files.write_file(tmp_path / name, "text")
+    assert (tmp_path / name).read_text() == "text"
+    with files.new_folder(tmp_path / "below" / name) as folder:
+        (folder / "file").write_text("text")
+    assert (tmp_path / "below" / name / "file").is_file()

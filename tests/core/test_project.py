@@ -55,3 +55,36 @@ def test_the_environment_moves_cache_and_store(root: Path, monkeypatch: pytest.M
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert Project(root).cache == Path("/home/someone/cache")
     assert Project(root).tracking_uri == "http://127.0.0.1:5000"
+
+
+@pytest.mark.parametrize(
+    ("stated", "meant"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:///{home}/mlflow.db"),
+        ("sqlite:///runs/mlflow.db", "sqlite:///{home}/runs/mlflow.db"),
+        ("file:mlruns", "file:{home}/mlruns"),
+        ("./mlruns", "{home}/mlruns"),
+        ("mlruns", "{home}/mlruns"),
+        ("~/mlruns", "/home/someone/mlruns"),
+        ("sqlite:////elsewhere/mlflow.db", "sqlite:////elsewhere/mlflow.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("file:///elsewhere", "file:///elsewhere"),
+        ("/elsewhere", "/elsewhere"),
+        ("databricks", "databricks"),
+        ("databricks://profile", "databricks://profile"),
+        ("postgresql://host/name", "postgresql://host/name"),
+    ],
+)
+def test_h4_a_relative_store_is_the_project_s_also_in_a_worktree(
+    root: Path, monkeypatch: pytest.MonkeyPatch, stated: str, meant: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", stated)
+    for own in (Project(root), Project(root / ".dvc/tmp/exps/graft-retrain/run")):
+        assert own.tracking_uri == meant.format(home=root)
+
+
+def test_h4_and_so_is_a_relative_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", "../cache")
+    for own in (Project(root), Project(root / ".dvc/tmp/exps/graft-retrain/run")):
+        assert own.cache == root / "../cache"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 _SUFFIX = ".partial"
+_SUFFIX_LENGTH = 20  # what is longer is no suffix, but text behind a full stop
 
 
 def sha256_of(path: Path) -> str:
@@ -54,7 +55,8 @@ def replaced_file(path: Path, private: bool = False) -> Iterator[Path]:
         OSError: the disk is full or cannot be written; what was there before is still there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem[:100]}-{uuid.uuid4().hex}{_SUFFIX}{''.join(path.suffixes[-2:])}")
+    suffixes = "".join(suffix for suffix in path.suffixes[-2:] if len(suffix) <= _SUFFIX_LENGTH)
+    partial = _beside(path, path.stem, suffixes)
     try:
         if private:
             os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
@@ -78,7 +80,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         OSError: the disk is full or cannot be written; or ``path`` holds something by then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name[:100]}-{uuid.uuid4().hex}{_SUFFIX}")
+    partial = _beside(path, path.name)
     partial.mkdir()
     try:
         yield partial
@@ -87,6 +89,12 @@ def new_folder(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _beside(path: Path, start: str, end: str = "") -> Path:
+    """Return a new name beside ``path``; a disk takes 255 bytes for one, whatever characters these are."""
+    short = start.encode("utf-8", errors="replace")[:100].decode("utf-8", errors="ignore")
+    return path.with_name(f".{short}-{uuid.uuid4().hex}{_SUFFIX}{end}")
 
 
 def sync(path: Path) -> None:

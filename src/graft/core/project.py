@@ -14,12 +14,15 @@ the stages in a copy below ``.dvc/tmp/exps``, and runs and caches must land in t
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from graft.core.errors import GraftError
 
 GRAFT_FOLDER = ".graft"
+# A relative path to a database or a folder: no colon, no slash in front, and not the name that MLflow knows.
+_LOCAL_STORE = re.compile(r"(sqlite(?:\+\w+)?:///|file:|)((?!databricks$)[^:/][^:]*)")
 SPLITS = ("train", "val", "test")
 
 
@@ -63,9 +66,12 @@ class Project:
 
     @property
     def cache(self) -> Path:
-        """Downloads, weights and features; ``GRAFT_CACHE`` names another folder, such as one that projects share."""
+        """Downloads, weights and features; ``GRAFT_CACHE`` names another folder, such as one that projects share.
+
+        A relative one begins at the project, wherever a command or a stage runs.
+        """
         override = os.environ.get("GRAFT_CACHE")
-        return Path(override).expanduser() if override else self.own_cache
+        return self.home / Path(override).expanduser() if override else self.own_cache
 
     @property
     def features(self) -> Path:
@@ -74,8 +80,13 @@ class Project:
 
     @property
     def tracking_uri(self) -> str:
-        """MLflow's store; ``MLFLOW_TRACKING_URI`` wins where it is set, as everywhere in MLflow."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+        """MLflow's store; ``MLFLOW_TRACKING_URI`` wins where it is set, as everywhere in MLflow.
+
+        A relative path in that begins at the project, wherever a command or a stage runs.
+        """
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+        start, path = _LOCAL_STORE.fullmatch(uri).groups() if _LOCAL_STORE.fullmatch(uri) else (uri, "")
+        return f"{start}{self.home / Path(path).expanduser()}" if path else uri
 
     @property
     def tracking_is_served(self) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from quick import in_a_child
 from small_project import deliver
 
 from graft.automation.retraining.deliveries import (
@@ -174,7 +176,45 @@ def test_b13_a_link_is_named_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox/week").symlink_to(tmp_path / "elsewhere")
     found = find_deliveries(tmp_path / "inbox", 0)
-    assert (found.deliveries, found.links) == ([], ["week"])
+    assert (found.deliveries, list(found.left)) == ([], ["week"])
+
+
+def test_h2_a_name_that_is_no_utf_8_is_told_and_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(tmp_path / "week", {"red": 1})
+    (tmp_path / "week").rename(os.fsdecode(os.fsencode(tmp_path) + b"/Bl\xe4tter"))
+    wait_until_settled(tmp_path, 30, lambda seconds: None)
+    assert "for Bl\ufffdtter to be complete" in capsys.readouterr().out
+    found = find_deliveries(tmp_path, 0)
+    assert (found.deliveries, found.arriving) == ([], [])
+    assert found.left == {"Bl\ufffdtter": "Its name is not written in UTF-8: rename it."}
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o1777])
+def test_h3_what_may_not_be_read_or_moved_is_told_and_left_alone(mode: int) -> None:
+    """As an account of its own: another one's folder with 0700 or 0755, and an inbox like /tmp."""
+    with tempfile.TemporaryDirectory() as name:
+        inbox = Path(name)
+        inbox.chmod(0o1777 if mode == 0o1777 else 0o777)
+        deliver(inbox / "week", {"red": 1})
+        for path in (inbox / "week", inbox / "week/red"):
+            path.chmod(mode if os.geteuid() == 0 else mode & 0o555)
+        if mode == 0o1777 and os.geteuid() != 0:
+            pytest.skip("without root nothing in it can be another account's")
+
+        def look() -> None:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            found = find_deliveries(inbox, 0)
+            assert (found.deliveries, list(found.left)) == ([], ["week"])
+            assert "graft may not read it and move it away" in found.left["week"]
+
+        try:
+            assert in_a_child(look) == 0
+        finally:
+            for path in (inbox / "week", inbox / "week/red"):
+                path.chmod(0o700)
 
 
 def test_a_delivery_changes_as_long_as_any_file_in_it_does(tmp_path: Path) -> None:

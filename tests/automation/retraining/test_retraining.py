@@ -653,6 +653,25 @@ def test_b13_a_link_as_a_delivery_stays_and_is_named(project: Project, tmp_path:
     assert len(files_below(tmp_path / "elsewhere")) == 5
 
 
+def test_h2_h3_what_cannot_be_a_delivery_does_not_keep_the_others_waiting(project: Project) -> None:
+    deliver(project.root / "inbox/week", NEW)
+    deliver(project.root / "inbox/strange", NEW)
+    (project.root / "inbox/strange").rename(os.fsdecode(os.fsencode(project.root) + b"/inbox/Bl\xe4tter"))
+    outcome = retrain(project)
+    assert verdicts(outcome) == {"Bl\ufffdtter": "left", "week": "taken in"}
+    is_clean(project, images=13)
+
+
+def test_m6_a_name_with_a_backslash_has_the_delivery_refused(project: Project) -> None:
+    deliver(project.root / "inbox/good", NEW)
+    deliver(project.root / "inbox/week", {"red": 1}, first=3000)
+    (project.root / "inbox/week/red\\notes.txt").write_text("from Windows")
+    outcome = retrain(project)
+    assert verdicts(outcome) == {"week": "quarantined", "good": "taken in"}
+    assert "has a backslash or a control character in it" in outcome.deliveries[0].reasons[0]
+    is_clean(project, images=13)
+
+
 def test_a_preview_says_what_would_become_of_each_delivery_and_moves_nothing(project: Project) -> None:
     from graft.core.params import load_params
 

@@ -224,3 +224,29 @@ def test_params_cannot_be_changed_afterwards() -> None:
     params = load_params(SHIPPED)
     with pytest.raises(ValueError, match="frozen"):
         params.train.seed = 8  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("where", ["", "weights/", "../weights/"])
+def test_m9_a_file_that_git_ignores_is_found_from_a_worktree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    root = tmp_path / "project"
+    own = root / ".dvc/tmp/exps/graft-retrain/run"
+    own.mkdir(parents=True)
+    (root / where).mkdir(exist_ok=True)
+    (root / where / "own.h5").touch()
+    (root / "hub").mkdir()
+    raw = changed("train.backbone.weights", f"{where}own.h5")
+    raw["train"]["strategies"]["frozen"]["backbone"] = {"source": "hub", "name": "hub"}
+    for folder in (root, own):
+        YAML().dump(raw, folder / "params.yaml")
+    monkeypatch.chdir(root)
+    assert load_params(root / "params.yaml").train.backbone.weights == f"{where}own.h5"  # type: ignore[union-attr]
+    for here in (own, tmp_path):
+        monkeypatch.chdir(here)
+        train = load_params((own if here == own else root) / "params.yaml").train
+        assert train.backbone.weights == str(root / where / "own.h5")  # type: ignore[union-attr]
+        assert train.strategies["frozen"].backbone.name == str(root / "hub")  # type: ignore[union-attr]
+    (root / "imagenet").touch()
+    YAML().dump(shipped(), own / "params.yaml")
+    assert load_params(own / "params.yaml").train.backbone.weights == "imagenet"  # type: ignore[union-attr]

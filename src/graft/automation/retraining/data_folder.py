@@ -6,9 +6,11 @@ then DVC's cache has it, and nobody has changed it since. Whatever else lies in 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from graft.data.folder.versioning import pointer_file, run_dvc, tracked_hash
 
 # Data sets that data/ may still be at; one that is older is left as if a person had made it.
 _VERSIONS = 50
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_COPIES = "copies"
 
 
 def bring_up_to_date(project: Project) -> list[str]:
@@ -41,6 +45,7 @@ def bring_up_to_date(project: Project) -> list[str]:
     if not project.data.exists():
         run_dvc(project, "checkout", "data.dvc")
         return []
+    shutil.rmtree(project.data / f".graft-{_COPIES}", ignore_errors=True)  # of a run that was killed
     cache, text = cache_folder(project), pointer_file(project).read_text(encoding="utf-8")
     wanted = _files(cache, text)
     if wanted is None:
@@ -48,9 +53,11 @@ def bring_up_to_date(project: Project) -> list[str]:
             "DVC's cache lacks the list of images that data.dvc names", "Run `dvc fetch data.dvc`"
         )
     if swap.is_empty(project.data):
-        changes: dict[str, list[str]] = {"deleted": sorted(wanted)}
+        changes: dict[str, list[str]] | None = {"deleted": sorted(wanted)}
     else:
-        changes = changes_in_data(project) or {}
+        changes = changes_in_data(project)
+    if changes is None:
+        raise GraftError("DVC's cache lacks images that data.dvc names", "Run `dvc fetch data.dvc`")
     earlier = _earlier_files(project, cache) if changes.get("modified") or changes.get("added") else set()
     absent = set(changes.get("deleted", []))
     stays, puts = [], sorted(absent)
@@ -61,7 +68,7 @@ def bring_up_to_date(project: Project) -> list[str]:
             puts.append(name)
         else:
             (project.data / name).unlink()
-    folder = fresh_folder(project, "copies")
+    folder = _folder_for_copies(project)
     for number, name in enumerate(puts):
         try:
             shutil.copyfile(_object(cache, text, wanted[name]), folder / str(number))
@@ -75,6 +82,7 @@ def bring_up_to_date(project: Project) -> list[str]:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         (folder / str(number)).replace(target)
+    shutil.rmtree(folder, ignore_errors=True)
     return stays
 
 
@@ -96,9 +104,15 @@ def changes_in_data(project: Project) -> dict[str, list[str]] | None:
     found = status.get("uncommitted", {})
     if any(path.startswith("data") for path in found.get("unknown", [])):
         return None
+    renamed = found.get("renamed", [])
+    paths = {
+        "added": [*found.get("added", []), *(one["new"] for one in renamed)],
+        "modified": found.get("modified", []),
+        "deleted": [*found.get("deleted", []), *(one["old"] for one in renamed)],
+    }
     return {
-        kind: [path.removeprefix("data/") for path in paths if path.startswith("data/") and path != "data/"]
-        for kind, paths in found.items()
+        kind: [path.removeprefix("data/") for path in some if path.startswith("data/") and path != "data/"]
+        for kind, some in paths.items()
     }
 
 
@@ -123,12 +137,26 @@ def fresh_folder(project: Project, name: str) -> Path:
     return folder
 
 
+def _folder_for_copies(project: Project) -> Path:
+    """Return an empty folder on the disk of data/, so that what is copied there comes into data/ by a rename."""
+    if _disk(project.data) == _disk(project.root):
+        return fresh_folder(project, _COPIES)
+    folder = project.data / f".graft-{_COPIES}"
+    folder.mkdir()
+    return folder
+
+
+def _disk(folder: Path) -> int:
+    return folder.stat().st_dev
+
+
 def _earlier_files(project: Project, cache: Path) -> set[tuple[str, str]]:
     """Name and MD5 of every file that earlier commits of data.dvc had in data/."""
     commits = run_git(project.root, "log", f"-{_VERSIONS}", "--format=%H", "--", "data.dvc").split()
     found: set[tuple[str, str]] = set()
     for text in {try_git(project.root, "show", f"{commit}:./data.dvc") or "" for commit in commits}:
-        found.update((_files(cache, text) or {}).items())
+        with contextlib.suppress(GraftError):  # a commit that names no MD5 names no files
+            found.update((_files(cache, text) or {}).items())
     return found
 
 
@@ -143,6 +171,8 @@ def _files(cache: Path, text: str) -> dict[str, str] | None:
 
 
 def _object(cache: Path, text: str, md5: str) -> Path:
+    if not _MD5.fullmatch(md5):
+        raise GraftError(f"data.dvc names {md5[:80]!r} where an MD5 belongs", "Restore it with git")
     # DVC 2 wrote no name of the hash, and has no folder for it.
     folder = cache / "files" / "md5" if _out(text).get("hash") == "md5" else cache
     return folder / md5[:2] / md5[2:]

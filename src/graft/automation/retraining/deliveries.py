@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,11 +54,14 @@ class Delivery:
 
 
 class Inbox(NamedTuple):
-    """What lies in an inbox: complete deliveries by name, names of what is still arriving, and names of links."""
+    """What lies in an inbox: complete deliveries by name, names of what is still arriving, and what is left alone.
+
+    The last as printable names, each with the reason.
+    """
 
     deliveries: list[Delivery]
     arriving: list[str]
-    links: list[str]
+    left: dict[str, str]
 
 
 def inbox_folder(project: Project, inbox: str) -> Path:
@@ -84,14 +88,16 @@ def find_deliveries(inbox: Path, settle_seconds: float) -> Inbox:
         inbox: see :func:`inbox_folder`.
         settle_seconds: how long nothing in a delivery may have changed for it to count as complete.
     """
-    found = Inbox([], [], [])
+    found = Inbox([], [], {})
     loose = []
     newest_allowed = time.time() - settle_seconds
     for entry in _entries(inbox):
-        if entry.is_symlink():
-            found.links.append(entry.name)
+        if why := _unfit(entry):
+            found.left[_printable(entry.name)] = why
         elif _is_unfinished(entry) or _last_change(entry) > newest_allowed:
             found.arriving.append(entry.name)
+        elif why := _not_allowed(entry):
+            found.left[entry.name] = why
         elif entry.is_dir() and any(child.is_file() and is_image(child.name) for child in entry.iterdir()):
             loose.append(entry)
         else:
@@ -109,7 +115,9 @@ def wait_until_settled(
     left = max(changes.values(), default=0.0) + settle_seconds - time.time()
     if 0 < left <= min(settle_seconds, PATIENCE_SECONDS):
         newest = max(changes, key=lambda name: changes[name])
-        console.print(f"Waiting {left:.0f} s for {newest} to be complete", soft_wrap=True, markup=False)
+        console.print(
+            f"Waiting {left:.0f} s for {_printable(newest)} to be complete", soft_wrap=True, markup=False
+        )
         wait(left)
 
 
@@ -177,6 +185,38 @@ def _entries(inbox: Path) -> list[Path]:
         for entry in sorted(inbox.iterdir())
         if not entry.name.startswith(".") and not (entry.name == DONE and entry.is_dir())
     ]
+
+
+def _unfit(entry: Path) -> str:
+    """Return why an entry of the inbox can be no delivery, ``""`` where it can."""
+    if entry.is_symlink():
+        return "It is a symbolic link: put the folder or archive itself into the inbox."
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return "Its name is not written in UTF-8: rename it."
+    return ""
+
+
+def _not_allowed(entry: Path) -> str:
+    """Return why graft may not read an entry of the inbox or move it away, ``""`` where it may do both."""
+    for path in (entry.parent, *_everything(entry)):
+        if path.is_symlink():
+            continue
+        wanted = os.R_OK | os.W_OK | os.X_OK if path.is_dir() else os.R_OK
+        if not os.access(path, wanted) or (path != entry.parent and _is_pinned(path)):
+            return "graft may not read it and move it away: give its account the right to do both."
+    return ""
+
+
+def _is_pinned(path: Path) -> bool:
+    """Whether the folder around it lets accounts move their own files alone, as /tmp does, and this is another's."""
+    folder, me = path.parent.stat(), os.geteuid()
+    return bool(folder.st_mode & stat.S_ISVTX) and me not in (0, folder.st_uid, path.lstat().st_uid)
+
+
+def _printable(name: str) -> str:
+    return os.fsencode(name).decode(errors="replace")
 
 
 def _is_unfinished(entry: Path) -> bool:

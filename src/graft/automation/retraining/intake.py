@@ -29,7 +29,6 @@ from graft.core.project import Project
 if TYPE_CHECKING:
     from graft.automation.retraining.label_doubts import LabelCheck
 
-_LINK = "It is a symbolic link: put the folder or archive itself into the inbox."
 _EXAMPLES = 3
 
 
@@ -68,14 +67,16 @@ class Intake:
             )
 
     def find(self, wait: bool = True) -> list[deliveries.Delivery]:
-        """Return the complete deliveries; the outcome is told of those that are not, and of links."""
+        """Return the complete deliveries; the outcome is told of the others."""
         settle = self.params.retrain.source.settle_seconds
         if wait:
             deliveries.remove_old(self.inbox, self.params.retrain.deliveries.keep_days)
             deliveries.wait_until_settled(self.inbox, settle)
         found = deliveries.find_deliveries(self.inbox, settle)
         self.outcome.arriving = found.arriving
-        self.outcome.deliveries += [DeliveryOutcome(name, "left", reasons=[_LINK]) for name in found.links]
+        self.outcome.deliveries += [
+            DeliveryOutcome(name, "left", reasons=[why]) for name, why in found.left.items()
+        ]
         if found.deliveries and self.params.retrain.source.remote == "update":
             raise GraftError(
                 f"The inbox holds {', '.join(one.name for one in found.deliveries)}, and retrain.source.remote is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.params.models import Params
+from graft.core.project import Project
 
 
 def load_params(path: Path) -> Params:
@@ -25,7 +27,9 @@ def load_params(path: Path) -> Params:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise GraftError(f"There is no {path.name} in {path.parent}", "Restore it with git") from None
-    return parse_text(text, path.name)
+    project = Project(path.parent.absolute())
+    raw = read_yaml(text, path.name, YAML(typ="safe"))
+    return parse_params(raw, path.name, (project.root, project.home))
 
 
 def parse_text(text: str, source: str = "params.yaml") -> Params:
@@ -48,10 +52,14 @@ def read_yaml(text: str, source: str, yaml: YAML) -> Any:
         raise GraftError(f"{source}{line} is not valid YAML: {problem}", "Correct that line") from None
 
 
-def parse_params(raw: Any, source: str = "params.yaml") -> Params:
-    """Params from parsed YAML; ``source`` names it in errors. Raises as :func:`load_params` does."""
+def parse_params(raw: Any, source: str = "params.yaml", folders: Sequence[Path] | None = None) -> Params:
+    """Params from parsed YAML; ``source`` names it in errors. Raises as :func:`load_params` does.
+
+    Args:
+        folders: where relative paths may begin beside the working directory.
+    """
     try:
-        return Params.model_validate(raw if raw is not None else {})
+        return Params.model_validate(raw if raw is not None else {}, context=folders)
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors()]
         what, fix = problems[0]

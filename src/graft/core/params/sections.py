@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+)
 
 # Names become folder names, DVC stage names and MLflow tags.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
@@ -18,6 +27,25 @@ RunSeverity = Literal["error", "warn"]
 Severity = Annotated[
     Literal["error", "warn", "off"], BeforeValidator(lambda value: "off" if value is False else value)
 ]
+
+
+def _where_it_is(value: str, info: ValidationInfo) -> str:
+    """Return the path of a file or folder that is not below the working directory as one that begins at the project.
+
+    The worktree of a retraining has no file that git ignores, such as weights, and none beside the project.
+    """
+    here = Path(value).expanduser()
+    if info.context is None or value in _NO_FILES or "://" in value or here.exists():
+        return value
+    places = [folder / here for folder in info.context]
+    return next((str(place) for place in places if place.exists()), value)
+
+
+# Text that may name a file or a folder of the user's own.
+OwnFile = Annotated[str, AfterValidator(_where_it_is)]
+
+
+_NO_FILES = ("imagenet", "none")  # words that weights may be
 
 
 class Section(BaseModel):

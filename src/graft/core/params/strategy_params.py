@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainValidator, model_validator
 
-from graft.core.params.sections import Count, CountOrNone, Fraction, LearningRate, Section, Share
+from graft.core.params.sections import Count, CountOrNone, Fraction, LearningRate, OwnFile, Section, Share
 
 Flip = Literal["none", "horizontal", "vertical", "horizontal_and_vertical"]
 Pooling = Literal["average", "max", "flatten"]
@@ -41,14 +41,14 @@ class KerasBackboneParams(Section):
 
     source: Literal["keras"]
     name: str = "MobileNetV2"
-    weights: str = "imagenet"
+    weights: OwnFile = "imagenet"
 
 
 class HubBackboneParams(Section):
     """A TensorFlow Hub image feature-vector module: a handle (https://...) or a local folder."""
 
     source: Literal["hub"]
-    name: str
+    name: OwnFile
 
 
 BackboneParams = Annotated[KerasBackboneParams | HubBackboneParams, Field(discriminator="source")]

@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import IO, Protocol, Self
 
 from graft.core.errors import GraftError
+from graft.core.outside import is_plain
 
 _LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 CHUNK = 1 << 20
@@ -256,7 +257,12 @@ def safe_name(name: str, source: Path) -> str:
             f"{source}: '{name}' would be written outside the folder it belongs in",
             "Do not use this archive, or unpack it where it can do no harm and import the folder",
         )
-    return "/".join(part for part in parts if part not in ("", "."))
+    normalised = "/".join(part for part in parts if part not in ("", "."))
+    if normalised and not is_plain(normalised):
+        raise GraftError(
+            f"{source}: {name!r} has a backslash or a control character in it", "Rename that file"
+        )
+    return normalised
 
 
 def _is_leftover(name: str) -> bool:
