@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pictures import write_series
-from real_project import RealProject
+from real_project import RealProject, make_project
+
+from graft.automation.warm.start import warm_stages
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
+
+
+@pytest.fixture(scope="module")
+def shared_project(
+    tmp_path_factory: pytest.TempPathFactory, cache: Path, prefect: dict[str, str]
+) -> Iterator[RealProject]:
+    """One project for all tests, whose stages find their libraries imported, as those of `graft run` do."""
+    real = make_project(tmp_path_factory.mktemp("bad_input") / "project", cache)
+    with warm_stages(real.project, {**real.environment, **prefect}) as environment:
+        yield RealProject(real.project, environment)
+
+
+@pytest.fixture
+def empty_project(shared_project: RealProject) -> RealProject:
+    """It as it was committed, without data and without what a test before this one has left."""
+    keep = [f"--exclude={name}" for name in (".graft", "__pycache__")]
+    for command in (["checkout", "--quiet", "."], ["clean", "-ffdxq", *keep]):
+        assert shared_project.run("git", *command).returncode == 0
+    return RealProject(shared_project.project, dict(shared_project.environment))
 
 
 @pytest.fixture
