@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from graft.core.html.page_style import STYLE
 from graft.core.params.monitor_params import MonitorParams
 from graft.deployment.monitor.checks import run_checks
 from graft.deployment.monitor.drift_page import LATEST, write_page
@@ -44,7 +43,7 @@ def page(folder: Path, recent: Sample) -> str:
 
 def test_d8_text_in_charts_keeps_its_size_on_a_telephone(tmp_path: Path) -> None:
     html = page(tmp_path, sample(40, 3))
-    (font,) = re.findall(r"\bsvg \{[^}]*font: (\d+)px", STYLE)
+    (font,) = re.findall(r"\bsvg \{[^}]*font: (\d+)px", html)
     widths = [int(width) for width in re.findall(r'viewBox="0 0 (\d+) ', html)]
     assert len(widths) == 5
     assert all(int(font) * min(1, NARROW / width) >= 12 for width in widths)

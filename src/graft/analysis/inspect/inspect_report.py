@@ -78,6 +78,10 @@ class SimilarPair:
     second: Picture
     cosine: float
 
+    @property
+    def alike(self) -> Alike:
+        return Alike([self.first, self.second])
+
 
 @dataclass(frozen=True)
 class Outlier:

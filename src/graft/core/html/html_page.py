@@ -1,12 +1,16 @@
-"""The frame of every HTML page that graft writes: one file with its own style, which opens without a network."""
+"""Render the HTML pages that graft writes: Jinja2 templates that escape every value, with one style sheet inside."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from html import escape
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from graft.core.html.page_style import STYLE
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 @dataclass(frozen=True)
@@ -16,38 +20,74 @@ class PageSection:
     Attributes:
         key: its anchor, without white space.
         title: plain text.
-        body: HTML in which everything from outside is escaped.
         count: what stands behind its title in the contents; None for nothing.
     """
 
     key: str
     title: str
-    body: str
     count: int | None = None
 
 
-def html_page(title: str, heading: str, sections: Sequence[PageSection], style: str = "") -> str:
-    """Return a page with its contents at the side, light or dark by the reader's setting, and wide or narrow.
+@dataclass(frozen=True)
+class ShownPicture:
+    """A picture on a page.
+
+    Attributes:
+        path: its name, shown by the pointer.
+        link: where a click leads, quoted; "" for nowhere.
+        uri: its pixels as a data URI; "" where there are none to show.
+        alt: what it shows, for those who see no picture.
+        instead: the words in its frame where it has no ``uri``.
+    """
+
+    path: str
+    link: str = ""
+    uri: str = ""
+    alt: str = ""
+    instead: str = "not shown"
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page that opens without a network: one file with its own style.
 
     Args:
-        heading: HTML in front of the sections, with the ``<h1>``.
-        style: CSS on top of the common one.
+        template: its path below the package, such as ``analysis/inspect/inspect.html``. It extends
+            ``core/html/page.html``, which has the contents at the side and needs ``title`` and ``sections``.
+        values: plain values; a name that the template lacks raises.
     """
-    contents = "".join(
-        f'<li><a href="#{escape(part.key)}">{escape(part.title)}'
-        f"<span>{'' if part.count is None else f'{part.count:,}'}</span></a></li>"
-        for part in sections
+    return _environment().get_template(template).render(**values)
+
+
+def sections_by_key(sections: Iterable[PageSection]) -> dict[str, PageSection]:
+    """Return the sections of a page in their order, by key: what a template's ``sections`` is."""
+    return {section.key: section for section in sections}
+
+
+def figure(value: float) -> str:
+    """Return a number with three digits at least, and thousands apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def link_to(path: str) -> str:
+    """Return a relative path as a link: quoting leaves nothing of a name that HTML or a URL could mistake."""
+    return quote(path, errors="surrogateescape")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(str(files("graft"))),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    body = "".join(
-        f'<section id="{escape(part.key)}" aria-labelledby="{escape(part.key)}-title">'
-        f'<h2 id="{escape(part.key)}-title">{escape(part.title)}</h2>{part.body}</section>\n'
-        for part in sections
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n"
-        '<a class="skip" href="#main">To the content</a>\n<div class="frame">\n'
-        f'<nav aria-label="On this page"><h2>On this page</h2><ol>{contents}</ol></nav>\n<main id="main">\n'
-        f"{heading}\n{body}</main>\n</div>\n</body>\n</html>\n"
-    )
+    environment.filters |= {
+        "thousands": lambda value, digits=0: f"{value:,.{digits}f}",
+        "figure": figure,
+        "percent": lambda value: f"{value:.1%}",
+    }
+    return environment

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from graft.bundle.images import UnreadableImageError
+from graft.core.html.html_page import ShownPicture, link_to
 from graft.data.checks.check_verdict import Offender
 from graft.data.scan.thumbnails import data_uri
 
@@ -34,6 +33,26 @@ class Picture:
     path: str
     captions: tuple[str, ...]
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A picture as the page shows it, and the lines below it."""
+
+    picture: ShownPicture
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of a rule: those that stand by themselves, and groups that belong together."""
+
+    alone: list[Captioned]
+    groups: list[list[Captioned]]
+
+    @property
+    def shown(self) -> int:
+        return len(self.alone) + sum(map(len, self.groups))
 
 
 def singles(offenders: Sequence[Offender], problems: Mapping[str, str]) -> list[list[Picture]]:
@@ -90,42 +109,26 @@ def families(
     return shown
 
 
-def gallery(pictures: Sequence[Sequence[Picture]], data: Path, page: Path) -> str:
-    """Return rows of pictures as HTML: those that belong together on a card, others side by side.
+def gallery(pictures: Sequence[Sequence[Picture]], data: Path, page: Path) -> Gallery:
+    """Return what a page shows of rows of pictures: small ones, or the reason why there is none.
 
     Args:
         data: the folder that their paths are relative to.
         page: the folder of the page; links are relative to it.
     """
     to_data = Path(os.path.relpath(data, page)).as_posix()
-    alone = [_figure(row[0], data, to_data) for row in pictures if len(row) == 1]
-    cards = [
-        f'<div class="card"><div class="pictures">{"".join(_figure(one, data, to_data) for one in row)}</div></div>\n'
-        for row in pictures
-        if len(row) > 1
-    ]
-    return f'<div class="pictures">{"".join(alone)}</div>\n' * bool(alone) + (
-        f'<div class="cards">{"".join(cards)}</div>\n' * bool(cards)
-    )
+    rows = [[_captioned(picture, data, to_data) for picture in row] for row in pictures]
+    return Gallery([row[0] for row in rows if len(row) == 1], [row for row in rows if len(row) > 1])
 
 
-def _figure(picture: Picture, data: Path, to_data: str) -> str:
-    captions = "<br>".join(html.escape(caption) for caption in picture.captions)
-    path = html.escape(picture.path)
-    shown = html.escape(picture.problem) or _thumbnail(data / picture.path)
-    # A name may hold anything; quoting leaves nothing of it that HTML or an URL could mistake.
-    link = quote(f"{to_data}/{picture.path}", errors="surrogateescape")
-    return (
-        f'<figure><a class="picture" href="{link}" title="{path}">{shown}</a>'
-        f"<figcaption>{captions}</figcaption></figure>"
-    )
-
-
-def _thumbnail(file: Path) -> str:
-    """Return a small picture as an element of the page, or the reason why there is none."""
-    try:
-        return f'<img alt="" src="{data_uri(file.read_bytes())}">'
-    except OSError as error:
-        return html.escape(f"cannot be opened: {error.strerror or error}")
-    except UnreadableImageError as error:
-        return html.escape(str(error))
+def _captioned(picture: Picture, data: Path, to_data: str) -> Captioned:
+    uri, instead = "", picture.problem
+    if not instead:
+        try:
+            uri = data_uri((data / picture.path).read_bytes())
+        except OSError as error:
+            instead = f"cannot be opened: {error.strerror or error}"
+        except UnreadableImageError as error:
+            instead = str(error)
+    link = link_to(f"{to_data}/{picture.path}")
+    return Captioned(ShownPicture(picture.path, link, uri, instead=instead), picture.captions)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from importlib.resources import files
 
-PAGE = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+from graft.core.html.html_page import render
+
+PAGE = render("deployment/server/serve.html", title="graft: what is on this photograph?")
 
 
 def _hashes(element: str) -> str:

@@ -1,52 +1,80 @@
-"""Charts as inline SVG: coloured by the page's style sheet, so that they follow light and dark."""
+"""Charts for pages as plain values: the macros ``svg`` and ``bars`` write them, the style sheet colours them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from graft.analysis.inspect.inspect_report import ClassCount
-from graft.core.html.fragments import figure
+from graft.core.html.html_page import figure
 
-MAX_BARS = 60
 # Units and, at most, CSS pixels: text of 14 units is 12 pixels high and more where a phone leaves 300 for the drawing.
 WIDTH = 340
 _MAX_DOTS = 1500
-_SPLIT_WORDS = {"": "images", "train": "train", "val": "val", "test": "test"}
 
 
-def class_bars(classes: Sequence[ClassCount], splits: Sequence[str]) -> str:
-    """Return images per class as horizontal bars, stacked by split; of many classes the largest and the smallest.
+@dataclass(frozen=True)
+class Shape:
+    """An element of SVG: its tag and attributes, its text, and what the pointer shows over it."""
 
-    Rows of HTML rather than a drawing, so that names stay as large as all other text on a narrow screen.
+    tag: str
+    attributes: dict[str, str]
+    text: str = ""
+    title: str = ""
+
+
+@dataclass
+class Drawing:
+    """A drawing of ``width`` x ``height`` units; ``title`` is for those who see no picture.
+
+    Attributes:
+        kind: classes of the style sheet.
     """
-    shown = bars_shown(classes)
-    most = max((entry.total for entry in shown), default=0) or 1
-    rows = []
-    for entry in shown:
-        name = escape(entry.label)
-        parts = "".join(
-            f'<i class="split-{split or "all"}" style="width:{100 * count / most:.2f}%" '
-            f'title="{name}: {count:,} {_SPLIT_WORDS[split]}"></i>'
-            for split in splits
-            if (count := entry.images.get(split, 0))
-        )
-        rows.append(f'<li><b title="{name}">{name}</b><span>{parts}</span><em>{entry.total:,}</em></li>')
-    return f'<ul class="bars" aria-label="Images per class">{"".join(rows)}</ul>'
+
+    width: int
+    height: int
+    title: str
+    kind: str = ""
+    shapes: list[Shape] = field(default_factory=list)
+
+    def add(self, tag: str, kind: str = "", text: str = "", title: str = "", **attributes: Any) -> None:
+        """Add an element; numbers get one decimal, and ``_`` in the name of an attribute is written ``-``."""
+        written = {
+            name.replace("_", "-"): f"{value:.1f}" if isinstance(value, float) else str(value)
+            for name, value in attributes.items()
+        }
+        self.shapes.append(Shape(tag, {"class": kind} | written if kind else written, text, title))
 
 
-def bars_shown(classes: Sequence[ClassCount]) -> list[ClassCount]:
-    """The classes that :func:`class_bars` shows: all, or the largest and the smallest, in order of size."""
-    ordered = sorted(classes, key=lambda entry: (-entry.total, entry.label))
-    if len(ordered) <= MAX_BARS:
-        return ordered
-    return ordered[: MAX_BARS // 2] + ordered[-(MAX_BARS // 2) :]
+@dataclass(frozen=True)
+class BarPart:
+    """A piece of a bar: what colours it, its share of the longest bar from 0 to 1, what the pointer shows over it."""
+
+    kind: str
+    share: float
+    words: str = ""
 
 
-def size_scatter(widths: np.ndarray, heights: np.ndarray) -> str:
-    """Width against height in pixels, both logarithmic; a dot's area grows with the images of that size.
+@dataclass(frozen=True)
+class BarLine:
+    """One bar: its parts side by side, and the words behind it."""
+
+    parts: list[BarPart]
+    words: str
+
+
+@dataclass(frozen=True)
+class BarRow:
+    """The bars of one name, below each other."""
+
+    name: str
+    lines: list[BarLine]
+
+
+def size_scatter(widths: np.ndarray, heights: np.ndarray) -> Drawing:
+    """Return width against height in pixels, both logarithmic; a dot's area grows with the images of that size.
 
     Of very many different sizes, evenly chosen ones are drawn.
     """
@@ -57,30 +85,24 @@ def size_scatter(widths: np.ndarray, heights: np.ndarray) -> str:
     width, height, left, bottom = WIDTH, 340, 56, 46
     x_axis = _LogAxis(sizes[:, 0].min(), sizes[:, 0].max(), left, width - 14)
     y_axis = _LogAxis(sizes[:, 1].min(), sizes[:, 1].max(), height - bottom, 12)
-    parts = []
+    drawing = Drawing(width, height, "Width and height of the images")
     for tick in x_axis.ticks():
         x = x_axis.at(tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="12" y2="{height - bottom}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{height - bottom + 17}" text-anchor="middle">{tick:,}</text>')
+        drawing.add("line", "grid", x1=x, x2=x, y1=12, y2=height - bottom)
+        drawing.add("text", text=f"{tick:,}", x=x, y=height - bottom + 17, text_anchor="middle")
     for tick in y_axis.ticks():
         y = y_axis.at(tick)
-        parts.append(f'<line class="grid" x1="{left}" x2="{width - 14}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:,}</text>')
+        drawing.add("line", "grid", x1=left, x2=width - 14, y1=y, y2=y)
+        drawing.add("text", text=f"{tick:,}", x=left - 8, y=y + 4, text_anchor="end")
     largest = counts.max()
     for (w, h), count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        radius = 2.5 + 9.5 * np.sqrt((count - 1) / largest)
-        parts.append(
-            f'<circle class="dot" cx="{x_axis.at(w):.1f}" cy="{y_axis.at(h):.1f}" r="{radius:.1f}">'
-            f"<title>{w} x {h} pixels: {count:,} images</title></circle>"
-        )
-    parts.append(
-        f'<text x="{(left + width) / 2}" y="{height - 6}" text-anchor="middle">width in pixels</text>'
-    )
-    parts.append(
-        f'<text transform="translate(13 {(height - bottom) / 2}) rotate(-90)" text-anchor="middle">height in pixels'
-        "</text>"
-    )
-    return svg(width, height, "Width and height of the images", parts)
+        radius = float(2.5 + 9.5 * np.sqrt((count - 1) / largest))
+        title = f"{w} x {h} pixels: {count:,} images"
+        drawing.add("circle", "dot", title=title, cx=x_axis.at(w), cy=y_axis.at(h), r=radius)
+    drawing.add("text", text="width in pixels", x=(left + width) / 2, y=height - 6, text_anchor="middle")
+    turned = f"translate(13 {(height - bottom) / 2}) rotate(-90)"
+    drawing.add("text", text="height in pixels", transform=turned, text_anchor="middle")
+    return drawing
 
 
 def histogram(
@@ -89,7 +111,7 @@ def histogram(
     limits: Sequence[float] = (),
     logarithmic: bool = False,
     recent: np.ndarray | None = None,
-) -> str:
+) -> Drawing:
     """Return a drawing of how often a figure takes which values, in 30 bars; dashed lines where its outliers begin.
 
     Args:
@@ -113,6 +135,7 @@ def histogram(
     width, height, bottom = WIDTH, 190, 44
     span = width - 24
     scale = (height - bottom - 12) / max(share.max() for share in shares)
+    drawing = Drawing(width, height, title, "" if recent is None else "compared")
 
     def at(value: float) -> float:
         return 12 + span * (value - low) / (high - low)
@@ -120,40 +143,37 @@ def histogram(
     def words(value: float) -> str:
         return figure(10**value if logarithmic else value)
 
-    parts, line = [], []
+    line = []
     for bar, (start, end) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
         tall = max(1.0, scale * float(shares[0][bar]))
-        said = f"{counts[bar]:,} images"
+        found = f"{counts[bar]:,} images"
         if recent is not None:
-            said = f"{shares[0][bar]:.1%} of training images, {shares[1][bar]:.1%} of recent ones"
+            found = f"{shares[0][bar]:.1%} of training images, {shares[1][bar]:.1%} of recent ones"
             top = height - bottom - scale * float(shares[1][bar])
             line += [f"{at(start):.1f},{top:.1f}", f"{at(end):.1f},{top:.1f}"]
         if counts[bar] or recent is not None:
-            parts.append(
-                f'<rect class="split-all" x="{at(start):.1f}" y="{height - bottom - tall:.1f}" '
-                f'width="{span / 30 - 1.5:.1f}" height="{tall:.1f}">'
-                f"<title>{words(start)} to {words(end)}: {said}</title></rect>"
+            drawing.add(
+                "rect",
+                "split-all",
+                title=f"{words(start)} to {words(end)}: {found}",
+                x=at(start),
+                y=height - bottom - tall,
+                width=span / 30 - 1.5,
+                height=tall,
             )
     if line:
-        parts.append(f'<polyline class="recent" points="{" ".join(line)}"/>')
-    parts.append(
-        f'<line class="axis" x1="12" x2="{width - 12}" y1="{height - bottom}" y2="{height - bottom}"/>'
-    )
+        drawing.add("polyline", "recent", points=" ".join(line))
+    drawing.add("line", "axis", x1=12, x2=width - 12, y1=height - bottom, y2=height - bottom)
     for k in range(5):
         value = low + (high - low) * k / 4
         anchor = {0: "start", 4: "end"}.get(k, "middle")
-        parts.append(
-            f'<text x="{at(value):.1f}" y="{height - bottom + 17}" text-anchor="{anchor}">{words(value)}</text>'
-        )
+        drawing.add("text", text=words(value), x=at(value), y=height - bottom + 17, text_anchor=anchor)
     for limit in limits:
         if low < limit < high:
-            x = at(limit)
-            parts.append(
-                f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="6" y2="{height - bottom}">'
-                f"<title>Outliers begin at {words(limit)}</title></line>"
-            )
-    parts.append(f'<text x="{width / 2}" y="{height - 6}" text-anchor="middle">{escape(title)}</text>')
-    return svg(width, height, title, parts)
+            x, begins = at(limit), f"Outliers begin at {words(limit)}"
+            drawing.add("line", "limit", title=begins, x1=x, x2=x, y1=6, y2=height - bottom)
+    drawing.add("text", text=title, x=width / 2, y=height - 6, text_anchor="middle")
+    return drawing
 
 
 class _LogAxis:
@@ -179,11 +199,3 @@ class _LogAxis:
             if len(inside) >= 3:
                 return inside
         return inside or [round(2 ** ((self.low + self.high) / 2))]
-
-
-def svg(width: int, height: int, title: str, parts: list[str]) -> str:
-    """A drawing of so many units, at most as wide in CSS pixels; ``title`` is for those who see no picture."""
-    return (
-        f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {width} {height}" '
-        f'style="max-width:{width}px">{"".join(parts)}</svg>'
-    )
