@@ -13,6 +13,7 @@ import pytest
 from graft.automation import stage_runner
 from graft.core.errors import GraftError
 from graft.core.project import Project
+from graft.core.timing import StageClock
 
 
 @pytest.fixture
@@ -102,3 +103,16 @@ def test_only_what_may_pass_is_tried_again() -> None:
     is_worth_a_retry = stage_runner.RETRIES["retry_condition_fn"]
     assert is_worth_a_retry(None, None, State(ConnectionError("busy")))
     assert not is_worth_a_retry(None, None, State(GraftError("a typo")))
+
+
+def test_a_disk_that_is_full_for_the_times_too_is_one_sentence(
+    end_stage: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = OSError(errno.ENOSPC, "No space left on device")
+
+    def fail(clock: StageClock, folder: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(StageClock, "write", fail)
+    assert end_stage(raising(error)) == 1
+    assert "train stopped: No space left on device" in capsys.readouterr().err

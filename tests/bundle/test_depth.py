@@ -10,8 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from graft.bundle.images import TAKEN_BITS, decode, open_image, to_rgb
+from graft.bundle.images import TAKEN_BITS, UnreadableImageError, decode, open_image, to_rgb
 
 HEIGHT, WIDTH = 20, 30
 KINDS = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG's, by the number of channels
@@ -158,3 +159,35 @@ def test_c10_bits_that_are_taken_are_told_where_nothing_is_said() -> None:
     stream = io.BytesIO()
     Image.new("RGB", (4, 4)).save(stream, "PNG")
     assert taken(stream.getvalue()) is None
+
+
+def tagged(kind: int, value: object) -> bytes:
+    """A TIFF of 16 bits whose MaxSampleValue is of any type."""
+    tags = ImageFileDirectory_v2()
+    tags.tagtype[281] = kind
+    tags[281] = value
+    stream = io.BytesIO()
+    Image.fromarray(samples(1)[..., 0]).save(stream, "TIFF", tiffinfo=tags)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(2, "abc"), (5, (0, 0)), (5, 4095), (7, b"xx"), (11, float("nan")), (12, float("inf"))],
+)
+def test_a_range_that_is_no_whole_number_is_none(kind: int, value: object) -> None:
+    """A number that cannot be one ended scans and predictions with a traceback."""
+    np.testing.assert_array_equal(shown(tagged(kind, value)), as_rgb(samples(1)) >> 8)
+
+
+@pytest.mark.parametrize("largest", [255, 1000, 70_000])
+def test_pixels_of_32_bits_are_refused_rather_than_shown_black(largest: int) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((8, 8), largest, np.int32)).save(stream, "TIFF")
+    with pytest.raises(UnreadableImageError, match="32 bits have no fixed range"):
+        shown(stream.getvalue())
+
+
+def test_a_pgm_gives_its_range() -> None:
+    pgm = b"P5 2 1 1023 " + np.array([1023, 512], ">u2").tobytes()
+    assert shown(pgm)[0, :, 0].tolist() == [255, 128]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,69 @@ def test_l7_a_name_that_the_disk_takes_can_be_written(tmp_path: Path, name: str)
     with files.new_folder(tmp_path / "below" / name) as folder:
         (folder / "file").write_text("text")
     assert (tmp_path / "below" / name / "file").is_file()
+
+
+def test_a_folder_that_is_replaced_is_there_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under its name or, for the time between two renames, beside it."""
+    target = tmp_path / "export"
+    target.mkdir()
+    (target / "old").write_text("old")
+    renames: list[set[str]] = []
+    rename = Path.rename
+
+    def watched(path: Path, to: Path) -> Path:
+        found = rename(path, to)
+        renames.append({file.name for file in tmp_path.glob("*/*")})
+        return found
+
+    monkeypatch.setattr(Path, "rename", watched)
+    with files.new_folder(target, replace=True) as partial:
+        (partial / "new").write_text("new")
+    assert renames == [{"old", "new"}, {"old", "new"}]
+    assert [path.name for path in tmp_path.rglob("*")] == ["export", "new"]
+
+
+def test_a_folder_that_cannot_be_replaced_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "export"
+    target.mkdir()
+    (target / "old").write_text("old")
+    rename = Path.rename
+
+    def fail(path: Path, to: Path) -> Path:
+        if path.name.endswith(".partial"):
+            raise OSError("no room")
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="no room"), files.new_folder(target, replace=True):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["export", "old"]
+
+
+def test_what_killed_writers_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from graft.core.files import new_folder, replaced_file
+folder = Path(sys.argv[1])
+with replaced_file(folder / "memory.sqlite") as one, new_folder(folder / "export") as other:
+    one.write_text("half")
+    (other / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=False, timeout=60)
+    mine = [tmp_path / ".mine.partial", tmp_path / ".mine-1.partial.txt"]
+    for path in mine:
+        path.write_text("mine")
+    left = set(tmp_path.iterdir())
+    assert len(left) == 4
+    files.remove_abandoned(tmp_path)
+    assert set(tmp_path.iterdir()) == left
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (0, 0))
+    files.write_file(tmp_path / "memory.sqlite", "whole")
+    assert set(tmp_path.iterdir()) == {*mine, tmp_path / "memory.sqlite"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -28,7 +29,7 @@ from graft.core.params.strategy_params import (
 )
 from graft.networks.decode_images import DecodedImages
 from graft.training.augmentation import augmentation_layers
-from graft.training.checkpoint import CHECKPOINT_FILE, TrainingState, read_checkpoint
+from graft.training.checkpoint import CHECKPOINT_FILE, Checkpoint, TrainingState, read_checkpoint
 from graft.training.fit import FitResult, fit
 from graft.training.mixing import Mixing
 from graft.training.strategies import fine_tune
@@ -343,3 +344,19 @@ def test_fine_tuning_with_a_damaged_checkpoint_starts_with_the_head_again(
     cut_off(tmp_path / "whole" / CHECKPOINT_FILE)
     found = fine_tuned("whole")
     assert_same((found.model, found.fit), (expected.model, expected.fit))
+
+
+def test_a_checkpoint_that_cannot_be_read_now_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network disk that does not answer took hours of fine-tuning with it."""
+
+    def fail(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    Checkpoint({}, [np.ones(2)], []).write(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", fail)
+        with pytest.raises(GraftError, match="cannot be read.*Input/output error"):
+            read_checkpoint(tmp_path)
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.state[0].tolist() == [1, 1]

@@ -18,6 +18,7 @@ from graft.core.project import Project
 from graft.training import sweep as module
 from graft.training.checkpoint import TrainingState
 from graft.training.sweep import Trial, combinations, run_sweep, tried
+from graft.training.train import checkpoint_folder
 
 GRID = {
     "order": "grid",
@@ -214,3 +215,18 @@ def test_trials_are_nested_runs_with_their_figures(project: Project) -> None:
     run_sweep(project, params(GRID), idle.log)
     idle.finish(done)
     assert idle.run_id == ""
+
+
+def test_a_trial_that_failed_leaves_no_checkpoint(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not tried again."""
+
+    def fail(project: Project, train: Any, name: str, clock: Any) -> Any:
+        folder = checkpoint_folder(project, train, name)
+        folder.mkdir(parents=True)
+        (folder / "checkpoint.npz").write_bytes(b"hours")
+        raise GraftError("The loss became nan", "Try another rate")
+
+    monkeypatch.setattr(module, "fit_strategy", fail)
+    with pytest.raises(GraftError, match="All 2 trials failed"):
+        run_sweep(project, params(GRID))
+    assert not list(project.checkpoints.glob("*"))

@@ -103,10 +103,15 @@ def test_a_training_under_way_leaves_a_checkpoint_at_home_and_a_finished_one_non
         with pytest.raises(KeyboardInterrupt):
             train(project)
     checkpoints = project.checkpoints
-    assert len(list(checkpoints.iterdir())) == 1
+    (stopped,) = checkpoints.iterdir()
+    # Of other settings, and of a strategy whose name begins the same.
+    for name in ("small-0123456789abcdef", "small-net-0123456789abcdef"):
+        (checkpoints / name).mkdir()
     assert not project.strategy("small").exists()
-    train(project).clean_up()
-    assert list(checkpoints.iterdir()) == []
+    trained = train(project)
+    assert {path.name for path in checkpoints.iterdir()} == {stopped.name, "small-net-0123456789abcdef"}
+    trained.clean_up()
+    assert [path.name for path in checkpoints.iterdir()] == ["small-net-0123456789abcdef"]
 
 
 @pytest.fixture

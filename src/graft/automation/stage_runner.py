@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from graft.automation.prefect_watch import required_server
@@ -95,7 +95,8 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
     except KeyboardInterrupt:
         print(f"\n{stage} was interrupted. `dvc repro` carries on from here.", file=sys.stderr)
         code = EXIT_INTERRUPTED
-    clock.write(project.timings)
+    with suppress(OSError):  # the disk may be the one that is full
+        clock.write(project.timings)
     sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(code)

@@ -45,9 +45,12 @@ def declared_bits(image: ImageFile, data: bytes) -> int:
         image: opened from ``data``, not loaded.
     """
     if image.format == "TIFF":
-        found = image.tag_v2.get(_MAX_SAMPLE_VALUE, 0)  # type: ignore[attr-defined]
-        largest = max(found) if isinstance(found, tuple) else found
-        bits = int(largest).bit_length()
+        found = image.tag_v2.get(_MAX_SAMPLE_VALUE)  # type: ignore[attr-defined]
+        # The file chooses the tag's type too: text, bytes and fractions say nothing.
+        largest = max(
+            [one for one in (found if isinstance(found, tuple) else [found]) if type(one) is int], default=0
+        )
+        bits = largest.bit_length()
         return bits if 8 <= bits < FULL_BITS and largest == 2**bits - 1 else FULL_BITS
     if image.format == "PNG":
         bits = max(_significant_bits(data), default=FULL_BITS)

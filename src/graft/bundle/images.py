@@ -62,6 +62,8 @@ def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image
             # Pillow's own bomb limit is a process-wide global; ours is checked below, before any pixel is read.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
+        if is_deep(image):
+            image.info[DECLARED_BITS] = declared_bits(image, data)
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"too many pixels: {error}") from None
     except Exception as error:
@@ -70,8 +72,6 @@ def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image
     width, height = image.size
     if width * height > max_pixels:
         raise UnreadableImageError(f"{width}x{height} is more than {max_pixels} pixels")
-    if is_deep(image):
-        image.info[DECLARED_BITS] = declared_bits(image, data)
     return image
 
 
@@ -99,12 +99,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
         raise
     except Exception as error:
         raise UnreadableImageError("the file is truncated or damaged") from error
+    if image.mode == "F":
+        raise UnreadableImageError("floating-point pixels have no fixed range")
+    if image.mode == "I" and opened.format != "PPM":
+        raise UnreadableImageError("pixels of 32 bits have no fixed range")
     if image.mode.startswith("I"):
         # 16 bits a pixel, of a PGM that gives its range, or made in memory; Pillow's own conversion would clip at 255.
         samples = np.asarray(image).astype(np.int64)
         image = Image.fromarray(np.clip(samples >> 8, 0, 255).astype(np.uint8))
-    if image.mode == "F":
-        raise UnreadableImageError("floating-point pixels have no fixed range")
     try:
         if image.has_transparency_data:
             rgba = image.convert("RGBA")

@@ -7,9 +7,12 @@ it in place, and the folder is synced so that the rename itself lasts.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,8 @@ from pathlib import Path
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 _SUFFIX = ".partial"
 _SUFFIX_LENGTH = 20  # what is longer is no suffix, but text behind a full stop
+_NAME = re.compile(rf"\..*-[0-9a-f]{{32}}{re.escape(_SUFFIX)}(\..*)?", re.DOTALL)
+_ABANDONED_SECONDS = 24 * 60 * 60
 
 
 def sha256_of(path: Path) -> str:
@@ -55,6 +60,7 @@ def replaced_file(path: Path, private: bool = False) -> Iterator[Path]:
         OSError: the disk is full or cannot be written; what was there before is still there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned_once(path.parent)
     suffixes = "".join(suffix for suffix in path.suffixes[-2:] if len(suffix) <= _SUFFIX_LENGTH)
     partial = _beside(path, path.stem, suffixes)
     try:
@@ -70,25 +76,50 @@ def replaced_file(path: Path, private: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside ``path`` to fill; it becomes ``path`` where the block ends well, else it is removed.
 
     Args:
         path: must not exist, or be an empty folder, at the end of the block.
+        replace: it may hold anything, which is removed once the new folder is in its place.
 
     Raises:
         OSError: the disk is full or cannot be written; or ``path`` holds something by then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned_once(path.parent)
     partial = _beside(path, path.name)
+    old = partial.with_suffix(".replaced")
     partial.mkdir()
     try:
         yield partial
         sync_tree(partial)
-        partial.rename(path)
+        if replace and path.exists():
+            path.rename(old)
+        try:
+            partial.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
         sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder: partial files and folders unchanged for a day."""
+    oldest = time.time() - _ABANDONED_SECONDS
+    for path in folder.glob(f".*-*{_SUFFIX}*"):
+        with contextlib.suppress(OSError):
+            if _NAME.fullmatch(path.name) and all(
+                one.lstat().st_mtime < oldest for one in (path, *path.rglob("*"))
+            ):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+_remove_abandoned_once = functools.cache(remove_abandoned)  # for each folder: they may hold many files
 
 
 def _beside(path: Path, start: str, end: str = "") -> Path:

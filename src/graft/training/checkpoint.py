@@ -61,6 +61,9 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     """The checkpoint in ``folder``, or None where there is none.
 
     One that is not what was written is removed, with a word about it, and counts as none.
+
+    Raises:
+        GraftError: it is there and cannot be read; it stays.
     """
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
@@ -75,7 +78,12 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
             state=[arrays[f"state_{i}"] for i in range(states)],
             best_weights=[arrays[f"best_{i}"] for i in range(len(arrays) - states)],
         )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except OSError as error:
+        raise GraftError(
+            f"The checkpoint {path} cannot be read ({first_line(error)})",
+            "Run the same command again when it can be; or remove it, to train from the first epoch",
+        ) from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         console.print(f"The checkpoint in {folder} is damaged: starting from the first epoch", soft_wrap=True)
         shutil.rmtree(folder, ignore_errors=True)
         return None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from graft.core.params.sweep_params import Range, SweepParams, whole, with_setti
 from graft.core.project import Project
 from graft.core.timing import StageClock
 from graft.evaluation.metrics import HIGHER_IS_BETTER
-from graft.training.train import FittedStrategy, fit_strategy, work_key
+from graft.training.train import FittedStrategy, checkpoint_folder, fit_strategy, work_key
 
 STRATEGY = "strategy"
 
@@ -184,6 +185,7 @@ def _run_trial(
         figures = fitted.validation.headline()
     except GraftError as error:
         problem = str(error)  # of these settings; the sweep goes on
+        shutil.rmtree(checkpoint_folder(project, changed, name), ignore_errors=True)  # it is not tried again
     finally:
         keras.utils.clear_session()
     return Trial(number, name, settings, figures, time.perf_counter() - started, problem), fitted

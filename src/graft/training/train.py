@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -117,10 +118,17 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     Its checkpoint stays until :meth:`TrainedStrategy.clean_up`: where the record of the training cannot be written, the
     next try finds it finished and trains nothing again.
 
+    Checkpoints of the strategy with other settings, of trainings that were stopped, are removed.
+
     Raises:
         GraftError: as :func:`fit_strategy`.
     """
     fitted = fit_strategy(project, params, name, clock)
+    current = fitted.task.checkpoint
+    for other in current.parent.glob("*"):
+        # A strategy may be called as another with a dash behind it.
+        if other != current and re.fullmatch(f"{re.escape(name)}-[0-9a-f]{{16}}", other.name):
+            shutil.rmtree(other, ignore_errors=True)
     task, trained, temperature = fitted.task, fitted.trained, fitted.calibration.temperature
     folder = project.strategy(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,6 +146,11 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         task.checkpoint,
         fitted.machine,
     )
+
+
+def checkpoint_folder(project: Project, params: TrainParams, name: str) -> Path:
+    """Return where the checkpoint of a strategy lies."""
+    return project.checkpoints / f"{name}-{work_key(project, params, params.strategy(name))}"
 
 
 def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageClock) -> FittedStrategy:
@@ -219,7 +232,7 @@ def _prepare(
         image_size=size,
         seed=strategy.seed,
         cache=project.cache,
-        checkpoint=project.checkpoints / f"{name}-{work_key(project, params, strategy)}",
+        checkpoint=checkpoint_folder(project, params, name),
         clock=clock,
         store=FeatureStore(project.features, params.store.limit_bytes, params.store.precision),
         groups=read_training_groups(project.training_groups, list(tables["train"]["sha256"]))

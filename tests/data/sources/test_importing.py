@@ -374,3 +374,16 @@ def test_the_fake_dvc_of_these_tests_tells_trees_apart(project):
     (project.data / "a").rename(project.data / "b")
     fake_dvc(project, "add", "data")
     assert versioning.tracked_hash(project) != first
+
+
+def test_old_images_that_come_back_keep_their_own_record(project, tmp_path, monkeypatch):
+    """A kill before the new data was tracked, and data/ emptied by hand."""
+    left = {"staging/previous/x/old.png": b"old", "staging/import.json": b'{"dataset": "new"}'}
+    write(project.state, left)
+    project.data.mkdir(exist_ok=True)
+    tracked = []
+    monkeypatch.setattr(versioning, "track", lambda project, meta: tracked.append(meta))
+    swap.recover(project)
+    assert tree(project.data) == {"x/old.png": b"old"}
+    assert tracked == []
+    assert not project.staging.exists()

@@ -138,6 +138,18 @@ def test_numbers_in_a_parquet_file(project, shots):
     assert {"0/group=0/0.png", "1/group=3/3.png", "0/4.png"} <= set(tree(project.data))
 
 
+def test_text_that_a_parquet_file_holds_as_bytes(project, shots):
+    frame = pd.DataFrame({"path": [f"shots/{i}.png".encode() for i in range(8)], "label": "häl".encode()})
+    frame.loc[0, "label"] = b"cat"
+    frame.to_parquet(shots / "t.parquet")
+    import_images(project, shots / "t.parquet")
+    assert {"cat/0.png", "häl/1.png"} <= set(tree(project.data))
+    frame.loc[3, "label"] = b"\xff"
+    frame.to_parquet(shots / "t.parquet")
+    with pytest.raises(GraftError, match="row 4: a cell holds bytes that are not UTF-8"):
+        import_images(project, shots / "t.parquet", replace=True)
+
+
 def test_folders_stay_where_they_tell_images_apart(project, tmp_path):
     files = {"a/cat/1.png": b"1", "a/x/1.png": b"2", "b/cat/1.png": b"3", "b/.hidden/1.png": b"4"}
     folder = write(tmp_path / "material", files)

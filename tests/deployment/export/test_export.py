@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from graft.core.source_digest import with_imports
 from graft.data.splits.split_tables import read_splits
 from graft.deployment.export import check_export as check
 from graft.deployment.export import export_model as module
-from graft.deployment.export import onnx
+from graft.deployment.export import onnx, openvino
+from graft.deployment.export.bundle_source import ExportSource, prepare_saved_model
 from graft.deployment.export.check_export import Checked, require_accuracy, require_agreement
 from graft.deployment.export.export_model import FORMATS, Exported, export
 from graft.deployment.predict.inputs import Files
@@ -203,6 +205,23 @@ def test_what_is_there_stays_unless_it_may_be_replaced(recorded: Project, tmp_pa
     assert {path.name for path in (tmp_path / "openvino").iterdir()} == {
         *("model.xml", "model.bin", "labels.txt", "graft.json", "README.md", "preprocessing")
     }
+
+
+def test_labels_stay_apart_in_openvino_which_allows_no_spaces(recorded: Project, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        saved_model, size = prepare_saved_model(recorded.strategy("first") / "model", Path(temporary) / "m")
+        openvino.write(ExportSource(saved_model, size, ["a b", "a_b", "a b_"], {}), tmp_path)
+    assert "a_b a_b_ a_b__" in (tmp_path / "model.xml").read_text()
+
+
+def test_a_class_with_a_line_break_is_refused(
+    recorded: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels.txt has a line for each class."""
+    monkeypatch.setattr(module, "read_checked", lambda bundle: {"classes": ["red\nish", "green"]})
+    with pytest.raises(GraftError, match="holds a line break"):
+        make(recorded, tmp_path / "out", ["openvino"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_export_that_answers_otherwise_is_refused(

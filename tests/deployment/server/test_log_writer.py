@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -209,3 +211,18 @@ def test_embeddings_are_not_kept_and_nobody_is_left_to_think_so(tmp_path: Path) 
     with pytest.raises(GraftError, match=r"keep_embeddings is true .* keep_images to true, .* --no-log"):
         prediction_log(Project(tmp_path), params)
     assert prediction_log(Project(tmp_path), params, wanted=False) is None
+
+
+def test_all_that_a_look_needs_is_imported_before_any_thread_runs(tmp_path: Path) -> None:
+    """While a champion imports TensorFlow in another thread, SciPy cannot be found, and the log died of it."""
+    code = """
+import sys, threading
+from pathlib import Path
+from graft.core.params.monitor_params import LogParams
+from graft.deployment.monitor.prediction_log import PredictionLog
+from graft.deployment.server.log_writer import LogWriter
+from graft.deployment.server.server_metrics import Metrics
+LogWriter(PredictionLog(Path(sys.argv[1]), LogParams()), 10**7, Metrics())
+assert {"imagehash", "scipy.fftpack"} <= set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, timeout=LIMIT_SECONDS)

@@ -64,6 +64,9 @@ def test_tags_that_come_after_the_alias_are_seen() -> None:
         await champion.look()
         assert champion.model is not None
         assert description(champion.model, champion.tags, "nothing").promoted is None
+        registry.tags = {"promoted.at": "last week"}
+        await champion.look()
+        assert description(champion.model, champion.tags, "nothing").promoted is None
         registry.tags = {"promoted.at": "2026-03-01T10:00:00+00:00"}
         await champion.look()
         assert description(champion.model, champion.tags, "nothing").promoted == datetime(

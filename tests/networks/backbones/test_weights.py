@@ -165,6 +165,27 @@ def test_a_damaged_cache_is_never_used(
     assert len(cached(tmp_path)) == 1
 
 
+@pytest.mark.usefixtures("no_official")
+def test_weights_that_cannot_be_read_now_stay_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network they cannot be had again."""
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    known = tiny_net(seed=1)
+    known.save_weights(folder / f"{NAME}-{weights_digest(known.weights)[:16]}.weights.h5")
+    trunk = tiny_net(seed=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(trunk), "load_weights", refuse)
+        with pytest.raises(GraftError, match="cannot be had"):
+            load_weights(trunk, IMAGENET, tmp_path)
+    assert len(cached(tmp_path)) == 1
+
+
 def test_weights_in_the_cache_that_are_not_imagenets_are_not_used(
     official: list[str], tmp_path: Path
 ) -> None:

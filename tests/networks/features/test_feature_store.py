@@ -293,3 +293,13 @@ def test_a_shard_that_another_process_pruned_does_not_come_back_empty(filled: Pa
     assert FeatureStore(filled, PLENTY).prune(0)
     read(space, 0, 8)
     assert shard_files(filled) == []
+
+
+def test_a_space_goes_with_what_a_killed_writer_left(filled: Path) -> None:
+    store = FeatureStore(filled, PLENTY)
+    for folder in store._folders():
+        partial = folder / f".shard-{'0' * 32}.partial"
+        partial.write_bytes(b"half")
+        os.utime(partial, (0, 0))
+    store.prune(0)
+    assert store._folders() == []

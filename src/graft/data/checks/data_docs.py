@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +48,6 @@ def write_data_docs(
     writer.writerow(["rule", "path", "found"])
     for name, found in outcomes.offenders.items():
         writer.writerows([name, offender.path, offender.found] for offender in found)
-    shutil.rmtree(folder, ignore_errors=True)
-    with new_folder(folder) as partial:
+    with new_folder(folder, replace=True) as partial:
         write_file(partial / "index.html", page)
         write_file(partial / "offenders.csv", table.getvalue())

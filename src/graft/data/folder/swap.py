@@ -126,11 +126,12 @@ def _restore(project: Project) -> None:
 
 def settle(project: Project) -> None:
     """Settle what an interrupted import left; to be called under the project's lock."""
-    _restore(project)
     is_in_place = _journal(project).exists() and not _incoming(project).exists()
     if is_in_place and not is_empty(project.data):
         _drop(project, _previous(project))
         versioning.track(project, json.loads(_journal(project).read_text(encoding="utf-8")))
+    else:
+        _restore(project)
     _drop(project, project.staging)
 
 

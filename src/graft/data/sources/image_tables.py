@@ -110,7 +110,12 @@ class Table:
         seen: dict[str, int] = {}
         cells = self._parquet_cells(columns) if self._is_parquet else self._csv_cells(columns)
         for number, cell in cells:
-            text = {name: _text(cell.get(name)) for name in _COLUMNS}
+            try:
+                text = {name: _text(cell.get(name)) for name in _COLUMNS}
+            except UnicodeDecodeError:
+                raise self._error(
+                    _Row(number, "", "", "", ""), "a cell holds bytes that are not UTF-8"
+                ) from None
             place = os.path.normpath(folder / Path(text["path"]).expanduser())
             row = _Row(number, place, text["label"], text["split"], text["group"])
             if not text["path"]:
@@ -239,9 +244,16 @@ class Table:
 
 
 def _text(cell: Any) -> str:
-    """A cell as text. Parquet files made from tables with gaps hold numbers as 3.0 and gaps as NaN."""
+    """A cell as text. Parquet files made from tables with gaps hold numbers as 3.0 and gaps as NaN; those of older
+    programs hold text as bytes.
+
+    Raises:
+        UnicodeDecodeError: such bytes are not UTF-8.
+    """
     if cell is None or cell != cell:
         return ""
+    if isinstance(cell, bytes):
+        cell = cell.decode("utf-8")
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
     return str(cell).strip()

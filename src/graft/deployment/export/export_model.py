@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -89,6 +88,11 @@ def export(
         if (out / name).exists() and not replace:
             raise GraftError(f"{out / name} is there already", "Name another --out, or add --replace")
     settings = read_checked(model.bundle)
+    if broken := [label for label in settings["classes"] if len(label.splitlines()) > 1]:
+        raise GraftError(
+            f"The class {broken[0]!r} holds a line break, and labels.txt has a line for each class",
+            "Rename the class, and train again",
+        )
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         saved_model, size = prepare_saved_model(model.bundle, Path(temporary) / "source")
@@ -100,7 +104,7 @@ def export(
             source = ExportSource(saved_model, size, settings["classes"], about)
             is_int8 = written.endswith("-int8")
             calibration = _calibration(project, size) if is_int8 else None
-            with new_folder(out / written) as folder:
+            with new_folder(out / written, replace) as folder:
                 run = _make(name, source, folder, calibration)
                 size_in_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
                 count = check.MOST_COMPARED if is_int8 else check.COMPARED
@@ -111,7 +115,6 @@ def export(
                 else:
                     check.require_agreement(written, checked)
                 _describe(name, source, folder, is_int8, checked, written)
-                shutil.rmtree(out / written, ignore_errors=True)
             yield Exported(written, out / written, size_in_bytes, checked)
 
 

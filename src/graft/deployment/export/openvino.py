@@ -27,9 +27,14 @@ def write(source: ExportSource, folder: Path) -> None:
     model.input(0).get_tensor().set_names({INPUT})
     model.output(0).get_tensor().set_names({OUTPUT})
     # Where OpenVINO's Model API looks for the labels of a classifier; they may hold no spaces there.
-    labels = " ".join(name.replace(" ", "_") for name in source.classes)
+    labels: list[str] = []
+    for name in source.classes:
+        label = name.replace(" ", "_")
+        while label in labels:
+            label += "_"
+        labels.append(label)
     model.set_rt_info("classification", ["model_info", "model_type"])
-    model.set_rt_info(labels, ["model_info", "labels"])
+    model.set_rt_info(" ".join(labels), ["model_info", "labels"])
     model.set_rt_info(json.dumps(source.about, ensure_ascii=False), ["graft"])
     # Its default, half precision, keeps three digits only.
     ov.save_model(model, str(folder / FILE), compress_to_fp16=False)

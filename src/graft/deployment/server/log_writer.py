@@ -90,6 +90,10 @@ class LogWriter:
     def __init__(
         self, log: PredictionLog, max_bytes: int, metrics: Metrics, stop_seconds: float = STOP_SECONDS
     ) -> None:
+        # Imported before any thread runs: while TensorFlow is imported, SciPy cannot be found.
+        import imagehash  # noqa: F401
+        import scipy.fftpack  # noqa: F401
+
         self._log = log
         self._max_bytes = max_bytes
         self._metrics = metrics
@@ -136,7 +140,6 @@ class LogWriter:
         self._metrics.prediction_log("dropped", dropped)
 
     def _run(self) -> None:
-        self._take_up_libraries()
         worked = 0.0
         while (one := self._next()) is not None:
             began = time.monotonic()
@@ -151,11 +154,6 @@ class LogWriter:
         if self._lost:
             log.warning("%d predictions were not logged", self._lost)
         self._log.close()
-
-    def _take_up_libraries(self) -> None:
-        """Imports what the first image needs while no image waits for an answer."""
-        import imagehash  # noqa: F401
-        import scipy.fftpack  # noqa: F401
 
     def _next(self) -> Asked | None:
         """The next image, once there is one; None when the server ends."""

@@ -90,7 +90,10 @@ def predictions(model: ServedModel, rows: list[np.ndarray]) -> dict[str, Any]:
 
 def description(model: ServedModel, tags: Mapping[str, str], kept: Kept) -> Description:
     """The model that answers; ``tags`` are those of its version, ``kept`` is what stays of a photograph."""
-    promoted = tags.get(PROMOTED_TAG)
+    try:
+        promoted = datetime.fromisoformat(tags[PROMOTED_TAG])
+    except (KeyError, ValueError):  # anybody may write tags
+        promoted = None
     return Description(
         model=model.source.name,
         version=model.source.version,
@@ -100,7 +103,7 @@ def description(model: ServedModel, tags: Mapping[str, str], kept: Kept) -> Desc
         image_sizes=model.classifier.image_sizes,
         # An ensemble's probabilities are those of its members, each with a temperature of its own.
         calibrated="temperature" in model.settings or "members" in model.settings,
-        promoted=datetime.fromisoformat(promoted) if promoted else None,
+        promoted=promoted,
         tags=dict(tags),
         loaded=datetime.fromtimestamp(model.loaded, UTC),
         kept=kept,

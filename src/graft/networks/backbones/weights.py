@@ -18,6 +18,7 @@ import keras
 from graft.core.errors import GraftError, first_line
 from graft.core.files import replaced_file
 from graft.core.params.strategy_params import KerasBackboneParams
+from graft.core.progress import console
 from graft.networks.backbones.backbone import weights_digest
 from graft.networks.backbones.known_weights import KNOWN_DIGESTS, PACKAGE_DIGESTS, REGISTRY
 from graft.networks.backbones.package_weights import fill_from_package
@@ -110,13 +111,15 @@ def _from_cache(model: keras.Model, key: str, cache: Path, known: str | None) ->
         expected = path.name.removeprefix(f"{key}-").removesuffix(".weights.h5")
         try:
             _load_file(model, path)
-        except Exception:  # h5py and Keras raise all kinds on damaged files
-            digest = "unreadable"
-        else:
-            digest = weights_digest(model.weights)
+        except Exception as error:
+            # h5py and Keras raise all kinds on damaged files, and on whole ones that cannot be read now. It stays: what
+            # is fetched in its place has its name.
+            console.print(f"The weights {path} are passed over: {first_line(error)}", soft_wrap=True)
+            continue
+        digest = weights_digest(model.weights)
         if digest[:16] == expected and known in (None, digest):
             return True
-        path.unlink()  # damaged: fetched anew, as if it had never been there
+        path.unlink(missing_ok=True)  # damaged: fetched anew, as if it had never been there
     return False
 
 

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from graft.core.errors import GraftError, first_line
-from graft.core.files import write_file
+from graft.core.files import remove_abandoned, write_file
 from graft.core.progress import console
 from graft.networks.decode_images import release_pages
 from graft.networks.engines.artifact_cache import kept_folder, prune_kept
@@ -161,6 +161,7 @@ class FeatureStore:
             removed += prune_kept(self.networks, 0)
         for folder in self._folders():
             if not shards_of(folder):
+                remove_abandoned(folder)
                 # A writer that comes in between keeps the folder: only an empty one can be removed so.
                 with suppress(OSError):
                     (folder / DESCRIPTION_FILE).unlink(missing_ok=True)

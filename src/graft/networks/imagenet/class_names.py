@@ -87,7 +87,7 @@ def _from_cache(folder: Path) -> list[str] | None:
         content = path.read_bytes()
         if _digest(content) == path.stem.rpartition("-")[2]:
             return _named(json.loads(content))
-        path.unlink()
+        path.unlink(missing_ok=True)
     return None
 
 
