@@ -53,9 +53,10 @@ def examine(project: Project) -> list[Finding]:
 def _probes(project: Project) -> list[tuple[str, State, Callable[[], Iterable[Finding]]]]:
     """Each with its name, what it is where it fails or hangs, and what it looks at."""
     return [
-        ("Python", "bad", lambda: [_python()]),
+        ("Python", "bad", lambda: [_python(project)]),
         ("packages", "bad", lambda: _packages(project)),
         ("git", "bad", lambda: _repository(project)),
+        ("project", "bad", lambda: _version(project)),
         ("params.yaml", "bad", lambda: [_params(project)]),
         ("data/", "note", lambda: [_data(project)]),
         ("folders", "bad", lambda: _folders(project)),
@@ -63,7 +64,7 @@ def _probes(project: Project) -> list[tuple[str, State, Callable[[], Iterable[Fi
         ("MLflow store", "bad", lambda: [_tracking(project)]),
         ("Prefect server", "bad", lambda: [_prefect(project)]),
         ("ports", "note", lambda: _ports(project)),
-        ("GPU", "note", lambda: [_gpu()]),
+        ("GPU", "note", lambda: [_gpu(project)]),
         ("package index", "note", lambda: [_package_index()]),
         ("Keras downloads", "note", lambda: [_keras_downloads()]),
         ("TensorFlow Hub", "note", lambda: [_hub()]),
@@ -102,11 +103,12 @@ class _Probe:
         ]
 
 
-def _python() -> Finding:
+def _python(project: Project) -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if (3, 11) <= sys.version_info[:2] <= (3, 12):
         return Finding("Python", "ok", version)
-    return Finding("Python", "bad", version, "Use Python 3.11 or 3.12: make setup PYTHON=python3.11")
+    fix = f"Use Python 3.11 or 3.12: {_install(project, ' PYTHON=python3.11')}"
+    return Finding("Python", "bad", version, fix)
 
 
 def _packages(project: Project) -> Iterator[Finding]:
@@ -115,7 +117,7 @@ def _packages(project: Project) -> Iterator[Finding]:
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield Finding(name, "bad", "not installed", "make setup")
+            yield Finding(name, "bad", "not installed", _install(project))
             continue
         if name in locked and version not in locked[name]:
             yield Finding(name, "note", f"{version}, not {' or '.join(locked[name])} as locked", "make setup")
@@ -147,6 +149,25 @@ def _repository(project: Project) -> Iterator[Finding]:
         yield Finding("DVC", "ok", "initialised")
     else:
         yield Finding("DVC", "bad", "not initialised", "dvc init")
+
+
+def _version(project: Project) -> Iterator[Finding]:
+    from graft.automation.projects.project_version import project_version, require_own_version
+
+    if version := project_version(project):
+        try:
+            require_own_version(project)
+        except GraftError as error:
+            yield Finding("project", "bad", error.what, error.fix)
+        else:
+            yield Finding("project", "ok", f"of graft {version}")
+
+
+def _install(project: Project, of_make: str = "", of_pip: str = "graft") -> str:
+    """Return the command that installs what graft needs: a checkout has a Makefile, other projects have not."""
+    if (project.root / "Makefile").is_file():
+        return f"make setup{of_make}"
+    return f"pip install --upgrade '{of_pip}'"
 
 
 def _params(project: Project) -> Finding:
@@ -251,7 +272,7 @@ def _ports(project: Project) -> Iterator[Finding]:
             )
 
 
-def _gpu() -> Finding:
+def _gpu(project: Project) -> Finding:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return Finding("GPU", "ok", "none; training runs on the CPU")
@@ -268,9 +289,8 @@ def _gpu() -> Finding:
     try:
         metadata.version("nvidia-cudnn-cu12")
     except metadata.PackageNotFoundError:
-        return Finding(
-            "GPU", "note", f"{names}, but TensorFlow is installed without CUDA", "make setup GPU=1"
-        )
+        fix = _install(project, " GPU=1", "graft[gpu]")
+        return Finding("GPU", "note", f"{names}, but TensorFlow is installed without CUDA", fix)
     return Finding("GPU", "ok", names)
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from graft.automation.prefect_watch import required_server
+from graft.automation.projects.project_version import require_own_version
 from graft.core.credentials import errors_without_credentials
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 from graft.core.project import find_project
@@ -81,6 +82,7 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
     )  # as DVC names the stages of a matrix
     code = 0
     try:
+        require_own_version(project)
         with required_server(project), _without_heartbeats():
             flow(project, clock, *arguments)
     except GraftError as error:

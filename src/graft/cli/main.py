@@ -18,6 +18,7 @@ from graft.cli import (
     data,
     doctor,
     export,
+    init,
     monitor,
     predict,
     promotion,
@@ -63,6 +64,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(cache.app, name="cache")
 app.add_typer(schedule.app, name="schedule")
+app.command("init", epilog="Example: graft init flowers")(init.init)
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
 app.command("advise", epilog="Example: graft advise")(advise.advise)
@@ -84,6 +86,7 @@ app.command("export", epilog="Example: graft export --format onnx --format tflit
 app.command("retrain", epilog="Example: graft retrain")(retrain.retrain)
 app.command("serve", epilog="Example: graft serve --port 8000")(serve.serve)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)
+app.command("upgrade", epilog="Example: graft upgrade --dry-run")(init.upgrade)
 app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)
 
 

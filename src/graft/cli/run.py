@@ -38,6 +38,7 @@ def run(
     Fetches the default data set where data/ is empty, then runs `dvc repro` with one shared Prefect server. All other
     options of `dvc repro` are passed on to it, such as --downstream, --single-item, --dry and --keep-going.
     """
+    from graft.automation.projects.project_version import require_own_version
     from graft.automation.run_pipeline import reproduce, require_known
     from graft.core.params import load_params
     from graft.core.project_lock import project_lock
@@ -45,6 +46,7 @@ def run(
 
     project = find_project()
     configure(project)
+    require_own_version(project)
     # A typo is found before anything is downloaded or started.
     load_params(project.params_file)
     arguments = [*(["--force"] if force else []), *(stages or [])]
@@ -121,7 +123,7 @@ def _print_next_commands(project: Project) -> None:
     commands = [
         ("graft gate", "judge the registered model against the champion on test"),
         ("graft promote", "put it into production, once the gate has passed it"),
-        ("make ui", "compare the runs in MLflow, and see the flows in Prefect"),
+        ("graft ui", "compare the runs in MLflow, and see the flows in Prefect"),
         (
             # A factor of 3: far enough to make a difference, near enough to work.
             f"dvc exp run -S train.strategies.{strategy}.learning_rate={3 * rate:g}",
@@ -132,7 +134,7 @@ def _print_next_commands(project: Project) -> None:
     if not strategy:
         commands[1] = ("graft advise", "what was measured, once more")
     console.print("\nNext:")
-    if "VIRTUAL_ENV" not in os.environ:
+    if "VIRTUAL_ENV" not in os.environ and (project.root / ".venv").is_dir():
         console.print("  source .venv/bin/activate    [dim]once per terminal, for the commands below[/]")
     for command, purpose in commands:
         console.print(f"  {command}    [dim]{purpose}[/]", soft_wrap=True)

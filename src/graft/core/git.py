@@ -10,6 +10,8 @@ from pathlib import Path
 from graft.core.errors import GraftError, first_line
 
 TIMEOUT_SECONDS = 120.0
+# A commit that graft makes is none of the user's hooks' business.
+NO_HOOKS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath", "GIT_CONFIG_VALUE_0": os.devnull}
 
 
 def run_git(
@@ -55,3 +57,11 @@ def try_git(folder: Path, *arguments: str, timeout: float = TIMEOUT_SECONDS) -> 
         return run_git(folder, *arguments, timeout=timeout)
     except GraftError:
         return None
+
+
+def identity(folder: Path) -> dict[str, str]:
+    """Return variables for a commit in ``folder``: none, or the name graft where git knows none of the account's."""
+    if try_git(folder, "var", "GIT_COMMITTER_IDENT") is not None:
+        return {}
+    nobody = {"NAME": "graft", "EMAIL": "graft@localhost"}
+    return {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in nobody.items()}

@@ -12,7 +12,6 @@ Whatever ends a run, its worktree is deleted, by the run itself or by the next o
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -21,13 +20,12 @@ from pathlib import Path
 
 from graft.automation.retraining.data_folder import cache_folder, changes_in_data, tracked_files
 from graft.core.errors import GraftError
-from graft.core.git import run_git, try_git
+from graft.core.git import NO_HOOKS, identity, run_git, try_git
 from graft.core.project import Project
 from graft.data.folder.versioning import pointer_file, run_dvc
 
 CURRENT = "current"
 _FOLDER = "graft-retrain"
-_NO_HOOKS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath", "GIT_CONFIG_VALUE_0": os.devnull}
 # Copies are the last resort: links take no room. Files of the cache are read-only, so nothing writes through a link.
 _LINKS = "reflink,hardlink,symlink,copy"
 
@@ -109,7 +107,7 @@ def open_workspace(
     # Another one each time: a folder that was deleted may still be in the hands of something that it started.
     folder = work_folder(project) / f"{run}.{uuid.uuid4().hex[:8]}"
     start = commit or tip or head
-    run_git(project.root, "worktree", "add", "--quiet", "--detach", str(folder), start, environment=_NO_HOOKS)
+    run_git(project.root, "worktree", "add", "--quiet", "--detach", str(folder), start, environment=NO_HOOKS)
     is_snapshot = not commit and checked_out(project) == branch
     if is_snapshot:
         _copy_changes(top, folder, [path.resolve() for path in (project.data, *without)])
@@ -200,7 +198,7 @@ def _join(folder: Path, tip: str, head: str, prefix: str, branch: str) -> str:
     if len(versions) == 3:
         raise GraftError(f"{branch} and what is checked out have both changed {pointer}", advice)
     try:
-        run_git(folder, "merge", "--no-commit", "--no-ff", "-X", "ours", head, environment=_identity(folder))
+        run_git(folder, "merge", "--no-commit", "--no-ff", "-X", "ours", head, environment=identity(folder))
     except GraftError as error:
         raise GraftError(
             f"What is checked out cannot be merged into {branch}: {error.what}", advice
@@ -218,14 +216,7 @@ def _join(folder: Path, tip: str, head: str, prefix: str, branch: str) -> str:
 def commit_tree(folder: Path, tree: str, parents: Sequence[str], message: str) -> str:
     """Make a commit of a tree, without hooks; return it. An account that git knows no name of is called graft."""
     arguments = [part for parent in parents for part in ("-p", parent)]
-    return run_git(folder, "commit-tree", tree, *arguments, text=message, environment=_identity(folder))
-
-
-def _identity(folder: Path) -> dict[str, str]:
-    if try_git(folder, "var", "GIT_COMMITTER_IDENT") is not None:
-        return {}
-    nobody = {"NAME": "graft", "EMAIL": "graft@localhost"}
-    return {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in nobody.items()}
+    return run_git(folder, "commit-tree", tree, *arguments, text=message, environment=identity(folder))
 
 
 def _configure_dvc(project: Project, own: Project) -> None:

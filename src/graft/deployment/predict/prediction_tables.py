@@ -49,7 +49,7 @@ def rows_of(answers: Answers, classes: Sequence[str]) -> pa.Table:
 def write_table(tables: Iterable[pa.Table], path: Path, classes: Sequence[str]) -> None:
     """Write rows, a table at a time, in the form that the path's ending names; without rows, the columns alone."""
     with path.open("wb") as stream:
-        _FORMS[path.suffix.lower()](chain([_no_rows(classes)], tables), stream, list(classes))
+        _FORMS[path.suffix.lower()](chain([no_rows(classes)], tables), stream, list(classes))
 
 
 def require_known_form(path: Path) -> None:
@@ -61,14 +61,15 @@ def require_known_form(path: Path) -> None:
         )
 
 
-def _no_rows(classes: Sequence[str]) -> pa.Table:
+def no_rows(classes: Sequence[str]) -> pa.Table:
+    """Return the columns without a row."""
     return rows_of(Answers([], [], [], np.empty((0, len(classes)), np.float32)), classes)
 
 
 def _write_parquet(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(stream, _no_rows(classes).schema) as writer:
+    with pq.ParquetWriter(stream, no_rows(classes).schema) as writer:
         for table in tables:
             if table.num_rows:
                 writer.write_table(table)

@@ -42,7 +42,8 @@ def start_mlflow(project: Project, port: int, password: str) -> psutil.Popen:
     """
     if not entry_points(group="mlflow.app", name=_APP):
         raise GraftError(
-            "graft was installed before MLflow's pages had a password", "Install it again: make setup"
+            "graft was installed before MLflow's pages had a password",
+            "Install it again: make setup in a checkout of graft, else pip install --force-reinstall graft",
         )
     where = ["--host", HOST, "--port", str(port), "--workers", "1", "--app-name", _APP]
     files = ["--default-artifact-root", project.mlflow_artifacts.as_uri()]

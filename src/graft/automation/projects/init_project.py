@@ -1,0 +1,133 @@
+"""Making a project: an empty folder becomes a git and DVC repository with the files that a run needs.
+
+::
+
+    <folder>/params.yaml, dvc.yaml, pipelines/ ...   see :mod:`graft.automation.projects.generated_files`
+    <folder>/graft.version                           what its stages depend on in the place of graft's code
+    <folder>/.graft-generated/<path>.base            each of these as it was written, for the next upgrade
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from graft.automation.projects.generated_files import generated_files
+from graft.core.errors import GraftError
+from graft.core.files import write_file
+from graft.core.git import NO_HOOKS, identity, run_git, try_git
+from graft.core.project import Project
+from graft.data.folder.versioning import run_dvc
+
+BASES = ".graft-generated"
+_SUFFIX = ".base"  # else DVC would take the copy of dvc.yaml for another pipeline
+# What systems leave behind, and the repository that somebody has made or cloned already.
+_NOTHING = frozenset({".git", ".DS_Store", "Thumbs.db", "desktop.ini"})
+# Paths become addresses of databases and of artifacts, in which these mean something else.
+_ODD = frozenset("?#%\\")
+_DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
+
+
+def init_project(folder: Path) -> Project:
+    """Make a project of a new or empty folder, with a first commit. Where that fails, nothing stays behind.
+
+    Raises:
+        GraftError: the folder holds something, lies in another git repository, or its path has characters that
+            libraries do not take; git is missing; git or DVC refuses.
+        OSError: the folder cannot be written.
+    """
+    folder = folder.expanduser().absolute()
+    _require_usable(folder)
+    project = Project(folder.resolve())
+    with _all_or_nothing(project.root):
+        files = generated_files(project.root.name)
+        for path, text in files.items():
+            write_file(project.root / path, text)
+        write_bases(project, files)
+        if not (project.root / ".git").exists():
+            run_git(project.root, "init", "--quiet")
+        run_dvc(project, "init", "--quiet")
+        write_file(project.root / ".dvc" / "config", _DVC_CONFIG)
+        run_git(project.root, "add", "--all")
+        message = "A project of graft: params, pipeline and flows as they are generated"
+        commit = ("-c", "commit.gpgsign=false", "commit", "--quiet", "--message", message)
+        run_git(project.root, *commit, environment={**NO_HOOKS, **identity(project.root)})
+    return project
+
+
+def holds_nothing(folder: Path) -> bool:
+    """Return whether a folder is missing, or holds nothing but what systems leave behind and an empty repository."""
+    return not folder.exists() or (folder.is_dir() and not _entries(folder))
+
+
+def write_bases(project: Project, files: Mapping[str, str]) -> None:
+    """Keep files as they are generated, in the place of those that were kept before."""
+    folder = project.root / BASES
+    for path in set(read_bases(project)) - set(files):
+        (folder / f"{path}{_SUFFIX}").unlink()
+    for path, text in files.items():
+        write_file(folder / f"{path}{_SUFFIX}", text)
+
+
+def read_bases(project: Project) -> dict[str, str]:
+    """Return the files of the project as they were generated last: text by path."""
+    folder = project.root / BASES
+    found = sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix().removesuffix(_SUFFIX): path.read_text(encoding="utf-8")
+        for path in found
+    }
+
+
+def _require_usable(folder: Path) -> None:
+    if shutil.which("git") is None:
+        raise GraftError(
+            "git is not installed, and a project is a git repository", "Install git: git-scm.com"
+        )
+    if odd := sorted({letter for letter in str(folder) if letter in _ODD or not letter.isprintable()}):
+        names = " and ".join(repr(letter) for letter in odd)
+        raise GraftError(
+            f"The path {str(folder)!r} has {names} in it, which databases and addresses take for something else",
+            "Choose another name or place",
+        )
+    if folder.exists() and not folder.is_dir():
+        raise GraftError(f"{folder} is a file", "Name a folder that is new or empty")
+    entries = _entries(folder) if folder.is_dir() else []
+    if {"params.yaml", "dvc.yaml"} <= set(entries):
+        raise GraftError(f"{folder} is a project already", "Change into it; `graft upgrade` renews its files")
+    if entries:
+        more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
+        raise GraftError(
+            f"{folder} is not empty: it holds {entries[0]}{more}",
+            "Name a folder that is new or empty; `graft data import` brings photographs into it then",
+        )
+    above = next(place for place in (folder, *folder.parents) if place.is_dir())
+    top = try_git(above, "rev-parse", "--show-toplevel")
+    if top is not None and Path(top).resolve() != folder.resolve():
+        raise GraftError(
+            f"{folder} lies in another git repository, {top}",
+            "Choose a place outside it: a project is a repository of its own",
+        )
+
+
+def _entries(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name not in _NOTHING)
+
+
+@contextlib.contextmanager
+def _all_or_nothing(folder: Path) -> Iterator[None]:
+    """Remove what the block has made in a folder that held nothing, where it fails."""
+    was_there = folder.is_dir()
+    before = {path.name for path in folder.iterdir()} if was_there else set()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in folder.iterdir():
+            if path.name not in before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not was_there:
+            folder.rmdir()
+        raise
