@@ -30,6 +30,8 @@ ORDER = (
 )
 PER_CLASS = 40
 
+pytestmark = pytest.mark.slow
+
 
 def write_photographs(folder: Path) -> None:
     for colour, label in ((0, "rose"), (1, "daisy")):
@@ -149,6 +151,16 @@ def test_an_ensemble_is_made_and_compared(worked: dict[str, Any]) -> None:
     assert list(table.index) == ["frozen", "both"]  # the other is trained, not evaluated
     assert list(table["answer"]).count("best on validation") == 1
     assert list(table["difference"]).count(0.0) >= 1
+
+
+def test_models_of_other_test_photographs_are_not_compared(worked: dict[str, Any]) -> None:
+    project = worked["project"]
+    path = project.artifacts("evaluate") / "predictions" / "both.csv"
+    whole = path.read_text()
+    path.write_text("\n".join(whole.splitlines()[:-1]) + "\n")
+    with pytest.raises(GraftError, match="on other test photographs"):
+        graft.compare(project)
+    path.write_text(whole)
 
 
 def test_a_project_is_opened_again_from_within(worked: dict[str, Any]) -> None:

@@ -56,9 +56,18 @@ def test_a_package_that_is_missing_is_bad(
     tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
-    assert findings(Project(tmp_path))["no-such-package"] == Finding(
-        "no-such-package", "bad", "not installed", "make setup"
-    )
+    found = findings(Project(tmp_path))["no-such-package"]
+    assert found == Finding("no-such-package", "bad", "not installed", "pip install --upgrade 'graft'")
+    (tmp_path / "Makefile").touch()  # as in a checkout
+    assert findings(Project(tmp_path))["no-such-package"].fix == "make setup"
+
+
+def test_a_project_of_another_version_is_bad(tmp_path: Path, offline: None) -> None:
+    assert "project" not in findings(Project(tmp_path))  # as in a checkout
+    (tmp_path / "graft.version").write_text("0.0.1\n")
+    found = findings(Project(tmp_path))["project"]
+    assert found.state == "bad"
+    assert "graft upgrade" in found.fix
 
 
 def test_a_port_in_use_is_noted(tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +126,16 @@ def test_d3_what_a_probe_raises_is_a_finding(
 
     for name in ("_python", "_packages", "_repository", "_params", "_data", "_folders", "_disk", "_tracking"):
         monkeypatch.setattr(doctor, name, fail)
-    for name in ("_prefect", "_ports", "_gpu", "_package_index", "_keras_downloads", "_hub", "_default_data"):
+    for name in (
+        "_prefect",
+        "_ports",
+        "_gpu",
+        "_package_index",
+        "_keras_downloads",
+        "_hub",
+        "_default_data",
+        "_version",
+    ):
         monkeypatch.setattr(doctor, name, fail)
     found = findings(Project(tmp_path))
     assert list(found) == [name for name, _, _ in doctor._probes(Project(tmp_path))]

@@ -122,7 +122,7 @@ def compare(project: Project) -> pd.DataFrame:
         two can be told apart at 0.05 (see :mod:`graft.evaluation.comparison`).
 
     Raises:
-        GraftError: nothing is evaluated.
+        GraftError: nothing is evaluated, or not on the same photographs.
 
     Example:
         >>> graft.compare(project).loc["frozen", "answer"]
@@ -139,10 +139,14 @@ def compare(project: Project) -> pd.DataFrame:
     folders = _evaluated(project, params)
     best, _ = choose_best(folders, params.register_.metric)
     results = TestResults(project, list(folders))
-    right = {
-        name: (table["label"] == table["predicted"]).to_numpy()
-        for name, table in ((name, results.predictions(name)) for name in folders)
-    }
+    tables = {name: results.predictions(name) for name in folders}
+    for name, table in tables.items():
+        if list(table["sha256"]) != list(tables[best]["sha256"]):
+            raise GraftError(
+                f"'{name}' and '{best}' were evaluated on other test photographs",
+                "Evaluate them again, once they are trained on the same split: graft.evaluate(project)",
+            )
+    right = {name: (table["label"] == table["predicted"]).to_numpy() for name, table in tables.items()}
     rows = {}
     for name, folder in folders.items():
         val = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["val"]
@@ -191,6 +195,7 @@ def promote(project: Project, *, reason: str = "", without_gate: bool = False) -
     with project_lock(project):
         registered = register_best(project, params.register_, _evaluated(project, params))
     registry = promotion.open_registry(project, registered_name(project, params.register_))
+    promotion.require_promotable(registry.model, registry.line(), registered.version, without_gate)
     verdict = run_gate(project, params, registry, registered.version)
     changed = promotion.promote(registry, registered.version, reason, forced=without_gate)
     return Promotion(changed.model, changed.entry.version, registered.strategy, verdict)

@@ -65,7 +65,7 @@ def promote(
     line = registry.line()
     candidate = find_version(registry, line, version)
     number = str(candidate.version)
-    _check_line(registry.model, line, number, forced)
+    require_promotable(registry.model, line, number, forced)
     verdict = None
     try:
         verdict = fetch_verdict(registry.client, candidate)
@@ -76,7 +76,7 @@ def promote(
         _check_verdict(registry.model, line, number, verdict)
         _check_files(registry, number, verdict)  # may take minutes, and so comes before the lock
     with registry.changing() as change:
-        _check_line(registry.model, change.line, number, forced)
+        require_promotable(registry.model, change.line, number, forced)
         if not forced:
             _check_verdict(registry.model, change.line, number, verdict)
         facts = {} if verdict is None else _facts(verdict)
@@ -137,8 +137,15 @@ def _no_earlier(model: str, line: Line) -> GraftError:
     return GraftError(f"'{model}' has no earlier champion to go back to: {now}", "See `graft history`")
 
 
-def _check_line(model: str, line: Line, number: str, forced: bool) -> None:
-    """Passes where the version is not champion already, nor was taken out of production by a person."""
+def require_promotable(model: str, line: Line, number: str, forced: bool) -> None:
+    """Pass where a version is not champion already, nor was taken out of production by a person.
+
+    Args:
+        forced: whether the latter is no obstacle.
+
+    Raises:
+        GraftError: it is.
+    """
     if number == line.champion:
         raise GraftError(
             f"Version {number} of '{model}' is champion already",
