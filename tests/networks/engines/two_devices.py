@@ -1,6 +1,7 @@
 """Trainings on one device and on two, in a process of its own: TensorFlow splits the CPU before its first use only.
 
-``python two_devices.py FOLDER`` leaves ``CASE-one.npz`` and ``CASE-two.npz`` with weights and figures of each.
+``python two_devices.py FOLDER`` leaves ``CASE-one.npz`` and ``CASE-two.npz`` with weights and figures of each, and
+the bundles of ``SERVED``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from graft.training.strategies import fine_tune, scratch
 from graft.training.strategy import Task, Trained
 from graft.training.write_bundle import write_bundle
 
+SERVED = "even batches"
 DEVICES = {"one": None, "two": ["CPU:0", "CPU:1"]}
 
 # No dropout, augmentation or batch norm in training: those look at the share of a device.
@@ -85,7 +87,8 @@ def main(folder: Path) -> None:
             task = Task(name, ["a", "b"], images, val, size, 5, folder, place / "checkpoint", clock())
             with all_devices(devices):
                 trained = train(params, task)
-            write_bundle(trained.model, ["a", "b"], size, place / "bundle")
+            if name == SERVED:
+                write_bundle(trained.model, ["a", "b"], size, place / "bundle")
             np.savez(
                 folder / f"{name}-{label}.npz",
                 epochs=trained.fit.epochs.drop(columns="seconds").to_numpy(),
