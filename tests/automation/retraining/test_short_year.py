@@ -47,9 +47,7 @@ def year(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> list[See
         project, weeks = begin(Project(repository), arguments)
         # A delivery whose run is killed is taken in like any other: a training less than with one that is not.
         weeks = [replace(weeks[0], kind="killed"), *weeks[1:3]]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("benchmarks.year.EVERY_SECONDS", 3)
-            return run_year(project, weeks, folder, random.Random(3))
+        return run_year(project, weeks, folder, random.Random(3))
     finally:
         os.environ.clear()
         os.environ.update(before)
