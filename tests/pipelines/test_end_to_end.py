@@ -79,7 +79,7 @@ def test_mlflow_holds_a_full_run_per_strategy(project: RealProject, client) -> N
         assert run.data.params["kind"] == name
         steps = client.get_metric_history(run.info.run_id, "batch_loss")
         epochs = client.get_metric_history(run.info.run_id, "val_log_loss")
-        assert len(steps) > len(epochs) >= 1
+        assert len(steps) >= len(epochs) >= 1
         figures = json.loads((project.root / f"artifacts/evaluate/metrics/{name}.json").read_text())["test"]
         for metric, value in figures.items():
             assert run.data.metrics[f"test_{metric}"] == pytest.approx(value)
@@ -191,7 +191,7 @@ def test_dvc_shows_metrics_and_plots(project: RealProject) -> None:
 
 def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject, client) -> None:
     before = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
-    settings = ("-S", "train.strategies.frozen.learning_rate=0.003", "-S", "ensemble.run=[mean]")
+    settings = ("-S", "train.strategies.frozen.flip=none", "-S", "ensemble.run=[mean]")
     changed = project.dvc("exp", "run", *settings, "--name", "faster")
     assert changed.returncode == 0, changed.stdout + changed.stderr
     assert stages_run(changed.stdout) == ["train@frozen", "ensemble@mean", "evaluate", "register"]

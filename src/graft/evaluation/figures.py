@@ -101,14 +101,20 @@ def _short(name: str, most: int) -> str:
 
 @illustration
 def learning_curves_picture(path: Path, epochs: pd.DataFrame, best_epoch: int, title: str) -> None:
-    """Draw log loss and accuracy of training and validation by epoch, and mark the epoch that was kept."""
+    """Draw log loss and accuracy by epoch, or by penalty where these were tried, and mark the one that was kept."""
     figure = new_figure(9, 3.4)
-    x = epochs["epoch"] + 1
+    is_by_penalty = "penalty" in epochs
+    x = epochs["penalty"] if is_by_penalty else epochs["epoch"] + 1
+    lines = [("train", "", "tab:blue"), ("validation", "val_", "tab:orange")]
+    if is_by_penalty:
+        lines.append(("out of fold", "out_of_fold_", "tab:green"))
     for axes, metric in zip(figure.subplots(1, 2), ("log_loss", "accuracy"), strict=True):
-        axes.plot(x, epochs[metric], label="train", color="tab:blue")
-        axes.plot(x, epochs[f"val_{metric}"], label="validation", color="tab:orange")
-        axes.axvline(best_epoch + 1, color="grey", linestyle=":", label="kept")
-        axes.set_xlabel("epoch")
+        for label, prefix, colour in lines:
+            axes.plot(x, epochs[prefix + metric], label=label, color=colour)
+        axes.axvline(x.iloc[best_epoch], color="grey", linestyle=":", label="kept")
+        axes.set_xlabel("penalty" if is_by_penalty else "epoch")
+        if is_by_penalty:
+            axes.set_xscale("log")
         axes.set_title(metric.replace("_", " "), fontsize=10)
         axes.grid(alpha=0.3)
     figure.axes[0].legend()

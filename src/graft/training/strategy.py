@@ -57,6 +57,21 @@ class Task:
 
 
 @dataclass(frozen=True)
+class OutOfFold:
+    """What cross-validation within the training images answered.
+
+    Attributes:
+        logits: float32 ``[N, C]`` of each training image, by a head that was fitted without its fold.
+        labels: class indices ``[N]``.
+        groups: of each, what belongs together, ``[N]``.
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+
+@dataclass(frozen=True)
 class Trained:
     """A trained strategy.
 
@@ -67,6 +82,7 @@ class Trained:
         fit: the history of the (last) fit.
         weights_source, weights_digest: where the initial weights came from, and which they were.
         advice: what strategy ``auto`` found; None of others.
+        out_of_fold: of a head that was cross-validated; None of others.
     """
 
     network: keras.Model | HeadOnTrunk
@@ -75,6 +91,7 @@ class Trained:
     weights_source: str
     weights_digest: str
     advice: Advice | None = None
+    out_of_fold: OutOfFold | None = None
 
     @property
     def model(self) -> keras.Model:

@@ -38,7 +38,7 @@ from graft.core.timing import StageClock
 from graft.data.splits.split_tables import read_splits
 from graft.data.splits.training_groups import read_training_groups
 from graft.evaluation.calibration import Calibration, calibrate
-from graft.evaluation.metrics import Evaluation, evaluate
+from graft.evaluation.metrics import Evaluation, evaluate, softmax
 from graft.evaluation.prediction_table import with_probabilities
 from graft.networks.backbones import default_image_size, local_files
 from graft.networks.decode_images import Photographs
@@ -72,6 +72,7 @@ class FittedStrategy:
         trained: what it gave back.
         calibration: its temperature, and the probabilities of the validation images.
         validation: figures of these, which are of temperatures fitted without the image.
+        cross_validation: figures of the training images out of fold, likewise; None where there was none.
         val_table: those images, in order; columns path, sha256, label.
         machine: see :func:`graft.networks.engines.devices.machine_record`.
     """
@@ -81,6 +82,7 @@ class FittedStrategy:
     trained: Trained
     calibration: Calibration
     validation: Evaluation
+    cross_validation: Evaluation | None
     val_table: pd.DataFrame
     machine: dict[str, str]
 
@@ -103,6 +105,7 @@ class TrainedStrategy:
     trained: Trained
     temperature: float
     validation: Evaluation
+    cross_validation: Evaluation | None
     folder: Path
     checkpoint: Path
     machine: dict[str, str]
@@ -142,6 +145,7 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         trained,
         temperature,
         fitted.validation,
+        fitted.cross_validation,
         folder,
         task.checkpoint,
         fitted.machine,
@@ -171,9 +175,16 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
             val_logits=predict(model, task.val.inputs, f"{name}: val images"),
         )
     with clock.span("calibrate"):
-        calibration = calibrate(task.val.labels, trained.val_logits, val_table["sha256"].to_numpy(str))
+        if (cross := trained.out_of_fold) is None:
+            calibration = calibrate(task.val.labels, trained.val_logits, val_table["sha256"].to_numpy(str))
+            cross_validation = None
+        else:
+            # All training images say more of the temperature than a few for validation, which then judge it too.
+            fitted = calibrate(cross.labels, cross.logits, cross.groups)
+            cross_validation = evaluate(cross.labels, fitted.probabilities, task.classes)
+            calibration = Calibration(fitted.temperature, softmax(trained.val_logits / fitted.temperature))
     validation = evaluate(task.val.labels, calibration.probabilities, task.classes)
-    return FittedStrategy(name, task, trained, calibration, validation, val_table, machine)
+    return FittedStrategy(name, task, trained, calibration, validation, cross_validation, val_table, machine)
 
 
 def advise_strategy(project: Project, params: TrainParams, name: str) -> Advice:
@@ -236,7 +247,7 @@ def _prepare(
         clock=clock,
         store=FeatureStore(project.features, params.store.limit_bytes, params.store.precision),
         groups=read_training_groups(project.training_groups, list(tables["train"]["sha256"]))
-        if isinstance(strategy, AutoParams)
+        if isinstance(strategy, AutoParams | TransferParams)
         else None,
     )
     return strategy, task, tables["val"]
@@ -275,7 +286,10 @@ def _write_records(folder: Path, fitted: FittedStrategy) -> None:
         (folder / name).unlink(missing_ok=True)
     if fitted.trained.advice is not None:
         write_advice(fitted.trained.advice, folder)
-    write_file(folder / "metrics.json", json.dumps({"val": fitted.validation.headline()}, indent=1))
+    figures = {"val": fitted.validation.headline()}
+    if fitted.cross_validation is not None:
+        figures["out_of_fold"] = fitted.cross_validation.headline()
+    write_file(folder / "metrics.json", json.dumps(figures, indent=1))
 
 
 def _python_files(place: Path) -> list[Path]:
@@ -292,11 +306,15 @@ def work_key(project: Project, params: TrainParams, strategy: StrategyParams) ->
     # Weights that are named rather than brought along are known to the code by their digests.
     weights = [path for backbone in _backbones(strategy) for path in local_files(backbone)]
     tables = [project.split_table("train"), project.split_table("val")]
+    if isinstance(strategy, AutoParams | TransferParams):
+        tables.append(project.training_groups)  # which folds of cross-validation keep together
     described = {
         "strategy": strategy.model_dump(mode="json"),
         "deterministic": params.deterministic,
         "rows": params.store.precision,
-        "versions": {name: metadata.version(name) for name in ("keras", "tensorflow", "pillow", "numpy")},
+        "versions": {
+            name: metadata.version(name) for name in ("keras", "tensorflow", "pillow", "numpy", "scipy")
+        },
         "code": source_digest(*code),
         "files": [sha256_of(path) for path in (*tables, *weights)],
     }

@@ -113,11 +113,11 @@ def test_an_unknown_key_is_named_with_the_nearest_one(path: str, value: Any, par
         ("train.strategies.fine_tune.unfreeze", 1.5, ["fine_tune.unfreeze: 1.5", "share of them (0.25)"]),
         ("train.strategies.fine_tune.unfreeze", True, ["fine_tune.unfreeze: True", "how many of the last ones"]),
         ("train.strategies.fine_tune.warm_up_epochs", 6, ["warm_up_epochs is 6, of 6 epochs", "fewer"]),
-        ("train.strategies.frozen.weight_decay", 0.1, ["weight_decay is 0.1", "optimizer: adamw"]),
+        ("train.strategies.scratch.weight_decay", 0.1, ["weight_decay is 0.1", "optimizer: adamw"]),
         ("train.strategies.scratch.network", "cnm", ["network' is 'cnm'", "'cnn' or 'mlp'"]),
         ("train.backbone", {"source": "hub", "name": "x"}, ["fine_tune.unfreeze is 'block_13_expand'", "no layers"]),
-        ("train.strategies.frozen.learning_rate", -1, ["frozen.learning_rate'", "-1", "greater than 0"]),
-        ("train.strategies.frozen.head.dropout", 1.0, ["'train.strategies.frozen.head.dropout'", "1.0", "less than 1"]),
+        ("train.strategies.scratch.learning_rate", -1, ["scratch.learning_rate'", "-1", "greater than 0"]),
+        ("train.strategies.scratch.head.dropout", 1.0, ["scratch.head.dropout'", "1.0", "less than 1"]),
         ("train.strategies.frozen.class_weight", "equal", ["class_weight'", "'equal'", "'none' or 'balanced'"]),
         ("train.strategies.scratch.filters", 32, ["'train.strategies.scratch.filters'", "32", "list"]),
         ("train.strategies.scratch.filters", [32, "x"], ["'train.strategies.scratch.filters.1'", "'x'", "integer"]),
@@ -185,8 +185,8 @@ def test_a_missing_section_is_named(section: str) -> None:
 
 
 def test_a_missing_key_is_named() -> None:
-    assert "'train.strategies.frozen.epochs' is missing" in complaint(
-        changed("train.strategies.frozen.epochs", ...)
+    assert "'train.strategies.scratch.epochs' is missing" in complaint(
+        changed("train.strategies.scratch.epochs", ...)
     )
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
-from recorded import NAMES, copy_of, recorded_params
-from tiny import CLASSES, COUNTS, clock
+from recorded import NAMES, copy_of, recorded_params, train_and_record
+from tiny import CLASSES, COUNTS, SIZE, clock, tiny_params, write_hub_module
 
 from graft.bundle.model import ImageClassifier
 from graft.core.project import Project
@@ -305,3 +305,24 @@ def test_shares_of_a_class_without_images_are_zero() -> None:
         "counts": [[1, 1], [0, 0]],
         "shares": [[0.5, 0.5], [0.0, 0.0]],
     }
+
+
+def test_a_solved_head_tells_its_penalties_and_what_it_was_out_of_fold(
+    recorded: Project, tmp_path: Path
+) -> None:
+    project = copy_of(recorded, tmp_path / "project")
+    module = write_hub_module(tmp_path / "module", SIZE)
+    backbone = {"source": "hub", "name": str(module)}
+    params = tiny_params(run=["solved"], backbone=backbone, strategies={"solved": {"kind": "frozen"}})
+    client = open_store(project)
+    run = client.get_run(train_and_record(project, params, "solved"))
+    assert (run.data.params["solver"], run.data.params["folds"]) == ("exact", "5")
+    assert "epochs" not in run.data.params
+    figures = json.loads((project.strategy("solved") / "metrics.json").read_text())["out_of_fold"]
+    for name, value in figures.items():
+        assert run.data.metrics[f"out_of_fold_best_{name}"] == pytest.approx(value)
+    penalties = [point.value for point in client.get_metric_history(run.info.run_id, "penalty")]
+    assert len(penalties) > 2
+    assert penalties == sorted(penalties, reverse=True)
+    assert len(client.get_metric_history(run.info.run_id, "out_of_fold_log_loss")) == len(penalties)
+    assert "learning_curves.png" in files_of(client, run.info.run_id)

@@ -127,16 +127,8 @@ def _worth_keeping(depth: Depth, rows: int) -> bool:
 
 
 def head_alone(chosen: Measured, flip: Flip) -> FrozenParams:
-    """A head on the whole frozen backbone, as params.yaml ships it."""
-    return FrozenParams(
-        kind="frozen",
-        backbone=chosen.backbone,
-        epochs=100,
-        patience=20,
-        learning_rate=0.001,
-        head=HeadParams(dropout=0.5),
-        flip=flip,
-    )
+    """An exact head on the whole frozen backbone, as params.yaml ships it."""
+    return FrozenParams(kind="frozen", backbone=chosen.backbone, flip=flip)
 
 
 def depths_down(error: float) -> int:

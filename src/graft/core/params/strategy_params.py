@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from graft.core.params.sections import Count, CountOrNone, Fraction, LearningRate, OwnFile, Section, Share
 
@@ -163,14 +164,65 @@ class TransferParams(FitParams):
 
 
 class FrozenParams(TransferParams):
-    """Features of the frozen backbone computed once, then the head trained on them.
+    """Features of the frozen backbone computed once, then the head fitted to them.
+
+    ``head: exact`` is short for ``solver: exact``. Where neither is named, settings of epochs, or of a head that takes
+    epochs, choose ``sgd``.
 
     Attributes:
+        solver: ``exact`` solves one dense layer to convergence, see :mod:`graft.networks.exact_head`, with the penalty
+            that cross-validation within the training images chooses; ``sgd`` trains a head in epochs, as it takes where
+            it has hidden layers or dropout.
+        folds: of that cross-validation.
         flip: the head also learns from the features of the training images mirrored along these axes.
     """
 
     kind: Literal["frozen"]
+    solver: Literal["exact", "sgd"] = "exact"
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    epochs: Count = 100
+    patience: Count = 20
+    learning_rate: LearningRate = 0.001
     flip: Flip = "none"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _chosen_solver(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        settings = dict(given)
+        if settings.get("head") == "exact":
+            settings["head"] = {}
+            settings.setdefault("solver", "exact")
+        named = _takes_epochs(settings)
+        if "solver" not in settings and named:
+            settings["solver"] = "sgd"
+        elif settings.get("solver", "exact") == "exact" and named:
+            raise ValueError(
+                f"{named[0]} is set, but an exact head is one layer that is solved, and has no epochs. Leave "
+                f"{named[0]} out, or set solver: sgd in the place of exact"
+            )
+        return settings
+
+    @model_serializer(mode="wrap")
+    def _without_what_has_no_effect(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        settings: dict[str, Any] = serialize(self)
+        without = OF_EPOCHS if self.solver == "exact" else {"folds"}
+        if self.solver == "exact" and "head" in settings:
+            settings["head"] = {"pooling": self.head.pooling}
+        return {name: value for name, value in settings.items() if name not in without}
+
+
+# Settings that have no effect on a head that is solved: of the strategy, and of its head.
+OF_EPOCHS = frozenset(FitParams.model_fields) - {"head", "class_weight", "image_size", "seed", "precision"}
+OF_TRAINED_HEADS = frozenset(HeadParams.model_fields) - {"pooling"}
+
+
+def _takes_epochs(settings: Mapping[str, Any]) -> list[str]:
+    """Names of the settings that only a head trained in epochs has."""
+    head = settings.get("head")
+    named = OF_TRAINED_HEADS & (head.model_fields_set if isinstance(head, HeadParams) else set(head or {}))
+    return [*sorted(OF_EPOCHS & set(settings)), *(f"head.{name}" for name in sorted(named))]
 
 
 class FineTuneParams(TransferParams):
@@ -179,8 +231,9 @@ class FineTuneParams(TransferParams):
     Attributes:
         unfreeze: what of the trunk is trained: ``all``, the name of the first layer that is, how many of its last
             layers as Keras counts them (``5``), or which share of them (``0.25``).
-        head_epochs: epochs for the head alone before the trunk is unfrozen. A head of random weights would send
-            large, meaningless gradients into the trunk.
+        head_epochs: epochs for a head with hidden layers before the trunk is unfrozen; a linear head is solved, as
+            under ``frozen``. 0 leaves both out. A head of random weights would send large, meaningless gradients into
+            the trunk.
         head_learning_rate: of those epochs; Adam's own default suits a new head.
         layer_decay: factor on the rate from each layer with weights to the one below it; 1 trains all at one rate.
         batch_norm: ``inference`` keeps the statistics (and scales) of the pretrained network, ``update``

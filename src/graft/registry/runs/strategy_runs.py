@@ -123,7 +123,13 @@ def record_training(
 
     def curves_of(model_id: str, val: Dataset) -> list[Metric]:
         temperature = of_model({"temperature": result.temperature}, model_id, val)
-        return [*temperature, *of_batches(fit.steps), *of_epochs(fit.epochs, fit.best_epoch, model_id, val)]
+        crossed = {} if result.cross_validation is None else result.cross_validation.headline()
+        return [
+            *temperature,
+            *of_run({f"out_of_fold_best_{name}": value for name, value in crossed.items()}),
+            *of_batches(fit.steps),
+            *of_epochs(fit.epochs, fit.best_epoch, model_id, val),
+        ]
 
     log_result(
         project,

@@ -19,6 +19,7 @@ from graft.training.checkpoint import read_checkpoint
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head_on_trunk import classifier
 from graft.training.optimizers import layer_rate_factors
+from graft.training.solve_head import solve_head
 from graft.training.strategies.frozen import features, fit_head
 from graft.training.strategy import Task, Trained, fit_end_to_end
 from graft.training.unfreezing import first_trained_layer, unfreeze
@@ -57,6 +58,20 @@ def train(params: FineTuneParams, task: Task) -> Trained:
     )
 
 
+def _start_head(
+    head: keras.Model, train: Labelled, val: Labelled, params: FineTuneParams, task: Task
+) -> None:
+    """The first phase: a linear head is solved on features, one with hidden layers is trained in epochs.
+
+    A head that has converged sends the least into a trunk that would only undo it: A. Kumar et al., Fine-tuning can
+    distort pretrained features and underperform out-of-distribution, ICLR 2022.
+    """
+    if params.head.hidden:
+        fit_head(head, train, val, head_phase(params), task)
+    else:
+        solve_head(head, train, val, task, params.class_weight)
+
+
 def head_phase(params: FineTuneParams) -> FineTuneParams:
     """The settings of the first phase: its own epochs and rate, and nothing that is meant for a trunk."""
     return params.model_copy(
@@ -81,7 +96,7 @@ def _fit_whole(
     """End to end, with changes to the images that are drawn anew in every epoch."""
     if params.head_epochs and read_checkpoint(task.checkpoint) is None:
         trunk = FrozenTrunk.of(backbone, task.store, params.head.pooling)
-        fit_head(head, *features(trunk, task), head_phase(params), task)
+        _start_head(head, *features(trunk, task), params, task)
     trained = backbone.model
     if pieces:
         # What stays frozen answers as it does in inference: left to Keras, its dropout layers would go on dropping.
@@ -142,11 +157,11 @@ def _fit_above(
             label = f"{task.name}: features of"
             first = predict(pieces.above, kept[:size], f"{label} train images")
             val_features = predict(pieces.above, val.inputs, f"{label} val images")
-        fit_head(
+        _start_head(
             head,
             Labelled(first, task.train.labels),
             Labelled(val_features, val.labels),
-            head_phase(params),
+            params,
             task,
         )
     model = classifier(pieces.above, head)

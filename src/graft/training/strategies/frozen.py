@@ -1,4 +1,4 @@
-"""Strategy ``frozen``: the backbone's features of each image computed once, a head trained on them.
+"""Strategy ``frozen``: the backbone's features of each image computed once, a head fitted to them.
 
 A training image may be seen from several sides, mirrored: the features of each are computed once too, so that this
 augmentation costs no epoch anything but the rows it adds.
@@ -18,6 +18,7 @@ from graft.networks.features.frozen_trunk import FrozenTrunk, frozen_trunk
 from graft.networks.head import build_head
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head_on_trunk import HeadOnTrunk
+from graft.training.solve_head import solve_head
 from graft.training.strategy import Task, Trained
 
 # The axes of ``[N, S, S, 3]`` along which each setting mirrors, the image as it is coming first.
@@ -30,20 +31,27 @@ MIRRORS: dict[Flip, list[tuple[int, ...]]] = {
 
 
 def train(params: FrozenParams, task: Task) -> Trained:
-    """Trains the head on stored features; the backbone is never run twice on an image."""
+    """Fit the head to stored features; the backbone is never run twice on an image."""
     assert params.backbone is not None  # filled in by TrainParams.strategy
     with task.clock.span("backbone"):
         trunk = frozen_trunk(params.backbone, task.image_size, task.cache, task.store, params.head.pooling)
-    head = build_head(trunk.feature_count, len(task.classes), params.head, task.seed)
+    is_exact = params.solver == "exact"
+    head_params = params.head.model_copy(update={"dropout": 0.0}) if is_exact else params.head
+    head = build_head(trunk.feature_count, len(task.classes), head_params, task.seed)
     train, val = features(trunk, task, params.flip)
-    # In a folder of its own: `auto` trains a head beside a network that was fine-tuned.
-    result = fit_head(head, train, val, params, task, task.checkpoint / "head")
+    out_of_fold = None
+    if is_exact:
+        result, out_of_fold = solve_head(head, train, val, task, params.class_weight, params.folds)
+    else:
+        # In a folder of its own: `auto` trains a head beside a network that was fine-tuned.
+        result = fit_head(head, train, val, params, task, task.checkpoint / "head")
     return Trained(
-        network=HeadOnTrunk(head, params.head, params.backbone, trunk),
+        network=HeadOnTrunk(head, head_params, params.backbone, trunk),
         val_logits=keras_engine(head)(val.inputs),
         fit=result,
         weights_source=trunk.weights_source,
         weights_digest=trunk.identity["weights"],
+        out_of_fold=out_of_fold,
     )
 
 

@@ -1,0 +1,96 @@
+"""Solving a linear head: the exact head's figures in the form of a fit, its weights in a Keras model."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import keras
+import numpy as np
+import pandas as pd
+
+from graft.core.errors import GraftError
+from graft.core.progress import console
+from graft.networks.exact_head import FOLDS, PenaltyScore, fit_exact_head
+from graft.training.batches import balanced_class_weights
+from graft.training.fit import FitResult, Labelled
+from graft.training.strategy import OutOfFold, Task
+
+
+def solve_head(
+    head: keras.Model,
+    train: Labelled,
+    val: Labelled,
+    task: Task,
+    class_weight: Literal["none", "balanced"] = "none",
+    folds: int = FOLDS,
+) -> tuple[FitResult, OutOfFold]:
+    """Give the one dense layer of ``head`` the weights of the exact head.
+
+    The fit has an epoch, of one step, for each penalty that was tried, from the largest down. Its figures are those of
+    a head with that penalty, fitted to all training images, and beside them those out of fold, which choose.
+
+    Args:
+        head: features to logits, without hidden layers.
+        train: features of the training images, once for each way that they are mirrored, those as they are first.
+        val: features of the validation images; they choose nothing.
+        task: groups and labels of the training images.
+        class_weight: ``balanced`` has every class count the same in the loss.
+        folds: of the cross-validation.
+
+    Raises:
+        GraftError: all training images belong together, so that none can be left out.
+    """
+    count = len(task.train.labels)
+    views = len(train.labels) // count
+    groups = np.arange(count) if task.groups is None else np.asarray(task.groups)
+    if len(np.unique(groups)) < 2:
+        raise GraftError(
+            f"All {count} training images belong to one group, so that cross-validation can leave none of them out",
+            f"Set solver: sgd under the strategy {task.name} in params.yaml, or bring images of another group",
+        )
+    classes = len(task.classes)
+    weights = None
+    if class_weight == "balanced":
+        weights = balanced_class_weights(train.labels, classes)[train.labels]
+    seconds = [time.perf_counter()]
+
+    with task.clock.span("head"):
+        exact = fit_exact_head(
+            train.inputs,
+            train.labels,
+            classes,
+            groups=np.tile(groups, views),
+            weights=weights,
+            folds=folds,
+            seed=task.seed,
+            val=(val.inputs, val.labels),
+            tell=lambda score: seconds.append(time.perf_counter()),
+        )
+    head.get_layer("logits").set_weights([exact.kernel, exact.bias])
+    found = exact.path[exact.chosen]
+    console.print(
+        f"{task.name}: penalty {found.penalty:.3g} of {len(exact.path)} tried, out of fold log loss "
+        f"{found.out_of_fold.log_loss:.4f}, accuracy {found.out_of_fold.accuracy:.2%}",
+        soft_wrap=True,
+    )
+    epochs = pd.DataFrame([_epoch(number, score) for number, score in enumerate(exact.path)])
+    steps = epochs.assign(step=epochs["epoch"])[["epoch", "step", "loss", "accuracy"]]
+    fit = FitResult(epochs.assign(seconds=np.diff(seconds)), steps, exact.chosen)
+    return fit, OutOfFold(exact.out_of_fold[:count], np.asarray(task.train.labels), groups)
+
+
+def _epoch(number: int, score: PenaltyScore) -> dict[str, float]:
+    assert score.val is not None
+    return {
+        "epoch": number,
+        "penalty": score.penalty,
+        "loss": score.train.log_loss,
+        "accuracy": score.train.accuracy,
+        "log_loss": score.train.log_loss,
+        "out_of_fold_log_loss": score.out_of_fold.log_loss,
+        "out_of_fold_accuracy": score.out_of_fold.accuracy,
+        "val_loss": score.val.log_loss,
+        "val_accuracy": score.val.accuracy,
+        "val_log_loss": score.val.log_loss,
+    }
