@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from graft.automation import run_pipeline as pipeline
 from graft.automation.run_pipeline import DVC_LETTERS, DVC_OPTIONS, require_known, stage_names
 from graft.cli.main import app
+from graft.cli.run import _print_next_commands
 from graft.core.errors import GraftError
 from graft.core.project import Project
 
@@ -117,3 +118,13 @@ def test_a_dvc_yaml_that_is_none_is_named(project: Project) -> None:
     (project.root / "dvc.yaml").write_text("stages: [\n")
     with pytest.raises(GraftError, match=r"dvc.yaml is not valid YAML"):
         require_known(project, ["train"])
+
+
+def test_the_setting_to_try_next_is_one_that_a_strategy_has(
+    here: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shipped head on a frozen backbone is solved, and has no learning rate: the next strategy's is named."""
+    _print_next_commands(here)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "-S train.strategies.fine_tune.learning_rate=0.0003 " in shown
+    assert "strategies.frozen" not in shown

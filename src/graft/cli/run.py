@@ -117,8 +117,8 @@ def _print_next_commands(project: Project) -> None:
     from graft.core.params import load_params
 
     train = load_params(project.params_file).train
-    # A strategy of kind auto sets its own rate.
-    rates = {name: getattr(train.strategies[name], "learning_rate", None) for name in train.run}
+    # A strategy of kind auto sets its own rate, and a head that is solved has none.
+    rates = {name: train.strategies[name].model_dump().get("learning_rate") for name in train.run}
     strategy, rate = next(((name, rate) for name, rate in rates.items() if rate), ("", 0.0))
     commands = [
         ("graft gate", "judge the registered model against the champion on test"),

@@ -99,7 +99,7 @@ def run_sweep(
     if not sweep.settings:
         raise GraftError(
             "There is nothing to sweep: sweep.try in params.yaml is empty",
-            "Name strategies and settings, such as try: {frozen: {learning_rate: [0.001, 0.003]}}",
+            "Name strategies and settings, such as try: {fine_tune: {learning_rate: [0.0001, 0.0003]}}",
         )
     try:
         sweep.check_against(params.train)

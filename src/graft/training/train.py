@@ -235,6 +235,9 @@ def _prepare(
         paths, sha256 = list(table["path"]), list(table["sha256"])
         return Photographs(project.data, paths, sha256, size, labels, label, clock, split)
 
+    groups = None
+    if isinstance(strategy, AutoParams | TransferParams):  # they cross-validate within training
+        groups = read_training_groups(project.training_groups, list(tables["train"]["sha256"]))
     task = Task(
         name=name,
         classes=classes,
@@ -246,9 +249,7 @@ def _prepare(
         checkpoint=checkpoint_folder(project, params, name),
         clock=clock,
         store=FeatureStore(project.features, params.store.limit_bytes, params.store.precision),
-        groups=read_training_groups(project.training_groups, list(tables["train"]["sha256"]))
-        if isinstance(strategy, AutoParams | TransferParams)
-        else None,
+        groups=groups,
     )
     return strategy, task, tables["val"]
 
