@@ -47,6 +47,19 @@ def test_images_that_are_all_right_make_no_answer_certain(count: int) -> None:
     assert doubt.mean() == pytest.approx(1 / (count + 2), rel=0.2)
 
 
+def test_images_of_few_groups_leave_as_much_doubt_as_few_images() -> None:
+    """All right in 20 hands of 50 frames: the next hand is wrong with 1 / 22, not with 1 / 1002."""
+    labels = np.arange(1000) % 3
+    logits = 5 * np.eye(3)[labels] + np.random.default_rng(0).normal(0, 0.1, (1000, 3))
+    hands = np.repeat(np.arange(20), 50)
+    doubt = 1 - softmax(logits / fit_temperature(labels, logits, hands)).max(axis=1)
+    assert doubt.mean() == pytest.approx(1 / 22, rel=0.2)
+    # Sharper than the logits themselves are, they are all the same: those of the hands left out agree.
+    assert (
+        calibrate(labels, logits, hands).temperature >= calibrate(labels, logits, np.arange(1000)).temperature
+    )
+
+
 def test_logits_are_as_they_come_however_large() -> None:
     labels, logits, images = drawn(100, 1e4)
     assert fit_temperature(labels, logits) == pytest.approx(module.MOST, rel=1e-3)
