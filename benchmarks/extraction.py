@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Seconds of each way, and what the machine's arithmetic gives."""
     cache = begin(arguments.cache)
     os.environ["GRAFT_CACHE"] = str(cache)
-    from graft.core.params.strategy_params import KerasBackboneParams
+    from graft.core.params.backbone_params import KerasBackboneParams
     from graft.networks.backbones import build_backbone
     from graft.networks.decode_images import Photographs, load_images
     from graft.networks.features.feature_store import FeatureStore

@@ -75,12 +75,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     cache = begin(arguments.cache)
     import keras
 
-    from graft.core.params.strategy_params import (
-        AugmentParams,
-        FineTuneParams,
-        HeadParams,
-        KerasBackboneParams,
-    )
+    from graft.core.params.backbone_params import KerasBackboneParams
+    from graft.core.params.strategy_params import AugmentParams, FineTuneParams, HeadParams
     from graft.core.timing import StageClock
     from graft.data.folder.layout import image_files, read_layout
     from graft.networks.decode_images import DecodedImages, load_images
@@ -168,7 +164,7 @@ def keras_model(cut: str, size: int, classes: int, weights: str, cache: Path) ->
     """MobileNetV2, frozen below ``cut``, and a head, as Keras' guide to transfer learning puts them together."""
     import keras
 
-    from graft.core.params.strategy_params import KerasBackboneParams
+    from graft.core.params.backbone_params import KerasBackboneParams
     from graft.networks.backbones import build_backbone
 
     trunk = build_backbone(KerasBackboneParams(source="keras", weights=weights), size, cache).trunk

@@ -124,7 +124,7 @@ def features(arguments: argparse.Namespace) -> dict[str, Any]:
     cache = begin(arguments.cache)
     import keras
 
-    from graft.core.params.strategy_params import KerasBackboneParams
+    from graft.core.params.backbone_params import KerasBackboneParams
     from graft.networks.backbones import build_backbone
     from graft.networks.decode_images import load_images
     from graft.networks.engines.devices import arithmetic, gpu_count

@@ -44,7 +44,7 @@ def main() -> None:
     import_tensorflow()
     import keras
 
-    from graft.core.params.strategy_params import KerasBackboneParams
+    from graft.core.params.backbone_params import KerasBackboneParams
     from graft.data.folder.photographs import images_below
     from graft.deployment.predict.inputs import Files
     from graft.deployment.predict.predict_photographs import predict_photographs

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from outside_settings import OUTSIDE_SETTINGS
 from tiny import make_project
 
 from graft.core.environment import NO_TELEMETRY, QUIET
@@ -30,7 +31,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-OUTSIDE_SETTINGS = ("GRAFT_CACHE", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_STAGE", "DVC_EXP_NAME")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

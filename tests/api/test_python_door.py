@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import OUTSIDE_SETTINGS
+from outside_settings import OUTSIDE_SETTINGS
 from photographs import scene
 
 import graft
@@ -49,7 +49,7 @@ def make_tiny(project: Project) -> None:
     train = params["train"]
     train["image_size"], train["run"] = 32, ["frozen"]
     train["backbone"] = {"source": "keras", "name": "MobileNet", "weights": "none"}
-    train["strategies"]["frozen"] |= {"epochs": 5, "patience": 5}
+    train["strategies"]["frozen"] = {"kind": "frozen", "solver": "sgd", "epochs": 5, "patience": 5}
     train["strategies"]["other"] = {**train["strategies"]["frozen"], "seed": 11}
     params["ensemble"]["ensembles"] = {"both": {"of": ["frozen", "other"], "weights": "equal"}}
     yaml.dump(params, project.params_file)

@@ -17,7 +17,7 @@ from tiny import SIZE, clock, tiny_params
 
 from graft.bundle.model import HEAD, ImageClassifier
 from graft.bundle.record import read_settings, write_settings
-from graft.core.params.strategy_params import BackboneParams
+from graft.core.params.backbone_params import BackboneParams
 from graft.core.project import Project
 from graft.evaluation import bundle_answers as answers
 from graft.evaluation.bundle_answers import Roads, bundle_probabilities

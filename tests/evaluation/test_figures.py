@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from graft.analysis.advisor.advice_report import advice_picture
-from graft.core.params.strategy_params import FineTuneParams, KerasBackboneParams
+from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.strategy_params import FineTuneParams
 from graft.evaluation import figures
 from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
 

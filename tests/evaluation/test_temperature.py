@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graft.evaluation import calibration as module
-from graft.evaluation.calibration import calibrate, fit_temperature, out_of_fold
+from graft.evaluation.calibration import calibrate, out_of_fold
 from graft.evaluation.folds import FOLDS, held_out_folds
 from graft.evaluation.metrics import log_loss_of, softmax
+from graft.networks import temperature as module
+from graft.networks.temperature import fit_temperature
 
 
 def drawn(count: int, overconfidence: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OUTSIDE_SETTINGS
+from outside_settings import OUTSIDE_SETTINGS
 
 from graft.core.errors import GraftError
 from graft.core.project import find_project

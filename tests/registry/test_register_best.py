@@ -20,6 +20,7 @@ from graft.core.errors import GraftError
 from graft.core.params.models import RegisterParams
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
+from graft.evaluation.prediction_table import read_prediction_table
 from graft.registry.register import Registered, choose_best, register_best
 from graft.registry.runs.strategy_runs import read_run
 from graft.registry.store.tracking_store import open_store
@@ -50,6 +51,14 @@ def register(project: Project, **params: Any) -> Registered:
     return register_best(project, RegisterParams(**params), folders(project))
 
 
+def set_value(project: Project, name: str, **figures: float) -> None:
+    """Only in metrics.json, not in the predictions."""
+    path = project.strategy(name) / "metrics.json"
+    content = json.loads(path.read_text())
+    content["val"].update(figures)
+    path.write_text(json.dumps(content))
+
+
 def folders(project: Project, *names: str) -> dict[str, Path]:
     return {name: project.strategy(name) for name in names or NAMES}
 
@@ -69,6 +78,27 @@ def versions(client: MlflowClient) -> list[str]:
 def test_the_best_by_the_validation_metric_is_chosen(project: Project, metric: str, best: str) -> None:
     values = {"log_loss": 0.2, "accuracy": 0.9, "macro_f1": 0.6}
     assert choose_best(folders(project), metric) == (best, values[metric])
+
+
+def test_a_better_figure_within_its_error_is_no_better(project: Project) -> None:
+    """Equal but for one image of many: the one named first stays."""
+    for name in NAMES:
+        set_figures(project, name, log_loss=0.25)
+    path = project.strategy("second") / "val_predictions.csv"
+    table = read_prediction_table(path)
+    column = f"p_{table['label'][0]}"
+    table.loc[0, column] = 0.99
+    table.to_csv(path, index=False)
+    set_value(project, "second", log_loss=0.2)
+    assert choose_best(folders(project), "log_loss")[0] == "first"
+    assert choose_best(folders(project, *NAMES[::-1]), "log_loss")[0] == "second"
+
+
+def test_other_validation_images_cannot_be_compared(project: Project) -> None:
+    path = project.strategy("second") / "val_predictions.csv"
+    read_prediction_table(path).iloc[1:].to_csv(path, index=False)
+    with pytest.raises(GraftError, match="different images"):
+        choose_best(folders(project), "log_loss")
 
 
 def test_a_tie_goes_to_the_one_named_first(project: Project) -> None:

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from tiny import clock, tinted_images
 
 from graft.core.errors import GraftError
-from graft.core.params.strategy_params import AugmentParams, FineTuneParams, HeadParams, KerasBackboneParams
+from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.strategy_params import AugmentParams, FineTuneParams, HeadParams
 from graft.networks.decode_images import DecodedImages
 from graft.networks.features.feature_store import FeatureStore
 from graft.training.checkpoint import TrainingState

@@ -15,7 +15,8 @@ from tiny import tinted_images
 
 from graft.bundle.model import HEAD, SAVED_MODEL, SavedModelNetwork
 from graft.bundle.trial import trial_images
-from graft.core.params.strategy_params import HeadParams, KerasBackboneParams
+from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.strategy_params import HeadParams
 from graft.evaluation.metrics import softmax
 from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import Backbone

@@ -20,13 +20,8 @@ import pytest
 from tiny import clock, tinted_images, write_hub_module
 
 from graft.core.errors import GraftError
-from graft.core.params.strategy_params import (
-    AugmentParams,
-    FineTuneParams,
-    HeadParams,
-    HubBackboneParams,
-    ScratchParams,
-)
+from graft.core.params.backbone_params import HubBackboneParams
+from graft.core.params.strategy_params import AugmentParams, FineTuneParams, HeadParams, ScratchParams
 from graft.networks.decode_images import DecodedImages
 from graft.training.augmentation import augmentation_layers
 from graft.training.checkpoint import CHECKPOINT_FILE, Checkpoint, TrainingState, read_checkpoint

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from graft.api.shown import Promotion, TestResults, Training
     from graft.core.params import Params
+    from graft.core.timing import StageClock
 
 
 def train(project: Project, name: str = "frozen") -> Training:
@@ -56,6 +57,7 @@ def train(project: Project, name: str = "frozen") -> Training:
             from graft.training.train import train_strategy
 
             clock = StageClock(f"train@{name}")
+            _choose_where_open(project, params, name, clock)
             with training_run(project, params.train, name, clock) as run_id:
                 result = train_strategy(project, params.train, name, clock)
                 record_training(project, run_id, result, read_splits(project, ["train", "val"]), clock)
@@ -71,6 +73,21 @@ def train(project: Project, name: str = "frozen") -> Training:
             print(ensemble.summary())
             record_ensemble(project, run_id, ensemble, read_splits(project, ["val"])["val"], clock)
         return Training(name, ensemble.classes, ensemble.validation, run_id)
+
+
+def _choose_where_open(project: Project, params: Params, name: str, clock: StageClock) -> None:
+    """Run stage choose where the strategy leaves to auto what is not chosen for this split and params.yaml."""
+    from graft.analysis.choose.choose_project import choose_for_project
+    from graft.analysis.choose.write_choice import settings_file
+    from graft.core.params.auto_settings import WithAuto
+
+    strategy = params.train.strategy(name)
+    if not isinstance(strategy, WithAuto) or not strategy.to_choose:
+        return
+    chosen = settings_file(project.artifacts("choose"), name)
+    made_from = (project.split_table("train"), project.split_table("val"), project.params_file)
+    if not chosen.is_file() or any(path.stat().st_mtime > chosen.stat().st_mtime for path in made_from):
+        choose_for_project(project, params, clock, name)
 
 
 def evaluate(project: Project, *names: str) -> TestResults:
@@ -137,7 +154,7 @@ def compare(project: Project) -> pd.DataFrame:
 
     params = load_params(project.params_file)
     folders = _evaluated(project, params)
-    best, _ = choose_best(folders, params.register_.metric)
+    best, _ = choose_best(folders, params.register_.metric, project.training_groups)
     results = TestResults(project, list(folders))
     tables = {name: results.predictions(name) for name in folders}
     for name, table in tables.items():

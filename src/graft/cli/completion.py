@@ -33,6 +33,11 @@ def stages(incomplete: str) -> list[str]:
     return []
 
 
+def qualities(incomplete: str) -> list[str]:
+    """Return what choose.quality may be."""
+    return ["fast", "good", "best"]
+
+
 def data_sets(incomplete: str) -> list[str]:
     """Return the names of the catalogue's data sets."""
     return list(_yaml(_GRAFT / "data" / "sources" / "catalogue.yaml"))

@@ -11,6 +11,7 @@ from graft.cli import completion
 from graft.cli.options import ForceOption
 from graft.cli.output import print_table
 from graft.core.environment import configure
+from graft.core.errors import GraftError, did_you_mean
 from graft.core.progress import console
 from graft.core.project import Project, find_project
 
@@ -32,6 +33,22 @@ def run(
         ),
     ] = None,
     force: ForceOption = False,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            help="How thoroughly to choose: fast, good or best. Written into params.yaml.",
+            metavar="QUALITY",
+            show_default=False,
+            autocompletion=completion.qualities,
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="For measuring and training together, on this machine. Written into params.yaml.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run everything that changed, from photographs to a registered model.
 
@@ -41,6 +58,7 @@ def run(
     from graft.automation.projects.project_version import require_own_version
     from graft.automation.run_pipeline import reproduce, require_known
     from graft.core.params import load_params
+    from graft.core.params.set_quality import STRATEGIES, set_quality
     from graft.core.project_lock import project_lock
     from graft.data.sources.catalogue import fetch_default
 
@@ -49,6 +67,10 @@ def run(
     require_own_version(project)
     # A typo is found before anything is downloaded or started.
     load_params(project.params_file)
+    if quality is not None and quality not in STRATEGIES:
+        raise GraftError(f"There is no quality '{quality}'", did_you_mean(quality, list(STRATEGIES)))
+    if changed := set_quality(project.params_file, quality, minutes):
+        console.print(f"params.yaml now says {', '.join(changed)}.", soft_wrap=True, markup=False)
     arguments = [*(["--force"] if force else []), *(stages or [])]
     require_known(project, arguments)
     fetched = fetch_default(project)

@@ -25,6 +25,8 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
             ``error``.
     """
     with clock.span("pandas import", "imports"):
+        import pandas as pd
+
         from graft.data.scan.manifest import FOR_SPLIT, read_manifest
         from graft.data.scan.near_duplicates import read_near_duplicates
         from graft.data.splits.split_images import make_split
@@ -36,9 +38,8 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
         near_duplicates = read_near_duplicates(project.near_duplicates)
         division = make_split(manifest, params.split, read_memory(project), near_duplicates)
         write_split_tables(division.tables, division.summary, project.artifacts("split"))
-        write_training_groups(
-            training_groups(division.tables["train"], near_duplicates), project.training_groups
-        )
+        seen = pd.concat([division.tables["train"], division.tables["val"]], ignore_index=True)
+        write_training_groups(training_groups(seen, near_duplicates), project.training_groups)
     _print_summary(division.summary, manifest, params.split)
     verdict = _check(
         project, params.split, division.tables, division.summary, near_duplicates, manifest, clock

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from graft.bundle.model import HEAD, ImageClassifier, Part
 from graft.bundle.record import read_settings
 from graft.core.errors import first_line
-from graft.core.params.strategy_params import BackboneParams
+from graft.core.params.backbone_params import BackboneParams
 from graft.core.progress import console, progress_bar
 from graft.networks.code_identity import code_identity
 from graft.networks.decode_images import DecodedImages, LabelledImages, large_array

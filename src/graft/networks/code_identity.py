@@ -18,6 +18,7 @@ ANSWERING = (
     BACKBONES / "keras_applications.py",
     BACKBONES / "efficientnet_lite.py",
     BACKBONES / "cutting.py",
+    BACKBONES / "depths.py",
     NETWORKS / "head.py",
 )
 

@@ -104,6 +104,14 @@ class Photographs:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def at_size(self, size: int) -> Photographs:
+        """Return the same images at another size."""
+        if size == self._size:
+            return self
+        return Photographs(
+            self._root, self._paths, self._sha256, size, self.labels, self._label, self._clock, self._split
+        )
+
     @cached_property
     def inputs(self) -> np.ndarray:
         """Pixels of all, decoded at the first use; raises as :func:`load_images` does."""

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 from graft.core.errors import GraftError, first_line
 from graft.core.files import write_file
+from graft.core.paired import Difference, difference
 from graft.core.params.models import RegisterParams
 from graft.core.project import Project
+from graft.data.splits.training_groups import read_training_groups
 from graft.evaluation.metrics import HIGHER_IS_BETTER
+from graft.evaluation.prediction_table import read_prediction_table
 from graft.registry.aliases import CHALLENGER, registered_name
 from graft.registry.runs.strategy_runs import read_run
 from graft.registry.store.model_hash import HASH_TAG
@@ -20,6 +23,7 @@ from graft.registry.store.provenance import provenance_tags
 from graft.registry.store.tracking_store import open_store
 
 if TYPE_CHECKING:
+    import numpy as np
     from mlflow import MlflowClient
 
 
@@ -43,23 +47,65 @@ class Registered:
     run_id: str
 
 
-def choose_best(folders: Mapping[str, Path], metric: str) -> tuple[str, float]:
-    """The strategy or ensemble that is best by a validation metric, and its value; the first named wins a tie.
+def choose_best(folders: Mapping[str, Path], metric: str, groups: Path | None = None) -> tuple[str, float]:
+    """Return the strategy or ensemble that is best by a validation metric, and its value.
+
+    The first named is taken unless another is better by more than the standard error of the difference, over the same
+    images: a few dozen of them would else choose by luck, and what stands first (``frozen``) is the cheapest. By
+    macro_f1, which is no mean over images, any difference counts.
 
     Test figures are not read here, so that no test image ever chooses a model. An ensemble's weights may have been
     fitted on validation; its figures there then are those of weights fitted without the image, so that they may be
     compared with its members'.
 
     Args:
+        folders: of outputs, by name, in order of preference.
         metric: accuracy, macro_f1 or log_loss.
+        groups: the table of images that belong together; None: each is a group by itself.
     """
     values = {}
     for name, folder in folders.items():
         figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         values[name] = float(figures["val"][metric])
-    choose = max if HIGHER_IS_BETTER[metric] else min
-    best = choose(values, key=lambda name: values[name])
+    sign = -1 if HIGHER_IS_BETTER[metric] else 1
+    best, *others = folders
+    for name in others:
+        is_better = sign * values[name] < sign * values[best]
+        if is_better and (
+            metric == "macro_f1" or _compared(folders[name], folders[best], metric, groups).is_sure
+        ):
+            best = name
     return best, values[best]
+
+
+def _compared(one: Path, other: Path, metric: str, groups: Path | None) -> Difference:
+    """How much better the predictions in one folder are than those in another."""
+    import numpy as np
+
+    images, losses = _losses(one, metric)
+    others, other_losses = _losses(other, metric)
+    if images != others:
+        raise GraftError(
+            f"The strategies in {one} and {other} were validated on different images",
+            "Train them again on the same split: dvc repro",
+        )
+    names = read_training_groups(groups, images) if groups else np.asarray(images)
+    return difference(losses, other_losses, np.unique(names, return_inverse=True)[1])
+
+
+def _losses(folder: Path, metric: str) -> tuple[list[str], np.ndarray]:
+    """SHA-256 of the validation images, and of each its log loss in nats, or 1 where it is wrong."""
+    import numpy as np
+
+    table = read_prediction_table(folder / "val_predictions.csv")
+    columns = [name for name in table.columns if name not in ("sha256", "label")]
+    probabilities = table[columns].to_numpy(np.float64)
+    right = np.array([columns.index(f"p_{label}") for label in table["label"]])
+    if metric == "accuracy":
+        losses = (probabilities.argmax(axis=1) != right).astype(np.float64)
+    else:
+        losses = -np.log(np.maximum(probabilities[np.arange(len(right)), right], np.finfo(np.float64).eps))
+    return list(table["sha256"]), losses
 
 
 def register_best(project: Project, params: RegisterParams, folders: Mapping[str, Path]) -> Registered:
@@ -81,7 +127,7 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
     from mlflow.exceptions import MlflowException
 
     client = open_store(project)
-    strategy, value = choose_best(folders, params.metric)
+    strategy, value = choose_best(folders, params.metric, project.training_groups)
     run = read_run(folders[strategy])
     model = registered_name(project, params)
     try:

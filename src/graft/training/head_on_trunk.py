@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import keras
 
-from graft.core.params.strategy_params import HeadParams, HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.strategy_params import HeadParams
 from graft.networks.features.frozen_trunk import FrozenTrunk
 
 

@@ -17,6 +17,7 @@ from graft.networks.decode_images import LabelledImages
 from graft.networks.features.extract import predict
 from graft.networks.features.feature_store import FeatureStore
 from graft.training.augmentation import augmentation_layers
+from graft.training.blend import Blend
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head_on_trunk import HeadOnTrunk, as_model
 from graft.training.mixing import Mixing
@@ -40,7 +41,8 @@ class Task:
         checkpoint: folder for this very piece of work: another data set or parameter is another folder.
         clock: where the time goes.
         store: where features are kept; None keeps none.
-        groups: of each training image, what belongs together; for strategies that cross-validate within training.
+        groups, val_groups: of each image of train and of val, what belongs together; for strategies that
+            cross-validate.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Task:
     clock: StageClock
     store: FeatureStore | None = None
     groups: np.ndarray | None = None
+    val_groups: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Trained:
         out_of_fold: of a head that was cross-validated; None of others.
     """
 
-    network: keras.Model | HeadOnTrunk
+    network: keras.Model | HeadOnTrunk | Blend
     val_logits: np.ndarray
     fit: FitResult
     weights_source: str
@@ -96,11 +99,14 @@ class Trained:
     @property
     def model(self) -> keras.Model:
         """The network as one model; a trunk that was not needed so far is built for it."""
+        assert not isinstance(self.network, Blend)  # has several, in float32
         return as_model(self.network)
 
     @property
     def precision(self) -> str:
         """Of the arithmetic that it was trained in: float32, or a mixed one."""
+        if isinstance(self.network, Blend):
+            return "float32"
         if isinstance(self.network, HeadOnTrunk):
             return str(self.network.trunk.identity["precision"])
         policies = {layer.dtype_policy.name for layer in self.network._flatten_layers()}
@@ -109,13 +115,20 @@ class Trained:
     @property
     def parameter_counts(self) -> tuple[int, int]:
         """Numbers in its weights, and in those of them that were trained."""
-        if not isinstance(self.network, HeadOnTrunk):
-            return _count(self.network.weights), _count(self.network.trainable_weights)
-        head = self.network.head
-        return (
-            self.network.trunk.parameter_count + _count(head.weights),
-            _count(head.trainable_weights),
+        networks = (
+            [one.network for one in self.network.members]
+            if isinstance(self.network, Blend)
+            else [self.network]
         )
+        counts = [_parameter_counts(one) for one in networks]
+        return sum(total for total, _ in counts), sum(trained for _, trained in counts)
+
+
+def _parameter_counts(network: keras.Model | HeadOnTrunk) -> tuple[int, int]:
+    if not isinstance(network, HeadOnTrunk):
+        return _count(network.weights), _count(network.trainable_weights)
+    head = network.head
+    return network.trunk.parameter_count + _count(head.weights), _count(head.trainable_weights)
 
 
 def _count(weights: Sequence[keras.Variable]) -> int:

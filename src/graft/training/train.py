@@ -21,12 +21,11 @@ from graft.analysis.advisor.advice_report import PLOT_FILE, RECORD_FILE, write_a
 from graft.analysis.advisor.advise import Advice
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.files import sha256_of, write_file
+from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
 from graft.core.params.strategy_params import (
     AutoParams,
     FineTuneParams,
     FrozenParams,
-    HubBackboneParams,
-    KerasBackboneParams,
     ScratchParams,
     StrategyParams,
     TransferParams,
@@ -45,6 +44,8 @@ from graft.networks.decode_images import Photographs
 from graft.networks.engines.devices import all_devices, arithmetic, in_float32, machine_record
 from graft.networks.features.extract import predict
 from graft.networks.features.feature_store import FeatureStore
+from graft.training.blend import Blend
+from graft.training.chosen_settings import with_chosen
 from graft.training.strategies import auto, fine_tune, frozen, scratch
 from graft.training.strategy import Task, Trained
 from graft.training.write_bundle import write_bundle
@@ -59,7 +60,7 @@ STRATEGIES: dict[type, Any] = {
 
 GRAFT = Path(__file__).parents[1]
 # Folders and files of graft's code that decide what a training comes to.
-CODE = ("analysis", "bundle", "evaluation/calibration.py", "networks", "training")
+CODE = ("analysis", "bundle", "networks", "training")
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
     Raises:
         GraftError: no such strategy, or whatever the strategy raises.
     """
+    params = with_chosen(project, params, name)
     strategy, task, val_table = _prepare(project, params, name, clock)
     with _training_context(strategy, params):
         trained = STRATEGIES[type(strategy)](strategy, task)
@@ -175,7 +177,9 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
             val_logits=predict(model, task.val.inputs, f"{name}: val images"),
         )
     with clock.span("calibrate"):
-        if (cross := trained.out_of_fold) is None:
+        if isinstance(trained.network, Blend):  # each member has a temperature of its own
+            calibration, cross_validation = Calibration(1.0, softmax(trained.val_logits)), None
+        elif (cross := trained.out_of_fold) is None:
             calibration = calibrate(task.val.labels, trained.val_logits, val_table["sha256"].to_numpy(str))
             cross_validation = None
         else:
@@ -235,9 +239,12 @@ def _prepare(
         paths, sha256 = list(table["path"]), list(table["sha256"])
         return Photographs(project.data, paths, sha256, size, labels, label, clock, split)
 
-    groups = None
-    if isinstance(strategy, AutoParams | TransferParams):  # they cross-validate within training
-        groups = read_training_groups(project.training_groups, list(tables["train"]["sha256"]))
+    groups = dict.fromkeys(("train", "val"))
+    if not isinstance(strategy, ScratchParams):
+        groups |= {
+            split: read_training_groups(project.training_groups, list(tables[split]["sha256"]))
+            for split in groups
+        }
     task = Task(
         name=name,
         classes=classes,
@@ -249,12 +256,15 @@ def _prepare(
         checkpoint=checkpoint_folder(project, params, name),
         clock=clock,
         store=FeatureStore(project.features, params.store.limit_bytes, params.store.precision),
-        groups=groups,
+        groups=groups["train"],
+        val_groups=groups["val"],
     )
     return strategy, task, tables["val"]
 
 
 def _image_size(strategy: StrategyParams) -> int:
+    if isinstance(strategy, FrozenParams) and strategy.members:
+        return strategy.members[0].image_size
     if isinstance(strategy.image_size, int):
         return strategy.image_size
     if backbones := _backbones(strategy):
@@ -269,6 +279,8 @@ def _backbones(strategy: StrategyParams) -> list[KerasBackboneParams | HubBackbo
     """Those that it may train on; none for a network from random weights."""
     if isinstance(strategy, AutoParams):
         return list(strategy.backbones)
+    if isinstance(strategy, FrozenParams) and strategy.members:
+        return [member.backbone for member in strategy.members]
     if isinstance(strategy, TransferParams):
         assert strategy.backbone is not None  # filled in by TrainParams.strategy
         return [strategy.backbone]
@@ -307,7 +319,7 @@ def work_key(project: Project, params: TrainParams, strategy: StrategyParams) ->
     # Weights that are named rather than brought along are known to the code by their digests.
     weights = [path for backbone in _backbones(strategy) for path in local_files(backbone)]
     tables = [project.split_table("train"), project.split_table("val")]
-    if isinstance(strategy, AutoParams | TransferParams):
+    if not isinstance(strategy, ScratchParams):
         tables.append(project.training_groups)  # which folds of cross-validation keep together
     described = {
         "strategy": strategy.model_dump(mode="json"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ from graft.bundle.images import DEFAULT_MAX_PIXELS
 from graft.bundle.model import SAVED_MODEL
 from graft.bundle.record import write_settings
 from graft.bundle.trial import trial_images
-from graft.core.params.strategy_params import HubBackboneParams
+from graft.core.params.backbone_params import HubBackboneParams
 from graft.networks.backbones.hub_module import HubModule
 from graft.networks.engines.trace import save_traced, traced
+from graft.training.blend import Blend
+from graft.training.ensembles.ensemble_bundle import write_ensemble_bundle
 from graft.training.head_export import save_with_trunk
 from graft.training.head_on_trunk import HeadOnTrunk, as_model
 
 
 def write_bundle(
-    network: keras.Model | HeadOnTrunk,
+    network: keras.Model | HeadOnTrunk | Blend,
     classes: list[str],
     image_size: int,
     folder: Path,
@@ -33,6 +36,9 @@ def write_bundle(
     be loaded. A head on a frozen trunk has one of its own too. What is in ``folder`` already goes.
     """
     shutil.rmtree(folder, ignore_errors=True)
+    if isinstance(network, Blend):
+        _write_blend(network, classes, folder)
+        return
     folder.mkdir(parents=True)
     settings: dict[str, Any] = {
         "classes": classes,
@@ -57,6 +63,17 @@ def write_bundle(
         answers = _save(as_model(network), temperature, folder / SAVED_MODEL, trial)
     settings["answers"] = answers.tolist()
     write_settings(folder, settings)
+
+
+def _write_blend(blend: Blend, classes: list[str], folder: Path) -> None:
+    """Write a bundle of bundles, each with a temperature of its own; ``folder`` is gone."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".members-") as scratch:
+        members = {}
+        for member in blend.members:
+            own = Path(scratch) / member.name
+            write_bundle(member.network, classes, member.image_size, own, member.temperature)
+            members[member.name] = (member.weight, own)
+        write_ensemble_bundle(members, folder)
 
 
 def _save(model: keras.Model, temperature: float, path: Path, trial: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ import pytest
 from graft.analysis.advisor.advice_rules import Measured, choose_backbone, flip_of, recommend, rule_of_thumb
 from graft.analysis.advisor.depths import Depth
 from graft.analysis.advisor.scores import DepthScore, Gain
-from graft.core.params.strategy_params import FineTuneParams, FrozenParams, KerasBackboneParams
+from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.strategy_params import FineTuneParams, FrozenParams
 
 IMAGES = 400
 

@@ -15,7 +15,8 @@ from graft.analysis.advisor.advice_report import settings_text
 from graft.analysis.advisor.advice_rules import Measured
 from graft.analysis.advisor.advise import advise, sample
 from graft.core.errors import GraftError
-from graft.core.params.strategy_params import AutoParams, FineTuneParams, FrozenParams, KerasBackboneParams
+from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.strategy_params import AutoParams, FineTuneParams, FrozenParams
 from graft.core.params.train_params import TrainParams
 from graft.core.project import Project
 from graft.networks.decode_images import DecodedImages

@@ -11,14 +11,18 @@ from ruamel.yaml import YAML
 
 from graft.core.errors import GraftError
 from graft.core.params import load_params, parse_params
+from graft.core.params.backbone_params import HubBackboneParams
 from graft.core.params.models import SplitParams, SplitSeverity, ValidateParams, ValidateSeverity
-from graft.core.params.strategy_params import FineTuneParams, FrozenParams, HubBackboneParams, ScratchParams
+from graft.core.params.strategy_params import FineTuneParams, FrozenParams, ScratchParams
 
 SHIPPED = Path(__file__).resolve().parents[3] / "params.yaml"
 
 
 def shipped() -> dict[str, Any]:
-    return YAML(typ="safe").load(SHIPPED.read_text(encoding="utf-8"))
+    """The shipped params, with strategies that leave nothing to auto."""
+    yaml = YAML(typ="safe")
+    raw = yaml.load(SHIPPED.read_text(encoding="utf-8"))
+    return {**raw, **yaml.load(Path(__file__).with_name("explicit_train.yaml").read_text(encoding="utf-8"))}
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -67,7 +71,7 @@ def test_the_rules_of_the_shipped_file_are_those_of_the_defaults() -> None:
 
 
 def test_shared_settings_fill_in_what_a_strategy_does_not_name() -> None:
-    params = load_params(SHIPPED).train
+    params = parse_params(shipped()).train
     frozen, scratch = params.strategy("frozen"), params.strategy("scratch")
     assert isinstance(frozen, FrozenParams)
     assert frozen.image_size == params.image_size
@@ -79,10 +83,10 @@ def test_shared_settings_fill_in_what_a_strategy_does_not_name() -> None:
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     text = SHIPPED.read_text(encoding="utf-8")
-    assert text.count("learning_rate: 0.0001") == 1
+    assert text.count("learning_rate: 0.001 ") == 1
     path = tmp_path / "params.yaml"
-    path.write_text(text.replace("learning_rate: 0.0001", "learning_rate: 1e-3"), encoding="utf-8")
-    assert load_params(path).train.strategy("fine_tune").learning_rate == 0.001
+    path.write_text(text.replace("learning_rate: 0.001 ", "learning_rate: 2e-3 "), encoding="utf-8")
+    assert load_params(path).train.strategy("scratch").learning_rate == 0.002
 
 
 @pytest.mark.parametrize(

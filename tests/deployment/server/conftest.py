@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from champions import CLASSES, move_champion, register
 from running import Running, start
 from tiny import make_project
 
 from graft.core.project import Project
 
-CLASSES = ["red", "green", "blue"]
 SIZE = 12
 REPOSITORY = Path(__file__).parents[3]
 # Of the section serve: small enough for tests to reach in a moment.
@@ -36,37 +36,6 @@ def write_channels(folder: Path, sharpness: float) -> Path:
     means = keras.layers.GlobalAveragePooling2D()(inputs)
     write_bundle(keras.Model(inputs, keras.layers.Rescaling(sharpness)(means)), CLASSES, SIZE, folder)
     return folder
-
-
-def register(project: Project, bundle: Path) -> str:
-    """Logs a bundle and makes it a version of the model ``tints``; returns the version."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    from graft.registry.store.logged_models import log_bundle
-    from graft.registry.store.model_hash import HASH_TAG
-    from graft.registry.store.tracking_store import experiment_id, open_store
-
-    client = open_store(project)
-    example = next(project.data.rglob("*.png"))
-    with mlflow.start_run(
-        experiment_id=experiment_id(project, client, "tints"), log_system_metrics=False
-    ) as run:
-        uri, digest = log_bundle(bundle, example)
-    try:
-        client.create_registered_model("tints")
-    except MlflowException:
-        assert client.get_registered_model("tints")
-    version = client.create_model_version(
-        "tints", uri, run.info.run_id, tags={"strategy": bundle.name, HASH_TAG: digest}
-    )
-    return str(version.version)
-
-
-def move_champion(project: Project, version: str) -> None:
-    from graft.registry.store.tracking_store import open_store
-
-    open_store(project).set_registered_model_alias("tints", "champion", version)
 
 
 @pytest.fixture(scope="session")

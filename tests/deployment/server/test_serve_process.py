@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import CLASSES, move_champion, register
+from champions import CLASSES, move_champion, register
 from malformed import FORM, JSON, encoded, form_of, json_of
 from running import HOST, LIMIT_SECONDS, Running, head, read_answer, start
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from tiny import tinted_images, write_hub_module
 
-from graft.core.params.strategy_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
 from graft.networks.backbones import build_backbone
 
 SEED = 11

@@ -9,7 +9,7 @@ import keras
 import pytest
 from backbone_sources import Source, prepare
 
-from graft.core.params.strategy_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
 from graft.networks.backbones import weights
 
 

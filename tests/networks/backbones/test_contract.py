@@ -19,14 +19,8 @@ from backbone_sources import SEED, SOURCES, Source
 from tiny import clock, tinted_images
 
 from graft.bundle.model import ImageClassifier
-from graft.core.params.strategy_params import (
-    BackboneParams,
-    FineTuneParams,
-    FrozenParams,
-    HeadParams,
-    HubBackboneParams,
-    KerasBackboneParams,
-)
+from graft.core.params.backbone_params import BackboneParams, HubBackboneParams, KerasBackboneParams
+from graft.core.params.strategy_params import FineTuneParams, FrozenParams, HeadParams
 from graft.evaluation.metrics import softmax
 from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import Backbone

@@ -10,7 +10,7 @@ from backbone_sources import TINY_HUB_SIZE
 from tiny import write_hub_module
 
 from graft.core.errors import GraftError
-from graft.core.params.strategy_params import HubBackboneParams
+from graft.core.params.backbone_params import HubBackboneParams
 from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import weights_digest
 from graft.networks.backbones.weights import KNOWN_DIGESTS

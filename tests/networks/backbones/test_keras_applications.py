@@ -14,7 +14,7 @@ from backbone_sources import SOURCES, Source
 from tiny import tinted_images
 
 from graft.core.errors import GraftError
-from graft.core.params.strategy_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
 from graft.networks.backbones import build_backbone, default_image_size, efficientnet_lite
 from graft.networks.backbones.keras_applications import (
     application_names,

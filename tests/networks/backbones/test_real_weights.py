@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from graft.core.errors import GraftError
-from graft.core.params.strategy_params import KerasBackboneParams
+from graft.core.params.backbone_params import KerasBackboneParams
 from graft.networks.backbones import weights
 from graft.networks.backbones.backbone import weights_digest
 from graft.networks.backbones.keras_applications import find_application

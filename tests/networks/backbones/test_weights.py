@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from graft.core.errors import GraftError
-from graft.core.params.strategy_params import KerasBackboneParams
+from graft.core.params.backbone_params import KerasBackboneParams
 from graft.networks.backbones import keras_applications, weights
 from graft.networks.backbones.backbone import weights_digest
 from graft.networks.backbones.known_weights import KNOWN_DIGESTS, PACKAGE_DIGESTS, REGISTRY, RegistryWeights

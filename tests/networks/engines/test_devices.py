@@ -15,13 +15,8 @@ import tensorflow as tf
 from tiny import SIZE, clock, tinted_images, tiny_params, write_hub_module
 
 from graft.bundle.model import HEAD, ImageClassifier
-from graft.core.params.strategy_params import (
-    FitParams,
-    HeadParams,
-    HubBackboneParams,
-    KerasBackboneParams,
-    ScratchParams,
-)
+from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.strategy_params import FitParams, HeadParams, ScratchParams
 from graft.core.project import Project
 from graft.networks.backbones import build_backbone
 from graft.networks.engines.devices import all_devices, arithmetic, device_count, in_float32

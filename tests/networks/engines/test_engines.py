@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import DTypeLike
 from tiny import tinted_images, write_hub_module
 
-from graft.core.params.strategy_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
 from graft.networks.backbones import build_backbone
 from graft.networks.engines import fastest as engines
 from graft.networks.engines import openvino_run

@@ -16,13 +16,8 @@ import numpy as np
 import tensorflow as tf
 from tiny import clock, tinted_images
 
-from graft.core.params.strategy_params import (
-    AugmentParams,
-    FineTuneParams,
-    HeadParams,
-    KerasBackboneParams,
-    ScratchParams,
-)
+from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.strategy_params import AugmentParams, FineTuneParams, HeadParams, ScratchParams
 from graft.networks.decode_images import DecodedImages
 from graft.networks.engines.devices import all_devices
 from graft.training.strategies import fine_tune, scratch

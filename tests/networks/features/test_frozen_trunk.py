@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny import tinted_images
 
-from graft.core.params.strategy_params import KerasBackboneParams
+from graft.core.params.backbone_params import KerasBackboneParams
 from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import Backbone
 from graft.networks.decode_images import DecodedImages

@@ -8,14 +8,8 @@ from typing import Literal
 
 from graft.analysis.advisor.depths import Depth
 from graft.analysis.advisor.scores import DepthScore, Gain, paired_gain
-from graft.core.params.strategy_params import (
-    AugmentParams,
-    FineTuneParams,
-    Flip,
-    FrozenParams,
-    HeadParams,
-    KerasBackboneParams,
-)
+from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.strategy_params import AugmentParams, FineTuneParams, Flip, FrozenParams, HeadParams
 
 # Another backbone than the first named costs its user time in every prediction: it has to halve the error, and by
 # more than chance has it.

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from graft.core.params.choose_params import ChooseParams
 from graft.core.params.ensemble_params import EnsembleParams
 from graft.core.params.gate_params import GateParams
 from graft.core.params.monitor_params import MonitorParams
@@ -186,6 +187,7 @@ class Params(Section):
 
     validate_: ValidateParams = Field(alias="validate")
     split: SplitParams
+    choose: ChooseParams = ChooseParams()
     train: TrainParams
     ensemble: EnsembleParams
     sweep: SweepParams = SweepParams()

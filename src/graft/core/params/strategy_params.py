@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainValidator, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from graft.core.params.sections import Count, CountOrNone, Fraction, LearningRate, OwnFile, Section, Share
+from graft.core.params.auto_settings import WithAuto
+from graft.core.params.backbone_params import BackboneParams, KerasBackboneParams
+from graft.core.params.sections import Count, CountOrNone, Fraction, LearningRate, Section, Share
 
 Flip = Literal["none", "horizontal", "vertical", "horizontal_and_vertical"]
-Pooling = Literal["average", "max", "flatten"]
+Pooling = Literal["average", "max", "flatten", "depths"]
 Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -37,30 +39,12 @@ ImageSize = Annotated[Literal["auto"] | int, PlainValidator(_image_size)]
 Unfreeze = Annotated[str | int | float, PlainValidator(_unfreeze)]
 
 
-class KerasBackboneParams(Section):
-    """A ``keras.applications`` model by name."""
-
-    source: Literal["keras"]
-    name: str = "MobileNetV2"
-    weights: OwnFile = "imagenet"
-
-
-class HubBackboneParams(Section):
-    """A TensorFlow Hub image feature-vector module: a handle (https://...) or a local folder."""
-
-    source: Literal["hub"]
-    name: OwnFile
-
-
-BackboneParams = Annotated[KerasBackboneParams | HubBackboneParams, Field(discriminator="source")]
-
-
 class HeadParams(Section):
     """From the trunk's last map to the logits: pooling, hidden layers, dropout, one dense layer.
 
     Attributes:
-        pooling: ``average`` or ``max`` over the map, or ``flatten``, which keeps where things are and needs one
-            weight per position.
+        pooling: ``average`` or ``max`` over the map; ``flatten``, which keeps where things are and needs one weight
+            per position; or ``depths``, for frozen backbones: averages over the maps at six depths.
         hidden: units of each hidden layer, relu behind each.
         batch_norm: after each hidden layer.
         dropout: share of the inputs of the last layer that is left out in each step.
@@ -101,7 +85,7 @@ class AugmentParams(Section):
     rand_augment: Share = 0.0
 
 
-class FitParams(Section):
+class FitParams(WithAuto):
     """What every kind of strategy shares: head, optimisation, and what guards it.
 
     Attributes:
@@ -163,6 +147,24 @@ class TransferParams(FitParams):
     backbone: BackboneParams | None = None
 
 
+class MemberParams(Section):
+    """One frozen network of several whose probabilities are averaged.
+
+    Attributes:
+        backbone: the network.
+        image_size: S, in pixels a side.
+        pooling: as of a head.
+        mirrored: whether the head is given the mean of the features of the image and of its mirror image.
+        weight: of its probabilities, relative to those of the others.
+    """
+
+    backbone: KerasBackboneParams
+    image_size: Annotated[int, Field(ge=1)]
+    pooling: Literal["average", "depths"] = "average"
+    mirrored: bool = False
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+
+
 class FrozenParams(TransferParams):
     """Features of the frozen backbone computed once, then the head fitted to them.
 
@@ -174,8 +176,11 @@ class FrozenParams(TransferParams):
             that cross-validation within the training images chooses; ``sgd`` trains a head in epochs, as it takes where
             it has hidden layers or dropout.
         folds: of that cross-validation.
+        members: several frozen networks, each with a head of its own, in the place of the one backbone.
         flip: the head also learns from the features of the training images mirrored along these axes.
     """
+
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"members": [], "backbone": None}
 
     kind: Literal["frozen"]
     solver: Literal["exact", "sgd"] = "exact"
@@ -183,6 +188,7 @@ class FrozenParams(TransferParams):
     epochs: Count = 100
     patience: Count = 20
     learning_rate: LearningRate = 0.001
+    members: list[MemberParams] = Field(default=[])
     flip: Flip = "none"
 
     @model_validator(mode="before")
@@ -214,7 +220,14 @@ class FrozenParams(TransferParams):
 
 
 # Settings that have no effect on a head that is solved: of the strategy, and of its head.
-OF_EPOCHS = frozenset(FitParams.model_fields) - {"head", "class_weight", "image_size", "seed", "precision"}
+OF_EPOCHS = frozenset(FitParams.model_fields) - {
+    "head",
+    "class_weight",
+    "image_size",
+    "seed",
+    "precision",
+    "auto",
+}
 OF_TRAINED_HEADS = frozenset(HeadParams.model_fields) - {"pooling"}
 
 
@@ -243,6 +256,14 @@ class FineTuneParams(TransferParams):
             views of each image are drawn once and what the frozen part makes of them is kept, so that an epoch
             costs only what is trained; epochs take the views in turns.
     """
+
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {
+        "backbone": None,
+        "unfreeze": "all",
+        "epochs": 10,
+        "learning_rate": 0.001,
+        "augment": {},
+    }
 
     kind: Literal["fine_tune"]
     unfreeze: Unfreeze
@@ -275,6 +296,8 @@ class ScratchParams(FitParams):
         activity_l1: penalty on what its convolutions answer, per image.
         augment: random changes to the training images.
     """
+
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"augment": {}}
 
     kind: Literal["scratch"]
     network: Literal["cnn", "mlp"] = "cnn"

@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from graft.core.errors import did_you_mean
+from graft.core.params.backbone_params import BackboneParams, HubBackboneParams
 from graft.core.params.sections import Name, Section
 from graft.core.params.strategy_params import (
     AutoParams,
-    BackboneParams,
     FineTuneParams,
-    HubBackboneParams,
     ImageSize,
     Precision,
     Seed,

@@ -1,4 +1,4 @@
-"""Which training images belong together, for cross-validation within training.
+"""Which images of train and val belong together, for cross-validation within them.
 
 A fold that holds one frame of a film and trains on the next tells of memory. Two images belong together where the
 split kept them together (``split.group_by``), or where they are near-duplicates; and so on along the chain.
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 COLUMNS = ["sha256", "group"]
 
 
-def training_groups(train: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.DataFrame:
-    """The images of train that belong with others, and their groups; columns sha256 and group, sorted.
+def training_groups(images: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.DataFrame:
+    """Return the images that belong with others, and their groups; columns sha256 and group, sorted.
 
     A group is called by the smallest SHA-256 in it, so that renaming a file, or a group, changes nothing.
 
     Args:
-        train: columns sha256 and group, see :class:`graft.data.splits.split_images.Split`.
+        images: of train and val; columns sha256 and group, see :class:`graft.data.splits.split_images.Split`.
         near_duplicates: columns sha256 and group.
     """
-    images = train.drop_duplicates("sha256")[COLUMNS].reset_index(drop=True)
+    images = images.drop_duplicates("sha256")[COLUMNS].reset_index(drop=True)
     near = near_duplicates.drop_duplicates("sha256").set_index("sha256")["group"]
     alone = images["sha256"]
     component = joined(images["group"].to_numpy(object), alone.map(near).fillna(alone).to_numpy(object))

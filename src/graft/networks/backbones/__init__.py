@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.core.params.strategy_params import HubBackboneParams, KerasBackboneParams, Pooling
+from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.strategy_params import Pooling
 
 if TYPE_CHECKING:
     from graft.networks.backbones.backbone import Backbone

@@ -15,7 +15,7 @@ import numpy as np
 
 from graft.core.errors import GraftError, first_line
 from graft.core.files import sha256_of
-from graft.core.params.strategy_params import HubBackboneParams
+from graft.core.params.backbone_params import HubBackboneParams
 from graft.networks.backbones.backbone import Backbone, weights_digest
 from graft.networks.backbones.weights import NETWORK_TIMEOUT_SECONDS, socket_timeout
 

@@ -12,9 +12,11 @@ import keras
 import numpy as np
 
 from graft.core.errors import GraftError, did_you_mean
-from graft.core.params.strategy_params import KerasBackboneParams, Pooling
+from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.strategy_params import Pooling
 from graft.networks.backbones import efficientnet_lite
 from graft.networks.backbones.backbone import Backbone, weights_digest
+from graft.networks.backbones.depths import pooled_depths
 from graft.networks.backbones.weights import load_weights
 from graft.networks.head import pool
 
@@ -90,7 +92,8 @@ def build(
 
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
     scaled = input_scaling(application)(inputs)
-    model = keras.Model(inputs, pool(trunk(scaled), pooling), name="backbone")
+    features = pooled_depths(trunk)(scaled) if pooling == "depths" else pool(trunk(scaled), pooling)
+    model = keras.Model(inputs, features, name="backbone")
     return Backbone(
         name=params.name,
         model=model,

@@ -17,7 +17,7 @@ import keras
 
 from graft.core.errors import GraftError, first_line
 from graft.core.files import replaced_file
-from graft.core.params.strategy_params import KerasBackboneParams
+from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.progress import console
 from graft.networks.backbones.backbone import weights_digest
 from graft.networks.backbones.known_weights import KNOWN_DIGESTS, PACKAGE_DIGESTS, REGISTRY

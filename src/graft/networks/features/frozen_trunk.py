@@ -18,7 +18,8 @@ import keras
 import numpy as np
 
 from graft.core.files import sha256_of
-from graft.core.params.strategy_params import HubBackboneParams, KerasBackboneParams, Pooling
+from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.strategy_params import Pooling
 from graft.networks.backbones import build_backbone, weights_files
 from graft.networks.backbones.backbone import Backbone
 from graft.networks.code_identity import building_identity

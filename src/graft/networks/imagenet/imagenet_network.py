@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from graft.core.params.strategy_params import KerasBackboneParams
+from graft.core.params.backbone_params import KerasBackboneParams
 from graft.networks.backbones.backbone import weights_digest
 from graft.networks.backbones.keras_applications import (
     as_pretrained,

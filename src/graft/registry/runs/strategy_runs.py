@@ -35,6 +35,7 @@ from graft.registry.store.logged_models import log_bundle
 from graft.registry.store.provenance import provenance_tags
 from graft.registry.store.seen_images import images_of, log_seen_images
 from graft.registry.store.tracking_store import experiment_id, open_store
+from graft.training.chosen_settings import with_chosen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +77,7 @@ def open_run(project: Project, name: str, settings: Mapping[str, Any], clock: St
 @contextmanager
 def training_run(project: Project, params: TrainParams, name: str, clock: StageClock) -> Iterator[str]:
     """Opens a run for one strategy and yields its id; an exception in the block marks the run as failed."""
-    settings = params.strategy(name).model_dump()
+    settings = with_chosen(project, params, name).strategy(name).model_dump()
     with open_run(project, name, settings, clock) as run_id:
         yield run_id
 

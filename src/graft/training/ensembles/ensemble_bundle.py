@@ -18,6 +18,7 @@ def write_ensemble_bundle(members: Mapping[str, tuple[float, Path]], folder: Pat
         folder: the new bundle; replaced where it exists.
     """
     shutil.rmtree(folder, ignore_errors=True)
+    members = _single_networks(members)
     settings = []
     for name, (_, bundle) in members.items():
         shutil.copytree(bundle, folder / MEMBERS / name)
@@ -28,3 +29,18 @@ def write_ensemble_bundle(members: Mapping[str, tuple[float, Path]], folder: Pat
         "members": [{"name": name, "weight": weight} for name, (weight, _) in members.items()],
     }
     write_settings(folder, own)
+
+
+def _single_networks(members: Mapping[str, tuple[float, Path]]) -> dict[str, tuple[float, Path]]:
+    """Return the members with those of members that are blends themselves in the place of these."""
+    found: dict[str, tuple[float, Path]] = {}
+    for name, (weight, bundle) in members.items():
+        own = read_settings(bundle).get("members")
+        if own is None:
+            found[name] = (weight, bundle)
+        else:
+            found |= {
+                f"{name}-{one['name']}": (weight * one["weight"], bundle / MEMBERS / one["name"])
+                for one in own
+            }
+    return found

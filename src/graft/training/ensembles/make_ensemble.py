@@ -16,7 +16,7 @@ from graft.core.params.ensemble_params import EnsembleOf
 from graft.core.project import Project
 from graft.core.timing import StageClock
 from graft.evaluation.metrics import Evaluation, evaluate
-from graft.evaluation.prediction_table import with_probabilities
+from graft.evaluation.prediction_table import read_prediction_table, with_probabilities
 from graft.training.ensembles.ensemble_bundle import write_ensemble_bundle
 from graft.training.ensembles.member_weights import equal_weights, fit_weights, mix, out_of_fold
 
@@ -93,10 +93,7 @@ def _read_predictions(project: Project, member: str) -> pd.DataFrame:
     """A member's validation predictions: sha256 and label as text, a float column ``p_<class>`` for each class."""
     path = project.strategy(member) / "val_predictions.csv"
     try:
-        names = pd.read_csv(path, nrows=0).columns
-        text = dict.fromkeys(("sha256", "label"), str)  # a class may be called 001 or NA
-        numbers = {column: np.float64 for column in names if column not in text}
-        return pd.read_csv(path, dtype={**text, **numbers}, keep_default_na=False)
+        return read_prediction_table(path)
     except FileNotFoundError:
         raise GraftError(
             f"Strategy '{member}' is not trained: there is no {path}", "Train it: dvc repro train"

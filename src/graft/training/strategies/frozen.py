@@ -19,6 +19,7 @@ from graft.networks.head import build_head
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head_on_trunk import HeadOnTrunk
 from graft.training.solve_head import solve_head
+from graft.training.strategies import frozen_members
 from graft.training.strategy import Task, Trained
 
 # The axes of ``[N, S, S, 3]`` along which each setting mirrors, the image as it is coming first.
@@ -32,6 +33,8 @@ MIRRORS: dict[Flip, list[tuple[int, ...]]] = {
 
 def train(params: FrozenParams, task: Task) -> Trained:
     """Fit the head to stored features; the backbone is never run twice on an image."""
+    if params.members:
+        return frozen_members.train(params, task)
     assert params.backbone is not None  # filled in by TrainParams.strategy
     with task.clock.span("backbone"):
         trunk = frozen_trunk(params.backbone, task.image_size, task.cache, task.store, params.head.pooling)

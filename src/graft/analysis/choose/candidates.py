@@ -1,0 +1,112 @@
+"""What may be measured, in which order, and what it costs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.choose_params import ChooseParams, Quality
+from graft.networks.backbones import default_image_size
+
+# Billions of multiply-adds for one image at the size that the weights were made for. MobileNetV2: Sandler et al. 2018;
+# EfficientNet-Lite: its authors' table; ResNet50: He et al. 2015; Xception: Chollet 2017.
+MULTIPLY_ADDS = {
+    "MobileNetV2": 0.30,
+    "EfficientNetLite0": 0.41,
+    "EfficientNetLite1": 0.63,
+    "EfficientNetLite2": 0.90,
+    "ResNet50": 3.9,
+    "Xception": 8.4,
+}
+UNKNOWN_MULTIPLY_ADDS = 5.0
+# Billions of multiply-adds that OpenVINO does in a second of one core, and seconds of one core to read, decode and
+# resize a photograph of 500 pixels: 1,399 cats and dogs take 16.6 s with MobileNetV2, 22.2 s with EfficientNet-Lite0
+# (224 px) and 48.4 s with EfficientNet-Lite2 (260 px). They are constants, and not measured on the spot, so that
+# equal data and settings choose the same model however busy the machine is; only its cores count.
+SPEED = 28.0
+DECODING_SECONDS = 0.003
+# Of one candidate besides: building the network, converting it, fitting heads.
+OVERHEAD_SECONDS = 4.0
+
+BACKBONES: dict[Quality, tuple[str, ...]] = {
+    "fast": ("MobileNetV2",),
+    "good": ("MobileNetV2", "EfficientNetLite0", "EfficientNetLite2"),
+    "best": ("MobileNetV2", "EfficientNetLite0", "EfficientNetLite2", "Xception"),
+}
+SIZES: dict[Quality, tuple[int, ...]] = {"fast": (224, 160), "good": (224, 160), "best": (224, 160, 128, 96)}
+# More pixels than this many times an image's own side are interpolated, and show nothing new.
+LARGEST_ENLARGEMENT = 8
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A frozen network that answers for images of one size.
+
+    Attributes:
+        backbone: the network.
+        image_size: S, in pixels a side.
+        pooling: ``average`` over the top's map, or ``depths``: over maps at several depths.
+        mirrored: whether features are the mean of those of the image and of its mirror image.
+    """
+
+    backbone: KerasBackboneParams
+    image_size: int
+    pooling: Literal["average", "depths"] = "average"
+    mirrored: bool = False
+
+    @property
+    def name(self) -> str:
+        """The candidate in words."""
+        extras = [
+            *(["all depths"] if self.pooling == "depths" else []),
+            *(["mirrored"] if self.mirrored else []),
+        ]
+        return ", ".join([f"{self.backbone.name} {self.image_size} px", *extras])
+
+    @property
+    def multiply_adds(self) -> float:
+        """Billions of multiply-adds for one image."""
+        own = MULTIPLY_ADDS.get(self.backbone.name, UNKNOWN_MULTIPLY_ADDS)
+        scale = (self.image_size / default_image_size(self.backbone)) ** 2
+        return own * scale * (2 if self.mirrored else 1)
+
+    @property
+    def rank(self) -> tuple[float, bool]:
+        """What orders candidates from the cheapest to the dearest."""
+        return self.multiply_adds, self.pooling == "depths"
+
+    def seconds(self, images: int) -> float:
+        """Seconds to compute the features of so many images on this machine's cores."""
+        return images * (self.multiply_adds / SPEED + DECODING_SECONDS) / cores()
+
+    @property
+    def with_all_depths(self) -> Candidate:
+        """The same with all depths."""
+        return replace(self, pooling="depths")
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def plan(params: ChooseParams, default: KerasBackboneParams, median_side: float) -> list[Candidate]:
+    """Return what is measured, in this order: the likely best first, so that little time is spent well.
+
+    Args:
+        params: names backbones and sizes, or leaves them to the quality.
+        default: train.backbone; measured first where ``params`` name no backbones.
+        median_side: of the images' shorter sides, in pixels.
+    """
+    known = [KerasBackboneParams(source="keras", name=name) for name in BACKBONES[params.quality]]
+    backbones = params.backbones or [default, *(one for one in known if one != default)]
+    if not params.backbones and params.quality == "fast":
+        backbones = backbones[:1]
+    sizes = params.sizes or [
+        size for size in SIZES[params.quality] if size <= LARGEST_ENLARGEMENT * median_side
+    ]
+    sizes = sizes or [min(SIZES[params.quality])]
+    # Every backbone at the first size, then at the others: which is better depends more on the backbone.
+    return [Candidate(backbone, size) for size in sizes for backbone in backbones]

@@ -1,0 +1,112 @@
+"""Measure candidates: an exact head on each one's features, judged on images that it was not fitted to."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from graft.analysis.choose.candidates import Candidate
+from graft.networks.decode_images import KeyedImages
+from graft.networks.exact_head import fit_exact_head
+from graft.networks.features.feature_store import FeatureStore
+from graft.networks.features.frozen_trunk import frozen_trunk
+from graft.networks.features.views import view_features
+from graft.networks.temperature import fit_temperature
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What cross-validation found for one candidate.
+
+    Attributes:
+        candidate: what was measured.
+        probabilities: of each image by a head that was fitted without its group, float64 ``[N, C]``.
+        losses: minus the logarithm of the right class's probability, in nats, ``[N]``.
+        right: whether the most probable class is the right one, bool ``[N]``.
+        penalty: the head's, in the units of :func:`graft.networks.exact_head.fit_exact_head`.
+        seconds: of computing features and fitting heads.
+    """
+
+    candidate: Candidate
+    probabilities: np.ndarray
+    losses: np.ndarray
+    right: np.ndarray
+    penalty: float
+    seconds: float
+
+    @property
+    def log_loss(self) -> float:
+        return float(self.losses.mean())
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.right.mean())
+
+
+def measure(
+    candidate: Candidate,
+    images: KeyedImages,
+    labels: np.ndarray,
+    classes: int,
+    groups: np.ndarray,
+    folds: int,
+    cache: Path,
+    store: FeatureStore | None,
+) -> list[Measured]:
+    """Return what exact heads on the candidate's features come to: on those of the top, and on those of all depths.
+
+    Args:
+        candidate: what is measured.
+        images: N of them, at the candidate's size.
+        labels: class indices ``[N]``.
+        classes: C.
+        groups: of each image, any values ``[N]``.
+        folds: of the cross-validation.
+        cache: folder of downloaded weights.
+        store: where features are kept.
+
+    Raises:
+        GraftError: the backbone's weights cannot be had, it cannot take images of that size, or an image is gone.
+    """
+    start = time.perf_counter()
+    trunk = frozen_trunk(candidate.backbone, candidate.image_size, cache, store, "depths")
+    features = view_features(trunk, images, candidate.name, candidate.mirrored)
+    top = trunk.backbone.trunk.output_shape[-1]
+    found = []
+    for one, columns in ((candidate, slice(0, top)), (candidate.with_all_depths, slice(None))):
+        head = fit_exact_head(features[:, columns], labels, classes, groups=groups, folds=folds)
+        probabilities = calibrated(head.out_of_fold, labels, groups)
+        found.append(
+            _judged(one, probabilities, labels, head.path[head.chosen].penalty, time.perf_counter() - start)
+        )
+        start = time.perf_counter()
+    return found
+
+
+def _judged(
+    candidate: Candidate, probabilities: np.ndarray, labels: np.ndarray, penalty: float, seconds: float
+) -> Measured:
+    right_class = probabilities[np.arange(len(labels)), labels]
+    losses = -np.log(np.maximum(right_class, np.finfo(np.float64).eps))
+    return Measured(
+        candidate, probabilities, losses, probabilities.argmax(axis=1) == labels, penalty, seconds
+    )
+
+
+def calibrated(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return probabilities float64 ``[N, C]`` of logits, at the one temperature that suits the labels best.
+
+    It is one number from all images: what it takes from an image's own label is negligible beside the standard errors
+    that decide.
+
+    Args:
+        logits: ``[N, C]``.
+        labels: class indices ``[N]``.
+        groups: of each image, any values ``[N]``.
+    """
+    exact = logits.astype(np.float64) / fit_temperature(labels, logits, groups)
+    exact = np.exp(exact - exact.max(axis=1, keepdims=True))
+    return np.asarray(exact / exact.sum(axis=1, keepdims=True))

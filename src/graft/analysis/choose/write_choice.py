@@ -1,0 +1,117 @@
+"""Write what was chosen: settings for each strategy, the table of what was tried, and a page that says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from graft.analysis.choose.choose import Choice, tried_table
+from graft.core.files import write_file
+from graft.core.html.html_page import PageSection, render, sections_by_key
+
+TRIED_FILE = "tried.csv"
+RECORD_FILE = "choice.json"
+SETTINGS_FOLDER = "settings"
+PAGE_FILE = "choose.html"
+NOTHING_MEASURED = "<!DOCTYPE html><title>Nothing measured</title><p>No strategy leaves a setting to auto.\n"
+
+
+def write_choice(choice: Choice | None, settings: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    """Write the outputs of stage choose.
+
+    Args:
+        choice: what was measured; None where nothing says auto.
+        settings: by strategy, values by name.
+        folder: of the stage's outputs.
+    """
+    shutil.rmtree(folder / SETTINGS_FOLDER, ignore_errors=True)
+    for name, values in settings.items():
+        write_file(folder / SETTINGS_FOLDER / f"{name}.json", json.dumps(dict(values), indent=1) + "\n")
+    table = tried_table(choice) if choice else tried_table_of_nothing()
+    # Seconds differ from run to run: they stay out of what DVC compares.
+    write_file(folder / TRIED_FILE, table.drop(columns="seconds").to_csv(index=False, float_format="%.6g"))
+    write_file(folder / PAGE_FILE, choice_page(choice, settings) if choice else NOTHING_MEASURED)
+    write_file(folder / RECORD_FILE, json.dumps(record(choice), indent=1) + "\n")
+
+
+def choice_page(choice: Choice, settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the page that says what was tried, what was chosen and why; equal for equal data."""
+    weights = choice.selection.weights
+    return render(
+        "analysis/choose/choose.html",
+        title="Stage choose",
+        sections=sections_by_key(
+            [
+                PageSection("why", "Why", len(choice.selection.steps)),
+                PageSection("tried", "What was tried", len(choice.measured)),
+                PageSection("left_out", "What was left out", len(choice.skipped)),
+                PageSection("settings", "Settings for training"),
+            ]
+        ),
+        images=choice.images,
+        all_images=choice.all_images,
+        members=[(choice.measured[index].candidate.name, weight) for index, weight in weights.items()],
+        accuracy=choice.selection.accuracy,
+        log_loss=choice.selection.log_loss,
+        steps=choice.selection.steps,
+        mirror=choice.mirror,
+        flips=choice.flips_do_no_harm,
+        measured=[
+            {
+                "name": one.candidate.name,
+                "accuracy": one.accuracy,
+                "log_loss": one.log_loss,
+                "multiply_adds": one.candidate.multiply_adds,
+                "weight": weights.get(index, 0),
+            }
+            for index, one in enumerate(choice.measured)
+        ],
+        left_out=[(candidate.name, reason) for candidate, reason in choice.skipped],
+        settings=settings,
+    )
+
+
+def tried_table_of_nothing() -> Any:
+    """Return the table of what was tried where nothing was: no row."""
+    import pandas as pd
+
+    columns = ["candidate", "accuracy", "log_loss", "seconds", "multiply_adds", "weight", "left_out"]
+    return pd.DataFrame(columns=columns)
+
+
+def record(choice: Choice | None) -> dict[str, Any]:
+    """Return the choice as JSON-ready values."""
+    if choice is None:
+        return {"measured": False}
+    selection = choice.selection
+    return {
+        "measured": True,
+        "accuracy": round(selection.accuracy, 6),
+        "log_loss": round(selection.log_loss, 6),
+        "images": choice.images,
+        "members": {
+            choice.measured[index].candidate.name: weight for index, weight in selection.weights.items()
+        },
+        "steps": selection.steps,
+        "mirror_images": None
+        if choice.mirror is None
+        else {"gain": round(choice.mirror.gain, 6), "error": round(choice.mirror.error, 6)},
+    }
+
+
+def settings_file(folder: Path, strategy: str) -> Path:
+    """Return where the values for one strategy lie; ``folder`` has the stage's outputs."""
+    return folder / SETTINGS_FOLDER / f"{strategy}.json"
+
+
+def read_chosen(folder: Path, strategy: str) -> dict[str, Any]:
+    """Return the values that stage choose filled in for a strategy; none where it has not run."""
+    try:
+        found = json.loads(settings_file(folder, strategy).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    assert isinstance(found, dict)
+    return found

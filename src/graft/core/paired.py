@@ -1,0 +1,47 @@
+"""How much better one answers than another over the same images, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one answers than another, over the same images.
+
+    Attributes:
+        gain: mean of the other's losses less those of the one, in their unit.
+        error: its standard error; groups of images count as one each.
+    """
+
+    gain: float
+    error: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the gain is more than its standard error."""
+        return self.gain > self.error
+
+
+def difference(losses: np.ndarray, others: np.ndarray, groups: np.ndarray) -> Difference:
+    """Return by how much ``losses`` are lower than ``others``.
+
+    The standard error is that of a mean over clusters of unequal size (W. G. Cochran, Sampling Techniques, 3rd ed.
+    1977, section 9A): images of one group tend to be right or wrong together.
+
+    Args:
+        losses, others: of the same images in the same order, ``[N]``.
+        groups: of each image, int ``[N]``, from 0 without gaps.
+    """
+    import numpy as np
+
+    gains = others - losses
+    gain = float(gains.mean())
+    sums = np.bincount(groups, gains - gain)
+    count = len(sums)
+    error = np.sqrt(count / (count - 1) * np.square(sums).sum()) / len(gains) if count > 1 else np.inf
+    return Difference(gain, float(error))

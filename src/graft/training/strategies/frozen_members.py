@@ -1,0 +1,158 @@
+"""Strategy ``frozen`` with several members: an exact head on the features of each, blended.
+
+Heads are fitted to all images of train and val, and judged on each image by a head that was fitted without its group
+(cross-validation): no image has to be spared for validation, and the figures flatter nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pandas as pd
+
+from graft.core.errors import GraftError
+from graft.core.params.strategy_params import FrozenParams, HeadParams, MemberParams
+from graft.evaluation.metrics import softmax
+from graft.networks.decode_images import LabelledImages, Photographs
+from graft.networks.exact_head import ExactHead, fit_exact_head
+from graft.networks.features.frozen_trunk import FrozenTrunk, frozen_trunk
+from graft.networks.features.views import view_features
+from graft.networks.head import build_head
+from graft.networks.temperature import fit_temperature
+from graft.training.blend import Blend, BlendMember, blend_probabilities, mirrored_classifier
+from graft.training.fit import FitResult
+from graft.training.head_on_trunk import HeadOnTrunk
+from graft.training.strategy import OutOfFold, Task, Trained
+
+# No single image may cost infinitely much.
+LEAST_PROBABILITY = 1e-30
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A member with its head.
+
+    Attributes:
+        member: as params have it.
+        trunk: its backbone.
+        head: fitted to all images of train and val.
+        labels: class indices of these, train first, ``[N]``.
+        groups: of each, what belongs together, ``[N]``.
+        temperature: that suits the head's logits out of fold best.
+    """
+
+    member: MemberParams
+    trunk: FrozenTrunk
+    head: ExactHead
+    labels: np.ndarray
+    groups: np.ndarray
+    temperature: float
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Out of fold, float64 ``[N, C]``."""
+        return softmax(self.head.out_of_fold / self.temperature)
+
+
+def train(params: FrozenParams, task: Task) -> Trained:
+    """Fit the head of each member and blend them; the validation figures are out of fold."""
+    fitted = [_fit(member, params, task) for member in params.members]
+    total = sum(one.member.weight for one in fitted)
+    weights = [one.member.weight / total for one in fitted]
+    validation = slice(len(task.train.labels), None)
+    heaviest = fitted[int(np.argmax(weights))]
+    if len(fitted) == 1:
+        network: keras.Model | HeadOnTrunk | Blend = _network(heaviest, task)
+        logits = heaviest.head.out_of_fold[validation]
+        cross = OutOfFold(heaviest.head.out_of_fold, heaviest.labels, heaviest.groups)
+    else:
+        members = [
+            BlendMember(f"m{number}", _network(one, task), one.member.image_size, weight, one.temperature)
+            for number, (one, weight) in enumerate(zip(fitted, weights, strict=True), 1)
+        ]
+        blended = blend_probabilities(weights, [one.probabilities[validation] for one in fitted])
+        cross = None
+        network, logits = Blend(members), np.log(np.maximum(blended, LEAST_PROBABILITY))
+    return Trained(
+        network=network,
+        val_logits=logits,
+        fit=_as_fit(heaviest.head),
+        out_of_fold=cross,
+        weights_source="; ".join(dict.fromkeys(one.trunk.weights_source for one in fitted)),
+        weights_digest="; ".join(dict.fromkeys(one.trunk.identity["weights"] for one in fitted)),
+    )
+
+
+def _fit(member: MemberParams, params: FrozenParams, task: Task) -> _Fitted:
+    with task.clock.span("backbone"):
+        trunk = frozen_trunk(member.backbone, member.image_size, task.cache, task.store, member.pooling)
+    with task.clock.span("features"):
+        rows = [
+            view_features(trunk, _at_size(images, member.image_size, task), label, member.mirrored)
+            for images, label in ((task.train, f"{task.name}: train"), (task.val, f"{task.name}: val"))
+        ]
+        features = np.concatenate(rows)
+    labels = np.concatenate([task.train.labels, task.val.labels])
+    weights = None
+    if params.class_weight == "balanced":
+        counts = np.bincount(labels, minlength=len(task.classes))
+        weights = (len(labels) / (len(task.classes) * np.maximum(counts, 1)))[labels]
+    assert task.groups is not None  # given to this kind of strategy
+    assert task.val_groups is not None
+    groups = np.concatenate([task.groups, task.val_groups])
+    if len(np.unique(groups)) < 2:
+        raise GraftError(
+            f"All {len(labels)} images of train and val belong to one group: none can be held out",
+            "Bring images of another group, or set split.group_by: none",
+        )
+    with task.clock.span("head"):
+        head = fit_exact_head(
+            features,
+            labels,
+            len(task.classes),
+            groups=groups,
+            weights=weights,
+            folds=params.folds,
+            seed=task.seed,
+        )
+    return _Fitted(member, trunk, head, labels, groups, fit_temperature(labels, head.out_of_fold, groups))
+
+
+def _at_size(images: LabelledImages, size: int, task: Task) -> LabelledImages:
+    if size == task.image_size:
+        return images
+    assert isinstance(images, Photographs)  # what is decoded already has one size
+    return images.at_size(size)
+
+
+def _network(one: _Fitted, task: Task) -> keras.Model | HeadOnTrunk:
+    """The member as it goes into the bundle."""
+    params = HeadParams(dropout=0.0, pooling=one.member.pooling)
+    head = build_head(one.trunk.feature_count, len(task.classes), params, task.seed)
+    head.get_layer("logits").set_weights([one.head.kernel, one.head.bias])
+    network = HeadOnTrunk(head, params, one.member.backbone, one.trunk)
+    return mirrored_classifier(network) if one.member.mirrored else network
+
+
+def _as_fit(head: ExactHead) -> FitResult:
+    """The penalties that were tried, as a fit has epochs."""
+    epochs = pd.DataFrame(
+        [
+            {
+                "epoch": number,
+                "penalty": score.penalty,
+                "loss": score.train.log_loss,
+                "accuracy": score.train.accuracy,
+                "log_loss": score.train.log_loss,
+                "val_loss": score.out_of_fold.log_loss,
+                "val_accuracy": score.out_of_fold.accuracy,
+                "val_log_loss": score.out_of_fold.log_loss,
+                "seconds": 0.0,
+            }
+            for number, score in enumerate(head.path)
+        ]
+    )
+    steps = epochs.assign(step=epochs["epoch"])[["epoch", "step", "loss", "accuracy"]]
+    return FitResult(epochs, steps, head.chosen)
