@@ -164,14 +164,14 @@ def compare(project: Project) -> pd.DataFrame:
                 "Evaluate them again, once they are trained on the same split: graft.evaluate(project)",
             )
     right = {name: (table["label"] == table["predicted"]).to_numpy() for name, table in tables.items()}
+    figures = results.figures.to_dict("index")
     rows = {}
     for name, folder in folders.items():
         val = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["val"]
-        test = results.figures.loc[name]
         against = comparison.compare(right[name], right[best], params.gate.confidence)
         rows[name] = {
             **{f"val_{key}": value for key, value in val.items()},
-            **{f"test_{key}": float(test[key]) for key in results.figures.columns},
+            **{f"test_{key}": value for key, value in figures[name].items()},
             "difference": against.difference,
             "p": against.mcnemar_p,
             "answer": "best on validation" if name == best else against.answer,

@@ -82,6 +82,8 @@ def test_the_wheel_has_what_projects_are_made_of(wheel: Path, repository: Path) 
 def test_from_an_empty_folder_to_a_registered_model(
     environment: dict[str, str], tmp_path: Path, repository: Path
 ) -> None:
+    tmp_path = tmp_path / "Omas 'Fotos' & Ähren"  # a shell, a database and addresses have to take it
+    tmp_path.mkdir()
     for colour, label in enumerate(("rose", "daisy")):
         (tmp_path / "photographs" / label).mkdir(parents=True)
         for number in range(30):
