@@ -39,8 +39,10 @@ def init(
         ("graft doctor", "what this machine has of what that takes"),
     ]
     console.print("\nNext:")
+    width = max(len(command) for command, _ in commands)
     for command, purpose in commands:
-        console.print(f"  {escape(command)}    [dim]{purpose}[/]", soft_wrap=True)
+        gap = " " * (width - len(command) + 2) if purpose else ""
+        console.print(f"  {escape(command)}{gap}[dim]{purpose}[/]", soft_wrap=True)
     console.print("\nWhat can be set stands in params.yaml, with the reasons.")
 
 
@@ -70,10 +72,12 @@ def upgrade(
             markup=False,
         )
     if done.conflicts:
+        names = ", ".join(done.conflicts)
+        what = (
+            "Lines that both changed would be marked in" if dry_run else "Choose between the marked lines in"
+        )
         console.print(
-            f"\nChoose between the marked lines in {', '.join(done.conflicts)}; then: graft run",
-            soft_wrap=True,
-            markup=False,
+            f"\n{what} {names}{'.' if dry_run else '; then: graft run'}", soft_wrap=True, markup=False
         )
         if not dry_run:
             raise typer.Exit(EXIT_FAILURE)
