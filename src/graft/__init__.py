@@ -17,8 +17,8 @@ Each name is imported when it is first used: `import graft` alone takes millisec
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as typing's; importing that would take longer than all else here
 if TYPE_CHECKING:
     from graft.api.apply import export, load, predict
     from graft.api.learn import compare, evaluate, promote, train
@@ -47,7 +47,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     for module, names in _MODULES.items():
         if name in names:
             return getattr(importlib.import_module(f"graft.api.{module}"), name)
