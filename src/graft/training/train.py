@@ -240,7 +240,7 @@ def _prepare(
         return Photographs(project.data, paths, sha256, size, labels, label, clock, split)
 
     groups = dict.fromkeys(("train", "val"))
-    if not isinstance(strategy, ScratchParams):
+    if _cross_validates(strategy):
         groups |= {
             split: read_training_groups(project.training_groups, list(tables[split]["sha256"]))
             for split in groups
@@ -260,6 +260,15 @@ def _prepare(
         val_groups=groups["val"],
     )
     return strategy, task, tables["val"]
+
+
+def _cross_validates(strategy: StrategyParams) -> bool:
+    """Whether training leaves groups of its own images out: for advice, or for the penalty of a head."""
+    if isinstance(strategy, FrozenParams):
+        return strategy.solver == "exact"
+    if isinstance(strategy, FineTuneParams):
+        return strategy.head_epochs > 0 and not strategy.head.hidden
+    return isinstance(strategy, AutoParams)
 
 
 def _image_size(strategy: StrategyParams) -> int:
@@ -319,8 +328,8 @@ def work_key(project: Project, params: TrainParams, strategy: StrategyParams) ->
     # Weights that are named rather than brought along are known to the code by their digests.
     weights = [path for backbone in _backbones(strategy) for path in local_files(backbone)]
     tables = [project.split_table("train"), project.split_table("val")]
-    if not isinstance(strategy, ScratchParams):
-        tables.append(project.training_groups)  # which folds of cross-validation keep together
+    if _cross_validates(strategy):
+        tables.append(project.training_groups)  # which folds keep together
     described = {
         "strategy": strategy.model_dump(mode="json"),
         "deterministic": params.deterministic,

@@ -34,7 +34,8 @@ MIDDLE = "the middle layer of the source"
 
 # What of the settings each strategy changes; one that names nothing to unfreeze trains the head alone.
 STRATEGIES: dict[str, dict[str, Any]] = {
-    "frozen": {},
+    "frozen": {"solver": "exact"},
+    "frozen, in epochs": {},
     "frozen, hidden head": {"head": HeadParams(hidden=[8], batch_norm=True, dropout=0.0)},
     "fine_tune by name": {"unfreeze": MIDDLE},
     "fine_tune by count, on views": {"unfreeze": 8, "views": 1},
@@ -43,7 +44,11 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fine_tune all, rate by layer": {"unfreeze": "all", "layer_decay": 0.9},
     "fine_tune all, batch norm updated": {"unfreeze": "all", "batch_norm": "update"},
 }
-OF_HUB_MODULES = {"frozen", "frozen, hidden head", "fine_tune all", "fine_tune all, batch norm updated"}
+OF_HUB_MODULES = {
+    *(name for name in STRATEGIES if name.startswith("frozen")),
+    "fine_tune all",
+    "fine_tune all, batch norm updated",
+}
 
 
 def cases() -> Iterator[object]:
@@ -120,7 +125,9 @@ def outcome(
     settings = {"batch_size": 8, "backbone": params, "head": HeadParams(dropout=0.0), "patience": 50}
     settings |= STRATEGIES[strategy]
     keras.utils.set_random_seed(SEED)
-    if "unfreeze" not in settings:
+    if "solver" in settings:
+        trained = frozen.train(FrozenParams(kind="frozen", solver="exact", backbone=params), task)
+    elif "unfreeze" not in settings:
         head_only = FrozenParams(kind="frozen", epochs=8, learning_rate=0.01, **settings)
         trained = frozen.train(head_only, task)
     else:
