@@ -74,14 +74,15 @@ def solve_head(
         f"{found.out_of_fold.log_loss:.4f}, accuracy {found.out_of_fold.accuracy:.2%}",
         soft_wrap=True,
     )
-    epochs = pd.DataFrame([_epoch(number, score) for number, score in enumerate(exact.path)])
+    epochs = pd.DataFrame([penalty_row(number, score) for number, score in enumerate(exact.path)])
     steps = epochs.assign(step=epochs["epoch"])[["epoch", "step", "loss", "accuracy"]]
     fit = FitResult(epochs.assign(seconds=np.diff(seconds)), steps, exact.chosen)
     return fit, OutOfFold(exact.out_of_fold[:count], np.asarray(task.train.labels), groups)
 
 
-def _epoch(number: int, score: PenaltyScore) -> dict[str, float]:
-    assert score.val is not None
+def penalty_row(number: int, score: PenaltyScore) -> dict[str, float]:
+    """Return what was found for one penalty, as a fit has an epoch; without validation images, out of fold."""
+    val = score.val or score.out_of_fold
     return {
         "epoch": number,
         "penalty": score.penalty,
@@ -90,7 +91,7 @@ def _epoch(number: int, score: PenaltyScore) -> dict[str, float]:
         "log_loss": score.train.log_loss,
         "out_of_fold_log_loss": score.out_of_fold.log_loss,
         "out_of_fold_accuracy": score.out_of_fold.accuracy,
-        "val_loss": score.val.log_loss,
-        "val_accuracy": score.val.accuracy,
-        "val_log_loss": score.val.log_loss,
+        "val_loss": val.log_loss,
+        "val_accuracy": val.accuracy,
+        "val_log_loss": val.log_loss,
     }

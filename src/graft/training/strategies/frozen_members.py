@@ -24,6 +24,7 @@ from graft.networks.temperature import fit_temperature
 from graft.training.blend import Blend, BlendMember, blend_probabilities, mirrored_classifier
 from graft.training.fit import FitResult
 from graft.training.head_on_trunk import HeadOnTrunk
+from graft.training.solve_head import penalty_row
 from graft.training.strategy import OutOfFold, Task, Trained
 
 # No single image may cost infinitely much.
@@ -138,21 +139,7 @@ def _network(one: _Fitted, task: Task) -> keras.Model | HeadOnTrunk:
 
 def _as_fit(head: ExactHead) -> FitResult:
     """The penalties that were tried, as a fit has epochs."""
-    epochs = pd.DataFrame(
-        [
-            {
-                "epoch": number,
-                "penalty": score.penalty,
-                "loss": score.train.log_loss,
-                "accuracy": score.train.accuracy,
-                "log_loss": score.train.log_loss,
-                "val_loss": score.out_of_fold.log_loss,
-                "val_accuracy": score.out_of_fold.accuracy,
-                "val_log_loss": score.out_of_fold.log_loss,
-                "seconds": 0.0,
-            }
-            for number, score in enumerate(head.path)
-        ]
-    )
+    epochs = pd.DataFrame([penalty_row(number, score) for number, score in enumerate(head.path)])
+    epochs["seconds"] = 0.0  # all are one solution
     steps = epochs.assign(step=epochs["epoch"])[["epoch", "step", "loss", "accuracy"]]
     return FitResult(epochs, steps, head.chosen)
