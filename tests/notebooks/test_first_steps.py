@@ -17,6 +17,7 @@ import pytest
 from outside_settings import OUTSIDE_SETTINGS
 
 from graft.core.errors import GraftError
+from graft.core.params import load_params
 from graft.core.project import find_project
 
 PER_CLASS = 40
@@ -87,7 +88,11 @@ def test_the_first_steps_come_to_a_champion(
     assert set(names) - {"__builtins__"} == {"PHOTOGRAPHS", "PROJECT"}
     names |= {"PHOTOGRAPHS": "photographs", "PROJECT": "first-steps"}
     try:
-        shown = [run_cell(cell, names) for cell in cells]
+        shown = [run_cell(cells[0], names)]
+        settings = names["project"].params_file
+        settings.write_text(settings.read_text().replace("quality: good ", "quality: fast "))
+        assert load_params(settings).choose.quality == "fast"
+        shown += [run_cell(cell, names) for cell in cells[1:]]
     except GraftError as error:
         if "package index" in str(error):
             pytest.skip(f"needs the weights of MobileNetV2: {error}")
