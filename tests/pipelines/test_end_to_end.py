@@ -193,7 +193,7 @@ def test_dvc_shows_metrics_and_plots(project: RealProject) -> None:
 
 def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject, client) -> None:
     before = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
-    settings = ("-S", "train.strategies.frozen.seed=11", "-S", "ensemble.run=[mean]")
+    settings = ("-S", "+train.strategies.frozen.folds=4", "-S", "ensemble.run=[mean]")
     changed = project.dvc("exp", "run", *settings, "--name", "faster")
     assert changed.returncode == 0, changed.stdout + changed.stderr
     assert stages_run(changed.stdout) == ["choose", "train@frozen", "ensemble@mean", "evaluate", "register"]
