@@ -1,0 +1,206 @@
+"""The first run of photographs that nobody here tuned for: `graft init`, `graft data import X`, `graft run`, no edit.
+
+A row is a data set, a split and a seed. Each runs in a new project, by the commands that a person types; only split and
+seeds are set where a row asks for them. Test accuracy is that of the model that `graft run` registers; beside it stands
+the best of all that it trained, which says what the choice cost.
+
+    python -m benchmarks.first_run --rows ants_and_bees hand_signs --quality good --seeds 1 2 3
+    python -m benchmarks.first_run --data folder-or-archive --quality fast
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import psutil
+from ruamel.yaml import YAML
+
+from graft.core.project import find_project
+
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        source: a name in graft's catalogue, or an archive below --archives.
+        split: settings of section split, as params.yaml has them.
+        rename: the folder of an archive that is taken for another, such as its val as test.
+        folds: runs, each with another fold as test; 1 for one split.
+        published: what the row is held against.
+    """
+
+    source: str
+    published: str
+    split: dict[str, Any] = field(default_factory=dict)
+    rename: tuple[str, str] = ("", "")
+    folds: int = 1
+
+
+ROWS = {
+    "ants_and_bees": Row("hymenoptera.zip", "95.5 %", rename=("val", "test")),
+    "cats_and_dogs": Row("dogs_vs_cats.zip", "99.0 %", {"method": "k_fold"}, folds=5),
+    "hand_signs": Row("sign_language_digits.zip", "99.5 %"),
+    "rock_paper_scissors": Row("rock_paper_scissors.zip", "98.5 %", {"group_by": "(.+)-[0-9]+"}),
+    "solar_cells": Row("solar_cells", "87.0 %"),
+    "brain_scans": Row(
+        "brain_mri.zip", "with its interval", {"method": "k_fold", "group_by": "near_duplicates"}, folds=5
+    ),
+    "traffic_lights": Row("traffic_lights", "99.3 %"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rows", nargs="*", choices=ROWS, default=[], help="default: all, unless --data is given"
+    )
+    parser.add_argument("--data", type=Path, nargs="*", default=[], help="folders or archives of one's own")
+    parser.add_argument("--archives", type=Path, help="folder with the archives that rows name")
+    parser.add_argument("--quality", nargs="+", default=["good"], choices=["fast", "good", "best"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--folds", type=int, help="only the first so many folds of a row that has folds")
+    parser.add_argument("--keep", type=Path, help="keep the projects in this folder")
+    parser.add_argument("--write", type=Path, help="append each run to this file, a JSON object a line")
+    arguments = parser.parse_args()
+    rows = {name: ROWS[name] for name in arguments.rows or ([] if arguments.data else ROWS)}
+    rows |= {path.stem: Row(str(path.resolve()), "") for path in arguments.data}
+    for quality in arguments.quality:
+        for name, row in rows.items():
+            found = [
+                one_run(name, row, quality, seed, fold, arguments)
+                for seed in arguments.seeds
+                for fold in range(min(row.folds, arguments.folds or row.folds))
+            ]
+            values = [100 * one["registered"] for one in found]
+            print(
+                f"{name}, {quality}: {statistics.mean(values):.2f} % ({min(values):.2f} to {max(values):.2f}), "
+                f"{statistics.mean(one['seconds'] for one in found):.0f} s, at most "
+                f"{max(one['peak_gb'] for one in found):.1f} GB; wanted {row.published or 'nothing'}",
+                flush=True,
+            )
+
+
+def one_run(
+    name: str, row: Row, quality: str, seed: int, fold: int, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Run one row in a project of its own and return its figures."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-{quality}-{seed}-{fold}-", dir=arguments.keep))
+    try:
+        environment = {**os.environ, "GRAFT_CACHE": str(find_project().cache)}
+        project = folder / name
+        graft(["init", str(project)], folder, environment)
+        graft(["data", "import", source_of(row, arguments.archives, folder)], project, environment)
+        change_params(project / "params.yaml", row, seed, fold)
+        start = time.monotonic()
+        peak = graft(["run", "--quality", quality], project, environment)
+        seconds = time.monotonic() - start
+        registered = json.loads((project / "artifacts/register/registered.json").read_text())
+        tests = {
+            path.stem: json.loads(path.read_text())["test"]["accuracy"]
+            for path in sorted((project / "artifacts/evaluate/metrics").glob("*.json"))
+        }
+        result = {
+            "row": name,
+            "quality": quality,
+            "seed": seed,
+            "fold": fold,
+            "strategy": registered["strategy"],
+            "registered": tests[registered["strategy"]],
+            "test": tests,
+            "chosen": json.loads((project / "artifacts/choose/choice.json").read_text()),
+            "seconds": round(seconds, 1),
+            "peak_gb": round(peak / 1e9, 2),
+        }
+    finally:
+        if arguments.keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(json.dumps({key: value for key, value in result.items() if key != "chosen"}), flush=True)
+    if arguments.write:
+        with arguments.write.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(result) + "\n")
+    return result
+
+
+def source_of(row: Row, archives: Path | None, folder: Path) -> str:
+    """Return what `graft data import` is given: a name, or a path."""
+    path = Path(row.source)
+    if not path.suffix and not path.exists():
+        return row.source
+    if not path.is_absolute():
+        if archives is None:
+            sys.exit(f"{row.source} is no data set of the catalogue: say where it lies with --archives")
+        path = archives.resolve() / row.source
+    old, new = row.rename
+    if not old:
+        return str(path)
+    unpacked = folder / "source"
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(unpacked)
+    for found in sorted(unpacked.rglob(old)):
+        if found.is_dir():
+            found.rename(found.with_name(new))
+            break
+    return str(unpacked)
+
+
+def change_params(path: Path, row: Row, seed: int, fold: int) -> None:
+    yaml = YAML()
+    params = yaml.load(path)
+    params["split"] |= {**row.split, "seed": seed, "fold": fold if row.folds > 1 else 0}
+    params["train"]["seed"] = seed
+    yaml.dump(params, path)
+
+
+def graft(words: list[str], folder: Path, environment: dict[str, str]) -> int:
+    """Run a command of graft and return the most memory that it and its processes held at a time, in bytes."""
+    command = [sys.executable, "-c", "from graft.cli.main import main; main()", *words]
+    log = folder / "graft.log"
+    with log.open("a", encoding="utf-8") as stream:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=stream, stderr=stream)
+        ended, peak = Event(), [0]
+        watcher = Thread(target=watch, args=(process.pid, ended, peak), daemon=True)
+        watcher.start()
+        code = process.wait()
+        ended.set()
+        watcher.join()
+    if code != 0:
+        sys.exit(f"graft {' '.join(words)} ended with {code}:\n{log.read_text(encoding='utf-8')[-3000:]}")
+    return peak[0]
+
+
+def watch(pid: int, ended: Event, peak: list[int]) -> None:
+    """Take down the memory of a process and all below it; pages that they share count once for each."""
+    while not ended.wait(SECONDS_BETWEEN_LOOKS):
+        try:
+            parent = psutil.Process(pid)
+            held = 0
+            for process in [parent, *parent.children(recursive=True)]:
+                try:
+                    held += process.memory_full_info().pss
+                except (psutil.NoSuchProcess, psutil.AccessDenied):
+                    continue
+            peak[0] = max(peak[0], held)
+        except psutil.NoSuchProcess:
+            return
+
+
+if __name__ == "__main__":
+    main()
