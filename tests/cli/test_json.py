@@ -41,8 +41,7 @@ def noisy(result: Any) -> Callable[..., Any]:
 
 def advise(patch: Patch) -> list[str]:
     patch("graft.networks.engines.tensorflow_import.import_tensorflow", noisy(None))
-    patch("graft.training.train.advise_strategy", noisy(SimpleNamespace(as_record=lambda: {"measured": []})))
-    patch("graft.analysis.advisor.advice_report.write_advice", noisy(None))
+    patch("graft.analysis.choose.choose_project.choose_for_project", noisy(None))
     return []
 
 

@@ -89,7 +89,7 @@ def test_b14_what_cannot_be_made_again_is_in_no_folder_that_may_be_deleted(
         assert path.is_relative_to(project.state)
         assert not path.is_relative_to(project.own_cache)
     caches = [project.cache, project.features, project.scan_memory, project.timings, project.inspection]
-    for path in [*caches, project.advice, project.fetched_models]:
+    for path in [*caches, project.fetched_models]:
         assert path.is_relative_to(project.own_cache)
 
 

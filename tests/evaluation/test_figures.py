@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from graft.analysis.advisor.advice_report import advice_picture
-from graft.core.params.backbone_params import KerasBackboneParams
-from graft.core.params.strategy_params import FineTuneParams
 from graft.evaluation import figures
 from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
 
@@ -94,26 +89,6 @@ def confusions(count: int) -> np.ndarray:
     return np.asarray(random.integers(0, 3, (count, count)) + np.diag(random.integers(0, 50, count)))
 
 
-def odd_advice() -> Any:
-    """Of many backbones with long names."""
-
-    def measured(number: int) -> Any:
-        backbone = SimpleNamespace(name=f"$^$ {number} " + "name" * 30)
-        depths = [SimpleNamespace(share=share, layer="$^$ layer" * 30) for share in (0.2, 0.6, 1.0)]
-        scores = [SimpleNamespace(depth=depth, accuracy=0.9) for depth in depths]
-        return SimpleNamespace(backbone=backbone, scores=scores, best=1)
-
-    some = [measured(number) for number in range(40)]
-    strategy = FineTuneParams(
-        kind="fine_tune",
-        backbone=KerasBackboneParams(source="keras", name=some[0].backbone.name),
-        unfreeze="$^$ layer" * 30,
-        epochs=1,
-        learning_rate=0.1,
-    )
-    return SimpleNamespace(measured=some, chosen=some[0], enough=0.01, strategy=strategy)
-
-
 # Every picture that graft draws of a model, with the most that it may be given.
 EVERY = {
     "confusion, 172 classes": lambda path: confusion_picture(
@@ -125,7 +100,6 @@ EVERY = {
     "thumbnail, 1,000 classes": lambda path: confusion_thumbnail(path, confusions(1000), odd_names(1000)),
     "thumbnail, long names": lambda path: confusion_thumbnail(path, confusions(8), odd_names(60)[-8:]),
     "curves": lambda path: learning_curves_picture(path, epochs(100_000), 7, "$^$" * 300),
-    "advice": lambda path: advice_picture(path, odd_advice()),
 }
 
 

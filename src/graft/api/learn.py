@@ -78,7 +78,7 @@ def train(project: Project, name: str = "frozen") -> Training:
 def _choose_where_open(project: Project, params: Params, name: str, clock: StageClock) -> None:
     """Run stage choose where the strategy leaves to auto what is not chosen for this split and params.yaml."""
     from graft.analysis.choose.choose_project import choose_for_project
-    from graft.analysis.choose.write_choice import settings_file
+    from graft.analysis.choose.chosen_values import settings_file
     from graft.core.params.auto_settings import WithAuto
 
     strategy = params.train.strategy(name)

@@ -1,69 +1,47 @@
-"""`graft advise`: what to train, measured on the training images within a minute or two."""
+"""`graft advise`: what suits the images, measured within a minute or two; nothing is trained."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from graft.cli import completion
 from graft.cli.options import JsonOption
 from graft.cli.output import messages_aside
 from graft.core.environment import configure
-from graft.core.errors import GraftError, did_you_mean
 from graft.core.progress import console
 from graft.core.project import find_project
 
 
-def advise(
-    strategy: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="STRATEGY",
-            autocompletion=completion.strategies,
-            help="A strategy of kind auto in params.yaml; by default the first, or its defaults.",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure frozen backbones on the training images, and say which strategy that speaks for.
+def advise(as_json: JsonOption = False) -> None:
+    """Measure frozen backbones, sizes and mirror images on train and val, and say what that speaks for.
 
-    Data and split are those of the last run. Nothing is trained; validation and test images are not looked at. What
-    was measured is kept in .graft/cache/advice, with a plot. A strategy of kind auto does the same, and trains what
-    it says.
+    It is stage choose by itself: data and split are those of the last run, nothing is trained, and no test image is
+    looked at. How long, and among what, stands under `choose` in params.yaml; the page is artifacts/choose/choose.html.
     """
     import json
 
     from graft.core.params import load_params
-    from graft.core.params.strategy_params import AutoParams
+    from graft.core.timing import StageClock
     from graft.networks.engines.tensorflow_import import import_tensorflow
 
     project = find_project()
     configure(project)
-    train = load_params(project.params_file).train
-    autos = {name: one for name, one in train.strategies.items() if isinstance(one, AutoParams)}
-    if strategy is not None and strategy not in autos:
-        raise GraftError(
-            f"There is no strategy '{strategy}' of kind auto in params.yaml", did_you_mean(strategy, autos)
-        )
-    name = strategy or next(iter(autos), "auto")
-    if name not in autos:
-        changed = {**train.strategies, name: AutoParams(kind="auto")}
-        train = type(train).model_validate(train.model_copy(update={"strategies": changed}).model_dump())
+    params = load_params(project.params_file)
     with messages_aside(as_json):
         import_tensorflow()
-        from graft.analysis.advisor.advice_report import print_advice, settings_text, write_advice
-        from graft.training.train import advise_strategy
+        from graft.analysis.choose.choose_project import choose_for_project
+        from graft.analysis.choose.write_choice import PAGE_FILE, record
 
-        advice = advise_strategy(project, train, name)
-        folder = project.advice
-        write_advice(advice, folder)
+        choice = choose_for_project(project, params, StageClock("choose"))
     if as_json:
-        print(json.dumps(advice.as_record(), indent=1))
+        print(json.dumps(record(choice), indent=1))
         return
-    print_advice(advice)
+    if choice is None:
+        console.print("No strategy in train.run leaves a setting to auto: there is nothing to measure.")
+        return
+    for step in choice.selection.steps:
+        console.print(f"{step}.", soft_wrap=True, markup=False)
+    names = ", ".join(choice.measured[index].candidate.name for index in choice.selection.weights)
     console.print(
-        f"\nAs a strategy, under train.strategies in params.yaml:\n\n{settings_text(advice)}", markup=False
+        f"Chosen: {names}: {choice.selection.accuracy:.1%} right out of fold. "
+        f"Why: {project.artifacts('choose') / PAGE_FILE}",
+        soft_wrap=True,
+        markup=False,
     )
-    console.print(f"Plot: {folder / 'advice.png'}", soft_wrap=True, markup=False)

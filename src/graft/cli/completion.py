@@ -16,14 +16,6 @@ from graft.core.project import Project, find_project
 _GRAFT = Path(__file__).parents[1]
 
 
-def strategies(incomplete: str) -> list[str]:
-    """Return the names of the strategies of kind auto in params.yaml."""
-    with contextlib.suppress(AttributeError, KeyError, TypeError):  # not the shape of a params.yaml
-        found = _params()["train"]["strategies"]
-        return [name for name, one in found.items() if one.get("kind") == "auto"]
-    return []
-
-
 def stages(incomplete: str) -> list[str]:
     """Return the names of the pipeline's stages."""
     from graft.automation.run_pipeline import stage_names

@@ -45,7 +45,8 @@ def run(
     minutes: Annotated[
         float | None,
         typer.Option(
-            help="For measuring and training together, on this machine. Written into params.yaml.",
+            help="Minutes for measuring and training, on this machine. Written into params.yaml.",
+            metavar="MINUTES",
             show_default=False,
         ),
     ] = None,
@@ -139,8 +140,11 @@ def _print_next_commands(project: Project) -> None:
     from graft.core.params import load_params
 
     train = load_params(project.params_file).train
-    # A strategy of kind auto sets its own rate, and a head that is solved has none.
-    rates = {name: train.strategies[name].model_dump().get("learning_rate") for name in train.run}
+    # What is left to stage choose is its own affair, and a head that is solved has no rate.
+    settings = {name: train.strategies[name].model_dump() for name in train.run}
+    rates = {
+        name: one.get("learning_rate") for name, one in settings.items() if "learning_rate" not in one["auto"]
+    }
     strategy, rate = next(((name, rate) for name, rate in rates.items() if rate), ("", 0.0))
     commands = [
         ("graft gate", "judge the registered model against the champion on test"),
@@ -154,7 +158,7 @@ def _print_next_commands(project: Project) -> None:
         ("graft data import FOLDER --replace", "bring in photographs of your own; then `graft run`"),
     ]
     if not strategy:
-        commands[1] = ("graft advise", "what was measured, once more")
+        commands[3] = ("graft run --quality best", "measure more networks and sizes, and train longer")
     console.print("\nNext:")
     if "VIRTUAL_ENV" not in os.environ and (project.root / ".venv").is_dir():
         console.print("  source .venv/bin/activate    [dim]once per terminal, for the commands below[/]")

@@ -117,11 +117,6 @@ class Project:
         return self.own_cache / "inspect"
 
     @property
-    def advice(self) -> Path:
-        """What `graft advise` measured last."""
-        return self.own_cache / "advice"
-
-    @property
     def fetched_models(self) -> Path:
         """Models fetched from MLflow, by their hash."""
         return self.own_cache / "models"

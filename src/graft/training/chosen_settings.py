@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graft.analysis.choose.write_choice import read_chosen
+from graft.analysis.choose.chosen_values import read_chosen
 from graft.core.params.auto_settings import WithAuto
 from graft.core.params.train_params import TrainParams
 from graft.core.project import Project

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -21,9 +20,6 @@ from graft.training.blend import Blend
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head_on_trunk import HeadOnTrunk, as_model
 from graft.training.mixing import Mixing
-
-if TYPE_CHECKING:
-    from graft.analysis.advisor.advise import Advice
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,6 @@ class Trained:
         val_logits: of the validation images, in their order.
         fit: the history of the (last) fit.
         weights_source, weights_digest: where the initial weights came from, and which they were.
-        advice: what strategy ``auto`` found; None of others.
         out_of_fold: of a head that was cross-validated; None of others.
     """
 
@@ -93,7 +88,6 @@ class Trained:
     fit: FitResult
     weights_source: str
     weights_digest: str
-    advice: Advice | None = None
     out_of_fold: OutOfFold | None = None
 
     @property

@@ -17,13 +17,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from graft.analysis.advisor.advice_report import PLOT_FILE, RECORD_FILE, write_advice
-from graft.analysis.advisor.advise import Advice
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.files import sha256_of, write_file
 from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
 from graft.core.params.strategy_params import (
-    AutoParams,
     FineTuneParams,
     FrozenParams,
     ScratchParams,
@@ -46,7 +43,7 @@ from graft.networks.features.extract import predict
 from graft.networks.features.feature_store import FeatureStore
 from graft.training.blend import Blend
 from graft.training.chosen_settings import with_chosen
-from graft.training.strategies import auto, fine_tune, frozen, scratch
+from graft.training.strategies import fine_tune, frozen, scratch
 from graft.training.strategy import Task, Trained
 from graft.training.write_bundle import write_bundle
 
@@ -54,7 +51,6 @@ STRATEGIES: dict[type, Any] = {
     FrozenParams: frozen.train,
     FineTuneParams: fine_tune.train,
     ScratchParams: scratch.train,
-    AutoParams: auto.train,
 }
 
 
@@ -191,18 +187,6 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
     return FittedStrategy(name, task, trained, calibration, validation, cross_validation, val_table, machine)
 
 
-def advise_strategy(project: Project, params: TrainParams, name: str) -> Advice:
-    """What a strategy of kind auto would train, measured on the training images; nothing is trained or written.
-
-    Raises:
-        GraftError: as :func:`fit_strategy`.
-    """
-    strategy, task, _ = _prepare(project, params, name, StageClock("advise"))
-    assert isinstance(strategy, AutoParams)
-    with _training_context(strategy, params):
-        return auto.advice_for(strategy, task)
-
-
 @contextmanager
 def _training_context(strategy: StrategyParams, params: TrainParams) -> Iterator[None]:
     """The arithmetic and the devices that a strategy is trained with."""
@@ -214,7 +198,7 @@ def _training_context(strategy: StrategyParams, params: TrainParams) -> Iterator
     devices = nullcontext() if is_hub else all_devices()
     # What a frozen backbone makes of an image is computed once: nothing is gained by half precision there, and in
     # float32 it is what the CPU, evaluation and every other strategy come to.
-    is_frozen = strategy.precision == "auto" and isinstance(strategy, FrozenParams | AutoParams)
+    is_frozen = strategy.precision == "auto" and isinstance(strategy, FrozenParams)
     with arithmetic("float32" if is_frozen else strategy.precision, params.deterministic), devices:
         yield
 
@@ -263,12 +247,12 @@ def _prepare(
 
 
 def _cross_validates(strategy: StrategyParams) -> bool:
-    """Whether training leaves groups of its own images out: for advice, or for the penalty of a head."""
+    """Whether training leaves groups of its own images out, for the penalty of a head."""
     if isinstance(strategy, FrozenParams):
         return strategy.solver == "exact"
     if isinstance(strategy, FineTuneParams):
         return strategy.head_epochs > 0 and not strategy.head.hidden
-    return isinstance(strategy, AutoParams)
+    return False
 
 
 def _image_size(strategy: StrategyParams) -> int:
@@ -286,8 +270,6 @@ def _image_size(strategy: StrategyParams) -> int:
 
 def _backbones(strategy: StrategyParams) -> list[KerasBackboneParams | HubBackboneParams]:
     """Those that it may train on; none for a network from random weights."""
-    if isinstance(strategy, AutoParams):
-        return list(strategy.backbones)
     if isinstance(strategy, FrozenParams) and strategy.members:
         return [member.backbone for member in strategy.members]
     if isinstance(strategy, TransferParams):
@@ -304,10 +286,6 @@ def _write_records(folder: Path, fitted: FittedStrategy) -> None:
     images = fitted.val_table[["sha256", "label"]]
     predictions = with_probabilities(images, fitted.task.classes, fitted.calibration.probabilities)
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")
-    for name in (RECORD_FILE, PLOT_FILE):  # of an earlier kind under the same name
-        (folder / name).unlink(missing_ok=True)
-    if fitted.trained.advice is not None:
-        write_advice(fitted.trained.advice, folder)
     figures = {"val": fitted.validation.headline()}
     if fitted.cross_validation is not None:
         figures["out_of_fold"] = fitted.cross_validation.headline()

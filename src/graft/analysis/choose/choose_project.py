@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from graft.analysis.choose.choose import Choice, Sample, choose, draw
-from graft.analysis.choose.fill_in import settings_for
+from graft.analysis.choose.fill_in import own_size, settings_for
 from graft.analysis.choose.write_choice import write_choice
 from graft.core.params.auto_settings import WithAuto
 from graft.core.params.backbone_params import KerasBackboneParams
@@ -35,8 +35,11 @@ def choose_for_project(project: Project, params: Params, clock: StageClock, *als
     """
     train = params.train
     strategies = {name: train.strategy(name) for name in dict.fromkeys([*train.run, *also])}
-    is_open = any(isinstance(one, WithAuto) and one.to_choose for one in strategies.values())
-    settings: dict[str, dict[str, Any]] = {name: {} for name in strategies}
+    settings: dict[str, dict[str, Any]] = {name: own_size(one) for name, one in strategies.items()}
+    is_open = any(
+        isinstance(one, WithAuto) and set(one.to_choose) - set(settings[name])
+        for name, one in strategies.items()
+    )
     choice = None
     if is_open:
         tables = read_splits(project, ["train", "val"])

@@ -6,7 +6,14 @@ from typing import Any
 
 from graft.analysis.choose.candidates import Candidate
 from graft.analysis.choose.choose import Choice
-from graft.core.params.strategy_params import FineTuneParams, FrozenParams, ScratchParams, StrategyParams
+from graft.core.params.strategy_params import (
+    FineTuneParams,
+    FrozenParams,
+    ScratchParams,
+    StrategyParams,
+    TransferParams,
+)
+from graft.networks.backbones import default_image_size
 
 # Multiply-adds of an epoch, for each of a pass forward: twice as many backward, and Keras' training step takes about
 # three times as long for each as OpenVINO. Measured on two cores: 7 to 10.
@@ -41,7 +48,18 @@ def settings_for(strategy: StrategyParams, choice: Choice, train_images: int) ->
         values = _scratch(choice)
     else:
         values = {}
-    return {key: value for key, value in values.items() if key in getattr(strategy, "to_choose", [])}
+    open_settings = getattr(strategy, "to_choose", [])
+    return {**{key: value for key, value in values.items() if key in open_settings}, **own_size(strategy)}
+
+
+def own_size(strategy: StrategyParams) -> dict[str, Any]:
+    """Return the size that a strategy's own backbone was made for, where it names one and leaves the size to auto."""
+    open_settings = getattr(strategy, "to_choose", [])
+    if not isinstance(strategy, TransferParams) or "image_size" not in open_settings:
+        return {}
+    if strategy.backbone is None or {"backbone", "members"} & set(open_settings):
+        return {}
+    return {"image_size": default_image_size(strategy.backbone)}
 
 
 def _frozen(choice: Choice) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from graft.analysis.choose.choose import Choice, tried_table
+from graft.analysis.choose.chosen_values import SETTINGS_FOLDER, settings_file
 from graft.core.files import write_file
 from graft.core.html.html_page import PageSection, render, sections_by_key
 
 TRIED_FILE = "tried.csv"
 RECORD_FILE = "choice.json"
-SETTINGS_FOLDER = "settings"
 PAGE_FILE = "choose.html"
 NOTHING_MEASURED = "<!DOCTYPE html><title>Nothing measured</title><p>No strategy leaves a setting to auto.\n"
 
@@ -29,7 +29,7 @@ def write_choice(choice: Choice | None, settings: Mapping[str, Mapping[str, Any]
     """
     shutil.rmtree(folder / SETTINGS_FOLDER, ignore_errors=True)
     for name, values in settings.items():
-        write_file(folder / SETTINGS_FOLDER / f"{name}.json", json.dumps(dict(values), indent=1) + "\n")
+        write_file(settings_file(folder, name), json.dumps(dict(values), indent=1) + "\n")
     table = tried_table(choice) if choice else tried_table_of_nothing()
     # Seconds differ from run to run: they stay out of what DVC compares.
     write_file(folder / TRIED_FILE, table.drop(columns="seconds").to_csv(index=False, float_format="%.6g"))
@@ -100,18 +100,3 @@ def record(choice: Choice | None) -> dict[str, Any]:
         if choice.mirror is None
         else {"gain": round(choice.mirror.gain, 6), "error": round(choice.mirror.error, 6)},
     }
-
-
-def settings_file(folder: Path, strategy: str) -> Path:
-    """Return where the values for one strategy lie; ``folder`` has the stage's outputs."""
-    return folder / SETTINGS_FOLDER / f"{strategy}.json"
-
-
-def read_chosen(folder: Path, strategy: str) -> dict[str, Any]:
-    """Return the values that stage choose filled in for a strategy; none where it has not run."""
-    try:
-        found = json.loads(settings_file(folder, strategy).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    assert isinstance(found, dict)
-    return found

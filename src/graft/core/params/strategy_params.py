@@ -308,32 +308,4 @@ class ScratchParams(FitParams):
     augment: AugmentParams = AugmentParams()
 
 
-class AutoParams(Section):
-    """The strategy that measuring frozen backbones on the training images advises, see :mod:`graft.analysis.advisor`.
-
-    Attributes:
-        backbones: candidates, the preferred one first; empty for the shared one alone. Another is taken only where it
-            halves the error.
-        depths: places in each that a linear classifier is tried at.
-        folds: of the cross-validation there.
-        max_images: that it looks at, the same share of each class.
-        enough: error of a classifier on the whole frozen backbone, up to which the head alone is trained.
-        batch_size: of the training that follows.
-        image_size, seed, precision: instead of those that all strategies share.
-    """
-
-    kind: Literal["auto"]
-    backbones: list[KerasBackboneParams] = Field(default=[])
-    depths: Annotated[int, Field(ge=2, le=20)] = 6
-    folds: Annotated[int, Field(ge=2, le=20)] = 4
-    max_images: Count = 1000
-    enough: Fraction = 0.01
-    batch_size: Count = 32
-    image_size: ImageSize | None = None
-    seed: Seed | None = None
-    precision: Precision | None = None
-
-
-StrategyParams = Annotated[
-    FrozenParams | FineTuneParams | ScratchParams | AutoParams, Field(discriminator="kind")
-]
+StrategyParams = Annotated[FrozenParams | FineTuneParams | ScratchParams, Field(discriminator="kind")]

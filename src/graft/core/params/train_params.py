@@ -10,7 +10,6 @@ from graft.core.errors import did_you_mean
 from graft.core.params.backbone_params import BackboneParams, HubBackboneParams
 from graft.core.params.sections import Name, Section
 from graft.core.params.strategy_params import (
-    AutoParams,
     FineTuneParams,
     ImageSize,
     Precision,
@@ -47,7 +46,8 @@ class TrainParams(Section):
 
     Attributes:
         run: names of the strategies to train.
-        image_size: pixels a side, or ``auto``: what the backbone was made for.
+        image_size: pixels a side, or ``auto``: as stage choose measured, and for a strategy that names its own
+            backbone, what that was made for.
         seed: initial weights, order of batches, dropout, augmentation.
         precision: of the arithmetic. ``auto`` is mixed_float16 where a network is trained on a GPU, else float32; a
             head on stored features is trained in float32 everywhere.
@@ -82,13 +82,6 @@ class TrainParams(Section):
     def _hub_modules_are_whole(self) -> TrainParams:
         for name in self.strategies:
             strategy = self.strategy(name)
-            if isinstance(strategy, AutoParams) and isinstance(self.backbone, HubBackboneParams):
-                if not self.strategies[name].backbones:  # type: ignore[union-attr]
-                    raise ValueError(
-                        f"strategies.{name} measures train.backbone, {HUB_MODULES_HAVE_NO_LAYERS[0]}. Name keras "
-                        f"backbones under strategies.{name}.backbones"
-                    )
-                continue
             if not isinstance(strategy, TransferParams) or not isinstance(
                 strategy.backbone, HubBackboneParams
             ):
@@ -112,8 +105,6 @@ class TrainParams(Section):
         }
         if isinstance(own, TransferParams) and own.backbone is None:
             shared["backbone"] = self.backbone
-        if isinstance(own, AutoParams) and not own.backbones:
-            shared["backbones"] = [self.backbone]
         return own.model_copy(update=shared)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from graft.analysis.choose.choose import Choice, tried_table
-from graft.analysis.choose.write_choice import PAGE_FILE, RECORD_FILE, SETTINGS_FOLDER, TRIED_FILE
+from graft.analysis.choose.chosen_values import SETTINGS_FOLDER
+from graft.analysis.choose.write_choice import PAGE_FILE, RECORD_FILE, TRIED_FILE
 from graft.core.params.models import Params
 from graft.core.project import Project
 from graft.core.timing import StageClock

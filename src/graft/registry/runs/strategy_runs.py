@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.analysis.advisor.advice_report import PLOT_FILE, RECORD_FILE
 from graft.core.errors import GraftError
 from graft.core.files import write_file
 from graft.core.outside import require_sha256
@@ -110,11 +109,6 @@ def record_training(
         )
         total, trained = result.trained.parameter_counts
         mlflow.log_params({"parameters_total": total, "parameters_trained": trained})
-        if advice := result.trained.advice:
-            mlflow.log_params(flatten(advice.strategy.model_dump(), "advised."))
-            for path in (result.folder / RECORD_FILE, result.folder / PLOT_FILE):
-                if path.is_file():  # a plot that cannot be drawn is none
-                    mlflow.log_artifact(str(path), "advice")
         with tempfile.TemporaryDirectory() as folder:
             curves = Path(folder) / "learning_curves.png"
             if learning_curves_picture(curves, fit.epochs, fit.best_epoch, result.name):
