@@ -134,9 +134,9 @@ def compare(project: Project) -> pd.DataFrame:
 
     Returns:
         A row for each model. Figures of validation and test are ``val_`` and ``test_`` accuracy, macro_f1 (0..1) and
-        log_loss (nats); ``difference`` is its accuracy on test less that of the model that is best on validation by
-        ``register.metric`` (-1..1), ``p`` McNemar's exact p-value of that difference, and ``answer`` says whether the
-        two can be told apart at 0.05 (see :mod:`graft.evaluation.comparison`).
+        log_loss (nats); ``difference`` is its accuracy on test less that of the model that :func:`promote` registers
+        (-1..1), the best on validation by ``register.metric``; ``p`` McNemar's exact p-value of that difference, and
+        ``answer`` says whether the two can be told apart at 0.05 (see :mod:`graft.evaluation.comparison`).
 
     Raises:
         GraftError: nothing is evaluated, or not on the same photographs.
@@ -220,8 +220,10 @@ def promote(project: Project, *, reason: str = "", without_gate: bool = False) -
 
 def _trained(project: Project, params: Params) -> dict[str, Path]:
     """Return the folders of what is trained and recorded, whether or not ``run`` in params.yaml names it."""
-    folders = {name: project.strategy(name) for name in params.train.strategies}
-    folders |= {name: project.ensemble(name) for name in params.ensemble.ensembles}
+    train, ensemble = params.train, params.ensemble
+    # Those that are run come first: of equal models the first one is registered.
+    folders = {name: project.strategy(name) for name in [*train.run, *train.strategies]}
+    folders |= {name: project.ensemble(name) for name in [*ensemble.run, *ensemble.ensembles]}
     found = {name: folder for name, folder in folders.items() if (folder / "run.json").is_file()}
     if not found:
         raise GraftError("No model is trained yet", "Train one: graft.train(project, 'frozen')")
