@@ -7,6 +7,7 @@ import numpy as np
 
 from graft.core.errors import GraftError
 from graft.core.params.strategy_params import AugmentParams, FineTuneParams
+from graft.evaluation.calibration import fit_temperature
 from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import Backbone
 from graft.networks.backbones.cutting import CutBackbone, cut
@@ -68,8 +69,13 @@ def _start_head(
     """
     if params.head.hidden:
         fit_head(head, train, val, head_phase(params), task)
-    else:
-        solve_head(head, train, val, task, params.class_weight)
+        return
+    _, cross = solve_head(head, train, val, task, params.class_weight)
+    # As sure as it was right out of fold: of images that are easily told apart, the solution has a kernel so large that
+    # the first step of the trunk, however small, overturns the answers.
+    temperature = fit_temperature(cross.labels, cross.logits, cross.groups)
+    layer = head.get_layer("logits")
+    layer.set_weights([weight / temperature for weight in layer.get_weights()])
 
 
 def head_phase(params: FineTuneParams) -> FineTuneParams:
