@@ -144,7 +144,7 @@ def _rows(numbers: range, images: int) -> Iterator[dict[str, object]]:
             "format": "JPEG",
             "bytes": 50_000,
             "sha256": hashlib.sha256(b"%d" % number).hexdigest(),
-            "problem": "",
+            "left_out": "",
             "phash": "0" * 16,
             "thumbnail": bytes(192),
             "brightness": 0.5,

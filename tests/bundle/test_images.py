@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from typing import Any
 
@@ -11,7 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graft.bundle.images import UnreadableImageError, decode, open_image, resize, to_rgb
+from graft.bundle.images import (
+    READABLE_FORMATS,
+    START_BYTES,
+    UnreadableImageError,
+    decode,
+    is_image_start,
+    open_image,
+    resize,
+    to_rgb,
+)
 
 RED, WHITE = [255, 0, 0], [255, 255, 255]
 
@@ -232,3 +242,32 @@ def test_pixels_that_have_no_rgb_form_are_refused() -> None:
         decode(encoded(Image.new("F", (4, 4), 0.5), "TIFF"), 4)
     with pytest.raises(UnreadableImageError, match="pixels of kind La"):
         to_rgb(Image.new("La", (4, 4)))
+
+
+@pytest.mark.parametrize("form", READABLE_FORMATS)
+def test_every_format_is_read_and_known_by_its_first_bytes(form: str) -> None:
+    if form == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    data = encoded(photograph(64, 48), form)
+    assert is_image_start(data[:START_BYTES])
+    image = open_image(data)
+    assert (image.format, image.size) == (form, (64, 48))
+    assert np.abs(pixels_of(data).astype(int) - np.asarray(photograph(64, 48))).mean() < 8
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"P", b"P5 is a note", b"BMW is a car", b"%PDF-1.7", b"\0\0\0\x14ftypqt  \0\0\0\0qt  "]
+)
+def test_what_is_no_image_does_not_begin_as_one(start: bytes) -> None:
+    assert not is_image_start(start)
+
+
+def test_heic_without_its_package_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    data = encoded(photograph(64, 48), "HEIF")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UnreadableImageError, match="a HEIC image, which takes the Python package pillow-heif"):
+        open_image(data)
+    assert open_image(encoded(photograph(64, 48), "AVIF")).format == "AVIF"
+    with pytest.raises(UnreadableImageError, match="not an image"):
+        open_image(b"neither this nor that")

@@ -38,11 +38,11 @@ def inspect(*arguments):
 def test_table_and_page(project):
     output = inspect().output
     rows = [line.split() for line in output.splitlines()]
-    assert ["class", "images", "unreadable"] in rows
-    assert ["[bold]cat", "4", "0"] in rows
-    assert ["dog", "5", "1"] in rows
+    assert ["class", "images", "left", "out"] in rows
+    assert ["[bold]cat", "3", "1"] in rows
+    assert ["dog", "4", "2"] in rows
     assert ["with", "several", "labels", "1", "[bold]cat/0.png", "=", "dog/copy.png"] in rows
-    assert "dog/broken.png (the file is empty)" in output
+    assert "dog/broken.png (unreadable: the file is empty)" in output
     assert "not looked for: --no-labels was given" in output
     assert "The page: .graft/cache/inspect/index.html" in output
     assert (project / ".graft/cache/inspect/index.html").read_text().startswith("<!DOCTYPE html>")
@@ -60,9 +60,9 @@ def test_json_is_json_and_nothing_else(project):
     command = [sys.executable, "-c", code, "data", "inspect", "--no-labels", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert found["images"] == 9
+    assert found["images"] == 7
     assert found["copies"][0]["conflicts"] is True
-    assert found["unreadable"] == [{"path": "dog/broken.png", "reason": "the file is empty"}]
+    assert {"path": "dog/broken.png", "reason": "unreadable: the file is empty"} in found["left_out"]
     assert Path(found["page"]).is_file()
     assert "Reading images" in done.stderr
     assert json.loads(inspect("--json", "--no-page").stdout)["page"] is None

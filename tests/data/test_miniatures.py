@@ -18,7 +18,7 @@ from graft.data.sources import catalogue
 from graft.data.sources.catalogue import read_catalogue, use
 from graft.data.splits.split_images import Split, make_split
 
-PARAMS = ValidateParams(min_images_per_class=2, max_broken_share=0.1)
+PARAMS = ValidateParams(min_images_per_class=2, max_left_out=0.1)
 LIMITS = Limits(PARAMS.near_duplicate_bits, PARAMS.near_duplicate_difference)
 
 FIRST_FORMS = {miniature.entry: miniature for miniature in reversed(MINIATURES)}.values()
@@ -64,7 +64,7 @@ def test_from_its_published_layout_to_a_split(miniature: Miniature, project, tmp
 
     manifest = tmp_path / "manifest.parquet"
     summary = scan(read_layout(project.data), PARAMS, manifest)
-    assert (summary.images, summary.unreadable) == (miniature.images, miniature.broken)
+    assert (summary.images, summary.left_out) == (miniature.images, miniature.broken)
     assert summary.classes == entry.class_count
     if miniature in FIRST_FORMS:  # the others hold the same images
         groups = find_near_duplicates(read_manifest(manifest, thumbnails=True), LIMITS)

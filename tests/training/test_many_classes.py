@@ -52,7 +52,7 @@ def make_project(root: Path) -> Project:
         of_split = table.loc[table["part"] == split, ["sha256", "label"]]
         of_split.to_csv(project.split_table(split), index=False, lineterminator="\n")
     project.training_groups.write_text("sha256,group\n")  # no image belongs with another
-    table.drop(columns="part").assign(split="", problem="").to_parquet(project.manifest, index=False)
+    table.drop(columns="part").assign(split="", left_out="").to_parquet(project.manifest, index=False)
     return project
 
 

@@ -1,6 +1,7 @@
 """Decode image files to pixels, the same way in training, evaluation, serving and beside every exported model.
 
-A copy of this file lies in every bundle and every export, so it needs NumPy and Pillow alone.
+A copy of this file lies in every bundle and every export, so it needs NumPy and Pillow alone. HEIC, which iPhones
+write, takes the package pillow-heif; without it such a file is refused by name.
 """
 
 from __future__ import annotations
@@ -22,12 +23,20 @@ LARGEST_SCALED = 2.0
 # values take where it was read as 16.
 DECLARED_BITS, TAKEN_BITS = "graft declared bits", "graft taken bits"
 # Names of Pillow's readers for what people photograph and export; anything else is refused. JPEG reads MPO too.
-READABLE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+READABLE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF")
+_HEIF = "HEIF"
+# Of ISO base media files (HEIF is ISO/IEC 23008-12, annex B): an AVIF names avif beside mif1, which both share.
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+# What files of the other formats begin with; two letters (BMP) and text (PPM) are looked at more closely.
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+START_BYTES = 64  # of a file, which tell its format
 SUFFIXES = frozenset(
     {
         ".jpg",
         ".jpeg",
         ".jpe",
+        ".jfif",
         ".png",
         ".gif",
         ".bmp",
@@ -38,12 +47,62 @@ SUFFIXES = frozenset(
         ".pgm",
         ".pbm",
         ".pnm",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+        ".jp2",
+        ".j2k",
     }
 )
 
 
 class UnreadableImageError(ValueError):
     """The bytes are no image that can be used; the message says why in a few words."""
+
+
+class TooLargeError(UnreadableImageError):
+    """The image has more pixels than are allowed."""
+
+
+def _brands(start: bytes) -> set[bytes]:
+    """What kinds of media an ISO base media file says it is, by its first bytes."""
+    if start[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(start[:4], "big"), len(start))
+    return {start[8:12], *(start[at : at + 4] for at in range(16, end - 3, 4))}
+
+
+def is_image_start(start: bytes) -> bool:
+    """Whether a file that begins so is an image of a readable format, whatever it is called.
+
+    Args:
+        start: :data:`START_BYTES` of it, or all where it has fewer.
+    """
+    return (
+        start.startswith(_STARTS)
+        or (start.startswith(b"RIFF") and start[8:12] == b"WEBP")
+        or (start.startswith(b"BM") and start[6:10] == bytes(4))
+        or (start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace() and start[3:4].isdigit())
+        or bool(_brands(start) & (_HEIF_BRANDS | _AVIF_BRANDS))
+    )
+
+
+def _formats_of(data: bytes) -> tuple[str, ...]:
+    """The formats that Pillow shall try: HEIF is read by a package of its own, where that is installed.
+
+    Raises:
+        UnreadableImageError: it is not, and this is such a file.
+    """
+    brands = _brands(data[:START_BYTES])
+    if brands & _AVIF_BRANDS or not brands & _HEIF_BRANDS:
+        return tuple(name for name in READABLE_FORMATS if name != _HEIF)
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise UnreadableImageError("a HEIC image, which takes the Python package pillow-heif to be read") from None
+    register_heif_opener(thumbnails=False)
+    return (_HEIF,)
 
 
 def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
@@ -57,21 +116,22 @@ def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image
         raise UnreadableImageError("the file is empty")
     if reason := why_too_costly(data):
         raise UnreadableImageError(reason)
+    formats = _formats_of(data)
     try:
         with warnings.catch_warnings():
             # Pillow's own bomb limit is a process-wide global; ours is checked below, before any pixel is read.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
         if is_deep(image):
             image.info[DECLARED_BITS] = declared_bits(image, data)
     except Image.DecompressionBombError as error:
-        raise UnreadableImageError(f"too many pixels: {error}") from None
+        raise TooLargeError(f"too many pixels: {error}") from None
     except Exception as error:
         # Pillow's plugins raise anything from SyntaxError to struct.error on damaged headers.
         raise UnreadableImageError("not an image that can be read") from error
     width, height = image.size
     if width * height > max_pixels:
-        raise UnreadableImageError(f"{width}x{height} is more than {max_pixels} pixels")
+        raise TooLargeError(f"{width}x{height} is more than {max_pixels} pixels")
     return image
 
 

@@ -178,6 +178,7 @@ def _report(imported: Imported) -> None:
     from rich.table import Table
 
     from graft.analysis.inspect.terminal import MAX_CLASSES
+    from graft.data.sources.readers.folders import by_suffix
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("class")
@@ -189,8 +190,15 @@ def _report(imported: Imported) -> None:
     if len(labels) > MAX_CLASSES:
         table.add_row(f"[dim]{len(labels) - MAX_CLASSES:,} more[/]")
     console.print(table)
-    left_out = f" (other files left out: {imported.left_out:,})" if imported.left_out else ""
-    console.print(f"data/ now holds [bold]{imported.dataset}[/]: {imported.images:,} images{left_out}.")
+    console.print(f"data/ now holds [bold]{imported.dataset}[/]: {imported.images:,} images.")
+    if others := [name for name, why in imported.left_out.items() if not why]:
+        console.print(f"{len(others):,} files left out: {escape(by_suffix(others))}.", soft_wrap=True)
+    reasons: dict[str, list[str]] = {}
+    for name, why in imported.left_out.items():
+        reasons.setdefault(why, []).append(name)
+    for why in sorted(reasons.keys() - {""}):
+        words = f"Left out for being {why}: {len(reasons[why]):,}, for example {reasons[why][0]}."
+        console.print(f"[yellow]{escape(words)}[/]", soft_wrap=True)
     for note in imported.notes:
         console.print(f"[yellow]{escape(note)}.[/]", soft_wrap=True)
     if imported.split_settings:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from graft.data.checks.check_verdict import Verdict
 
 
+_CLASSES_NAMED = 10
+
+
 def split_images(project: Project, params: Params, clock: StageClock) -> Verdict:
     """Write the three tables, check them, and write down what was settled for later runs.
 
@@ -58,10 +61,23 @@ def _print_summary(summary: dict[str, Any], manifest: pd.DataFrame, params: Spli
         print(
             f"The data brings {len(brought)} groups, and split.group_by is none: set it to column to keep them whole"
         )
-    if conflicting := summary["conflicting_labels_dropped"]:
+    if near := summary["near_duplicates_dropped"]:
+        parts = " and ".join(sorted({one["split"] for one in near}))
         print(
-            f"{len(conflicting)} files left out whose bytes lie under two labels, "
-            f"for example {conflicting[0]['path']}"
+            f"{len(near)} images of {parts} left out: they show what one further from training shows, for example "
+            f"{near[0]['path']} what {near[0]['near']} does"
+        )
+    if whole := summary["near_duplicates_together"]:
+        print(
+            f"{whole['images']} near-duplicates in {whole['groups']} groups were kept together, each group in one part "
+            "(split.method: auto)"
+        )
+    if small := summary["classes_left_out"]:
+        named = ", ".join(f"'{label}' ({count})" for label, count in list(small.items())[:_CLASSES_NAMED])
+        more = f" and {len(small) - _CLASSES_NAMED} more" if len(small) > _CLASSES_NAMED else ""
+        print(
+            f"Classes left out, with too few different images or groups of images to be in train, val and test: "
+            f"{named}{more}. Add images of them"
         )
     if alone := summary["unmatched"]["images"]:
         example = summary["unmatched"]["example"]

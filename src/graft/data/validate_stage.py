@@ -62,6 +62,8 @@ def check_images(project: Project, params: ValidateParams, clock: StageClock) ->
         import great_expectations  # noqa: F401
     from graft.data.checks.check_verdict import print_warnings, raise_for
     from graft.data.checks.photograph_rules import check
+    from graft.data.scan.leaving_out import as_lines, write_left_out
+    from graft.data.scan.manifest import read_manifest
 
     folder = project.artifacts("validate")
     docs = folder / "data_docs"
@@ -69,9 +71,11 @@ def check_images(project: Project, params: ValidateParams, clock: StageClock) ->
         verdict = check(
             project.manifest, project.near_duplicates, params, project.data, folder / "verdict.json", docs
         )
-    print(
-        f"{verdict.images} images, {verdict.unreadable} set aside as unreadable, {len(verdict.rules)} rules checked"
-    )
+    images = read_manifest(project.manifest, columns=["path", "left_out"])
+    write_left_out(images, folder / "left_out.csv")
+    print(f"{verdict.images:,} images, {verdict.left_out:,} left out, {len(verdict.rules)} rules checked")
+    if verdict.left_out:
+        print("\n".join(["Left out:", *as_lines(images), f"All of them: {folder / 'left_out.csv'}"]))
     print_warnings(verdict, docs)
     raise_for(verdict, docs)
     return verdict

@@ -72,15 +72,17 @@ def paths(group):
 def test_counts_by_class_and_split(odd):
     _, report, images = odd
     assert report.splits == ["train", "test"]
-    counts = {entry.label: (entry.images, entry.unreadable) for entry in report.classes}
-    assert counts["red"] == ({"train": 17, "test": 5}, 0)
+    counts = {entry.label: (entry.images, entry.left_out) for entry in report.classes}
+    assert counts["red"] == ({"train": 16, "test": 5}, 1)
     assert counts["green"] == ({"train": 17, "test": 5}, 1)
     assert counts["empty <i>class"] == ({}, 0)
-    assert report.images == len(images) == 66
+    assert report.images == len(images) == 64
     assert (report.width.least, report.width.median, report.width.most) == (48, 48, 52)
-    assert report.formats == {"PNG": 66}
-    assert [(file.path, file.reason) for file in report.unreadable] == [
-        ("train/green/broken.png", "not an image that can be read")
+    assert report.formats == {"PNG": 64}
+    assert [(file.path, file.reason) for file in report.left_out] == [
+        ("train/blue/conflict.png", "two labels: the same bytes as train/red/001.png"),
+        ("train/green/broken.png", "unreadable: not an image that can be read"),
+        ("train/red/001.png", "two labels: the same bytes as train/blue/conflict.png"),
     ]
 
 

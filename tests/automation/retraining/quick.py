@@ -66,7 +66,7 @@ def pipeline(own: Project, arguments: list[str], **more: Any) -> None:
         verdict = {
             "passed": False,
             "images": 0,
-            "unreadable": 0,
+            "left_out": 0,
             "warnings": [],
             "off": [],
             "rules": [broken],

@@ -114,7 +114,7 @@ def test_what_cannot_be_read_is_left_out(project: Project, inbox: Path) -> None:
     deliver(inbox / "week", {"red": 3})
     (inbox / "week/red/1000.png").write_bytes(b"not a picture")
     checked = check(project)
-    assert reasons(checked) == ["cannot be read: not an image that can be read"]
+    assert reasons(checked) == ["unreadable: not an image that can be read"]
     assert len(checked.images) == 2
 
 
@@ -206,7 +206,7 @@ def test_too_small_an_image_is_left_out_as_the_pipeline_would_stop_at_it(
 ) -> None:
     deliver(inbox / "week", {"red": 2})
     picture("red", 5, side=4).save(inbox / "week/red/tiny.png")
-    assert reasons(check(project)) == ["smaller than 8 pixels (validate.min_side_px)"]
+    assert reasons(check(project)) == ["too small: 4x4, and validate.min_side_px is 8"]
 
 
 class TestSplitFolders:

@@ -261,7 +261,7 @@ def test_training_decodes_no_image_that_was_looked_at(
         shutil.copyfile(image.file, project.data / image.target)
         rows.append({"path": image.target, "label": image.label, "sha256": image.sha256})
     manifest = pd.read_parquet(project.manifest)
-    added = pd.DataFrame(rows).assign(split="", problem="")
+    added = pd.DataFrame(rows).assign(split="", left_out="")
     pd.concat([manifest, added]).to_parquet(project.manifest, index=False)
     table = pd.concat([pd.read_csv(project.split_table("train")), added[["sha256", "label"]]])
     table.sort_values("sha256").to_csv(project.split_table("train"), index=False, lineterminator="\n")

@@ -682,7 +682,7 @@ def test_a_preview_says_what_would_become_of_each_delivery_and_moves_nothing(pro
     retraining = Retraining(project, load_params(project.params_file))
     retraining.preview()
     assert verdicts(retraining.outcome) == {"strange": "would be quarantined", "week": "would be taken in"}
-    assert "1 image left out: 1 cannot be read" in retraining.outcome.deliveries[1].reasons[0]
+    assert "1 image left out: 1 unreadable" in retraining.outcome.deliveries[1].reasons[0]
     assert retraining.outcome.reasons == ["5 new images in week"]
     assert state_of(project) == before
     assert files_below(project.root / "inbox") == inbox

@@ -131,7 +131,7 @@ def test_an_unknown_key_is_named_with_the_nearest_one(path: str, value: Any, par
         ("split.group_by", "hand[0-9]+", ["split.group_by", "0 capture groups", "(?P<group>...)"]),
         ("split.fold", 5, ["split: fold is 5", "0 to 4"]),
         ("split.val_size", 1.5, ["split.val_size", "1.5", "fraction between 0 and 1"]),
-        ("validate.max_broken_share", 2, ["'validate.max_broken_share'", "2", "less than or equal to 1"]),
+        ("validate.max_left_out", 2, ["'validate.max_left_out'", "2", "less than or equal to 1"]),
         ("validate.severity.aspect", "warning", ["'validate.severity.aspect'", "'warning'", "'warn' or 'off'"]),
         ("split.severity.split_size", "warn", ["unknown key 'split.severity.split_size'", "'split_sizes'"]),
         ("validate.formats", ["PNG", "HEIC"], ["'validate.formats.1'", "'HEIC'", "'JPEG', 'PNG'"]),
@@ -254,3 +254,21 @@ def test_m9_a_file_that_git_ignores_is_found_from_a_worktree(
     (root / "imagenet").touch()
     YAML().dump(shipped(), own / "params.yaml")
     assert load_params(own / "params.yaml").train.backbone.weights == "imagenet"  # type: ignore[union-attr]
+
+
+def test_the_old_name_of_a_limit_is_read_with_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    raw = changed("validate.max_left_out", ...)
+    raw["validate"]["max_broken_share"] = 0.3
+    assert parse_params(raw).validate_.max_left_out == 0.3
+    words = capsys.readouterr().err
+    assert words.count("\n") == 1
+    assert words.startswith("Write max_left_out: 0.3 in params.yaml for validate.max_broken_share: 0.3")
+    assert parse_params(changed("validate.max_broken_share", 0.3)).validate_.max_left_out == 0.05
+    assert "Remove validate.max_broken_share" in capsys.readouterr().err
+
+
+def test_error_for_a_rule_about_single_images_means_that_they_are_left_out() -> None:
+    severity = parse_params(changed("validate.severity.large_enough", "error")).validate_.severity
+    assert severity.large_enough == "leave_out"
+    with pytest.raises(GraftError, match=r"validate\.severity\.large_enough"):
+        parse_params(changed("validate.severity.large_enough", ["error"]))

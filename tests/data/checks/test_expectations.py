@@ -104,7 +104,7 @@ def bad(
 def test_good_images_pass_and_broken_ones_within_the_share_are_listed(good: Checked) -> None:
     raise_for(good.verdict, good.docs)
     assert good.verdict.passed
-    assert (good.verdict.images, good.verdict.unreadable) == (100, 1)
+    assert (good.verdict.images, good.verdict.left_out) == (100, 1)
     readable = good.rule("readable")
     assert readable.observed == "1 of 100 images cannot be read, 1 %"
     assert [offender.path for offender in readable.offenders] == ["dog/empty.png"]
@@ -124,10 +124,12 @@ def test_a_missing_or_foreign_verdict_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_every_broken_rule_is_found_with_its_offenders(bad: Checked) -> None:
-    assert bad.broken == ["readable", "large_enough", "aspect", "known_classes", "enough_per_class"]
-    assert [rule.name for rule in bad.verdict.errors] == [name for name in bad.broken if name != "aspect"]
-    (warning,) = bad.verdict.warnings
-    assert warning.startswith("aspect: 1 of 61 images are too long for a square")
+    single = ["readable", "large_enough", "aspect"]
+    assert bad.broken == ["few_left_out", *single, "known_classes", "enough_per_class"]
+    assert [rule.name for rule in bad.verdict.errors] == ["few_left_out", "known_classes"]
+    aspect, few = bad.verdict.warnings
+    assert aspect.startswith("aspect: 1 of 61 images are too long for a square")
+    assert few.startswith("enough_per_class: 2 of 3 classes have few images")
     found = {name: [(o.path, o.found) for o in bad.rule(name).offenders] for name in bad.broken}
     assert found["readable"][0] == ("train/cat/empty-00.png", "the file is empty")
     assert found["large_enough"] == [(f"train/cat/{HOSTILE}", "3 pixels")]
@@ -150,12 +152,11 @@ def test_the_verdict_keeps_the_first_offenders_and_the_list_all(bad: Checked) ->
 
 def test_the_error_names_rules_files_and_what_to_do(bad: Checked) -> None:
     message = bad.message()
-    assert "readable: 25 of 86 images cannot be read, 29.1 % (needed: at most 2 %)" in message
-    assert "train/cat/empty-00.png (the file is empty)" in message
-    assert "and 22 more" in message
-    assert "test/strange/000.png (class strange)" in message
-    assert "few/ (3 images)" in message
-    assert "validate.max_broken_share" in message
+    assert "few_left_out: 26 of 86 images are left out (25 unreadable, 1 too small), 30.2 %" in message
+    assert "(needed: at most 5 %)" in message
+    assert "train/cat/empty-00.png (unreadable: the file is empty)" in message
+    assert "and 23 more" in message
+    assert "Set validate.max_left_out to 0.303 in params.yaml" in message
     assert str(bad.docs / "offenders.csv") in message
     assert str(bad.docs / "index.html") in message
 
@@ -165,9 +166,10 @@ def test_data_docs_show_the_failed_expectations(bad: Checked, good: Checked) -> 
     for rule in bad.verdict.rules:
         assert page.count(rule.description) == 1, rule.name
         assert (f'<section id="{rule.name}"' in page) == bool(rule.offenders), rule.name
-    assert '<span class="failed">failed</span>: 25 of 86 images cannot be read' in page
+    assert '<span class="failed">failed</span>: 26 of 86 images are left out' in page
+    assert '<span class="warning">left out</span>: 25 of 86 images cannot be read' in page
     assert "train/cat/empty-00.png" in page
-    assert "20 of 25 shown" in page
+    assert "20 of 26 shown" in page
     assert 'class="failed"' not in (good.docs / "index.html").read_text(encoding="utf-8")
 
 
@@ -225,14 +227,15 @@ def test_only_broken_images(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "empty.png").touch()
     result = checked(tmp_path / "data")
-    assert result.broken == ["readable", "several_classes", "enough_per_class"]
+    assert result.broken == ["few_left_out", "classes_kept", "readable", "several_classes", "enough_per_class"]
+    assert result.message().count("graft data import") == 1
 
 
 def test_a_single_class(tmp_path: Path, class_folder: ClassFolder) -> None:
     class_folder(tmp_path / "data" / "cat", 12, 0)
     result = checked(tmp_path / "data")
     assert result.broken == ["several_classes"]
-    assert "1 classes with readable images found (needed: at least 2)" in result.message()
+    assert "1 classes with images found (needed: at least 2)" in result.message()
 
 
 @pytest.mark.parametrize(("share", "passes"), [(0.7, True), (0.69, False)])
@@ -243,8 +246,8 @@ def test_the_share_of_broken_images_is_a_limit_not_a_hair_less(
     class_folder(tmp_path / "data" / "dog", 1, 100)
     for i in range(7):
         (tmp_path / "data" / "cat" / f"empty-{i}.png").touch()
-    params = ValidateParams(max_broken_share=share, min_images_per_class=1)
-    assert checked(tmp_path / "data", params).verdict.passed is passes
+    params = ValidateParams(max_left_out=share, min_images_per_class=1)
+    assert ("few_left_out" not in checked(tmp_path / "data", params).broken) is passes
 
 
 def test_images_at_the_limits_pass(data: Path) -> None:
@@ -253,9 +256,10 @@ def test_images_at_the_limits_pass(data: Path) -> None:
 
 
 def test_images_beyond_the_limits_do_not(data: Path) -> None:
-    folder = checked(data).folder
-    params = ValidateParams(min_images_per_class=13, min_side_px=13, max_pixels=16 * 12 - 1)
-    assert again(folder, data, params).broken == ["large_enough", "not_too_large", "enough_per_class"]
+    small = ValidateParams(min_images_per_class=13, min_side_px=13)
+    assert {"large_enough", "enough_per_class", "few_left_out"} <= set(checked(data, small).broken)
+    large = ValidateParams(max_pixels=16 * 12 - 1)
+    assert {"not_too_large", "few_left_out"} <= set(checked(data, large).broken)
 
 
 def test_classes_named_like_missing_values_are_classes(tmp_path: Path, class_folder: ClassFolder) -> None:

@@ -84,7 +84,7 @@ def test_moved_files_are_hashed_but_not_decoded(data: Path, monkeypatch: pytest.
     summary = scan(read_layout(data), PARAMS, out / "manifest.parquet", out / "scan.sqlite")
     table = read_manifest(out / "manifest.parquet")
     assert summary.opened == 24  # 12 in a folder of another name, 12 copies
-    assert (table["problem"] == "").all()
+    assert (table["left_out"] == "").all()
     assert set(table["label"]) == {"cat", "copy", "wolf"}
 
 
@@ -94,15 +94,15 @@ def test_broken_files_stay_broken_for_the_same_reason(data: Path) -> None:
     (data / "dog" / "empty.jpg").touch()
     (data / "dog" / "dangling.jpg").symlink_to("nowhere.jpg")
     first, second = remembering(data), remembering(data)
-    assert first.unreadable == second.unreadable >= 2
+    assert first.left_out == second.left_out >= 2
     assert second.opened == 0
 
 
 def test_another_limit_makes_memory_worthless(data: Path) -> None:
     remembering(data)
     smaller = ValidateParams(max_pixels=100)
-    assert remembering(data, smaller).unreadable == 24
-    assert remembering(data).unreadable == 0
+    assert remembering(data, smaller).left_out == 24
+    assert remembering(data).left_out == 0
 
 
 @pytest.mark.parametrize("damage", ["garbage", "half", "empty", "facts", "paths"])

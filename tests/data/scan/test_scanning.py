@@ -29,7 +29,7 @@ def scanned(root: Path, params: ValidateParams = PARAMS) -> pd.DataFrame:
 
 def problems(root: Path, params: ValidateParams = PARAMS) -> dict[str, str]:
     table = scanned(root, params)
-    return dict(zip(table["path"], table["problem"], strict=True))
+    return dict(zip(table["path"], table["left_out"], strict=True))
 
 
 def test_a_row_describes_its_file(data: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_row_describes_its_file(data: Path) -> None:
 
     contents = {path: (data / path).read_bytes() for path in table["path"]}
     assert summary == ScanSummary(
-        images=24, unreadable=0, classes=2, bytes=sum(map(len, contents.values())), opened=24
+        images=24, left_out=0, classes=2, bytes=sum(map(len, contents.values())), opened=24
     )
     row = table.set_index("path").loc["dog/003.jpg"]
     assert row["label"] == "dog"
@@ -47,7 +47,7 @@ def test_a_row_describes_its_file(data: Path) -> None:
     assert (row["width"], row["height"], row["mode"], row["format"]) == (16, 12, "RGB", "JPEG")
     assert row["bytes"] == len(contents["dog/003.jpg"])
     assert row["sha256"] == hashlib.sha256(contents["dog/003.jpg"]).hexdigest()
-    assert (table["problem"] == "").all()
+    assert (table["left_out"] == "").all()
 
 
 def test_equal_data_gives_equal_bytes_in_file_order(data: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_group_comes_from_its_folder(tmp_path: Path, photograph: Photograph) -
 def test_every_mode_is_read(data: Path, photograph: Photograph, mode: str) -> None:
     photograph(data / "cat" / "odd.tif", mode=mode)
     row = scanned(data).set_index("path").loc["cat/odd.tif"]
-    assert (row["mode"], row["format"], row["problem"]) == (mode, "TIFF", "")
+    assert (row["mode"], row["format"], row["left_out"]) == (mode, "TIFF", "")
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".bmp", ".webp", ".tif", ".ppm"])
@@ -124,15 +124,15 @@ def test_broken_files_are_listed_with_a_reason(
     os.mkfifo(cat / "pipe.png")
 
     found = {path: problem for path, problem in problems(data).items() if problem}
-    assert found.pop("cat/bomb.png").startswith("too many pixels")
+    assert found.pop("cat/bomb.png").startswith("too large: too many pixels")
     assert found == {
-        "cat/cut.jpg": "the file is truncated or damaged",
-        "cat/cut.png": "the file is truncated or damaged",
-        "cat/dangling.png": "cannot be opened: No such file or directory",
-        "cat/empty.jpg": "the file is empty",
-        "cat/large.png": "12000x10000 is more than 100000000 pixels",
-        "cat/pipe.png": "not a regular file",
-        "cat/text.jpg": "not an image that can be read",
+        "cat/cut.jpg": "unreadable: the file is truncated or damaged",
+        "cat/cut.png": "unreadable: the file is truncated or damaged",
+        "cat/dangling.png": "unreadable: cannot be opened: No such file or directory",
+        "cat/empty.jpg": "unreadable: the file is empty",
+        "cat/large.png": "too large: 12000x10000 is more than 100000000 pixels (validate.max_pixels)",
+        "cat/pipe.png": "unreadable: not a regular file",
+        "cat/text.jpg": "unreadable: not an image that can be read",
     }
 
 
@@ -141,32 +141,33 @@ def test_what_is_known_of_a_broken_file_is_kept(data: Path, declared_png: Declar
     row = scanned(data).set_index("path").loc["cat/large.png"]
     assert (row["width"], row["height"], row["format"]) == (40, 40, "PNG")
     assert len(row["sha256"]) == 64
-    assert row["problem"] == "the file is truncated or damaged"
+    assert row["left_out"] == "unreadable: the file is truncated or damaged"
 
 
-def test_a_small_image_is_no_problem_of_the_file(data: Path, photograph: Photograph) -> None:
+def test_a_small_image_is_left_out_and_described(data: Path, photograph: Photograph) -> None:
     photograph(data / "cat" / "dot.png", size=(1, 1))
     row = scanned(data).set_index("path").loc["cat/dot.png"]
-    assert (row["width"], row["height"], row["problem"]) == (1, 1, "")
+    assert (row["width"], row["height"]) == (1, 1)
+    assert row["left_out"] == "too small: 1x1, and validate.min_side_px is 8"
 
 
 def test_the_pixel_limit_is_the_params(data: Path) -> None:
     limit = ValidateParams(max_pixels=16 * 12 - 1)
-    assert set(problems(data, limit).values()) == {"16x12 is more than 191 pixels"}
+    assert set(problems(data, limit).values()) == {"too large: 16x12 is more than 191 pixels (validate.max_pixels)"}
 
 
 def test_a_file_too_large_for_its_pixels_is_not_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "_METADATA_BYTES", 0)
     (data / "cat" / "fat.png").write_bytes(b"x" * 10_000)
     row = scanned(data, ValidateParams(max_pixels=1000)).set_index("path").loc["cat/fat.png"]
-    assert row["problem"] == "10000 bytes are more than 1000 pixels can need"
+    assert row["left_out"] == "too large: 10000 bytes are more than 1000 pixels can need (validate.max_pixels)"
     assert (row["bytes"], row["sha256"]) == (10_000, "")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_a_problem_of_that_file(data: Path) -> None:
     (data / "cat" / "000.png").chmod(0)
-    assert problems(data)["cat/000.png"] == "cannot be opened: Permission denied"
+    assert problems(data)["cat/000.png"] == "unreadable: cannot be opened: Permission denied"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_names_in_any_script(tmp_path: Path, photograph: Photograph, name: str) 
     table = scanned(tmp_path / "data")
     assert list(table["path"]) == [f"犬 и кот/deep/er/{name}"]
     assert list(table["label"]) == ["犬 и кот"]
-    assert list(table["problem"]) == [""]
+    assert list(table["left_out"]) == [""]
 
 
 def test_a_name_that_is_not_utf_8_is_a_problem_of_that_file(data: Path) -> None:
@@ -188,14 +189,15 @@ def test_a_name_that_is_not_utf_8_is_a_problem_of_that_file(data: Path) -> None:
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     found = {path: problem for path, problem in problems(data).items() if problem}
-    assert found == {"cat/caf\\udce9.png": "the file's name, or a folder's, is not valid UTF-8"}
+    assert found == {"cat/caf\\udce9.png": "unreadable: the file's name, or a folder's, is not valid UTF-8"}
 
 
 def test_links_out_of_the_root_are_not_followed(data: Path, tmp_path: Path, photograph: Photograph) -> None:
     outside = photograph(tmp_path / "elsewhere" / "secret.png")
     (data / "cat" / "link.png").symlink_to(outside)
     (data / "cat" / "folder").symlink_to(outside.parent)
-    assert not [path for path in problems(data) if "link" in path or "secret" in path]
+    found = {path: problem for path, problem in problems(data).items() if "link" in path or "secret" in path}
+    assert found == {"cat/link.png": "unreadable: a link that leads out of data/"}
 
 
 def test_other_files_and_hidden_ones_are_passed_over(data: Path) -> None:

@@ -42,14 +42,14 @@ def test_there_are_at_least_sixty() -> None:
 def test_nothing_stops_the_scan_and_nothing_is_lost(animals: tuple[ScanSummary, pd.DataFrame]) -> None:
     summary, table = animals
     assert set(table.index) == {f"animals/{name}" for name in (*zoo.READABLE, *zoo.BROKEN)}
-    assert (summary.images, summary.unreadable) == (len(zoo.READABLE) + len(zoo.BROKEN), len(zoo.BROKEN))
+    assert (summary.images, summary.left_out) == (len(zoo.READABLE) + len(zoo.BROKEN), len(zoo.BROKEN))
 
 
 @pytest.mark.parametrize("name", zoo.READABLE)
 def test_an_odd_file_is_read(animals: tuple[ScanSummary, pd.DataFrame], name: str) -> None:
     _, form, mode, size = zoo.READABLE[name]
     row = animals[1].loc[f"animals/{name}"]
-    assert row["problem"] == ""
+    assert row["left_out"] == ""
     assert (row["format"], row["mode"], (row["width"], row["height"])) == (form, mode, size)
     assert len(row["phash"]) == 16
 
@@ -59,8 +59,8 @@ def test_a_broken_file_is_set_aside_with_its_reason(
     animals: tuple[ScanSummary, pd.DataFrame], name: str
 ) -> None:
     row = animals[1].loc[f"animals/{name}"]
-    assert row["problem"] != ""
-    assert zoo.BROKEN[name][1] in row["problem"]
+    assert row["left_out"] != ""
+    assert zoo.BROKEN[name][1] in row["left_out"]
     assert row["phash"] == ""
 
 
@@ -129,7 +129,8 @@ def test_odd_shapes_are_read(tmp_path: Path, size: tuple[int, int]) -> None:
     (tmp_path / "data" / "lines").mkdir(parents=True)
     Image.new("RGB", size, "red").save(tmp_path / "data" / "lines" / "line.png")
     row = scanned(tmp_path / "data")[1].loc["lines/line.png"]
-    assert (row["problem"], row["width"], row["height"]) == ("", *size)
+    assert (row["width"], row["height"]) == size
+    assert row["left_out"].startswith("too small: ")
 
 
 def test_what_is_no_regular_file_does_no_harm(tmp_path: Path) -> None:
@@ -146,17 +147,17 @@ def test_what_is_no_regular_file_does_no_harm(tmp_path: Path) -> None:
     os.mkfifo(folder / "pipe.png")
     (folder / "deep" / "er").mkdir(parents=True)
     (folder / "deep" / "er" / "nested.png").write_bytes(zoo.saved("PNG"))
-    problems = scanned(tmp_path / "data")[1]["problem"].to_dict()
+    problems = scanned(tmp_path / "data")[1]["left_out"].to_dict()
     assert {path for path, problem in problems.items() if not problem} == {
         "cat/good.png",
         "cat/inside.png",
         "cat/deep/er/nested.png",
     }
-    assert problems["cat/pipe.png"] == "not a regular file"
-    assert problems["cat/dangling.png"].startswith("cannot be opened")
-    assert problems["cat/loop.png"].startswith("cannot be opened")
+    assert problems["cat/pipe.png"] == "unreadable: not a regular file"
+    assert problems["cat/dangling.png"].startswith("unreadable: cannot be opened")
+    assert problems["cat/loop.png"].startswith("unreadable: cannot be opened")
     assert set(problems) == {f"cat/{name}" for name in (
-        "good.png", "inside.png", "dangling.png", "loop.png", "pipe.png", "deep/er/nested.png",
+        "good.png", "inside.png", "outside.png", "dangling.png", "loop.png", "pipe.png", "deep/er/nested.png",
     )}  # fmt: skip
 
 
@@ -167,8 +168,8 @@ def test_a_name_that_is_no_text_is_set_aside(tmp_path: Path) -> None:
         Path(os.fsdecode(os.fsencode(folder) + b"/na\xefve.png")).write_bytes(zoo.saved("PNG"))
     except OSError:
         pytest.skip("this file system takes only names in UTF-8")
-    problems = scanned(tmp_path / "data")[1]["problem"].to_dict()
-    assert list(problems.values()) == ["the file's name, or a folder's, is not valid UTF-8"]
+    problems = scanned(tmp_path / "data")[1]["left_out"].to_dict()
+    assert list(problems.values()) == ["unreadable: the file's name, or a folder's, is not valid UTF-8"]
 
 
 def test_a_file_that_may_not_be_read_is_set_aside(tmp_path: Path) -> None:
@@ -178,4 +179,4 @@ def test_a_file_that_may_not_be_read_is_set_aside(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(zoo.saved("PNG"))
     path.chmod(0)
-    assert scanned(tmp_path / "data")[1].loc["cat/locked.png", "problem"].startswith("cannot be opened")
+    assert scanned(tmp_path / "data")[1].loc["cat/locked.png", "left_out"].startswith("unreadable: cannot be opened")

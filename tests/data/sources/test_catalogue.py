@@ -98,7 +98,7 @@ def test_use_takes_only_the_folders_named(published_files, project, quick_dvc):
     imported = use(project, "traffic_lights")
     assert tree(project.data) == IN_DATA
     assert imported.counts["test"] == {"green": 2, "red": 2, "yellow": 2}
-    assert imported.left_out == 0
+    assert imported.left_out == {}
     pointer = versioning.pointer_file(project).read_text()
     assert "dataset: traffic_lights" in pointer
     assert f"source: {find_entry('traffic_lights').sources[0].origin}" in pointer

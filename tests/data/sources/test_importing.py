@@ -1,6 +1,8 @@
 """Importing: what is accepted, what is refused with data/ untouched, and being killed at every step."""
 
+import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -19,6 +21,7 @@ from graft.core.project_lock import project_lock
 from graft.data.folder import swap, versioning
 from graft.data.sources import importing
 from graft.data.sources.importing import import_images
+from graft.data.sources.readers.folders import by_suffix
 
 pytestmark = pytest.mark.usefixtures("quick_dvc")
 
@@ -70,8 +73,44 @@ def test_folders_around_everything_are_dropped(top, kind, project, photos, tmp_p
         source = tmp_path / "my pets.tar.gz"
     imported = import_images(project, source)
     assert tree(project.data) == photos
-    assert imported.left_out == 2
+    assert sorted(name.rpartition("/")[2] for name in imported.left_out) == ["README.txt", "notes.csv"]
     assert imported.dataset == ("folder" if kind == "folder" else "my_pets")
+
+
+def test_single_files_that_cannot_be_taken_are_left_out_with_the_reason(project, photos, tmp_path):
+    source = write(tmp_path / "pets", {**photos, "cat/notes.txt": b"x", "cat/film.mov": b"x"})
+    (source / "cat/gone.png").symlink_to(source / "nowhere.png")
+    (source / "dog/out.png").symlink_to(write(tmp_path / "x", {"out.png": png(900)}) / "out.png")
+    expected = {
+        "cat/film.mov": "",
+        "cat/gone.png": "a link that leads nowhere",
+        "cat/notes.txt": "",
+        "dog/out.png": "a link that leads out of the folder",
+    }
+    with contextlib.suppress(OSError):  # file systems with names in UTF-8 alone
+        (source / os.fsdecode(b"dog/caf\xe9.png")).write_bytes(png(901))
+        expected["dog/caf\\udce9.png"] = "a name that is not UTF-8"
+    imported = import_images(project, source)
+    assert imported.left_out == expected
+    assert tree(project.data) == photos
+    assert by_suffix(name for name, why in imported.left_out.items() if not why) == "1 .mov, 1 .txt"
+
+
+def test_images_without_a_suffix_are_known_by_their_bytes(project, photos, tmp_path):
+    files = {name.removesuffix(".png"): data for name, data in photos.items()} | {"cat/README": b"about cats"}
+    imported = import_images(project, pack(tmp_path / "pets.zip", files))
+    assert imported.images == 6
+    assert imported.left_out == {"cat/README": ""}
+
+
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_a_class_that_loses_most_of_its_files_is_refused(top, project, photos, tmp_path):
+    files = {f"{top}{name}": data for name, data in photos.items()}
+    files |= {f"test/{name}": data[::-1] for name, data in photos.items()} if top else {}
+    files |= {f"{top}dog/{i}.mov": b"film" for i in range(9)} | {f"{top}cat/{i}.txt": b"box" for i in range(9)}
+    with pytest.raises(GraftError, match=r"The class 'dog' would lose most of its files: 9 \.mov .* and \d are"):
+        import_images(project, write(tmp_path / "pets", files))
+    assert not project.data.exists()
 
 
 def test_folders_below_a_class_stay(project, photos, tmp_path):

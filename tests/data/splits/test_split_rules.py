@@ -134,7 +134,7 @@ def summary_of(tables: dict[str, pd.DataFrame], asked: dict[str, float]) -> dict
     outside = total - counts["test"]
     reached = {"test": counts["test"] / total, "val": counts["val"] / outside}
     shares = {split: {"asked": asked.get(split), "reached": share} for split, share in reached.items()}
-    return {"method": "stratified", "images": counts, "shares": shares, "unreadable": 2}
+    return {"method": "stratified", "images": counts, "shares": shares, "left_out": 2}
 
 
 def checked(case: Case, folder: Path, **settings: Any) -> Verdict:
@@ -164,7 +164,7 @@ def test_only_this_rule_fails_and_its_severity_decides(
     verdict = checked(case, tmp_path, severity=SplitSeverity(**{rule: severity}))  # type: ignore[arg-type]
     assert read_verdict(tmp_path / "verdict.json") == verdict
     assert (tmp_path / "data_docs" / "index.html").is_file()
-    assert (verdict.images, verdict.unreadable) == (142, 2)
+    assert (verdict.images, verdict.left_out) == (142, 2)
     if severity == "off":
         assert (broken(verdict), verdict.off) == ([], [rule])
         return

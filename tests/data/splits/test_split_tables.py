@@ -63,7 +63,7 @@ def test_other_bytes_change_a_table(tmp_path: Path) -> None:
 
 def test_every_row_gets_a_path_of_its_own() -> None:
     rows = [*images("dog", 30), *(image(f"dog/copy-{i}.png", content="dog/000.png") for i in range(3))]
-    manifest = pd.DataFrame([*rows, image("dog/broken.png", content="dog/000.png", problem="empty")])
+    manifest = pd.DataFrame([*rows, image("dog/broken.png", content="dog/000.png", left_out="empty")])
     tables = make_split(manifest, PARAMS).tables
     found = [with_paths(table[["sha256", "label"]], manifest, name) for name, table in tables.items()]
     joined = pd.concat(found)

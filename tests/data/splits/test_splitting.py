@@ -16,12 +16,12 @@ from graft.data.splits.split_images import make_split
 PARAMS = SplitParams()
 
 
-def image(path: str, content: str | None = None, split: str = "", problem: str = "") -> dict[str, str]:
+def image(path: str, content: str | None = None, split: str = "", left_out: str = "") -> dict[str, str]:
     """A manifest's row; ``content`` stands for the bytes and defaults to the path: every image different."""
     folders = path.split("/")
     digest = hashlib.sha256((content or path).encode()).hexdigest()
     label = folders[1] if split else folders[0]
-    return {"path": path, "label": label, "split": split, "sha256": digest, "problem": problem}
+    return {"path": path, "label": label, "split": split, "sha256": digest, "left_out": left_out}
 
 
 def images(folder: str, count: int, split: str = "") -> list[dict[str, str]]:
@@ -51,6 +51,73 @@ def assert_whole(tables: dict[str, pd.DataFrame], rows: list[dict[str, str]]) ->
     assert sorted(paths) == sorted(row["path"] for row in rows)
     digests = [set(tables[split]["sha256"]) for split in SPLITS]
     assert sum(map(len, digests)) == len(set.union(*digests))
+
+
+def near(*groups: list[dict[str, str]]) -> pd.DataFrame:
+    """A table of near-duplicates: each list of rows is a group."""
+    rows = [
+        {"path": row["path"], "sha256": row["sha256"], "label": row["label"], "group": group[0]["sha256"]}
+        for group in groups
+        for row in group
+    ]
+    return pd.DataFrame(rows, columns=["path", "sha256", "label", "group"])
+
+
+def test_auto_keeps_near_duplicates_together_and_other_methods_do_not() -> None:
+    rows = [*images("cat", 60), *images("dog", 60)]
+    series = [rows[start : start + 5] for start in range(0, 120, 5)]
+    split = make_split(pd.DataFrame(rows), PARAMS, near_duplicates=near(*series))
+    assert_whole(split.tables, rows)
+    place = {path: part for part, table in split.tables.items() for path in table["path"]}
+    assert all(len({place[row["path"]] for row in group}) == 1 for group in series)
+    assert split.summary["near_duplicates_together"] == {"images": 120, "groups": 24}
+    apart = make_split(pd.DataFrame(rows), SplitParams(method="stratified"), near_duplicates=near(*series))
+    assert apart.tables["test"]["path"].tolist() == split_of(rows)["test"]["path"].tolist()
+    assert apart.summary["near_duplicates_together"] == {}
+
+
+def test_auto_moves_nothing_that_was_divided_before_near_duplicates_came() -> None:
+    rows = [*images("cat", 60), *images("dog", 60)]
+    first = make_split(pd.DataFrame(rows), PARAMS, near_duplicates=near())
+    series = [rows[start : start + 5] for start in range(0, 120, 5)]
+    second = make_split(pd.DataFrame(rows), PARAMS, first.memory, near(*series))
+    for part in SPLITS:
+        assert list(second.tables[part]["path"]) == list(first.tables[part]["path"])
+
+
+def test_training_images_that_show_what_an_official_test_image_shows_are_left_out() -> None:
+    twins = [[OFFICIAL[i], OFFICIAL[60 + i]] for i in range(4)]  # four of train/cat and test/cat
+    split = make_split(pd.DataFrame(OFFICIAL), PARAMS, near_duplicates=near(*twins))
+    assert counts(split.tables)["test"] == {"cat": 10, "dog": 5}
+    assert [one["path"] for one in split.summary["near_duplicates_dropped"]] == [pair[0]["path"] for pair in twins]
+    assert split.summary["near_duplicates_dropped"][0] == {
+        "path": "train/cat/000.png",
+        "split": "train",
+        "near": "test/cat/000.png",
+        "near_in": "test",
+    }
+    left = {path for table in split.tables.values() for path in table["path"]}
+    assert left == {row["path"] for row in OFFICIAL} - {pair[0]["path"] for pair in twins}
+
+
+def test_a_class_of_which_most_is_alike_keeps_its_training_images() -> None:
+    alike = [row for row in OFFICIAL if row["label"] == "dog"][5:]  # 15 of 20 in train, all of test
+    split = make_split(pd.DataFrame(OFFICIAL), PARAMS, near_duplicates=near(alike))
+    assert split.summary["near_duplicates_dropped"] == []
+
+
+def test_three_images_are_a_class_and_fewer_are_left_out() -> None:
+    rows = [*IMBALANCED, *images("two", 2)]
+    split = make_split(pd.DataFrame(rows), PARAMS)
+    assert split.summary["classes_left_out"] == {"two": 2}
+    assert_whole(split.tables, IMBALANCED)
+    assert all(counts(split.tables)[part]["rare"] == 1 for part in SPLITS)
+
+
+def test_too_few_images_of_most_classes_are_one_sentence() -> None:
+    rows = [*images("a", 30), *images("b", 2), *images("c", 1)]
+    with pytest.raises(GraftError, match=r"2 of 3 classes cannot be divided .* takes 3 .*: 'c' has 1\. Add images"):
+        make_split(pd.DataFrame(rows), PARAMS)
 
 
 def test_stratified_parts_have_their_shares_and_hold_every_class() -> None:
@@ -90,7 +157,7 @@ def test_impossible_numbers_of_images_are_refused(number: int, limits: str) -> N
 
 def test_a_class_too_small_for_a_number_of_images_is_refused() -> None:
     with pytest.raises(
-        GraftError, match=r"The class 'dog' has 2 different images, and split.test_size takes"
+        GraftError, match=r"which takes 3 different images .*: 'dog' has 2"
     ):
         split_of([*images("cat", 500), *images("dog", 2)], test_size=50)
 
@@ -102,11 +169,11 @@ def test_small_classes_keep_an_image_in_every_split(count: int, fraction: float)
     assert all("cat" in set(table["label"]) for table in tables.values())
 
 
-def test_a_class_that_cannot_be_in_every_part_is_refused() -> None:
-    with pytest.raises(GraftError, match=r"'cat' has 2 different images .* takes at least 3"):
+def test_a_class_that_cannot_be_in_every_part_is_left_out_or_refused() -> None:
+    with pytest.raises(GraftError, match=r"takes 3 different images .*: 'cat' has 2"):
         split_of(images("cat", 2) + images("dog", 50))
-    with pytest.raises(GraftError, match=r"'bird' has 1 different image .* among val, train, .* at least 2"):
-        split_of([*OFFICIAL, *images("train/bird", 1, "train")])
+    official = make_split(pd.DataFrame([*OFFICIAL, *images("train/bird", 1, "train")]), PARAMS)
+    assert official.summary["classes_left_out"] == {"bird": 1}
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -139,10 +206,10 @@ def test_copies_land_together_and_count_once() -> None:
 
 
 def test_unreadable_images_are_left_out() -> None:
-    broken = image("cat/broken.png", problem="the file is empty")
+    broken = image("cat/broken.png", left_out="the file is empty")
     split = make_split(pd.DataFrame([*IMBALANCED, broken]), PARAMS)
     assert_whole(split.tables, IMBALANCED)
-    assert split.summary["unreadable"] == 1
+    assert split.summary["left_out"] == 1
 
 
 def test_official_test_is_kept_and_val_carved_out_of_train() -> None:
@@ -204,25 +271,6 @@ def test_copies_of_held_out_images_are_kept_out_of_training() -> None:
     ]
 
 
-def test_images_under_two_labels_are_left_out_and_recorded() -> None:
-    rows = [
-        *IMBALANCED,
-        image("cat/same.png", "same"),
-        image("dog/same.png", "same"),
-        image("dog/too.png", "same"),
-    ]
-    split = make_split(pd.DataFrame(rows), PARAMS)
-    digest = rows[-1]["sha256"]
-    assert split.summary["conflicting_labels_dropped"] == [
-        {"path": "cat/same.png", "label": "cat", "sha256": digest},
-        {"path": "dog/same.png", "label": "dog", "sha256": digest},
-        {"path": "dog/too.png", "label": "dog", "sha256": digest},
-    ]
-    assert_whole(split.tables, IMBALANCED)
-    with pytest.raises(GraftError, match="Every image lies under two labels, for example cat/same.png"):
-        make_split(pd.DataFrame(rows[-3:-1]), PARAMS)
-
-
 def test_a_class_that_train_lacks_is_refused() -> None:
     with pytest.raises(GraftError, match=r"test holds the class 'bird' \(test/bird/000.png\)"):
         split_of(OFFICIAL + images("test/bird", 2, "test"))
@@ -235,20 +283,20 @@ def test_a_class_whose_training_images_are_all_copies_of_test_images_is_refused(
 
 
 def test_an_empty_train_is_refused() -> None:
-    broken = image("train/cat/broken.png", split="train", problem="the file is empty")
+    broken = image("train/cat/broken.png", split="train", left_out="the file is empty")
     with pytest.raises(GraftError, match="test holds the class 'cat'"):
         split_of([broken, *images("test/cat", 2, "test")])
 
 
 def test_an_official_part_without_a_readable_image_is_refused() -> None:
-    broken = image("val/cat/broken.png", split="val", problem="the file is empty")
+    broken = image("val/cat/broken.png", split="val", left_out="the file is empty")
     with pytest.raises(GraftError, match="The val split is empty"):
         split_of([*OFFICIAL, broken])
 
 
 def test_nothing_readable_is_refused() -> None:
-    with pytest.raises(GraftError, match="no readable image"):
-        split_of([image("cat/broken.png", problem="the file is empty")])
+    with pytest.raises(GraftError, match="no image that takes part"):
+        split_of([image("cat/broken.png", left_out="the file is empty")])
 
 
 def test_the_summary_says_how_it_came_about() -> None:
@@ -272,8 +320,7 @@ def test_the_summary_says_how_it_came_about() -> None:
         },
         "groups_joined_later": [],
         "unmatched": {"images": 0, "example": ""},
-        "unreadable": 0,
-        "conflicting_labels_dropped": [],
+        "left_out": 0,
         "duplicates_dropped": [],
     }
     assert not make_split(pd.DataFrame(IMBALANCED), SplitParams(test_size=20)).summary["stable_under_growth"]

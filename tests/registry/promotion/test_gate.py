@@ -41,7 +41,7 @@ def finished(recorded: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         project = copy_of(recorded, tmp_path_factory.mktemp("gate") / "project")
         for stage in ("validate", "split"):
-            verdict = Verdict(passed=True, images=3, unreadable=0, warnings=[], off=[], rules=[])
+            verdict = Verdict(passed=True, images=3, left_out=0, warnings=[], off=[], rules=[])
             write_verdict(verdict, project.artifacts(stage) / "verdict.json")
         for name in ("first", "second"):
             register_best(project, RegisterParams(), {name: project.strategy(name)})

@@ -26,7 +26,7 @@ DIRTY = {**CLEAN, "git.dirty": "yes"}
 def write_verdicts(project: Project, **passed: bool) -> None:
     for stage in ("validate", "split"):
         ok = passed.get(stage, True)
-        verdict = Verdict(passed=ok, images=3, unreadable=0, warnings=[] if ok else ["w"], off=[], rules=[])
+        verdict = Verdict(passed=ok, images=3, left_out=0, warnings=[] if ok else ["w"], off=[], rules=[])
         write_verdict(verdict, project.artifacts(stage) / "verdict.json")
 
 

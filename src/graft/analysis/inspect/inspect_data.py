@@ -13,11 +13,11 @@ from graft.analysis.inspect.inspect_report import (
     Extremes,
     LabelCheck,
     LabelIssue,
+    LeftOut,
     Outlier,
     Report,
     SimilarPair,
     Spread,
-    Unreadable,
 )
 from graft.analysis.inspect.similarity import similar_pairs
 from graft.analysis.labels import label_errors
@@ -29,6 +29,7 @@ from graft.core.progress import console
 from graft.core.project import SPLITS, Project
 from graft.data.folder.layout import read_layout
 from graft.data.folder.versioning import dataset_name
+from graft.data.scan.leaving_out import is_unreadable
 from graft.data.scan.manifest import read_class_folders, read_manifest
 from graft.data.scan.near_duplicates import Limits, find_near_duplicates
 from graft.data.scan.scan_images import scan
@@ -48,7 +49,7 @@ def inspect_data(
 ) -> tuple[Report, pd.DataFrame]:
     """Scans data/ as it is now and reports on it; the pipeline's own manifest is neither needed nor touched.
 
-    Returns the report, and the readable images of the manifest.
+    Returns the report, and the images of the manifest that take part.
 
     Args:
         params: ``validate`` bounds the size of a picture, ``train`` names backbone and image size, ``split`` what
@@ -62,15 +63,15 @@ def inspect_data(
     manifest = project.inspection / "manifest.parquet"
     scan(layout, params.validate_, manifest, project.scan_memory)
     everything = read_manifest(manifest, thumbnails=True)
-    images = everything[everything["problem"] == ""].reset_index(drop=True)
+    images = everything[everything["left_out"] == ""].reset_index(drop=True)
     if images.empty:
         raise GraftError(
-            f"data/ holds no image that can be read ({len(everything)} files that cannot)",
+            f"data/ holds no image that can be used ({len(everything)} files that cannot)",
             "Bring data in with `graft data use NAME` or `graft data import FOLDER`",
         )
     near_groups = _near_duplicate_groups(images, params.validate_)
     images = images.drop(columns="thumbnail")  # larger than all others together, and of no more use
-    unreadable = everything[everything["problem"] != ""]
+    left_out = everything[everything["left_out"] != ""]
     labels, similar = _look_at_labels(project, params, images, near_groups, check_labels)
     log_sharpness = _log_sharpness(images)
     report = Report(
@@ -78,17 +79,15 @@ def inspect_data(
         images=len(images),
         bytes=int(everything["bytes"].sum()),
         splits=[split for split in SPLITS if split in set(layout.split_folders.values())] or [""],
-        classes=_count(images, unreadable, read_class_folders(manifest)),
+        classes=_count(images, left_out, read_class_folders(manifest)),
         width=_spread(images["width"]),
         height=_spread(images["height"]),
         formats=_tally(images["format"]),
         modes=_tally(images["mode"]),
         brightness=_spread(images["brightness"]),
         sharpness=_spread(images["sharpness"]),
-        unreadable=[
-            Unreadable(*row) for row in unreadable[["path", "problem"]].itertuples(index=False, name=None)
-        ],
-        copies=alike.exact_copies(images),
+        left_out=[LeftOut(*row) for row in left_out[["path", "left_out"]].itertuples(index=False, name=None)],
+        copies=alike.exact_copies(everything[~is_unreadable(everything["left_out"])]),
         near_duplicates=alike.near_duplicates(images, near_groups),
         darkest=_extremes(images, "brightness", images["brightness"].to_numpy(), low=True),
         brightest=_extremes(images, "brightness", images["brightness"].to_numpy(), low=False),
@@ -226,14 +225,14 @@ def _extremes(images: pd.DataFrame, column: str, scale: np.ndarray, low: bool) -
     )
 
 
-def _count(images: pd.DataFrame, unreadable: pd.DataFrame, folders: list[str]) -> list[ClassCount]:
+def _count(images: pd.DataFrame, left_out: pd.DataFrame, folders: list[str]) -> list[ClassCount]:
     counts = images.groupby(["label", "split"]).size()
-    broken = unreadable.groupby("label").size()
+    missing = left_out.groupby("label").size()
     return [
         ClassCount(
             label,
             {split: int(counts[label, split]) for split in ("", *SPLITS) if (label, split) in counts.index},
-            int(broken.get(label, 0)),
+            int(missing.get(label, 0)),
         )
         for label in folders
     ]

@@ -29,7 +29,7 @@ MAX_GROUPS = 24
 MAX_IN_GROUP = 8
 MAX_PAIRS = 24
 MAX_OUTLIERS = 14
-MAX_UNREADABLE = 300
+MAX_LEFT_OUT = 300
 
 _NAME_LENGTH = 22  # characters of a file's name below its picture: two lines
 
@@ -81,7 +81,7 @@ def _page(
         "copies": len(report.copies),
         "near": len(report.near_duplicates),
         "light": outliers,
-        "unreadable": len(report.unreadable),
+        "left_out": len(report.left_out),
     }
     sections = [
         PageSection("classes", "Classes", len(report.classes)),
@@ -91,7 +91,7 @@ def _page(
         PageSection("similar", "Similar by features", None if unchecked else len(report.similar)),
         PageSection("light", "Light and sharpness", outliers),
         PageSection("sizes", "Sizes and formats"),
-        PageSection("unreadable", "Unreadable files", counts["unreadable"]),
+        PageSection("left_out", "Files left out", counts["left_out"]),
         PageSection("sheets", "Contact sheets", len(sheets)),
     ]
 
@@ -140,7 +140,7 @@ def _page(
             "in_group": MAX_IN_GROUP,
             "pairs": MAX_PAIRS,
             "outliers": MAX_OUTLIERS,
-            "unreadable": MAX_UNREADABLE,
+            "left_out": MAX_LEFT_OUT,
         },
     )
 
@@ -163,7 +163,7 @@ def _tiles(
         ("copies", counts["copies"], "groups of exact copies", "warn" if counts["copies"] else ""),
         ("near", counts["near"], "groups of near-duplicates", ""),
         ("light", counts["light"], "unusually dark, bright or blurred", ""),
-        ("unreadable", counts["unreadable"], "unreadable files", "bad" if counts["unreadable"] else ""),
+        ("left_out", counts["left_out"], "files left out", "bad" if counts["left_out"] else ""),
     ]
 
 

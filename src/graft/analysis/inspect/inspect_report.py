@@ -17,11 +17,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class ClassCount:
-    """Readable images of one class by official split (``""`` without one), and how many files are unreadable."""
+    """Images of one class by official split (``""`` without one), and how many of its files are left out."""
 
     label: str
     images: dict[str, int]
-    unreadable: int
+    left_out: int
 
     @property
     def total(self) -> int:
@@ -38,8 +38,8 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """A file that cannot be used, and why."""
+class LeftOut:
+    """A file that takes no part, and why."""
 
     path: str
     reason: str
@@ -143,7 +143,7 @@ class Report:
     Attributes:
         dataset: its name, as data.dvc has it.
         images: readable ones.
-        bytes: of all files, unreadable ones included.
+        bytes: of all files, those left out included.
         splits: the official splits in their order; ``[""]`` without any.
         classes: in order of their name, also those without an image.
         width, height: pixels, as stored.
@@ -165,7 +165,7 @@ class Report:
     modes: dict[str, int]
     brightness: Spread
     sharpness: Spread
-    unreadable: list[Unreadable]
+    left_out: list[LeftOut]
     copies: list[Alike]
     near_duplicates: list[Alike]
     darkest: Extremes

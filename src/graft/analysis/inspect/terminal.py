@@ -24,15 +24,15 @@ def _classes(report: Report) -> Table:
     columns = report.splits if report.splits != [""] else []
     for split in (*columns, "images"):
         table.add_column(split, justify="right", no_wrap=True)
-    broken = any(entry.unreadable for entry in report.classes)
-    if broken:
-        table.add_column("unreadable", justify="right", no_wrap=True)
+    missing = any(entry.left_out for entry in report.classes)
+    if missing:
+        table.add_column("left out", justify="right", no_wrap=True)
     for entry in report.classes[:MAX_CLASSES]:
         counts = [entry.images.get(split, 0) for split in columns]
         table.add_row(
             escape(entry.label),
             *(f"{count:,}" for count in (*counts, entry.total)),
-            *([f"{entry.unreadable:,}"] if broken else []),
+            *([f"{entry.left_out:,}"] if missing else []),
         )
     more = report.classes[MAX_CLASSES:]
     if more:
@@ -53,8 +53,8 @@ def _findings(report: Report) -> Table:
     table.add_row("height", "", _range(report.height, "pixels"))
     table.add_row("format", "", _counted(report.formats))
     table.add_row("pixels", "", _counted(report.modes))
-    unreadable = [f"{file.path} ({file.reason})" for file in report.unreadable]
-    add("unreadable", len(unreadable), _first(unreadable), "red")
+    left_out = [f"{file.path} ({file.reason})" for file in report.left_out]
+    add("left out", len(left_out), _first(left_out), "red")
     for name, groups in (("exact copies", report.copies), ("near-duplicates", report.near_duplicates)):
         conflicts = [group for group in groups if group.conflicts]
         leaks = [group for group in groups if group.leaks]

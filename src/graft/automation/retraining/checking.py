@@ -1,7 +1,7 @@
 """Whether a delivery can go into data/, and which of its images.
 
-An image is left out, with its reason, where it cannot be read or breaks a rule of ``validate`` that stops the
-pipeline; where its class is not one that data/ knows; where the same bytes lie under another label; or where it is a
+An image is left out, with its reason, where the pipeline would leave it out (:mod:`graft.data.scan.leaving_out`);
+where its class is not one that data/ knows; where the same bytes lie under another label; or where it is a
 near-duplicate of a test image, since a model that learns such an image would be tested on what it has learned. What
 data/ holds already is passed over. A delivery is refused as a whole where it cannot be opened, holds no images, or
 where too many of them are left out: then whoever made it should look at it.
@@ -23,6 +23,7 @@ from graft.core.files import sha256_of
 from graft.core.params.models import ValidateParams
 from graft.core.params.retrain_params import DeliveryParams
 from graft.data.folder.layout import Layout
+from graft.data.scan.leaving_out import kind_of
 from graft.data.scan.manifest import read_manifest
 from graft.data.scan.near_duplicates import Limits, find_near_duplicates
 from graft.data.scan.scan_images import scan
@@ -127,9 +128,12 @@ def check_delivery(
 
 def in_short(left_out: Sequence[LeftOut]) -> str:
     """The most frequent reasons, each with a number and an example."""
-    examples = {one.why: one.path for one in reversed(left_out)}
-    found = Counter(one.why for one in left_out).most_common()
-    words = [f"{count} {why} (such as {examples[why]})" for why, count in found[:_REASONS_NAMED]]
+    examples = {kind_of(one.why): one for one in reversed(left_out)}
+    found = Counter(kind_of(one.why) for one in left_out).most_common()
+    words = [
+        f"{count} {kind} (such as {examples[kind].path}{examples[kind].why.removeprefix(kind)})"
+        for kind, count in found[:_REASONS_NAMED]
+    ]
     more = sum(count for _, count in found[_REASONS_NAMED:])
     return "; ".join([*words, *([f"{more} for other reasons"] if more else [])])
 
@@ -174,22 +178,12 @@ def _problems(
     beside_test: dict[str, str],
 ) -> Iterator[str]:
     """What is wrong with an image, the gravest first."""
-    severity = rules.severity
-    if row["problem"]:
-        yield f"cannot be read: {row['problem']}"
-        return
-    kind = "JPEG" if row["format"] == "MPO" else row["format"]
-    if kind not in rules.formats and severity.known_format == "error":
-        yield f"is {row['format']}, and validate.formats does not name it"
-    shorter, longer = sorted((row["width"], row["height"]))
-    if shorter < rules.min_side_px and severity.large_enough == "error":
-        yield f"smaller than {rules.min_side_px} pixels (validate.min_side_px)"
-    if longer > rules.max_aspect * shorter and severity.aspect == "error":
-        yield f"longer than {rules.max_aspect:g} to 1 (validate.max_aspect)"
-    if row["label"] not in known.classes:
-        yield f"of the class '{row['label']}', which data/ does not know ({', '.join(known.classes)})"
     if len(labels_here) > 1:
         yield f"there under several labels: {', '.join(sorted(labels_here))}"
+    if row["left_out"]:
+        yield row["left_out"]
+    if row["label"] not in known.classes:
+        yield f"of the class '{row['label']}', which data/ does not know ({', '.join(known.classes)})"
     if (other := known.labels.get(row["sha256"], row["label"])) != row["label"]:
         yield f"labelled '{row['label']}', and in data/ with the same bytes '{other}'"
     if twin := beside_test.get(row["sha256"]):

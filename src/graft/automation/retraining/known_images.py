@@ -25,7 +25,7 @@ class Known:
     """What a delivery is held against: images that are there, and those of deliveries that were accepted since.
 
     Attributes:
-        images: the manifest of data/, with thumbnails, without what cannot be read.
+        images: the manifest of data/, with thumbnails, without what is left out.
         labels: by SHA-256, the class.
         paths: of all files in data/, folded to lower case: on many systems they would be one.
         classes: all class folders.
@@ -59,7 +59,7 @@ def read_known(project: Project, params: ValidateParams, manifest: Path) -> Know
     layout = read_layout(project.data)
     scan(layout, params, manifest, project.scan_memory)
     found = read_manifest(manifest, thumbnails=True)
-    images = found[found["problem"] == ""].reset_index(drop=True)
+    images = found[found["left_out"] == ""].reset_index(drop=True)
     train = next((name for name, split in layout.split_folders.items() if split == "train"), "")
     return Known(
         images=images,

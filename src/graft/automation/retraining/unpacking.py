@@ -14,26 +14,8 @@ from graft.core.download.fetch import SPARE_BYTES
 from graft.core.errors import GraftError
 from graft.data.archives.open_archive import Source, open_source
 from graft.data.folder.layout import SPLIT_FOLDERS
-from graft.data.sources.readers.folders import is_image
+from graft.data.sources.readers.folders import UNREAD, images_without_suffix, is_image
 
-# Pictures that graft does not read, so that whoever delivers them has to hear of it: cameras' own and phones' formats.
-_UNREAD = (
-    "heic",
-    "heif",
-    "avif",
-    "jxl",
-    "raw",
-    "dng",
-    "cr2",
-    "cr3",
-    "nef",
-    "arw",
-    "orf",
-    "rw2",
-    "raf",
-    "psd",
-    "mp4",
-)
 _ARCHIVES = ("zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar", "deb", "whl")
 
 
@@ -90,13 +72,15 @@ def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_offici
         if len(set(everything)) < len(everything):
             (twice, _), *_ = Counter(everything).most_common(1)
             raise GraftError(f"it holds '{twice}' more than once", "Pack it again with each file once")
-        names = [name for name in everything if is_image(name)]
+        unnamed = {name for source in sources for name in images_without_suffix(source, source.names())}
+        names = [name for name in everything if is_image(name) or name in unnamed]
         splits = {
             part for name in names for part in PurePosixPath(name).parts if part.lower() in SPLIT_FOLDERS
         }
         depth = _folders_around(names, {*classes, *(splits if is_official else ())})
         images: dict[str, str] = {}
-        astray = {name: _not_read(name) for name in everything if not is_image(name)}
+        taken = set(names)
+        astray = {name: _not_read(name) for name in everything if name not in taken}
         for name in names:
             below = PurePosixPath(*PurePosixPath(name).parts[depth:])
             split = SPLIT_FOLDERS.get(below.parts[0].lower()) if len(below.parts) > 2 else None
@@ -124,11 +108,11 @@ def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_offici
 
 
 def _not_read(name: str) -> tuple[str, bool]:
-    suffix = PurePosixPath(name).suffix.lower().removeprefix(".")
-    if suffix in _ARCHIVES:
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix.removeprefix(".") in _ARCHIVES:
         return "an archive inside the delivery, which is not opened", True
-    if suffix in _UNREAD:
-        return f"in the format {suffix.upper()}, which graft does not read", True
+    if suffix in UNREAD:
+        return f"in the format {suffix.removeprefix('.').upper()}, which graft does not read", True
     return "no image", False
 
 

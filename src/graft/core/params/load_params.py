@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,13 +60,31 @@ def parse_params(raw: Any, source: str = "params.yaml", folders: Sequence[Path] 
         folders: where relative paths may begin beside the working directory.
     """
     try:
-        return Params.model_validate(raw if raw is not None else {}, context=folders)
+        return Params.model_validate({} if raw is None else _renamed(raw, source), context=folders)
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors()]
         what, fix = problems[0]
         more = len(problems) - 1
         others = f" ({more} more after this one)" if more else ""
         raise GraftError(f"{source}: {what}{others}", fix) from None
+
+
+def _renamed(raw: Any, source: str) -> Any:
+    """Return the parsed YAML with the key that took the place of an old one; stderr says what to write."""
+    section = raw.get("validate") if isinstance(raw, dict) else None
+    if not isinstance(section, dict) or "max_broken_share" not in section:
+        return raw
+    rest = {key: value for key, value in section.items() if key != "max_broken_share"}
+    share = section["max_broken_share"]
+    if "max_left_out" in rest:
+        words = f"Remove validate.max_broken_share from {source}: validate.max_left_out is what counts."
+    else:
+        words = (
+            f"Write max_left_out: {share} in {source} for validate.max_broken_share: {share}, which is read as that: "
+            "the share of all images that may be left out, for whatever reason."
+        )
+    print(words, file=sys.stderr)
+    return {**raw, "validate": {"max_left_out": share, **rest}}
 
 
 def _explain(problem: Any) -> tuple[str, str]:

@@ -16,14 +16,15 @@ from graft.core.params.ensemble_params import EnsembleParams
 from graft.core.params.gate_params import GateParams
 from graft.core.params.monitor_params import MonitorParams
 from graft.core.params.retrain_params import RetrainParams
-from graft.core.params.sections import Count, Section, Severity, Share
+from graft.core.params.sections import Count, ImageSeverity, Section, Severity, Share
 from graft.core.params.serve_params import ServeParams
 from graft.core.params.sweep_params import SweepParams
 from graft.core.params.train_params import TrainParams
 
 # What split.group_by may be besides a regular expression.
 GROUP_BY_NAMES = ("none", "column", "near_duplicates")
-Format = Literal["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"]  # graft.bundle.images.READABLE_FORMATS
+# graft.bundle.images.READABLE_FORMATS
+Format = Literal["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "HEIF", "AVIF", "JPEG2000"]
 
 
 def _fraction_or_number(size: float) -> float:
@@ -51,27 +52,29 @@ Size = Annotated[float, AfterValidator(_fraction_or_number)]
 
 
 class ValidateSeverity(Section):
-    """What happens where the raw images break a rule: ``error`` stops, ``warn`` is shown, ``off`` is not checked.
+    """What happens where the raw images break a rule of :mod:`graft.data.checks.photograph_rules`.
 
-    Each attribute is a rule of :mod:`graft.data.checks.photograph_rules`.
+    ``leave_out`` sets the images aside and lists them, ``error`` stops, ``warn`` is shown, ``off`` is not checked.
     """
 
     has_images: Severity = "error"
-    readable: Severity = "error"
+    few_left_out: Severity = "error"
+    classes_kept: Severity = "error"
+    readable: ImageSeverity = "leave_out"
     labelled: Severity = "error"
-    large_enough: Severity = "error"
-    not_too_large: Severity = "error"
+    large_enough: ImageSeverity = "leave_out"
+    not_too_large: ImageSeverity = "leave_out"
     hashed: Severity = "error"
-    known_format: Severity = "error"
+    known_format: ImageSeverity = "leave_out"
     full_range: Severity = "warn"
-    aspect: Severity = "warn"
+    aspect: ImageSeverity = "warn"
     several_classes: Severity = "error"
     known_classes: Severity = "error"
-    no_conflicting_labels: Severity = "error"
+    no_conflicting_labels: ImageSeverity = "leave_out"
     near_duplicates_agree: Severity = "warn"
     no_copies_in_class: Severity = "warn"
     no_copies_across_splits: Severity = "warn"
-    enough_per_class: Severity = "error"
+    enough_per_class: Severity = "warn"
     balanced: Severity = "warn"
 
 
@@ -79,8 +82,8 @@ class ValidateParams(Section):
     """What the raw images must be like before anything is trained on them.
 
     Attributes:
-        min_images_per_class: readable images of each class outside test.
-        max_broken_share: of all files, those that may be unreadable.
+        max_left_out: of all images, those that may be left out, for whatever reason.
+        min_images_per_class: images of each class outside test.
         min_side_px: of an image's shorter side.
         max_pixels: width times height.
         formats: what files may be, by Pillow's names; MPO, which cameras write, counts as JPEG.
@@ -91,8 +94,8 @@ class ValidateParams(Section):
         severity: of each rule.
     """
 
+    max_left_out: Share = 0.05
     min_images_per_class: Count = 10
-    max_broken_share: Share = 0.02
     min_side_px: Count = 8
     max_pixels: Count = 100_000_000
     formats: list[Format] = Field(default=list(get_args(Format)), min_length=1)
@@ -120,7 +123,8 @@ class SplitParams(Section):
     Attributes:
         method: ``official`` (train/ and test/ folders), ``stratified`` (image by image), ``group`` (whole groups),
             ``k_fold`` (test is one of ``folds`` parts; by whole groups where ``group_by`` names them), or
-            ``auto``: official where the data has that, else group where ``group_by`` names groups, else stratified.
+            ``auto``: official where the data has that, else group where ``group_by`` names groups, else stratified;
+            near-duplicates stay together then.
         group_by: what may not be torn apart: ``none``, ``column`` (groups that the data brings: the column of
             an imported table, or folders ``group=NAME``), ``near_duplicates`` (as stage validate
             found them), or a regular expression searched in each path, whose capture group (the only one, or the

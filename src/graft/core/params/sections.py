@@ -22,10 +22,15 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]  # of something that may not vani
 Count = Annotated[int, Field(ge=1)]
 CountOrNone = Annotated[int, Field(ge=0)]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
-RunSeverity = Literal["error", "warn"]
+RunSeverity = Literal["error", "leave_out", "warn"]
 # YAML 1.1 reads off as false; whoever writes params.yaml with such a tool means the same.
 Severity = Annotated[
     Literal["error", "warn", "off"], BeforeValidator(lambda value: "off" if value is False else value)
+]
+# Of rules about single images, which stop nothing. Projects made before say error, and mean that such images stay out.
+ImageSeverity = Annotated[
+    Literal["leave_out", "warn", "off"],
+    BeforeValidator(lambda value: "off" if value is False else "leave_out" if value == "error" else value),
 ]
 
 

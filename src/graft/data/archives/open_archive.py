@@ -77,19 +77,20 @@ class Source(Protocol):
     ) -> None: ...
 
 
-def open_source(path: Path, limit: int | None = None, alone: str = "") -> Source:
+def open_source(path: Path, limit: int | None = None, alone: str = "", lenient: bool = False) -> Source:
     """The folder or archive at ``path``; what an archive is follows from its bytes, not from its name.
 
     Args:
         path: a folder, or a zip, whl, tar, tar.gz, tar.bz2, tar.xz or deb file.
         limit: bytes that its members may come to unpacked, for example the free disk space.
+        lenient: whether a folder's files that cannot be taken are left out and listed, instead of an error.
         alone: name for the one member of a file that is no archive; without a name such a file is an error.
 
     Raises:
         GraftError: there is nothing at ``path``, it cannot be read, or it is neither folder nor archive.
     """
     if path.is_dir():
-        return FolderSource(path)
+        return FolderSource(path, lenient)
     if not path.is_file():
         raise GraftError(
             f"There is no {path}", "Name a folder of photographs, or a zip or tar archive of one"
@@ -139,7 +140,16 @@ class Closing:
 
 
 class FolderSource(Closing):
-    """A folder; links to files inside it are followed, links that lead out are refused."""
+    """A folder; links to files inside it are followed, links that lead out are refused.
+
+    Attributes:
+        left_out: names of files that cannot be taken, with the reason; only where it is lenient.
+    """
+
+    def __init__(self, path: Path, lenient: bool = False) -> None:
+        super().__init__(path)
+        self._lenient = lenient
+        self.left_out: dict[str, str] = {}
 
     def members(self) -> list[Member]:
         """See :class:`Source`."""
@@ -151,6 +161,9 @@ class FolderSource(Closing):
                 for name in (*subfolders, *sorted(name for name in files if not _is_leftover(name))):
                     path = Path(folder, name)
                     relative = path.relative_to(root).as_posix()
+                    if self._lenient and (reason := _why_not_taken(path, root)):
+                        self.left_out[relative.encode("utf-8", "backslashreplace").decode()] = reason
+                        continue
                     if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root)):
                         raise GraftError(
                             f"{self.path}: '{relative}' is a link to a folder, or leads out",
@@ -169,6 +182,21 @@ class FolderSource(Closing):
             with damage(self.path), (self.path / name).open("rb") as stream:
                 member = Member(name, os.fstat(stream.fileno()).st_size)
                 yield member, chunks_of(stream, member, self.path)
+
+
+def _why_not_taken(path: Path, root: Path) -> str:
+    """Return why a file of a folder cannot be taken; ``""`` where it can, and for folders and links to them."""
+    try:
+        path.name.encode("utf-8")
+        if path.is_dir():
+            return ""
+        if path.is_symlink() and not path.resolve(strict=True).is_relative_to(root):
+            return "a link that leads out of the folder"
+        return "" if path.is_file() else "no regular file"
+    except UnicodeEncodeError:
+        return "a name that is not UTF-8"
+    except (OSError, RuntimeError):
+        return "a link that leads nowhere"
 
 
 class LoneFile(Closing):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Great Expectations' own words for graft's severities.
-_GX_SEVERITY: dict[RunSeverity, str] = {"error": "critical", "warn": "warning"}
+_GX_SEVERITY: dict[RunSeverity, str] = {"error": "critical", "leave_out": "info", "warn": "warning"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def run_rules(checks: Sequence[Check], tables: dict[str, pd.DataFrame], severiti
 
     Args:
         tables: by name; the column ``path`` is what an offending row is called by.
-        severities: ``error``, ``warn`` or ``off`` for each rule, as an attribute of its name.
+        severities: ``error``, ``leave_out``, ``warn`` or ``off`` for each rule, as an attribute of its name.
 
     Raises:
         RuntimeError: a rule could not be run, which says nothing about the data: a defect of the rule.

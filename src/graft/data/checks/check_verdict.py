@@ -32,7 +32,8 @@ class Rule(BaseModel):
 
     Attributes:
         name: short and stable; the key of its severity in params.yaml.
-        severity: ``error`` where breaking it stops the pipeline, ``warn`` where the run goes on.
+        severity: ``error`` where breaking it stops the pipeline, ``leave_out`` where the images take no part, ``warn``
+            where the run goes on with them.
         description: what is expected, as a sentence.
         passed: whether the data is like that.
         observed: what was found, in words.
@@ -61,7 +62,7 @@ class Verdict(BaseModel):
     Attributes:
         passed: no rule of severity ``error`` is broken.
         images: files in the manifest.
-        unreadable: those that are set aside.
+        left_out: those that take no part.
         warnings: a sentence for each broken rule of severity ``warn``: what was found, and what to do.
         off: names of the rules that params.yaml switches off.
         rules: every other one.
@@ -71,7 +72,7 @@ class Verdict(BaseModel):
 
     passed: bool
     images: int
-    unreadable: int
+    left_out: int
     warnings: list[str]
     off: list[str]
     rules: list[Rule]
@@ -82,13 +83,13 @@ class Verdict(BaseModel):
         return [rule for rule in self.rules if not rule.passed and rule.severity == "error"]
 
 
-def make_verdict(outcomes: Outcomes, images: int, unreadable: int) -> Verdict:
-    """The verdict that outcomes amount to; ``images`` is the number of files, ``unreadable`` of those set aside."""
+def make_verdict(outcomes: Outcomes, images: int, left_out: int) -> Verdict:
+    """The verdict that outcomes amount to; ``images`` is the number of files, ``left_out`` of those that stay out."""
     broken = [rule for rule in outcomes.rules if not rule.passed]
     return Verdict(
-        passed=all(rule.severity == "warn" for rule in broken),
+        passed=all(rule.severity != "error" for rule in broken),
         images=images,
-        unreadable=unreadable,
+        left_out=left_out,
         warnings=[f"{_finding(rule)}. {rule.remedy}" for rule in broken if rule.severity == "warn"],
         off=outcomes.off,
         rules=outcomes.rules,
@@ -136,8 +137,8 @@ def raise_for(verdict: Verdict, docs: Path, subject: str = "data/") -> None:
     broken = verdict.errors
     if not broken:
         return
-    if not verdict.images:
-        broken = broken[:1]  # no images, therefore no classes: the first rule says it all
+    first = [rule for rule in broken if rule.name in ("has_images", "few_left_out")]
+    broken = first[:1] or broken  # no images, therefore no classes: the first rule says it all
     findings = "; ".join(_finding(rule) for rule in broken)
     remedies = "; ".join(dict.fromkeys(rule.remedy for rule in broken))
     files = f"all files: {docs / 'offenders.csv'}, " if any(rule.offenders for rule in broken) else ""

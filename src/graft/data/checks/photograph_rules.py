@@ -1,26 +1,31 @@
 """What the raw images must be like before anything is trained on them.
 
-Three tables are checked: all images of the manifest, the readable ones, and the classes.
+Four tables are checked: all images of the manifest, the readable ones, those that take part, and the classes. Which
+images take part was decided by the scan (:mod:`graft.data.scan.leaving_out`); the rules judge how many do not.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graft.core.params.models import ValidateParams
 from graft.data.checks.check_rules import Check, run_rules
 from graft.data.checks.check_verdict import Verdict, make_verdict, write_verdict
 from graft.data.checks.data_docs import write_data_docs
 from graft.data.checks.gallery import Picture, families, singles
+from graft.data.checks.photograph_tables import CLASSES, IMAGES, READABLE, TAKEN, photograph_tables, trainable
+from graft.data.scan.leaving_out import is_unreadable, kind_of
 from graft.data.scan.manifest import read_class_folders, read_manifest
 from graft.data.scan.near_duplicates import read_near_duplicates
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# The tables under test.
-IMAGES, READABLE, CLASSES = "images", "readable images", "classes"
+# Rules whose offenders are folders, not images.
+_OF_CLASSES = frozenset({"enough_per_class", "balanced", "classes_kept"})
+_MOST_OF_A_CLASS = 0.5  # left out, and something is wrong with all of the class
 
 
 def check(
@@ -41,11 +46,11 @@ def check(
     """
     images = read_manifest(manifest)
     groups = read_near_duplicates(near_duplicates)
-    tables = _tables(images, read_class_folders(manifest), groups)
+    tables = photograph_tables(images, read_class_folders(manifest), groups)
     outcomes = run_rules(_checks(tables, params), tables, params.severity)
-    result = make_verdict(outcomes, len(images), int((images["problem"] != "").sum()))
-    broken = images[images["problem"] != ""]
-    problems = dict(zip(broken["path"], broken["problem"], strict=True))
+    result = make_verdict(outcomes, len(images), int((images["left_out"] != "").sum()))
+    broken = images[is_unreadable(images["left_out"])]
+    problems = dict(zip(broken["path"], broken["left_out"], strict=True))
     pictures: dict[str, list[list[Picture]]] = {
         rule: singles(offenders, problems)
         for rule, offenders in outcomes.offenders.items()
@@ -59,271 +64,252 @@ def check(
     return result
 
 
-def _tables(images: pd.DataFrame, class_folders: list[str], groups: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The tables under test; ``path`` is what an offending row is called by."""
-    import pandas as pd
+def _left_out_words(images: pd.DataFrame) -> str:
+    """What is found, after a count: "images are left out (3 unreadable, 1 too small)"."""
+    kinds = Counter(sorted(kind_of(reason) for reason in images["left_out"] if reason))
+    words = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return "images are left out" + f" ({words})" * bool(words)
 
-    readable = images[images["problem"] == ""].reset_index(drop=True)
-    width, height = readable["width"].astype("int64"), readable["height"].astype("int64")
-    shorter = width.where(width < height, height)
-    readable = readable.assign(
-        shorter_side=shorter,
-        pixels=width * height,
-        aspect=(width.where(width > height, height) / shorter).round(2),
-        file_format=readable["format"].replace("MPO", "JPEG"),
-        bits_in_use=_bits_in_use(readable["mode"]),
-        copy_in_class=_copies(readable, ["sha256", "label", "split"]),
-        copy_elsewhere=_other_side(readable, "sha256", "split", (*_NEARER, "test")),
-        other_label=_other_side(readable, "sha256", "label"),
+
+def _left_out_remedy(images: pd.DataFrame) -> str:
+    """The one setting that lets the run go on."""
+    count = int((images["left_out"] != "").sum())
+    if count == len(images):
+        return "Bring in images that can be used with `graft data import FOLDER --replace`"
+    share = -(-1000 * count // len(images)) / 1000
+    return (
+        f"Set validate.max_left_out to {share:g} in params.yaml to go on without them, or mend the files: "
+        "artifacts/validate/left_out.csv has them all, with the reasons"
     )
-    agreed = readable.loc[readable["other_label"] == "", ["path", "label"]].merge(
-        groups[["path", "group"]], on="path", how="inner", validate="one_to_one"
-    )
-    disagreeing = dict(zip(agreed["path"], _other_side(agreed, "group", "label"), strict=True))
-    readable["near_other_label"] = readable["path"].map(lambda path: disagreeing.get(path, ""))
-    labels = sorted({*class_folders, *images["label"]})
-    for_training = readable.loc[readable["split"] != "test", "label"].value_counts()
-    counts = [int(for_training.get(label, 0)) for label in labels]
-    largest = max(counts, default=0)
-    classes = pd.DataFrame(
-        {
-            "path": [f"{label}/" for label in labels],
-            "label": labels,
-            "for_training": counts,
-            # A class without images has a rule of its own.
-            "imbalance": [round(largest / count, 2) if count else 1.0 for count in counts],
-        }
-    )
-    # A class that only val or test knows has a rule of its own.
-    unknown = set(readable["label"]) - _trainable(readable)
-    classes = classes[~classes["label"].isin(unknown)].reset_index(drop=True)
-    columns = ["path", "label", "problem"]
-    return {IMAGES: images[columns], READABLE: readable, CLASSES: classes}
-
-
-_OF_CLASSES = frozenset({"enough_per_class", "balanced"})  # rules whose offenders are folders, not images
-_SENSOR_BITS = 14  # of cameras; of 16 bits, fewer than a quarter of the range is dark indeed
-_NEARER = ("", "train", "val")  # splits, from the nearest to training
-
-
-def _bits_in_use(modes: pd.Series) -> pd.Series:
-    """How many bits of 16 the values of each image take, where that is 14 or fewer in all that have 16; else ""."""
-    deep = modes[modes.str.contains(";16", regex=False)]
-    bits = deep.str.extract(r" of (\d+) bits$", expand=False)
-    is_full = bits.isna() | (bits.fillna("16").astype(int) > _SENSOR_BITS)
-    none = deep.iloc[:0] if is_full.any() else bits
-    return none.reindex(modes.index, fill_value="")
-
-
-def _copies(images: pd.DataFrame, alike: list[str]) -> pd.Series:
-    """The path of the first image that is alike in some columns; "" where an image is that itself."""
-    first = images.groupby(alike, sort=False)["path"].transform("first")
-    return first.mask(first == images["path"], "")
-
-
-def _other_side(images: pd.DataFrame, alike: str, side: str, order: tuple[str, ...] = ()) -> pd.Series:
-    """The path of the first image that is alike in one column and on another side by another; "" where none is.
-
-    With an ``order`` of the sides, the last of them is taken, and only sides later than the image's own count.
-    """
-    import pandas as pd
-
-    found: dict[str, str] = {}
-    sides = images.drop_duplicates([alike, side])
-    several = sides.loc[sides.duplicated(alike), alike]
-    for _, members in images[images[alike].isin(several)].groupby(alike, sort=False):
-        first = dict(zip(*(members.drop_duplicates(side)[column] for column in (side, "path")), strict=True))
-        for path, own in zip(members["path"], members[side], strict=True):
-            others = [other for other in first if other != own]
-            if order:
-                later = [other for other in others if order.index(other) > order.index(own)]
-                others = sorted(later, key=order.index, reverse=True)
-            if others:
-                found[path] = first[others[0]]
-    return pd.Series([found.get(path, "") for path in images["path"]], index=images.index, dtype=object)
-
-
-def _trainable(readable: pd.DataFrame) -> set[str]:
-    return set(readable.loc[readable["split"].isin(["", "train"]), "label"])
 
 
 def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[Check]:
     import great_expectations.expectations as gxe
 
-    share, side, pixels = params.max_broken_share, params.min_side_px, params.max_pixels
+    share, side, pixels = params.max_left_out, params.min_side_px, params.max_pixels
     fewest = params.min_images_per_class
-    return [
-        Check(
-            name="has_images",
-            table=IMAGES,
-            description="There are images",
-            expectation=gxe.ExpectTableRowCountToBeBetween(min_value=1),
-            broken="images found",
-            limit="at least 1",
-            remedy="Bring images in with `graft data import FOLDER`",
+
+    def between(column: str, least: float | None = None, most: float | None = None) -> Any:
+        return gxe.ExpectColumnValuesToBeBetween(column=column, min_value=least, max_value=most)
+
+    def none_in(column: str, mostly: float = 1) -> Any:
+        return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[""], mostly=mostly)
+
+    rows = [
+        (
+            ("has_images", IMAGES, "There are images", gxe.ExpectTableRowCountToBeBetween(min_value=1)),
+            ("images found", "at least 1", "Bring images in with `graft data import FOLDER`"),
         ),
-        Check(
-            name="readable",
-            table=IMAGES,
-            description=f"Images can be read; at most {100 * share:.3g} % of them may be broken",
-            expectation=gxe.ExpectColumnValuesToBeInSet(
-                column="problem",
-                value_set=[""],
-                mostly=round(1 - share, 12),  # in binary, 1 - 0.7 is a hair above 0.3
+        (
+            (
+                "few_left_out",
+                IMAGES,
+                "Nearly all images take part; those that do not are listed in left_out.csv, with the reason",
+                none_in("left_out", round(1 - share, 12)),  # in binary, 1 - 0.7 is a hair above 0.3
             ),
-            broken="images cannot be read",
-            limit=f"at most {100 * share:.3g} %",
-            remedy="Replace or remove the broken files, or raise validate.max_broken_share in params.yaml",
+            (_left_out_words(tables[IMAGES]), f"at most {100 * share:.3g} %", _left_out_remedy(tables[IMAGES])),
         ),
-        Check(
-            name="labelled",
-            table=IMAGES,
-            description="Every image has a class",
-            expectation=gxe.ExpectColumnValueLengthsToBeBetween(column="label", min_value=1),
-            broken="images have no class",
-            limit="none",
-            remedy="Put every image into a class folder",
-            found="label '{}'",
-        ),
-        Check(
-            name="large_enough",
-            table=READABLE,
-            description=f"Every image is at least {side} pixels wide and high",
-            expectation=gxe.ExpectColumnValuesToBeBetween(column="shorter_side", min_value=side),
-            broken="images are too small",
-            limit=f"at least {side} pixels wide and high",
-            remedy="Remove images that are too small, or lower validate.min_side_px in params.yaml",
-            found="{} pixels",
-        ),
-        Check(
-            name="not_too_large",
-            table=READABLE,
-            description=f"No image has more than {pixels} pixels",
-            expectation=gxe.ExpectColumnValuesToBeBetween(column="pixels", max_value=pixels),
-            broken="images are too large",
-            limit=f"at most {pixels} pixels",
-            remedy="Shrink images that are too large, or raise validate.max_pixels in params.yaml",
-            found="{} pixels",
-        ),
-        Check(
-            name="hashed",
-            table=READABLE,
-            description="Every image is identified by the SHA-256 of its bytes",
-            expectation=gxe.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$"),
-            broken="images have no valid SHA-256",
-            limit="64 hex digits each",
-            remedy="Make the manifest anew with `dvc repro -f validate`",
-            found="'{}'",
-        ),
-        Check(
-            name="known_format",
-            table=READABLE,
-            description=f"Files are {', '.join(params.formats)}",
-            expectation=gxe.ExpectColumnValuesToBeInSet(column="file_format", value_set=list(params.formats)),
-            broken="images are of another format",
-            limit=", ".join(params.formats),
-            remedy="Convert the files, or add their format to validate.formats in params.yaml",
-        ),
-        Check(
-            name="full_range",
-            table=READABLE,
-            description="Images of 16 bits a sample use them, or say in the file how many they use",
-            expectation=gxe.ExpectColumnValuesToBeInSet(column="bits_in_use", value_set=[""]),
-            broken="images look nearly black: of 16 bits a sample they use the lower ones alone, and so do all others",
-            limit="none",
-            remedy="Note the range in the files (TIFF's MaxSampleValue, PNG's sBIT), or multiply their values",
-            found="{} bits",
-        ),
-        Check(
-            name="aspect",
-            table=READABLE,
-            description=f"No image is more than {params.max_aspect:g} times as long as it is wide, or the reverse",
-            expectation=gxe.ExpectColumnValuesToBeBetween(column="aspect", max_value=params.max_aspect),
-            broken="images are too long for a square",
-            limit=f"at most {params.max_aspect:g} to 1",
-            remedy="Every image is squeezed into a square: crop these, or raise validate.max_aspect in params.yaml",
-            found="{} to 1",
-        ),
-        Check(
-            name="several_classes",
-            table=READABLE,
-            description="There are at least two classes",
-            expectation=gxe.ExpectColumnUniqueValueCountToBeBetween(column="label", min_value=2),
-            broken="classes with readable images found",
-            limit="at least 2",
-            remedy="Bring images of another class, in a folder of its own",
-        ),
-        Check(
-            name="known_classes",
-            table=READABLE,
-            description="Every class of val and test has images in train",
-            expectation=gxe.ExpectColumnValuesToBeInSet(
-                column="label", value_set=sorted(_trainable(tables[READABLE]))
+        (
+            ("classes_kept", CLASSES, "No class loses most of its images", between("left_out", most=_MOST_OF_A_CLASS)),
+            (
+                "classes lose most of their images",
+                f"at most {100 * _MOST_OF_A_CLASS:.0f} % of a class",
+                "See in artifacts/validate/left_out.csv what is wrong with them; a class that shall not be learned "
+                "goes by removing its folder from data/",
+                "a share of {} is left out",
             ),
-            broken="images are of a class that train has no image of",
-            limit="none",
-            remedy="Add images of the class to train, or take it out of val and test",
-            found="class {}",
         ),
-        Check(
-            name="no_conflicting_labels",
-            table=READABLE,
-            description="No image lies under two labels",
-            expectation=gxe.ExpectColumnValuesToBeInSet(column="other_label", value_set=[""]),
-            broken="images lie under another label too",
-            limit="none",
-            remedy="Decide which label is right and remove the other file; the split leaves all copies out until then",
-            found="the same bytes as {}",
+        (
+            ("readable", IMAGES, "Images can be read", none_in("unreadable")),
+            ("images cannot be read", "others are left out", "Replace or remove the broken files"),
         ),
-        Check(
-            name="near_duplicates_agree",
-            table=READABLE,
-            description="Images that show the same but for a few pixels have one label",
-            expectation=gxe.ExpectColumnValuesToBeInSet(column="near_other_label", value_set=[""]),
-            broken="images have a near-duplicate under another label",
-            limit="none",
-            remedy="Look at them side by side in the Data Docs, and move those with a wrong label",
-            found="nearly the same as {}",
+        (
+            (
+                "labelled",
+                IMAGES,
+                "Every image has a class",
+                gxe.ExpectColumnValueLengthsToBeBetween(column="label", min_value=1),
+            ),
+            ("images have no class", "none", "Put every image into a class folder", "label '{}'"),
         ),
-        Check(
-            name="no_copies_in_class",
-            table=READABLE,
-            description="No image is twice in its class",
-            expectation=gxe.ExpectColumnValuesToBeInSet(column="copy_in_class", value_set=[""]),
-            broken="images are copies of another in their class",
-            limit="none",
-            remedy="Remove the copies: each counts as one more image in training and in every figure",
-            found="the same bytes as {}",
+        (
+            (
+                "large_enough",
+                READABLE,
+                f"Every image is at least {side} pixels wide and high",
+                between("shorter_side", least=side),
+            ),
+            (
+                "images are too small",
+                f"at least {side} pixels wide and high",
+                "Remove images that are too small, or lower validate.min_side_px in params.yaml",
+                "{} pixels",
+            ),
         ),
-        Check(
-            name="no_copies_across_splits",
-            table=READABLE,
-            description="No image is on two sides of an official split",
-            expectation=gxe.ExpectColumnValuesToBeInSet(column="copy_elsewhere", value_set=[""]),
-            broken="images are in another split too",
-            limit="none",
-            remedy="Nothing has to be done: graft's split leaves these out and keeps the copy further from training",
-            found="the same bytes as {}",
+        (
+            ("not_too_large", IMAGES, f"No image has more than {pixels} pixels", none_in("too_large")),
+            (
+                "images are too large",
+                f"at most {pixels} pixels",
+                "Shrink images that are too large, or raise validate.max_pixels in params.yaml",
+            ),
         ),
-        Check(
-            name="enough_per_class",
-            table=CLASSES,
-            description=f"Every class has at least {fewest} readable images outside test",
-            expectation=gxe.ExpectColumnValuesToBeBetween(column="for_training", min_value=fewest),
-            broken="classes have too few images",
-            limit=f"at least {fewest} readable images outside test",
-            remedy="Add images, remove the class, or lower validate.min_images_per_class in params.yaml",
-            found="{} images",
+        (
+            (
+                "hashed",
+                TAKEN,
+                "Every image is identified by the SHA-256 of its bytes",
+                gxe.ExpectColumnValuesToMatchRegex(column="sha256", regex="^[0-9a-f]{64}$"),
+            ),
+            (
+                "images have no valid SHA-256",
+                "64 hex digits each",
+                "Make the manifest anew with `dvc repro -f validate`",
+                "'{}'",
+            ),
         ),
-        Check(
-            name="balanced",
-            table=CLASSES,
-            description=f"The largest class has at most {params.max_imbalance:g} times the images of any other",
-            expectation=gxe.ExpectColumnValuesToBeBetween(column="imbalance", max_value=params.max_imbalance),
-            broken="classes are small beside the largest",
-            limit=f"at most {params.max_imbalance:g} to 1",
-            remedy="Add images of the small classes, set class_weight: balanced and judge by macro-F1, "
-            "or raise validate.max_imbalance in params.yaml",
-            found="the largest has {} times as many",
+        (
+            (
+                "known_format",
+                READABLE,
+                f"Files are {', '.join(params.formats)}",
+                gxe.ExpectColumnValuesToBeInSet(column="file_format", value_set=list(params.formats)),
+            ),
+            (
+                "images are of another format",
+                ", ".join(params.formats),
+                "Convert the files, or add their format to validate.formats in params.yaml",
+            ),
+        ),
+        (
+            (
+                "full_range",
+                TAKEN,
+                "Images of 16 bits a sample use them, or say in the file how many they use",
+                none_in("bits_in_use"),
+            ),
+            (
+                "images look nearly black: of 16 bits a sample they use the lower ones alone, and so do all others",
+                "none",
+                "Note the range in the files (TIFF's MaxSampleValue, PNG's sBIT), or multiply their values",
+                "{} bits",
+            ),
+        ),
+        (
+            (
+                "aspect",
+                READABLE,
+                f"No image is more than {params.max_aspect:g} times as long as it is wide, or the reverse",
+                between("aspect", most=params.max_aspect),
+            ),
+            (
+                "images are too long for a square",
+                f"at most {params.max_aspect:g} to 1",
+                "Every image is squeezed into a square: crop these, or raise validate.max_aspect in params.yaml",
+                "{} to 1",
+            ),
+        ),
+        (
+            (
+                "several_classes",
+                TAKEN,
+                "There are at least two classes",
+                gxe.ExpectColumnUniqueValueCountToBeBetween(column="label", min_value=2),
+            ),
+            (
+                "classes with images found",
+                "at least 2",
+                "Bring images of two classes or more, each in a folder of its own, with `graft data import FOLDER "
+                "--replace`",
+            ),
+        ),
+        (
+            (
+                "known_classes",
+                TAKEN,
+                "Every class of val and test has images in train",
+                gxe.ExpectColumnValuesToBeInSet(column="label", value_set=sorted(trainable(tables[TAKEN]))),
+            ),
+            (
+                "images are of a class that train has no image of",
+                "none",
+                "Add images of the class to train, or take it out of val and test",
+                "class {}",
+            ),
+        ),
+        (
+            ("no_conflicting_labels", READABLE, "No image lies under two labels", none_in("other_label")),
+            (
+                "images lie under another label too",
+                "none",
+                "Decide which label is right and remove the other file; until then all copies are left out",
+            ),
+        ),
+        (
+            (
+                "near_duplicates_agree",
+                TAKEN,
+                "Images that show the same but for a few pixels have one label",
+                none_in("near_other_label"),
+            ),
+            (
+                "images have a near-duplicate under another label",
+                "none",
+                "Look at them side by side in the Data Docs, and move those with a wrong label",
+                "nearly the same as {}",
+            ),
+        ),
+        (
+            ("no_copies_in_class", TAKEN, "No image is twice in its class", none_in("copy_in_class")),
+            (
+                "images are copies of another in their class",
+                "none",
+                "Remove the copies: each counts as one more image in training and in every figure",
+                "the same bytes as {}",
+            ),
+        ),
+        (
+            (
+                "no_copies_across_splits",
+                TAKEN,
+                "No image is on two sides of an official split",
+                none_in("copy_elsewhere"),
+            ),
+            (
+                "images are in another split too",
+                "none",
+                "Nothing has to be done: graft's split leaves these out and keeps the copy further from training",
+                "the same bytes as {}",
+            ),
+        ),
+        (
+            (
+                "enough_per_class",
+                CLASSES,
+                f"Every class has at least {fewest} images outside test",
+                between("for_training", least=fewest),
+            ),
+            (
+                "classes have few images",
+                f"at least {fewest} images outside test",
+                "Add images where you can: what so few say of their class is hardly more than chance",
+                "{} images",
+            ),
+        ),
+        (
+            (
+                "balanced",
+                CLASSES,
+                f"The largest class has at most {params.max_imbalance:g} times the images of any other",
+                between("imbalance", most=params.max_imbalance),
+            ),
+            (
+                "classes are small beside the largest",
+                f"at most {params.max_imbalance:g} to 1",
+                "Add images of the small classes, set class_weight: balanced and judge by macro-F1, "
+                "or raise validate.max_imbalance in params.yaml",
+                "the largest has {} times as many",
+            ),
         ),
     ]
+    return [Check(*rule, *words) for rule, words in rows]

@@ -55,7 +55,7 @@ def check_split(
     """
     checked = _tables(tables, summary, near_duplicates, params)
     outcomes = run_rules(_checks(params, summary), checked, params.severity)
-    result = make_verdict(outcomes, images, int(summary["unreadable"]))
+    result = make_verdict(outcomes, images, int(summary["left_out"]))
     splits = {
         path: split
         for split in SPLITS

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from graft.bundle.images import SUFFIXES
+from graft.bundle.images import START_BYTES, SUFFIXES, is_image_start
 from graft.core.errors import GraftError
 
 # Folder names seen for each split in the data sets of the field, lower case.
@@ -127,14 +127,18 @@ class ImageFile:
     def path(self) -> Path:
         return Path(self.entry.path)
 
+    def leads_out(self, root: Path) -> bool:
+        """Return whether it is a link to a place that is not below ``root``, a resolved path."""
+        # realpath takes a link that leads to itself as it stands; Path.resolve would raise.
+        return self.entry.is_symlink() and not Path(os.path.realpath(self.entry.path)).is_relative_to(root)
+
 
 def image_files(layout: Layout) -> Iterator[ImageFile]:
-    """Every file that lies in a class folder and has an image's suffix, in a fixed order.
+    """Every file that lies in a class folder and has an image's suffix (or none, and begins as one), in a fixed order.
 
-    A folder's files come before those of its folders, each by name. Symbolic links that lead out of the root are
-    not followed. Files of other kinds are passed over, and so are folders that cannot be read.
+    A folder's files come before those of its folders, each by name. Files of other kinds are passed over, and so are
+    folders that cannot be read.
     """
-    root = layout.root.resolve()
     depth = 2 if layout.is_official else 1
     folders = [(str(layout.root), "")]  # where it lies, and its path below the root
     while folders:
@@ -157,12 +161,23 @@ def image_files(layout: Layout) -> Iterator[ImageFile]:
         passed = {entry.name for entry in inside}
         for entry in entries:
             name = entry.name
-            if name[name.rfind(".") :].lower() not in SUFFIXES or name in passed:
-                continue
-            # realpath takes a link that leads to itself as it stands; Path.resolve would end the scan.
-            if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(root):
+            if name in passed or not _is_image(entry):
                 continue
             yield ImageFile(f"{prefix}{name}", place, entry)
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is taken for an image: by its suffix, and where it has none, by its first bytes."""
+    name = entry.name
+    if "." in name:
+        return name[name.rfind(".") :].lower() in SUFFIXES
+    try:
+        if not entry.is_file():
+            return False  # a named pipe would be read for ever
+        with Path(entry.path).open("rb") as stream:
+            return is_image_start(stream.read(START_BYTES))
+    except OSError:
+        return False
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

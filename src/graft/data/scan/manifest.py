@@ -13,7 +13,8 @@ Columns of the Parquet file:
     format   string  Pillow's name for the file's format (JPEG, PNG, ...), or ""
     bytes    int64   size of the file
     sha256   string  of the file's bytes, 64 hex digits; "" where the bytes could not be had
-    problem  string  "" for a readable image, else why it is set aside, in a few words
+    left_out string  "" for an image that takes part, else why it does not: "kind: what was found"
+                     (:mod:`graft.data.scan.leaving_out`). Who reads a manifest takes the images where it is ""
     phash, thumbnail, brightness, sharpness
              string, binary, float32, float32  see :class:`graft.data.scan.fingerprint.Fingerprint`; "", b"", 0 and 0
              where the image cannot be read
@@ -45,7 +46,7 @@ _COLUMNS = {
     "format": "string",
     "bytes": "int64",
     "sha256": "string",
-    "problem": "string",
+    "left_out": "string",
     "phash": "string",
     "thumbnail": "binary",
     "brightness": "float32",
@@ -55,7 +56,7 @@ _CLASSES_KEY = b"graft.classes"
 
 
 # What a split needs to know of an image: a fifth of what a manifest holds without thumbnails.
-FOR_SPLIT = ("path", "label", "split", "group", "sha256", "problem")
+FOR_SPLIT = ("path", "label", "split", "group", "sha256", "left_out")
 
 
 def read_manifest(path: Path, thumbnails: bool = False, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -71,7 +72,10 @@ def read_manifest(path: Path, thumbnails: bool = False, columns: Sequence[str] |
     import pyarrow.parquet as pq
 
     try:
-        there = [name for name in pq.read_schema(path).names if thumbnails or name != "thumbnail"]
+        names = pq.read_schema(path).names
+        if "left_out" not in names:  # of a version before
+            raise _broken_manifest(path)
+        there = [name for name in names if thumbnails or name != "thumbnail"]
         wanted = there if columns is None else [name for name in there if name in columns]
         # Read by one thread, not ahead, and given away: all else holds the table twice.
         table = pq.read_table(path, columns=wanted, use_threads=False, pre_buffer=False)

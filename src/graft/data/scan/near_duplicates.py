@@ -58,10 +58,10 @@ class Limits:
 
 
 def find_near_duplicates(images: pd.DataFrame, limits: Limits) -> pd.DataFrame:
-    """The readable images that have a near-duplicate or an exact copy, with their group.
+    """The images that take part and have a near-duplicate or an exact copy, with their group.
 
     Args:
-        images: a manifest with the columns path, sha256, label, problem, phash and thumbnail.
+        images: a manifest with the columns path, sha256, label, left_out, phash and thumbnail.
         limits: how far two images of a group may be apart; others of the group may be further.
 
     Returns:
@@ -69,7 +69,7 @@ def find_near_duplicates(images: pd.DataFrame, limits: Limits) -> pd.DataFrame:
         smallest SHA-256 in it, and has two images at least.
     """
     usable = images.loc[
-        (images["problem"] == "") & (images["phash"] != ""), [*COLUMNS[:3], "phash", "thumbnail"]
+        (images["left_out"] == "") & (images["phash"] != ""), [*COLUMNS[:3], "phash", "thumbnail"]
     ]
     hashes = np.array([int(text, 16) for text in usable["phash"]], dtype=np.uint64)
     pixels = np.frombuffer(b"".join(usable["thumbnail"]), dtype=np.uint8).reshape(-1, THUMBNAIL_BYTES)

@@ -18,7 +18,7 @@ from typing import Any
 
 from graft.bundle import images
 from graft.bundle.depth import mode_name
-from graft.bundle.images import TAKEN_BITS, UnreadableImageError, open_image, to_rgb
+from graft.bundle.images import TAKEN_BITS, TooLargeError, UnreadableImageError, open_image, to_rgb
 from graft.core.files import replaced_file
 from graft.core.params.models import ValidateParams
 from graft.core.progress import Advance, progress_bar
@@ -26,6 +26,7 @@ from graft.core.source_digest import source_digest, with_imports
 from graft.data.folder.layout import ImageFile, Layout, image_files
 from graft.data.scan import fingerprint as fingerprints
 from graft.data.scan.fingerprint import fingerprint
+from graft.data.scan.leaving_out import TOO_LARGE, UNREADABLE, leave_out_conflicts, why_left_out
 from graft.data.scan.manifest import schema
 from graft.data.scan.scan_memory import ScanMemory, Seen, scan_memory
 
@@ -55,10 +56,10 @@ _NO_FACTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ScanSummary:
-    """What a scan found: files, how many of them cannot be used, class folders, bytes in all, and files opened."""
+    """What a scan found: files, how many of them take no part, class folders, bytes in all, and files opened."""
 
     images: int
-    unreadable: int
+    left_out: int
     classes: int
     bytes: int
     opened: int
@@ -67,11 +68,11 @@ class ScanSummary:
 def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | None = None) -> ScanSummary:
     """Reads and decodes every image below ``layout.root`` once and writes the manifest to ``target``.
 
-    A file that cannot be used gets a row with its ``problem``; only a full or read-only disk ends the scan.
+    A file that takes no part gets a row with the reason; only a full or read-only disk ends the scan.
     Memory does not grow with the number of files. ``target`` appears when it is complete.
 
     Args:
-        params: ``max_pixels`` counts here.
+        params: limits of a single image, and what happens beyond them.
         memory: file of a :class:`graft.data.scan.scan_memory.ScanMemory`: then only new and changed files are opened,
             and the manifest is the same.
     """
@@ -80,18 +81,19 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
 
     classes = _class_folders(layout)
     columns = schema(classes)
-    count = unreadable = size = opened = 0
+    count = left_out = size = opened = 0
     total = sum(1 for _ in image_files(layout))
     with (
         # Filters belong to the process, not to a thread: what threads set and restore would interleave.
         warnings.catch_warnings(),
         progress_bar("Reading images", total) as advance,
         replaced_file(target) as partial,
-        pq.ParquetWriter(partial, columns) as writer,
-        scan_memory(memory, _code(params)) if memory else contextlib.nullcontext() as known,
+        contextlib.ExitStack() as stack,
     ):
         warnings.simplefilter("ignore")
-        reader = _Reader(params.max_pixels, known)
+        writer = stack.enter_context(pq.ParquetWriter(partial, columns))
+        known = stack.enter_context(scan_memory(memory, _code(params))) if memory else None
+        reader = _Reader(layout.root.resolve(), params, known)
         for seen in _groups(_in_order(reader, image_files(layout)), ROWS_PER_GROUP, advance):
             rows = [file.row for file in seen]
             writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=columns))
@@ -102,10 +104,12 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
                     if file.status is not None and file.row["sha256"]
                 )
             count += len(rows)
-            unreadable += sum(1 for row in rows if row["problem"])
+            left_out += sum(1 for row in rows if row["left_out"])
             size += sum(row["bytes"] for row in rows)
             opened += sum(1 for file in seen if file.opened)
-    return ScanSummary(count, unreadable, len(classes), size, opened)
+        stack.close()
+        left_out += leave_out_conflicts(partial)
+    return ScanSummary(count, left_out, len(classes), size, opened)
 
 
 @dataclass
@@ -130,8 +134,9 @@ class _SeenFile:
 class _Reader:
     """Makes the row of each file, from memory where it is known and unchanged."""
 
-    def __init__(self, max_pixels: int, memory: ScanMemory | None) -> None:
-        self.max_pixels = max_pixels
+    def __init__(self, root: Path, params: ValidateParams, memory: ScanMemory | None) -> None:
+        self.root = root
+        self.params = params
         self.memory = memory
 
     def recall(self, files: list[ImageFile]) -> list[_SeenFile | None]:
@@ -155,12 +160,16 @@ class _Reader:
         """The file from its bytes."""
         seen = self._start(file)
         try:
+            if file.leads_out(self.root):
+                raise UnreadableImageError("a link that leads out of data/")
             self._fill_from_file(seen, file.path)
         except OSError as error:
-            seen.facts["problem"] = f"cannot be opened: {error.strerror or error}"
+            seen.facts["problem"] = f"{UNREADABLE}: cannot be opened: {error.strerror or error}"
+        except TooLargeError as error:
+            seen.facts["problem"] = f"{TOO_LARGE}: {error} (validate.max_pixels)"
         except ValueError as error:
             # UnreadableImageError, and Pillow's refusal to convert a kind of pixels to RGB.
-            seen.facts["problem"] = str(error)
+            seen.facts["problem"] = f"{UNREADABLE}: {error}"
         return self._finish(seen)
 
     def _start(self, file: ImageFile) -> _SeenFile:
@@ -176,9 +185,11 @@ class _Reader:
         return _SeenFile(file.name, row)
 
     def _finish(self, seen: _SeenFile) -> _SeenFile:
-        seen.row.update(seen.facts)
-        if seen.row["path"] is not seen.name and not seen.row["problem"] and seen.row["path"] != seen.name:
-            seen.row |= {**_NO_FACTS, "problem": "the file's name, or a folder's, is not valid UTF-8"}
+        facts = seen.facts
+        if seen.row["path"] != seen.name and not facts["problem"]:
+            facts = {**_NO_FACTS, "problem": f"{UNREADABLE}: the file's name, or a folder's, is not valid UTF-8"}
+        seen.row.update((name, value) for name, value in facts.items() if name != "problem")
+        seen.row["left_out"] = why_left_out(facts, self.params)
         return seen
 
     def _fill_from_file(self, seen: _SeenFile, path: Path) -> None:
@@ -187,10 +198,8 @@ class _Reader:
             # Reading a named pipe would wait for ever.
             raise UnreadableImageError("not a regular file")
         seen.row["bytes"] = status.st_size
-        if status.st_size > _BYTES_PER_PIXEL * self.max_pixels + _METADATA_BYTES:
-            raise UnreadableImageError(
-                f"{status.st_size} bytes are more than {self.max_pixels} pixels can need"
-            )
+        if status.st_size > _BYTES_PER_PIXEL * self.params.max_pixels + _METADATA_BYTES:
+            raise TooLargeError(f"{status.st_size} bytes are more than {self.params.max_pixels} pixels can need")
         seen.opened = True
         data = path.read_bytes()
         seen.status = status  # taken before the bytes: a change in between makes the file unknown, not wrong
@@ -199,7 +208,7 @@ class _Reader:
         if known is not None:
             seen.facts = _from_memory(known)
             return
-        image = open_image(data, self.max_pixels)
+        image = open_image(data, self.params.max_pixels)
         seen.facts["width"], seen.facts["height"] = image.size
         seen.facts["mode"], seen.facts["format"] = image.mode, image.format
         rgb = to_rgb(image)

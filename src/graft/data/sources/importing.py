@@ -47,7 +47,8 @@ class Imported:
     Attributes:
         dataset: the name that data.dvc now carries.
         counts: images by split and class; the only split is ``""`` where the data brings none.
-        left_out: files of a part taken whole that are no images, going by their suffix.
+        left_out: names of files that are not taken, each with the reason; ``""`` where it is no image, going by its
+            suffix.
         replaced: copy of the data.dvc of other images that belonged in data/ before, or None.
         notes: what else the user should know, a sentence each.
         split_settings: what fits under ``split`` in params.yaml, where something is known to.
@@ -55,7 +56,7 @@ class Imported:
 
     dataset: str
     counts: Counts
-    left_out: int
+    left_out: Mapping[str, str]
     replaced: Path | None
     notes: tuple[str, ...] = ()
     split_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -92,7 +93,9 @@ class Copies:
 
     def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
         """See :class:`Feed`."""
-        sources = [stack.enter_context(open_source(path, limit, alone)) for path, alone in self.paths.items()]
+        sources = [
+            stack.enter_context(open_source(path, limit, alone, lenient=True)) for path, alone in self.paths.items()
+        ]
         return self.reader.plan(Files(sources), self.classes)
 
 

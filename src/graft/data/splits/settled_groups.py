@@ -9,8 +9,9 @@ group, or shows that two groups were one all along. So names are remembered, for
   different parts, the name of one that lies nearest to training: no image of test shall show what training shows;
 - a unit that was there keeps its name, whatever arrives. Where units turn out to belong together that lie in different
   parts, nobody could see it before; the rules on near-duplicates across splits count them from now on;
-- units that arrive together and are alike take the smallest of their names. In the first split, that is so only where
-  ``split.group_by`` is ``near_duplicates``: else each is drawn by itself, and the rules judge.
+- units that arrive together and are alike take the smallest of their names. In the first split, that is so where
+  ``split.method`` is ``auto`` or ``split.group_by`` is ``near_duplicates``: else each is drawn by itself, and the rules
+  judge.
 
 What is remembered holds for one seed and one way to group; others are another division. Limits on what counts as
 near-duplicates only decide what joins from now on: with other ones, every image stays where it is.
@@ -83,6 +84,25 @@ def settle_groups(
         if len(known) > 1:
             several.append(sorted(known))
     return SettledGroups(names, sorted(several))
+
+
+def kept_together(tables: Mapping[str, pd.DataFrame], near: pd.DataFrame | None) -> dict[str, int]:
+    """Return how many images have near-duplicates that all lie in their own part, and in how many groups; {} if none.
+
+    Args:
+        tables: by split, column sha256.
+        near: columns sha256 and group.
+    """
+    import pandas as pd
+
+    if near is None or near.empty:
+        return {}
+    group_of = dict(zip(near["sha256"], near["group"], strict=True))
+    found = pd.concat([table[["sha256"]].assign(split=split) for split, table in tables.items()]).drop_duplicates()
+    found = found.assign(group=found["sha256"].map(group_of)).dropna()
+    splits = found.groupby("group")["split"].agg(["size", "nunique"])
+    whole = splits[(splits["size"] > 1) & (splits["nunique"] == 1)]
+    return {"images": int(whole["size"].sum()), "groups": len(whole)} if len(whole) else {}
 
 
 def naming_key(seed: int, group_by: str) -> str:

@@ -9,28 +9,12 @@ from typing import TYPE_CHECKING
 
 from graft.core.errors import GraftError
 from graft.core.project import SPLITS
-from graft.data.splits.numbered_images import Names, differing, members
+from graft.data.splits.numbered_images import Names, differing, mapped, members
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-def drop_conflicting_labels(
-    images: pd.DataFrame, digests: Names
-) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Without the images whose bytes lie under two labels: none of them says which label is right.
-
-    Also gives what was dropped: path, label and sha256 of each. Whether that stops the pipeline is for the rule
-    no_conflicting_labels to say.
-    """
-    conflicts = differing(images["sha256"], images["label"])
-    if not conflicts.any():
-        return images, []
-    dropped = [
-        {"path": str(row.path), "label": str(row.label), "sha256": digests[row.sha256]}
-        for row in images[conflicts].itertuples()
-    ]
-    return images[~conflicts], dropped
+_MOST_OF_A_CLASS = 0.5
 
 
 def drop_leaks(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
@@ -56,6 +40,73 @@ def drop_leaks(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]
         ]
         kept = kept[~leaking]
     return kept, dropped
+
+
+def drop_near_duplicates(
+    images: pd.DataFrame, digests: Names, near_duplicates: pd.DataFrame | None
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Without the images of train that show what val or test shows, and those of val that show what test does.
+
+    The data's own parts stay what they are; nothing is moved. A class that would lose most of its images keeps them:
+    the rules judge what is left.
+
+    Args:
+        near_duplicates: columns sha256 and group; None drops nothing.
+
+    Returns:
+        The images, and what was dropped: path, split, near (a path) and near_in (a split) of each.
+    """
+    import pandas as pd
+
+    if near_duplicates is None or not images["split"].isin(["val", "test"]).any():
+        return images, []
+    group_of = dict(zip(near_duplicates["sha256"], near_duplicates["group"], strict=True))
+    texts = pd.Series(digests.of(images["sha256"].to_numpy()), index=images.index)
+    groups = mapped(texts, lambda digest: group_of.get(digest, ""))
+    dropped: list[dict[str, str]] = []
+    gone = pd.Series(False, index=images.index)
+    for held_out, others in (("test", ("train", "val")), ("val", ("train",))):
+        originals = images[(images["split"] == held_out) & (groups != "") & ~gone]
+        first = originals.groupby(groups[originals.index])["path"].first()
+        near = images["split"].isin(others) & groups.isin(first.index) & ~gone
+        # Where most of a class is alike, likeness says little.
+        share = near.groupby([images["split"], images["label"]], observed=True).transform("mean")
+        near &= share <= _MOST_OF_A_CLASS
+        dropped += [
+            {"path": row.path, "split": row.split, "near": first[groups[row.Index]], "near_in": held_out}
+            for row in images[near].itertuples()
+        ]
+        gone |= near
+    return images[~gone], dropped
+
+
+def drop_small_classes(images: pd.DataFrame, needed: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Without the classes that have too few groups in train to be divided.
+
+    Args:
+        images: with the column group; an image by itself is one.
+        needed: groups that the parts to be made take and leave.
+
+    Returns:
+        The images, and how many groups each class had that was dropped.
+
+    Raises:
+        GraftError: fewer than two classes are left, or fewer than were dropped.
+    """
+    train = images[images["split"] == "train"]
+    counts = train.groupby("label", observed=True)["group"].nunique()
+    small = {str(label): int(count) for label, count in counts.items() if count < needed}
+    if not small:
+        return images, {}
+    left = len(counts) - len(small)
+    if left < 2 or left < len(small):
+        label, count = min(small.items(), key=lambda item: (item[1], item[0]))
+        raise GraftError(
+            f"{len(small)} of {len(counts)} classes cannot be divided into train, val and test, which takes {needed} "
+            f"different images (near-duplicates, and images of one group, count as one): '{label}' has {count}",
+            "Add images of these classes, and run `graft data import` again with --replace",
+        )
+    return images[~images["label"].isin(list(small))], small
 
 
 def refuse_torn_groups(images: pd.DataFrame, groups: Names) -> None:
@@ -94,7 +145,7 @@ def refuse_empty_parts(images: pd.DataFrame, carved: list[str]) -> None:
         if not labels:
             raise GraftError(
                 f"The {split} split is empty: data/ has too few readable images for three splits",
-                "Add images, or remove an official split folder that holds none",
+                "Import more images with `graft data import FOLDER --replace`, or no split folder that has none",
             )
         lacking = set(images.loc[images["split"] == "train", "label"].unique()) - labels
         if split in carved and lacking:

@@ -1,4 +1,4 @@
-"""Dividing the readable images of a manifest into train, val and test.
+"""Dividing the images of a manifest that take part into train, val and test.
 
 Which split an image belongs to follows from its group, or, where there are no groups, its bytes, and the seed:
 names, folders below the class and the order of rows play no part, so renaming or copying a file moves nothing.
@@ -25,10 +25,11 @@ from graft.data.splits.assignment import Draw, assign, hash_position, position_i
 from graft.data.splits.grouping import group_images
 from graft.data.splits.numbered_images import Names, as_tables, coded, mapped, members, numbered
 from graft.data.splits.quotas import exact_quotas
-from graft.data.splits.settled_groups import naming_key, settle_groups
+from graft.data.splits.settled_groups import kept_together, naming_key, settle_groups
 from graft.data.splits.split_checks import (
-    drop_conflicting_labels,
     drop_leaks,
+    drop_near_duplicates,
+    drop_small_classes,
     refuse_empty_parts,
     refuse_torn_groups,
     refuse_unknown_classes,
@@ -60,11 +61,12 @@ def make_split(
     memory: Memory | None = None,
     near_duplicates: pd.DataFrame | None = None,
 ) -> Split:
-    """Divide the readable images of a manifest (columns path, label, split, sha256, problem, and maybe group).
+    """Divide the images of a manifest that take part (columns path, label, split, sha256, left_out, and maybe group).
 
     The official split is kept where the method says so; parts that it lacks are carved out of train. Exact
     copies always land together, and so do groups. Copies that a group, or the data's own split, puts on two sides
-    are kept only in the one that is further from training; images whose bytes lie under two labels, nowhere.
+    are kept only in the one that is further from training, and so are near-duplicates across the data's own split. A
+    class that has too few images (or groups) for its parts takes no part.
     Images that arrive join the part of their near-duplicates (:mod:`graft.data.splits.settled_groups`).
 
     Args:
@@ -73,26 +75,19 @@ def make_split(
             :func:`graft.data.scan.near_duplicates.find_near_duplicates`.
 
     Raises:
-        GraftError: no readable image, or each under two labels; ``official`` without an official split, or
+        GraftError: no image that takes part; ``official`` without an official split, or
             with a group on two sides of it; a class too small for its parts; a number of images where groups go
             whole; an empty split; a class of val or test that train lacks; groups of near-duplicates are asked for,
             and none are given; the names that images were drawn by are gone.
     """
     memory = memory or Memory()
     wanted = [column for column in FOR_SPLIT if column in manifest]
-    readable = manifest.loc[manifest["problem"] == "", wanted].sort_values("path")
+    readable = manifest.loc[manifest["left_out"] == "", wanted].sort_values("path")
     if readable.empty:
         raise GraftError(
-            "The manifest holds no readable image", "Bring data in with `graft data import FOLDER`"
+            "The manifest holds no image that takes part", "Bring data in with `graft data import FOLDER`"
         )
     images, digests = coded(readable)
-    images, conflicting = drop_conflicting_labels(images, digests)
-    if images.empty:
-        raise GraftError(
-            f"Every image lies under two labels, for example {conflicting[0]['path']}",
-            "Decide which label is right and remove the other files",
-        )
-    readable = readable.loc[images.index] if conflicting else readable
     found = group_images(readable, params.group_by)
     method = _method(manifest, params)
     given = set(manifest["split"]) if method == "official" else {"train"}
@@ -113,6 +108,8 @@ def make_split(
     if torn is not None:
         images = images.assign(declared=torn[0])
     images, dropped = drop_leaks(images)
+    images, near_dropped = drop_near_duplicates(images, digests, near_duplicates)
+    images, small = drop_small_classes(images, _needed(steps))
     refuse_unknown_classes(images)
     if torn is not None:
         # How many near-duplicates the data's own split may tear apart, the rule about them says.
@@ -142,9 +139,11 @@ def make_split(
         **_counts(images, asked),
         "exchanged": carver.exchanged(),
         "groups_joined_later": joined,
+        "near_duplicates_together": kept_together(tables, near_duplicates) if params.method == "auto" else {},
+        "classes_left_out": small,
+        "near_duplicates_dropped": near_dropped,
         "unmatched": unmatched,
-        "unreadable": int((manifest["problem"] != "").sum()),
-        "conflicting_labels_dropped": conflicting,
+        "left_out": int((manifest["left_out"] != "").sum()),
         "duplicates_dropped": sorted(dropped + dropped_later, key=lambda entry: entry["path"]),
     }
     return Split(tables, summary, carver.memory)
@@ -191,6 +190,11 @@ def _steps(params: SplitParams, method: str, carved: Sequence[str]) -> list[_Ste
     return steps
 
 
+def _needed(steps: Sequence[_Step]) -> int:
+    """Return how many groups of each class of train the steps take and leave."""
+    return max((sum(step.draw.minima) if step.draw else step.keep + 1 for step in steps), default=1)
+
+
 def _named(
     readable: pd.DataFrame,
     units: pd.Series,
@@ -225,7 +229,7 @@ def _named(
         readable[["sha256"]].assign(unit=units),
         units.iloc[:0].to_frame("sha256").assign(group="") if near is None else near,
         remembered or {},
-        join_new=by_likeness or remembered is not None,
+        join_new=by_likeness or params.method == "auto" or remembered is not None,
         nearness=nearness,
     )
     memory = replace(memory, names={**memory.names, key: settled.names})

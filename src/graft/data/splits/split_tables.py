@@ -73,7 +73,7 @@ def with_paths(table: pd.DataFrame, manifest: pd.DataFrame, split: str = "") -> 
     Raises:
         GraftError: the manifest lacks an image of the table.
     """
-    files = manifest.loc[manifest["problem"] == "", ["path", "sha256", "split"]]
+    files = manifest.loc[manifest["left_out"] == "", ["path", "sha256", "split"]]
     files = files[files["sha256"].isin(table["sha256"])]
     files = files.assign(elsewhere=files["split"] != split).sort_values(["elsewhere", "path"])
     files = files.assign(copy=files.groupby("sha256").cumcount())[["sha256", "copy", "path"]]

@@ -15,6 +15,7 @@ import numpy as np
 from graft.core.errors import GraftError
 from graft.core.params.models import Params
 from graft.core.project import Project
+from graft.data.scan.leaving_out import is_unreadable
 from graft.data.scan.manifest import read_manifest
 from graft.data.scan.near_duplicates import read_near_duplicates
 from graft.data.splits.grouping import group_images
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from graft.deployment.predict.predict_photographs import Classifier
     from graft.networks.features.embedder import Embedder
 
-_WANTED = ("path", "sha256", "problem", "group", "width", "height", "brightness", "sharpness")
+_WANTED = ("path", "sha256", "left_out", "group", "width", "height", "brightness", "sharpness")
 
 
 def read_reference(project: Project, params: Params) -> tuple[Sample, pd.DataFrame]:
@@ -45,7 +46,7 @@ def read_reference(project: Project, params: Params) -> tuple[Sample, pd.DataFra
             f"{params.monitor.min_images}",
             "Bring in more photographs, or lower monitor.min_images in params.yaml",
         )
-    broken = int((manifest["problem"] != "").sum())
+    broken = int(is_unreadable(manifest["left_out"]).sum())
     figures = {name: images[name].to_numpy(np.float64) for name in FIGURES}
     return Sample(figures, len(manifest), broken, repeats), images
 
@@ -90,7 +91,7 @@ def _independent(
     table = read_splits(project, [split])[split].drop_duplicates("sha256")
     group_by = params.split.group_by
     named = group_by if group_by != "near_duplicates" else "none"  # those are joined in any case
-    readable = manifest[manifest["problem"] == ""]
+    readable = manifest[manifest["left_out"] == ""]
     readable = readable.assign(group=group_images(readable, named).keys)
     images = readable.set_index("path").loc[table["path"]].reset_index()
     together = training_groups(images, read_near_duplicates(project.near_duplicates))

@@ -7,7 +7,7 @@ import io
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,13 +28,14 @@ class Plan:
         sizes: bytes of every image by its name in data/; where they are not known yet, not less than they are.
         images: starts over and yields every name of ``sizes`` with the image's bytes in pieces. The pieces of
             one have to be taken before the next is asked for.
-        left_out: files that were there and are not taken.
+        left_out: names of files that were there and are not taken, each with the reason; ``""`` where it is no
+            image, going by its suffix.
         notes: what the user should be told, a sentence each.
     """
 
     sizes: Mapping[str, int]
     images: Callable[[], Images]
-    left_out: int = 0
+    left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -69,6 +70,11 @@ class Files:
     def sizes(self) -> dict[str, int]:
         """Bytes of every file by name."""
         return {member.name: member.size for _, member in self._members}
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Names of files that cannot be taken, with the reason: links that lead nowhere, for example."""
+        return {name: why for source in self._sources for name, why in getattr(source, "left_out", {}).items()}
 
     def find(self, *ends: str) -> str | None:
         """The name of the first file that ends so, or None; an earlier end wins over a later one."""
