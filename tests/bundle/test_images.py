@@ -266,7 +266,9 @@ def test_heic_without_its_package_is_refused_by_name(monkeypatch: pytest.MonkeyP
     pytest.importorskip("pillow_heif").register_heif_opener()
     data = encoded(photograph(64, 48), "HEIF")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(UnreadableImageError, match="a HEIC image, which takes the Python package pillow-heif"):
+    with pytest.raises(
+        UnreadableImageError, match="a HEIC image, which takes the Python package pillow-heif"
+    ):
         open_image(data)
     assert open_image(encoded(photograph(64, 48), "AVIF")).format == "AVIF"
     with pytest.raises(UnreadableImageError, match="not an image"):

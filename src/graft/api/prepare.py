@@ -92,11 +92,11 @@ def inspect(project: Project, *, labels: bool | None = None) -> Inspection:
         What was found; in a notebook it shows itself as a page with contact sheets.
 
     Raises:
-        GraftError: data/ is missing, holds no class folders, or not one readable image.
+        GraftError: data/ is missing, holds no class folders, or not one image that can be used.
 
     Example:
         >>> found = graft.inspect(project, labels=False)
-        >>> int(found.classes.loc["rose", "unreadable"])
+        >>> int(found.classes.loc["rose", "left_out"])
         0
     """
     from graft.analysis.inspect.inspect_data import inspect_data

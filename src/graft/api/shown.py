@@ -37,14 +37,14 @@ class Inspection:
 
     @property
     def classes(self) -> pd.DataFrame:
-        """Number of images: a row for each class; columns by official split (or images), and unreadable."""
+        """Number of images: a row for each class; columns by official split (or images), and left_out."""
         import pandas as pd
 
         splits = self.report.splits
         rows = {
             one.label: {
                 **{split or "images": one.images.get(split, 0) for split in splits},
-                "unreadable": one.unreadable,
+                "left_out": one.left_out,
             }
             for one in self.report.classes
         }

@@ -227,7 +227,13 @@ def test_only_broken_images(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "empty.png").touch()
     result = checked(tmp_path / "data")
-    assert result.broken == ["few_left_out", "classes_kept", "readable", "several_classes", "enough_per_class"]
+    assert result.broken == [
+        "few_left_out",
+        "readable",
+        "several_classes",
+        "classes_kept",
+        "enough_per_class",
+    ]
     assert result.message().count("graft data import") == 1
 
 

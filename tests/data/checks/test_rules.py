@@ -27,7 +27,13 @@ from graft.data.scan.near_duplicates import read_near_duplicates
 
 Breaker = Callable[[Path], dict[str, Any]]
 FEW = {"min_images_per_class": 3, "max_left_out": 1.0}
-ABOUT_IMAGES = ("readable", "large_enough", "known_format", "aspect", "no_conflicting_labels")  # these stop nothing
+ABOUT_IMAGES = (
+    "readable",
+    "large_enough",
+    "known_format",
+    "aspect",
+    "no_conflicting_labels",
+)  # these stop nothing
 
 
 def plain(root: Path, official: bool = False) -> None:

@@ -153,14 +153,18 @@ def test_a_small_image_is_left_out_and_described(data: Path, photograph: Photogr
 
 def test_the_pixel_limit_is_the_params(data: Path) -> None:
     limit = ValidateParams(max_pixels=16 * 12 - 1)
-    assert set(problems(data, limit).values()) == {"too large: 16x12 is more than 191 pixels (validate.max_pixels)"}
+    assert set(problems(data, limit).values()) == {
+        "too large: 16x12 is more than 191 pixels (validate.max_pixels)"
+    }
 
 
 def test_a_file_too_large_for_its_pixels_is_not_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "_METADATA_BYTES", 0)
     (data / "cat" / "fat.png").write_bytes(b"x" * 10_000)
     row = scanned(data, ValidateParams(max_pixels=1000)).set_index("path").loc["cat/fat.png"]
-    assert row["left_out"] == "too large: 10000 bytes are more than 1000 pixels can need (validate.max_pixels)"
+    assert (
+        row["left_out"] == "too large: 10000 bytes are more than 1000 pixels can need (validate.max_pixels)"
+    )
     assert (row["bytes"], row["sha256"]) == (10_000, "")
 
 

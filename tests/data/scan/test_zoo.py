@@ -179,4 +179,8 @@ def test_a_file_that_may_not_be_read_is_set_aside(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(zoo.saved("PNG"))
     path.chmod(0)
-    assert scanned(tmp_path / "data")[1].loc["cat/locked.png", "left_out"].startswith("unreadable: cannot be opened")
+    assert (
+        scanned(tmp_path / "data")[1]
+        .loc["cat/locked.png", "left_out"]
+        .startswith("unreadable: cannot be opened")
+    )

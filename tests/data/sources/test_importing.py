@@ -107,8 +107,12 @@ def test_images_without_a_suffix_are_known_by_their_bytes(project, photos, tmp_p
 def test_a_class_that_loses_most_of_its_files_is_refused(top, project, photos, tmp_path):
     files = {f"{top}{name}": data for name, data in photos.items()}
     files |= {f"test/{name}": data[::-1] for name, data in photos.items()} if top else {}
-    files |= {f"{top}dog/{i}.mov": b"film" for i in range(9)} | {f"{top}cat/{i}.txt": b"box" for i in range(9)}
-    with pytest.raises(GraftError, match=r"The class 'dog' would lose most of its files: 9 \.mov .* and \d are"):
+    files |= {f"{top}dog/{i}.mov": b"film" for i in range(9)} | {
+        f"{top}cat/{i}.txt": b"box" for i in range(9)
+    }
+    with pytest.raises(
+        GraftError, match=r"The class 'dog' would lose most of its files: 9 \.mov .* and \d are"
+    ):
         import_images(project, write(tmp_path / "pets", files))
     assert not project.data.exists()
 

@@ -89,7 +89,9 @@ def test_training_images_that_show_what_an_official_test_image_shows_are_left_ou
     twins = [[OFFICIAL[i], OFFICIAL[60 + i]] for i in range(4)]  # four of train/cat and test/cat
     split = make_split(pd.DataFrame(OFFICIAL), PARAMS, near_duplicates=near(*twins))
     assert counts(split.tables)["test"] == {"cat": 10, "dog": 5}
-    assert [one["path"] for one in split.summary["near_duplicates_dropped"]] == [pair[0]["path"] for pair in twins]
+    assert [one["path"] for one in split.summary["near_duplicates_dropped"]] == [
+        pair[0]["path"] for pair in twins
+    ]
     assert split.summary["near_duplicates_dropped"][0] == {
         "path": "train/cat/000.png",
         "split": "train",
@@ -116,7 +118,9 @@ def test_three_images_are_a_class_and_fewer_are_left_out() -> None:
 
 def test_too_few_images_of_most_classes_are_one_sentence() -> None:
     rows = [*images("a", 30), *images("b", 2), *images("c", 1)]
-    with pytest.raises(GraftError, match=r"2 of 3 classes cannot be divided .* takes 3 .*: 'c' has 1\. Add images"):
+    with pytest.raises(
+        GraftError, match=r"2 of 3 classes cannot be divided .* takes 3 .*: 'c' has 1\. Add images"
+    ):
         make_split(pd.DataFrame(rows), PARAMS)
 
 
@@ -156,9 +160,7 @@ def test_impossible_numbers_of_images_are_refused(number: int, limits: str) -> N
 
 
 def test_a_class_too_small_for_a_number_of_images_is_refused() -> None:
-    with pytest.raises(
-        GraftError, match=r"which takes 3 different images .*: 'dog' has 2"
-    ):
+    with pytest.raises(GraftError, match=r"which takes 3 different images .*: 'dog' has 2"):
         split_of([*images("cat", 500), *images("dog", 2)], test_size=50)
 
 
@@ -319,6 +321,9 @@ def test_the_summary_says_how_it_came_about() -> None:
             "test": {"asked": None, "reached": 0.2, "by_class": {"cat": 0.2, "dog": 0.2}},
         },
         "groups_joined_later": [],
+        "near_duplicates_dropped": [],
+        "near_duplicates_together": {},
+        "classes_left_out": {},
         "unmatched": {"images": 0, "example": ""},
         "left_out": 0,
         "duplicates_dropped": [],

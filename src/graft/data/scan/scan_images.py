@@ -187,7 +187,10 @@ class _Reader:
     def _finish(self, seen: _SeenFile) -> _SeenFile:
         facts = seen.facts
         if seen.row["path"] != seen.name and not facts["problem"]:
-            facts = {**_NO_FACTS, "problem": f"{UNREADABLE}: the file's name, or a folder's, is not valid UTF-8"}
+            facts = {
+                **_NO_FACTS,
+                "problem": f"{UNREADABLE}: the file's name, or a folder's, is not valid UTF-8",
+            }
         seen.row.update((name, value) for name, value in facts.items() if name != "problem")
         seen.row["left_out"] = why_left_out(facts, self.params)
         return seen
@@ -199,7 +202,9 @@ class _Reader:
             raise UnreadableImageError("not a regular file")
         seen.row["bytes"] = status.st_size
         if status.st_size > _BYTES_PER_PIXEL * self.params.max_pixels + _METADATA_BYTES:
-            raise TooLargeError(f"{status.st_size} bytes are more than {self.params.max_pixels} pixels can need")
+            raise TooLargeError(
+                f"{status.st_size} bytes are more than {self.params.max_pixels} pixels can need"
+            )
         seen.opened = True
         data = path.read_bytes()
         seen.status = status  # taken before the bytes: a change in between makes the file unknown, not wrong

@@ -94,7 +94,8 @@ class Copies:
     def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
         """See :class:`Feed`."""
         sources = [
-            stack.enter_context(open_source(path, limit, alone, lenient=True)) for path, alone in self.paths.items()
+            stack.enter_context(open_source(path, limit, alone, lenient=True))
+            for path, alone in self.paths.items()
         ]
         return self.reader.plan(Files(sources), self.classes)
 

@@ -74,7 +74,9 @@ class Files:
     @property
     def left_out(self) -> dict[str, str]:
         """Names of files that cannot be taken, with the reason: links that lead nowhere, for example."""
-        return {name: why for source in self._sources for name, why in getattr(source, "left_out", {}).items()}
+        return {
+            name: why for source in self._sources for name, why in getattr(source, "left_out", {}).items()
+        }
 
     def find(self, *ends: str) -> str | None:
         """The name of the first file that ends so, or None; an earlier end wins over a later one."""
