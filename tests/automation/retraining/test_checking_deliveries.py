@@ -268,7 +268,7 @@ def test_b13_a_class_folder_is_listed_once_however_much_is_in_it(
 def test_b2_every_file_of_a_delivery_is_an_image_or_left_out(project: Project, inbox: Path) -> None:
     week = deliver(inbox / "week/sub", {"red": 2})
     others = {
-        "red/IMG_1.HEIC": ("in the format HEIC, which graft does not read", True),
+        "red/IMG_1.CR2": ("in the format CR2, which graft does not read", True),
         "red/more.ZIP": ("an archive inside the delivery, which is not opened", True),
         "red/notes.txt": ("no image", False),
         "stray.png": ("in no class folder", True),
@@ -288,6 +288,6 @@ def test_b2_formats_that_are_not_read_count_and_notes_do_not(project: Project, i
         (week / f"red/{number}.json").write_text("{}")
     assert check(project, DeliveryParams(max_bad_share=0.4)).accepted
     for number in range(2):
-        (week / f"red/{number}.heic").write_bytes(str(number).encode())
+        (week / f"red/{number}.cr2").write_bytes(str(number).encode())
     checked = check(project, DeliveryParams(max_bad_share=0.4))
-    assert "2 of its 4 images cannot be used: 2 in the format HEIC" in checked.refused[0]
+    assert "2 of its 4 images cannot be used: 2 in the format CR2" in checked.refused[0]

@@ -36,12 +36,12 @@ def test_a_dry_run_says_what_would_be_taken_in_and_moves_nothing(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     week = deliver(project.root / "inbox/week", {"red": 6})
-    (week / "red/phone.heic").write_bytes(b"unread")
+    (week / "red/phone.cr2").write_bytes(b"unread")
     deliver(project.root / "inbox/strange", {"green": 1})
     retrain(dry_run=True)
     printed = capsys.readouterr().out
     assert "- Why: 6 new images in week" in printed
-    assert "- week: would be taken in, 6 red; 1 image left out: 1 in the format HEIC" in printed
+    assert "- week: would be taken in, 6 red; 1 image left out: 1 in the format CR2" in printed
     assert "- strange: would be quarantined; 1 of its 1 images cannot be used" in printed
     assert sorted(path.name for path in (project.root / "inbox").iterdir()) == ["strange", "week"]
     assert not (project.root / "quarantine").exists()

@@ -401,10 +401,10 @@ class TestB2:
         retrain(project)
         assert late_sha in pictures_in(project).values()
 
-    def test_b2_heic_archives_and_what_lies_astray_go_into_the_quarantine(self, project: Project) -> None:
+    def test_b2_raw_archives_and_what_lies_astray_go_into_the_quarantine(self, project: Project) -> None:
         set_params(project, max_bad_share="0.9")
         week = deliver(project.root / "inbox/week/sub", NEW)
-        (week / "red/IMG_1.HEIC").write_bytes(b"from a phone")
+        (week / "red/IMG_1.CR2").write_bytes(b"from a phone")
         with zipfile.ZipFile(week / "red/more.zip", "w") as archive:
             archive.writestr("1.png", b"packed")
         picture("red", 6001).save(week / "astray.png")
@@ -418,7 +418,7 @@ class TestB2:
         (place,) = (project.root / "quarantine").iterdir()
         assert files_below(place / "week") == [
             "sub/astray.png",
-            "sub/red/IMG_1.HEIC",
+            "sub/red/IMG_1.CR2",
             "sub/red/broken.png",
             "sub/red/more.zip",
             "sub/red/notes.txt",
@@ -426,7 +426,7 @@ class TestB2:
         found = {
             row["path"]: row["found"] for row in json.loads((place / "reasons.json").read_text())["details"]
         }
-        assert found["sub/red/IMG_1.HEIC"] == "in the format HEIC, which graft does not read"
+        assert found["sub/red/IMG_1.CR2"] == "in the format CR2, which graft does not read"
         assert found["sub/red/more.zip"] == "an archive inside the delivery, which is not opened"
         assert found["sub/astray.png"] == "in no class folder"
         assert one.left_out == 4
@@ -715,7 +715,7 @@ def test_however_a_run_ends_the_next_one_finishes_the_work(
     project: Project, tmp_path: Path, shard: int, way: str
 ) -> None:
     deliver(project.root / "inbox/week", NEW)
-    (project.root / "inbox/week/red/IMG.HEIC").write_bytes(b"from a phone")
+    (project.root / "inbox/week/red/IMG.CR2").write_bytes(b"from a phone")
     deliver(project.root / "inbox/strange", {"green": 2})
     before = pictures_in(project)
     names = things_of(project, tmp_path / "counted")
@@ -752,7 +752,7 @@ def test_however_a_run_ends_the_next_one_finishes_the_work(
         assert len(done) == 5, name
         strange = list((one.root / "quarantine").rglob("*.png"))
         assert len(strange) == 2, name
-        assert list((one.root / "quarantine").rglob("IMG.HEIC")), name
+        assert list((one.root / "quarantine").rglob("IMG.CR2")), name
         shutil.rmtree(one.root)
 
 
