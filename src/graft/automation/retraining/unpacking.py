@@ -68,11 +68,12 @@ def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_offici
     beside.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         sources = [_named(stack.enter_context(_open(path, target)), delivery) for path in delivery.paths]
-        everything = [name for source in sources for name in source.names()]
+        names_of = [(source, source.names()) for source in sources]
+        everything = [name for _, some in names_of for name in some]
         if len(set(everything)) < len(everything):
             (twice, _), *_ = Counter(everything).most_common(1)
             raise GraftError(f"it holds '{twice}' more than once", "Pack it again with each file once")
-        unnamed = {name for source in sources for name in images_without_suffix(source, source.names())}
+        unnamed = {name for source, some in names_of for name in images_without_suffix(source, some)}
         names = [name for name in everything if is_image(name) or name in unnamed]
         splits = {
             part for name in names for part in PurePosixPath(name).parts if part.lower() in SPLIT_FOLDERS
