@@ -119,10 +119,10 @@ def choose(
 
     spent = 0.0
 
-    def try_one(candidate: Candidate) -> list[Measured]:
+    def try_one(candidate: Candidate, always: bool = False) -> list[Measured]:
         nonlocal spent
         expected = candidate.seconds(len(sample.labels)) + OVERHEAD_SECONDS
-        if measured and spent + expected > budget:
+        if measured and not always and spent + expected > budget:
             left = max(budget - spent, 0)
             reason = f"would take {expected:.0f} s, and {left:.0f} of {budget:.0f} s for measuring are left"
             skipped.append((candidate, reason))
@@ -180,7 +180,7 @@ def _try_mirrored(
     measured: list[Measured],
     selection: Selection,
     sample: Sample,
-    try_one: Callable[[Candidate], list[Measured]],
+    try_one: Callable[[Candidate, bool], list[Measured]],
 ) -> Difference | None:
     """Measure the members with mirror images too; return how much better the best one answers with them."""
     numbers = np.unique(sample.groups, return_inverse=True)[1]
@@ -191,8 +191,10 @@ def _try_mirrored(
         mirrored = replace(plain.candidate, pooling="average", mirrored=True)
         if mirrored in done:
             continue
+        # The first whatever it takes: training has to know whether mirror images are of the same class.
+        tried = try_one(mirrored, not done)
         done.add(mirrored)
-        twins = [one for one in try_one(mirrored) if one.candidate.pooling == plain.candidate.pooling]
+        twins = [one for one in tried if one.candidate.pooling == plain.candidate.pooling]
         if not twins:
             break
         if found is None:
