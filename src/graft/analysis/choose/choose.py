@@ -24,6 +24,9 @@ from graft.networks.features.feature_store import FeatureStore
 # Minutes for measuring and training 3,000 images on two CPU cores, by quality.
 MINUTES = {"fast": 0.7, "good": 3.0, "best": 20.0}
 USUAL_IMAGES = 3000
+# Mirror images do harm where the log loss is higher by more than so many standard errors: answers on the mean of two
+# views are now and then a little worse, those on mirrored letters much.
+HARM = 2.0
 # Of these minutes, for measuring; what is left is for training.
 SHARE_FOR_MEASURING = 0.45
 
@@ -82,7 +85,7 @@ class Choice:
     @property
     def flips_do_no_harm(self) -> bool:
         """Whether answers are no worse, beyond the error, for mirror images; False where it was not measured."""
-        return self.mirror is not None and self.mirror.gain > -self.mirror.error
+        return self.mirror is not None and self.mirror.gain > -HARM * self.mirror.error
 
 
 def minutes_for(params: ChooseParams, images: int) -> float:
@@ -185,7 +188,7 @@ def _try_mirrored(
     """Measure the members with mirror images too; return how much better the best one answers with them."""
     numbers = np.unique(sample.groups, return_inverse=True)[1]
     found = None
-    done = set()
+    done: set[Candidate] = set()
     for index in sorted(selection.weights, key=lambda one: -selection.weights[one]):
         plain = measured[index]
         mirrored = replace(plain.candidate, pooling="average", mirrored=True)
@@ -199,7 +202,7 @@ def _try_mirrored(
             break
         if found is None:
             found = difference(twins[0].losses, plain.losses, numbers)
-            if found.gain < -found.error:
+            if found.gain < -HARM * found.error:
                 break  # a mirrored 7, letter or sign is another thing: no use in trying further
     return found
 

@@ -16,7 +16,7 @@ class ChooseParams(Section):
     """What is measured before anything is trained.
 
     Attributes:
-        quality: ``fast`` measures one backbone at two sizes; ``good`` two backbones, more sizes and mirrored views;
+        quality: ``fast`` measures one backbone at two sizes; ``good`` three backbones, more sizes, and mirror images;
             ``best`` all that graft knows.
         minutes: for measuring and training together, on this machine; ``auto``: 1, 4 or 20 by quality, and in
             proportion more for more than 3,000 images.
