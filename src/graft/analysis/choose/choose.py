@@ -85,7 +85,7 @@ class Choice:
     @property
     def flips_do_no_harm(self) -> bool:
         """Whether answers are no worse, beyond the error, for mirror images; False where it was not measured."""
-        return self.mirror is not None and self.mirror.gain > -HARM * self.mirror.error
+        return self.mirror is not None and self.mirror.gain >= -HARM * self.mirror.error
 
 
 def minutes_for(params: ChooseParams, images: int) -> float:

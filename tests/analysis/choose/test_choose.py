@@ -1,0 +1,165 @@
+"""Measuring within a time: what is tried, what is left out and why, and what that fills in for each strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graft.analysis.choose import choose as module
+from graft.analysis.choose.candidates import Candidate
+from graft.analysis.choose.choose import Choice, Sample, choose, tried_table
+from graft.analysis.choose.fill_in import settings_for
+from graft.analysis.choose.measure import Measured
+from graft.analysis.choose.write_choice import PAGE_FILE, TRIED_FILE, write_choice
+from graft.core.errors import GraftError
+from graft.core.params.choose_params import ChooseParams
+from graft.core.params.strategy_params import FineTuneParams, FrozenParams, KerasBackboneParams, ScratchParams
+
+USUAL = KerasBackboneParams(source="keras", name="MobileNetV2")
+COUNT = 200
+LABELS = np.arange(COUNT) % 2
+Accuracy = Callable[[Candidate], float]
+
+
+def result(candidate: Candidate, share: float) -> Measured:
+    """The probability of the right class of each image, the same images being hard for all candidates."""
+    right = np.where(np.random.default_rng(5).uniform(size=COUNT) < share, 0.95, 0.2)
+    probabilities = np.empty((COUNT, 2))
+    probabilities[np.arange(COUNT), LABELS] = right
+    probabilities[np.arange(COUNT), 1 - LABELS] = 1 - right
+    return Measured(candidate, probabilities, -np.log(right), right > 0.5, 0.1, 1.0)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Choice]:
+    monkeypatch.setattr("graft.analysis.choose.candidates.cores", lambda: 2)
+
+    def start(accuracy: Accuracy, images: int = COUNT, **params: Any) -> Choice:
+        def measure(candidate: Candidate, *arguments: Any) -> list[Measured]:
+            return [result(one, accuracy(one)) for one in (candidate, candidate.with_all_depths)]
+
+        monkeypatch.setattr(module, "measure", measure)
+        sample = Sample(lambda size: [], LABELS, ["a", "b"], np.arange(COUNT), 500.0, images)  # type: ignore[arg-type, return-value]
+        return choose(ChooseParams(**params), USUAL, sample, tmp_path, None)
+
+    return start
+
+
+def fine_tune() -> FineTuneParams:
+    given = dict.fromkeys(
+        ("backbone", "unfreeze", "epochs", "learning_rate", "augment", "image_size"), "auto"
+    )
+    return FineTuneParams.model_validate({"kind": "fine_tune", **given})
+
+
+def test_time_that_is_given_bounds_what_is_measured_and_what_was_left_out_is_said(
+    run: Callable[..., Choice],
+) -> None:
+    short, long = run(lambda one: 0.8, minutes=0.3), run(lambda one: 0.8, minutes=30.0)
+    assert 0 < len(short.measured) < len(long.measured)
+    assert all("are left" in reason for _, reason in short.skipped)
+    table = tried_table(short)
+    assert list(table["left_out"])[-len(short.skipped) :] == [reason for _, reason in short.skipped]
+
+
+def test_more_images_are_given_more_time(run: Callable[..., Choice]) -> None:
+    assert run(lambda one: 0.8, images=6000).minutes == 2 * run(lambda one: 0.8, images=3000).minutes
+    assert run(lambda one: 0.8, images=50).minutes == run(lambda one: 0.8, images=3000).minutes
+
+
+def test_a_backbone_whose_weights_cannot_be_had_is_left_out(
+    run: Callable[..., Choice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def accuracy(one: Candidate) -> float:
+        if one.backbone.name != "MobileNetV2":
+            raise GraftError("No road to the weights", "Go online")
+        return 0.8
+
+    found = run(accuracy, minutes=30.0)
+    assert {one.candidate.backbone.name for one in found.measured} == {"MobileNetV2"}
+    assert "No road to the weights" in {reason for _, reason in found.skipped}
+
+
+def test_with_none_that_can_be_measured_it_says_what_to_do(run: Callable[..., Choice]) -> None:
+    def accuracy(one: Candidate) -> float:
+        raise GraftError("No road to the weights", "Go online")
+
+    with pytest.raises(GraftError, match="No backbone can be measured: No road to the weights") as caught:
+        run(accuracy)
+    assert "choose.backbones" in caught.value.fix
+
+
+@pytest.mark.parametrize(("mirrored", "flip"), [(0.4, "none"), (0.8, "horizontal")])
+def test_mirror_images_are_used_in_training_where_they_do_no_harm(
+    run: Callable[..., Choice], mirrored: float, flip: str
+) -> None:
+    choice = run(lambda one: mirrored if one.mirrored else 0.8)
+    scratch = ScratchParams.model_validate(
+        {"kind": "scratch", "epochs": 2, "learning_rate": 0.001, "augment": "auto"}
+    )
+    assert settings_for(scratch, choice, 100)["augment"]["flip"] == flip
+    assert settings_for(fine_tune(), choice, 100)["augment"]["flip"] == flip
+
+
+@pytest.mark.parametrize(("share", "unfreeze"), [(0.75, "all"), (0.99, 0.4)])
+def test_few_errors_leave_the_lower_layers_alone(
+    run: Callable[..., Choice], share: float, unfreeze: object
+) -> None:
+    found = settings_for(fine_tune(), run(lambda one: share), 100)
+    assert found["unfreeze"] == unfreeze
+    assert found["learning_rate"] == (0.0005 if unfreeze == "all" else 0.0002)
+
+
+def test_more_images_are_fine_tuned_at_fewer_pixels_and_never_for_less_than_the_least_epochs(
+    run: Callable[..., Choice],
+) -> None:
+    choice = run(lambda one: 0.75)
+    few, many = (settings_for(fine_tune(), choice, count) for count in (100, 20_000))
+    assert few["image_size"] >= many["image_size"] >= 96
+    assert few["epochs"] >= many["epochs"] >= 5
+
+
+def test_what_is_filled_in_makes_valid_strategies_that_leave_nothing_open(run: Callable[..., Choice]) -> None:
+    choice = run(lambda one: 0.8)
+    frozen = FrozenParams.model_validate({"kind": "frozen", "members": "auto", "image_size": "auto"})
+    for strategy in (frozen, fine_tune()):
+        filled = strategy.filled_in(settings_for(strategy, choice, 100), "mine")
+        assert filled.to_choose == []
+    assert sum(member["weight"] for member in settings_for(frozen, choice, 100)["members"]) == pytest.approx(
+        1
+    )
+
+
+def test_a_backbone_of_ones_own_keeps_its_size(run: Callable[..., Choice]) -> None:
+    own = FineTuneParams.model_validate(
+        {
+            "kind": "fine_tune",
+            "backbone": {"source": "keras", "name": "Xception"},
+            "unfreeze": "all",
+            "epochs": "auto",
+            "learning_rate": 0.001,
+            "image_size": "auto",
+        }
+    )
+    assert settings_for(own, run(lambda one: 0.8), 100)["image_size"] == 299
+
+
+def test_equal_measurements_write_equal_files(run: Callable[..., Choice], tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        choice = run(lambda one: 0.7 if one.image_size < 200 else 0.9)
+        write_choice(choice, {"frozen": {"members": []}}, tmp_path / name)
+    files = sorted(
+        path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()
+    )
+    assert {TRIED_FILE, PAGE_FILE} <= {path.name for path in files}
+    for path in files:
+        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "other" / path).read_bytes(), path
+
+
+def test_names_from_settings_are_escaped_on_the_page(run: Callable[..., Choice], tmp_path: Path) -> None:
+    write_choice(run(lambda one: 0.8), {"frozen": {"note": "<script>alert(1)</script>"}}, tmp_path)
+    assert "<script>alert" not in (tmp_path / PAGE_FILE).read_text(encoding="utf-8")
