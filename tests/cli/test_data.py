@@ -59,7 +59,8 @@ def test_import_says_what_came_in_and_what_next(project, pets):
     lines = [line.split() for line in output.splitlines()]
     assert ["class", "train", "test"] in lines
     assert ["[bold]dog", "3", "2"] in lines
-    assert "data/ now holds pets: 10 images (other files left out: 1)." in output
+    assert "data/ now holds pets: 10 images." in output
+    assert "1 file left out: 1 .txt." in output
     assert "Next: graft run" in output
 
 

@@ -192,7 +192,8 @@ def _report(imported: Imported) -> None:
     console.print(table)
     console.print(f"data/ now holds [bold]{imported.dataset}[/]: {imported.images:,} images.")
     if others := [name for name, why in imported.left_out.items() if not why]:
-        console.print(f"{len(others):,} files left out: {escape(by_suffix(others))}.", soft_wrap=True)
+        files = "1 file" if len(others) == 1 else f"{len(others):,} files"
+        console.print(f"{files} left out: {escape(by_suffix(others))}.", soft_wrap=True)
     reasons: dict[str, list[str]] = {}
     for name, why in imported.left_out.items():
         reasons.setdefault(why, []).append(name)

@@ -95,7 +95,7 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[Che
     def none_in(column: str, mostly: float = 1) -> Any:
         return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[""], mostly=mostly)
 
-    rows = [
+    rows: list[tuple[tuple[str, str, str, Any], tuple[str, ...]]] = [
         (
             ("has_images", IMAGES, "There are images", gxe.ExpectTableRowCountToBeBetween(min_value=1)),
             ("images found", "at least 1", "Bring images in with `graft data import FOLDER`"),

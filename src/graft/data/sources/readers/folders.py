@@ -39,7 +39,7 @@ UNREAD = frozenset(
 class Readable(Protocol):
     """Files of which some can be read by name."""
 
-    def read(self, names: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    def read(self, names: Collection[str], /) -> Iterator[tuple[str, Iterator[bytes]]]:
         """The bytes of the files so named, in pieces."""
 
 
