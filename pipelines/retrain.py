@@ -92,7 +92,14 @@ def tell(retraining: Retraining) -> None:
     name_run(str(runtime.flow_run.id), retraining.outcome)
     leave_artifacts(retraining.outcome, retraining.params.retrain.notify)
     send(retraining.outcome, retraining.params.retrain.notify)
-    retraining.told()
+
+
+def _told(retraining: Retraining) -> Any:
+    """Tell, and note that it was done: outside of the task, which Prefect repeats, and with it the message."""
+    state = tell(retraining, return_state=True)
+    if not state.is_failed():
+        retraining.told()
+    return state
 
 
 @flow(name="retrain", flow_run_name="retrain", validate_parameters=False)
@@ -117,11 +124,12 @@ def retrain(force: bool = False) -> Any:
                 judge(retraining)
     except ProjectBusyError as error:
         return Cancelled(message=str(error))
-    except Exception:
-        tell(retraining, return_state=True)
+    except Exception as error:
+        retraining.outcome.failure = retraining.outcome.failure or str(error)
+        _told(retraining)
         raise
     # Whether or not the message arrives, what was done is done.
-    told = tell(retraining, return_state=True)
+    told = _told(retraining)
     words = title(retraining.outcome)
     if told.is_failed():
         words += f"; but {told.message}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +84,19 @@ def test_a_port_in_use_is_noted(tmp_path: Path, offline: None, monkeypatch: pyte
 def test_a_database_that_is_none_is_bad(tmp_path: Path, offline: None, no_outside_settings: None) -> None:
     (tmp_path / "mlflow.db").write_text("this is no database, however long it is looked at" * 100)
     assert findings(Project(tmp_path))["MLflow store"].state == "bad"
+
+
+@pytest.mark.parametrize("name", ["a#b", "a%41b", "a b"])
+def test_m12_a_path_with_any_characters_is_looked_at_and_nothing_is_made(
+    tmp_path: Path, offline: None, no_outside_settings: None, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    with contextlib.closing(sqlite3.connect(tmp_path / name / "mlflow.db")) as database:
+        database.execute("CREATE TABLE runs (id)")
+        database.execute("CREATE TABLE model_versions (id)")
+    found = findings(Project(tmp_path / name))["MLflow store"]
+    assert (found.state, found.found) == ("ok", "0 runs, 0 model versions")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_folder_that_cannot_be_written_is_bad(

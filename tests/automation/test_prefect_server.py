@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from stand_in_for_prefect import StandIn
 
+from graft.automation import prefect_server
 from graft.automation.prefect_server import (
     HOST,
     PASSWORD,
@@ -34,6 +36,7 @@ from graft.automation.prefect_server import (
     wait_until_ready,
 )
 from graft.core.errors import GraftError
+from graft.core.lock import LockedError
 from graft.core.project import Project
 
 
@@ -202,6 +205,25 @@ def test_the_server_of_one_that_was_killed_ends_with_the_next(stand_in: StandIn)
         assert adopt_server(stand_in.project) is None  # it is this process's now
     assert has_ended(stand_in.process)
     assert running_server(stand_in.project) is None
+
+
+def test_l13_two_that_take_over_at_once_do_not_both_get_it(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in.leave_record(starter_age=100)
+    really, second = prefect_server._living, []
+
+    def living(process: Any) -> Any:
+        found = really(process)
+        if not second and found is None:  # between the look and the note of the first
+            second.append(None)
+            with pytest.raises(LockedError):
+                adopt_server(stand_in.project, wait_seconds=0)
+        return found
+
+    monkeypatch.setattr(prefect_server, "_living", living)
+    assert adopt_server(stand_in.project) is not None
+    assert second == [None]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -49,6 +50,21 @@ def test_d7_models_and_versions_are_read_from_mlflows_own_database(here: Project
     client.set_registered_model_alias("tints", "champion", made.version)
     assert completion.models("") == ["models:/tints@champion"]
     assert completion.versions("") == ["3", "2", "1"]
+
+
+def test_m12_also_where_the_path_has_characters_of_addresses(
+    here: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = here.root / "a#b%41"
+    root.mkdir()
+    for name in ("params.yaml", "dvc.yaml"):
+        (root / name).touch()
+    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database:
+        database.execute("CREATE TABLE registered_model_aliases (name, alias, version)")
+        database.execute("INSERT INTO registered_model_aliases VALUES ('tints', 'champion', '1')")
+        database.commit()
+    monkeypatch.chdir(root)
+    assert completion.models("") == ["models:/tints@champion"]
 
 
 def test_d7_a_served_or_damaged_store_completes_nothing(

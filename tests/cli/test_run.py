@@ -77,6 +77,21 @@ def test_d6_what_dvc_knows_is_passed_on(
     assert started == ["fetched", passed_on]
 
 
+def test_l1_next_is_to_promote_also_where_all_strategies_choose_for_themselves(
+    here: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from graft.cli.run import _print_next_commands
+
+    text = here.params_file.read_text(encoding="utf-8")
+    (old,) = [line for line in text.splitlines() if line.startswith("  run:")][:1]
+    here.params_file.write_text(text.replace(old, "  run: [auto]", 1), encoding="utf-8")
+    _print_next_commands(here)
+    printed = capsys.readouterr().out
+    assert "graft promote" in printed
+    assert "graft advise" in printed
+    assert "dvc exp run" not in printed
+
+
 def test_d6_the_options_are_those_of_dvc() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "repro", "--help"], capture_output=True, text=True, check=True

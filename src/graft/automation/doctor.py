@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -19,6 +20,7 @@ from graft.core.credentials import without_credentials
 from graft.core.errors import GraftError, first_line
 from graft.core.git import try_git
 from graft.core.project import Project
+from graft.core.sqlite_file import open_sqlite
 
 State = Literal["ok", "note", "bad"]
 
@@ -229,7 +231,7 @@ def _tracking(project: Project) -> Finding:
     if not path.exists():
         return Finding("MLflow store", "ok", "created by the first run")
     try:
-        with sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=2) as database:
+        with contextlib.closing(open_sqlite(path, "rw", timeout=2)) as database:
             (runs,) = database.execute("select count(*) from runs").fetchone()
             (versions,) = database.execute("select count(*) from model_versions").fetchone()
     except sqlite3.Error as error:

@@ -32,6 +32,7 @@ import psutil
 
 from graft.core.errors import GraftError
 from graft.core.files import write_file
+from graft.core.lock import locked
 from graft.core.loopback import HOST
 from graft.core.processes import end
 from graft.core.project import Project
@@ -100,17 +101,19 @@ def running_server(project: Project, that_stays: bool = False) -> PrefectServer 
     return server if _answers(server) else None
 
 
-def adopt_server(project: Project) -> PrefectServer | None:
+def adopt_server(project: Project, wait_seconds: float = 10) -> PrefectServer | None:
     """Take over the project's running server where whoever started it was killed; None where that is not so.
 
     Whoever adopts it has to end it, with :func:`stop_server`.
     """
-    record = _record(project)
-    server = _recorded(project)
-    if server is None or "starter" not in record or _living(record["starter"]) is not None:
-        return None
-    _write_record(project, {**record, "starter": _identity()})
-    return server
+    busy = "Another command is taking over Prefect's server"
+    with locked(project.state / "adopt.lock", busy, wait_seconds=wait_seconds):
+        record = _record(project)
+        server = _recorded(project)
+        if server is None or "starter" not in record or _living(record["starter"]) is not None:
+            return None
+        _write_record(project, {**record, "starter": _identity()})
+        return server
 
 
 def wait_until_ready(project: Project, server: PrefectServer, limit: float = START_LIMIT_SECONDS) -> None:

@@ -74,11 +74,13 @@ def _ask(question: str) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of MLflow's database, read without MLflow; of a server's nothing."""
     import sqlite3
 
+    from graft.core.sqlite_file import open_sqlite
+
     with contextlib.suppress(GraftError, sqlite3.Error):
         path = _database(find_project())
         if path is None:
             return
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.2)) as database:
+        with contextlib.closing(open_sqlite(Path(path), "ro", timeout=0.2)) as database:
             yield from database.execute(question).fetchall()
 
 

@@ -73,4 +73,4 @@ def _without_a_run(
     if dry_run:
         retraining = Retraining(project, params, force)
         retraining.preview()
-        console.print(details(retraining.outcome) or "Nothing to do.", soft_wrap=True, markup=False)
+        console.print(details(retraining.outcome).strip() or "Nothing to do.", soft_wrap=True, markup=False)

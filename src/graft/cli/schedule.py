@@ -74,7 +74,7 @@ def schedule(
 @app.command("list", epilog="Example: graft schedule list")
 def list_runs(name: Name = None) -> None:
     """Show the schedule, the next runs and the last ones; ends with 1 where there is none, or nothing executes it."""
-    from graft.automation.schedule.retrain_history import last_outcomes
+    from graft.automation.retraining.retrain_history import last_outcomes
 
     project = _project()
     problem = None

@@ -57,7 +57,7 @@ class Comparison:
 
     def __init__(self) -> None:
         self.drift = True
-        self.error: GraftError | None = None
+        self.error: Exception | None = None
         self.compared: list[int] = []
 
     def __call__(
@@ -116,6 +116,15 @@ def test_drift_is_told_with_where_to_look(project: Project, comparison: Comparis
     assert "See .graft/state/monitor/" in compared.words
     page = (project.root / compared.words.split()[-1]).read_text(encoding="utf-8")
     assert "Drift: of 40 recent images" in page
+
+
+def test_m3_a_champion_that_its_libraries_cannot_load_stops_no_retraining(
+    project: Project, comparison: Comparison
+) -> None:
+    log_predictions(project, 8)
+    comparison.error = ValueError("Unknown layer: 'Attention'")
+    compared = compare(project)
+    assert compared == Compared(False, "Logged predictions were not compared: Unknown layer: 'Attention'")
 
 
 def test_no_drift_is_told_too(project: Project, comparison: Comparison) -> None:

@@ -16,6 +16,7 @@ from graft.automation.retraining import data_folder
 from graft.automation.retraining.data_folder import bring_up_to_date, changes_in_data
 from graft.core.errors import GraftError
 from graft.core.project import Project
+from graft.data.folder.versioning import copy_pointer
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
 
@@ -101,3 +102,11 @@ def test_l5_what_is_no_md5_becomes_no_path(project: Project) -> None:
     pointer.write_text(pointer.read_text().replace("md5: ", "md5: ../../", 1))
     with pytest.raises(GraftError, match="where an MD5 belongs"):
         bring_up_to_date(project)
+
+
+def test_l6_the_name_of_a_data_set_becomes_no_path_out_of_its_folder(project: Project) -> None:
+    pointer = project.root / "data.dvc"
+    pointer.write_text(pointer.read_text().replace("dataset: colours", "dataset: ../../../outside"))
+    with pytest.raises(GraftError, match="does not stay below"):
+        copy_pointer(project)
+    assert not list(project.root.rglob("outside*"))

@@ -11,7 +11,7 @@ from small_project import REPOSITORY
 
 from graft.automation.retraining.judging import judge_challenger, mark_killed
 from graft.automation.retraining.outcome import Outcome
-from graft.core.params import load_params
+from graft.core.params import Params, load_params
 from graft.core.project import Project
 from graft.registry.aliases import CHALLENGER, CHAMPION
 from graft.registry.promotion import change_champion as change
@@ -21,18 +21,26 @@ from graft.registry.promotion.line import Line
 AT = "2026-11-25T03:00:12+00:00"
 
 
-def judged(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rolled_back: str | None, passes: bool = True
-) -> Any:
+def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rolled_back: str | None, alias: str = "3") -> Any:
     """The outcome of judging version 3, where version 2 is champion, and what was promoted with which words."""
+    registered = tmp_path / "artifacts/register/registered.json"
+    registered.parent.mkdir(parents=True)
+    registered.write_text('{"version": "3"}')
     promoted: list[tuple[str, str, dict[str, Any]]] = []
     figures = SimpleNamespace(strategy="frozen", accuracy=0.9, macro_f1=0.9, log_loss=0.1)
-    verdict = SimpleNamespace(passed=passes, candidate=figures, champion=None, broken=[])
-    line = Line("hands", {CHAMPION: "2", CHALLENGER: "3"}, ())
+    verdict = SimpleNamespace(passed=True, candidate=figures, champion=None, broken=[])
+    line = Line("hands", {CHAMPION: "2", CHALLENGER: alias}, ())
     monkeypatch.setattr(promote, "open_registry", lambda project, model: SimpleNamespace(model=model))
     monkeypatch.setattr(change, "settle", lambda registry: (line, []))
     monkeypatch.setattr(promote, "rolled_back", lambda model, line, version: rolled_back)
-    monkeypatch.setattr(gate, "run_gate", lambda *arguments, **more: verdict)
+
+    def run_gate(
+        project: Project, params: Params, registry: Any, version: str, commit: str, limit: float
+    ) -> Any:
+        assert (version, commit, limit) == ("3", "0" * 40, 60 * params.retrain.timeout_minutes)
+        return verdict
+
+    monkeypatch.setattr(gate, "run_gate", run_gate)
     monkeypatch.setattr(
         promote, "promote", lambda registry, version, reason, **more: promoted.append((version, reason, more))
     )
@@ -52,6 +60,13 @@ def test_what_passes_is_promoted_and_never_by_force(monkeypatch: pytest.MonkeyPa
     outcome, promoted = judged(monkeypatch, tmp_path, rolled_back=None)
     assert promoted == [("3", "retraining: 5 images of week", {})]
     assert outcome.events == ["promoted"]
+
+
+def test_m2_what_the_commit_registered_is_judged_and_not_what_the_alias_names_by_now(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    outcome, promoted = judged(monkeypatch, tmp_path, rolled_back=None, alias="4")
+    assert (outcome.version, [version for version, *_ in promoted]) == ("3", ["3"])
 
 
 def test_b5_a_version_that_a_person_rolled_back_stays_out(

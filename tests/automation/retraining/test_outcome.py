@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from graft.automation.retraining.outcome import DeliveryOutcome, Outcome, message, promotion_reason, title
+from graft.automation.retraining.outcome import (
+    DeliveryOutcome,
+    Outcome,
+    from_record,
+    message,
+    promotion_reason,
+    title,
+)
+from graft.registry.promotion.line import MAX_REASON
 
 AT = "2026-11-25T03:00:12+00:00"
 TAKEN = DeliveryOutcome("week-1", "taken in", {"blue": 2, "red": 3})
@@ -97,3 +105,19 @@ def test_a_record_can_be_read_by_programs() -> None:
     record = outcome(deliveries=[TAKEN]).as_record()
     assert record["events"] == ["nothing"]
     assert record["deliveries"][0]["counts"] == {"blue": 2, "red": 3}
+
+
+def test_m8_the_reason_of_a_promotion_is_no_longer_than_the_registry_takes() -> None:
+    many = [DeliveryOutcome(f"delivery of day {number:03}", "taken in", {"red": 3}) for number in range(40)]
+    reason = promotion_reason(outcome(deliveries=many))
+    assert reason.startswith("retraining: 3 images of delivery of day 000, 3 images of")
+    assert reason.endswith("delivery of day 003, and 36 more")
+    long = [DeliveryOutcome("x" * 255, "taken in", {"red": 3}) for _ in range(5)]
+    for facts in ({"deliveries": long}, {"reasons": ["y" * 3000]}):
+        assert len(promotion_reason(outcome(**facts))) == MAX_REASON
+
+
+def test_l15_what_another_graft_wrote_of_a_delivery_is_passed_over() -> None:
+    record = outcome(deliveries=[TAKEN]).as_record()
+    record["deliveries"][0]["of_a_later_graft"] = 1
+    assert from_record(record) == outcome(deliveries=[TAKEN])

@@ -11,6 +11,7 @@ from small_project import deliver
 
 from graft.automation.retraining.open_work import OpenCommit, read_open, write_open
 from graft.automation.retraining.outcome import Outcome
+from graft.automation.retraining.workspace import left_behind, open_workspace, remove_workspaces
 from graft.cli.retrain import retrain
 from graft.core.errors import GraftError
 from graft.core.project import Project
@@ -32,6 +33,11 @@ def project(made: Project, monkeypatch: pytest.MonkeyPatch, no_outside_settings:
         yield made
 
 
+def test_l2_with_nothing_to_do_it_says_so(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    retrain(dry_run=True)
+    assert capsys.readouterr().out == "Nothing to do.\n"
+
+
 def test_a_dry_run_says_what_would_be_taken_in_and_moves_nothing(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -45,6 +51,14 @@ def test_a_dry_run_says_what_would_be_taken_in_and_moves_nothing(
     assert "- strange: would be quarantined; 1 of its 1 images cannot be used" in printed
     assert sorted(path.name for path in (project.root / "inbox").iterdir()) == ["strange", "week"]
     assert not (project.root / "quarantine").exists()
+
+
+def test_m7_what_a_killed_run_has_left_is_still_there_for_the_next_run(project: Project) -> None:
+    open_workspace(project, "main", "killed")
+    retrain(dry_run=True)
+    retrain(abandon=True)
+    assert left_behind(project) == ["killed"]
+    remove_workspaces(project)
 
 
 def test_b4_giving_up_says_what_was_open(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

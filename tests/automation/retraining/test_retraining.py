@@ -19,10 +19,12 @@ from quick import champions, count_things, in_a_child, in_this_process, make_qui
 from small_project import MODEL, copied, deliver, make_small_project, picture, pictures_in, shell
 
 from graft.automation.retraining.finishing import abandon
-from graft.automation.retraining.open_work import read_open
+from graft.automation.retraining.landing import check_out
+from graft.automation.retraining.open_work import OpenCommit, read_open
 from graft.automation.retraining.quarantine import acknowledge
-from graft.automation.retraining.retraining import HISTORY_FILE, Retraining
-from graft.automation.retraining.workspace import left_behind
+from graft.automation.retraining.retrain_history import HISTORY_FILE
+from graft.automation.retraining.retraining import Retraining
+from graft.automation.retraining.workspace import left_behind, open_workspace, remove_workspaces
 from graft.core.errors import GraftError
 from graft.core.project import Project
 from graft.core.project_lock import ProjectBusyError, project_lock, retraining_lock
@@ -236,6 +238,49 @@ def test_commits_and_edits_of_a_person_during_a_run_stay(project: Project) -> No
     assert shell(project.root, "git", "status", "--short").split() == ["M", "dvc.yaml", "M", "params.yaml"]
     assert "seed: 9 " in project.params_file.read_text()
     assert len(pictures_in(project)) == 13
+
+
+def test_m1_the_model_is_judged_on_what_the_commit_holds_also_on_top_of_a_colleague_s(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(project.root / "inbox/week", NEW)
+    differs: list[str] = []
+
+    def act() -> None:
+        (project.root / "README").write_text("about it")
+        shell(project.root, "git", "add", "README")
+        shell(project.root, "git", "commit", "-qm", "A word about it")
+
+    def judge(own: Project, project: Project, params: Any, commit: str, *more: Any) -> None:
+        differs.append(shell(own.root, "git", "diff", "--name-only", commit))
+
+    monkeypatch.setattr("graft.automation.retraining.finishing.judge_challenger", judge)
+    retrain(project, while_training(act))
+    assert differs == [""]
+
+
+def test_m10_a_run_that_another_one_keeps_out_for_too_long_is_told_of(project: Project) -> None:
+    made = open_workspace(project, "main", "hanging").own.root / ".git"
+    with retraining_lock(project):
+        with pytest.raises(ProjectBusyError):
+            retrain(project)
+        os.utime(made, (0, made.stat().st_mtime - 2 * 720 * 60 - 60))
+        with pytest.raises(GraftError, match="has been at work for 24 hours") as caught:
+            retrain(project)
+    assert not isinstance(caught.value, ProjectBusyError)
+    remove_workspaces(project)
+
+
+def test_l8_l9_a_run_that_changed_nothing_names_no_commit_and_unstages_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = retrain(project, forced=True)
+    assert (outcome.commit, commits(project)) == ("", 2)
+    (project.root / "make.py").write_text("# staged\n")
+    shell(project.root, "git", "add", "make.py")
+    head = shell(project.root, "git", "rev-parse", "HEAD")
+    check_out(project, OpenCommit("run", "", "main", head, {}, {}))
+    assert shell(project.root, "git", "diff", "--cached", "--name-only") == "make.py"
 
 
 def test_another_branch_is_recorded_on_and_nothing_that_is_checked_out_moves(project: Project) -> None:
@@ -628,6 +673,18 @@ def test_b8_three_nights_without_a_verdict_and_the_delivery_is_quarantined(proje
     )
     retrain(project)
     is_clean(project, images=13)
+
+
+def test_l14_a_failure_in_the_second_look_counts_too(project: Project) -> None:
+    deliver(project.root / "inbox/a", {"red": 1})
+    picture("red", 4000).save(project.root / "inbox/a/red/refused.png")
+    deliver(project.root / "inbox/b", {"red": 1}, first=3000)
+    picture("red", 4001).save(project.root / "inbox/b/red/poison.png")
+    with pytest.raises(GraftError, match="The pipeline stopped"):
+        retrain(project)
+    counts = json.loads((project.retraining / "failures.json").read_text())
+    assert {key.split()[0]: count for key, count in counts.items()} == {"b": 1}
+    assert not (project.retraining / "incoming").exists()  # L4: no copy of the deliveries stays
 
 
 def test_b9_a_delivery_and_its_correction_in_one_night(project: Project) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -49,6 +51,14 @@ def test_a_command_that_never_works_says_what_it_printed(tmp_path: Path, waits: 
             waits.append,
         )
     assert waits == [10.0, 20.0]
+
+
+def test_l16_what_a_command_leaves_at_work_is_not_waited_for(tmp_path: Path, waits: list[float]) -> None:
+    params = SourceParams(command="sleep 600 & echo $! > child", timeout_seconds=60, retries=0)
+    try:
+        run_command(Project(tmp_path), params, waits.append)
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
 
 def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path, waits: list[float]) -> None:

@@ -124,7 +124,7 @@ def server_of(address: str) -> int:
 def serve_with(stages: Stages, *libraries: str) -> tuple[str, ...]:
     """The command of a server that imports these in advance."""
     module = stages.project.root / "small_server.py"
-    module.write_text(f"from graft.automation.warm import server\n\nserver.main({libraries!r})\n")
+    module.write_text(f"from graft.automation.warm import fork_server\n\nfork_server.main({libraries!r})\n")
     return ("-m", module.stem)
 
 
@@ -211,6 +211,19 @@ def test_a_server_that_cannot_start_leaves_stages_as_they_are(
     with start.warm_stages(unserved.project, unserved.environment) as environment:
         unserved.environment = environment
         assert not unserved.report()["warm"]
+
+
+def test_m11_where_a_socket_s_path_would_be_too_long_stages_run_by_themselves(
+    unserved: Stages, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    with start.warm_stages(unserved.project, unserved.environment) as environment:
+        assert environment == unserved.environment
+        unserved.environment = environment
+        assert not unserved.report()["warm"]
+    assert list(long.iterdir()) == []
 
 
 def test_it_can_be_switched_off(unserved: Stages) -> None:

@@ -26,6 +26,7 @@ from graft.automation.prefect_server import HOST, free_port, port_is_free
 from graft.core.errors import GraftError
 from graft.core.processes import end_tree
 from graft.core.project import Project
+from graft.registry.aliases import CHAMPION
 from graft.registry.promotion import change_champion as change
 from graft.registry.promotion.change_champion import Registry, settle
 from graft.registry.promotion.line import CHANGE_PREFIX, REIGNS_TAG, Entry
@@ -349,6 +350,26 @@ def test_a_machine_that_slept_with_the_lock_moves_nothing(
         mine.carry_out(entry)
     assert state(registry) == ("1", None, ["1"])
     assert not registry.line().changing
+
+
+def test_l10_the_call_that_moves_the_alias_gives_up_while_the_lock_still_holds(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    monkeypatch.setenv(names[1], "3")
+    seen: list[tuple[str, ...]] = []
+    really = type(registry.client).set_registered_model_alias
+
+    def move(client: Any, model: str, alias: str, version: str) -> None:
+        if alias == CHAMPION:
+            seen.append(tuple(os.environ[name] for name in names))
+        really(client, model, alias, version)
+
+    monkeypatch.setattr(type(registry.client), "set_registered_model_alias", move)
+    promote(registry, "1", "the first", forced=True)
+    ((timeout, retries),) = seen
+    assert 2 * float(timeout) * (1 + int(retries)) <= change.PATIENCE / 2
+    assert (os.environ.get(names[0]), os.environ[names[1]]) == (None, "3")
 
 
 def test_a_change_that_was_cut_off_once_the_alias_had_moved_is_in_the_line_at_once(

@@ -162,6 +162,18 @@ def test_what_is_no_model_says_so(project: Project, tmp_path: Path) -> None:
         ask(project, tmp_path, table, 8, "version 9", "candidate")
 
 
+def test_m10_a_model_that_does_not_answer_is_ended(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = tmp_path / "python"
+    hanging.write_text("#!/bin/sh\nsleep 600\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(hanging))
+    table = read_splits(project, ["test"])["test"]
+    with pytest.raises(GraftError, match=r"version 9, had not answered after 1 s, and was ended"):
+        ask(project, tmp_path, table, 8, "version 9", "candidate", limit=1)
+
+
 def test_a_class_that_a_model_does_not_know_is_one_that_it_never_names() -> None:
     answers = Answers(["a", "c"], np.array([[0.3, 0.7], [0.9, 0.1]]), 1.0)
     classes, probabilities = with_all_classes(answers, ["b", "a"])

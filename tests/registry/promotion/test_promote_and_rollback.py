@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evidence import good, judged, verdict_on, with_candidate
@@ -162,6 +163,19 @@ def test_a_verdict_that_was_changed_or_is_gone_is_none(registry: Registry, versi
     assert verdict.passed is False
 
 
+def test_l12_a_store_that_is_away_is_not_said_to_lack_the_verdict(
+    registry: Registry, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(registry, version)
+
+    def away(*arguments: Any) -> None:
+        raise ConnectionError("Connection refused")
+
+    monkeypatch.setattr(type(registry.client), "download_artifacts", away)
+    with pytest.raises(GraftError, match=r"cannot be read from MLflow: Connection refused"):
+        promote(registry)
+
+
 def test_a_verdict_of_another_graft_is_none(registry: Registry, version: str) -> None:
     judge(registry, version)
     text = '{"model": "tints", "passed": true}\n'
@@ -284,7 +298,7 @@ def test_b5_a_version_that_was_rolled_back_comes_back_by_force_with_a_reason_alo
     promote(registry)
     roll_back(registry, "wrong at night")
     # The gate has passed it against this very champion, and it is the challenger still.
-    message = rf"Version {version} of 'tints' was rolled back by .*: wrong at night.*--force --reason"
+    message = rf"Version {version} of 'tints' was rolled back by .*: wrong at night.*--without-gate --reason"
     for number in (None, version):
         with pytest.raises(GraftError, match=message):
             promote(registry, number, "again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graft.core.errors import GraftError
+from graft.core.errors import GraftError, first_line
 from graft.core.params.models import Params
 from graft.core.params.monitor_params import LogParams
 from graft.core.project import Project
@@ -41,17 +41,23 @@ def compare_predictions(project: Project, params: Params) -> Compared | None:
         from graft.deployment.monitor.monitor_predictions import monitor_log
 
         report = monitor_log(project, params, project.prediction_log, None, None, after)
-    except GraftError as error:
-        # It is told, and stops no retraining: new images are worth training on all the same.
-        return Compared(False, f"Logged predictions were not compared: {error}")
+    except Exception as error:
+        # Any kind: a champion that no longer loads raises what its libraries raise. It is told, and stops no
+        # retraining: new images are worth training on all the same.
+        reason = str(error) if isinstance(error, GraftError) else first_line(error)
+        return Compared(False, f"Logged predictions were not compared: {reason}")
     page = write_page(project.drift_reports, report)
     return Compared(report.drift, f"{in_words(report)} See {page.relative_to(project.home)}", until)
 
 
-def remember(project: Project, compared: Compared) -> None:
-    """Have the next comparison be of what is logged after this one. Raises GraftError where the log takes no mark."""
-    if compared.until is not None:
-        _log(project).mark(_READER, compared.until)
+def remember(project: Project, compared: Compared | None) -> list[str]:
+    """Have the next comparison be of what is logged after this one; return what hinders that, a sentence."""
+    try:
+        if compared is not None and compared.until is not None:
+            _log(project).mark(_READER, compared.until)
+    except GraftError as error:
+        return [f"The predictions will be compared again: {error}"]
+    return []
 
 
 def _log(project: Project) -> PredictionLog:

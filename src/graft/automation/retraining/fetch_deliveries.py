@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -79,24 +80,25 @@ def _replace(file: Path, old: str, new: str) -> None:
 
 def _shell(project: Project, params: SourceParams) -> None:
     # Not subprocess.run: it ends the shell alone at a timeout, and then waits for what the shell had started.
-    process = subprocess.Popen(
-        params.command,
-        shell=True,
-        cwd=project.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=params.timeout_seconds)
-    except subprocess.TimeoutExpired:
-        end_tree(process.pid)
-        raise GraftError(
-            f"retrain.source.command had not ended after {params.timeout_seconds} s, and was ended",
-            "Raise retrain.source.timeout_seconds, or look at what held it up",
-        ) from None
+    # Into a file: what it leaves at work in the background may hold its output open for ever.
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            params.command, shell=True, cwd=project.root, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            process.wait(params.timeout_seconds)
+        except BaseException as error:
+            end_tree(process.pid)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise GraftError(
+                f"retrain.source.command had not ended after {params.timeout_seconds} s, and was ended",
+                "Raise retrain.source.timeout_seconds, or look at what held it up",
+            ) from None
+        output.seek(0)
+        lines = output.read().decode(errors="replace").strip().splitlines()
     if process.returncode:
-        last = " / ".join(output.strip().splitlines()[-_LINES_KEPT:]) or "it printed nothing"
+        last = " / ".join(lines[-_LINES_KEPT:]) or "it printed nothing"
         raise GraftError(
             f"retrain.source.command ended with {process.returncode}: {last}", "Run it by hand in the project"
         )

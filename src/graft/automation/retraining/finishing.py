@@ -12,7 +12,7 @@ from graft.automation.retraining import landing
 from graft.automation.retraining.judging import judge_challenger, push
 from graft.automation.retraining.open_work import OpenCommit, Step, read_open, write_open
 from graft.automation.retraining.outcome import Outcome, from_record, headline, promotion_reason
-from graft.automation.retraining.workspace import Workspace, fill, open_workspace, remove_workspaces
+from graft.automation.retraining.workspace import Workspace, fill, open_workspace
 from graft.core.errors import GraftError, first_line
 from graft.core.params.models import Params
 from graft.core.project import Project
@@ -83,8 +83,9 @@ def abandon(project: Project) -> list[str]:
             given_up = [f"Given up: {one}" for one in read_open(project)]
         except GraftError as error:
             given_up = [f"Given up: {error.what}"]
-        write_open(project, [])
-        remove_workspaces(project)
+        write_open(
+            project, []
+        )  # worktrees stay: by them the next run finds what one that was killed has left
     return given_up
 
 

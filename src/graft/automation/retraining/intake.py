@@ -29,6 +29,7 @@ from graft.core.project import Project
 if TYPE_CHECKING:
     from graft.automation.retraining.label_doubts import LabelCheck
 
+INCOMING = "incoming"  # the folder that the run's deliveries are unpacked into
 _EXAMPLES = 3
 
 
@@ -87,7 +88,7 @@ class Intake:
 
     def check(self, own: Project, found: Sequence[deliveries.Delivery]) -> None:
         """Check each delivery against data/ of a worktree and the accepted ones before it; nothing is moved."""
-        folder = fresh_folder(self.project, "incoming")
+        folder = fresh_folder(self.project, INCOMING)
         rules = self.params.validate_
         known = read_known(own, rules, folder / "known.parquet")
         self._held = set(known.labels)

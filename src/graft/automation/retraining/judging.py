@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from graft.automation.retraining.outcome import Outcome
+from graft.automation.run_pipeline import read_registered
+from graft.core.errors import GraftError
 from graft.core.files import write_file
 from graft.core.git import run_git
 from graft.core.params.models import Params
@@ -21,7 +23,7 @@ def judge_challenger(
         project: the user's, which gets a copy of the verdict.
         reason: of the promotion, for the line of champions.
     """
-    from graft.registry.aliases import CHALLENGER, registered_name
+    from graft.registry.aliases import registered_name
     from graft.registry.promotion.change_champion import settle
     from graft.registry.promotion.gate import run_gate
     from graft.registry.promotion.gate_verdict import verdict_file
@@ -31,14 +33,19 @@ def judge_challenger(
     line, settled = settle(registry)  # of a promotion that was cut off with the run before
     outcome.settled += [f"{note[0].upper()}{note[1:]}." for note in settled]
     outcome.champion = line.champion or ""
-    challenger = line.aliases.get(CHALLENGER)
-    if challenger is None or challenger == line.champion:
+    try:
+        # Not whatever the alias names by now: `graft run` may have registered another one meanwhile.
+        challenger = str(read_registered(own)["version"])
+    except GraftError:
+        return  # a pipeline that registers nothing
+    if challenger == line.champion:
         return
     outcome.model, outcome.version = registry.model, challenger
     if problem := rolled_back(registry.model, line, challenger):
         outcome.refused = [f'{problem}. A person may promote it: graft promote --without-gate --reason "..."']
         return
-    verdict = run_gate(own, params, registry, commit=commit)
+    limit = params.retrain.timeout_minutes * 60
+    verdict = run_gate(own, params, registry, challenger, commit, limit)
     if verdict_file(own).is_file():
         write_file(verdict_file(project), verdict_file(own).read_bytes())
     outcome.strategy = verdict.candidate.strategy

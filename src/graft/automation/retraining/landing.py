@@ -132,7 +132,8 @@ def check_out(project: Project, one: OpenCommit) -> list[str]:
             left.append(f"Outputs of the pipeline were left as they are: {error}")
     try:
         command = ("reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul")
-        run_git(project.root, *command, text="\0".join(one.before))
+        if one.before:  # without names git would take back all that is staged
+            run_git(project.root, *command, text="\0".join(one.before))
     except GraftError as error:
         left.append(f"git's index is not up to date: {error}")
     os.sync()

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from graft.core.params.retrain_params import Event
+from graft.registry.promotion.line import MAX_REASON
+
+_NAMED = 4  # deliveries in the reason of a promotion
 
 
 @dataclass
@@ -107,10 +110,13 @@ def from_record(record: dict[str, Any]) -> Outcome:
     Raises:
         TypeError: it is no such record.
     """
-    names = {one.name for one in fields(Outcome)}
-    values = {name: value for name, value in record.items() if name in names}
-    deliveries = [DeliveryOutcome(**one) for one in values.pop("deliveries", [])]
-    return Outcome(**values, deliveries=deliveries)
+
+    def known(kind: type[Outcome | DeliveryOutcome], values: dict[str, Any]) -> dict[str, Any]:
+        names = {one.name for one in fields(kind)}
+        return {name: value for name, value in values.items() if name in names}
+
+    deliveries = [DeliveryOutcome(**known(DeliveryOutcome, one)) for one in record.get("deliveries", [])]
+    return Outcome(**{**known(Outcome, record), "deliveries": deliveries})
 
 
 def title(outcome: Outcome) -> str:
@@ -166,10 +172,11 @@ def details(outcome: Outcome) -> str:
 
 
 def promotion_reason(outcome: Outcome) -> str:
-    """Why the challenger became champion, for the line of champions."""
-    taken = [one for one in outcome.deliveries if one.images]
-    what = ", ".join(f"{one.images} images of {one.name}" for one in taken)
-    return f"retraining: {what or '; '.join(outcome.reasons)}"
+    """Why the challenger became champion, for the line of champions: no longer than that takes."""
+    taken = [f"{one.images} images of {one.name}" for one in outcome.deliveries if one.images]
+    more = [f"and {len(taken) - _NAMED} more"] if len(taken) > _NAMED else []
+    what = ", ".join([*taken[:_NAMED], *more]) or "; ".join(outcome.reasons)
+    return f"retraining: {what}"[:MAX_REASON]
 
 
 def delivery_line(one: DeliveryOutcome) -> str:

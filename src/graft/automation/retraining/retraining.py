@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -31,11 +32,12 @@ from graft.automation.retraining import data_folder, drift, landing, workspace
 from graft.automation.retraining import fetch_deliveries as sources
 from graft.automation.retraining.add_images import grow
 from graft.automation.retraining.finishing import finish, tell_late, without_tell
-from graft.automation.retraining.intake import Intake
+from graft.automation.retraining.intake import INCOMING, Intake
 from graft.automation.retraining.judging import mark_killed
 from graft.automation.retraining.open_work import OpenCommit, read_open, write_open
 from graft.automation.retraining.outcome import Outcome, from_record
 from graft.automation.retraining.reasons import broken_rules, what_changed
+from graft.automation.retraining.retrain_history import add_outcome
 from graft.automation.retraining.workspace import Workspace
 from graft.automation.run_pipeline import reproduce
 from graft.core.credentials import without_credentials
@@ -47,7 +49,6 @@ from graft.core.project_lock import project_lock, retraining_lock
 from graft.data.folder.versioning import dataset_name, run_dvc
 
 MARK = "GRAFT_RETRAINING"  # in the environment of what a run starts: its id
-HISTORY_FILE = "history.jsonl"
 
 
 class Retraining:
@@ -75,6 +76,7 @@ class Retraining:
         self._reasons: list[str] = []  # all but the deliveries
         self._open: OpenCommit | None = None
         self._compared: drift.Compared | None = None
+        self._recovered = False
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -85,7 +87,7 @@ class Retraining:
             Exception: whatever the block raised; ``outcome.failure`` says it in a sentence.
         """
         patience = self._limit if self.params.retrain.overlap == "queue" else 0
-        with retraining_lock(self.project, patience):
+        with workspace.alone(self.project, patience, 2 * self._limit):
             with project_lock(self.project, patience):
                 pass  # whoever runs the pipeline here is waited for: the worktree begins as this folder is
             os.environ[MARK] = self._run  # all that is started from here on carries it
@@ -96,12 +98,14 @@ class Retraining:
                 end_marked(MARK, self._run)
                 raise
             else:
-                self._remember_comparison()
+                # What a run that failed has compared is compared again: drift may have been its reason.
+                self.outcome.settled += drift.remember(self.project, self._compared)
             finally:
                 del os.environ[MARK]
                 workspace.remove_workspaces(self.project)
+                shutil.rmtree(self.project.retraining / INCOMING, ignore_errors=True)
                 self.outcome.seconds = round(time.monotonic() - self._started, 1)
-                self._keep_outcome()
+                add_outcome(self.project, self.outcome)
 
     def recover(self) -> list[str]:
         """Remove what runs that were cut off have left, and do what is open after commits; return those runs."""
@@ -129,6 +133,7 @@ class Retraining:
             found[number] = finish(self.project, self.params, one, self.outcome)
             write_open(self.project, found)
         write_open(self.project, found)
+        self._recovered = True
         return runs
 
     def bring_in(self) -> None:
@@ -167,7 +172,6 @@ class Retraining:
     def preview(self) -> None:
         """Tell the outcome what a run would do now. Nothing is moved, trained or recorded."""
         with retraining_lock(self.project):
-            workspace.remove_workspaces(self.project)
             try:
                 self.outcome.settled += [f"Still open: {one}" for one in read_open(self.project)]
                 if found := self._intake.find(wait=False):
@@ -176,7 +180,7 @@ class Retraining:
                 self._find_reasons()
                 self.outcome.reasons = self._all_reasons
             finally:
-                workspace.remove_workspaces(self.project)
+                workspace.remove_workspaces(self.project, self._run)
 
     def train(self) -> None:
         """Put the new images into data/ of the worktree and run the pipeline there.
@@ -191,8 +195,7 @@ class Retraining:
         except GraftError as error:
             if not self._intake.with_images:
                 raise
-            broken = broken_rules(self._filled().own, started)
-            if not broken:
+            if not broken_rules(self._filled().own, started):
                 self._intake.count_failure(error)
                 raise
             self._keep_those_that_fit()
@@ -220,12 +223,15 @@ class Retraining:
             one = OpenCommit(self._run, self.outcome.at, space.branch, commit, before, so_far.as_record())
             os.sync()  # what the commit names is on the disk before anything relies on it
             write_open(project, [*read_open(project), one])
-            landing.move_branch(project, space.branch, commit, space.tip if parent == space.base else parent)
-            self.outcome.commit = commit
+            tip = space.tip if parent == space.base else parent
+            landing.move_branch(project, space.branch, commit, tip)
+            self.outcome.commit = commit if commit != tip else ""
             self.outcome.settled += landing.check_out(project, one) if before else []
         self._open = replace(one, todo=("judge", "push", "tell"))
         write_open(project, [self._open])  # what was open before it is done by what follows
         self.outcome.open.clear()
+        if parent != space.base:
+            self._space = None  # a colleague's commit below this one: its files are not in this worktree
         self._intake.put_away()
 
     def judge(self) -> None:
@@ -236,15 +242,19 @@ class Retraining:
 
     def told(self) -> None:
         """Note that a person was told what came of this run."""
-        without_tell(self.project)
+        if self._recovered:  # else it does not say what earlier runs should have said
+            without_tell(self.project)
 
     # What the steps are made of.
 
     @property
+    def _branch(self) -> str:
+        return workspace.branch_name(self.project, self.params.retrain.record.branch)
+
+    @property
     def _is_here(self) -> bool:
         """The branch that is recorded on is the one checked out, so that a run begins with the user's folder."""
-        branch = workspace.branch_name(self.project, self.params.retrain.record.branch)
-        return workspace.checked_out(self.project) == branch
+        return workspace.checked_out(self.project) == self._branch
 
     @property
     def _all_reasons(self) -> list[str]:
@@ -254,15 +264,14 @@ class Retraining:
     def _filled(self) -> Workspace:
         """Return the run's worktree, which is made where it is missing."""
         if self._space is None:
-            retrain = self.params.retrain
-            branch = workspace.branch_name(self.project, retrain.record.branch)
+            source = self.params.retrain.source
             with project_lock(self.project, self._limit):
                 self._space = workspace.open_workspace(
-                    self.project, branch, self._run, [self._intake.inbox, self._intake.quarantine]
+                    self.project, self._branch, self._run, [self._intake.inbox, self._intake.quarantine]
                 )
                 self._before = landing.hashes_in_worktree(self._space)
-                if retrain.source.remote == "pull" and not self._space.is_snapshot:
-                    sources.fetch(self._space.own, retrain.source)
+                if source.remote == "pull" and not self._space.is_snapshot:
+                    sources.fetch(self._space.own, source)
                 workspace.fill(self._space)
         return self._space
 
@@ -307,7 +316,12 @@ class Retraining:
             )
         for checked in tried:
             checked.set_aside = False
-            if wrong := self._refused_by_checks():
+            try:
+                wrong = self._refused_by_checks()
+            except GraftError as error:
+                self._intake.count_failure(error)
+                raise
+            if wrong:
                 self._intake.refuse(checked, wrong)
         self._space = None
 
@@ -333,17 +347,3 @@ class Retraining:
         if found.drift and self.params.retrain.drift == "retrain":
             self.forced = True
             self._reasons.append("drift of what the model is asked")
-
-    def _remember_comparison(self) -> None:
-        """What a run that failed has compared is compared again: drift may have been its reason."""
-        try:
-            if self._compared is not None:
-                drift.remember(self.project, self._compared)
-        except GraftError as error:
-            self.outcome.settled.append(f"The predictions will be compared again: {error}")
-
-    def _keep_outcome(self) -> None:
-        path = self.project.retraining / HISTORY_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(self.outcome.as_record(), ensure_ascii=False) + "\n")

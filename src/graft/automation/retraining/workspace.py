@@ -12,7 +12,9 @@ Whatever ends a run, its worktree is deleted, by the run itself or by the next o
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from graft.automation.retraining.data_folder import cache_folder, changes_in_dat
 from graft.core.errors import GraftError
 from graft.core.git import NO_HOOKS, identity, run_git, try_git
 from graft.core.project import Project
+from graft.core.project_lock import ProjectBusyError, retraining_lock
 from graft.data.folder.versioning import pointer_file, run_dvc
 
 CURRENT = "current"
@@ -160,9 +163,40 @@ def left_behind(project: Project) -> list[str]:
     return sorted({entry.name.split(".")[0] for entry in folder.iterdir()}) if folder.is_dir() else []
 
 
-def remove_workspaces(project: Project) -> None:
-    """Delete all worktrees of retrainings, and what git remembers of them. May be repeated and cut off anywhere."""
-    shutil.rmtree(work_folder(project), ignore_errors=True)
+@contextlib.contextmanager
+def alone(project: Project, patience: float, limit: float) -> Iterator[None]:
+    """Keep other retrainings out for the length of the block.
+
+    Args:
+        patience: seconds to wait for another one to end.
+        limit: seconds after which one that is at work should have ended.
+
+    Raises:
+        ProjectBusyError: another one is at work.
+        GraftError: and it has been for longer than ``limit``, so that a person has to hear of it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(retraining_lock(project, patience))
+        except ProjectBusyError:
+            made = [file.stat().st_mtime for file in work_folder(project).glob("*/.git")]
+            seconds = time.time() - min(made, default=time.time())
+            if seconds <= limit:
+                raise
+            raise GraftError(
+                f"Another retraining of {project.root} has been at work for {seconds / 3600:.0f} hours",
+                "See what it waits for, and end it: graft ui",
+            ) from None
+        yield
+
+
+def remove_workspaces(project: Project, run: str = "") -> None:
+    """Delete the worktrees of a retraining, or of all, and what git remembers of them.
+
+    May be repeated and cut off anywhere.
+    """
+    for folder in work_folder(project).glob(f"{run}*"):
+        shutil.rmtree(folder, ignore_errors=True)
     common = try_git(project.root, "rev-parse", "--path-format=absolute", "--git-common-dir")
     for entry in Path(common, "worktrees").glob("*") if common else ():
         # By hand: git leaves an entry alone that a kill cut off while it was made.

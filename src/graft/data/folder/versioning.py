@@ -29,6 +29,7 @@ from ruamel.yaml.error import YAMLError
 
 from graft.core.errors import GraftError
 from graft.core.files import write_file
+from graft.core.outside import path_below
 from graft.core.project import Project
 
 UNNAMED = "data"
@@ -99,7 +100,7 @@ def copy_pointer(project: Project) -> Path | None:
     digest = tracked_hash(project)
     if digest is None:
         return None
-    copy = project.replaced / f"{dataset_name(project)}-{digest[:8]}.dvc"
+    copy = path_below(project.replaced, f"{dataset_name(project)}-{digest[:8]}.dvc", "data.dvc")
     write_file(copy, pointer_file(project).read_bytes())
     return copy
 

@@ -21,12 +21,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
 
 from graft.core.errors import GraftError, first_line
 from graft.core.files import PRIVATE_FILE, make_private_folder, replaced_file
 from graft.core.lock import locked
 from graft.core.outside import is_sha256
+from graft.core.sqlite_file import open_sqlite
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class LogFile:
         wal = self.folder / f"{FILE}-wal"
         is_still = not os.access(self.folder, os.W_OK) and not (wal.exists() and wal.stat().st_size)
         try:
-            with closing(_connect(self.path, "mode=ro&immutable=1" if is_still else "mode=ro")) as connection:
+            with closing(_connect(self.path, "ro&immutable=1" if is_still else "ro")) as connection:
                 _require_known_version(connection, self.path)
                 yield connection
         except sqlite3.Error as error:
@@ -222,12 +222,10 @@ def is_damage(error: sqlite3.DatabaseError) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _connect(path: Path, options: str = "mode=rw") -> sqlite3.Connection:
+def _connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
     """Open a file that exists, in a connection that begins no transaction by itself."""
-    address = f"file:{quote(str(path.absolute()))}?{options}"
-    connection = sqlite3.connect(
-        address, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
-    )
+    options = {"timeout": _BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}
+    connection = open_sqlite(path, mode, **options)
     connection.row_factory = sqlite3.Row
     return connection
 

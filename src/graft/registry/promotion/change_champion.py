@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import random
 import secrets
 import sys
@@ -128,7 +129,8 @@ class Change:
                 f"Changing the champion of '{registry.model}' took too long, and was given up before anything changed",
                 "Run the command again",
             )
-        registry.client.set_registered_model_alias(registry.model, CHAMPION, entry.version)
+        with _no_longer_than(PATIENCE / 2):
+            registry.client.set_registered_model_alias(registry.model, CHAMPION, entry.version)
         self.record(entry)
 
     def record(self, entry: Entry) -> None:
@@ -191,6 +193,23 @@ class Change:
         if version is not None and self.registry.exists(version):
             for name, value in tags.items():
                 self.registry.client.set_model_version_tag(self.registry.model, version, name, value)
+
+
+@contextmanager
+def _no_longer_than(seconds: float) -> Iterator[None]:
+    """Have a call of MLflow's over HTTP take no longer; by itself it tries again and again for minutes."""
+    # The first is a limit for the connection and for the answer, each.
+    limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": f"{seconds / 2:g}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def settle(registry: Registry) -> tuple[Line, list[str]]:

@@ -32,6 +32,7 @@ def run_gate(
     registry: Registry,
     version: str | None = None,
     commit: str | None = None,
+    limit: float | None = None,
 ) -> GateVerdict:
     """Judges a version, and writes the verdict into the project and into the version's run.
 
@@ -40,6 +41,7 @@ def run_gate(
         params: the limits, and which strategies there are.
         version: the version; by default the challenger.
         commit: that should hold what the candidate was made from; by default the one that is checked out.
+        limit: seconds that one model may take; None for any number.
 
     Raises:
         GraftError: there is no such version, it has no run to put the verdict into, there is no test split, or a
@@ -58,12 +60,12 @@ def run_gate(
     batch = params.evaluate.batch_size
 
     is_champion = number == line.champion
-    judged, right = judge(project, registry, candidate, test, batch, "candidate")
+    judged, right = judge(project, registry, candidate, test, batch, "candidate", limit)
     seen = [_seen(registry, candidate, test, "candidate")]
     champion = comparison = None
     if line.champion is not None and not is_champion:
         other = client.get_model_version(model, line.champion)
-        champion, right_too = judge(project, registry, other, test, batch, "champion")
+        champion, right_too = judge(project, registry, other, test, batch, "champion", limit)
         seen.append(_seen(registry, other, test, "champion"))
         comparison = compare(right, right_too, params.gate.confidence)
     run = client.get_run(candidate.run_id)

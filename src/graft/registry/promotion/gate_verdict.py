@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from graft.core.errors import GraftError
+from graft.core.errors import GraftError, first_line
 from graft.core.params.gate_params import GateParams
 from graft.core.params.sections import RunSeverity
 from graft.core.project import Project
 from graft.evaluation.comparison import Comparison
+from graft.registry.promotion.line import is_missing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -180,10 +181,12 @@ def fetch_verdict(client: MlflowClient, version: ModelVersion) -> GateVerdict | 
         try:
             text = Path(client.download_artifacts(version.run_id, VERDICT_FILE, folder)).read_bytes()
         except Exception as error:
-            # Each kind of artifact store raises its own.
+            what = f"The verdict on version {version.version} of '{version.name}'"
+            if _is_absent(error):
+                raise GraftError(f"{what} is not in its run {version.run_id}", again) from error
             raise GraftError(
-                f"The verdict on version {version.version} of '{version.name}' is not in its run {version.run_id}",
-                again,
+                f"{what} cannot be read from MLflow: {first_line(error)}",
+                "Check that its server and its store of artifacts can be reached",
             ) from error
     if hashlib.sha256(text).hexdigest() != digest:
         raise GraftError(
@@ -198,3 +201,13 @@ def fetch_verdict(client: MlflowClient, version: ModelVersion) -> GateVerdict | 
             f"The verdict on version {version.version} of '{version.name}' was written by another version of graft",
             again,
         ) from None
+
+
+def _is_absent(error: Exception) -> bool:
+    """Return whether there is no such file; each kind of artifact store says so in its own way."""
+    from mlflow.exceptions import MlflowException
+    from requests import HTTPError
+
+    if isinstance(error, HTTPError):
+        return error.response is not None and error.response.status_code == 404
+    return isinstance(error, FileNotFoundError) or (isinstance(error, MlflowException) and is_missing(error))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graft.core.errors import GraftError
+from graft.core.processes import end_tree
 from graft.core.progress import progress_bar
 from graft.core.project import Project
 from graft.evaluation.metrics import evaluate, expected_calibration_error
@@ -49,11 +52,13 @@ def judge(
     table: pd.DataFrame,
     batch_size: int,
     role: str,
+    limit: float | None = None,
 ) -> tuple[Judged, np.ndarray]:
     """Runs a version on the test images as it is registered.
 
     Args:
         table: the test split with paths, see :func:`graft.data.splits.split_tables.read_splits`.
+        limit: seconds that it may take; None for any number.
 
     Returns:
         Its figures, and bool ``[N]``: the images whose most probable class is right.
@@ -73,7 +78,7 @@ def judge(
                 "Find out who changed them; train and register the model again: dvc repro -f",
             )
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        answers = ask(project, folder, table, batch_size, name, role)
+        answers = ask(project, folder, table, batch_size, name, role, limit)
     labels = list(table["label"])
     classes, probabilities = with_all_classes(answers, labels)
     indices = np.array([classes.index(label) for label in labels])
@@ -103,7 +108,13 @@ def judge(
 
 
 def ask(
-    project: Project, folder: Path, table: pd.DataFrame, batch_size: int, name: str, role: str
+    project: Project,
+    folder: Path,
+    table: pd.DataFrame,
+    batch_size: int,
+    name: str,
+    role: str,
+    limit: float | None = None,
 ) -> Answers:
     """Asks the model in ``folder``, in a process of its own; arguments and errors as of :func:`judge`."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -119,6 +130,7 @@ def ask(
             (Path(temporary) / "errors").open("w+", encoding="utf-8", errors="replace") as errors,
             progress_bar(f"{role}: test images", len(table)) as advance,
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+            _ended_after(process, limit) as late,
         ):
             assert process.stdout is not None
             answered = 0
@@ -133,17 +145,43 @@ def ask(
                     )
                 advance(told["answered"] - answered)
                 answered = told["answered"]
-            if process.wait() != 0:
+            code = process.wait()
+            if late.is_set():
+                raise GraftError(
+                    f"The {role}, {name}, had not answered after {limit:.0f} s, and was ended",
+                    "See whether it answers by itself: mlflow.pyfunc.load_model",
+                )
+            if code != 0:
                 errors.seek(0)
                 said = [line.strip() for line in errors if line.strip()]
                 raise GraftError(
                     f"The {role}, {name}, cannot be loaded or does not answer as graft's models do: "
-                    f"{said[-1][:300] if said else f'exit code {process.returncode}'}",
+                    f"{said[-1][:300] if said else f'exit code {code}'}",
                     "See whether it loads by itself: mlflow.pyfunc.load_model, in an environment with its packages",
                 )
         with np.load(written) as answers:
             classes = list(json.loads(str(answers["classes"])))
             return Answers(classes, answers["probabilities"], float(answers["latency_ms"]))
+
+
+@contextlib.contextmanager
+def _ended_after(process: subprocess.Popen[str], limit: float | None) -> Iterator[threading.Event]:
+    """End a process after so many seconds, or with the block; the event says whether it came to the former."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        end_tree(process.pid)
+
+    timer = threading.Timer(limit or 0, end)
+    timer.daemon = True
+    if limit is not None:
+        timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+        end_tree(process.pid)
 
 
 def with_all_classes(answers: Answers, labels: Sequence[str]) -> tuple[list[str], np.ndarray]:

@@ -152,7 +152,7 @@ def require_promotable(model: str, line: Line, number: str, forced: bool) -> Non
             "`graft run` registers another challenger once one is better on validation",
         )
     if not forced and (problem := rolled_back(model, line, number)):
-        raise GraftError(problem, 'To promote it all the same: --force --reason "..."')
+        raise GraftError(problem, 'To promote it all the same: --without-gate --reason "..."')
 
 
 def rolled_back(model: str, line: Line, number: str) -> str:

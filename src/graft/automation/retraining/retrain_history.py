@@ -5,8 +5,17 @@ from __future__ import annotations
 import json
 
 from graft.automation.retraining.outcome import Outcome, from_record
-from graft.automation.retraining.retraining import HISTORY_FILE
 from graft.core.project import Project
+
+HISTORY_FILE = "history.jsonl"
+
+
+def add_outcome(project: Project, outcome: Outcome) -> None:
+    """Add a retraining to the history."""
+    path = project.retraining / HISTORY_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(outcome.as_record(), ensure_ascii=False) + "\n")
 
 
 def last_outcomes(project: Project, count: int) -> list[Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from graft.automation.retraining.outcome import DeliveryOutcome, Outcome, title
-from graft.automation.schedule.retrain_history import last_outcomes
+from graft.automation.retraining.retrain_history import last_outcomes
 from graft.core.project import Project
 
 
