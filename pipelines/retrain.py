@@ -15,9 +15,9 @@ from prefect.cache_policies import NO_CACHE
 from graft.automation.prefect_watch import required_server
 from graft.core.environment import configure
 from graft.core.errors import EXIT_FAILURE, GraftError
+from graft.core.lock import ProjectBusyError
 from graft.core.params import load_params
 from graft.core.project import find_project
-from graft.core.project_lock import ProjectBusyError
 
 if TYPE_CHECKING:
     from graft.automation.retraining.retraining import Retraining

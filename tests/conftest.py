@@ -17,7 +17,7 @@ from tiny import make_project
 from graft.core.environment import NO_TELEMETRY, QUIET
 from graft.core.files import replaced_file
 from graft.core.project import Project
-from graft.registry.store.moved_project import bring_home
+from graft.registry.store.tracking_store import bring_home
 
 # Before any test module imports TensorFlow, MLflow or Prefect.
 for name, value in {**NO_TELEMETRY, **QUIET}.items():

@@ -141,16 +141,7 @@ def test_d3_what_a_probe_raises_is_a_finding(
 
     for name in ("_python", "_packages", "_repository", "_params", "_data", "_folders", "_disk", "_tracking"):
         monkeypatch.setattr(doctor, name, fail)
-    for name in (
-        "_prefect",
-        "_ports",
-        "_gpu",
-        "_package_index",
-        "_keras_downloads",
-        "_hub",
-        "_default_data",
-        "_version",
-    ):
+    for name in ("_prefect", "_ports", "_gpu", "_site", "_default_data", "_version"):
         monkeypatch.setattr(doctor, name, fail)
     found = findings(Project(tmp_path))
     assert list(found) == [name for name, _, _ in doctor._probes(Project(tmp_path))]

@@ -22,7 +22,7 @@ from graft.core.project import Project
 STUBBORN = """
 import sys, time
 from pathlib import Path
-from graft import prefect_watch
+from graft.automation import prefect_watch
 from graft.core.project import Project
 prefect_watch.GRACE_SECONDS = 0.2
 with prefect_watch.required_server(Project(Path(sys.argv[1]))):

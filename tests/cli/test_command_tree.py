@@ -16,7 +16,6 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from graft.cli import main
-from graft.cli.app import RENAMED
 
 ROOT: Any = get_command(main.app)
 
@@ -88,15 +87,6 @@ def test_d5_help_fills_its_lines_and_fits(
         if line and following:
             # The next word would not have fitted on this line: no line ends in the middle of one.
             assert len(line) + 1 + len(following.split()[0]) > width - 1, (line, following)
-
-
-@pytest.mark.parametrize(("old", "new"), RENAMED.items())
-def test_d7_an_option_by_its_old_name_is_answered_with_the_new_one(old: str, new: str) -> None:
-    result = CliRunner().invoke(main.app, old.split())
-    assert result.exit_code == 2
-    shown = " ".join(result.output.replace("│", " ").split())
-    assert f"No such option: {old.split()[1]}. It is called {new} now." in shown
-    assert new in {name for name, where in MEANINGS.items() if tuple(old.split()[:1]) in where}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,17 +79,14 @@ def test_d6_what_dvc_knows_is_passed_on(
 
 
 def test_l1_next_is_to_promote_also_where_all_strategies_choose_for_themselves(
-    here: Project, capsys: pytest.CaptureFixture[str]
+    here: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from graft.cli.run import _print_next_commands
-
-    text = here.params_file.read_text(encoding="utf-8")
-    (old,) = [line for line in text.splitlines() if line.startswith("  run:")][:1]
-    here.params_file.write_text(text.replace(old, "  run: [auto]", 1), encoding="utf-8")
+    train = SimpleNamespace(run=["mine"], strategies={"mine": SimpleNamespace()})
+    monkeypatch.setattr("graft.core.params.load_params", lambda path: SimpleNamespace(train=train))
     _print_next_commands(here)
     printed = capsys.readouterr().out
     assert "graft promote" in printed
-    assert "graft advise" in printed
+    assert "graft run --quality best" in printed
     assert "dvc exp run" not in printed
 
 

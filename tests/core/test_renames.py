@@ -9,7 +9,6 @@ ROOT = Path(__file__).parents[2]
 # Files that rename by themselves, and why no synced file of core/files is meant.
 OTHERS = {
     "src/graft/core/files.py": "the one place",
-    "src/graft/core/old_layout.py": "moves what is there",
     "src/graft/data/folder/swap.py": "moves whole folders; what it writes down goes through core/files",
     "src/graft/core/download/fetch.py": "the partial file stays for the next try; it is synced before the rename",
     "src/graft/core/download/registries.py": "a client left the file; it is synced before the rename",

@@ -17,8 +17,8 @@ from graft.registry import resolve as source
 from graft.registry.register import register_best
 from graft.registry.resolve import resolve_model
 from graft.registry.runs.strategy_runs import read_run
-from graft.registry.store import model_hash
-from graft.registry.store.model_hash import HASH_TAG
+from graft.registry.store import logged_models
+from graft.registry.store.logged_models import HASH_TAG
 from graft.registry.store.tracking_store import open_store
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
@@ -88,7 +88,7 @@ def test_changed_files_are_refused(
     changed = shutil.copytree(original, project.root / "changed")
     path = changed / name
     path.write_bytes((path.read_bytes() if path.exists() else b"") + b"\n")
-    monkeypatch.setattr(model_hash, "model_files", lambda location, into: changed)
+    monkeypatch.setattr(logged_models, "model_files", lambda location, into: changed)
     for uri in ("models:/tints/1", read_run(project.strategy("first"))["model_uri"]):
         with pytest.raises(GraftError, match=r"are not those that were logged.*model.sha256"):
             resolve_model(project, uri)
@@ -127,7 +127,7 @@ def test_a_download_is_made_once_and_again_when_damaged(
         downloads.append(location)
         return Path(shutil.copytree(original, into))
 
-    monkeypatch.setattr(model_hash, "model_files", download)
+    monkeypatch.setattr(logged_models, "model_files", download)
     first = resolve_model(project, "models:/tints/1")
     assert first.bundle.is_relative_to(project.fetched_models)
     assert resolve_model(project, "models:/tints/1") == first
@@ -162,7 +162,7 @@ def test_a2_a_tag_of_the_registry_is_no_path_and_removes_nothing(
         "a link in the cache": digest,
     }[shape]
     original = Path(client.get_model_version_download_uri("tints", "1").removeprefix("file://"))
-    monkeypatch.setattr(model_hash, "model_files", lambda _, into: Path(shutil.copytree(original, into)))
+    monkeypatch.setattr(logged_models, "model_files", lambda _, into: Path(shutil.copytree(original, into)))
     client.set_model_version_tag("tints", "1", HASH_TAG, tag)
     message = "not those that were logged" if tag == digest else "tag model.sha256 of tints version 1 holds"
     with pytest.raises(GraftError, match=message):
@@ -177,8 +177,8 @@ def test_a2_a_model_cannot_name_a_bundle_outside_of_itself(
     changed = shutil.copytree(original, tmp_path / "changed")
     text = (changed / "MLmodel").read_text()
     (changed / "MLmodel").write_text(text.replace("data: data/model", f"data: {original / 'data' / 'model'}"))
-    client.set_model_version_tag("tints", "1", HASH_TAG, model_hash.model_hash(changed))
-    monkeypatch.setattr(model_hash, "model_files", lambda *_: changed)
+    client.set_model_version_tag("tints", "1", HASH_TAG, logged_models.model_hash(changed))
+    monkeypatch.setattr(logged_models, "model_files", lambda *_: changed)
     with pytest.raises(GraftError, match=r"MLmodel file of tints version 1 names the path"):
         resolve_model(project, "models:/tints/1")
 

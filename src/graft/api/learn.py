@@ -38,8 +38,8 @@ def train(project: Project, name: str = "frozen") -> Training:
         True
     """
     from graft.api.shown import Training
+    from graft.core.lock import project_lock
     from graft.core.params import load_params
-    from graft.core.project_lock import project_lock
     from graft.core.timing import StageClock
     from graft.data.splits.split_tables import read_splits
     from graft.networks.engines.tensorflow_import import import_tensorflow
@@ -110,8 +110,8 @@ def evaluate(project: Project, *names: str) -> TestResults:
         ['accuracy', 'macro_f1', 'log_loss']
     """
     from graft.api.shown import TestResults
+    from graft.core.lock import project_lock
     from graft.core.params import load_params
-    from graft.core.project_lock import project_lock
     from graft.core.timing import StageClock
     from graft.evaluation.evaluate import evaluate_models
     from graft.registry.runs.strategy_runs import record_evaluations
@@ -201,8 +201,8 @@ def promote(project: Project, *, reason: str = "", without_gate: bool = False) -
         '1'
     """
     from graft.api.shown import Promotion
+    from graft.core.lock import project_lock
     from graft.core.params import load_params
-    from graft.core.project_lock import project_lock
     from graft.registry.aliases import registered_name
     from graft.registry.promotion import promote as promotion
     from graft.registry.promotion.gate import run_gate

@@ -130,8 +130,8 @@ def validate(project: Project) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from graft.core.lock import project_lock
     from graft.core.params import load_params
-    from graft.core.project_lock import project_lock
     from graft.core.timing import StageClock
     from graft.data.validate_stage import validate_images
 
@@ -163,9 +163,9 @@ def split(project: Project) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from graft.core.lock import project_lock
     from graft.core.params import load_params
     from graft.core.project import SPLITS
-    from graft.core.project_lock import project_lock
     from graft.core.timing import StageClock
     from graft.data.split_stage import split_images
     from graft.data.splits.split_tables import read_splits

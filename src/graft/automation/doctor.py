@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,15 @@ State = Literal["ok", "note", "bad"]
 DISK_NEEDED_GB = 5
 LIMIT_SECONDS = 20.0  # for everything
 TOOL_SECONDS = 10.0  # for another program
+# What is fetched from: an address, "" for the index of packages; and what to do where it does not answer.
+SITES = {
+    "package index": ("", "Default data and weights must then be cached already"),
+    "Keras downloads": (
+        "https://storage.googleapis.com/tensorflow/keras-applications/",
+        "MobileNetV2 and ResNet50 come from package registries; name a file for others",
+    ),
+    "TensorFlow Hub": ("https://tfhub.dev/", "Name a local folder as a hub backbone"),
+}
 PACKAGES = ("tensorflow", "keras", "tensorflow-hub", "dvc", "mlflow", "prefect", "great-expectations")
 
 
@@ -67,9 +77,7 @@ def _probes(project: Project) -> list[tuple[str, State, Callable[[], Iterable[Fi
         ("Prefect server", "bad", lambda: [_prefect(project)]),
         ("ports", "note", lambda: _ports(project)),
         ("GPU", "note", lambda: [_gpu(project)]),
-        ("package index", "note", lambda: [_package_index()]),
-        ("Keras downloads", "note", lambda: [_keras_downloads()]),
-        ("TensorFlow Hub", "note", lambda: [_hub()]),
+        *((name, "note", partial(_site, name)) for name in SITES),
         ("default data", "note", lambda: [_default_data(project)]),
     ]
 
@@ -86,6 +94,8 @@ class _Probe:
     def _run(self) -> None:
         try:
             self._found = list(self._look())
+        except GraftError as error:
+            self._found = [Finding(self._name, self._otherwise, error.what, error.fix)]
         except Exception as error:
             problem = f"cannot be looked at: {first_line(error)}"
             self._found = [Finding(self._name, self._otherwise, problem, "Mend that, and look again")]
@@ -175,11 +185,8 @@ def _install(project: Project, of_make: str = "", of_pip: str = "graft") -> str:
 def _params(project: Project) -> Finding:
     from graft.core.params import load_params
 
-    try:
-        params = load_params(project.params_file)
-    except GraftError as error:
-        return Finding("params.yaml", "bad", error.what, error.fix)
-    return Finding("params.yaml", "ok", f"strategies {', '.join(params.train.run)}")
+    run = load_params(project.params_file).train.run
+    return Finding("params.yaml", "ok", f"strategies {', '.join(run)}")
 
 
 def _data(project: Project) -> Finding:
@@ -222,10 +229,7 @@ def _tracking(project: Project) -> Finding:
     if not uri.startswith("sqlite:///"):
         from graft.registry.store.reachable import require_answer
 
-        try:
-            require_answer(uri)
-        except GraftError as error:
-            return Finding("MLflow store", "bad", error.what, error.fix)
+        require_answer(uri)
         return Finding("MLflow store", "ok", f"{without_credentials(uri)}, from MLFLOW_TRACKING_URI")
     path = Path(uri.removeprefix("sqlite:///"))
     if not path.exists():
@@ -247,13 +251,9 @@ def _prefect(project: Project) -> Finding:
     own = running_server(project)
     url = os.environ.get(URL) or (own.url if own else "")
     if url and not (own and own.url == url):
-        try:
-            check_named_server(url)
-        except GraftError as error:
-            return Finding("Prefect server", "bad", error.what, error.fix)
-    return Finding(
-        "Prefect server", "ok", f"{without_credentials(url)} answers" if url else "started by each run"
-    )
+        check_named_server(url)
+    found = f"{without_credentials(url)} answers" if url else "started by each run"
+    return Finding("Prefect server", "ok", found)
 
 
 def _ports(project: Project) -> Iterator[Finding]:
@@ -296,32 +296,13 @@ def _gpu(project: Project) -> Finding:
     return Finding("GPU", "ok", names)
 
 
-def _package_index() -> Finding:
-    from graft.core.download.fetch import index_has
+def _site(name: str) -> Iterator[Finding]:
+    from graft.core.download.fetch import index_has, is_reachable
     from graft.networks.backbones.known_weights import REGISTRY
 
-    if index_has(REGISTRY["MobileNetV2"].package):
-        return Finding("package index", "ok", "answers")
-    return Finding(
-        "package index", "note", "no answer", "Default data and weights must then be cached already"
-    )
-
-
-def _keras_downloads() -> Finding:
-    from graft.core.download.fetch import is_reachable
-
-    if is_reachable("https://storage.googleapis.com/tensorflow/keras-applications/"):
-        return Finding("Keras downloads", "ok", "reachable")
-    fix = "MobileNetV2 and ResNet50 come from package registries; name a file for others"
-    return Finding("Keras downloads", "note", "no answer", fix)
-
-
-def _hub() -> Finding:
-    from graft.core.download.fetch import is_reachable
-
-    if is_reachable("https://tfhub.dev/"):
-        return Finding("TensorFlow Hub", "ok", "reachable")
-    return Finding("TensorFlow Hub", "note", "no answer", "Name a local folder as a hub backbone")
+    url, fix = SITES[name]
+    answers = is_reachable(url) if url else index_has(REGISTRY["MobileNetV2"].package)
+    yield Finding(name, "ok", "answers") if answers else Finding(name, "note", "no answer", fix)
 
 
 def _default_data(project: Project) -> Finding:

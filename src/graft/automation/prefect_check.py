@@ -25,6 +25,7 @@ def check_named_server(url: str) -> None:
         GraftError: it does not answer, is none, is of another major version, or refuses the password or key.
     """
     import httpx
+    from packaging.version import Version
     from prefect.client.base import ServerType
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
@@ -40,51 +41,40 @@ def check_named_server(url: str) -> None:
     if password := os.environ.get(PASSWORD):
         settings[PREFECT_API_AUTH_STRING] = password
     timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    no_server = GraftError(f"{where} answers, but not as Prefect does", f"Correct {URL}: it ends with /api")
     try:
         with (
             temporary_settings(settings),
             get_client(sync_client=True, httpx_settings={"timeout": timeout}) as client,
         ):
             if client.server_type != ServerType.CLOUD:
-                _check_version(where, client.api_version(), client.client_version())
+                theirs, ours = client.api_version(), Version(client.client_version()).major
+                if Version(str(theirs)).major != ours:
+                    raise GraftError(
+                        f"{where} is of version {theirs}, and graft works with Prefect {ours}",
+                        f"Use a server of Prefect {ours}, or unset {URL}: graft then starts its own",
+                    )
             client.read_flows(limit=1)
     except PrefectHTTPStatusError as error:
-        raise _refusal(where, error.response.status_code) from None
+        status = error.response.status_code
+        if status in (401, 403):
+            raise _refusal(where) from None
+        if status == 404:
+            raise no_server from None
+        raise GraftError(f"{where} answers with the error {status}", "See the server's log") from None
     except httpx.TransportError as error:
         reason = re.sub(r"^\[Errno -?\d+\] ", "", first_line(error))
         what = "does not answer in time" if isinstance(error, httpx.TimeoutException) else reason
         raise GraftError(f"{where} cannot be reached: {what}", _START_OR_CORRECT) from None
-    except (ValueError, httpx.InvalidURL):
-        raise _no_server(where) from None
+    except (ValueError, httpx.InvalidURL):  # what answers is no JSON, or no version
+        raise no_server from None
 
 
-def _check_version(where: str, theirs: object, ours: str) -> None:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        major = Version(str(theirs)).major
-    except InvalidVersion:
-        raise _no_server(where) from None
-    if major != Version(ours).major:
-        raise GraftError(
-            f"{where} is of version {theirs}, and graft works with Prefect {Version(ours).major}",
-            f"Use a server of Prefect {Version(ours).major}, or unset {URL}: graft then starts its own",
-        )
-
-
-def _refusal(where: str, status: int) -> GraftError:
-    if status in (401, 403):
-        has_key = os.environ.get("PREFECT_API_KEY") and not os.environ.get(PASSWORD)
-        setting = "PREFECT_API_KEY" if has_key or "api.prefect.cloud" in where else PASSWORD
-        said = f"refuses that of {setting}" if os.environ.get(setting) else f"{setting} is not set"
-        return GraftError(
-            f"{where} wants a password or key, and {said}",
-            'Set it; for a server that graft has started, eval "$(graft schedule env)" in its project does',
-        )
-    if status == 404:
-        return _no_server(where)
-    return GraftError(f"{where} answers with the error {status}", "See the server's log")
-
-
-def _no_server(where: str) -> GraftError:
-    return GraftError(f"{where} answers, but not as Prefect does", f"Correct {URL}: it ends with /api")
+def _refusal(where: str) -> GraftError:
+    has_key = os.environ.get("PREFECT_API_KEY") and not os.environ.get(PASSWORD)
+    setting = "PREFECT_API_KEY" if has_key or "api.prefect.cloud" in where else PASSWORD
+    said = f"refuses that of {setting}" if os.environ.get(setting) else f"{setting} is not set"
+    return GraftError(
+        f"{where} wants a password or key, and {said}",
+        'Set it; for a server that graft has started, eval "$(graft schedule env)" in its project does',
+    )

@@ -2,7 +2,7 @@
 
 Files that were cut off, mixed up or changed after the model was written are noticed before any of them is loaded.
 Who may write here may write the record too, so this is against damage; against malice, graft compares a hash of the
-whole with the one that MLflow's database keeps (:mod:`graft.registry.store.model_hash`).
+whole with the one that MLflow's database keeps (:mod:`graft.registry.store.logged_models`).
 """
 
 from __future__ import annotations

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from graft.cli.app import opened
 from graft.cli.options import JsonOption
-from graft.cli.output import messages_aside
-from graft.core.environment import configure
+from graft.cli.output import messages_aside, say
 from graft.core.progress import console
-from graft.core.project import find_project
 
 
 def advise(as_json: JsonOption = False) -> None:
@@ -17,13 +16,10 @@ def advise(as_json: JsonOption = False) -> None:
     """
     import json
 
-    from graft.core.params import load_params
     from graft.core.timing import StageClock
     from graft.networks.engines.tensorflow_import import import_tensorflow
 
-    project = find_project()
-    configure(project)
-    params = load_params(project.params_file)
+    project, params = opened()
     with messages_aside(as_json):
         import_tensorflow()
         from graft.analysis.choose.choose_project import choose_for_project
@@ -37,7 +33,7 @@ def advise(as_json: JsonOption = False) -> None:
         console.print("No strategy in train.run leaves a setting to auto: there is nothing to measure.")
         return
     for step in choice.selection.steps:
-        console.print(f"{step}.", soft_wrap=True, markup=False)
+        say(f"{step}.")
     names = ", ".join(choice.measured[index].candidate.name for index in choice.selection.weights)
     console.print(
         f"Chosen: {names}: {choice.selection.accuracy:.1%} right out of fold. "

@@ -1,4 +1,5 @@
-"""What all commands have in common: how help reads, what a mistyped or renamed option is answered with.
+"""What all commands have in common: how help reads, what a mistyped option is answered with,
+and what most begin with.
 
 Every ``typer.Typer`` of graft is a :class:`Commands`, so that one place decides for the whole tree.
 """
@@ -6,7 +7,7 @@ Every ``typer.Typer`` of graft is a :class:`Commands`, so that one place decides
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
@@ -14,12 +15,9 @@ from typer.exceptions import TyperException
 
 from graft.core.errors import did_you_mean
 
-# Options by older names, for the message.
-RENAMED = {
-    "predict --overwrite": "--replace",
-    "export --overwrite": "--replace",
-    "promote --force": "--without-gate",
-}
+if TYPE_CHECKING:
+    from graft.core.params import Params
+    from graft.core.project import Project
 
 
 class _Shared:
@@ -49,13 +47,8 @@ class _Shared:
             name = getattr(error, "option_name", None)
             if name is None or not error.message.startswith("No such option"):
                 raise
-            new = RENAMED.get(f"{ctx.info_name} {name}")
             options = {option for param in self.get_params(ctx) for option in param.opts}
-            error.message = (
-                f"{error.message}. It is called {new} now."
-                if new
-                else f"{error.message}. {did_you_mean(name, options)}"
-            )
+            error.message = f"{error.message}. {did_you_mean(name, options)}"
             error.possibilities = None  # type: ignore[attr-defined]
             raise
 
@@ -86,3 +79,18 @@ class Commands(typer.Typer):
 
     def callback(self, **settings: Any) -> Callable[..., Any]:
         return super().callback(**{"cls": _Group, **settings})
+
+
+def opened() -> tuple[Project, Params]:
+    """Return the project and its params, and prepare this process for both.
+
+    Raises:
+        GraftError: there is no project here, or its params are wrong.
+    """
+    from graft.core.environment import configure
+    from graft.core.params import load_params
+    from graft.core.project import find_project
+
+    project = find_project()
+    configure(project)
+    return project, load_params(project.params_file)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graft.cli.app import Commands
+from graft.cli.app import Commands, opened
+from graft.cli.output import table_of
 from graft.core.errors import GraftError
 from graft.core.progress import console, progress_bar
-from graft.core.project import find_project
 
 if TYPE_CHECKING:
     from graft.networks.features.feature_store import FeatureStore
@@ -23,20 +23,10 @@ app = Commands(
 @app.command("info", epilog="Example: graft cache info")
 def info() -> None:
     """Show what is kept, how large it is and when it was last used."""
-    from rich.table import Table
-
     from graft.networks.engines.artifact_cache import LIMIT_BYTES, folder_bytes
 
     store = _store()
-    table = Table(box=None, pad_edge=False)
-    for column, side in (
-        ("backbone", "left"),
-        ("kept", "left"),
-        ("images", "right"),
-        ("MB", "right"),
-        ("used", "right"),
-    ):
-        table.add_column(column, justify=side, no_wrap=side == "right", overflow="fold")  # type: ignore[arg-type]
+    table = table_of("~backbone", "~kept", ">images", ">MB", ">used")
     spaces = store.spaces()
     for space in sorted(spaces, key=lambda space: -space.last_used):
         table.add_row(
@@ -103,11 +93,10 @@ def prune(
 
 
 def _store() -> FeatureStore:
-    from graft.core.params import load_params
     from graft.networks.features.feature_store import FeatureStore
 
-    project = find_project()
-    return FeatureStore(project.features, load_params(project.params_file).train.store.limit_bytes)
+    project, params = opened()
+    return FeatureStore(project.features, params.train.store.limit_bytes)
 
 
 def _ago(moment: float) -> str:

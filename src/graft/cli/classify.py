@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli.options import JsonOption
-from graft.cli.output import messages_aside
+from graft.cli.output import messages_aside, table_of
 from graft.core.environment import configure
 from graft.core.errors import EXIT_FAILURE
 from graft.core.progress import console
@@ -93,12 +93,8 @@ def _classify_all(classifier: ImageNetClassifier, photographs: list[Path], top: 
 
 def _as_table(seen: list[Seen]) -> Table:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("photograph", overflow="fold")
-    table.add_column("class")
-    table.add_column("", justify="right", no_wrap=True)
+    table = table_of("~photograph", "class", ">")
     for one in seen:
         name = escape(_printable(one.photograph))
         if one.problem:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli import completion
-from graft.cli.app import Commands
+from graft.cli.app import Commands, opened
 from graft.cli.options import JsonOption
-from graft.cli.output import messages_aside
-from graft.cli.wording import print_next, short
+from graft.cli.output import messages_aside, print_next, say, short, table_of
 from graft.core.errors import GraftError
 from graft.core.progress import console
 from graft.core.project import find_project
@@ -38,7 +37,6 @@ Replace = Annotated[
 def list_data_sets() -> None:
     """Show every data set of the catalogue, and whether it can be had right now."""
     from rich.markup import escape
-    from rich.table import Table
 
     from graft.data.folder.swap import is_empty
     from graft.data.folder.versioning import dataset_name
@@ -48,10 +46,7 @@ def list_data_sets() -> None:
     current = None if is_empty(project.data) else dataset_name(project)
     with console.status("Asking where the data sets are published"):
         available = availability(project)
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
+    table = table_of("=", "=", "")
     for name, entry in read_catalogue().items():
         in_data = "\nin data/ now"
         size = entry.sources[0].megabytes
@@ -146,14 +141,10 @@ def inspect(
     from graft.analysis.inspect.inspect_data import inspect_data
     from graft.analysis.inspect.inspect_page import write_page
     from graft.analysis.inspect.terminal import as_table
-    from graft.core.environment import configure
-    from graft.core.params import load_params
 
     if open_page and not page:
         raise GraftError("--open and --no-page contradict each other", "Leave one of them away")
-    project = find_project()
-    configure(project)
-    params = load_params(project.params_file)
+    project, params = opened()
     target = project.inspection / "index.html"
     with messages_aside(as_json):
         report, images = inspect_data(project, params, check_labels=labels)
@@ -175,15 +166,11 @@ def inspect(
 
 def _report(imported: Imported) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
     from graft.analysis.inspect.terminal import MAX_CLASSES
     from graft.data.sources.readers.folders import by_suffix
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("class")
-    for split in imported.counts:
-        table.add_column(split or "images", justify="right", no_wrap=True)
+    table = table_of("class", *(f">{split or 'images'}" for split in imported.counts))
     labels = sorted({label for classes in imported.counts.values() for label in classes})
     for label in labels[:MAX_CLASSES]:
         table.add_row(escape(label), *(f"{classes.get(label, 0):,}" for classes in imported.counts.values()))
@@ -205,7 +192,7 @@ def _report(imported: Imported) -> None:
     if imported.split_settings:
         console.print("Split settings that fit, for params.yaml:")
         lines = "".join(f"\n  {key}: {_as_yaml(value)}" for key, value in imported.split_settings.items())
-        console.print(f"split:{lines}", markup=False, soft_wrap=True)
+        say(f"split:{lines}")
     if imported.replaced:
         pointer = short(imported.replaced)
         console.print(

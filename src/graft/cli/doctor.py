@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from graft.cli.output import table_of
 from graft.core.environment import configure
 from graft.core.errors import EXIT_FAILURE
 from graft.core.progress import console
@@ -15,7 +16,6 @@ _MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "bad": "[red]bad[/]"}
 def doctor() -> None:
     """Check what graft needs here. Ends with 1 where something stops it from working."""
     from rich.markup import escape
-    from rich.table import Table
 
     from graft.automation.doctor import examine
 
@@ -23,10 +23,7 @@ def doctor() -> None:
     configure(project)
     with console.status("Looking"):
         findings = examine(project)
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = table_of("=", "=", "~")
     for finding in findings:
         fix = f"\n[bold]{escape(finding.fix)}[/]" if finding.fix else ""
         table.add_row(_MARKS[finding.state], finding.what, escape(finding.found) + fix)

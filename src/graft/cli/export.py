@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli.options import ModelOption
-from graft.cli.output import print_table
+from graft.cli.output import print_table, table_of
 from graft.core.environment import configure
 from graft.core.errors import GraftError
 from graft.core.progress import console
@@ -93,11 +93,7 @@ def _chosen(formats: list[str], int8: bool) -> list[str]:
 
 
 def _print_table(made: list[Exported]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("format", "MB", "ms an image", "largest difference", "accuracy", "the model's"):
-        table.add_column(column, justify="left" if column == "format" else "right", no_wrap=True)
+    table = table_of("=format", ">MB", ">ms an image", ">largest difference", ">accuracy", ">the model's")
     for one in made:
         checked = one.checked
         table.add_row(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from graft.cli.wording import short
+from graft.cli.output import short
 from graft.core.errors import EXIT_FAILURE
 from graft.core.progress import console
 from graft.core.project import find_project

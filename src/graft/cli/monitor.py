@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.app import opened
 from graft.cli.options import JsonOption, ModelOption
-from graft.cli.output import messages_aside
-from graft.core.environment import configure
+from graft.cli.output import messages_aside, say, table_of
 from graft.core.errors import GraftError
 from graft.core.progress import console
-from graft.core.project import find_project
 
 if TYPE_CHECKING:
     from graft.deployment.monitor.monitor_predictions import DriftReport
@@ -52,8 +51,6 @@ def monitor(
     import json
     from datetime import UTC, datetime, timedelta
 
-    from graft.core.params import load_params
-
     named = bool(paths) + log + (log_from is not None)
     if named != 1:
         raise GraftError(
@@ -64,10 +61,8 @@ def monitor(
         )
     if days is not None and paths:
         raise GraftError("--days goes with --log", "Leave it out: all images that are named are recent ones")
-    project = find_project()
-    configure(project)
+    project, params = opened()
     where = project.prediction_log if log else log_from
-    params = load_params(project.params_file)
     from graft.deployment.monitor.drift_page import write_page
     from graft.deployment.monitor.monitor_predictions import monitor_log, monitor_paths
 
@@ -86,24 +81,18 @@ def monitor(
         print(json.dumps(report.as_record(), indent=1))
     else:
         _print(report)
-        console.print(f"Page: {page}", soft_wrap=True, markup=False)
+        say(f"Page: {page}")
     if report.drift:
         raise typer.Exit(EXIT_DRIFT)
 
 
 def _print(report: DriftReport) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
     from graft.deployment.monitor.drift_page import in_words
 
     if report.checks:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        table.add_column("check", no_wrap=True)
-        for column in ("p", "together", "size", "from"):
-            table.add_column(column, justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
-        table.add_column("what was seen", overflow="fold")
+        table = table_of("=check", ">p", ">together", ">size", ">from", "=", "~what was seen")
         for check in report.checks:
             table.add_row(
                 check.name,
@@ -116,5 +105,5 @@ def _print(report: DriftReport) -> None:
             )
         console.print(table)
     for name, why in report.skipped.items():
-        console.print(f"{name}: not compared, {why}", soft_wrap=True, markup=False)
-    console.print(in_words(report), soft_wrap=True, markup=False, style="red" if report.drift else "")
+        say(f"{name}: not compared, {why}")
+    say(in_words(report), style="red" if report.drift else "")

@@ -1,4 +1,4 @@
-"""What is printed: one JSON document for programs, or tables that keep their results on narrow terminals."""
+"""What is printed: one JSON document for programs; for people sentences, and tables that fit narrow terminals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from graft.core.progress import console
 
@@ -38,6 +39,43 @@ def messages_aside(as_json: bool) -> Iterator[None]:
             os.close(saved)
 
 
+def say(text: str, **more: Any) -> None:
+    """Print text as it is: lines are not broken, and square brackets in it mean nothing."""
+    console.print(text, soft_wrap=True, markup=False, **more)
+
+
+def print_next(*commands: str) -> None:
+    """Print the commands that can follow, the likeliest first."""
+    console.print("Next: " + "  or  ".join(f"[bold]{command}[/]" for command in commands))
+
+
+def short(path: Path) -> Path:
+    """Return the path as one would type it here: relative where it lies below the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def table_of(*columns: str, **settings: Any) -> Table:
+    """Return an empty table without lines.
+
+    Args:
+        columns: headers, all empty for a table without a head. One that begins with ``>`` is of figures, to the
+            right; with ``=`` it is not wrapped; with ``~`` it is broken anywhere, as paths have to be.
+        settings: of :class:`rich.table.Table`.
+    """
+    from rich.table import Table
+
+    heads = [column.lstrip(">=~") for column in columns]
+    table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(heads), **settings)
+    for column, head in zip(columns, heads, strict=True):
+        table.add_column(
+            head,
+            justify="right" if column.startswith(">") else "left",
+            no_wrap=column.startswith((">", "=")),
+            overflow="fold" if column.startswith("~") else "ellipsis",
+        )
+    return table
+
+
 def print_table(table: Table, *least: str) -> None:
     """Print a table; where it is wider than the terminal, the columns named in ``least`` go, one after the other.
 
@@ -49,25 +87,7 @@ def print_table(table: Table, *least: str) -> None:
     for header in least:
         if Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
             break
-        table = _without(table, header)
+        table.columns = [column for column in table.columns if column.header != header]
+        for number, column in enumerate(table.columns):
+            column._index = number
     console.print(table)
-
-
-def _without(table: Table, header: str) -> Table:
-    """Return the table without the column of that header."""
-    from rich.table import Table
-
-    left = [column for column in table.columns if column.header != header]
-    smaller = Table(box=table.box, header_style=table.header_style, pad_edge=table.pad_edge)
-    for column in left:
-        smaller.add_column(
-            column.header,
-            justify=column.justify,
-            no_wrap=column.no_wrap,
-            overflow=column.overflow,
-            style=column.style,
-        )
-    cells = [list(column.cells) for column in left]
-    for number, row in enumerate(table.rows):
-        smaller.add_row(*(column[number] for column in cells), style=row.style, end_section=row.end_section)
-    return smaller

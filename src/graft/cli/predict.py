@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli.options import JsonOption, LogOption, ModelOption
-from graft.cli.output import messages_aside
+from graft.cli.output import messages_aside, say, table_of
 from graft.core.environment import configure
 from graft.core.errors import EXIT_FAILURE, GraftError
 from graft.core.progress import console, progress_bar
@@ -81,7 +81,7 @@ def predict(
             with console.status("Loading the model"):
                 resolved = resolve_model(project, model)
                 classifier = open_classifier(resolved.bundle, total)
-            console.print(f"{resolved}: {len(classifier.classes)} classes", soft_wrap=True, markup=False)
+            say(f"{resolved}: {len(classifier.classes)} classes")
             with _watching(project, resolved, classifier, log) as watcher:
                 if file is None:
                     counts = _show(classifier, photographs, total, watcher)
@@ -136,7 +136,7 @@ def _watching(
         finally:
             if watcher.lost:
                 words = f"{watcher.lost:,} predictions are not in the log: {watcher.problem}"
-                console.print(words, style="red", soft_wrap=True, markup=False)
+                say(words, style="red")
 
 
 def _write(
@@ -164,12 +164,8 @@ def _show(
     classifier: ImageClassifier, photographs: list[Photographs], total: int, watcher: Watcher | None
 ) -> Counter[str]:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("photograph", overflow="fold")
-    table.add_column("label")
-    table.add_column("", justify="right", no_wrap=True)
+    table = table_of("~photograph", "label", ">")
     counts: Counter[str] = Counter()
     for some in _predict(classifier, photographs, total, None, watcher):
         for name, problem, row in zip(some.names, some.problems, some.probabilities, strict=True):

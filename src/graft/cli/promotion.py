@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli import completion
+from graft.cli.app import opened
 from graft.cli.options import JsonOption
-from graft.cli.output import messages_aside
-from graft.cli.wording import print_next, short
+from graft.cli.output import messages_aside, print_next, say, short, table_of
 from graft.core.errors import EXIT_FAILURE
 from graft.core.progress import console
-from graft.core.project import Project, find_project
+from graft.core.project import Project
 
 if TYPE_CHECKING:
     from graft.core.params import Params
-    from graft.registry.promotion.champion_history import Row
     from graft.registry.promotion.change_champion import Registry
     from graft.registry.promotion.gate_verdict import GateRule, GateVerdict
+    from graft.registry.promotion.line import Row
     from graft.registry.promotion.promote import Changed
 
 Version = Annotated[
@@ -90,7 +90,7 @@ def history(as_json: JsonOption = False) -> None:
     """Show every champion there was: since when, what changed with it, by which verdict, and why."""
     import json
 
-    from graft.registry.promotion.champion_history import rows_of
+    from graft.registry.promotion.line import rows_of
 
     with messages_aside(as_json):
         _, _, registry = _open()
@@ -114,12 +114,7 @@ def history(as_json: JsonOption = False) -> None:
 
 
 def _open() -> tuple[Project, Params, Registry]:
-    from graft.core.environment import configure
-    from graft.core.params import load_params
-
-    project = find_project()
-    configure(project)
-    params = load_params(project.params_file)
+    project, params = opened()
     from graft.registry.aliases import registered_name
     from graft.registry.promotion.promote import open_registry
 
@@ -128,7 +123,6 @@ def _open() -> tuple[Project, Params, Registry]:
 
 def _print_verdict(verdict: GateVerdict) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
     candidate, champion = verdict.candidate, verdict.champion
     if champion:
@@ -140,11 +134,7 @@ def _print_verdict(verdict: GateVerdict) -> None:
         f"{escape(against)}, on {verdict.test.images:,} images of test\n",
         soft_wrap=True,
     )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("rule", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("found")
-    table.add_column("needed")
+    table = table_of("=rule", "=", "found", "needed")
     for rule in verdict.rules:
         table.add_row(rule.name, _outcome(rule), escape(rule.observed), escape(rule.needed))
     for name in verdict.off:
@@ -153,7 +143,7 @@ def _print_verdict(verdict: GateVerdict) -> None:
     console.print()
     for rule in verdict.rules:
         if not rule.passed:
-            console.print(f"{rule.name}: {rule.remedy}.", soft_wrap=True, markup=False)
+            say(f"{rule.name}: {rule.remedy}.")
     refused = len(verdict.broken)
     console.print(
         "[bold green]Passed[/]"
@@ -178,14 +168,12 @@ def _print_changed(changed: Changed, as_json: bool) -> None:
         print(json.dumps({**content, "change": asdict(entry)}, indent=2))
         return
     for sentence in changed.settled:
-        console.print(f"Settled first: {sentence}.", soft_wrap=True, markup=False)
+        say(f"Settled first: {sentence}.")
     how = "by force" if entry.forced else entry.action
     before = f"; before it was version {entry.before}" if entry.before else ""
-    console.print(
+    say(
         f"{changed.model}: version {entry.version} ({entry.strategy or 'strategy unknown'}) is champion now, "
-        f"{how}{before}.",
-        soft_wrap=True,
-        markup=False,
+        f"{how}{before}."
     )
     if changed.previous:
         print_next("graft history", f"graft rollback    [not bold dim]restores version {changed.previous}[/]")
@@ -206,15 +194,10 @@ def _print_rows(rows: list[Row]) -> None:
         ]
         version = f"{entry.version} now" if row.now else entry.version
         line = f"{entry.at[:16].replace('T', ' '):<17} {version:<8} {entry.strategy:<{width}}"
-        console.print(
-            f"{line} " + " ".join(f"{figure:>9}" for figure in figures),
-            style="green" if row.now else "",
-            soft_wrap=True,
-            markup=False,
-        )
+        say(f"{line} " + " ".join(f"{figure:>9}" for figure in figures), style="green" if row.now else "")
         for detail in (_how(row), _made_from(row), _gained(row)):
             if detail:
-                console.print(f"{'':<17} {detail}", style="dim", soft_wrap=True, markup=False)
+                say(f"{'':<17} {detail}", style="dim")
 
 
 def _how(row: Row) -> str:

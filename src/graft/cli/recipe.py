@@ -8,7 +8,7 @@ import typer
 
 from graft.cli import completion
 from graft.cli.app import Commands
-from graft.cli.wording import print_next, short
+from graft.cli.output import print_next, say, short, table_of
 from graft.core.progress import console
 from graft.core.project import Project, find_project
 
@@ -33,13 +33,10 @@ Name = Annotated[
 def list_recipes() -> None:
     """Show every recipe: what it is, its data set, and what to expect of it."""
     from rich.markup import escape
-    from rich.table import Table
 
     from graft.core.recipes import read_recipe, recipe_names
 
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 1, 0))
-    table.add_column(no_wrap=True)
-    table.add_column()
+    table = table_of("=", "", padding=(0, 1, 1, 0))
     for name in recipe_names():
         recipe = read_recipe(name)
         measured = recipe.records["Measured"]
@@ -97,7 +94,7 @@ def use(name: Name) -> None:
             soft_wrap=True,
         )
         back = " ".join(shlex.quote(str(short(path))) for path in (kept, project.params_file))
-        console.print(f"What was there comes back with: cp {back}", soft_wrap=True, markup=False)
+        say(f"What was there comes back with: cp {back}")
     console.print(state, soft_wrap=True)
     command = "graft run" if recipe.sections else recipe.records["Command"]
     print_next(f"{bring} && {command}" if bring else command)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graft.cli.app import opened
 from graft.cli.options import ForceOption
-from graft.core.environment import configure
-from graft.core.progress import console
-from graft.core.project import Project, find_project
+from graft.cli.output import say
+from graft.core.project import Project
 
 if TYPE_CHECKING:
     from graft.core.params.models import Params
@@ -42,11 +42,8 @@ def retrain(
     with its reasons. Where there is nothing to do, that takes seconds. What a run could not finish, the next one does.
     """
     from graft.automation.prefect_server import shared_server
-    from graft.core.params import load_params
 
-    project = find_project()
-    configure(project)
-    params = load_params(project.params_file)  # a typo is found before anything is started
+    project, params = opened()  # a typo in params.yaml is found before anything is started
     if accept or abandon or dry_run:
         _without_a_run(project, params, accept, abandon, dry_run, force)
         return
@@ -66,11 +63,11 @@ def _without_a_run(
     if accept:
         folder = project.root / Path(params.retrain.deliveries.quarantine).expanduser()
         quarantine.acknowledge(folder, accept)
-        console.print(f"{accept} stops no more runs; it stays in {folder}.", soft_wrap=True, markup=False)
+        say(f"{accept} stops no more runs; it stays in {folder}.")
     if abandon:
         for line in finishing.abandon(project) or ["Nothing was open."]:
-            console.print(line, soft_wrap=True, markup=False)
+            say(line)
     if dry_run:
         retraining = Retraining(project, params, force)
         retraining.preview()
-        console.print(details(retraining.outcome).strip() or "Nothing to do.", soft_wrap=True, markup=False)
+        say(details(retraining.outcome).strip() or "Nothing to do.")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli import completion
+from graft.cli.app import opened
 from graft.cli.options import ForceOption
-from graft.cli.output import print_table
-from graft.core.environment import configure
+from graft.cli.output import print_table, say, table_of
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.progress import console
 from graft.core.project import Project, find_project
@@ -58,20 +58,16 @@ def run(
     """
     from graft.automation.projects.project_version import require_own_version
     from graft.automation.run_pipeline import reproduce, require_known
-    from graft.core.params import load_params
+    from graft.core.lock import project_lock
     from graft.core.params.set_quality import STRATEGIES, set_quality
-    from graft.core.project_lock import project_lock
     from graft.data.sources.catalogue import fetch_default
 
-    project = find_project()
-    configure(project)
-    require_own_version(project)
-    # A typo is found before anything is downloaded or started.
-    load_params(project.params_file)
+    require_own_version(find_project())
+    project, _ = opened()  # a typo in params.yaml is found before anything is downloaded or started
     if quality is not None and quality not in STRATEGIES:
         raise GraftError(f"There is no quality '{quality}'", did_you_mean(quality, list(STRATEGIES)))
     if changed := set_quality(project.params_file, quality, minutes):
-        console.print(f"params.yaml now says {', '.join(changed)}.", soft_wrap=True, markup=False)
+        say(f"params.yaml now says {', '.join(changed)}.")
     arguments = [*(["--force"] if force else []), *(stages or [])]
     require_known(project, arguments)
     fetched = fetch_default(project)
@@ -94,19 +90,14 @@ def results() -> None:
 
 
 def _print_results(project: Project) -> None:
-    from rich.table import Table
-
     from graft.automation.run_pipeline import read_registered, read_results
     from graft.core.candidates import candidates
     from graft.core.params import load_params
 
     params = load_params(project.params_file)
     registered = read_registered(project)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("\nstrategy", overflow="fold")
-    for column in ("test\naccuracy", "\nmacro-F1", "log\nloss", "\nseconds"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("\nMLflow run", no_wrap=True)
+    figures = (">test\naccuracy", ">\nmacro-F1", ">log\nloss", ">\nseconds")
+    table = table_of("~\nstrategy", *figures, "=\nMLflow run")
     for row in read_results(project, candidates(project, params)):
         table.add_row(
             row.strategy,

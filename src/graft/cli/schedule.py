@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graft.cli.app import Commands
+from graft.cli.app import Commands, opened
 from graft.cli.options import ForceOption
-from graft.cli.wording import print_next
+from graft.cli.output import print_next, say
 from graft.core.errors import EXIT_FAILURE, GraftError
 from graft.core.progress import console
 from graft.core.project import Project, find_project
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+
     from graft.automation.retraining.outcome import Outcome
-    from graft.automation.schedule.deployments import Deployed, Run
 
 app = Commands()
 
@@ -61,13 +62,12 @@ def schedule(
         return
     from graft.automation.schedule.service import run_service
     from graft.automation.schedule.when import parse_when
-    from graft.core.params import load_params
 
     project = _project()
     when = parse_when(cron, every, timezone)
     called = _name(project, name)
-    load_params(project.params_file)  # a typo is found before anything is started
-    run_service(project, when, called, prefect_port, _say)
+    opened()  # a typo in params.yaml is found before anything is started
+    run_service(project, when, called, prefect_port, say)
     console.print("Ended.")
 
 
@@ -104,21 +104,19 @@ def pause(name: Name = None) -> None:
     project = _project()
     deployed = _deployed(project, name)
     set_paused(deployed, True)
-    console.print(f"{deployed.name} is paused.", markup=False)
+    console.print(f"retrain/{deployed.name} is paused.", markup=False)
     print_next("graft schedule resume", "graft retrain")
 
 
 @app.command("resume", epilog="Example: graft schedule resume")
 def resume(name: Name = None) -> None:
     """Plan runs again."""
-    from graft.automation.schedule.deployments import set_paused
+    from graft.automation.schedule.deployments import schedules_in_words, set_paused
 
     project = _project()
     deployed = _deployed(project, name)
     set_paused(deployed, False)
-    console.print(
-        f"{deployed.name} runs again: {'; '.join(deployed.schedules)}.", markup=False, soft_wrap=True
-    )
+    say(f"retrain/{deployed.name} runs again: {schedules_in_words(deployed)}.")
     print_next("graft schedule list")
 
 
@@ -137,13 +135,13 @@ def run_now(
     if now := run_under_way(deployed):
         if not wait:
             raise GraftError(
-                f"A run of {deployed.name} is under way: {page_of(now.id)}",
+                f"A run of retrain/{deployed.name} is under way: {page_of(str(now.id))}",
                 "Ask again when it has ended, or wait for both with --wait",
             )
-        console.print(f"Another run is under way: {page_of(now.id)}", markup=False, soft_wrap=True)
-        _wait_for(now.id)
+        say(f"Another run is under way: {page_of(str(now.id))}")
+        _wait_for(str(now.id))
     run = start_run(deployed, force)
-    console.print(f"Watch it: {page_of(run)}", markup=False, soft_wrap=True)
+    say(f"Watch it: {page_of(run)}")
     if not wait:
         print_next("graft schedule list")
         return
@@ -165,16 +163,16 @@ def env() -> None:
 
 def _wait_for(run: str) -> str:
     """Print each state of a run until it has ended; return the last one."""
-    from graft.automation.schedule.deployments import read_run
+    from graft.automation.schedule.deployments import read_run, state_in_words
 
-    state = ""
+    said = ""
     while True:
-        now, is_over = read_run(run)
-        if now.state != state:
-            state = now.state
-            console.print(_state_in_words(now), markup=False, soft_wrap=True)
-        if is_over:
-            return state
+        now = read_run(run)
+        if said != now.state_name:
+            said = now.state_name or ""
+            say(state_in_words(now))
+        if now.state and now.state.is_final():
+            return said
         time.sleep(_ASK_SECONDS)
 
 
@@ -197,7 +195,7 @@ def _name(project: Project, name: str | None) -> str:
     return chosen
 
 
-def _deployed(project: Project, name: str | None) -> Deployed:
+def _deployed(project: Project, name: str | None) -> DeploymentResponse:
     """What Prefect knows of the schedule; points this process at the server first."""
     from graft.automation.schedule.service import server_in_use
 
@@ -207,36 +205,32 @@ def _deployed(project: Project, name: str | None) -> Deployed:
     return find(_name(project, name))
 
 
-def _check_executed(project: Project, deployed: Deployed) -> None:
+def _check_executed(project: Project, deployed: DeploymentResponse) -> None:
     """Raises GraftError where nothing would execute a run."""
     from graft.automation.schedule.service import is_at_work
 
-    if deployed.ready or (not deployed.pool and is_at_work(project)):
+    pool = deployed.work_pool_name
+    if deployed.status == "READY" or (not pool and is_at_work(project)):
         return
-    who = f"a worker: prefect worker start --pool {deployed.pool}" if deployed.pool else "graft schedule"
-    raise GraftError(f"Nothing executes the runs of {deployed.name} at the moment", f"Start {who}")
+    who = f"a worker: prefect worker start --pool {pool}" if pool else "graft schedule"
+    raise GraftError(f"Nothing executes the runs of retrain/{deployed.name} at the moment", f"Start {who}")
 
 
-def _print_deployed(deployed: Deployed) -> None:
-    from graft.automation.schedule.deployments import last_runs, next_runs
+def _print_deployed(deployed: DeploymentResponse) -> None:
+    from graft.automation.schedule import deployments
     from graft.automation.schedule.when import local
 
-    when = "; ".join(deployed.schedules) or "no schedule"
+    when, zone = deployments.schedules_in_words(deployed), deployments.timezone_of(deployed)
     state = "[yellow]paused[/]" if deployed.paused else "[green]active[/]"
-    console.print(f"[bold]{deployed.name}[/]  {when}  {state}", soft_wrap=True)
-    times = [local(moment, deployed.timezone) for moment in next_runs(deployed, _NEXT_SHOWN)]
+    console.print(f"[bold]retrain/{deployed.name}[/]  {when or 'no schedule'}  {state}", soft_wrap=True)
+    times = [local(moment, zone) for moment in deployments.next_runs(deployed, _NEXT_SHOWN)]
     console.print(f"Next: {', '.join(times) or 'none'}", soft_wrap=True)
-    runs = last_runs(deployed, _RUNS_SHOWN)
+    runs = deployments.last_runs(deployed, _RUNS_SHOWN)
     if runs:
         console.print("\nRuns in Prefect, the last one first:")
     for run in runs:
-        console.print(
-            f"  {local(run.at, deployed.timezone)}  {_state_in_words(run)}", markup=False, soft_wrap=True
-        )
-
-
-def _state_in_words(run: Run) -> str:
-    return f"{run.state}: {run.message}" if run.message else run.state
+        due = local(run.expected_start_time, zone) if run.expected_start_time else ""
+        say(f"  {due}  {deployments.state_in_words(run)}")
 
 
 def _print_outcome(outcome: Outcome) -> None:
@@ -246,12 +240,6 @@ def _print_outcome(outcome: Outcome) -> None:
 
     at = datetime.fromisoformat(outcome.at).astimezone()
     what = headline(outcome)
-    console.print(
-        f"  {at:%a %Y-%m-%d %H:%M:%S %Z}  {what} ({outcome.seconds:.0f} s)", markup=False, soft_wrap=True
-    )
+    say(f"  {at:%a %Y-%m-%d %H:%M:%S %Z}  {what} ({outcome.seconds:.0f} s)")
     if outcome.failure:
-        console.print(f"    {outcome.failure}", markup=False, soft_wrap=True)
-
-
-def _say(sentence: str) -> None:
-    console.print(sentence, markup=False, soft_wrap=True)
+        say(f"    {outcome.failure}")

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from graft.cli import completion
+from graft.cli.app import opened
 from graft.cli.options import LogOption
-from graft.core.environment import configure
+from graft.cli.output import say
 from graft.core.errors import GraftError
 from graft.core.loopback import HOST
 from graft.core.progress import console
-from graft.core.project import find_project
 from graft.core.secret import password_for
 
 # A registry that does not answer must neither hold up the end of the server nor hide for minutes; MLflow's own
@@ -72,17 +72,13 @@ def serve(
 
     if no_token and token is not None:
         raise GraftError("There is a token, and --no-token too", "Unset GRAFT_TOKEN, or leave --no-token out")
-    project = find_project()
+    project, params = opened()
     own_token = "" if no_token or token is not None else password_for(project, "serve")
     access = Access(host, own_token or token)
-    configure(project)
     for name, value in REGISTRY_LIMITS.items():
         os.environ.setdefault(name, value)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("graft.deployment.server").setLevel(logging.INFO)
-    from graft.core.params import load_params
-
-    params = load_params(project.params_file)
     from graft.deployment.server import server
     from graft.deployment.server.log_writer import prediction_log
 
@@ -98,12 +94,10 @@ def serve(
         address += f"#token={own_token}"
     header = "" if no_token else " with the header Authorization: Bearer TOKEN"
     for line in (f"{address}    a page to drop photographs on", f"Programs POST to /predict{header}."):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+        say(line, highlight=False)
     if predictions is not None:
         kept = "with the images" if settings.keep_images else "without the images"
-        console.print(
-            f"Predictions are logged in {predictions.folder}, {kept}.", soft_wrap=True, markup=False
-        )
+        say(f"Predictions are logged in {predictions.folder}, {kept}.")
     console.print("Ctrl-C ends it.")
     try:
         server.serve(project, params.serve, access, listener, model, predictions)

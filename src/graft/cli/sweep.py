@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graft.cli.app import opened
 from graft.cli.options import JsonOption
-from graft.cli.output import messages_aside, print_table
-from graft.core.environment import configure
+from graft.cli.output import messages_aside, print_table, say, table_of
 from graft.core.progress import console
-from graft.core.project import find_project
 
 if TYPE_CHECKING:
     from graft.core.params import Params
@@ -39,12 +38,9 @@ def sweep(
     """
     import json
 
-    from graft.core.params import load_params
     from graft.networks.engines.tensorflow_import import import_tensorflow
 
-    project = find_project()
-    configure(project)
-    params = load_params(project.params_file)
+    project, params = opened()
     if trials is not None:
         params = params.model_copy(update={"sweep": params.sweep.model_copy(update={"trials": trials})})
     with messages_aside(as_json):
@@ -58,9 +54,7 @@ def sweep(
             run.log(trial)
             what = ", ".join(f"{key} {value}" for key, value in trial.settings.items())
             outcome = trial.problem or f"{params.sweep.metric} {trial.figures[params.sweep.metric]:.4f}"
-            console.print(
-                f"Trial {trial.number}: {trial.strategy}, {what}: {outcome}", soft_wrap=True, markup=False
-            )
+            say(f"Trial {trial.number}: {trial.strategy}, {what}: {outcome}")
 
         done = run_sweep(project, params, after)
         run.finish(done)
@@ -72,16 +66,10 @@ def sweep(
 
 
 def _print_trials(params: Params, trials: list[Trial]) -> None:
-    from rich.table import Table
-
     ranked_by = params.sweep.metric
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("strategy", overflow="fold")
-    for key in keys:
-        table.add_column(key, overflow="fold")
-    for column in (*(name for name, _ in _RESULTS.values()), "seconds"):
-        table.add_column(column, justify="right", no_wrap=True)
+    figures = (f">{name}" for name, _ in _RESULTS.values())
+    table = table_of("~strategy", *(f"~{key}" for key in keys), *figures, ">seconds")
     for trial in trials:
         figures = trial.figures
         table.add_row(

@@ -23,6 +23,7 @@ from graft.automation.prefect_server import (
     stop_server,
     wait_until_ready,
 )
+from graft.cli.output import say
 from graft.core.credentials import without_credentials
 from graft.core.environment import configure
 from graft.core.errors import GraftError
@@ -85,9 +86,9 @@ def ui(
         page = runs_page(client, mlflow_there or f"http://{HOST}:{mlflow_port}", dataset_name(project))
         page = open_address(page, password) if mlflow else without_credentials(page)
         console.print("MLflow: runs side by side, confusion matrices, models")
-        console.print(f"  {page}", soft_wrap=True, markup=False)
+        say(f"  {page}")
         console.print("Prefect: flows and their tasks")
-        console.print(f"  {prefect.pages}    password {prefect.password}", soft_wrap=True, markup=False)
+        say(f"  {prefect.pages}    password {prefect.password}")
         mine = [name for name, process in (("MLflow", mlflow), ("Prefect", my_prefect)) if process]
         if not mine:
             console.print("Neither was started here, and both stay.")

@@ -30,6 +30,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def md5_of(path: Path) -> str:
+    """Return the MD5 of a file as 32 hex digits, by which DVC names it. Raises OSError where it cannot be read."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
 def write_file(path: Path, content: str | bytes, private: bool = False) -> None:
     """Write a whole file in one step; its folder is made where it is missing.
 

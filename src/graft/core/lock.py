@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from graft.core.errors import GraftError
+from graft.core.project import Project
 
 
 class LockedError(GraftError):
     """Another process holds a lock, and did not let it go in time."""
 
-    def __reduce__(self) -> tuple[type[GraftError], tuple[str, str]]:
-        return (type(self), (self.what, self.fix))
+
+class ProjectBusyError(LockedError):
+    """Another command is changing data/, running the pipeline, or retraining."""
 
 
 @contextlib.contextmanager
@@ -23,6 +25,7 @@ def locked(
     fix: str = "Wait until it has ended",
     wait_seconds: float = 0,
     waiting: str = "",
+    error: type[LockedError] = LockedError,
 ) -> Iterator[None]:
     """Hold the lock on a file for the length of the block. The file is made where it is missing, and stays.
 
@@ -32,7 +35,7 @@ def locked(
         waiting: a line for standard error where it is still waited for after two seconds; ``""`` for none.
 
     Raises:
-        LockedError: the other process did not let it go in time.
+        LockedError: of the type ``error``; the other process did not let it go in time.
         GraftError: the file cannot be written.
     """
     import sys
@@ -52,10 +55,37 @@ def locked(
                 print(waiting, file=sys.stderr, flush=True)
             lock.acquire(timeout=wait_seconds - patience)
     except Timeout:
-        raise LockedError(busy, fix) from None
-    except OSError as error:
-        raise GraftError(f"{path} cannot be written: {error.strerror}", "Make it writable") from None
+        raise error(busy, fix) from None
+    except OSError as problem:
+        raise GraftError(f"{path} cannot be written: {problem.strerror}", "Make it writable") from None
     try:
         yield
     finally:
         lock.release()
+
+
+def project_lock(project: Project, wait_seconds: float = 0) -> contextlib.AbstractContextManager[None]:
+    """Keep commands out that change data/ or run the pipeline in the user's folder, for the length of a block.
+
+    Args:
+        wait_seconds: how long to wait for another command to end.
+
+    Raises:
+        ProjectBusyError: it did not end in that time.
+        GraftError: the lock cannot be written.
+    """
+    busy = f"Another command is bringing data into {project.root}, or running its pipeline"
+    return _of_project(project, "project.lock", busy, wait_seconds)
+
+
+def retraining_lock(project: Project, wait_seconds: float = 0) -> contextlib.AbstractContextManager[None]:
+    """Keep other retrainings out for the length of a block. Raises as :func:`project_lock` does."""
+    busy = f"Another retraining of {project.root} is at work"
+    return _of_project(project, "retraining.lock", busy, wait_seconds)
+
+
+def _of_project(
+    project: Project, name: str, busy: str, wait_seconds: float
+) -> contextlib.AbstractContextManager[None]:
+    path, waiting = project.state / name, f"Waiting: {busy}"
+    return locked(path, busy, wait_seconds=wait_seconds, waiting=waiting, error=ProjectBusyError)

@@ -85,8 +85,8 @@ class Project:
         A relative path in that begins at the project, wherever a command or a stage runs.
         """
         uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-        start, path = _LOCAL_STORE.fullmatch(uri).groups() if _LOCAL_STORE.fullmatch(uri) else (uri, "")
-        return f"{start}{self.home / Path(path).expanduser()}" if path else uri
+        local = _LOCAL_STORE.fullmatch(uri)
+        return f"{local[1]}{self.home / Path(local[2]).expanduser()}" if local else uri
 
     @property
     def tracking_is_served(self) -> bool:
@@ -206,20 +206,13 @@ class Project:
 def find_project(start: Path | None = None) -> Project:
     """Return the project that ``start`` (default: the working directory) lies in.
 
-    What an older version kept directly in ``.graft`` is moved into its two folders.
-
     Raises:
-        GraftError: no folder from there up to the root holds both a params.yaml and a dvc.yaml; or an older version
-            is at work in it.
+        GraftError: no folder from there up to the root holds both a params.yaml and a dvc.yaml.
     """
-    from graft.core.old_layout import move_old_layout
-
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
-            project = Project(folder)
-            move_old_layout(project)
-            return project
+            return Project(folder)
     raise GraftError(
         f"No graft project in {here} or above it: a project holds params.yaml and dvc.yaml",
         "Change into the project's folder and run the command again",

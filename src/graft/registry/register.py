@@ -18,7 +18,7 @@ from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.evaluation.prediction_table import read_prediction_table
 from graft.registry.aliases import CHALLENGER, registered_name
 from graft.registry.runs.strategy_runs import read_run
-from graft.registry.store.model_hash import HASH_TAG
+from graft.registry.store.logged_models import HASH_TAG
 from graft.registry.store.provenance import provenance_tags
 from graft.registry.store.tracking_store import open_store
 

@@ -18,8 +18,6 @@ from graft.registry.aliases import CHALLENGER, CHAMPION, registered_name
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MLMODEL = "MLmodel"
-
 
 @dataclass(frozen=True)
 class ResolvedModel:
@@ -145,7 +143,7 @@ def _bundle_at(
     """The model at a location, its files compared with the hash in its tags before anything is made of them."""
     from mlflow.models import Model
 
-    from graft.registry.store.model_hash import HASH_TAG
+    from graft.registry.store.logged_models import HASH_TAG
 
     expected = tags.get(HASH_TAG)
     if not expected:
@@ -179,7 +177,7 @@ def _fetch(location: str, digest: str, kept: Path) -> tuple[Path, str]:
     ``digest`` is a SHA-256, and so a plain name below ``kept``. Only files that have this hash are kept there; a copy
     that was damaged since is moved aside for a whole one.
     """
-    from graft.registry.store.model_hash import model_files, model_hash
+    from graft.registry.store.logged_models import model_files, model_hash
 
     known = kept / digest
     if known.is_dir() and model_hash(known) == digest:

@@ -15,7 +15,7 @@ import pytest
 from photo_folders import DVC_CONFIG
 from small_project import REPOSITORY, shell
 
-from graft.automation.retraining.drift import Compared, compare_predictions, remember
+from graft.automation.retraining.reasons import Compared, compare_predictions, remember
 from graft.automation.retraining.retraining import Retraining
 from graft.core.errors import GraftError
 from graft.core.params import Params, load_params
@@ -89,7 +89,7 @@ def compare(project: Project) -> Compared | None:
 def test_where_nothing_is_logged_nothing_is_loaded(project: Project) -> None:
     code = (
         "import sys; from pathlib import Path; from graft.core.params import load_params;"
-        "from graft.core.project import Project; from graft.automation.retraining.drift import compare_predictions;"
+        "from graft.core.project import Project; from graft.automation.retraining.reasons import compare_predictions;"
         "project = Project(Path.cwd());"
         "print(compare_predictions(project, load_params(project.params_file)));"
         "print(*{'tensorflow', 'keras', 'numpy', 'pandas', 'pyarrow', 'mlflow'} & set(sys.modules))"
@@ -229,7 +229,7 @@ class TestDeciding:
             return self.found
 
         self.found: Compared | None = Compared(True, "Drift in brightness.")
-        monkeypatch.setattr("graft.automation.retraining.drift.compare_predictions", drifted)
+        monkeypatch.setattr("graft.automation.retraining.reasons.compare_predictions", drifted)
         return calls
 
     def test_drift_is_a_reason_to_train_anew_where_it_shall_be(

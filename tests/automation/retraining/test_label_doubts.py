@@ -15,7 +15,7 @@ from tiny import SIZE, clock, tiny_params, write_hub_module
 from graft.automation.retraining.checking import Checked, NewImage
 from graft.automation.retraining.deliveries import Delivery
 from graft.automation.retraining.known_images import Known, read_known
-from graft.automation.retraining.label_doubts import Doubt, Images, LabelCheck, find_doubts
+from graft.automation.retraining.label_doubts import Doubt, Images, Judge, LabelCheck
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.data.scan.near_duplicates import Limits, find_near_duplicates
@@ -51,7 +51,8 @@ def groups() -> np.ndarray:
 
 
 def doubts(known: Images, groups: np.ndarray, new: Images, max_share: float = 0.3) -> list[Doubt]:
-    return find_doubts(known, groups, new, max_share)
+    judge = Judge.taught(known, groups, seed=0)
+    return judge.doubts(new, max_share) if judge else []
 
 
 def test_right_labels_are_not_doubted(known: Images, groups: np.ndarray) -> None:

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -229,3 +230,26 @@ def test_a_run_that_has_ended_keeps_its_state() -> None:
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(run.id).state
     assert state is not None and state.is_completed()
+
+
+def test_l11_a_note_that_cannot_be_written_sends_no_second_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written outside of the task, which Prefect repeats."""
+    from pipelines import retrain
+
+    side, task, sent = "graft.automation.retraining.prefect_side", retrain.tell, []
+    monkeypatch.setattr(f"{side}.send", lambda outcome, params: sent.append(outcome))
+    for name in ("leave_artifacts", "name_run"):
+        monkeypatch.setattr(f"{side}.{name}", lambda *arguments: None)
+
+    def tell(retraining: Any, return_state: bool) -> Any:
+        task.fn(retraining)
+        return SimpleNamespace(is_failed=lambda: False)
+
+    def told() -> None:
+        raise GraftError("The disk is full")
+
+    monkeypatch.setattr(retrain, "tell", tell)
+    params = SimpleNamespace(retrain=SimpleNamespace(notify=NotifyParams()))
+    with pytest.raises(GraftError, match="The disk is full"):
+        retrain._told(SimpleNamespace(outcome=TAKEN_IN, params=params, told=told))  # type: ignore[arg-type]
+    assert sent == [TAKEN_IN]

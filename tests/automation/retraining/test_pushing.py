@@ -13,7 +13,7 @@ import pytest
 from quick import in_this_process, make_quick_project, retrain
 from small_project import deliver, pictures_in, shell
 
-from graft.automation.retraining.open_work import read_open
+from graft.automation.retraining.outcome import read_open
 from graft.core.project import Project
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")

@@ -9,8 +9,7 @@ import pytest
 from quick import in_this_process, make_quick_project
 from small_project import deliver
 
-from graft.automation.retraining.open_work import OpenCommit, read_open, write_open
-from graft.automation.retraining.outcome import Outcome
+from graft.automation.retraining.outcome import OpenCommit, Outcome, read_open, write_open
 from graft.automation.retraining.workspace import left_behind, open_workspace, remove_workspaces
 from graft.cli.retrain import retrain
 from graft.core.errors import GraftError

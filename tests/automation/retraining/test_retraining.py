@@ -20,14 +20,14 @@ from small_project import MODEL, copied, deliver, make_small_project, picture, p
 
 from graft.automation.retraining.finishing import abandon
 from graft.automation.retraining.landing import check_out
-from graft.automation.retraining.open_work import OpenCommit, read_open
+from graft.automation.retraining.outcome import OpenCommit, read_open
 from graft.automation.retraining.quarantine import acknowledge
 from graft.automation.retraining.retrain_history import HISTORY_FILE
 from graft.automation.retraining.retraining import Retraining
 from graft.automation.retraining.workspace import left_behind, open_workspace, remove_workspaces
 from graft.core.errors import GraftError
+from graft.core.lock import ProjectBusyError, project_lock, retraining_lock
 from graft.core.project import Project
-from graft.core.project_lock import ProjectBusyError, project_lock, retraining_lock
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
 NEW = {"red": 3, "blue": 2}

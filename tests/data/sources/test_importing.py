@@ -17,7 +17,7 @@ import pytest
 from photo_folders import fake_dvc, png, tree, write
 
 from graft.core.errors import GraftError
-from graft.core.project_lock import project_lock
+from graft.core.lock import project_lock
 from graft.data.folder import swap, versioning
 from graft.data.sources import importing
 from graft.data.sources.importing import import_images

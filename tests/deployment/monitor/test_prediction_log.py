@@ -275,34 +275,6 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
             use()
 
 
-def test_what_an_earlier_graft_logged_is_moved_into_the_file(tmp_path: Path) -> None:
-    import pandas as pd
-
-    columns = {"model": "m", "digest": "d", "label": "stop", "probability": 0.5, "problem": "", "width": 4}
-    columns |= {"height": 3, "brightness": 0.5, "sharpness": 1.0, "phash": "0" * 16, "embedded_by": "e"}
-    for number in range(2):
-        row = {
-            "time": pd.Timestamp.now("UTC"),
-            "sha256": f"{number:064x}",
-            **columns,
-            "embedding": [1.0, 2.0],
-        }
-        pd.DataFrame([row]).to_parquet(tmp_path / f"{number:020}-1-abcd.parquet")
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / f"{1:064x}").write_bytes(b"image")
-    first, second = PredictionLog(tmp_path, LogParams()).read()
-    assert (first.label, first.image.brightness, second.image.sha256) == ("stop", 0.5, f"{1:064x}")
-    assert first.embedding is not None
-    assert first.embedding.tolist() == [1, 2]
-    log = PredictionLog(tmp_path, LogParams())
-    assert list(log.images([first.image.sha256, second.image.sha256])) == [None, b"image"]
-    assert not list(tmp_path.rglob("*.parquet"))
-    assert not list((tmp_path / "images").iterdir())
-    (tmp_path / "1-2-3.parquet").write_bytes(b"torn")
-    with pytest.raises(GraftError, match=r"1-2-3\.parquet is no part of a prediction log"):
-        numbers_in(tmp_path)
-
-
 def test_an_answer_meets_the_photograph_that_it_is_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,7 @@ def register(project: Project, bundle: Path) -> str:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    from graft.registry.store.logged_models import log_bundle
-    from graft.registry.store.model_hash import HASH_TAG
+    from graft.registry.store.logged_models import HASH_TAG, log_bundle
     from graft.registry.store.tracking_store import experiment_id, open_store
 
     client = open_store(project)

@@ -28,7 +28,7 @@ from graft.registry.promotion.gate_verdict import GateVerdict, fetch_verdict, ve
 from graft.registry.promotion.judge_challenger import Answers, ask, with_all_classes
 from graft.registry.promotion.promote import open_registry, promote
 from graft.registry.register import register_best
-from graft.registry.store.model_hash import HASH_TAG, model_hash
+from graft.registry.store.logged_models import HASH_TAG, model_hash
 
 ROOT = Path(__file__).parents[3]
 IMAGES = len(CLASSES) * COUNTS["test"]

@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 
 from graft.core.errors import GraftError
-from graft.registry.promotion.champion_history import rows_of
 from graft.registry.promotion.change_champion import Registry
-from graft.registry.promotion.line import REIGNS_TAG, Action, Entry, Line
-from graft.registry.promotion.promote import roll_back
+from graft.registry.promotion.line import REIGNS_TAG, Action, Entry, Line, rows_of
 
 
 def entry(number: int, action: Action, version: str, before: str | None, **changes: Any) -> Entry:
@@ -111,43 +109,6 @@ def test_b5_the_line_tells_what_a_person_took_out_of_production(
     entries = [entry(day + 1, *one, before[day]) for day, one in enumerate(changes)]
     found = line(*entries, champion=changes[-1][1])
     assert [version for version in "123" if found.rollback_of(version)] == rolled_back
-
-
-def test_a_line_that_an_older_graft_kept_on_the_model_is_still_shown(registry: Registry) -> None:
-    """One tag of the registered model for each change, as it was until November 2026."""
-    old = {
-        "action": "promoted",
-        "version": "1",
-        "before": None,
-        "by": "somebody",
-        "writer": "0123456789ab",
-        "reason": "the first",
-        "forced": True,
-        "verdict": {},
-        "strategy": "s1",
-        "run_id": "",
-        "commit": "c1",
-        "uncommitted": False,
-        "data": "d1",
-        "figures": {"accuracy": 0.9},
-    }
-    for day, state, changes in (
-        (1, "done", {}),
-        (2, "done", {"version": "2", "before": "1", "reason": "the second"}),
-        (3, "begun", {"version": "3", "before": "2", "reason": "cut off"}),
-    ):
-        at = f"2026-01-0{day}T00:00:00+00:00"
-        value = json.dumps({**old, **changes, "state": state, "at": at})
-        registry.client.set_registered_model_tag(
-            registry.model, f"champions.2026010{day}T000000.000000Z-abcd", value
-        )
-    registry.client.set_registered_model_alias(registry.model, "champion", "2")
-    found = registry.line()
-    assert [(one.version, one.reason) for one in found.entries] == [("1", "the first"), ("2", "the second")]
-    assert found.entries[0].figures == {"accuracy": 0.9}
-    assert roll_back(registry, "as ever").entry.version == "1"
-    assert registry.line().stack() == ["1"]
-    assert [one.version for one in registry.line().entries] == ["1", "2", "1"]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"version": "1"}]', '{"at": "yesterday"}', "null"])

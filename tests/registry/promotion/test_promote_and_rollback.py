@@ -23,7 +23,7 @@ from graft.registry.promotion.gate_verdict import (
     publish_verdict,
 )
 from graft.registry.promotion.promote import promote, roll_back
-from graft.registry.store.model_hash import files_of_version
+from graft.registry.store.logged_models import files_of_version
 from graft.registry.store.tracking_store import experiment_id
 
 PARAMS = GateParams()

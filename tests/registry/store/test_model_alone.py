@@ -13,7 +13,7 @@ from graft.bundle.model import ImageClassifier
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.registry.runs.strategy_runs import read_run
-from graft.registry.store.model_hash import model_hash
+from graft.registry.store.logged_models import model_hash
 
 CODE = """
 import json, sys

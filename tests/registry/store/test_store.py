@@ -22,10 +22,8 @@ from graft.core.params.models import RegisterParams
 from graft.core.project import Project
 from graft.registry.register import register_best
 from graft.registry.resolve import resolve_model
-from graft.registry.store import moved_project as moving
 from graft.registry.store import tracking_store as store
-from graft.registry.store.moved_project import bring_home
-from graft.registry.store.tracking_store import experiment_id, open_store, runs_page
+from graft.registry.store.tracking_store import bring_home, experiment_id, open_store, runs_page
 
 OPEN = """
 import sys
@@ -155,7 +153,7 @@ def places(project: Project) -> set[str]:
     """Everything in the database that says where files lie."""
     with contextlib.closing(sqlite3.connect(project.home / "mlflow.db")) as connection:
         rows = [
-            connection.execute(f"SELECT {column} FROM {table}").fetchall() for table, column in moving._PLACES
+            connection.execute(f"SELECT {column} FROM {table}").fetchall() for table, column in store._PLACES
         ]
     return {row[0] for table in rows for row in table if row[0]}
 

@@ -19,8 +19,8 @@ from graft.automation.projects.init_project import read_bases, write_bases
 from graft.automation.projects.project_version import VERSION_FILE, project_version
 from graft.core.errors import GraftError
 from graft.core.files import write_file
+from graft.core.lock import project_lock
 from graft.core.project import Project
-from graft.core.project_lock import project_lock
 
 Change = Literal[
     "new", "renewed", "merged", "conflict", "removed", "left deleted", "left, no longer generated"

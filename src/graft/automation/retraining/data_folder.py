@@ -7,7 +7,6 @@ then DVC's cache has it, and nobody has changed it since. Whatever else lies in 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from graft.core.errors import GraftError
+from graft.core.files import md5_of
 from graft.core.git import run_git, try_git
 from graft.core.outside import path_below
 from graft.core.project import Project
@@ -62,7 +62,7 @@ def bring_up_to_date(project: Project) -> list[str]:
     absent = set(changes.get("deleted", []))
     stays, puts = [], sorted(absent)
     for name in (*changes.get("added", []), *changes.get("modified", [])):
-        if (name, _md5(project.data / name)) not in earlier:
+        if (name, md5_of(project.data / name)) not in earlier:
             stays.append(name)
         elif name in wanted:
             puts.append(name)
@@ -182,8 +182,3 @@ def _out(text: str) -> dict[str, Any]:
     document = YAML(typ="safe").load(text)
     outs = document.get("outs") if isinstance(document, dict) else None
     return outs[0] if outs else {}
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -10,13 +10,21 @@ from dataclasses import replace
 
 from graft.automation.retraining import landing
 from graft.automation.retraining.judging import judge_challenger, push
-from graft.automation.retraining.open_work import OpenCommit, Step, read_open, write_open
-from graft.automation.retraining.outcome import Outcome, from_record, headline, promotion_reason
+from graft.automation.retraining.outcome import (
+    OpenCommit,
+    Outcome,
+    Step,
+    from_record,
+    headline,
+    promotion_reason,
+    read_open,
+    write_open,
+)
 from graft.automation.retraining.workspace import Workspace, fill, open_workspace
 from graft.core.errors import GraftError, first_line
+from graft.core.lock import project_lock, retraining_lock
 from graft.core.params.models import Params
 from graft.core.project import Project
-from graft.core.project_lock import project_lock, retraining_lock
 
 _STILL_OPEN = {"judge": "The challenger was not judged", "push": "Not pushed"}
 

@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.automation.retraining import deliveries
-from graft.automation.retraining.attempts import (
+from graft.automation.retraining.checking import Checked, check_delivery, in_short
+from graft.automation.retraining.data_folder import fresh_folder
+from graft.automation.retraining.known_images import Known, read_known
+from graft.automation.retraining.outcome import DeliveryOutcome, Outcome
+from graft.automation.retraining.quarantine import (
     ALONE_AFTER,
     MOST,
     count_failure,
     failures_of,
     forget_failures,
+    quarantine,
+    quarantine_files,
+    unacknowledged,
 )
-from graft.automation.retraining.checking import Checked, check_delivery, in_short
-from graft.automation.retraining.data_folder import fresh_folder
-from graft.automation.retraining.known_images import Known, read_known
-from graft.automation.retraining.outcome import DeliveryOutcome, Outcome
-from graft.automation.retraining.quarantine import quarantine, quarantine_files, unacknowledged
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
 from graft.core.params.models import Params

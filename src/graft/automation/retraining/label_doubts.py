@@ -110,19 +110,6 @@ class Doubt:
         return f"{who} {what}" + (f", for example {self.example}" if self.example else "")
 
 
-def find_doubts(
-    known: Images, groups: np.ndarray, new: Images, max_share: float, seed: int = 0
-) -> list[Doubt]:
-    """The classes of one delivery whose labels are in doubt, by name.
-
-    Args:
-        groups: which of them belong together, any values ``[N]``.
-        max_share: of the images of a class that may speak against their label.
-    """
-    judge = Judge.taught(known, groups, seed)
-    return judge.doubts(new, max_share) if judge else []
-
-
 @dataclass(frozen=True)
 class Judge:
     """What is known, made ready for any number of deliveries.
@@ -147,7 +134,11 @@ class Judge:
 
     @classmethod
     def taught(cls, known: Images, groups: np.ndarray, seed: int) -> Judge | None:
-        """From known images, as :func:`find_doubts` takes them; None where no two classes can be told apart."""
+        """Return what is known of ``known`` images; None where no two classes can be told apart.
+
+        Args:
+            groups: which of them belong together, any values ``[N]``.
+        """
         from graft.analysis.probe import fit_probe, out_of_fold
 
         unseen = out_of_fold(known.features, known.labels, groups, seed)
@@ -172,7 +163,11 @@ class Judge:
         return cls(classes, known, fit_probe(known.features, given), sure, near, usual, rates)
 
     def doubts(self, new: Images, max_share: float) -> list[Doubt]:
-        """See :func:`find_doubts`."""
+        """Return the classes of one delivery whose labels are in doubt, by name.
+
+        Args:
+            max_share: of the images of a class that may speak against their label.
+        """
         from scipy.stats import binom
 
         judged = np.flatnonzero(np.isin(new.labels, self.classes))

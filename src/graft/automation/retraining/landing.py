@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 
 from graft.automation.retraining.data_folder import bring_up_to_date, fresh_folder
-from graft.automation.retraining.open_work import OpenCommit
+from graft.automation.retraining.outcome import OpenCommit
 from graft.automation.retraining.workspace import Workspace, checked_out, commit_tree
 from graft.core.errors import GraftError
 from graft.core.files import sync

@@ -1,4 +1,4 @@
-"""The quarantine: what was not taken in, with the reasons; nothing in it is ever removed.
+"""The quarantine: what was not taken in, with the reasons, or failed too often; nothing in it is ever removed.
 
 ::
 
@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Sequence
@@ -16,11 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from graft.automation.retraining.checking import Checked
 from graft.automation.retraining.deliveries import Delivery, move_file, stamped
 from graft.automation.retraining.unpacking import LeftOut
 from graft.core.errors import GraftError
 from graft.core.files import new_folder, sha256_of, write_file
 from graft.core.outside import path_below
+from graft.core.project import Project
 
 REASONS_FILE = "reasons.json"
 
@@ -139,3 +142,44 @@ def _move_folder(path: Path, target: Path) -> None:
         with new_folder(target) as partial:
             shutil.copytree(path, partial, symlinks=True, dirs_exist_ok=True)
         shutil.rmtree(path)
+
+
+# From the second failure on a delivery is tried alone, so that it takes no other one along.
+ALONE_AFTER = 2
+# Then it goes into the quarantine: a failure that comes again and again is not the weather.
+MOST = 3
+
+
+def failures_of(project: Project, checked: Checked) -> int:
+    """Return how many runs in a row have failed with exactly this delivery."""
+    return _read(project).get(_key(checked), 0)
+
+
+def count_failure(project: Project, tried: Sequence[Checked]) -> list[Checked]:
+    """Note that a run has failed with these deliveries; return those that have failed too often."""
+    counts = _read(project)
+    counts |= {_key(checked): counts.get(_key(checked), 0) + 1 for checked in tried}
+    write_file(project.retraining / "failures.json", json.dumps(counts, indent=1) + "\n")
+    return [checked for checked in tried if counts[_key(checked)] >= MOST]
+
+
+def forget_failures(project: Project, dealt_with: Iterable[Checked]) -> None:
+    """Forget deliveries that were dealt with."""
+    counts, gone = _read(project), {_key(checked) for checked in dealt_with}
+    if gone & counts.keys():
+        left = {key: count for key, count in counts.items() if key not in gone}
+        write_file(project.retraining / "failures.json", json.dumps(left, indent=1) + "\n")
+
+
+def _key(checked: Checked) -> str:
+    """Name and contents: one that was mended begins anew."""
+    contents = hashlib.sha256("".join(sorted(checked.sha256)).encode()).hexdigest()
+    return f"{checked.delivery.name} {contents}"
+
+
+def _read(project: Project) -> dict[str, int]:
+    try:
+        content = json.loads((project.retraining / "failures.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # none yet; one that cannot be read costs a delivery two more attempts
+    return content if isinstance(content, dict) else {}

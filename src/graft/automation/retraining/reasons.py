@@ -1,11 +1,18 @@
-"""Reasons to train, and not to: what DVC sees changed, and what the pipeline's own checks refused."""
+"""Reasons to train, and not to: what DVC sees changed, what the pipeline's own checks refused, and drift."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from graft.core.errors import GraftError, first_line
+from graft.core.params.models import Params
+from graft.core.params.monitor_params import LogParams
 from graft.core.project import Project
 from graft.data.checks.check_verdict import read_verdict
+
+if TYPE_CHECKING:
+    from graft.deployment.monitor.prediction_log import PredictionLog
 
 
 def what_changed(status: dict[str, Any]) -> str:
@@ -35,3 +42,56 @@ def broken_rules(project: Project, since: float) -> list[str]:
             errors = read_verdict(file).errors
             found += [f"{rule.name}: {rule.observed} (needed: {rule.limit})." for rule in errors]
     return found
+
+
+_READER = "retraining"  # whose mark in the log says up to where it was compared
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Whether there is drift, a sentence about it, and the last row that was looked at; None where none was."""
+
+    drift: bool
+    words: str
+    until: int | None = None
+
+
+def compare_predictions(project: Project, params: Params) -> Compared | None:
+    """Compare the predictions that were logged since the one last remembered; None where they are too few.
+
+    Where nothing was logged, this takes milliseconds and loads nothing.
+    """
+    if not any(project.prediction_log.glob("*.sqlite")):
+        return None
+    try:
+        log = _log(project)
+        after, until = log.marked(_READER), log.last()
+        if log.count(after=after) < params.monitor.min_images:
+            return None
+        from graft.deployment.monitor.drift_page import in_words, write_page
+        from graft.deployment.monitor.monitor_predictions import monitor_log
+
+        report = monitor_log(project, params, project.prediction_log, None, None, after)
+    except Exception as error:
+        # Any kind: a champion that no longer loads raises what its libraries raise. It is told, and stops no
+        # retraining: new images are worth training on all the same.
+        reason = str(error) if isinstance(error, GraftError) else first_line(error)
+        return Compared(False, f"Logged predictions were not compared: {reason}")
+    page = write_page(project.drift_reports, report)
+    return Compared(report.drift, f"{in_words(report)} See {page.relative_to(project.home)}", until)
+
+
+def remember(project: Project, compared: Compared | None) -> list[str]:
+    """Have the next comparison be of what is logged after this one; return what hinders that, a sentence."""
+    try:
+        if compared is not None and compared.until is not None:
+            _log(project).mark(_READER, compared.until)
+    except GraftError as error:
+        return [f"The predictions will be compared again: {error}"]
+    return []
+
+
+def _log(project: Project) -> PredictionLog:
+    from graft.deployment.monitor.prediction_log import PredictionLog
+
+    return PredictionLog(project.prediction_log, LogParams())  # which limits do not matter to who adds no row

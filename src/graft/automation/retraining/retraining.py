@@ -12,7 +12,7 @@
     outcome = retraining.outcome
 
 All of it up to the commit happens in a worktree of its own (workspace.py): whatever ends a run leaves a folder, which
-the next run deletes, and nothing to take back. From the commit on, what is left to do is noted (open_work.py), and the
+the next run deletes, and nothing to take back. From the commit on, what is left to do is noted (outcome.py), and the
 next run does it.
 """
 
@@ -28,24 +28,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from graft.automation.retraining import data_folder, drift, landing, workspace
+from graft.automation.retraining import data_folder, landing, reasons, workspace
 from graft.automation.retraining import fetch_deliveries as sources
-from graft.automation.retraining.add_images import grow
 from graft.automation.retraining.finishing import finish, tell_late, without_tell
 from graft.automation.retraining.intake import INCOMING, Intake
 from graft.automation.retraining.judging import mark_killed
-from graft.automation.retraining.open_work import OpenCommit, read_open, write_open
-from graft.automation.retraining.outcome import Outcome, from_record
-from graft.automation.retraining.reasons import broken_rules, what_changed
+from graft.automation.retraining.outcome import OpenCommit, Outcome, from_record, read_open, write_open
 from graft.automation.retraining.retrain_history import add_outcome
-from graft.automation.retraining.workspace import Workspace
+from graft.automation.retraining.workspace import Workspace, grow
 from graft.automation.run_pipeline import reproduce
 from graft.core.credentials import without_credentials
 from graft.core.errors import GraftError
+from graft.core.lock import project_lock, retraining_lock
 from graft.core.params.models import Params
 from graft.core.processes import end_marked
 from graft.core.project import Project
-from graft.core.project_lock import project_lock, retraining_lock
 from graft.data.folder.versioning import dataset_name, run_dvc
 
 MARK = "GRAFT_RETRAINING"  # in the environment of what a run starts: its id
@@ -75,7 +72,7 @@ class Retraining:
         self._before: dict[str, str] = {}
         self._reasons: list[str] = []  # all but the deliveries
         self._open: OpenCommit | None = None
-        self._compared: drift.Compared | None = None
+        self._compared: reasons.Compared | None = None
         self._recovered = False
 
     @contextlib.contextmanager
@@ -99,7 +96,7 @@ class Retraining:
                 raise
             else:
                 # What a run that failed has compared is compared again: drift may have been its reason.
-                self.outcome.settled += drift.remember(self.project, self._compared)
+                self.outcome.settled += reasons.remember(self.project, self._compared)
             finally:
                 del os.environ[MARK]
                 workspace.remove_workspaces(self.project)
@@ -195,7 +192,7 @@ class Retraining:
         except GraftError as error:
             if not self._intake.with_images:
                 raise
-            if not broken_rules(self._filled().own, started):
+            if not reasons.broken_rules(self._filled().own, started):
                 self._intake.count_failure(error)
                 raise
             self._keep_those_that_fit()
@@ -285,7 +282,7 @@ class Retraining:
         if not (own.root / "dvc.lock").is_file():
             self._reasons.append("the pipeline has not run here yet")
         elif changed:
-            self._reasons.append(f"{what_changed(changed)} changed since the last run")
+            self._reasons.append(f"{reasons.what_changed(changed)} changed since the last run")
 
     def _run_pipeline(self, *stages: str) -> None:
         own = self._filled().own
@@ -332,14 +329,14 @@ class Retraining:
         try:
             self._run_pipeline("split")
         except GraftError:
-            broken = broken_rules(own, started)
+            broken = reasons.broken_rules(own, started)
             if not broken:
                 raise
             return broken
         return []
 
     def _compare_predictions(self) -> None:
-        found = drift.compare_predictions(self.project, self.params)
+        found = reasons.compare_predictions(self.project, self.params)
         if found is None:
             return
         self._compared = found

@@ -19,13 +19,19 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graft.automation.retraining.data_folder import cache_folder, changes_in_data, tracked_files
 from graft.core.errors import GraftError
+from graft.core.files import sha256_of
 from graft.core.git import NO_HOOKS, identity, run_git, try_git
+from graft.core.lock import ProjectBusyError, retraining_lock
+from graft.core.progress import progress_bar
 from graft.core.project import Project
-from graft.core.project_lock import ProjectBusyError, retraining_lock
 from graft.data.folder.versioning import pointer_file, run_dvc
+
+if TYPE_CHECKING:
+    from graft.automation.retraining.checking import NewImage
 
 CURRENT = "current"
 _FOLDER = "graft-retrain"
@@ -272,3 +278,26 @@ def _configure_dvc(project: Project, own: Project) -> None:
 
 def _names(text: str) -> Iterator[str]:
     return (name for name in dict.fromkeys(text.split("\0")) if name)
+
+
+def grow(own: Project, images: Sequence[NewImage]) -> None:
+    """Add images to data/ of a worktree; `dvc repro` takes them into data.dvc.
+
+    Raises:
+        GraftError: an image is in the way, or it is not what was checked.
+        OSError: the disk is full.
+    """
+    with progress_bar("New images", len(images)) as advance:
+        for image in images:
+            place = own.data / image.target
+            if place.exists():
+                raise GraftError(
+                    f"data/{image.target} is there already", "Run it again: data/ has changed meanwhile"
+                )
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(image.file, place)
+            if sha256_of(place) != image.sha256:
+                raise GraftError(
+                    f"{image.file} reads with other bytes than before", "Run it again; check that disk"
+                )
+            advance(1)

@@ -8,61 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from graft.automation.retraining.prefect_side import mark_as_crashed
 from graft.automation.schedule.when import When, in_words, next_times
 from graft.core.credentials import without_credentials
 from graft.core.errors import GraftError, first_line
 from graft.core.project import Project
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import DeploymentResponse
     from prefect.deployments.runner import RunnerDeployment
-    from prefect.server.schemas.schedules import SCHEDULE_TYPES
 
 FLOW = "retrain"
 ENTRYPOINT = "pipelines/retrain.py:retrain"
 STOOD_IN_FOR = "Deployment concurrency limit reached"  # what Prefect says of a run that it calls off
 UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run of the deployment: Prefect's id, when it was due, its state and what that says."""
-
-    id: str
-    at: datetime
-    state: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """What Prefect knows of a deployment.
-
-    Attributes:
-        id: Prefect's.
-        name: as ``retrain/flowers``.
-        schedules: in words; those that are switched off are left out.
-        timezone: of the first of them.
-        paused: whether no runs are planned.
-        ready: whether something has asked for its runs of late and would execute them.
-        pool: the work pool that executes its runs, ``""`` where `graft schedule` does.
-        path: the folder that its runs start in.
-        plans: its schedules that are active, by which Prefect's server tells the time.
-    """
-
-    id: str
-    name: str
-    schedules: list[str]
-    timezone: str
-    paused: bool
-    ready: bool
-    pool: str
-    path: str
-    plans: list[SCHEDULE_TYPES]
 
 
 def describe(project: Project, name: str, when: When) -> RunnerDeployment:
@@ -102,18 +67,18 @@ def check_place(project: Project, name: str) -> None:
     there = _read(name)
     if there is None:
         return
-    if there.pool:
+    if there.work_pool_name:
         raise GraftError(
-            f"{there.name} is executed by the workers of the pool '{there.pool}'",
+            f"{FLOW}/{name} is executed by the workers of the pool '{there.work_pool_name}'",
             "Take another name with --name",
         )
     if there.path and Path(there.path).resolve() != project.root.resolve() and Path(there.path).is_dir():
         raise GraftError(
-            f"Prefect's server has a {there.name} for {there.path} already", "Take another name with --name"
+            f"Prefect's server has a {FLOW}/{name} for {there.path} already", "Take another name with --name"
         )
 
 
-def find(name: str) -> Deployed:
+def find(name: str) -> DeploymentResponse:
     """The deployment ``retrain/<name>``.
 
     Raises:
@@ -132,22 +97,45 @@ def find(name: str) -> Deployed:
     raise GraftError(f"Prefect has no deployment {FLOW}/{name}", fix)
 
 
-def next_runs(deployed: Deployed, count: int) -> list[datetime]:
+def schedules_in_words(deployed: DeploymentResponse) -> str:
+    """Return the schedules that are switched on, ``""`` where none is."""
+    return "; ".join(_in_words(schedule) for schedule in _active(deployed))
+
+
+def timezone_of(deployed: DeploymentResponse) -> str:
+    """Return the time zone of the first schedule that has one, else UTC."""
+    zones = (getattr(schedule, "timezone", None) for schedule in _active(deployed))
+    return str(next(filter(None, zones), "UTC"))
+
+
+def state_in_words(run: FlowRun) -> str:
+    """Return the state of a run, and what it says."""
+    message = first_line(Exception(run.state.message)) if run.state and run.state.message else ""
+    return f"{run.state_name}: {message}" if message else run.state_name or ""
+
+
+def next_runs(deployed: DeploymentResponse, count: int) -> list[datetime]:
     """Return when the next runs are due, the first one first, at most ``count``."""
+    from prefect.server.schemas.schedules import SCHEDULE_TYPES
+    from pydantic import TypeAdapter
+
     runs = _runs(deployed.id, types=["SCHEDULED"], ascending=True, limit=count, after=datetime.now(UTC))
     if runs or deployed.paused:
-        return [run.at for run in runs]
+        return [run.expected_start_time for run in runs if run.expected_start_time]
     # Prefect plans no run that is more than 100 days away, and the first ones a minute after it was told of them.
-    return sorted(time for schedule in deployed.plans for time in next_times(schedule, count))[:count]
+    read = TypeAdapter[SCHEDULE_TYPES](SCHEDULE_TYPES).validate_python
+    plans = [read(schedule.model_dump()) for schedule in _active(deployed)]
+    return sorted(time for plan in plans for time in next_times(plan, count))[:count]
 
 
-def last_runs(deployed: Deployed, count: int) -> list[Run]:
+def last_runs(deployed: DeploymentResponse, count: int) -> list[FlowRun]:
     """Return the last runs that were due, the last one first; without those that another one stood in for."""
     runs = _runs(deployed.id, before=datetime.now(UTC), limit=200)
-    return [run for run in runs if not run.message.startswith(STOOD_IN_FOR)][:count]
+    stood_in = [run for run in runs if STOOD_IN_FOR in state_in_words(run)]
+    return [run for run in runs if run not in stood_in][:count]
 
 
-def set_paused(deployed: Deployed, paused: bool) -> None:
+def set_paused(deployed: DeploymentResponse, paused: bool) -> None:
     """Pauses or resumes the schedule; runs that are under way go on."""
     from prefect.client.orchestration import get_client
 
@@ -155,25 +143,21 @@ def set_paused(deployed: Deployed, paused: bool) -> None:
         (client.pause_deployment if paused else client.resume_deployment)(deployed.id)
 
 
-def run_under_way(deployed: Deployed) -> Run | None:
+def run_under_way(deployed: DeploymentResponse) -> FlowRun | None:
     """Return the run of the deployment that is being executed, or is about to be."""
     return next(iter(_runs(deployed.id, types=UNDER_WAY, limit=1)), None)
 
 
-def settle_runs(deployment: str) -> None:
+def settle_runs(deployment: UUID) -> None:
     """Give up runs that an earlier process of this schedule was executing when it, or the machine, was killed.
 
     Prefect would take them to be under way for ever, and let no other one begin.
     """
-    from prefect.client.orchestration import get_client
-    from prefect.states import Crashed
-
-    with get_client(sync_client=True) as client:
-        for run in _read_runs(deployment, types=UNDER_WAY):
-            client.set_flow_run_state(run.id, Crashed(message="It was cut off"), force=True)
+    for run in _runs(deployment, types=UNDER_WAY):
+        mark_as_crashed(str(run.id))
 
 
-def start_run(deployed: Deployed, force: bool) -> str:
+def start_run(deployed: DeploymentResponse, force: bool) -> str:
     """Have a run begin; return Prefect's id of it. It is called off where another one is under way."""
     from prefect.client.orchestration import get_client
 
@@ -182,13 +166,12 @@ def start_run(deployed: Deployed, force: bool) -> str:
     return str(run.id)
 
 
-def read_run(run: str) -> tuple[Run, bool]:
-    """A run as it is now, and whether it has come to its end."""
+def read_run(run: str) -> FlowRun:
+    """Return a run as it is now."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        found = client.read_flow_run(run)
-    return _as_run(found), bool(found.state and found.state.is_final())
+        return client.read_flow_run(UUID(run))
 
 
 def page_of(run: str = "") -> str:
@@ -205,31 +188,19 @@ DESCRIPTION = (
 )
 
 
-def _read(name: str) -> Deployed | None:
+def _read(name: str) -> DeploymentResponse | None:
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.objects import DeploymentStatus
     from prefect.exceptions import ObjectNotFound
-    from prefect.server.schemas.schedules import SCHEDULE_TYPES
-    from pydantic import TypeAdapter
 
     with get_client(sync_client=True) as client:
         try:
-            found = client.read_deployment_by_name(f"{FLOW}/{name}")
+            return client.read_deployment_by_name(f"{FLOW}/{name}")
         except ObjectNotFound:
             return None
-    active = [one.schedule for one in found.schedules if one.active]
-    zone = next((one.timezone for one in active if getattr(one, "timezone", None)), None) or "UTC"
-    return Deployed(
-        id=str(found.id),
-        name=f"{FLOW}/{found.name}",
-        schedules=[_in_words(one) for one in active],
-        timezone=str(zone),
-        paused=bool(found.paused),
-        ready=found.status == DeploymentStatus.READY,
-        pool=found.work_pool_name or "",
-        path=found.path or "",
-        plans=[TypeAdapter(SCHEDULE_TYPES).validate_python(one.model_dump()) for one in active],
-    )
+
+
+def _active(deployed: DeploymentResponse) -> list[Any]:
+    return [one.schedule for one in deployed.schedules if one.active]
 
 
 def _in_words(schedule: Any) -> str:
@@ -240,18 +211,14 @@ def _in_words(schedule: Any) -> str:
     return f"rrule {schedule.rrule}"
 
 
-def _runs(deployment: str, **more: Any) -> list[Run]:
-    return [_as_run(run) for run in _read_runs(deployment, **more)]
-
-
-def _read_runs(
-    deployment: str,
+def _runs(
+    deployment: UUID,
     types: Iterable[str] = (),
     before: datetime | None = None,
     after: datetime | None = None,
     limit: int = 10,
     ascending: bool = False,
-) -> list[Any]:
+) -> list[FlowRun]:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas import filters
     from prefect.client.schemas.objects import StateType
@@ -268,9 +235,3 @@ def _read_runs(
     order = FlowRunSort.EXPECTED_START_TIME_ASC if ascending else FlowRunSort.EXPECTED_START_TIME_DESC
     with get_client(sync_client=True) as client:
         return list(client.read_flow_runs(flow_run_filter=selected, sort=order, limit=limit))
-
-
-def _as_run(run: Any) -> Run:
-    state = run.state
-    message = first_line(Exception(state.message)) if state and state.message else ""
-    return Run(str(run.id), run.expected_start_time, run.state_name or "", message)

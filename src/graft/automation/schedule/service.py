@@ -132,14 +132,14 @@ def _register(project: Project, when: When, name: str, tell: Callable[[str], Non
         prefetch_seconds=0,
     )
     try:
-        deployments.settle_runs(str(runner.add_deployment(deployment)))
+        deployments.settle_runs(runner.add_deployment(deployment))
     except Exception as error:
         url = os.environ[URL]
         raise GraftError(
             f"Prefect's server at {url} does not take the deployment: {first_line(error)}", "See its log"
         ) from None
     found = deployments.find(name)
-    tell(f"{found.name}, {when.words}, in {project.root}.")
+    tell(f"{deployments.FLOW}/{name}, {when.words}, in {project.root}.")
     if found.paused:
         tell("It is paused: graft schedule resume.")
     tell(f"Prefect's pages: {deployments.page_of()}; `graft ui` says their password. Ctrl-C ends it.")

@@ -9,16 +9,13 @@ a child that
 runs the stage as if it had been started by itself. Without a server, on other systems than Linux, or where anything
 stands against it, a stage runs as it always does.
 
-What makes that the same as a process of its own:
+What makes that the same as a process of its own: only libraries are imported in advance, and none is used; a stage
+whose Python, folder or environment is not the server's is not taken on, since libraries read all of these; a process
+with Python threads is not forked (libraries' native threads prepare for a fork by themselves); and TensorFlow is left
+out where there is a GPU, as no fork survives an initialised driver.
 
-- only libraries are imported in advance, and none is used: graft's own code is read by each stage as it is on disk;
-- a stage whose Python, folder or environment is not the server's is not taken on: libraries read all of these;
-- a process with Python threads is not forked. Libraries' native threads are those of OpenBLAS and jemalloc, which
-  prepare for a fork by themselves;
-- TensorFlow is left out where there is a GPU, as no fork survives an initialised driver.
-
-Nobody is left behind: a child is killed when its client ends, and when the server does; the server ends with
-`graft run`.
+Nobody is left behind: a child is killed when its client ends; its client kills it when the server ends; and the
+server ends with `graft run`.
 """
 
 # Set by `graft run` for the stages: the path of the server's socket. "off", set by the user: no server.

@@ -20,7 +20,7 @@ from graft.automation.warm import OFF, VARIABLE
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED
 
 # What a terminal or another process may send a stage; the rest ends the client, and with it the child.
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STANDARD_STREAMS = (0, 1, 2)
 ANSWER_BYTES = 1024
 
@@ -42,9 +42,7 @@ def hand_over() -> None:
         client.connect(address)
         socket.send_fds(client, [_request(module, arguments)], STANDARD_STREAMS)
         answer, descriptors, _, _ = socket.recv_fds(client, ANSWER_BYTES, 1)
-    except (
-        OSError
-    ):  # no server, or one that has ended; a closed stream; an environment too large for a message
+    except OSError:  # no server, or it has ended; a closed stream; an environment too large for a message
         return
     except KeyboardInterrupt:  # before the child has begun; it is killed when the connection ends
         os._exit(EXIT_INTERRUPTED)
@@ -104,17 +102,8 @@ def _wait(client: socket.socket, child: int, module: str) -> NoReturn:
         )
         os._exit(EXIT_FAILURE)
     status = int(answer)
-    if os.WIFSIGNALED(status):
-        _end_by(os.WTERMSIG(status))
+    if os.WIFSIGNALED(status):  # so that whoever waits sees the same
+        with contextlib.suppress(OSError, ValueError):  # SIGKILL has no handler to reset
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        os.kill(os.getpid(), os.WTERMSIG(status))
     os._exit(os.waitstatus_to_exitcode(status))
-
-
-def _end_by(number: int) -> NoReturn:
-    """Ends this process by the signal that ended the child, so that whoever waits sees the same."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the child has left what there is to look at
-    with contextlib.suppress(OSError, ValueError):  # SIGKILL has no handler to reset
-        signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-    os._exit(128 + number)

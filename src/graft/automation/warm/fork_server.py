@@ -10,11 +10,11 @@ It takes clients from the listening socket DESCRIPTOR, and ends when its standar
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
 import os
+import re
 import runpy
 import selectors
 import signal
@@ -24,18 +24,12 @@ import threading
 import time
 import traceback
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from graft.automation.warm import VARIABLE
 
-PREFECT = (
-    "prefect",
-    "prefect.flow_engine",
-    "prefect.task_engine",
-    "prefect.server.schemas",
-)
+PREFECT = ("prefect", "prefect.flow_engine", "prefect.task_engine", "prefect.server.schemas")
 TABLES = ("pandas", "pyarrow.parquet", "scipy.sparse.csgraph")
 CHECKS = ("great_expectations", "great_expectations.expectations.expectation", "matplotlib.figure")
 TRACKING = ("mlflow", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store")
@@ -52,15 +46,13 @@ OF_OTHER_STAGES = PREFECT + TABLES + TRACKING + NETWORKS
 # Devices whose drivers TensorFlow might wake at its import: NVIDIA's, AMD's, either's under WSL.
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 # What DVC and the shell set for each stage anew, and no library reads at its import.
-MAY_DIFFER = ("DVC_", "PATH", "PWD", "OLDPWD", "SHLVL", "_")
+MAY_DIFFER = re.compile(r"DVC_.*|PATH|PWD|OLDPWD|SHLVL|_")
 
 REQUEST_BYTES = 1 << 22  # more than a Unix socket passes in one message
 STANDARD_STREAMS = 3
-PR_SET_PDEATHSIG = 1  # linux/prctl.h: the signal that a process gets when its parent dies
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(NamedTuple):
     """A child at work: its id, its pidfd, and the connection of the client that waits for it."""
 
     pid: int
@@ -68,8 +60,7 @@ class Running:
     client: socket.socket
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """What a child is to run: the client's request, its standard streams, and its process id."""
 
     request: dict[str, Any]
@@ -137,22 +128,17 @@ class StageServer:
 
     def _what_is_against(self, request: dict[str, Any]) -> str | None:
         """What of a client is other than of this process, in a few words; None where nothing is."""
-        if request["python"] != sys.executable:
-            return "another Python"
-        if request["folder"] != str(Path.cwd()):
-            return "another folder"
-        names = differing(self._environment, request["environment"])
-        others = [name for name in names if not name.startswith(MAY_DIFFER[0]) and name not in MAY_DIFFER]
-        return f"another environment: {', '.join(others)}" if others else None
+        mine = {"Python": sys.executable, "folder": str(Path.cwd()), **self._environment}
+        theirs = {"Python": request["python"], "folder": request["folder"], **request["environment"]}
+        names = [name for name in differing(mine, theirs) if not MAY_DIFFER.fullmatch(name)]
+        return f"another environment: {', '.join(names)}" if names else None
 
     def _fork(self, client: socket.socket, request: dict[str, Any], streams: list[int]) -> Stage | None:
         peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        server = os.getpid()
         pid = os.fork()
         if pid == 0:
             self._leave(client)
             os.setpgid(0, 0)
-            _die_with_parent(server)
             return Stage(request, streams, int.from_bytes(peer[:4], sys.byteorder))
         for stream in streams:
             os.close(stream)
@@ -237,12 +223,6 @@ def run(stage: Stage, environment: dict[str, str]) -> None:
     timing.forked(stage.client_pid, time.time() - request["sent"])
     sys.argv = [request["module"], *request["arguments"]]
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
-
-
-def _die_with_parent(parent: int) -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before that
-        os._exit(1)
 
 
 def main(libraries: tuple[str, ...] = ALL) -> None:

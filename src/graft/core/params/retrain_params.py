@@ -94,7 +94,7 @@ class RetrainParams(Section):
             what was found, ``retrain`` also trains anew, ``off``.
         promote: ``auto``: what passes the gate becomes champion; ``never``: it stays challenger.
         overlap: what a run does while another one is at work: ``skip``, or ``queue``.
-        timeout_minutes: of the pipeline, and of waiting in the queue.
+        timeout_minutes: of the pipeline, of each model that the gate asks, and of waiting in the queue.
         record: what git keeps.
         notify: who is told.
     """

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from graft.core.errors import GraftError
 from graft.core.files import write_file
+from graft.core.lock import project_lock
 from graft.core.project import Project
-from graft.core.project_lock import project_lock
 from graft.data.folder import versioning
 
 # What systems and people leave in a folder that they would still call empty.

@@ -21,10 +21,10 @@ from typing import Any, Protocol
 from graft.core.download.fetch import SPARE_BYTES
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
+from graft.core.lock import project_lock
 from graft.core.outside import is_plain, path_below
 from graft.core.progress import Advance, progress_bar
 from graft.core.project import SPLITS, Project
-from graft.core.project_lock import project_lock
 from graft.data.archives.open_archive import open_source
 from graft.data.folder import swap, versioning
 from graft.data.folder.layout import Layout, read_layout

@@ -10,7 +10,6 @@ A file without a sha256 is held against what came the first time, and against it
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -27,7 +26,7 @@ from graft.core.download.fetch import (
 )
 from graft.core.download.registries import debian_archive, debian_has, npm_archive, npm_has
 from graft.core.errors import GraftError
-from graft.core.files import sha256_of
+from graft.core.files import md5_of, sha256_of
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -135,7 +134,7 @@ class WebFile(Block):
 
     def fetch(self, folder: Path) -> Path:
         path = download(str(self.url), folder, self.sha256)
-        if self.md5 and _md5_of(path) != self.md5:
+        if self.md5 and md5_of(path) != self.md5:
             path.unlink()
             raise GraftError(
                 f"{self.name} from {self.url.host} does not have the MD5 {self.md5}: not kept",
@@ -155,9 +154,4 @@ class WebFile(Block):
     def is_copy(self, path: Path) -> bool:
         if self.sha256:
             return sha256_of(path) == self.sha256
-        return self.md5 is not None and _md5_of(path) == self.md5
-
-
-def _md5_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return self.md5 is not None and md5_of(path) == self.md5

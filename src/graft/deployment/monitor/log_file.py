@@ -25,13 +25,11 @@ from pathlib import Path
 from graft.core.errors import GraftError, first_line
 from graft.core.files import PRIVATE_FILE, make_private_folder, replaced_file
 from graft.core.lock import locked
-from graft.core.outside import is_sha256
 from graft.core.sqlite_file import open_sqlite
 
 log = logging.getLogger(__name__)
 
 FILE = "predictions.sqlite"
-_EARLIER = "*-*-*.parquet"
 VERSION = 1  # of the tables, as SQLite's user_version
 # Another writer's transaction takes milliseconds; one that removes many photographs, a second.
 _BUSY_SECONDS = 5.0
@@ -91,7 +89,6 @@ class LogFile:
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         _require_known_version(self._connection, self.path)
-        self.move_earlier()
         return self._connection
 
     def close(self) -> None:
@@ -163,39 +160,6 @@ class LogFile:
                 f"{self.path} cannot be read: {first_line(error)}",
                 "Where it is damaged, move it away: a new log begins, and sqlite3's .recover may get rows back",
             ) from error
-
-    def move_earlier(self) -> None:
-        """Move what an earlier graft logged in this folder, in Parquet files and a folder of images, into the file.
-
-        Each old file is removed once what it holds is committed.
-
-        Raises:
-            GraftError: one of them cannot be read.
-        """
-        if not any(self.folder.glob(_EARLIER)):
-            return
-        import numpy as np
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        connection = self.open()
-        with self._alone():
-            for part in sorted(self.folder.glob(_EARLIER)):
-                try:
-                    rows = pq.read_table(part).to_pylist()
-                except (OSError, pa.ArrowException) as error:
-                    what = f"{part} is no part of a prediction log ({first_line(error)})"
-                    raise GraftError(what, "Move that file away") from error
-                for row in rows:
-                    row["time"] = row["time"].timestamp()
-                    row["embedding"] = row["embedding"] and np.array(row["embedding"], "<f4").tobytes()
-                with transaction(connection):
-                    connection.executemany(INSERT, rows)
-                part.unlink()
-            for image in filter(lambda path: is_sha256(path.name), self.folder.glob("images/*")):
-                values = (image.name, image.stat().st_mtime, image.read_bytes())
-                connection.execute("INSERT OR IGNORE INTO images VALUES (?, ?, ?)", values)
-                image.unlink()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -106,7 +106,7 @@ class PredictionLog:
         order = "DESC" if newest_first else "ASC"
         # The + keeps SQLite from sorting what it finds by the index on time.
         query = f"SELECT * FROM predictions WHERE +time >= ? AND id > ? ORDER BY id {order}"
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             for row in connection.execute(query, (_seconds(since), after)):
                 yield LoggedPrediction(
                     Observation(row["sha256"], *(row[name] for name in _FIGURES)),
@@ -130,7 +130,7 @@ class PredictionLog:
 
     def images(self, hashes: Iterable[str]) -> Iterator[bytes | None]:
         """Yield the files of images by their SHA-256; None for one that was not kept. Raises as :meth:`read`."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             for sha256 in hashes:
                 row = connection.execute("SELECT data FROM images WHERE sha256 = ?", (sha256,)).fetchone()
                 yield row["data"] if row else None
@@ -187,15 +187,8 @@ class PredictionLog:
                 "Make room there, or make it writable",
             ) from error
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._file.move_earlier()
-        with self._file.reading() as connection:
-            yield connection
-
     def _number(self, query: str, *values: object) -> int:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return int(connection.execute(query, values).fetchone()[0] or 0)
 
 

@@ -208,14 +208,8 @@ def _size(evidence: Evidence, params: GateParams) -> Finding:
     )
 
 
-def _data_verdict(evidence: Evidence, params: GateParams) -> Finding:
-    needed = "both passed, on the candidate's own images"
-    return Finding(evidence.data.holds, evidence.data.observed, needed, evidence.data.remedy)
-
-
-def _reproducible(evidence: Evidence, params: GateParams) -> Finding:
-    needed = "all it was made from in one commit"
-    return Finding(evidence.origin.holds, evidence.origin.observed, needed, evidence.origin.remedy)
+def _stated(stated: Stated, needed: str) -> Finding:
+    return Finding(stated.holds, stated.observed, needed, stated.remedy)
 
 
 RULES: Mapping[str, tuple[str, Callable[[Evidence, GateParams], Finding]]] = {
@@ -226,6 +220,12 @@ RULES: Mapping[str, tuple[str, Callable[[Evidence, GateParams], Finding]]] = {
     "calibration": ("The candidate's probabilities can be believed", _calibration),
     "latency": ("The candidate answers in time", _latency),
     "size": ("The candidate is not too large", _size),
-    "data_verdict": ("The data passed its checks", _data_verdict),
-    "reproducible": ("The candidate can be made again", _reproducible),
+    "data_verdict": (
+        "The data passed its checks",
+        lambda evidence, _: _stated(evidence.data, "both passed, on the candidate's own images"),
+    ),
+    "reproducible": (
+        "The candidate can be made again",
+        lambda evidence, _: _stated(evidence.origin, "all it was made from in one commit"),
+    ),
 }

@@ -23,7 +23,7 @@ from graft.evaluation.metrics import evaluate, expected_calibration_error
 from graft.registry.promotion.answer_process import TOLD
 from graft.registry.promotion.change_champion import Registry, describe
 from graft.registry.promotion.gate_verdict import ClassFigures, Judged
-from graft.registry.store.model_hash import HASH_TAG, files_of_version
+from graft.registry.store.logged_models import HASH_TAG, files_of_version
 
 if TYPE_CHECKING:
     import pandas as pd

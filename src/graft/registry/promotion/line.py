@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 REIGNS_TAG = "champion.reigns"
 # On the registered model while a change is under way, see graft.registry.promotion.change_champion.
 CHANGE_PREFIX = "champion.change."
-# On the registered model, one for each change, as graft wrote them until November 2026.
-_OLD_PREFIX = "champions."
 # An entry has to fit into a tag of the registered model, whose column has 5000 characters; the rest takes 2000.
 MAX_REASON = 1000
 
@@ -152,11 +150,7 @@ def read_line(client: MlflowClient, model: str) -> Line:
         return Line(model, {}, ())
     aliases = {alias: str(version) for alias, version in registered.aliases.items()}
     changing = {key: value for key, value in registered.tags.items() if key.startswith(CHANGE_PREFIX)}
-    entries = [
-        read_entry(value, key)
-        for key, value in registered.tags.items()
-        if key.startswith(_OLD_PREFIX) and '"begun"' not in value
-    ]
+    entries: list[Entry] = []
     for version in _versions_with_reigns(client):
         if version.name == model:
             entries += read_reigns(version.tags[REIGNS_TAG], str(version.version))
@@ -190,7 +184,7 @@ def read_reigns(text: str, version: str) -> list[Entry]:
 
 
 def read_entry(text: str, where: str) -> Entry:
-    """Return the entry in a tag, whichever graft wrote it. Raises GraftError where it holds something else."""
+    """Return the entry in a tag, fields of a later graft left out. Raises GraftError where it holds something else."""
     known = {one.name for one in fields(Entry)}
     try:
         entry = Entry(**{name: value for name, value in json.loads(text).items() if name in known})
@@ -216,3 +210,58 @@ def _unreadable(where: str) -> GraftError:
 def is_missing(error: MlflowException) -> bool:
     """Return whether MLflow says that there is no such thing, rather than that it cannot answer."""
     return str(error.error_code) == "RESOURCE_DOES_NOT_EXIST"
+
+
+COMPARED = ("strategy", "commit", "data")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One change of champion.
+
+    Attributes:
+        entry: as it was written.
+        now: its version is champion since this change.
+        cut_off: it is under way, or was cut off; then the next promotion or rollback finishes it.
+        first: there was none before it.
+        changed: which of strategy, commit and data differ from the champion before.
+        gained: by figure, its value less that of the champion before, where both are known.
+    """
+
+    entry: Entry
+    now: bool
+    cut_off: bool
+    first: bool
+    changed: tuple[str, ...]
+    gained: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the entry's fields, and this class's beside them."""
+        return {
+            **asdict(self.entry),
+            "now": self.now,
+            "cut_off": self.cut_off,
+            "changed": list(self.changed),
+            "gained": self.gained,
+        }
+
+
+def rows_of(line: Line) -> list[Row]:
+    """Return the changes, oldest first; the last is the present one, if its version still is champion."""
+    rows = []
+    before: Entry | None = None
+    for entry in line.entries:
+        changed: tuple[str, ...] = ()
+        gained: dict[str, float] = {}
+        if before is not None:
+            changed = tuple(name for name in COMPARED if getattr(entry, name) != getattr(before, name))
+            gained = {
+                name: value - before.figures[name]
+                for name, value in entry.figures.items()
+                if name in before.figures
+            }
+        last = entry is line.entries[-1]
+        now = last and entry.version == line.champion
+        rows.append(Row(entry, now, last and line.unrecorded, before is None, changed, gained))
+        before = entry
+    return rows

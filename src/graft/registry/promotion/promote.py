@@ -11,7 +11,7 @@ from graft.registry.aliases import CHALLENGER
 from graft.registry.promotion.change_champion import Change, Registry, earlier_champions
 from graft.registry.promotion.gate_verdict import GateVerdict, fetch_verdict
 from graft.registry.promotion.line import MAX_REASON, Entry, Line
-from graft.registry.store.model_hash import files_of_version
+from graft.registry.store.logged_models import files_of_version
 from graft.registry.store.tracking_store import open_store
 
 if TYPE_CHECKING:

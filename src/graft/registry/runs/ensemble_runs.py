@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import pandas as pd
 
@@ -15,12 +14,12 @@ from graft.registry.store.seen_images import log_seen_images, seen_by_members
 from graft.training.ensembles.make_ensemble import WEIGHTS_FILE, Ensemble
 
 
-@contextmanager
-def ensemble_run(project: Project, params: EnsembleOf, name: str, clock: StageClock) -> Iterator[str]:
-    """Opens a run for one ensemble and yields its id; an exception in the block marks the run as failed."""
+def ensemble_run(
+    project: Project, params: EnsembleOf, name: str, clock: StageClock
+) -> AbstractContextManager[str]:
+    """Open a run for one ensemble, see :func:`graft.registry.runs.strategy_runs.open_run`."""
     settings = {"kind": "ensemble", "of": ", ".join(params.of), "weights": params.weights}
-    with open_run(project, name, settings, clock) as run_id:
-        yield run_id
+    return open_run(project, name, settings, clock)
 
 
 def record_ensemble(

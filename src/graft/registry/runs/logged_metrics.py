@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,21 +43,16 @@ def of_model(figures: Mapping[str, float], model_id: str, dataset: Dataset, step
     Args:
         model_id: the logged model, ``m-`` and 32 hex digits.
     """
+    about = {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
+    return of_run(figures, step, model_id=model_id, **about)
+
+
+def of_run(figures: Mapping[str, float], step: int = 0, **about: str) -> list[Metric]:
+    """Return metrics that MLflow shows on the page of the run, and nowhere else but where ``about`` names it."""
     from mlflow.entities import Metric
 
-    about: dict[str, Any] = {
-        "model_id": model_id,
-        "dataset_name": dataset.name,
-        "dataset_digest": dataset.digest,
-    }
-    return [Metric(name, float(value), _now(), step, **about) for name, value in figures.items()]
-
-
-def of_run(figures: Mapping[str, float], step: int = 0) -> list[Metric]:
-    """Return metrics that MLflow shows on the page of the run alone."""
-    from mlflow.entities import Metric
-
-    return [Metric(name, float(value), _now(), step) for name, value in figures.items()]
+    now = int(time.time() * 1000)
+    return [Metric(name, float(value), now, step, **about) for name, value in figures.items()]
 
 
 def of_batches(steps: pd.DataFrame) -> list[Metric]:
@@ -112,7 +107,3 @@ def log_metrics(client: MlflowClient, run_id: str, metrics: Iterable[Metric]) ->
     rows = list(metrics)
     for start in range(0, len(rows), METRICS_PER_CALL):
         client.log_batch(run_id, metrics=rows[start : start + METRICS_PER_CALL])
-
-
-def _now() -> int:
-    return int(time.time() * 1000)

@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,12 +73,11 @@ def open_run(project: Project, name: str, settings: Mapping[str, Any], clock: St
     mlflow.end_run()
 
 
-@contextmanager
-def training_run(project: Project, params: TrainParams, name: str, clock: StageClock) -> Iterator[str]:
-    """Opens a run for one strategy and yields its id; an exception in the block marks the run as failed."""
-    settings = with_chosen(project, params, name).strategy(name).model_dump()
-    with open_run(project, name, settings, clock) as run_id:
-        yield run_id
+def training_run(
+    project: Project, params: TrainParams, name: str, clock: StageClock
+) -> AbstractContextManager[str]:
+    """Open a run for one strategy, see :func:`open_run`."""
+    return open_run(project, name, with_chosen(project, params, name).strategy(name).model_dump(), clock)
 
 
 def record_training(
@@ -245,8 +244,8 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
 def read_run(folder: Path) -> dict[str, Any]:
     """What :func:`log_result` wrote into the folder of a strategy or ensemble.
 
-    Keys are run_id, model_uri, model_sha256 (of all the model's files, see :mod:`graft.registry.store.model_hash`) and
-    seconds (of compute).
+    Keys are run_id, model_uri, seconds (of compute) and model_sha256 (of all the model's files, see
+    :mod:`graft.registry.store.logged_models`).
 
     Raises:
         FileNotFoundError: nothing was recorded there.
