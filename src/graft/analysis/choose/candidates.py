@@ -27,8 +27,10 @@ UNKNOWN_MULTIPLY_ADDS = 5.0
 # equal data and settings choose the same model however busy the machine is; only its cores count.
 SPEED = 28.0
 DECODING_SECONDS = 0.003
-# Of one candidate besides: building the network, converting it, fitting heads.
+# Of one candidate besides: building the network and converting it.
 OVERHEAD_SECONDS = 4.0
+# Seconds of one core for the two heads of a candidate on 2,000 images, and more for each class: 10 to 1,000 of them.
+HEADS_SECONDS, HEADS_SECONDS_PER_CLASS, HEADS_IMAGES = 16.0, 0.1, 2000
 
 # What is measured, the likely best for its cost first. EfficientNet-Lite2 at its own size helps photographs like
 # ImageNet's most (ants and bees 94.1 to 96.1 %, cats and dogs 99.1 to 99.4 %), Lite0 at 160 px those unlike them (hands
@@ -104,6 +106,12 @@ class Candidate:
     def with_all_depths(self) -> Candidate:
         """The same with all depths."""
         return replace(self, pooling="depths")
+
+
+def measuring_seconds(candidate: Candidate, images: int, classes: int) -> float:
+    """Return the seconds that measuring takes: features, and heads on them by cross-validation."""
+    heads = (HEADS_SECONDS + HEADS_SECONDS_PER_CLASS * classes) * (images / HEADS_IMAGES) ** 1.5
+    return candidate.seconds(images) + OVERHEAD_SECONDS + heads / cores()
 
 
 def cores() -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft.analysis.choose.candidates import OVERHEAD_SECONDS, Candidate, plan
+from graft.analysis.choose.candidates import Candidate, measuring_seconds, plan
 from graft.analysis.choose.measure import Measured, measure
 from graft.analysis.choose.select import Selection, select
 from graft.core.errors import GraftError
@@ -124,7 +124,7 @@ def choose(
 
     def try_one(candidate: Candidate, always: bool = False) -> list[Measured]:
         nonlocal spent
-        expected = candidate.seconds(len(sample.labels)) + OVERHEAD_SECONDS
+        expected = measuring_seconds(candidate, len(sample.labels), len(sample.classes))
         if measured and not always and spent + expected > budget:
             left = max(budget - spent, 0)
             reason = f"would take {expected:.0f} s, and {left:.0f} of {budget:.0f} s for measuring are left"
