@@ -203,11 +203,7 @@ def test_what_is_wrong_is_said_first(project: Project, arguments: list[str], mes
     assert message in run(*arguments, fails=True)
 
 
-def test_formats_of_export_are_those_there_are() -> None:
-    from graft.cli import export as command
-    from graft.deployment.export import export_model as export
-
-    assert tuple(export.FORMATS) == command.FORMATS
+def test_what_export_is_asked_for_is_checked_first() -> None:
     for arguments, message in (
         (["--format", "tflit"], "no format 'tflit'. Did you mean 'tflite'"),
         (["--format", "onnx", "--int8"], "--int8 is for TensorFlow Lite"),

@@ -13,12 +13,10 @@ from graft.core.environment import configure
 from graft.core.errors import GraftError
 from graft.core.progress import console
 from graft.core.project import find_project
+from graft.deployment.export.formats import FORMATS
 
 if TYPE_CHECKING:
     from graft.deployment.export.export_model import Exported
-
-# graft.deployment.export.export_model.FORMATS; that import takes seconds.
-FORMATS = ("saved_model", "hub", "tflite", "onnx", "openvino")
 
 
 def export(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
+from graft.core.params.backbone_params import SOURCES
 from graft.core.source_digest import source_digest, with_imports
 
 NETWORKS = Path(__file__).parent
@@ -14,8 +15,7 @@ DECODING = with_imports(NETWORKS.parent / "bundle" / "images.py")
 # What decides what a backbone of given weights computes from the pixels that it is shown.
 ANSWERING = (
     *DECODING,
-    BACKBONES / "hub_module.py",
-    BACKBONES / "keras_applications.py",
+    *(BACKBONES / f"{source.module}.py" for source in SOURCES),
     BACKBONES / "efficientnet_lite.py",
     BACKBONES / "cutting.py",
     BACKBONES / "depths.py",

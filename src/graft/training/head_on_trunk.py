@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
-from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import BackboneParams
 from graft.core.params.strategy_params import HeadParams
 from graft.networks.features.frozen_trunk import FrozenTrunk
 
@@ -23,7 +23,7 @@ class HeadOnTrunk:
 
     head: keras.Model
     head_params: HeadParams
-    backbone_params: KerasBackboneParams | HubBackboneParams
+    backbone_params: BackboneParams
     trunk: FrozenTrunk
 
 

@@ -9,9 +9,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,11 +18,10 @@ import pandas as pd
 
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.files import sha256_of, write_file
-from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import BackboneParams
 from graft.core.params.strategy_params import (
     FineTuneParams,
     FrozenParams,
-    ScratchParams,
     StrategyParams,
     TransferParams,
 )
@@ -36,23 +34,15 @@ from graft.data.splits.training_groups import read_training_groups
 from graft.evaluation.calibration import Calibration, calibrate
 from graft.evaluation.metrics import Evaluation, evaluate, softmax
 from graft.evaluation.prediction_table import with_probabilities
-from graft.networks.backbones import default_image_size, local_files
+from graft.networks.backbones import default_image_size
 from graft.networks.decode_images import Photographs
 from graft.networks.engines.devices import all_devices, arithmetic, in_float32, machine_record
 from graft.networks.features.extract import predict
 from graft.networks.features.feature_store import FeatureStore
 from graft.training.blend import Blend
 from graft.training.chosen_settings import with_chosen
-from graft.training.strategies import fine_tune, frozen, scratch
 from graft.training.strategy import Task, Trained
 from graft.training.write_bundle import write_bundle
-
-STRATEGIES: dict[type, Any] = {
-    FrozenParams: frozen.train,
-    FineTuneParams: fine_tune.train,
-    ScratchParams: scratch.train,
-}
-
 
 GRAFT = Path(__file__).parents[1]
 # Folders and files of graft's code that decide what a training comes to.
@@ -163,7 +153,8 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
     params = with_chosen(project, params, name)
     strategy, task, val_table = _prepare(project, params, name, clock)
     with _training_context(strategy, params):
-        trained = STRATEGIES[type(strategy)](strategy, task)
+        # A kind of strategy is the module of its name.
+        trained: Trained = import_module(f"graft.training.strategies.{strategy.kind}").train(strategy, task)
         machine = machine_record(trained.precision)
     if trained.precision != "float32":
         model = in_float32(trained.model)
@@ -193,9 +184,9 @@ def _training_context(strategy: StrategyParams, params: TrainParams) -> Iterator
     assert strategy.seed is not None  # filled in by TrainParams.strategy, as is
     assert strategy.precision is not None
     keras.utils.set_random_seed(strategy.seed)
-    # TensorFlow cannot run the graph of a Hub module that was loaded for several devices.
-    is_hub = isinstance(strategy, TransferParams) and isinstance(strategy.backbone, HubBackboneParams)
-    devices = nullcontext() if is_hub else all_devices()
+    # TensorFlow cannot run a trunk without layers, the graph of a Hub module, that was loaded for several devices.
+    is_whole = any(backbone.no_layers for backbone in _backbones(strategy))
+    devices = nullcontext() if is_whole else all_devices()
     # What a frozen backbone makes of an image is computed once: nothing is gained by half precision there, and in
     # float32 it is what the CPU, evaluation and every other strategy come to.
     is_frozen = strategy.precision == "auto" and isinstance(strategy, FrozenParams)
@@ -268,7 +259,7 @@ def _image_size(strategy: StrategyParams) -> int:
     )
 
 
-def _backbones(strategy: StrategyParams) -> list[KerasBackboneParams | HubBackboneParams]:
+def _backbones(strategy: StrategyParams) -> list[BackboneParams]:
     """Those that it may train on; none for a network from random weights."""
     if isinstance(strategy, FrozenParams) and strategy.members:
         return [member.backbone for member in strategy.members]
@@ -304,7 +295,7 @@ def work_key(project: Project, params: TrainParams, strategy: StrategyParams) ->
     """
     code = [path for place in CODE for path in _python_files(GRAFT / place)]
     # Weights that are named rather than brought along are known to the code by their digests.
-    weights = [path for backbone in _backbones(strategy) for path in local_files(backbone)]
+    weights = [path for backbone in _backbones(strategy) for path in backbone.own_files()]
     tables = [project.split_table("train"), project.split_table("val")]
     if _cross_validates(strategy):
         tables.append(project.training_groups)  # which folds keep together

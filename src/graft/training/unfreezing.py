@@ -5,27 +5,28 @@ from __future__ import annotations
 import keras
 
 from graft.core.errors import GraftError, did_you_mean
-from graft.core.params.train_params import HUB_MODULES_HAVE_NO_LAYERS
-from graft.networks.backbones.hub_module import HubModule
+from graft.core.params.backbone_params import TRAIN_IT_WHOLE
+from graft.networks.backbones.backbone import WholeTrunk
 
 
 def unfreeze(trunk: keras.layers.Layer, start: str | int | float, batch_norm: str) -> None:
     """Makes the trunk trainable from a layer up.
 
     Args:
-        trunk: a ``keras.applications`` model, or a Hub module, which is trained whole.
+        trunk: a ``keras.applications`` model, or a trunk without layers, which is trained whole.
         start: ``all``, the name of the first layer to train, how many of the last layers (int), or which share of
             them (float, 0 to 1).
         batch_norm: with ``inference`` batch-norm layers stay frozen, statistics and scales: small batches of
             other images would wreck them (keras issue 9214).
 
     Raises:
-        GraftError: there is no such layer, there are not that many, or a part of a Hub module was named.
+        GraftError: there is no such layer, there are not that many, or a part of a trunk without layers was named.
     """
-    if isinstance(trunk, HubModule):
+    if isinstance(trunk, WholeTrunk):
         if start != "all":
-            found, fix = HUB_MODULES_HAVE_NO_LAYERS
-            raise GraftError(f"unfreeze is {start!r}, {found}", fix)
+            raise GraftError(
+                f"unfreeze is {start!r}, but {trunk.name} has no layers to start from", TRAIN_IT_WHOLE
+            )
         trunk.unfreeze(batch_norm_updates=batch_norm == "update")
         return
     first = first_trained_layer(trunk, start)

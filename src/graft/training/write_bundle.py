@@ -14,8 +14,7 @@ from graft.bundle.images import DEFAULT_MAX_PIXELS
 from graft.bundle.model import SAVED_MODEL
 from graft.bundle.record import write_settings
 from graft.bundle.trial import trial_images
-from graft.core.params.backbone_params import HubBackboneParams
-from graft.networks.backbones.hub_module import HubModule
+from graft.networks.backbones.backbone import WholeTrunk
 from graft.networks.engines.trace import save_traced, traced
 from graft.training.blend import Blend
 from graft.training.ensembles.ensemble_bundle import write_ensemble_bundle
@@ -49,7 +48,7 @@ def write_bundle(
     if (
         isinstance(network, HeadOnTrunk)
         and keras.config.backend() == "tensorflow"
-        and not isinstance(network.backbone_params, HubBackboneParams)
+        and not network.backbone_params.no_layers
     ):
         answers = save_with_trunk(network, temperature, folder)
         settings["features"] = {
@@ -81,8 +80,8 @@ def _save(model: keras.Model, temperature: float, path: Path, trial: np.ndarray)
     cooled = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(model.output)
     softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
     served = keras.Model(model.input, softmax(cooled), name="served")
-    has_module = any(isinstance(layer, HubModule) for layer in served._flatten_layers())
-    if keras.config.backend() != "tensorflow" or has_module:
+    is_whole = any(isinstance(layer, WholeTrunk) for layer in served._flatten_layers())
+    if keras.config.backend() != "tensorflow" or is_whole:
         # Hub modules may hold tables, which Keras looks for; other backends have no graph of TensorFlow's to write.
         served.export(str(path), verbose=False)
         return np.asarray(keras.ops.convert_to_numpy(served(trial, training=False)))

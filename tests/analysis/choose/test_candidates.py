@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from graft.analysis.choose.candidates import PLANS, Candidate, plan
+from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.choose_params import ChooseParams
-from graft.core.params.strategy_params import KerasBackboneParams
 
 USUAL = KerasBackboneParams(source="keras", name="MobileNetV2")
 OTHER = KerasBackboneParams(source="keras", name="ResNet50")

@@ -16,8 +16,9 @@ from graft.analysis.choose.fill_in import settings_for
 from graft.analysis.choose.measure import Measured
 from graft.analysis.choose.write_choice import PAGE_FILE, TRIED_FILE, write_choice
 from graft.core.errors import GraftError
+from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.choose_params import ChooseParams
-from graft.core.params.strategy_params import FineTuneParams, FrozenParams, KerasBackboneParams, ScratchParams
+from graft.core.params.strategy_params import FineTuneParams, FrozenParams, ScratchParams
 
 USUAL = KerasBackboneParams(source="keras", name="MobileNetV2")
 COUNT = 200

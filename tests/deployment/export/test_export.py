@@ -24,7 +24,8 @@ from graft.deployment.export import export_model as module
 from graft.deployment.export import onnx, openvino
 from graft.deployment.export.bundle_source import ExportSource, prepare_saved_model
 from graft.deployment.export.check_export import Checked, require_accuracy, require_agreement
-from graft.deployment.export.export_model import FORMATS, Exported, export
+from graft.deployment.export.export_model import Exported, export
+from graft.deployment.export.formats import FORMATS
 from graft.deployment.predict.inputs import Files
 from graft.deployment.predict.predict_photographs import predict_photographs
 from graft.networks.code_identity import ANSWERING, DECODING

@@ -10,8 +10,9 @@ import pytest
 from graft.bundle.model import ImageClassifier
 from graft.core.errors import GraftError
 from graft.deployment.export.bundle_source import ExportSource, prepare_saved_model
-from graft.deployment.export.export_model import FORMATS, load_exported
 from graft.deployment.export.export_model import _module as format_module
+from graft.deployment.export.export_model import load_exported
+from graft.deployment.export.formats import FORMATS
 from graft.training.ensembles.ensemble_bundle import write_ensemble_bundle
 
 CLASSES = ["a", "b", "c"]

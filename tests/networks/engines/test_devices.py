@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from graft.training.fit import Labelled, fit
 from graft.training.head_on_trunk import classifier
 from graft.training.strategies.scratch import build_network
 from graft.training.strategy import Trained
-from graft.training.train import STRATEGIES, train_strategy
+from graft.training.train import train_strategy
 
 HERE = Path(__file__).parent
 CASES = [
@@ -158,14 +159,15 @@ def test_on_a_gpu_networks_are_trained_in_half_precision_and_heads_on_features_a
     monkeypatch.setattr("graft.networks.engines.devices.gpu_count", lambda: 1)
     seen: list[str] = []
     params = tiny_params(strategies={"small": settings}, precision=precision, image_size=32).train
-    train = STRATEGIES[type(params.strategies["small"])]
+    module = import_module(f"graft.training.strategies.{settings['kind']}")
+    train = module.train
 
     def watched(*arguments: Any) -> Trained:
         trained: Trained = train(*arguments)
         seen.append(trained.precision)
         return trained
 
-    monkeypatch.setitem(STRATEGIES, type(params.strategies["small"]), watched)
+    monkeypatch.setattr(module, "train", watched)
     made = train_strategy(project, params, "small", clock())
     assert seen == [trained_in]
     assert made.trained.precision == "float32"

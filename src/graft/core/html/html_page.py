@@ -68,6 +68,10 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def _thousands(value: float, digits: int = 0) -> str:
+    return f"{value:,.{digits}f}"
+
+
 def link_to(path: str) -> str:
     """Return a relative path as a link: quoting leaves nothing of a name that HTML or a URL could mistake."""
     return quote(path, errors="surrogateescape")
@@ -86,8 +90,8 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "thousands": lambda value, digits=0: f"{value:,.{digits}f}",
+        "thousands": _thousands,
         "figure": figure,
-        "percent": lambda value: f"{value:.1%}",
+        "percent": "{:.1%}".format,
     }
     return environment

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from graft.core.errors import did_you_mean
-from graft.core.params.backbone_params import BackboneParams, HubBackboneParams
+from graft.core.params.backbone_params import TRAIN_IT_WHOLE, BackboneParams
 from graft.core.params.sections import Name, Section
 from graft.core.params.strategy_params import (
     FineTuneParams,
@@ -16,12 +16,6 @@ from graft.core.params.strategy_params import (
     Seed,
     StrategyParams,
     TransferParams,
-)
-
-# What is found where only a part of one is to be trained, and what would be right.
-HUB_MODULES_HAVE_NO_LAYERS = (
-    "but a Hub module is a SavedModel, which has no layers to start from",
-    "Set unfreeze: all, or use the same network as a keras backbone",
 )
 
 
@@ -79,18 +73,19 @@ class TrainParams(Section):
         return self
 
     @model_validator(mode="after")
-    def _hub_modules_are_whole(self) -> TrainParams:
+    def _what_has_no_layers_is_taken_whole(self) -> TrainParams:
         for name in self.strategies:
             strategy = self.strategy(name)
-            if not isinstance(strategy, TransferParams) or not isinstance(
-                strategy.backbone, HubBackboneParams
-            ):
+            if not isinstance(strategy, TransferParams):
+                continue
+            backbone = strategy.backbone
+            if backbone is None or not backbone.no_layers:
                 continue
             if isinstance(strategy, FineTuneParams):
-                _refuse_parts_of_a_hub_module(name, strategy)
+                _refuse_parts_of(backbone, name, strategy)
             if strategy.head.pooling != "average":
                 raise ValueError(
-                    f"strategies.{name}.head.pooling is '{strategy.head.pooling}', but a Hub module answers with "
+                    f"strategies.{name}.head.pooling is '{strategy.head.pooling}', but {backbone.words} answers with "
                     "features that are pooled already. Leave pooling out"
                 )
         return self
@@ -108,14 +103,13 @@ class TrainParams(Section):
         return own.model_copy(update=shared)
 
 
-def _refuse_parts_of_a_hub_module(name: str, strategy: FineTuneParams) -> None:
+def _refuse_parts_of(backbone: BackboneParams, name: str, strategy: FineTuneParams) -> None:
     if strategy.unfreeze != "all":
         raise ValueError(
-            f"strategies.{name}.unfreeze is {strategy.unfreeze!r}, {HUB_MODULES_HAVE_NO_LAYERS[0]}. "
-            f"{HUB_MODULES_HAVE_NO_LAYERS[1]}"
+            f"strategies.{name}.unfreeze is {strategy.unfreeze!r}, but {backbone.no_layers}. {TRAIN_IT_WHOLE}"
         )
     if strategy.layer_decay != 1:
         raise ValueError(
-            f"strategies.{name}.layer_decay is {strategy.layer_decay:g}, but a Hub module has no layers to tell "
+            f"strategies.{name}.layer_decay is {strategy.layer_decay:g}, but {backbone.words} has no layers to tell "
             "apart. Set layer_decay: 1, or use the same network as a keras backbone"
         )

@@ -22,6 +22,7 @@ from graft.deployment.export import tflite
 from graft.deployment.export.bundle_source import ExportSource, prepare_saved_model
 from graft.deployment.export.check_export import Checked
 from graft.deployment.export.description import describe, write_description
+from graft.deployment.export.formats import FORMATS
 from graft.networks.decode_images import load_images
 from graft.networks.engines.openvino_run import Run
 from graft.networks.engines.tensorflow_import import stderr_silenced
@@ -30,14 +31,6 @@ from graft.registry.resolve import ResolvedModel
 if TYPE_CHECKING:
     import pandas as pd
 
-# Each is a module of this package with write, load, USAGE, INPUT_KIND and INPUT_RANGE; behind it, who makes it.
-FORMATS = {
-    "saved_model": ("tensorflow",),
-    "hub": ("tensorflow", "tensorflow-hub"),
-    "tflite": ("tensorflow",),
-    "onnx": ("tensorflow", "tf2onnx", "onnx", "onnxruntime"),
-    "openvino": ("openvino",),
-}
 # Training photographs that set the ranges of 8-bit numbers; TensorFlow's guide to post-training quantisation names
 # 100 to 500.
 CALIBRATION = 200
@@ -73,7 +66,7 @@ def export(
 
     Args:
         project: whose validation photographs check the exports, and whose training photographs calibrate 8 bits.
-        formats: keys of :data:`FORMATS`.
+        formats: keys of :data:`graft.deployment.export.formats.FORMATS`.
         int8: TensorFlow Lite in 8-bit whole numbers instead of float32.
         most_lost: accuracy that these may lose on validation, a share of 1.
         out: each format becomes a folder in it.
@@ -122,7 +115,7 @@ def load_exported(folder: Path, name: str) -> Run:
     """Runs an exported model: images ``[N, S, S, 3]``, RGB in 0..255, to probabilities float32 ``[N, C]``.
 
     Args:
-        name: a key of :data:`FORMATS`.
+        name: a key of :data:`graft.deployment.export.formats.FORMATS`.
     """
     run: Run = _module(name).load(folder)
     return run

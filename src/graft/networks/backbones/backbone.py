@@ -13,6 +13,14 @@ import numpy as np
 from graft.networks.code_identity import code_identity
 
 
+class WholeTrunk(keras.layers.Layer):
+    """Base of trunks that are no Keras model: trained whole or not at all, float32 always, saved by Keras itself."""
+
+    def unfreeze(self, batch_norm_updates: bool) -> None:
+        """Let training move the trunk's weights; batch norm's statistics too where ``batch_norm_updates``."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A pretrained trunk that takes photographs as they are and answers with one feature vector each.
@@ -49,6 +57,11 @@ class Backbone:
             "code": code_identity(),
             "precision": keras.config.dtype_policy().name,
         }
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether the trunk can be cut and unfrozen in part."""
+        return not isinstance(self.trunk, WholeTrunk)
 
     @property
     def feature_count(self) -> int:

@@ -16,11 +16,12 @@ import numpy as np
 from graft.core.errors import GraftError, first_line
 from graft.core.files import sha256_of
 from graft.core.params.backbone_params import HubBackboneParams
-from graft.networks.backbones.backbone import Backbone, weights_digest
+from graft.core.params.strategy_params import Pooling
+from graft.networks.backbones.backbone import Backbone, WholeTrunk, weights_digest
 from graft.networks.backbones.weights import NETWORK_TIMEOUT_SECONDS, socket_timeout
 
 
-class HubModule(keras.layers.Layer):
+class HubModule(WholeTrunk):
     """A TF2 SavedModel with the reusable interface as a Keras 3 layer: ``module(images, training=...)``.
 
     A SavedModel has no layers, so it can be trained whole or not at all. It starts frozen.
@@ -69,8 +70,8 @@ class HubModule(keras.layers.Layer):
         return (input_shape[0], *self.module(sample, training=False).shape[1:])
 
 
-def build(params: HubBackboneParams, image_size: int) -> Backbone:
-    """The backbone of a Hub module.
+def build(params: HubBackboneParams, image_size: int, cache: Path, pooling: Pooling = "average") -> Backbone:
+    """Return the backbone of a Hub module, which TensorFlow Hub's own cache keeps, and which pools by itself.
 
     Raises:
         GraftError: the module cannot be loaded, is no image feature vector, or takes images of another size.
@@ -108,6 +109,11 @@ def build(params: HubBackboneParams, image_size: int) -> Backbone:
         weights_digest=weights_digest(module.variables),
         graph_digest=_graph_digest(params.name),
     )
+
+
+def weights_files(params: HubBackboneParams, cache: Path) -> list[Path]:
+    """Return the files of a folder of the user's own; what TensorFlow Hub keeps has none of its own here."""
+    return params.own_files()
 
 
 def default_image_size(params: HubBackboneParams) -> int:

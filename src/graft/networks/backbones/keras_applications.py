@@ -17,7 +17,7 @@ from graft.core.params.strategy_params import Pooling
 from graft.networks.backbones import efficientnet_lite
 from graft.networks.backbones.backbone import Backbone, weights_digest
 from graft.networks.backbones.depths import pooled_depths
-from graft.networks.backbones.weights import load_weights
+from graft.networks.backbones.weights import cached_weights, load_weights
 from graft.networks.head import pool
 
 # Of the channels of ImageNet's images, RGB in 0..1.
@@ -55,7 +55,7 @@ def application_names() -> list[str]:
     )
 
 
-def default_image_size(name: str) -> int:
+def image_size_of(name: str) -> int:
     """Pixels a side of the images that a model's ImageNet weights were trained on.
 
     Raises:
@@ -63,6 +63,16 @@ def default_image_size(name: str) -> int:
     """
     find_application(name)
     return IMAGE_SIZES.get(name, USUAL_IMAGE_SIZE)
+
+
+def default_image_size(params: KerasBackboneParams) -> int:
+    """Return :func:`image_size_of` the model."""
+    return image_size_of(params.name)
+
+
+def weights_files(params: KerasBackboneParams, cache: Path) -> list[Path]:
+    """Return the model's files in the cache, or the file of the user's own."""
+    return cached_weights(params.name, cache) if params.weights == "imagenet" else params.own_files()
 
 
 def build(

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from graft.core.params.strategy_params import Precision
-from graft.networks.backbones.hub_module import HubModule
+from graft.networks.backbones.backbone import WholeTrunk
 
 
 def gpu_count() -> int:
@@ -131,11 +131,11 @@ def machine_record(precision: str) -> dict[str, str]:
 def in_float32(model: keras.Model) -> keras.Model:
     """A copy of a model trained in mixed precision that computes in float32: half precision is slow on CPUs.
 
-    Hub modules, which are float32 always, are shared with the original.
+    Trunks without layers, which are float32 always, are shared with the original.
     """
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, HubModule):
+        if isinstance(layer, WholeTrunk):
             return layer
         if isinstance(layer, keras.Sequential):
             return keras.Sequential([copy(part) for part in layer.layers], name=layer.name)

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from graft.core.files import sha256_of
-from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import BackboneParams
 from graft.core.params.strategy_params import Pooling
 from graft.networks.backbones import build_backbone, weights_files
 from graft.networks.backbones.backbone import Backbone
@@ -154,7 +154,7 @@ class FrozenTrunk:
 
 
 def frozen_trunk(
-    params: KerasBackboneParams | HubBackboneParams,
+    params: BackboneParams,
     image_size: int,
     cache: Path,
     store: FeatureStore | None = None,

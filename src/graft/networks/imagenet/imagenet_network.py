@@ -13,8 +13,8 @@ from graft.core.params.backbone_params import KerasBackboneParams
 from graft.networks.backbones.backbone import weights_digest
 from graft.networks.backbones.keras_applications import (
     as_pretrained,
-    default_image_size,
     find_application,
+    image_size_of,
     input_scaling,
 )
 from graft.networks.backbones.weights import load_weights
@@ -71,7 +71,7 @@ def load_imagenet_classifier(name: str, weights: Path | None, cache: Path) -> Im
     source = load_weights(network, params, cache, include_top=True)
     classes = imagenet_class_names(cache)
 
-    size = default_image_size(name)
+    size = image_size_of(name)
     inputs = keras.Input((size, size, 3), dtype="float32", name="image")
     outputs = network(input_scaling(application)(inputs))
     return ImageNetClassifier(

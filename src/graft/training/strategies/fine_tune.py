@@ -11,7 +11,6 @@ from graft.evaluation.calibration import fit_temperature
 from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import Backbone
 from graft.networks.backbones.cutting import CutBackbone, cut
-from graft.networks.backbones.hub_module import HubModule
 from graft.networks.decode_images import LabelledImages, large_array
 from graft.networks.features.extract import extract, predict
 from graft.networks.features.frozen_trunk import FrozenTrunk
@@ -38,8 +37,8 @@ def train(params: FineTuneParams, task: Task) -> Trained:
     # A layer that is not there is refused before any time goes into the head.
     unfreeze(backbone.trunk, params.unfreeze, params.batch_norm)
     head = build_head(backbone.feature_count, len(task.classes), params.head, task.seed)
-    is_hub = isinstance(backbone.trunk, HubModule)
-    pieces = None if is_hub else cut(backbone, first_trained_layer(backbone.trunk, params.unfreeze))
+    first = first_trained_layer(backbone.trunk, params.unfreeze) if backbone.has_layers else None
+    pieces = None if first is None else cut(backbone, first)
     if params.views and pieces is None:
         raise GraftError(
             f"views is {params.views}, and nothing of {backbone.name} stays frozen whose activations could be kept",

@@ -8,24 +8,30 @@
     birds     the tables of CUB-200-2011
     signs     numbered class folders and a test table: GTSRB
 
-A block of catalogue.yaml names a reader by its ``kind`` and gives its settings.
+A block of catalogue.yaml names a reader by its ``kind`` and gives its settings. Every module here is one: a class
+derived from Reader with a ``kind`` of its own is found without being named anywhere else.
 """
 
-from typing import Annotated
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Annotated, Union
 
 from pydantic import Field
 
-from graft.data.sources.readers.birds import BirdsReader
 from graft.data.sources.readers.folders import FoldersReader
-from graft.data.sources.readers.idx import IdxReader
-from graft.data.sources.readers.records import RecordsReader
-from graft.data.sources.readers.sheets import SheetsReader
-from graft.data.sources.readers.signs import SignsReader
-from graft.data.sources.readers.table_reader import TableReader
+from graft.data.sources.readers.reader import Reader
 
-AnyReader = Annotated[
-    BirdsReader | FoldersReader | IdxReader | RecordsReader | SheetsReader | SignsReader | TableReader,
-    Field(discriminator="kind"),
-]
+
+def _readers() -> tuple[type[Reader], ...]:
+    """Return the class of every kind of reader in this package."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return tuple(reader for reader in Reader.__subclasses__() if "kind" in reader.model_fields)
+
+
+if TYPE_CHECKING:
+    AnyReader = Reader
+else:
+    AnyReader = Annotated[Union[_readers()], Field(discriminator="kind")]  # noqa: UP007  their number is open
 
 __all__ = ["AnyReader", "FoldersReader"]
