@@ -11,7 +11,7 @@ PREFECT_PORT ?= 4200
 # Of the tests, side by side; each may hold a gigabyte or two, for TensorFlow and the servers it starts.
 WORKERS ?= 2
 
-.PHONY: help setup run test bench lint format ui doctor lock clean
+.PHONY: help setup run test bench lint format docs ui doctor lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ lint: setup ## ruff and mypy
 format: setup ## rewrite the code as ruff would have it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup ## docs/commands.md and docs/settings.md, anew from the code
+	@$(BIN)/python docs/reference.py
 
 ui: setup ## MLflow and Prefect in the browser, on loopback (MLFLOW_PORT, PREFECT_PORT)
 	@$(BIN)/graft ui --mlflow-port $(MLFLOW_PORT) --prefect-port $(PREFECT_PORT)
