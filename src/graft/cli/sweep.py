@@ -68,8 +68,8 @@ def sweep(
 def _print_trials(params: Params, trials: list[Trial]) -> None:
     ranked_by = params.sweep.metric
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
-    figures = (f">{name}" for name, _ in _RESULTS.values())
-    table = table_of("~strategy", *(f"~{key}" for key in keys), *figures, ">seconds")
+    columns = [f">{name}" for name, _ in _RESULTS.values()]
+    table = table_of("~strategy", *(f"~{key}" for key in keys), *columns, ">seconds")
     for trial in trials:
         figures = trial.figures
         table.add_row(
