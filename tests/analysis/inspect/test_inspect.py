@@ -238,7 +238,7 @@ def test_without_an_official_split_and_without_readable_images(tmp_path):
     write_page(tmp_path / "page.html", report, images, project.data, 10**8)
     for path in project.data.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(GraftError, match="no image that can be read .9 files"):
+    with pytest.raises(GraftError, match="no image that can be used .9 files"):
         inspect_data(project, tiny_params(), check_labels=False)
 
 

@@ -356,6 +356,7 @@ def test_l10_the_call_that_moves_the_alias_gives_up_while_the_lock_still_holds(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES")
+    monkeypatch.delenv(names[0], raising=False)  # other commands of this process set it
     monkeypatch.setenv(names[1], "3")
     seen: list[tuple[str, ...]] = []
     really = type(registry.client).set_registered_model_alias
