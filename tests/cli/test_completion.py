@@ -18,24 +18,11 @@ def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
-def test_d7_strategies_are_those_of_kind_auto(here: Project) -> None:
-    here.params_file.write_text(
-        "train: {strategies: {a: {kind: auto}, b: {kind: frozen}, c: {kind: auto}}}\n"
-    )
-    assert completion.strategies("") == ["a", "c"]
-
-
-@pytest.mark.parametrize("text", ["", "train: 3\n", "train: {strategies: [a]}\n", "{", "a: !x\n\x00"])
-def test_d7_a_broken_file_completes_nothing_and_raises_nothing(here: Project, text: str) -> None:
-    here.params_file.write_text(text)
-    assert completion.strategies("") == []
-
-
 def test_d7_outside_a_project_there_is_nothing_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for names in (completion.strategies, completion.stages, completion.models, completion.versions):
+    for names in (completion.stages, completion.models, completion.versions):
         assert names("") == []
 
 

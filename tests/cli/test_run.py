@@ -18,6 +18,7 @@ from graft.automation.run_pipeline import DVC_LETTERS, DVC_OPTIONS, require_know
 from graft.cli.main import app
 from graft.cli.run import _print_next_commands
 from graft.core.errors import GraftError
+from graft.core.params.strategy_params import FrozenParams
 from graft.core.project import Project
 
 
@@ -81,7 +82,8 @@ def test_d6_what_dvc_knows_is_passed_on(
 def test_l1_next_is_to_promote_also_where_all_strategies_choose_for_themselves(
     here: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = SimpleNamespace(run=["mine"], strategies={"mine": SimpleNamespace()})
+    strategies = {"mine": FrozenParams.model_validate({"kind": "frozen", "members": "auto"})}
+    train = SimpleNamespace(run=["mine"], strategies=strategies)
     monkeypatch.setattr("graft.core.params.load_params", lambda path: SimpleNamespace(train=train))
     _print_next_commands(here)
     printed = capsys.readouterr().out
@@ -136,8 +138,8 @@ def test_a_dvc_yaml_that_is_none_is_named(project: Project) -> None:
 def test_the_setting_to_try_next_is_one_that_a_strategy_has(
     here: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The shipped head on a frozen backbone is solved, and has no learning rate: the next strategy's is named."""
+    """The shipped frozen head is solved, and fine_tune's rate is left to measuring: the next strategy's is named."""
     _print_next_commands(here)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "-S train.strategies.fine_tune.learning_rate=0.0003 " in shown
+    assert "-S train.strategies.scratch.learning_rate=0.003 " in shown
     assert "strategies.frozen" not in shown

@@ -53,12 +53,6 @@ def versions(incomplete: str) -> list[str]:
     return [str(version) for (version,) in _ask(question)]
 
 
-def _params() -> dict[str, Any]:
-    with contextlib.suppress(GraftError):
-        return _yaml(find_project().params_file)
-    return {}
-
-
 def _yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file, empty where it holds none."""
     from ruamel.yaml import YAML

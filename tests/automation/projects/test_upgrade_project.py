@@ -92,15 +92,15 @@ def test_the_users_lines_and_the_new_ones_come_together(
 def test_a_file_that_the_user_left_alone_is_renewed(
     old: Project, now_generates: Callable[[Changed], None]
 ) -> None:
-    now_generates({"pipelines/split.py": "# another\n", "pipelines/choose.py": "# a new stage\n"})
+    now_generates({"pipelines/split.py": "# another\n", "pipelines/more.py": "# a new stage\n"})
     done = upgrade_project(old)
     assert {one.path: one.change for one in done.changes} == {
         "pipelines/split.py": "renewed",
-        "pipelines/choose.py": "new",
+        "pipelines/more.py": "new",
     }
     assert (old.root / "pipelines" / "split.py").read_text() == "# another\n"
-    assert (old.root / "pipelines" / "choose.py").read_text() == "# a new stage\n"
-    assert read_bases(old)["pipelines/choose.py"] == "# a new stage\n"
+    assert (old.root / "pipelines" / "more.py").read_text() == "# a new stage\n"
+    assert read_bases(old)["pipelines/more.py"] == "# a new stage\n"
 
 
 def test_lines_that_both_changed_are_marked_and_named(
