@@ -1,7 +1,7 @@
 """A zoo of odd and broken image files, each with what a scan has to say of it.
 
 Made with Pillow and by hand; nothing is stored. ``READABLE`` gives format, mode and size; ``BROKEN`` a part of the
-reason; ``PASSED_OVER`` holds what is no image by its name and gets no row at all.
+reason; ``PASSED_OVER`` holds what is no image by its name, or without a suffix by its first bytes, and gets no row.
 """
 
 from __future__ import annotations
@@ -176,6 +176,8 @@ READABLE: dict[str, tuple[Made, str, str, tuple[int, int]]] = {
     "-rf.png": (lambda: saved("PNG"), "PNG", "RGB", SIZE),
     "50% off; $(echo) 'quoted' \"twice\" & <b>.png": (lambda: saved("PNG"), "PNG", "RGB", SIZE),
     "two\nlines.png": (lambda: saved("PNG"), "PNG", "RGB", SIZE),
+    "no suffix": (lambda: saved("PNG"), "PNG", "RGB", SIZE),
+    "no suffix, jpeg": (lambda: saved("JPEG"), "JPEG", "RGB", SIZE),
     f"{'long ' * 50}.png": (lambda: saved("PNG"), "PNG", "RGB", SIZE),
 }
 
@@ -216,7 +218,9 @@ BROKEN: dict[str, tuple[Made, str]] = {
 
 PASSED_OVER: dict[str, Made] = {
     "notes.txt": lambda: b"not for training",
-    "no suffix": lambda: saved("PNG"),
+    "no suffix, no picture": lambda: b"not for training",
+    "no suffix, a film": lambda: b"\0\0\0\x18ftypqt  \0\0\0\0qt  ",
+    "picture.bin": lambda: saved("PNG"),
     ".hidden.png": lambda: saved("PNG"),
     "._resource fork.jpg": lambda: b"\0\5\x16\7Mac OS X",
     ".DS_Store": lambda: b"\0\0\0\1Bud1",

@@ -23,7 +23,7 @@ LARGEST_SCALED = 2.0
 # values take where it was read as 16.
 DECLARED_BITS, TAKEN_BITS = "graft declared bits", "graft taken bits"
 # Names of Pillow's readers for what people photograph and export; anything else is refused. JPEG reads MPO too.
-READABLE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF")
+READABLE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "HEIF", "AVIF", "JPEG2000")
 _HEIF = "HEIF"
 # Of ISO base media files (HEIF is ISO/IEC 23008-12, annex B): an AVIF names avif beside mif1, which both share.
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})

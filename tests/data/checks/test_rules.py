@@ -17,7 +17,6 @@ from PIL import Image
 from test_expectations import Checked, again, checked
 
 from graft.bundle.images import READABLE_FORMATS
-from graft.core.errors import GraftError
 from graft.core.params.models import Format, ValidateParams, ValidateSeverity
 from graft.data.checks.check_verdict import raise_for, read_verdict
 from graft.data.checks.photograph_rules import _checks
@@ -276,8 +275,11 @@ def test_formats_are_those_that_can_be_read() -> None:
 
 def test_off_may_be_written_as_yaml_1_1_reads_it() -> None:
     assert ValidateSeverity(aspect=False).aspect == "off"  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="'error', 'warn' or 'off'"):
+    assert ValidateSeverity(balanced=False).balanced == "off"  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'leave_out', 'warn' or 'off'"):
         ValidateSeverity(aspect="warning")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'error', 'warn' or 'off'"):
+        ValidateSeverity(balanced="leave_out")  # type: ignore[arg-type]
 
 
 def test_data_docs_show_pictures_and_why_there_is_none(tmp_path: Path) -> None:
@@ -289,12 +291,13 @@ def test_data_docs_show_pictures_and_why_there_is_none(tmp_path: Path) -> None:
         r'<figure><a class="picture" href="([^"]*)"[^>]*>(.*?)</a><figcaption>(.*?)</figcaption>', page
     )
     assert [(link, caption) for link, _, caption in pictures] == [
-        ("../../data/cat/empty.png", "the file is empty<br>cat/empty.png"),
+        ("../../data/cat/empty.png", "unreadable: the file is empty<br>cat/empty.png"),  # few_left_out
+        ("../../data/cat/empty.png", "the file is empty<br>cat/empty.png"),  # readable
         ("../../data/cat/one.png", "cat<br>cat/one.png"),
         ("../../data/dog/two.png", "dog<br>dog/two.png"),
     ]
-    assert "the file is empty" in pictures[0][1]
-    assert all("data:image/jpeg;base64," in shown for _, shown, _ in pictures[1:])
+    assert [shown for _, shown, _ in pictures[:2]] == ["unreadable: the file is empty"] * 2
+    assert all("data:image/jpeg;base64," in shown for _, shown, _ in pictures[2:])
     assert all((result.docs / link).resolve().is_file() for link, _, _ in pictures)
     # The two of a group stand side by side.
     assert re.search(
@@ -308,7 +311,8 @@ def test_a_named_pipe_is_shown_by_its_reason_and_not_opened(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "data" / "cat" / "pipe.png")
     result = checked(tmp_path / "data", ValidateParams(**FEW))
     page = (result.docs / "index.html").read_text(encoding="utf-8")
-    assert ">not a regular file</a>" in page
+    assert page.count(">unreadable: not a regular file</a>") == 2  # few_left_out, readable
+    assert "data:image" not in page
 
 
 def test_at_most_twenty_pictures_of_a_rule(tmp_path: Path) -> None:
@@ -317,7 +321,14 @@ def test_at_most_twenty_pictures_of_a_rule(tmp_path: Path) -> None:
         write_picture(scene(200 + number, (7, 9)), tmp_path / "data" / "cat" / f"small{number:02d}.png")
     result = checked(tmp_path / "data", ValidateParams(**FEW))
     assert result.rule("large_enough").offender_count == 30
-    assert (result.docs / "index.html").read_text(encoding="utf-8").count("<figure>") == 20
+    assert result.rule("few_left_out").offender_count == 30
+    page = (result.docs / "index.html").read_text(encoding="utf-8")
+    sections = dict(re.findall(r'<section id="(\w+)"(.*?)</section>', page, re.DOTALL))
+    assert {rule: text.count("<figure>") for rule, text in sections.items()} == {
+        "few_left_out": 20,
+        "large_enough": 20,
+        "classes_kept": 0,
+    }
 
 
 def test_a_mpo_file_is_a_jpeg(tmp_path: Path) -> None:
@@ -332,9 +343,19 @@ def test_a_mpo_file_is_a_jpeg(tmp_path: Path) -> None:
 
 def test_a_conflict_names_both_files_once_each(tmp_path: Path) -> None:
     two_labels(tmp_path / "data")
-    with pytest.raises(GraftError) as caught:
-        result = checked(tmp_path / "data", ValidateParams(**FEW))
-        raise_for(result.verdict, result.docs)
-    assert "cat/0.png (the same bytes as dog/same.png), dog/same.png (the same bytes as cat/0.png)" in str(
-        caught.value
-    )
+    result = checked(tmp_path / "data", ValidateParams(min_images_per_class=3))
+    message = result.message()
+    assert (
+        "few_left_out: 2 of 9 images are left out (2 two labels), 22.2 % (needed: at most 5 %): "
+        "cat/0.png (two labels: the same bytes as dog/same.png), "
+        "dog/same.png (two labels: the same bytes as cat/0.png). "
+    ) in message
+    assert (
+        message.count("cat/0.png") == message.count("dog/same.png") == 2
+    )  # once each, and as the other's copy
+    page = (result.docs / "index.html").read_text(encoding="utf-8")
+    section = page[page.index('<section id="no_conflicting_labels"') :]
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", section) == [
+        "the same bytes as dog/same.png<br>cat/0.png",
+        "the same bytes as cat/0.png<br>dog/same.png",
+    ]

@@ -84,8 +84,15 @@ def test_moved_files_are_hashed_but_not_decoded(data: Path, monkeypatch: pytest.
     summary = scan(read_layout(data), PARAMS, out / "manifest.parquet", out / "scan.sqlite")
     table = read_manifest(out / "manifest.parquet")
     assert summary.opened == 24  # 12 in a folder of another name, 12 copies
-    assert (table["left_out"] == "").all()
-    assert set(table["label"]) == {"cat", "copy", "wolf"}
+    copies = {"cat": "copy", "copy": "cat"}
+    reasons = {
+        path: f"two labels: the same bytes as {copies[label]}/{Path(path).name}" if label in copies else ""
+        for path, label in zip(table["path"], table["label"], strict=True)
+    }
+    assert dict(zip(table["path"], table["left_out"], strict=True)) == reasons
+    assert summary.left_out == 24
+    assert table["label"].value_counts().to_dict() == {"cat": 12, "copy": 12, "wolf": 12}
+    assert (table["width"] > 0).all()
 
 
 def test_broken_files_stay_broken_for_the_same_reason(data: Path) -> None:

@@ -329,8 +329,9 @@ CHILD = textwrap.dedent("""
     tests, root, source, module, function, when = sys.argv[1:]
     sys.path.insert(0, tests)
     from photo_folders import fake_dvc
-    from graft.data import importing, swap, versioning
     from graft.core.project import Project
+    from graft.data.folder import swap, versioning
+    from graft.data.sources import importing
 
     versioning.run_dvc = fake_dvc
     owner = {"importing": importing, "swap": swap, "versioning": versioning, "shutil": swap.shutil}[module]
