@@ -57,8 +57,13 @@ def copy_of(recorded: Project, root: Path) -> Project:
 
 def set_figures(project: Project, name: str, **figures: float) -> None:
     """Makes validation figures what a test needs them to be; a log loss is that of each image."""
+    set_folder_figures(project.strategy(name), **figures)
+
+
+def set_folder_figures(folder: Path, **figures: float) -> None:
+    """The same in the folder of a strategy or an ensemble."""
     if "log_loss" in figures:
-        table = project.strategy(name) / "val_predictions.csv"
+        table = folder / "val_predictions.csv"
         found = read_prediction_table(table)
         right = math.exp(-figures["log_loss"])
         others = [column for column in found.columns if column.startswith("p_")]
@@ -66,7 +71,7 @@ def set_figures(project: Project, name: str, **figures: float) -> None:
             wrong = (1 - right) / (len(others) - 1)
             found[column] = np.where("p_" + found["label"] == column, right, wrong)
         found.to_csv(table, index=False)
-    path = project.strategy(name) / "metrics.json"
+    path = folder / "metrics.json"
     content = json.loads(path.read_text())
     content["val"].update(figures)
     path.write_text(json.dumps(content))

@@ -198,7 +198,7 @@ def test_known_images_are_answered_for_without_keras(project: Project) -> None:
     evaluation = """
 import sys
 from pathlib import Path
-from graft.evaluation import answers
+from graft.evaluation import bundle_answers as answers
 from graft.evaluation.evaluate import TestImages, evaluate_bundle
 from graft.networks.features.feature_store import FeatureStore
 from graft.core.project import Project

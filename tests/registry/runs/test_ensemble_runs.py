@@ -9,7 +9,7 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from recorded import NAMES, copy_of, recorded_params, set_figures
+from recorded import NAMES, copy_of, recorded_params, set_figures, set_folder_figures
 from tiny import clock
 
 from graft.automation.run_pipeline import read_results
@@ -126,8 +126,7 @@ def test_it_is_registered_where_it_is_the_best_on_validation(
     project = copy_of(made, tmp_path / "project")
     set_figures(project, "first", log_loss=0.3)
     set_figures(project, "second", log_loss=0.2)
-    figures = project.ensemble("mean") / "metrics.json"
-    figures.write_text(json.dumps({"val": {"log_loss": loss, "accuracy": 0.5, "macro_f1": 0.5}}))
+    set_folder_figures(project.ensemble("mean"), log_loss=loss)
     registered = register_best(project, RegisterParams(), candidates(project, params()))
     assert registered.strategy == best
     folder = candidates(project, params())[best]
