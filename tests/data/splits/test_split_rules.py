@@ -298,7 +298,11 @@ def test_equal_input_gives_equal_bytes(
     assert contents[0] == contents[1]
 
 
-def test_near_duplicates_that_the_official_split_tears_are_for_the_rule_to_judge(tmp_path: Path) -> None:
+@pytest.mark.parametrize("alike", [1, 15, 16])
+def test_near_duplicates_that_the_official_split_tears_leave_training_or_are_for_the_rule_to_judge(
+    tmp_path: Path, alike: int
+) -> None:
+    """Up to half of a class is left out of training; where it is more, likeness says little, and all of it stays."""
     rows = [
         image(f"{split}/{label}/{number}.png", split=split)
         for split, count in (("train", 30), ("test", 20))
@@ -306,7 +310,8 @@ def test_near_duplicates_that_the_official_split_tears_are_for_the_rule_to_judge
         for number in range(count)
     ]
     manifest = pd.DataFrame(rows)
-    torn = manifest[manifest["path"].isin(["train/cat/0.png", "test/cat/0.png"])]
+    near_test = [f"train/cat/{number}.png" for number in range(alike)]
+    torn = manifest[manifest["path"].isin([*near_test, "test/cat/0.png"])]
     near = torn[["path", "sha256", "label"]].assign(group=min(torn["sha256"]))
     verdict, summary = divided(
         tmp_path,
@@ -315,8 +320,17 @@ def test_near_duplicates_that_the_official_split_tears_are_for_the_rule_to_judge
         tmp_path,
         SplitParams(method="official", group_by="near_duplicates", min_images=5),
     )
+    assert set(SPLITS) == set(summary["images"])
     assert summary["images"]["test"] == 40
     assert verdict.passed
     (rule,) = (rule for rule in verdict.rules if rule.name == RULE)
-    assert "test/cat/0.png" in [offender.path for offender in rule.offenders]
-    assert set(SPLITS) == set(summary["images"])
+    offenders = [offender.path for offender in rule.offenders]
+    dropped = {entry["path"] for entry in summary["near_duplicates_dropped"]}
+    if alike > 15:
+        assert offenders == ["test/cat/0.png"]
+        assert dropped == set()
+        assert sum(summary["images"].values()) == 100
+    else:
+        assert offenders == []
+        assert dropped == set(near_test)
+        assert sum(summary["images"].values()) == 100 - alike

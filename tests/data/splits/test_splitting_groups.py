@@ -125,10 +125,30 @@ def test_a_number_of_images_and_whole_groups_are_refused() -> None:
     assert "groups go whole" in complaint(HANDS, group_by=HAND, val_size=50)
 
 
-def test_fewer_groups_than_parts_are_refused() -> None:
-    rows = [*HANDS, *hands("well", 2, 40)]
-    assert "'well' has 2 different images or groups of images" in complaint(rows, group_by=HAND)
-    assert "takes at least 5" in complaint([*HANDS, *hands("well", 4, 9)], method="k_fold", group_by=HAND)
+def test_a_class_of_fewer_groups_than_parts_is_left_out() -> None:
+    few = make_split(pd.DataFrame([*HANDS, *hands("well", 2, 40)]), SplitParams(group_by=HAND))
+    assert few.summary["classes_left_out"] == {"well": 2}
+    folds = SplitParams(method="k_fold", group_by=HAND)
+    assert make_split(pd.DataFrame([*HANDS, *hands("well", 4, 9)]), folds).summary["classes_left_out"] == {
+        "well": 4
+    }
+    enough = make_split(pd.DataFrame([*HANDS, *hands("well", 5, 9)]), folds)
+    assert enough.summary["classes_left_out"] == {}
+    for part in SPLITS:
+        assert "well" not in set(few.tables[part]["label"])
+        assert "well" in set(enough.tables[part]["label"])
+    assert sum(map(len, few.tables.values())) == len(HANDS)
+
+
+def test_fewer_groups_than_parts_in_most_classes_are_refused() -> None:
+    rows = [*hands("paper", 7, 12), *hands("rock", 2, 40), *hands("well", 1, 40)]
+    assert "2 of 3 classes cannot be divided into train, val and test, which takes 3 different images" in (
+        message := complaint(rows, group_by=HAND)
+    )
+    assert "'well' has 1" in message
+    assert "which takes 5 different images" in complaint(
+        [*hands("paper", 7, 12), *hands("well", 4, 9)], method="k_fold", group_by=HAND
+    )
 
 
 def test_copies_in_two_groups_are_kept_only_further_from_training() -> None:
