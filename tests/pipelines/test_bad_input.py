@@ -59,7 +59,8 @@ def test_truncated_and_empty_images_above_the_share_stop_the_pipeline(project: R
     photographs = sorted((project.root / "data/train/red").iterdir())
     photographs[0].write_bytes(b"")
     photographs[1].write_bytes(photographs[1].read_bytes()[:200])
-    photographs[2].write_text("no image at all")
+    for photograph in photographs[2:8]:
+        photograph.write_text("no image at all")
     fails(validate(project), photographs[0].name, "max_left_out", "validate stopped")
 
 
@@ -122,7 +123,14 @@ def test_a_strategy_that_does_not_exist(project: RealProject) -> None:
 def test_a_layer_that_does_not_exist(project: RealProject) -> None:
     def rename(params: dict) -> None:
         params["train"]["run"] = ["fine_tune"]
-        params["train"]["strategies"]["fine_tune"]["unfreeze"] = "blck_13_expand"
+        backbone = {"source": "keras", "name": "MobileNetV2", "weights": "imagenet"}
+        params["train"]["strategies"]["fine_tune"] |= {
+            "backbone": backbone,
+            "image_size": 96,
+            "learning_rate": 0.001,
+            "augment": {},
+            "unfreeze": "blck_13_expand",
+        }
 
     project.change_params(rename)
     assert validate(project).returncode == 0
