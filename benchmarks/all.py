@@ -27,18 +27,12 @@ CASES = ("experiment", "extraction", "fine_tuning", "retraining", "memory", "pip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder of photographs, or an archive of one")
     parser.add_argument("--only", nargs="*", default=[], metavar="CASE", help=f"of {', '.join(CASES)}")
-    parser.add_argument(
-        "--hub", help="MobileNetV2's feature vector for the article's script: folder or handle"
-    )
+    parser.add_argument("--hub", help="MobileNetV2's feature vector for the article's script: folder or handle")
     parser.add_argument("--weights", default="imagenet", help="of MobileNetV2: imagenet, or a file")
-    parser.add_argument(
-        "--pipeline-data", type=Path, help="for the whole pipeline; by default the default data set"
-    )
+    parser.add_argument("--pipeline-data", type=Path, help="for the whole pipeline; by default the default data set")
     parser.add_argument("--write", type=Path, help="a document with a place for the table")
     arguments = parser.parse_args()
     unknown = set(arguments.only) - set(CASES)

@@ -25,9 +25,7 @@ IMAGES, VALIDATION, TEST, BATCH, EPOCHS, SIZE = 2892, 600, 400, 64, 5, 224
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--hub", help="MobileNetV2's feature vector: a handle or a folder")
     parser.add_argument("--weights", default="imagenet", help="without --hub: of Keras' MobileNetV2, a file")
@@ -58,11 +56,7 @@ def main() -> None:
         part.cache()  # as written: what it gives back is thrown away
     validation, test, train = (part.batch(BATCH) for part in parts)
 
-    model = (
-        _with_hub(arguments.hub, len(classes))
-        if arguments.hub
-        else _with_keras(arguments.weights, len(classes))
-    )
+    model = _with_hub(arguments.hub, len(classes)) if arguments.hub else _with_keras(arguments.weights, len(classes))
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
     model.fit(train, validation_data=validation, epochs=EPOCHS, verbose=0)
     loss, accuracy = model.evaluate(test, verbose=0)

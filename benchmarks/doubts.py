@@ -82,9 +82,7 @@ def measured(embedder: Embedder, pixels: np.ndarray, labels: np.ndarray, what: s
     return Images(features, labels, np.array([[one.brightness, one.sharpness] for one in prints]))
 
 
-def held_out(
-    labels: np.ndarray, groups: np.ndarray, chosen: np.ndarray, random: np.random.Generator
-) -> np.ndarray:
+def held_out(labels: np.ndarray, groups: np.ndarray, chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Rows of whole groups that together have enough images of the chosen classes for a large delivery."""
     held = np.zeros(len(labels), bool)
     for group in random.permutation(np.unique(groups)):
@@ -94,9 +92,7 @@ def held_out(
     return held
 
 
-def wrong_labels(
-    labels: np.ndarray, classes: np.ndarray, random: np.random.Generator
-) -> dict[str, np.ndarray]:
+def wrong_labels(labels: np.ndarray, classes: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
     """Labels of a delivery, wrong in several ways."""
     one, second = random.permutation(np.unique(labels))[:2]
     other = random.choice(classes[classes != one])
@@ -115,9 +111,7 @@ def wrong_labels(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--group-by", required=True, help="expression over the path that captures the group")
     parser.add_argument("--other", help="folder in it with images of other people, which are never known")
@@ -182,9 +176,7 @@ def one_draw(
     for what, labels in wrong_labels(images.labels[rows], classes, random).items():
         cases[what] = replace(images.some(rows), labels=labels)
     mixed = cases["a class under another's name"].labels
-    cases["a class under another's name, warmer light"] = replace(
-        changed["warmer light"].some(rows), labels=mixed
-    )
+    cases["a class under another's name, warmer light"] = replace(changed["warmer light"].some(rows), labels=mixed)
     return {what: [bool(judge.doubts(new, share)) for share in SHARES] for what, new in cases.items()}
 
 

@@ -66,16 +66,12 @@ class Pool:
         """The same images otherwise; they are changed at the size that the network sees."""
         other = object.__new__(Pool)
         other.embedder, other.labels, other.read = self.embedder, self.labels, self.read
-        other.images = [
-            changed_image(image, change, self.embedder.image_size, params) for image in self.images
-        ]
+        other.images = [changed_image(image, change, self.embedder.image_size, params) for image in self.images]
         other.features = features_of(self.embedder, other.images)
         return other
 
     def sample(self, rows: np.ndarray) -> Sample:
-        figures = {
-            name: np.array([getattr(self.images[row], name) for row in rows], float) for name in FIGURES
-        }
+        figures = {name: np.array([getattr(self.images[row], name) for row in rows], float) for name in FIGURES}
         return Sample(figures, len(rows), 0, features=self.features[rows])
 
 
@@ -116,9 +112,7 @@ KINDS = ("none", "blur", "darker", "class")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--other", type=Path, help="recent images from here, instead of changed ones")
     parser.add_argument("--work", type=Path, required=True, help="folder for the results")
@@ -126,9 +120,7 @@ def main() -> None:
     parser.add_argument("--power-deals", type=int, default=50)
     parser.add_argument("--reference", type=int, default=400, help="training images of a deal")
     parser.add_argument("--recent", type=int, nargs="+", default=[50, 200])
-    parser.add_argument(
-        "--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of drift (default: all)"
-    )
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of drift (default: all)")
     parser.add_argument("--permutations", type=int, help="instead of monitor.permutations in params.yaml")
     parser.add_argument("--most", type=int, default=1200, help="images of a folder that are used")
     arguments = parser.parse_args()
@@ -178,9 +170,7 @@ def _deals(
     if "class" not in arguments.only:
         return deals
     for share in (0.1, 0.2, 0.4):
-        deals.append(
-            (f"new class, {share:.0%}", _new_class(pool, reference, recent, share), arguments.power_deals)
-        )
+        deals.append((f"new class, {share:.0%}", _new_class(pool, reference, recent, share), arguments.power_deals))
     return deals
 
 
@@ -192,9 +182,7 @@ def _across(pool: Pool, other: Pool, reference: int, recent: int) -> Deal:
         order = random.permutation(len(pool))
         first = order[:reference]
         second = (
-            order[reference : reference + recent]
-            if same or pool is other
-            else random.permutation(len(other))[:recent]
+            order[reference : reference + recent] if same or pool is other else random.permutation(len(other))[:recent]
         )
         return pool.sample(first), other.sample(second)
 

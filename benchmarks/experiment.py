@@ -27,9 +27,7 @@ PUBLISHED_IMAGES, VALIDATION, TEST = 2892, 600, 400
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--home", type=Path, required=True, help="where everything is written")
     parser.add_argument("--weights", default="imagenet")
@@ -42,9 +40,7 @@ def main() -> None:
 
 def rows(folder: Path, cache: Path, hub: str | None, weights: str) -> list[Row]:
     """Both sides, each run in a process of its own."""
-    peer = measure(
-        ["-m", "benchmarks.article", str(folder), "--weights", weights, *(["--hub", hub] if hub else [])]
-    )
+    peer = measure(["-m", "benchmarks.article", str(folder), "--weights", weights, *(["--hub", hub] if hub else [])])
     with tempfile.TemporaryDirectory() as place:
         cold_cache(cache, Path(place) / ".graft" / "cache")
         command = ["-m", "benchmarks.experiment", str(folder), "--home", place, "--weights", weights]

@@ -30,9 +30,7 @@ SIDE = 4096
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("data"))
     parser.add_argument("--images", type=int, default=10**9, help="at most")
     parser.add_argument("--image-size", type=int, default=224)

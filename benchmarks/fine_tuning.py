@@ -29,9 +29,7 @@ EPOCHS = 6  # of which the first, with its tracing, does not count
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=640, help="to train on, at most")
     parser.add_argument("--image-size", type=int, default=224)

@@ -66,12 +66,8 @@ ROWS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--rows", nargs="*", choices=ROWS, default=[], help="default: all, unless --data is given"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=[], help="default: all, unless --data is given")
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="folders or archives of one's own")
     parser.add_argument("--archives", type=Path, help="folder with the archives that rows name")
     parser.add_argument("--quality", nargs="+", default=["good"], choices=["fast", "good", "best"])
@@ -98,9 +94,7 @@ def main() -> None:
             )
 
 
-def one_run(
-    name: str, row: Row, quality: str, seed: int, fold: int, arguments: argparse.Namespace
-) -> dict[str, Any]:
+def one_run(name: str, row: Row, quality: str, seed: int, fold: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run one row in a project of its own and return its figures."""
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-{quality}-{seed}-{fold}-", dir=arguments.keep))
     try:

@@ -30,9 +30,7 @@ WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=640, help="at most")
     parser.add_argument("--image-size", type=int, default=224)
@@ -142,12 +140,7 @@ def features(arguments: argparse.Namespace) -> dict[str, Any]:
         outputs = run(pixels)
         seconds = time.perf_counter() - started
     np.save(arguments.features_to, outputs)
-    return {
-        "seconds": seconds,
-        "images": len(paths),
-        "gpus": gpu_count(),
-        "backend": keras.config.backend(),
-    }
+    return {"seconds": seconds, "images": len(paths), "gpus": gpu_count(), "backend": keras.config.backend()}
 
 
 if __name__ == "__main__":

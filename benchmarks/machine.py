@@ -99,12 +99,7 @@ def measure(arguments: Sequence[str], cwd: Path | None = None, **environment: st
         raise RuntimeError(f"{' '.join(arguments)} ended with {code}:\n{text[-2000:]}")
     answers = [line for line in text.splitlines() if line.startswith("{")]
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    return Measured(
-        seconds,
-        cpu_seconds,
-        peak * unit / 1e6,
-        json.loads(answers[-1]) if answers else {"text": text},
-    )
+    return Measured(seconds, cpu_seconds, peak * unit / 1e6, json.loads(answers[-1]) if answers else {"text": text})
 
 
 def cold_cache(cache: Path, target: Path) -> None:

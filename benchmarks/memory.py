@@ -21,9 +21,7 @@ SIDE, EPOCHS = 32, 2
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", nargs=2, type=int, default=[10_000, 100_000])
     arguments = parser.parse_args()
     print(as_text(rows(*arguments.images)))

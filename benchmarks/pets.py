@@ -26,9 +26,7 @@ BATCH = 32
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="with the folders cat/ and dog/")
     parser.add_argument("--backbone", default="ResNet50")
     arguments = parser.parse_args()

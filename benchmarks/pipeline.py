@@ -59,9 +59,7 @@ def rows(home: Project, data: Path | None = None) -> list[Row]:
 
 def fresh_copy(home: Project, target: Path) -> Path:
     """The project's tracked files as they are now, in a repository of their own: DVC and provenance ask for one."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=home.root, check=True, capture_output=True, text=True
-    )
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=home.root, check=True, capture_output=True, text=True)
     for name in filter(None, listed.stdout.split("\0")):
         source = home.root / name
         if source.is_file() and not name.startswith("artifacts/") and name != "dvc.lock":

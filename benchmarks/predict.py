@@ -23,17 +23,13 @@ from graft.core.project import find_project
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("data"))
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--backbone", default="MobileNetV2")
     parser.add_argument("--weights", default="imagenet", help="imagenet, none, or a file")
-    parser.add_argument(
-        "--rounds", type=int, default=3, help="each side runs so often, in turns; the best counts"
-    )
+    parser.add_argument("--rounds", type=int, default=3, help="each side runs so often, in turns; the best counts")
     arguments = parser.parse_args()
     home = find_project()
     configure(home)
@@ -61,9 +57,7 @@ def main() -> None:
     params = KerasBackboneParams(source="keras", name=arguments.backbone, weights=arguments.weights)
     keras.utils.set_random_seed(0)
     trunk = build_backbone(params, size, home.cache).model
-    pooled = (
-        keras.layers.GlobalAveragePooling2D()(trunk.output) if len(trunk.output_shape) == 4 else trunk.output
-    )
+    pooled = keras.layers.GlobalAveragePooling2D()(trunk.output) if len(trunk.output_shape) == 4 else trunk.output
     logits = keras.layers.Dense(5)(pooled)
     with_softmax = keras.Model(trunk.input, keras.layers.Softmax()(logits))
 
@@ -80,9 +74,7 @@ def main() -> None:
             seconds["Keras model.predict"].append(time.perf_counter() - started)
             started = time.perf_counter()
             photographs = Files(lambda: iter(paths)).read()
-            found = np.concatenate(
-                [some.probabilities for some in predict_photographs(classifier, photographs)]
-            )
+            found = np.concatenate([some.probabilities for some in predict_photographs(classifier, photographs)])
             seconds["graft predict"].append(time.perf_counter() - started)
     best = {name: min(of) for name, of in seconds.items()}
     print(f"{len(paths)} photographs, {arguments.backbone} at {size} px, decoding included")

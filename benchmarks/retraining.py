@@ -23,17 +23,11 @@ from graft.bundle.images import SUFFIXES
 from graft.core.project import Project, find_project
 
 NEW_SHARE = 0.01
-SETTINGS = {
-    "train.run": ["frozen"],
-    "retrain.source.settle_seconds": 0,
-    "retrain.deliveries.on_bad": "stop",
-}
+SETTINGS = {"train.run": ["frozen"], "retrain.source.settle_seconds": 0, "retrain.deliveries.on_bad": "stop"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="class folders, or train/ and test/ with class folders")
     home = find_project()
     print(as_text(rows(home, parser.parse_args().folder.resolve())))
@@ -48,16 +42,7 @@ def rows(home: Project, folder: Path) -> list[Row]:
         cold_cache(home.cache, project.cache)
         _graft(project, "data", "import", str(Path(place) / "first"), "--name", "photographs")
         _git(project, "add", "-A")
-        _git(
-            project,
-            "-c",
-            "user.name=bench",
-            "-c",
-            "user.email=bench@localhost",
-            "commit",
-            "-qm",
-            "First images",
-        )
+        _git(project, "-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "-qm", "First images")
         first, first_features = _retrain(project)
         (project.root / "inbox").mkdir(exist_ok=True)
         delivery.rename(project.root / "inbox" / "one-percent")

@@ -24,9 +24,7 @@ CLASSES = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", nargs="+", type=int, default=[10_000, 100_000])
     parser.add_argument("--side", type=int, default=64, help="pixels; small files make the overhead show")
     parser.add_argument("--scan", nargs=2, metavar=("DATA", "OUT"), help=argparse.SUPPRESS)

@@ -27,9 +27,7 @@ from graft.core.project import Project, find_project
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "data",
         type=Path,
@@ -46,12 +44,8 @@ def main() -> None:
     parser.add_argument("--val", type=float, help="share, or number, of validation images")
     parser.add_argument("--test", type=float, help="share, or number, of test images")
     parser.add_argument("--image-size", type=int)
-    parser.add_argument(
-        "--weights", help="file of the backbone's weights, where its download does not answer"
-    )
-    parser.add_argument(
-        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the strategies, JSON values"
-    )
+    parser.add_argument("--weights", help="file of the backbone's weights, where its download does not answer")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the strategies, JSON values")
     arguments = parser.parse_args()
     home = find_project()
     configure(home)
@@ -70,17 +64,13 @@ def main() -> None:
                 where = f"seed {seed}" + (f"  fold {fold}" if arguments.folds else "")
                 line = "  ".join(f"{metric} {value:.4f}" for metric, value in folds[-1].items())
                 print(f"{where}  {name}: {line}", flush=True)
-            results[name].append(
-                {metric: statistics.mean(fold[metric] for fold in folds) for metric in folds[0]}
-            )
+            results[name].append({metric: statistics.mean(fold[metric] for fold in folds) for metric in folds[0]})
     print()
     for name, runs in results.items():
         for metric in runs[0]:
             values = [run[metric] for run in runs]
             spread = f"range {min(values):.4f} to {max(values):.4f}"
-            print(
-                f"{name:12} {metric:14} mean {statistics.mean(values):.4f}  {spread}  over seeds {arguments.seeds}"
-            )
+            print(f"{name:12} {metric:14} mean {statistics.mean(values):.4f}  {spread}  over seeds {arguments.seeds}")
 
 
 def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:

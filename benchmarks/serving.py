@@ -30,9 +30,7 @@ SERVE = "from graft.cli.main import main; main()"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="photographs")
     parser.add_argument("--model", help="as for graft serve; the champion by default")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
@@ -153,16 +151,12 @@ async def until_ready(port: int, limit: float = 120) -> None:
         await asyncio.sleep(0.2)
 
 
-async def post(
-    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], data: bytes
-) -> tuple[int, bytes]:
+async def post(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], data: bytes) -> tuple[int, bytes]:
     head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/*\r\nContent-Length: {len(data)}\r\n\r\n"
     return await ask(connection, head.encode("ascii") + data)
 
 
-async def ask(
-    connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes
-) -> tuple[int, bytes]:
+async def ask(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes) -> tuple[int, bytes]:
     """Sends a request and reads the answer; by hand, because the client shares the machine with the server."""
     reader, writer = connection
     writer.write(request)

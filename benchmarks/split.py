@@ -31,13 +31,9 @@ BATCH = 4096
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", nargs="+", type=int, default=[100_000, 300_000, 1_000_000])
-    parser.add_argument(
-        "--group-by", nargs="+", default=["none", PATTERN, "near_duplicates"], help="as in params.yaml"
-    )
+    parser.add_argument("--group-by", nargs="+", default=["none", PATTERN, "near_duplicates"], help="as in params.yaml")
     parser.add_argument("--without-checks", action="store_true", help="leave out Great Expectations")
     parser.add_argument("--run", nargs=2, metavar=("FOLDER", "GROUP_BY"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -45,9 +41,7 @@ def main() -> None:
         folder, group_by = arguments.run
         print(json.dumps(measure(Path(folder), group_by, not arguments.without_checks)))
         return
-    print(
-        f"{'images':>9}  {'group_by':16} {'seconds':>8} {'imports MB':>11} {'peak MB':>8} {'bytes/image':>12}"
-    )
+    print(f"{'images':>9}  {'group_by':16} {'seconds':>8} {'imports MB':>11} {'peak MB':>8} {'bytes/image':>12}")
     for images in arguments.images:
         with tempfile.TemporaryDirectory(prefix="graft-split-") as folder:
             generate(Path(folder), images)

@@ -50,16 +50,10 @@ LIMIT_SECONDS = 900.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "data", type=Path, nargs="?", help="class folders, or train/ and test/ with class folders"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?", help="class folders, or train/ and test/ with class folders")
     parser.add_argument("--work", type=Path, help="an empty folder for the project")
-    parser.add_argument(
-        "--table", type=Path, help="a folder worked in before: print its table, draw its plot"
-    )
+    parser.add_argument("--table", type=Path, help="a folder worked in before: print its table, draw its plot")
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--first", type=float, default=0.3, help="share of the images that is there at first")
     parser.add_argument("--group-by", default="none", help="as split.group_by in params.yaml")
@@ -114,17 +108,7 @@ def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[W
     changes |= dict(text.split("=", 1) for text in arguments.set)
     change_params(project, changes)
     run("git", "add", "-A", cwd=root)
-    run(
-        "git",
-        "-c",
-        "user.name=year",
-        "-c",
-        "user.email=year@localhost",
-        "commit",
-        "-qm",
-        "The year begins",
-        cwd=root,
-    )
+    run("git", "-c", "user.name=year", "-c", "user.email=year@localhost", "commit", "-qm", "The year begins", cwd=root)
     return project, make_weeks(pool, arguments.first, arguments.weeks)
 
 
@@ -221,16 +205,12 @@ def look(project: Project, week: Week, test: set[str], bad: set[str], ended: lis
     line = line_of(project)
     told = [one for outcome in ended for one in outcome["deliveries"]]
     refused = [outcome["refused"] for outcome in ended if outcome["refused"]]
-    event = ", ".join(
-        dict.fromkeys(event for outcome in ended for event in outcome["events"] if event != "nothing")
-    )
+    event = ", ".join(dict.fromkeys(event for outcome in ended for event in outcome["events"] if event != "nothing"))
     verdict = ", ".join(dict.fromkeys(one["verdict"] for one in told)) or ("" if event else "nothing to do")
     why = " ".join(reason for one in told for reason in one["reasons"]) or "; ".join(
         rule for rules in refused for rule in rules
     )
-    in_data = {
-        hashlib.sha256(path.read_bytes()).hexdigest() for path in project.data.rglob("*") if path.is_file()
-    }
+    in_data = {hashlib.sha256(path.read_bytes()).hexdigest() for path in project.data.rglob("*") if path.is_file()}
     champions = [alias for alias in line.aliases if alias == "champion"]
     return Seen(
         week=week.number + 1,
@@ -260,9 +240,7 @@ def challenger_accuracy(ended: list[dict[str, Any]]) -> float:
 def outcomes(project: Project) -> list[dict[str, Any]]:
     """All runs that have ended, the first one first."""
     path = project.retraining / "history.jsonl"
-    return (
-        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-    )
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def split_images(project: Project, split: str) -> set[str]:

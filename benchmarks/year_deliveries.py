@@ -76,9 +76,7 @@ def put(delivery: dict[str, bytes], folder: Path, inbox: Path, name: str) -> Non
     (alone[0] if alone else folder).rename(inbox / (alone[0].name if alone else name))
 
 
-def _deliveries(
-    name: str, kind: str, images: dict[str, bytes], before: Sequence[Week]
-) -> dict[str, dict[str, bytes]]:
+def _deliveries(name: str, kind: str, images: dict[str, bytes], before: Sequence[Week]) -> dict[str, dict[str, bytes]]:
     if kind == "nothing":
         return {}
     if kind == "corrupt":
@@ -88,9 +86,7 @@ def _deliveries(
     if kind == "mislabelled":
         labels = sorted({path.split("/")[0] for path in images})
         moved = dict(zip(labels, [*labels[1:], labels[0]], strict=True))
-        return {
-            name: {f"{moved[path.split('/')[0]]}/{path.split('/')[1]}": data for path, data in images.items()}
-        }
+        return {name: {f"{moved[path.split('/')[0]]}/{path.split('/')[1]}": data for path, data in images.items()}}
     if kind == "duplicated":
         return {name: dict(next(iter(before[-1].deliveries.values())))}
     if kind == "another camera":

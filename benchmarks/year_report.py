@@ -93,11 +93,7 @@ def summary(rows: list[Seen]) -> str:
     moved, bad = sum(row.test_moved for row in rows), sum(row.bad_in_data for row in rows)
     without = sum(row.champions != 1 for row in rows)
     promoted = sum("promoted" in row.event for row in rows)
-    took = (
-        f"A week with new images took {median(trained):.0f} s in the middle"
-        if trained
-        else "Nothing was taken in"
-    )
+    took = f"A week with new images took {median(trained):.0f} s in the middle" if trained else "Nothing was taken in"
     if others:
         took += f", one without {median(others):.0f} s"
     return (

@@ -53,11 +53,7 @@ def commands() -> dict[tuple[str, ...], Any]:
 
 def commands_page() -> str:
     """Return docs/commands.md."""
-    parts = [
-        "# Every command",
-        MADE,
-        "`graft COMMAND -h` says the same. A word in capitals is yours to fill in.",
-    ]
+    parts = ["# Every command", MADE, "`graft COMMAND -h` says the same. A word in capitals is yours to fill in."]
     for path, command in commands().items():
         if command.hidden:
             continue
@@ -67,14 +63,10 @@ def commands_page() -> str:
             for one in arguments
             for name, dots in [(one.metavar or one.name.upper(), "..." if one.nargs == -1 else "")]
         )
-        words = " ".join(
-            ("graft", *path, *(["[OPTIONS]"] if len(command.params) > len(arguments) else []), named)
-        )
+        words = " ".join(("graft", *path, *(["[OPTIONS]"] if len(command.params) > len(arguments) else []), named))
         text = "\n\n".join(plain(part) for part in (command.help or "").split("\n\n"))
         parts += [f"## graft {' '.join(path)}", text, f"```\n{words.strip()}\n```"]
-        if rows := [
-            _row(one) for one in command.params if not getattr(one, "hidden", False) and one.name != "help"
-        ]:
+        if rows := [_row(one) for one in command.params if not getattr(one, "hidden", False) and one.name != "help"]:
             parts.append(table(("", "", "default"), rows))
     return "\n\n".join(parts) + "\n"
 
@@ -171,19 +163,10 @@ def settings_page(params: str) -> str:
             if model in done:
                 continue
             done.add(model)
-            tags = [
-                model.model_fields[name].annotation
-                for name in ("kind", "source")
-                if name in model.model_fields
-            ]
-            word = next(
-                (typing.get_args(tag)[0] for tag in tags if typing.get_origin(tag) is typing.Literal), ""
-            )
+            tags = [model.model_fields[name].annotation for name in ("kind", "source") if name in model.model_fields]
+            word = next((typing.get_args(tag)[0] for tag in tags if typing.get_origin(tag) is typing.Literal), "")
             place = _place(path, word, params)
-            parts += [
-                f"### {model.__name__}",
-                f"`{path}`{f', of kind `{word}`' if word else ''}: {_first(model)}",
-            ]
+            parts += [f"### {model.__name__}", f"`{path}`{f', of kind `{word}`' if word else ''}: {_first(model)}"]
             # params.yaml shows one source and some kinds; what it says of these is not said of others.
             is_shown = not word or re.search(rf"\b(kind|source): {word}\b", params)
             texts, rows = attributes(model), []

@@ -134,9 +134,7 @@ def retrain(force: bool = False) -> Any:
     if told.is_failed():
         words += f"; but {told.message}"
     if retraining.outcome.open:
-        raise GraftError(
-            " ".join(retraining.outcome.open), "The next run tries again; or: graft retrain --abandon"
-        )
+        raise GraftError(" ".join(retraining.outcome.open), "The next run tries again; or: graft retrain --abandon")
     return Completed(message=words)
 
 

@@ -71,18 +71,14 @@ def test_every_command_in_the_docs_is_one(page: str, line: str) -> None:
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
     if command is TREE:
-        assert words[0] in ("--version", "--install-completion", "COMMAND"), (
-            f"{page} names no command: {line}"
-        )
+        assert words[0] in ("--version", "--install-completion", "COMMAND"), f"{page} names no command: {line}"
         return
     if not words:
         return  # named without its arguments
     try:
         command.make_context("graft", words)
     except TyperException as error:
-        assert "Missing" in error.format_message(), (
-            f"{page}: {line}: {error.format_message()}"
-        )  # named without it
+        assert "Missing" in error.format_message(), f"{page}: {line}: {error.format_message()}"  # named without it
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -77,11 +77,7 @@ def test_no_two_packages_import_each_other_in_a_circle() -> None:
                     "",
                 )
                 # A folder and one below it are one place.
-                if (
-                    target
-                    and not f"{target}/".startswith(f"{folder}/")
-                    and not f"{folder}/".startswith(f"{target}/")
-                ):
+                if target and not f"{target}/".startswith(f"{folder}/") and not f"{folder}/".startswith(f"{target}/"):
                     edges.setdefault(folder, set()).add(target)
     assert circles(edges) == []
 

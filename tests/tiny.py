@@ -25,9 +25,7 @@ COUNTS = {"train": 8, "val": 4, "test": 5}
 CHANNELS = ["red", "green [bold]", "blue"]
 
 
-def tinted_images(
-    count: int, size: int = SIZE, classes: int = 2, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def tinted_images(count: int, size: int = SIZE, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Noise with one bright channel per class: images uint8 ``[N, S, S, 3]`` and labels, in turns."""
     labels = np.arange(count) % classes
     images = np.random.default_rng(seed).integers(0, 90, (count, size, size, 3)).astype(np.uint8)

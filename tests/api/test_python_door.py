@@ -118,9 +118,7 @@ def test_a_confusion_matrix_counts_the_images(worked: dict[str, Any]) -> None:
     assert results.confusion("frozen").sum(axis=1).to_dict() == of_test.to_dict()
     assert int(worked["training"].confusion.to_numpy().sum()) == (images["split"] == "val").sum()
     mistakes = results.mistakes("frozen")
-    assert len(mistakes) == round(
-        (1 - results.figures.loc["frozen", "accuracy"]) * len(results.predictions("frozen"))
-    )
+    assert len(mistakes) == round((1 - results.figures.loc["frozen", "accuracy"]) * len(results.predictions("frozen")))
 
 
 def test_mistakes_are_shown_as_photographs(worked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,10 +189,7 @@ def test_errors_say_what_to_do(worked: dict[str, Any], call: Any, says: str) -> 
 def test_nothing_is_trained_in_a_new_project(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text((Path(__file__).parents[2] / "params.yaml").read_text())
     for call in (graft.evaluate, graft.compare, graft.promote):
-        with (
-            pytest.raises(GraftError, match="No model is trained yet"),
-            contextlib.redirect_stdout(io.StringIO()),
-        ):
+        with pytest.raises(GraftError, match="No model is trained yet"), contextlib.redirect_stdout(io.StringIO()):
             call(Project(tmp_path))
 
 

@@ -54,9 +54,7 @@ def test_a_package_that_differs_from_the_lock_is_noted(tmp_path: Path, offline: 
     assert found["mlflow"].state == "ok"
 
 
-def test_a_package_that_is_missing_is_bad(
-    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_that_is_missing_is_bad(tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
     found = findings(Project(tmp_path))["no-such-package"]
     assert found == Finding("no-such-package", "bad", "not installed", "pip install --upgrade 'graft'")
@@ -99,9 +97,7 @@ def test_m12_a_path_with_any_characters_is_looked_at_and_nothing_is_made(
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_folder_that_cannot_be_written_is_bad(
-    tmp_path: Path, offline: None, no_outside_settings: None
-) -> None:
+def test_a_folder_that_cannot_be_written_is_bad(tmp_path: Path, offline: None, no_outside_settings: None) -> None:
     (tmp_path / ".graft").write_text("a file where the folder should be")
     found = findings(Project(tmp_path))
     assert found["state folder"].state == "bad"
@@ -133,9 +129,7 @@ def test_d3_what_hangs_is_a_finding_and_holds_up_nothing(
     assert not any("no answer within" in finding.found for finding in quick.values())
 
 
-def test_d3_what_a_probe_raises_is_a_finding(
-    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_d3_what_a_probe_raises_is_a_finding(tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no such thing at postgresql://me:hunter2@host/db\nmore")
 
@@ -150,9 +144,7 @@ def test_d3_what_a_probe_raises_is_a_finding(
         assert finding.fix
 
 
-def test_d3_a_driver_that_hangs_is_named(
-    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_d3_a_driver_that_hangs_is_named(tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\nexec sleep 600\n")
     tool.chmod(0o755)
@@ -185,9 +177,7 @@ def test_d1_servers_are_asked_and_ok_only_where_they_answer(
         assert "hunter2" not in found[name].found + found[name].fix
 
 
-def test_d1_a_prefect_server_that_answers_is_ok(
-    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_d1_a_prefect_server_that_answers_is_ok(tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
     import graft.automation.prefect_check
 
     monkeypatch.setenv("PREFECT_API_URL", "http://me:hunter2@127.0.0.1:4200/api")

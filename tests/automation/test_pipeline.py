@@ -47,9 +47,7 @@ def test_what_was_started_goes_with_the_run(project: Project, tmp_path: Path) ->
     """Prefect turns the signal into an exception, and the pipeline below must not train on for hours."""
     pid_file = tmp_path / "pid"
     stand_in = tmp_path / "python"
-    stand_in.write_text(
-        f'#!/bin/sh\nsleep 600 &\necho $! > "{pid_file}.new"\nmv "{pid_file}.new" "{pid_file}"\nwait\n'
-    )
+    stand_in.write_text(f'#!/bin/sh\nsleep 600 &\necho $! > "{pid_file}.new"\nmv "{pid_file}.new" "{pid_file}"\nwait\n')
     stand_in.chmod(stand_in.stat().st_mode | stat.S_IXUSR)
     environment = {**os.environ, "PREFECT_API_URL": "http://127.0.0.1:9/api", "GRAFT_WARM": "off"}
     # A process of its own: a signal that comes late would end the one that runs the tests.

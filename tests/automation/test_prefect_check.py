@@ -107,11 +107,7 @@ def test_d2_the_setting_that_was_refused_is_named_and_its_value_is_not(
 
 @pytest.mark.parametrize(
     "url",
-    [
-        f"http://{HOST}:{free_port()}/api",
-        "localhost:4200/api",
-        f"http://admin:hush@{HOST}:{free_port()}/api",
-    ],
+    [f"http://{HOST}:{free_port()}/api", "localhost:4200/api", f"http://admin:hush@{HOST}:{free_port()}/api"],
     ids=["plain", "no scheme", "with a password"],
 )
 def test_d2_a_server_that_is_not_there_is_not_waited_for(url: str) -> None:

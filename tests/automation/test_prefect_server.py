@@ -123,9 +123,7 @@ def test_a9_whatever_else_answers_at_the_port_is_no_server_and_learns_no_passwor
     stand_in.leave_record(sleeper)
     assert running_server(stand_in.project) is None
     with pytest.raises(GraftError, match="did not answer within 0 s"):
-        wait_until_ready(
-            stand_in.project, PrefectServer(stand_in.url, stand_in.password, sleeper, True), limit=0.2
-        )
+        wait_until_ready(stand_in.project, PrefectServer(stand_in.url, stand_in.password, sleeper, True), limit=0.2)
     os.environ.update({URL: stand_in.url, PASSWORD: stand_in.password})
     stand_in.leave_record(sleeper, age=100)
     with pytest.raises(GraftError, match="has ended"):
@@ -207,9 +205,7 @@ def test_the_server_of_one_that_was_killed_ends_with_the_next(stand_in: StandIn)
     assert running_server(stand_in.project) is None
 
 
-def test_l13_two_that_take_over_at_once_do_not_both_get_it(
-    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_l13_two_that_take_over_at_once_do_not_both_get_it(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in.leave_record(starter_age=100)
     really, second = prefect_server._living, []
 
@@ -262,11 +258,7 @@ def test_a1_each_start_has_another_password(project: Project, started: PrefectSe
 def test_starting_leaves_the_record_and_the_log(project: Project, started: PrefectServer) -> None:
     assert started.url == f"http://{HOST}:1/api"
     record = json.loads((project.prefect / "server.json").read_text())
-    assert (record["url"], record["server"]["pid"], record["stays"]) == (
-        started.url,
-        started.process.pid,
-        True,
-    )
+    assert (record["url"], record["server"]["pid"], record["stays"]) == (started.url, started.process.pid, True)
     assert record["starter"]["pid"] == os.getpid()
     assert log_file(project).exists()
 
@@ -295,9 +287,7 @@ def test_without_a_server_nothing_is_required(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_a_shared_server_lives_as_long_as_the_block(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shared_server_lives_as_long_as_the_block(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "PREFECT_HOME", str(project.prefect))
     with shared_server(project) as environment:
         os.environ.update(environment)

@@ -48,10 +48,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandI
 
 
 def test_d2_a_block_ends_with_the_server(stand_in: StandIn) -> None:
-    with (
-        pytest.raises(GraftError, match=r"^Prefect's server has ended") as ended,
-        required_server(stand_in.project),
-    ):
+    with pytest.raises(GraftError, match=r"^Prefect's server has ended") as ended, required_server(stand_in.project):
         stand_in.process.kill()
         time.sleep(120)
     assert ".log" not in str(ended.value)  # there is none
@@ -64,9 +61,7 @@ def test_d2_a_block_that_does_not_end_is_ended(stand_in: StandIn) -> None:
     stand_in.process.kill()
     said, complained = block.communicate(timeout=120)
     assert (block.returncode, said) == (1, "interrupted\n")
-    assert complained.startswith(
-        "\nPrefect's server has ended, and with it this run. Run the same command again"
-    )
+    assert complained.startswith("\nPrefect's server has ended, and with it this run. Run the same command again")
 
 
 def test_a_block_is_left_alone_while_the_server_lives(stand_in: StandIn) -> None:
@@ -84,9 +79,7 @@ def test_without_a_server_nothing_is_watched(tmp_path: Path, monkeypatch: pytest
         assert URL not in os.environ
 
 
-def test_d2_a_server_that_no_longer_answers_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_d2_a_server_that_no_longer_answers_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import httpx
 
     monkeypatch.delenv(URL, raising=False)

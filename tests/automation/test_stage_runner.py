@@ -75,9 +75,7 @@ def test_a_problem_of_the_user_is_one_sentence(
     assert capsys.readouterr().err == "\ntrain stopped: data/a.jpg is gone. Put it back.\n"
 
 
-def test_a_full_disk_is_one_sentence(
-    end_stage: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_is_one_sentence(end_stage: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert end_stage(raising(OSError(errno.ENOSPC, "No space left on device", "artifacts/x"))) == 1
     assert "train stopped: No space left on device at artifacts/x. Free some" in capsys.readouterr().err
 

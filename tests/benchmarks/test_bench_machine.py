@@ -18,9 +18,7 @@ def test_the_machine_is_described_with_its_versions() -> None:
 
 def test_the_processor_is_named_with_its_vector_units(tmp_path: Path) -> None:
     info = tmp_path / "cpuinfo"
-    info.write_text(
-        "processor\t: 0\nmodel name\t: Some CPU\ncpu MHz\t\t: 2500.012\nflags\t\t: fpu avx2 amx_tile\n"
-    )
+    info.write_text("processor\t: 0\nmodel name\t: Some CPU\ncpu MHz\t\t: 2500.012\nflags\t\t: fpu avx2 amx_tile\n")
     assert _cpu_model(info) == "Some CPU, 2.5 GHz, avx2, amx_tile"
     assert _cpu_model(tmp_path / "none")
 

@@ -30,9 +30,7 @@ def test_rows_survive_the_way_between_processes() -> None:
 def test_text_has_its_columns_one_below_the_other() -> None:
     lines = as_text(ROWS).splitlines()
     assert len(lines) == 4
-    assert (
-        len({line.index(cell) for line, cell in zip(lines, ["against", "Keras", "all"], strict=False)}) == 1
-    )
+    assert len({line.index(cell) for line, cell in zip(lines, ["against", "Keras", "all"], strict=False)}) == 1
     assert lines[2].endswith("MISSED")
 
 

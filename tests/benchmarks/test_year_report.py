@@ -31,13 +31,7 @@ REFUSED = replace(
     seconds=70.0,
 )
 EMPTY = replace(
-    WEEK,
-    week=3,
-    kind="empty",
-    verdict="quarantined",
-    event="quarantined",
-    why="It holds no images.",
-    seconds=2.0,
+    WEEK, week=3, kind="empty", verdict="quarantined", event="quarantined", why="It holds no images.", seconds=2.0
 )
 
 

@@ -65,9 +65,7 @@ def tiff(values: np.ndarray, largest: int | None = None, order: str = "<", packe
     for tag, (number, code, size), found in tags:
         body = struct.pack(f"{order}{len(found)}{code}", *(starts if tag == 273 else found))
         entries += struct.pack(f"{order}HHI", tag, number, len(found))
-        entries += (
-            body.ljust(4, b"\0") if size * len(found) <= 4 else struct.pack(f"{order}I", end + len(beside))
-        )
+        entries += body.ljust(4, b"\0") if size * len(found) <= 4 else struct.pack(f"{order}I", end + len(beside))
         beside += body if size * len(found) > 4 else b""
     mark = b"II*\0" if order == "<" else b"MM\0*"
     return mark + struct.pack(f"{order}IH", 8, len(tags)) + entries + bytes(4) + beside + b"".join(strips)
@@ -172,8 +170,7 @@ def tagged(kind: int, value: object) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"),
-    [(2, "abc"), (5, (0, 0)), (5, 4095), (7, b"xx"), (11, float("nan")), (12, float("inf"))],
+    ("kind", "value"), [(2, "abc"), (5, (0, 0)), (5, 4095), (7, b"xx"), (11, float("nan")), (12, float("inf"))]
 )
 def test_a_range_that_is_no_whole_number_is_none(kind: int, value: object) -> None:
     """A number that cannot be one ended scans and predictions with a traceback."""

@@ -87,10 +87,7 @@ def test_it_answers_with_the_weighted_mean(bundles: dict[str, Path], ensemble: P
 
 
 def test_members_really_differ(bundles: dict[str, Path]) -> None:
-    answers = [
-        ImageClassifier(bundle).predict([photograph(1, "PNG")])["probability"][0]
-        for bundle in bundles.values()
-    ]
+    answers = [ImageClassifier(bundle).predict([photograph(1, "PNG")])["probability"][0] for bundle in bundles.values()]
     assert np.ptp(answers) > 0.01
 
 
@@ -132,6 +129,4 @@ def test_it_is_evaluated_like_a_strategy(ensemble: Path, bundles: dict[str, Path
     data = [(project.data / path).read_bytes() for path in table["path"]]
     written = pd.read_csv(project.artifacts("evaluate") / "predictions" / "mean.csv")
     assert len(written) == len(CLASSES) * COUNTS["test"]
-    np.testing.assert_allclose(
-        written[[f"p_{label}" for label in CLASSES]], mean_of_members(bundles, data), atol=1e-5
-    )
+    np.testing.assert_allclose(written[[f"p_{label}" for label in CLASSES]], mean_of_members(bundles, data), atol=1e-5)

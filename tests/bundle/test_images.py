@@ -52,16 +52,7 @@ def photograph(width: int, height: int) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("orientation", "red_side"),
-    [
-        (1, "left"),
-        (2, "right"),
-        (3, "right"),
-        (4, "left"),
-        (5, "top"),
-        (6, "top"),
-        (7, "bottom"),
-        (8, "bottom"),
-    ],
+    [(1, "left"), (2, "right"), (3, "right"), (4, "left"), (5, "top"), (6, "top"), (7, "bottom"), (8, "bottom")],
 )
 def test_the_camera_held_any_way_gives_an_upright_image(orientation: int, red_side: str) -> None:
     image = left_red(32, 16)
@@ -266,9 +257,7 @@ def test_heic_without_its_package_is_refused_by_name(monkeypatch: pytest.MonkeyP
     pytest.importorskip("pillow_heif").register_heif_opener()
     data = encoded(photograph(64, 48), "HEIF")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(
-        UnreadableImageError, match="a HEIC image, which takes the Python package pillow-heif"
-    ):
+    with pytest.raises(UnreadableImageError, match="a HEIC image, which takes the Python package pillow-heif"):
         open_image(data)
     assert open_image(encoded(photograph(64, 48), "AVIF")).format == "AVIF"
     with pytest.raises(UnreadableImageError, match="not an image"):

@@ -61,15 +61,8 @@ def test_the_folder_says_what_it_is(bundle: Path) -> None:
     assert sorted(settings.pop("files")) == sorted(
         path.relative_to(bundle).as_posix() for path in bundle.rglob("saved_model/**/*") if path.is_file()
     )
-    assert settings == {
-        "classes": CLASSES,
-        "image_size": SIZE,
-        "max_pixels": 100_000_000,
-        "temperature": 1.0,
-    }
-    np.testing.assert_allclose(
-        answers, ImageClassifier(bundle).probabilities({SIZE: trial_images(SIZE)}), atol=1e-6
-    )
+    assert settings == {"classes": CLASSES, "image_size": SIZE, "max_pixels": 100_000_000, "temperature": 1.0}
+    np.testing.assert_allclose(answers, ImageClassifier(bundle).probabilities({SIZE: trial_images(SIZE)}), atol=1e-6)
 
 
 def test_classes_keep_their_order(classifier: ImageClassifier) -> None:
@@ -115,9 +108,7 @@ def test_every_road_gives_the_same_answer(classifier: ImageClassifier) -> None:
         pd.testing.assert_frame_equal(classifier.predict(model_input), expected, obj=road)
 
 
-def test_c4_pixels_scaled_to_0_1_are_refused_wherever_arrays_come_in(
-    classifier: ImageClassifier, bundle: Path
-) -> None:
+def test_c4_pixels_scaled_to_0_1_are_refused_wherever_arrays_come_in(classifier: ImageClassifier, bundle: Path) -> None:
     good, scaled = picture(1), (picture(1) / 255).astype(np.float32)
     overshot = scaled.copy()
     overshot[0, 0, 0] = 1.04  # as resampling leaves it
@@ -180,9 +171,7 @@ def test_no_images_give_no_answers(classifier: ImageClassifier) -> None:
         (3, "an array of shape"),
     ],
 )
-def test_what_cannot_be_used_is_named_by_its_position(
-    classifier: ImageClassifier, item: object, reason: str
-) -> None:
+def test_what_cannot_be_used_is_named_by_its_position(classifier: ImageClassifier, item: object, reason: str) -> None:
     with pytest.raises(ValueError, match=f"Image 1 cannot be used: .*{reason}"):
         classifier.predict([png(picture(0)), item])
 

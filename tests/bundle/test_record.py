@@ -34,19 +34,10 @@ def flip_a_bit(path: Path) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "bit": (
-        lambda b: flip_a_bit(b / "saved_model/variables/data"),
-        "variables/data is not as it was written",
-    ),
-    "cut": (
-        lambda b: (b / "saved_model/saved_model.pb").write_bytes(b"gra"),
-        "saved_model.pb is not as it was",
-    ),
+    "bit": (lambda b: flip_a_bit(b / "saved_model/variables/data"), "variables/data is not as it was written"),
+    "cut": (lambda b: (b / "saved_model/saved_model.pb").write_bytes(b"gra"), "saved_model.pb is not as it was"),
     "missing": (lambda b: (b / "saved_model/saved_model.pb").unlink(), "saved_model.pb is missing"),
-    "added": (
-        lambda b: (b / "saved_model/other").write_bytes(b""),
-        "saved_model/other does not belong there",
-    ),
+    "added": (lambda b: (b / "saved_model/other").write_bytes(b""), "saved_model/other does not belong there"),
 }
 
 

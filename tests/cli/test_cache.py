@@ -27,11 +27,7 @@ def store(project: Project, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
     store = FeatureStore(project.features, 10**9)
     keys = [bytes([number]) * 32 for number in range(40)]
     backbone = {"backbone": "MobileNetV2", "image_size": 96}
-    for label in (
-        "features, average, mirrored",
-        "activations at block_12_add, view 3",
-        "activations at block_5_add",
-    ):
+    for label in ("features, average, mirrored", "activations at block_12_add, view 3", "activations at block_5_add"):
         store.space({**backbone, "part": label}, label).write(keys, np.ones((40, 1000), np.float32))
     return store
 
@@ -40,11 +36,7 @@ def test_info_names_what_is_kept(store: FeatureStore) -> None:
     result = CliRunner().invoke(app, ["cache", "info"])
     assert result.exit_code == 0
     assert "MobileNetV2 at 96 px" in result.output
-    for kept in (
-        "features, average, mirrored",
-        "activations at block_12_add, view 3",
-        "activations at block_5_add ",
-    ):
+    for kept in ("features, average, mirrored", "activations at block_12_add, view 3", "activations at block_5_add "):
         assert kept in result.output
     assert result.output.count(" 40 ") == 3
     assert "0.00 GB of 20 in" in result.output

@@ -49,9 +49,7 @@ def test_d7_a_name_is_a_switch_everywhere_or_takes_a_value_everywhere(name: str)
 @pytest.mark.parametrize("name", ["--force", "--json", "--model"])
 def test_d7_what_several_commands_share_is_said_in_the_same_words(name: str) -> None:
     assert len(MEANINGS[name]) > 1
-    sayings = {
-        option.help for path, option in MEANINGS[name].items() if path != ("serve",)
-    }  # says what it watches
+    sayings = {option.help for path, option in MEANINGS[name].items() if path != ("serve",)}  # says what it watches
     assert len(sayings) == 1, sayings
 
 
@@ -72,9 +70,7 @@ def test_d7_an_option_says_what_it_takes_and_what_for(path: tuple[str, ...], opt
 
 @pytest.mark.parametrize("path", [path for path, _ in TREE], ids=words)
 @pytest.mark.parametrize("width", [80, 60])
-def test_d5_help_fills_its_lines_and_fits(
-    path: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_d5_help_fills_its_lines_and_fits(path: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rich_utils, "MAX_WIDTH", width)
     result = CliRunner().invoke(main.app, [*path, "-h"])
     assert result.exit_code == 0
@@ -120,9 +116,7 @@ def test_d7_the_version_is_said() -> None:
         ("graft run train@fro", "train@frozen"),
     ],
 )
-def test_d7_the_shell_completes_names_without_heavy_libraries(
-    line: str, expected: str, repository: Any
-) -> None:
+def test_d7_the_shell_completes_names_without_heavy_libraries(line: str, expected: str, repository: Any) -> None:
     code = (
         "import sys\n"
         "from graft.cli.main import app\n"
@@ -136,8 +130,6 @@ def test_d7_the_shell_completes_names_without_heavy_libraries(
         "COMP_WORDS": line,
         "COMP_CWORD": str(len(line.split()) - 1),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=repository, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=repository, capture_output=True, text=True)
     assert expected in done.stdout.split()
     assert done.stderr.strip() == "[]"

@@ -18,9 +18,7 @@ def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
-def test_d7_outside_a_project_there_is_nothing_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_d7_outside_a_project_there_is_nothing_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for names in (completion.stages, completion.models, completion.versions):
         assert names("") == []
@@ -39,9 +37,7 @@ def test_d7_models_and_versions_are_read_from_mlflows_own_database(here: Project
     assert completion.versions("") == ["3", "2", "1"]
 
 
-def test_m12_also_where_the_path_has_characters_of_addresses(
-    here: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_m12_also_where_the_path_has_characters_of_addresses(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     root = here.root / "a#b%41"
     root.mkdir()
     for name in ("params.yaml", "dvc.yaml"):
@@ -54,9 +50,7 @@ def test_m12_also_where_the_path_has_characters_of_addresses(
     assert completion.models("") == ["models:/tints@champion"]
 
 
-def test_d7_a_served_or_damaged_store_completes_nothing(
-    here: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_d7_a_served_or_damaged_store_completes_nothing(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     (here.home / "mlflow.db").write_bytes(b"no database")
     with pytest.raises(sqlite3.Error), sqlite3.connect(here.home / "mlflow.db") as database:
         database.execute("SELECT * FROM model_versions")

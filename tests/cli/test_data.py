@@ -27,9 +27,7 @@ def project(tmp_path, monkeypatch):
         pointer = versioning.pointer_file(project)
         meta = pointer.read_text().partition("meta:")[2] if pointer.exists() else ""
         files = sum(path.is_file() for path in project.data.rglob("*"))
-        pointer.write_text(
-            f"outs:\n- md5: {files:032d}.dir\n  path: data\n" + (f"meta:{meta}" if meta else "")
-        )
+        pointer.write_text(f"outs:\n- md5: {files:032d}.dir\n  path: data\n" + (f"meta:{meta}" if meta else ""))
 
     monkeypatch.setattr(versioning, "run_dvc", add)
     return root
@@ -91,13 +89,7 @@ def test_list_shows_every_data_set_with_what_matters(project, pets, monkeypatch)
     flat = " ".join(output.split())
     for name, entry in catalogue.read_catalogue().items():
         origins = [source.origin for source in entry.sources]
-        for shown in (
-            name,
-            f"{entry.images:,} images",
-            entry.licence,
-            " ".join(entry.notice.split()),
-            *origins,
-        ):
+        for shown in (name, f"{entry.images:,} images", entry.licence, " ".join(entry.notice.split()), *origins):
             assert shown in flat
     for state in ("reachable", "no answer", "by hand"):
         assert state in output

@@ -56,9 +56,7 @@ def sweep(patch: Patch) -> list[str]:
         return [trial]
 
     patch("graft.networks.engines.tensorflow_import.import_tensorflow", noisy(None))
-    patch(
-        "graft.registry.runs.sweep_runs.SweepRun", noisy(SimpleNamespace(log=noisy(None), finish=noisy(None)))
-    )
+    patch("graft.registry.runs.sweep_runs.SweepRun", noisy(SimpleNamespace(log=noisy(None), finish=noisy(None))))
     patch("graft.training.sweep.run_sweep", run)
     return []
 

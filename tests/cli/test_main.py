@@ -12,18 +12,7 @@ from typer.testing import CliRunner
 from graft.cli import main
 from graft.core.errors import GraftError
 
-HEAVY = (
-    "tensorflow",
-    "keras",
-    "mlflow",
-    "prefect",
-    "great_expectations",
-    "dvc",
-    "pandas",
-    "numpy",
-    "PIL",
-    "pydantic",
-)
+HEAVY = ("tensorflow", "keras", "mlflow", "prefect", "great_expectations", "dvc", "pandas", "numpy", "PIL", "pydantic")
 
 
 def commands(app: typer.Typer, *path: str) -> list[tuple[str, ...]]:
@@ -75,8 +64,6 @@ def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_said_with_its_file(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_is_said_with_its_file(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(monkeypatch, OSError(28, "No space left on device", "artifacts/x")) == 1
     assert capsys.readouterr().err == "graft: No space left on device: artifacts/x.\n"

@@ -42,9 +42,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         client = open_store(project)
         client.create_registered_model("tints")
         for number in range(3):
-            client.create_model_version(
-                "tints", f"file:///nowhere/{number}", tags={"strategy": f"s[{number}]"}
-            )
+            client.create_model_version("tints", f"file:///nowhere/{number}", tags={"strategy": f"s[{number}]"})
     return project.home / "mlflow.db"
 
 

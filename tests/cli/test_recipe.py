@@ -74,9 +74,7 @@ def test_use_takes_the_settings_and_says_how_to_go_back(project: Path) -> None:
     before = (project / "params.yaml").read_bytes()
     output = run("use", NAME)
     recipe = read_recipe(NAME)
-    assert set(load_params(project / "params.yaml").train.strategies) == set(
-        recipe.sections["train"]["strategies"]
-    )
+    assert set(load_params(project / "params.yaml").train.strategies) == set(recipe.sections["train"]["strategies"])
     assert (project / "params.yaml").read_bytes() != before
     back = next(line for line in output.splitlines() if "comes back with" in line).partition(": ")[2]
     subprocess.run(shlex.split(back), check=True, cwd=project)
@@ -125,9 +123,7 @@ def test_use_is_content_with_the_right_data(project: Path) -> None:
     assert "Next: graft run" in output
 
 
-def test_a_recipe_that_is_a_command_writes_nothing_and_names_it(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_recipe_that_is_a_command_writes_nothing_and_names_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bare = Recipe("bare", "A command", "mnist", "", {}, {"Command": "graft classify data/0"})
     monkeypatch.setattr("graft.core.recipes.read_recipe", lambda name: bare)
     before = (project / "params.yaml").read_bytes()
@@ -145,9 +141,7 @@ def test_a_recipe_that_is_a_command_writes_nothing_and_names_it(
         ("evaluate:\n", "evaluate\n", "is not valid YAML"),
     ],
 )
-def test_what_would_not_run_is_refused_and_nothing_is_written(
-    project: Path, old: str, new: str, message: str
-) -> None:
+def test_what_would_not_run_is_refused_and_nothing_is_written(project: Path, old: str, new: str, message: str) -> None:
     params = project / "params.yaml"
     broken = params.read_text().replace(old, new)
     params.write_text(broken)

@@ -71,9 +71,7 @@ def test_d6_a_slip_is_answered_before_anything_is_fetched_or_started(
         ("--glob train@*", ["--glob", "train@*"]),
     ],
 )
-def test_d6_what_dvc_knows_is_passed_on(
-    here: Project, started: list[Any], typed: str, passed_on: list[str]
-) -> None:
+def test_d6_what_dvc_knows_is_passed_on(here: Project, started: list[Any], typed: str, passed_on: list[str]) -> None:
     result = CliRunner().invoke(app, ["run", *typed.split()], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert started == ["fetched", passed_on]
@@ -93,9 +91,7 @@ def test_l1_next_is_to_promote_also_where_all_strategies_choose_for_themselves(
 
 
 def test_d6_the_options_are_those_of_dvc() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "--help"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "dvc", "repro", "--help"], capture_output=True, text=True, check=True)
     described = done.stdout[done.stdout.index("options:") :]
     assert set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", described, re.M)) == set(DVC_OPTIONS)
     assert set(re.findall(r"^  -(\w), --", described, re.M)) == set(DVC_LETTERS)
@@ -135,9 +131,7 @@ def test_a_dvc_yaml_that_is_none_is_named(project: Project) -> None:
         require_known(project, ["train"])
 
 
-def test_the_setting_to_try_next_is_one_that_a_strategy_has(
-    here: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_setting_to_try_next_is_one_that_a_strategy_has(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
     """The shipped frozen head is solved, and fine_tune's rate is left to measuring: the next strategy's is named."""
     _print_next_commands(here)
     shown = " ".join(capsys.readouterr().out.split())

@@ -41,9 +41,7 @@ def refusal(*arguments: str) -> tuple[str, str]:
         (["--cron", "0 3 * * *", "--name", "a/b"], "no deployment called 'a/b'"),
     ],
 )
-def test_what_cannot_be_understood_starts_nothing(
-    project: Project, arguments: list[str], sentence: str
-) -> None:
+def test_what_cannot_be_understood_starts_nothing(project: Project, arguments: list[str], sentence: str) -> None:
     assert sentence in refusal(*arguments)[0]
     assert not (project.state / "schedule.lock").exists()
     assert not (project.state / "prefect" / "server.json").exists()
@@ -59,8 +57,7 @@ def test_a_second_schedule_is_refused(project: Project, repository: Path) -> Non
 def test_without_a_server_each_says_what_to_do(command: str) -> None:
     sentence, printed = refusal(command)
     assert sentence == (
-        "No Prefect server is at work for this project. "
-        'Start one: graft schedule --cron "0 3 * * *", or graft ui.'
+        'No Prefect server is at work for this project. Start one: graft schedule --cron "0 3 * * *", or graft ui.'
     )
     assert printed == ""
 

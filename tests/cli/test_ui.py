@@ -54,9 +54,7 @@ class Pages:
         if password:
             sent["Authorization"] = "Basic " + base64.b64encode(password.encode()).decode()
         body = b"{}" if method == "POST" else None
-        request = urllib.request.Request(
-            url, body, {"Content-Type": "application/json", **sent}, method=method
-        )
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json", **sent}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read().decode()
@@ -74,9 +72,7 @@ def pages() -> Iterator[Pages]:
             (project.root / name).write_text(content)
         ports = free_port(), free_port()
         environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PREFECT_", "MLFLOW_", "DVC_"))
+            name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "DVC_"))
         }
         started = subprocess.Popen(
             [
@@ -132,15 +128,11 @@ def test_a1_only_who_has_the_password_is_let_in(pages: Pages) -> None:
 
 def test_a1_the_address_that_is_printed_opens_mlflow(pages: Pages) -> None:
     """With the password once: a page whose address holds it cannot load anything."""
-    assert pages.opened.startswith(
-        f"http://{pages.mlflow_password}@{pages.mlflow.removeprefix('http://')}/open#/"
-    )
+    assert pages.opened.startswith(f"http://{pages.mlflow_password}@{pages.mlflow.removeprefix('http://')}/open#/")
     status, body = pages.asked(f"{pages.mlflow}/open", pages.mlflow_password)
     assert status == 200
     assert "<title>MLflow</title>" in body
-    found = pages.asked(
-        f"{pages.mlflow}/ajax-api/2.0/mlflow/experiments/search?max_results=5", pages.mlflow_password
-    )
+    found = pages.asked(f"{pages.mlflow}/ajax-api/2.0/mlflow/experiments/search?max_results=5", pages.mlflow_password)
     assert json.loads(found[1])["experiments"][0]["name"] == "Default"
 
 
@@ -185,9 +177,7 @@ def test_a1_a_second_account_reads_nothing_and_is_not_let_in(pages: Pages) -> No
             assert as_nobody("cat", str(path)).stdout == ""
     # Of the processes it sees the command lines, and nothing more.
     processes = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
-    seen = as_nobody(
-        "cat", *(str(path / name) for path in processes for name in ("cmdline", "environ"))
-    ).stdout
+    seen = as_nobody("cat", *(str(path / name) for path in processes for name in ("cmdline", "environ"))).stdout
     for password in (pages.mlflow_password, pages.prefect_password):
         assert password.partition(":")[2] not in seen
     ask = (
@@ -298,11 +288,6 @@ def test_a1_a_page_in_a_browser_reaches_neither_server(
     assert len(report) == 12
     for tried, (status, body) in report.items():
         # "no-cors" lets a page send, and see neither status nor body of the answer.
-        assert (status, body) == (0, "") if tried.startswith("simple") else status == "blocked", (
-            tried,
-            status,
-        )
-    found = pages.asked(
-        f"{pages.mlflow}/ajax-api/2.0/mlflow/experiments/search?max_results=9", pages.mlflow_password
-    )
+        assert (status, body) == (0, "") if tried.startswith("simple") else status == "blocked", (tried, status)
+    found = pages.asked(f"{pages.mlflow}/ajax-api/2.0/mlflow/experiments/search?max_results=9", pages.mlflow_password)
     assert [one["name"] for one in json.loads(found[1])["experiments"]] == ["Default"]

@@ -27,14 +27,7 @@ def results(patch: pytest.MonkeyPatch) -> list[str]:
     from graft.automation import run_pipeline as pipeline
 
     rows = [pipeline.StrategyResult(LONG, 0.98765, 0.98761, 0.43219, 12345.6, "0123456789abcdef" * 2)]
-    registered = {
-        "strategy": LONG,
-        "aliases": [],
-        "model": "m",
-        "version": "1",
-        "metric": "accuracy",
-        "value": 1.0,
-    }
+    registered = {"strategy": LONG, "aliases": [], "model": "m", "version": "1", "metric": "accuracy", "value": 1.0}
     patch.setattr(pipeline, "read_results", lambda project, folders: rows)
     patch.setattr(pipeline, "read_registered", lambda project: registered)
     patch.setattr("graft.core.params.load_params", lambda path: None)
@@ -46,12 +39,7 @@ def results(patch: pytest.MonkeyPatch) -> list[str]:
 def sweep_trials(patch: pytest.MonkeyPatch) -> list[str]:
     from graft.training.sweep import Trial
 
-    settings = {
-        "learning_rate": 0.00123,
-        "augment.rotation_degrees": 12,
-        "head.dropout": 0.123,
-        "epochs": 100,
-    }
+    settings = {"learning_rate": 0.00123, "augment.rotation_degrees": 12, "head.dropout": 0.123, "epochs": 100}
     figures = {"accuracy": 0.98765, "macro_f1": 0.9, "log_loss": 0.43219}
     trials = [Trial(0, LONG, settings, figures, 9.0), Trial(1, LONG, settings, {}, 9.0, "no")]
     sweep._print_trials(SimpleNamespace(sweep=SimpleNamespace(metric="log_loss")), trials)  # type: ignore[arg-type]

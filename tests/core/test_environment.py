@@ -39,9 +39,7 @@ def test_c13_nothing_in_src_names_another_folder_for_temporary_files() -> None:
         nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         words = {node.value for node in nodes if isinstance(node, ast.Constant)}
         others += [path.name] if words & {"/tmp", "/var/tmp", "TMPDIR"} else []
-    assert sorted(set(others)) == [
-        "start.py"
-    ]  # the socket of graft.automation.warm: its path may have 107 characters
+    assert sorted(set(others)) == ["start.py"]  # the socket of graft.automation.warm: its path may have 107 characters
 
 
 def test_c13_what_a_killed_process_left_goes_after_a_week(tmp_path: Path) -> None:

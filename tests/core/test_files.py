@@ -97,9 +97,7 @@ def test_l7_a_name_that_the_disk_takes_can_be_written(tmp_path: Path, name: str)
     assert (tmp_path / "below" / name / "file").is_file()
 
 
-def test_a_folder_that_is_replaced_is_there_all_the_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_is_replaced_is_there_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under its name or, for the time between two renames, beside it."""
     target = tmp_path / "export"
     target.mkdir()
@@ -119,9 +117,7 @@ def test_a_folder_that_is_replaced_is_there_all_the_time(
     assert [path.name for path in tmp_path.rglob("*")] == ["export", "new"]
 
 
-def test_a_folder_that_cannot_be_replaced_is_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_replaced_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "export"
     target.mkdir()
     (target / "old").write_text("old")

@@ -26,10 +26,7 @@ def test_another_process_is_named_and_waited_for(tmp_path: Path, capsys: pytest.
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(LockedError, match="Another import"), locked(path, "Another import is at work"):
             pass
-        with (
-            pytest.raises(LockedError),
-            locked(path, "busy", wait_seconds=2.3, waiting="Waiting for the other"),
-        ):
+        with pytest.raises(LockedError), locked(path, "busy", wait_seconds=2.3, waiting="Waiting for the other"):
             pass
         assert "Waiting for the other" in capsys.readouterr().err
         other.stdin.close()

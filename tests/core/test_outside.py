@@ -12,9 +12,7 @@ from graft.core.outside import path_below, require_sha256
 GOOD = "0123456789abcdef" * 4
 
 
-@pytest.mark.parametrize(
-    "text", ["", "/etc", "../" * 20, GOOD[:-1], GOOD + "0", GOOD.upper(), GOOD + "\n", None, 3]
-)
+@pytest.mark.parametrize("text", ["", "/etc", "../" * 20, GOOD[:-1], GOOD + "0", GOOD.upper(), GOOD + "\n", None, 3])
 def test_a2_only_a_hash_is_a_hash(text: object) -> None:
     assert require_sha256(GOOD, "the tag") == GOOD
     with pytest.raises(GraftError, match="the tag"):
@@ -22,8 +20,7 @@ def test_a2_only_a_hash_is_a_hash(text: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["", "/etc/passwd", "../up", "a/../../up", "a//b", "a/", "./a", "a\\..\\b", "a\0b", "a\nb", "link/a"],
+    "name", ["", "/etc/passwd", "../up", "a/../../up", "a//b", "a/", "./a", "a\\..\\b", "a\0b", "a\nb", "link/a"]
 )
 def test_a3_no_name_leads_out_of_its_folder(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "folder"

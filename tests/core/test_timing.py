@@ -35,9 +35,7 @@ def test_seconds_add_up_by_name() -> None:
 
 
 def test_seconds_add_up_by_kind() -> None:
-    clock = StageClock(
-        "train", [Span("a", "compute", 1.5), Span("b", "mlflow", 0.25), Span("c", "compute", 2.0)]
-    )
+    clock = StageClock("train", [Span("a", "compute", 1.5), Span("b", "mlflow", 0.25), Span("c", "compute", 2.0)])
     assert clock.seconds("compute") == 3.5
     assert clock.seconds("imports") == 0
     assert clock.seconds() == 3.75

@@ -115,9 +115,7 @@ def cifar_batches() -> dict[str, tuple[list[int], np.ndarray]]:
     """Labels and pixels of the five training files and the test file, of different sizes."""
     return {
         name: ([(i + k) % 10 for i in range(size)], digits(k, size, 32, 3))
-        for k, (name, size) in enumerate(
-            [*((f"data_batch_{n}", 8 + n) for n in range(1, 6)), ("test_batch", 20)]
-        )
+        for k, (name, size) in enumerate([*((f"data_batch_{n}", 8 + n) for n in range(1, 6)), ("test_batch", 20)])
     }
 
 
@@ -258,10 +256,7 @@ def traffic_signs(folder: Path) -> None:
     rows = [f"{i:05d}.ppm;12;12;2;2;9;9" for i in range(len(numbers))]
     images = {f"GTSRB/Final_Test/Images/{i:05d}.ppm": encoded(10_000 + i, "PPM") for i in range(len(numbers))}
     without = "\r\n".join([header, *rows]).encode()  # the table beside the images has no classes
-    images |= {
-        "GTSRB/Final_Test/Images/GT-final_test.test.csv": without,
-        "GTSRB/Readme-Images-Final-test.txt": b"",
-    }
+    images |= {"GTSRB/Final_Test/Images/GT-final_test.test.csv": without, "GTSRB/Readme-Images-Final-test.txt": b""}
     make_zip(folder / "GTSRB_Final_Test_Images.zip", images)
     table = "\r\n".join([f"{header};ClassId", *(f"{r};{k}" for r, k in zip(rows, numbers, strict=True)), ""])
     make_zip(folder / "GTSRB_Final_Test_GT.zip", {"GT-final_test.csv": table.encode()})
@@ -294,9 +289,7 @@ def solar_cells(folder: Path) -> None:
     for i in range(1, 41):
         contents[f"elpv_dataset/data/images/cell{i:04d}.png"] = encoded(i, "PNG", "L")
         split = "test" if i % 5 == 0 else "train"
-        rows.append(
-            f"images/cell{i:04d}.png  {probabilities[i % 4]:<18}  {'mono' if i < 20 else 'poly'}  {split}"
-        )
+        rows.append(f"images/cell{i:04d}.png  {probabilities[i % 4]:<18}  {'mono' if i < 20 else 'poly'}  {split}")
     contents["elpv_dataset/data/labels.csv"] = "".join(f"{row}\n" for row in rows).encode()
     make_zip(folder / "elpv_dataset-1.0.0-py3-none-any.whl", contents)
 
@@ -316,9 +309,7 @@ IDX = 10 * EACH
 SIGNS = 43 * 8
 MINIATURES = [
     Miniature("traffic_lights", "wheel", traffic_lights, 3 * EACH, "train/red/0.jpg"),
-    Miniature(
-        "rock_paper_scissors", "two zips", rock_paper_scissors, 3 * EACH, "test/rock/testrock01-001.png"
-    ),
+    Miniature("rock_paper_scissors", "two zips", rock_paper_scissors, 3 * EACH, "test/rock/testrock01-001.png"),
     Miniature("dogs_vs_cats", "zip", dogs_vs_cats, 22, "cat/666.jpg", broken=2),
     Miniature("sign_language_digits", "repository", sign_language_digits, IDX, "3/IMG_1121.JPG"),
     Miniature("cifar10", "binary", cifar10_binary, 75, "train/bird/00002.png"),
@@ -329,9 +320,7 @@ MINIATURES = [
     Miniature("fashion_mnist", "Debian package", fashion_mnist_deb, IDX, "test/t_shirt_top/00010.png"),
     Miniature("birds_200", "archive", birds_200, 600, "train/001.Bird_1/Bird_1_0000_1.jpg"),
     Miniature("traffic_signs", "three zips", traffic_signs, SIGNS + 86, "train/14_stop/00001_00001.ppm"),
-    Miniature(
-        "traffic_signs", "training zip", traffic_signs_train, SIGNS, "14_stop/00001_00001.ppm", is_part=True
-    ),
+    Miniature("traffic_signs", "training zip", traffic_signs_train, SIGNS, "14_stop/00001_00001.ppm", is_part=True),
     Miniature(
         "traffic_signs",
         "unpacked training half",

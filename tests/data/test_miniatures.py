@@ -148,9 +148,7 @@ def test_test_images_without_the_table_of_their_classes(project, tmp_path, sized
 
 
 def test_a_rar_archive_says_what_to_do(project, tmp_path):
-    with pytest.raises(
-        GraftError, match=r"published as a RAR archive.*unpack it.*use surface_cracks --from PATH"
-    ):
+    with pytest.raises(GraftError, match=r"published as a RAR archive.*unpack it.*use surface_cracks --from PATH"):
         use(project, "surface_cracks")
     rar = write(tmp_path, {"Concrete.rar": b"Rar!\x1a\x07\x00"}) / "Concrete.rar"
     with pytest.raises(GraftError, match=r"is a RAR archive.*Unpack it"):

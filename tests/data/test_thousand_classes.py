@@ -64,9 +64,7 @@ def test_c1_validate_and_split_with_a_thousand_classes(
     project, _, _ = inspected
     manifest = read_manifest(project.inspection / "manifest.parquet", thumbnails=True)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "manifest.parquet").write_bytes(
-        (project.inspection / "manifest.parquet").read_bytes()
-    )
+    (tmp_path / "out" / "manifest.parquet").write_bytes((project.inspection / "manifest.parquet").read_bytes())
     near = find_near_duplicates(manifest, LIMITS)
     write_near_duplicates(near, tmp_path / "out" / "near_duplicates.csv")
     # Every class breaks a rule, and the page shows the first.

@@ -210,10 +210,7 @@ BROKEN: dict[str, tuple[Made, str]] = {
     "compressed.bmp": (lambda: gzip.compress(saved("BMP")), "not an image"),
     "icon.png": (lambda: saved("ICO"), "not an image"),
     "postscript.tif": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
-    "lfs pointer.jpg": (
-        lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
-        "not an image",
-    ),
+    "lfs pointer.jpg": (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "not an image"),
 }
 
 PASSED_OVER: dict[str, Made] = {

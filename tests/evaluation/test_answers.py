@@ -109,9 +109,7 @@ def test_a_kept_network_is_run_without_its_backbone_being_built(
     model, images = train(project, "kept"), Images(project)
     store, (part,) = FeatureStore(project.features, 10**9), model.parts
     described = read_settings(part.bundle)["features"]
-    backbone = build_backbone(
-        TypeAdapter(BackboneParams).validate_python(described["backbone"]), SIDE, project.cache
-    )
+    backbone = build_backbone(TypeAdapter(BackboneParams).validate_python(described["backbone"]), SIDE, project.cache)
     network = FrozenTrunk.of(backbone).network
     kept = store.network(network)
     openvino_engine(backbone.model, kept)
@@ -154,9 +152,7 @@ def test_what_differs_from_the_bundle_is_not_believed(
 ) -> None:
     model, images = train(project, "kept"), Images(project)
     monkeypatch.setattr(
-        answers,
-        "_by_features",
-        lambda part, roads, label: np.roll(served(model, images, SIDE), 1, axis=1),
+        answers, "_by_features", lambda part, roads, label: np.roll(served(model, images, SIDE), 1, axis=1)
     )
     found = bundle_probabilities(model, roads(project, images, None), "test")
     assert "what is served differs by" in capsys.readouterr().out

@@ -19,15 +19,7 @@ def answers(both: int, gained: int, lost: int, neither: int = 0) -> tuple[np.nda
 @pytest.mark.parametrize(
     ("gained", "lost", "p"),
     # Two-sided binomial with p = 1/2: 2 * (1 + 5) / 2^5 ... by hand.
-    [
-        (0, 0, 1.0),
-        (1, 0, 1.0),
-        (0, 5, 2 / 32),
-        (1, 5, 2 * 7 / 64),
-        (3, 3, 1.0),
-        (0, 6, 2 / 64),
-        (10, 0, 2 / 1024),
-    ],
+    [(0, 0, 1.0), (1, 0, 1.0), (0, 5, 2 / 32), (1, 5, 2 * 7 / 64), (3, 3, 1.0), (0, 6, 2 / 64), (10, 0, 2 / 1024)],
 )
 def test_mcnemar_by_hand(gained: int, lost: int, p: float) -> None:
     assert compare(*answers(100, gained, lost), 0.95).mcnemar_p == pytest.approx(p)

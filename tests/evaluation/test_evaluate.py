@@ -73,9 +73,7 @@ def test_the_matrix_is_there_as_data_and_as_a_picture(evaluated: tuple[Project, 
     project, evaluation = evaluated
     folder = project.artifacts("evaluate")
     pairs = pd.read_csv(folder / "confusion" / f"{NAME}.csv")
-    counted = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(
-        index=CLASSES, columns=CLASSES, fill_value=0
-    )
+    counted = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(index=CLASSES, columns=CLASSES, fill_value=0)
     assert counted.to_numpy().tolist() == evaluation.confusion.tolist()
     with Image.open(folder / "pictures" / f"{NAME}.png") as picture:
         assert picture.format == "PNG"

@@ -50,18 +50,14 @@ def test_any_number_of_classes_is_drawn(classes: int, tmp_path: Path) -> None:
 
 
 def test_names_in_other_scripts_and_with_markup_are_only_names(tmp_path: Path) -> None:
-    assert confusion_picture(
-        tmp_path / "names.png", np.eye(3, dtype=int), ["$x^$ & $y", "größe", "a_b^c"], "$ti^$tle"
-    )
+    assert confusion_picture(tmp_path / "names.png", np.eye(3, dtype=int), ["$x^$ & $y", "größe", "a_b^c"], "$ti^$tle")
     assert pixels(tmp_path / "names.png").std() > 10
 
 
 def epochs(count: int) -> pd.DataFrame:
     x = np.arange(count)
     columns = {"log_loss": 2.0 / (x + 1), "accuracy": 1 - 0.5 / (x + 1)}
-    return pd.DataFrame(
-        {"epoch": x, **columns, **{f"val_{name}": 1.1 * values for name, values in columns.items()}}
-    )
+    return pd.DataFrame({"epoch": x, **columns, **{f"val_{name}": 1.1 * values for name, values in columns.items()}})
 
 
 def count_of(image: np.ndarray, colour: tuple[int, int, int]) -> int:
@@ -91,12 +87,8 @@ def confusions(count: int) -> np.ndarray:
 
 # Every picture that graft draws of a model, with the most that it may be given.
 EVERY = {
-    "confusion, 172 classes": lambda path: confusion_picture(
-        path, confusions(172), odd_names(172), "t" * 400
-    ),
-    "confusion, 1,000 classes": lambda path: confusion_picture(
-        path, confusions(1000), odd_names(1000), "$^$"
-    ),
+    "confusion, 172 classes": lambda path: confusion_picture(path, confusions(172), odd_names(172), "t" * 400),
+    "confusion, 1,000 classes": lambda path: confusion_picture(path, confusions(1000), odd_names(1000), "$^$"),
     "thumbnail, 1,000 classes": lambda path: confusion_thumbnail(path, confusions(1000), odd_names(1000)),
     "thumbnail, long names": lambda path: confusion_thumbnail(path, confusions(8), odd_names(60)[-8:]),
     "curves": lambda path: learning_curves_picture(path, epochs(100_000), 7, "$^$" * 300),

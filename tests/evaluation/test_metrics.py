@@ -11,14 +11,7 @@ CLASSES = ["cat", "dog", "eel"]
 # Actual: cat cat cat dog dog eel; predicted: cat cat dog dog cat eel.
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 PROBABILITIES = np.array(
-    [
-        [0.8, 0.1, 0.1],
-        [0.5, 0.25, 0.25],
-        [0.2, 0.6, 0.2],
-        [0.1, 0.8, 0.1],
-        [0.5, 0.4, 0.1],
-        [0.25, 0.25, 0.5],
-    ]
+    [[0.8, 0.1, 0.1], [0.5, 0.25, 0.25], [0.2, 0.6, 0.2], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1], [0.25, 0.25, 0.5]]
 )
 
 
@@ -29,12 +22,7 @@ def test_figures_are_those_worked_out_by_hand() -> None:
     # F1: cat 2*2/(3+3), dog 2*1/(2+2), eel 1.
     assert found.macro_f1 == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
     assert found.log_loss == pytest.approx(-np.log([0.8, 0.5, 0.2, 0.8, 0.4, 0.5]).mean())
-    cat = {
-        "precision": pytest.approx(2 / 3),
-        "recall": pytest.approx(2 / 3),
-        "f1": pytest.approx(2 / 3),
-        "support": 3,
-    }
+    cat = {"precision": pytest.approx(2 / 3), "recall": pytest.approx(2 / 3), "f1": pytest.approx(2 / 3), "support": 3}
     assert found.per_class["cat"] == cat
     assert found.per_class["dog"]["precision"] == found.per_class["dog"]["recall"] == 0.5
     assert list(found.per_class) == CLASSES
@@ -59,9 +47,7 @@ def test_figures_are_those_of_scikit_learn(seed: int) -> None:
     assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
     assert found.macro_f1 == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
     assert found.log_loss == pytest.approx(metrics.log_loss(labels, probabilities, labels=indices))
-    np.testing.assert_array_equal(
-        found.confusion, metrics.confusion_matrix(labels, predicted, labels=indices)
-    )
+    np.testing.assert_array_equal(found.confusion, metrics.confusion_matrix(labels, predicted, labels=indices))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -127,8 +113,7 @@ def test_calibration_error_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("confidence", "right", "error"),
-    [(1.0, 10, 0.0), (1.0, 0, 1.0), (0.9, 9, 0.0), (0.9, 5, 0.4), (0.6, 10, 0.4)],
+    ("confidence", "right", "error"), [(1.0, 10, 0.0), (1.0, 0, 1.0), (0.9, 9, 0.0), (0.9, 5, 0.4), (0.6, 10, 0.4)]
 )
 def test_calibration_error_is_the_gap_between_what_is_said_and_what_comes_true(
     confidence: float, right: int, error: float
@@ -141,6 +126,4 @@ def test_calibration_error_is_the_gap_between_what_is_said_and_what_comes_true(
 def test_a_probability_on_the_border_of_two_bins_counts_in_the_lower() -> None:
     # In two bins 0.5 belongs to (0, 0.5]: alone there and right, its gap is 0.5. Together they would be off by 0.2.
     probabilities = np.array([[0.5, 0.25, 0.25], [0.9, 0.1, 0.0]])
-    assert expected_calibration_error(np.array([0, 1]), probabilities, bins=2) == pytest.approx(
-        (0.5 + 0.9) / 2
-    )
+    assert expected_calibration_error(np.array([0, 1]), probabilities, bins=2) == pytest.approx((0.5 + 0.9) / 2)

@@ -56,9 +56,7 @@ def test_images_of_few_groups_leave_as_much_doubt_as_few_images() -> None:
     doubt = 1 - softmax(logits / fit_temperature(labels, logits, hands)).max(axis=1)
     assert doubt.mean() == pytest.approx(1 / 22, rel=0.2)
     # Sharper than the logits themselves are, they are all the same: those of the hands left out agree.
-    assert (
-        calibrate(labels, logits, hands).temperature >= calibrate(labels, logits, np.arange(1000)).temperature
-    )
+    assert calibrate(labels, logits, hands).temperature >= calibrate(labels, logits, np.arange(1000)).temperature
 
 
 def test_logits_are_as_they_come_however_large() -> None:

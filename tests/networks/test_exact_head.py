@@ -17,9 +17,7 @@ def clouds(count: int, width: int, classes: int, spread: float = 1.0, seed: int 
     """Features around one centre a class, float32 ``[N, D]``, and labels; every class is there."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % classes
-    features = generator.normal(size=(classes, width))[labels] + spread * generator.normal(
-        size=(count, width)
-    )
+    features = generator.normal(size=(classes, width))[labels] + spread * generator.normal(size=(count, width))
     return (3 + features * generator.uniform(0.1, 5, width)).astype(np.float32), labels
 
 
@@ -104,9 +102,7 @@ def test_an_image_is_answered_by_a_head_without_its_group() -> None:
     generator = np.random.default_rng(0)
     groups = np.repeat(np.arange(40), 5)
     labels = generator.integers(0, 2, 40)[groups]
-    features = (generator.normal(size=(40, 60))[groups] + 0.1 * generator.normal(size=(200, 60))).astype(
-        np.float32
-    )
+    features = (generator.normal(size=(40, 60))[groups] + 0.1 * generator.normal(size=(200, 60))).astype(np.float32)
     whole = fit_exact_head(features, labels, 2, groups=groups)
     torn = fit_exact_head(features, labels, 2)
     assert all(len(set(whole.folds[groups == group])) == 1 for group in range(40))
@@ -162,9 +158,7 @@ def test_pieces_come_to_the_whole(monkeypatch: pytest.MonkeyPatch, limit: tuple[
     features, labels = clouds(60, 12, 3)
     whole = fit_exact_head(features, labels, 3)
     monkeypatch.setattr(*limit)
-    np.testing.assert_allclose(
-        fit_exact_head(features, labels, 3).logits(features), whole.logits(features), atol=1e-3
-    )
+    np.testing.assert_allclose(fit_exact_head(features, labels, 3).logits(features), whole.logits(features), atol=1e-3)
 
 
 def test_of_very_many_numbers_fewer_penalties_and_folds_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:

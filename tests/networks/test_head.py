@@ -37,11 +37,7 @@ def kernels(model: keras.Model) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(
     ("pooling", "expected"),
-    [
-        ("average", MAPS.mean(axis=(1, 2))),
-        ("max", MAPS.max(axis=(1, 2))),
-        ("flatten", MAPS.reshape(2, 60)),
-    ],
+    [("average", MAPS.mean(axis=(1, 2))), ("max", MAPS.max(axis=(1, 2))), ("flatten", MAPS.reshape(2, 60))],
 )
 def test_each_kind_of_pooling(pooling: Any, expected: np.ndarray) -> None:
     inputs = keras.Input((3, 4, 5))
@@ -74,15 +70,7 @@ def test_hidden_layers_stand_in_the_order_named_with_relu_behind_each() -> None:
 
 def test_batch_norm_comes_behind_each_hidden_layer_and_only_there() -> None:
     kinds = [type(layer).__name__ for layer in head(hidden=[7, 4], batch_norm=True).layers]
-    assert kinds == [
-        "InputLayer",
-        "Dense",
-        "BatchNormalization",
-        "Dense",
-        "BatchNormalization",
-        "Dropout",
-        "Dense",
-    ]
+    assert kinds == ["InputLayer", "Dense", "BatchNormalization", "Dense", "BatchNormalization", "Dropout", "Dense"]
     assert "BatchNormalization" not in [type(layer).__name__ for layer in head(batch_norm=True).layers]
 
 

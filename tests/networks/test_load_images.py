@@ -97,16 +97,12 @@ def test_images_that_validation_let_pass_are_not_refused_for_their_size(
     assert load_images(root).shape[0] == 40
 
 
-def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
-    with pytest.raises(
-        GraftError, match=r"need 0.0 GiB in .* \(No space left on device\).*Free some space there"
-    ):
+    with pytest.raises(GraftError, match=r"need 0.0 GiB in .* \(No space left on device\).*Free some space there"):
         load_images(root, in_memory_bytes=1000)
 
 

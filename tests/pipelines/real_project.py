@@ -69,9 +69,7 @@ def make_project(root: Path, cache: Path) -> RealProject:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, root / name)
     environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("DVC_", "PREFECT_", "MLFLOW_"))
+        name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "PREFECT_", "MLFLOW_"))
     }
     environment |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

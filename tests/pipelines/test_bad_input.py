@@ -108,9 +108,7 @@ def test_an_empty_folder(empty_project: RealProject) -> None:
 
 def test_a_params_typo_is_found_before_anything_starts(project: RealProject) -> None:
     project.change_params(lambda params: params["train"]["strategies"]["frozen"].update(lerning_rate=0.1))
-    fails(
-        project.graft("run"), "train.strategies.frozen.lerning_rate", "0.1", "Did you mean 'learning_rate'?"
-    )
+    fails(project.graft("run"), "train.strategies.frozen.lerning_rate", "0.1", "Did you mean 'learning_rate'?")
     assert not (project.root / "artifacts").exists()
 
 
@@ -144,11 +142,7 @@ def test_no_network_and_nothing_cached(project: RealProject, tmp_path: Path) -> 
     nowhere = "http://127.0.0.1:9"  # the discard port: nothing listens there
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         project.environment[name] = nowhere
-    project.environment |= {
-        "no_proxy": "127.0.0.1",
-        "NO_PROXY": "127.0.0.1",
-        "GRAFT_CACHE": str(tmp_path / "cache"),
-    }
+    project.environment |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1", "GRAFT_CACHE": str(tmp_path / "cache")}
     project.environment.pop("PIP_INDEX_URL", None)
     fails(project.graft("run"), "traffic_light")
     assert not (project.root / "data").exists()
@@ -188,9 +182,7 @@ def test_frames_of_one_series_in_two_splits(empty_project: RealProject) -> None:
     # The report of a refused split stays, and nothing is settled by it.
     assert "data:image/jpeg" in (folder / "data_docs" / "index.html").read_text(encoding="utf-8")
     assert not (folder / "settled.json").exists()
-    empty_project.change_params(
-        lambda params: params["split"].update(method="group", group_by="near_duplicates")
-    )
+    empty_project.change_params(lambda params: params["split"].update(method="group", group_by="near_duplicates"))
     result = empty_project.run("python", "-m", "pipelines.split")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "group split: " in result.stdout

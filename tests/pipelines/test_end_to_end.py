@@ -41,9 +41,7 @@ def client(project: RealProject):
 def test_run_ends_with_table_model_and_next_commands(finished: tuple[RealProject, str]) -> None:
     _, output = finished
     for name in STRATEGIES:
-        assert re.search(
-            rf"^{name} +\d+\.\d\d% +\d\.\d{{4}} +\d+\.\d{{4}} +\d+\.\d +[0-9a-f]{{32}}", output, re.M
-        )
+        assert re.search(rf"^{name} +\d+\.\d\d% +\d\.\d{{4}} +\d+\.\d{{4}} +\d+\.\d +[0-9a-f]{{32}}", output, re.M)
     assert "Registered: lights version 1 (challenger)" in output
     assert re.search(r"Time: \d+ s, of which compute \d+", output)
     assert "graft gate" in output
@@ -106,9 +104,7 @@ def test_frozen_learns_from_real_photographs(project: RealProject) -> None:
 def test_best_by_validation_is_registered(project: RealProject, client) -> None:
     registered = json.loads((project.root / "artifacts/register/registered.json").read_text())
     values = {
-        name: json.loads((project.root / f"artifacts/train/{name}/metrics.json").read_text())["val"][
-            "log_loss"
-        ]
+        name: json.loads((project.root / f"artifacts/train/{name}/metrics.json").read_text())["val"]["log_loss"]
         for name in STRATEGIES
     }
     assert registered["strategy"] == min(values, key=values.__getitem__)
@@ -205,9 +201,7 @@ def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject
     assert project.dvc("plots", "diff").returncode == 0
 
     # And the ensemble that was asked for stands beside its members.
-    assert re.search(
-        r"^mean: weights frozen \d\.\d+, fine_tune \d\.\d+; validation log loss", changed.stdout, re.M
-    )
+    assert re.search(r"^mean: weights frozen \d\.\d+, fine_tune \d\.\d+; validation log loss", changed.stdout, re.M)
     assert re.search(r"^mean +\d+\.\d\d% ", project.graft("results").stdout, re.M)
     record = json.loads((project.root / "artifacts/ensemble/mean/run.json").read_text())
     run = client.get_run(record["run_id"])
@@ -230,9 +224,7 @@ def test_renamed_and_touched_photographs_train_nothing_anew(project: RealProject
 
 
 def test_interrupted_training_loses_nothing_and_is_finished_by_the_next_run(project: RealProject) -> None:
-    project.change_params(
-        lambda params: params["train"]["strategies"]["scratch"].update(epochs=40, patience=40)
-    )
+    project.change_params(lambda params: params["train"]["strategies"]["scratch"].update(epochs=40, patience=40))
     data_before = {path: path.stat().st_mtime_ns for path in (project.root / "data").rglob("*.*")}
     checkpoints = project.project.state / "checkpoints"
     process = subprocess.Popen(

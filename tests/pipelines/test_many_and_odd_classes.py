@@ -17,22 +17,7 @@ from benchmarks.machine import LAUNCHER
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
 
-ODD = [
-    "a&b",
-    "it's",
-    '"quoted"',
-    "<b>",
-    "x,y",
-    "p;q",
-    "#1",
-    "\U0001f600",
-    "null",
-    "1e3",
-    "-dash",
-    "007",
-    "a-b",
-    "a_b",
-]
+ODD = ["a&b", "it's", '"quoted"', "<b>", "x,y", "p;q", "#1", "\U0001f600", "null", "1e3", "-dash", "007", "a-b", "a_b"]
 SIDE = 12
 CLASSES, IMAGES = 1000, 5
 TOKEN = "of-this-test-alone-and-no-other"
@@ -48,9 +33,7 @@ def write_classes(folder: Path, names: list[str], count: int) -> None:
         colour = rng.integers(40, 216, (1, 1, 3))
         for index in range(count):
             noise = np.kron(rng.normal(0, 45, (6, 6, 3)), np.ones((SIDE // 6, SIDE // 6, 1)))
-            Image.fromarray(np.clip(colour + noise, 0, 255).astype(np.uint8)).save(
-                folder / name / f"{index:03}.png"
-            )
+            Image.fromarray(np.clip(colour + noise, 0, 255).astype(np.uint8)).save(folder / name / f"{index:03}.png")
 
 
 def one_small_network(params: dict) -> None:
@@ -133,9 +116,7 @@ def served_label(real: RealProject, photograph: Path) -> str:
     return str(answer.json()["predictions"][0]["label"])
 
 
-def test_c1_c3_a_thousand_classes_and_names_that_programs_trip_over(
-    empty_project: RealProject, tmp_path: Path
-) -> None:
+def test_c1_c3_a_thousand_classes_and_names_that_programs_trip_over(empty_project: RealProject, tmp_path: Path) -> None:
     names = ODD + [f"class {number:04}" for number in range(CLASSES - len(ODD))]
     write_classes(tmp_path / "source", names, IMAGES)
     assert all_the_way(empty_project, tmp_path / "source", names, tmp_path) < MOST_MEMORY_KB

@@ -13,9 +13,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, Any] = {
     name: stage
-    for name, stage in YAML(typ="safe")
-    .load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    .items()
+    for name, stage in YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].items()
     if "-m pipelines." in stage["cmd"]
 }
 # What no result follows from, as paths of files and folders; what these import is not looked at either. A training

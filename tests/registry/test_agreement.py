@@ -58,9 +58,7 @@ def params() -> Params:
 def test_b6_where_everything_agrees_nothing_is_done_again(
     project: Project, params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "graft.registry.agreement.record_evaluation", lambda *_: pytest.fail("recorded again")
-    )
+    monkeypatch.setattr("graft.registry.agreement.record_evaluation", lambda *_: pytest.fail("recorded again"))
     assert mend(project, params) == []
 
 

@@ -72,9 +72,7 @@ def versions(client: MlflowClient) -> list[str]:
     return sorted(str(version.version) for version in client.search_model_versions(f"name = '{MODEL}'"))
 
 
-@pytest.mark.parametrize(
-    ("metric", "best"), [("log_loss", "second"), ("accuracy", "first"), ("macro_f1", "second")]
-)
+@pytest.mark.parametrize(("metric", "best"), [("log_loss", "second"), ("accuracy", "first"), ("macro_f1", "second")])
 def test_the_best_by_the_validation_metric_is_chosen(project: Project, metric: str, best: str) -> None:
     values = {"log_loss": 0.2, "accuracy": 0.9, "macro_f1": 0.6}
     assert choose_best(folders(project), metric) == (best, values[metric])

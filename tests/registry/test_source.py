@@ -110,9 +110,7 @@ def test_a_model_without_a_hash_is_refused(project: Project, client: MlflowClien
 def test_files_that_are_gone_are_a_sentence(
     project: Project, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        MlflowClient, "get_model_version_download_uri", lambda *_: (project.root / "gone").as_uri()
-    )
+    monkeypatch.setattr(MlflowClient, "get_model_version_download_uri", lambda *_: (project.root / "gone").as_uri())
     with pytest.raises(GraftError, match="files of tints version 1 cannot be read"):
         resolve_model(project, "models:/tints/1")
 
@@ -140,11 +138,7 @@ def test_a_download_is_made_once_and_again_when_damaged(
 
 @pytest.mark.parametrize("shape", ["absolute", "relative", "upper case", "empty name", "a link in the cache"])
 def test_a2_a_tag_of_the_registry_is_no_path_and_removes_nothing(
-    project: Project,
-    client: MlflowClient,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    shape: str,
+    project: Project, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shape: str
 ) -> None:
     """Whatever stands where a hash belongs: the folder that it leads to stays as it is."""
     precious = tmp_path / "precious"

@@ -25,9 +25,7 @@ def norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
-def moments(
-    model: keras.Model, norm: keras.layers.BatchNormalization, inputs: np.ndarray
-) -> list[np.ndarray]:
+def moments(model: keras.Model, norm: keras.layers.BatchNormalization, inputs: np.ndarray) -> list[np.ndarray]:
     """Mean and variance of what a layer of a flat model is given in inference, computed directly."""
     below = keras.Model(model.input, norm.input)
     values = np.asarray(below(inputs.astype(np.float32), training=False), np.float64)

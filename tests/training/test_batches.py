@@ -20,9 +20,7 @@ def order(of: Batches) -> list[int]:
 
 
 def test_every_image_comes_once_with_its_label() -> None:
-    inputs, labels, weights = (
-        np.concatenate(part) for part in zip(*[batches()[i] for i in range(5)], strict=True)
-    )
+    inputs, labels, weights = (np.concatenate(part) for part in zip(*[batches()[i] for i in range(5)], strict=True))
     assert sorted(inputs[:, 0]) == list(range(23))
     assert labels.argmax(axis=1).tolist() == [LABELS[int(value)] for value in inputs[:, 0]]
     assert labels.sum(axis=1).tolist() == [1.0] * 23
@@ -60,9 +58,7 @@ def test_without_a_seed_images_keep_their_places() -> None:
 def test_bytes_stay_bytes() -> None:
     images = np.full((4, 2, 2, 3), 200, np.uint8)
     inputs, _, _ = Batches(images, np.zeros(4, int), 2, batch_size=4)[0]
-    assert (
-        inputs.dtype == np.uint8
-    )  # a quarter of the way to a GPU; the model's input layer makes floats of them
+    assert inputs.dtype == np.uint8  # a quarter of the way to a GPU; the model's input layer makes floats of them
     assert inputs.max() == 200
 
 

@@ -33,14 +33,7 @@ def trained(views: int = 1, **changes: Any) -> tuple[FitResult, list[np.ndarray]
     params = FitParams(**{"epochs": 4, "patience": 9, "batch_size": 7, "learning_rate": 0.02, **changes})
     train, val = points(24 * views, 0), points(70, 1)
     result = fit(
-        head,
-        Labelled(train.inputs, train.labels[:24]),
-        val,
-        params,
-        classes=CLASSES,
-        seed=2,
-        label="test",
-        views=views,
+        head, Labelled(train.inputs, train.labels[:24]), val, params, classes=CLASSES, seed=2, label="test", views=views
     )
     return result, head.get_weights()
 
@@ -56,9 +49,7 @@ def trained(views: int = 1, **changes: Any) -> tuple[FitResult, list[np.ndarray]
         {"learning_rate": 2.0, "patience": 1, "epochs": 30},
     ],
 )
-def test_figures_and_weights_are_those_of_keras(
-    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_figures_and_weights_are_those_of_keras(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     here, weights = trained(**changes)
     monkeypatch.setattr(fit_module, "suits_graph", lambda batches: False)
     there, expected = trained(**changes)

@@ -137,9 +137,7 @@ def test_c5_where_activations_have_no_room_it_is_an_error_that_says_what_to_do(
     monkeypatch.setattr("graft.networks.decode_images.large_array.__defaults__", (1000,))
     images = DecodedImages(TRAIN.inputs, TRAIN.labels)
     settings = params(weights, views=2, head_epochs=0, epochs=1)
-    with pytest.raises(
-        GraftError, match=r"what a network made of them, need .*Free some space there, or lower"
-    ):
+    with pytest.raises(GraftError, match=r"what a network made of them, need .*Free some space there, or lower"):
         train(tmp_path, settings, images)
 
 
@@ -152,9 +150,7 @@ def test_c5_the_seed_reaches_the_views(weights: Path, tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "store", 10**9)
     settings = params(weights, views=1, augment=changes, head_epochs=0, epochs=1)
     for seed in (1, 2):
-        task = Task(
-            "tune", ["a", "b"], TRAIN, VAL, SIZE, seed, tmp_path, tmp_path / f"{seed}", clock(), store
-        )
+        task = Task("tune", ["a", "b"], TRAIN, VAL, SIZE, seed, tmp_path, tmp_path / f"{seed}", clock(), store)
         fine_tune.train(settings, task)
     views = [space for space in store.spaces() if space.description["view"]]
     assert {space.description["view"]["seed"] for space in views} == {1, 2}
@@ -167,9 +163,7 @@ def test_what_is_drawn_anew_in_every_epoch_has_no_views(change: str, weights: Pa
 
 
 @pytest.mark.slow
-def test_what_stays_frozen_drops_nothing_end_to_end_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_stays_frozen_drops_nothing_end_to_end_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """EfficientNet drops whole blocks in training, also where nothing of them is trained."""
     seen: list[keras.Model] = []
     original = fine_tune.fit_end_to_end

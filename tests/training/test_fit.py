@@ -38,9 +38,7 @@ def head(dropout: float = 0.0) -> keras.Model:
 
 
 def run(model: keras.Model, train: Labelled | None = None, **changes: Any) -> FitResult:
-    return fit(
-        model, train or points(24), points(12, seed=1), params(**changes), classes=2, seed=3, label="test"
-    )
+    return fit(model, train or points(24), points(12, seed=1), params(**changes), classes=2, seed=3, label="test")
 
 
 def log_loss(model: keras.Model, data: Labelled) -> float:
@@ -107,18 +105,14 @@ def test_a_loss_that_is_not_a_number_names_epoch_step_and_rate() -> None:
     train = points(24)
     train.inputs[13] = np.nan
     # 24 images in batches of 7: the broken one comes somewhere in the first epoch.
-    with pytest.raises(
-        GraftError, match=r"loss became nan in epoch 1, step [1-4], at learning rate 0.05.* 0.005"
-    ):
+    with pytest.raises(GraftError, match=r"loss became nan in epoch 1, step [1-4], at learning rate 0.05.* 0.005"):
         run(head(), train)
 
 
 def test_a_model_that_answers_validation_with_no_number_is_not_passed_on() -> None:
     # As one does that its very last step broke: no training loss is computed after that.
     val = Labelled(np.full((4, 3), np.inf, np.float32), np.array([0, 1, 1, 1]))
-    with pytest.raises(
-        GraftError, match=r"validation log loss became (nan|inf) in epoch 1, at learning rate 0.05"
-    ):
+    with pytest.raises(GraftError, match=r"validation log loss became (nan|inf) in epoch 1, at learning rate 0.05"):
         fit(head(), points(24), val, params(epochs=1), classes=2, seed=1, label="test")
 
 

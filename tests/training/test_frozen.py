@@ -19,9 +19,7 @@ from graft.data.splits.split_tables import read_splits
 from graft.training.train import TrainedStrategy, train_strategy
 
 
-def test_mirrored_images_are_learned_from_and_validation_stays_as_it_is(
-    project: Project, tmp_path: Path
-) -> None:
+def test_mirrored_images_are_learned_from_and_validation_stays_as_it_is(project: Project, tmp_path: Path) -> None:
     module = write_hub_module(tmp_path / "module", SIZE)
     steps, validated = {}, {}
     for flip in ("none", "horizontal"):
@@ -69,16 +67,11 @@ def test_the_path_of_penalties_stands_where_epochs_stand(project: Project, tmp_p
     assert list(epochs["epoch"]) == list(range(len(epochs)))
     assert epochs["penalty"].is_monotonic_decreasing
     fit = trained.trained.fit
-    assert epochs["out_of_fold_log_loss"].min() == pytest.approx(
-        epochs["out_of_fold_log_loss"][fit.best_epoch]
-    )
+    assert epochs["out_of_fold_log_loss"].min() == pytest.approx(epochs["out_of_fold_log_loss"][fit.best_epoch])
     assert len(pd.read_csv(folder / "steps.csv")) == len(epochs)
     figures = json.loads((folder / "metrics.json").read_text())
     assert trained.cross_validation is not None
-    assert figures == {
-        "val": trained.validation.headline(),
-        "out_of_fold": trained.cross_validation.headline(),
-    }
+    assert figures == {"val": trained.validation.headline(), "out_of_fold": trained.cross_validation.headline()}
     assert trained.cross_validation.accuracy > 0.9
 
 
@@ -127,10 +120,7 @@ def test_what_is_named_says_how_the_head_is_fitted() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "name"),
-    [
-        ({"head": "exact", "epochs": 3}, "epochs"),
-        ({"solver": "exact", "head": {"hidden": [3]}}, "head.hidden"),
-    ],
+    [({"head": "exact", "epochs": 3}, "epochs"), ({"solver": "exact", "head": {"hidden": [3]}}, "head.hidden")],
 )
 def test_an_exact_head_has_no_epochs(settings: dict[str, Any], name: str) -> None:
     with pytest.raises(GraftError, match=f"{name} is set, but an exact head"):

@@ -87,9 +87,7 @@ def test_validation_figures_are_out_of_fold_and_in_the_order_of_the_table(projec
 
 
 def test_images_of_one_group_alone_cannot_be_held_out(project: Project) -> None:
-    digests = [
-        digest for table in read_splits(project, ["train", "val"]).values() for digest in table["sha256"]
-    ]
+    digests = [digest for table in read_splits(project, ["train", "val"]).values() for digest in table["sha256"]]
     rows = "".join(f"{digest},{min(digests)}\n" for digest in digests)
     project.training_groups.write_text(f"sha256,group\n{rows}")
     with pytest.raises(GraftError, match="belong to one group"):

@@ -53,9 +53,7 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A word for each export that is made."""
     made: list[str] = []
     export = head_export._export
-    monkeypatch.setattr(
-        head_export, "_export", lambda *arguments: made.append("export") or export(*arguments)
-    )
+    monkeypatch.setattr(head_export, "_export", lambda *arguments: made.append("export") or export(*arguments))
     return made
 
 
@@ -68,9 +66,7 @@ def head_on(backbone: Backbone) -> Callable[..., HeadOnTrunk]:
         # All of them, biases and what batch norm has seen too.
         head.set_weights(
             [
-                generator.normal(size=weight.shape)
-                if weight.ndim > 1
-                else generator.uniform(0.1, 1, weight.shape)
+                generator.normal(size=weight.shape) if weight.ndim > 1 else generator.uniform(0.1, 1, weight.shape)
                 for weight in head.get_weights()
             ]
         )

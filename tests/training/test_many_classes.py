@@ -40,9 +40,7 @@ def make_project(root: Path) -> Project:
         name = f"class {number:04d} & '\" < > , ; # 😀"
         (project.data / name).mkdir(parents=True)
         for index, split in enumerate(split for split, count in OF_EACH.items() for _ in range(count)):
-            pixels = np.kron(colour, np.ones((SIDE // 2, SIDE // 2, 1))) + random.integers(
-                0, 30, (SIDE, SIDE, 3)
-            )
+            pixels = np.kron(colour, np.ones((SIDE // 2, SIDE // 2, 1))) + random.integers(0, 30, (SIDE, SIDE, 3))
             path = project.data / name / f"{index}.png"
             Image.fromarray(pixels.astype(np.uint8)).save(path)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -106,9 +104,7 @@ def through_all_stages(folder: Path) -> dict[str, float]:
 def test_c1_a_thousand_classes_go_through_all_stages_in_bounded_memory(tmp_path: Path) -> None:
     command = [sys.executable, __file__, str(tmp_path)]
     tests = str(Path(__file__).parents[1])
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=900, env={**os.environ, "PYTHONPATH": tests}
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env={**os.environ, "PYTHONPATH": tests})
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["bytes"] < MOST_BYTES

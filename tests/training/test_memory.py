@@ -54,9 +54,7 @@ def exhausted() -> Exception:
 @pytest.mark.parametrize(("limit", "fits"), [(19, 10), (5, 5), (4, 2), (1, 1)])
 @pytest.mark.parametrize("error", [exhausted, MemoryError], ids=["tensorflow", "python"])
 def test_the_error_names_the_batch_that_fits(limit: int, fits: int, error: Callable[[], Exception]) -> None:
-    with pytest.raises(
-        GraftError, match=rf"batch of 20 does not fit into memory. Set batch_size: {fits}, which does"
-    ):
+    with pytest.raises(GraftError, match=rf"batch of 20 does not fit into memory. Set batch_size: {fits}, which does"):
         train(model_that_holds(limit, error))
 
 

@@ -151,12 +151,7 @@ def test_blends_reach_the_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     monkeypatch.setattr(Mixing, "__call__", watch)
     params = ScratchParams(
-        kind="scratch",
-        epochs=1,
-        batch_size=8,
-        learning_rate=0.01,
-        filters=[2],
-        augment=AugmentParams(mix_up=0.4),
+        kind="scratch", epochs=1, batch_size=8, learning_rate=0.01, filters=[2], augment=AugmentParams(mix_up=0.4)
     )
     train, val = DecodedImages(*tinted_images(16)), DecodedImages(*tinted_images(8, seed=1))
     scratch.train(params, Task("mixed", ["a", "b"], train, val, 16, 5, tmp_path, tmp_path / "c", clock()))

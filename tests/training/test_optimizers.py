@@ -96,9 +96,7 @@ def step(model: keras.Model, gradient: float, rate_factors: Any = None, **change
     before = [keras.ops.convert_to_numpy(variable) for variable in variables]
     gradients = [keras.ops.full(variable.shape, gradient) for variable in variables]
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
-    moves = [
-        one - keras.ops.convert_to_numpy(variable) for one, variable in zip(before, variables, strict=True)
-    ]
+    moves = [one - keras.ops.convert_to_numpy(variable) for one, variable in zip(before, variables, strict=True)]
     for move in moves:
         np.testing.assert_allclose(move, move.flat[0], rtol=1e-5)
     return {variable.path: float(move.flat[0]) for variable, move in zip(variables, moves, strict=True)}

@@ -116,9 +116,7 @@ def test_a_network_from_random_weights_without_a_size(project: Project) -> None:
 
 def test_decay_by_layer_in_a_hub_module(project: Project) -> None:
     strategy = {**FINE_TUNE, "layer_decay": 0.9}
-    assert "no layers to tell apart" in refusal(
-        project, strategy, backbone={"source": "hub", "name": "anywhere"}
-    )
+    assert "no layers to tell apart" in refusal(project, strategy, backbone={"source": "hub", "name": "anywhere"})
 
 
 def test_views_that_would_have_to_be_blended(project: Project) -> None:

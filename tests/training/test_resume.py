@@ -234,9 +234,7 @@ def test_a_training_with_a_damaged_checkpoint_starts_afresh(
     assert_same(train(tmp_path), through)
 
 
-def test_what_a_kill_left_half_written_is_not_in_the_way(
-    through: Any, whole_checkpoint: Path, tmp_path: Path
-) -> None:
+def test_what_a_kill_left_half_written_is_not_in_the_way(through: Any, whole_checkpoint: Path, tmp_path: Path) -> None:
     shutil.copyfile(whole_checkpoint, tmp_path / CHECKPOINT_FILE)
     (tmp_path / f"{CHECKPOINT_FILE}.partial").write_bytes(b"half of it")
     assert_same(train(tmp_path), through)
@@ -245,9 +243,7 @@ def test_what_a_kill_left_half_written_is_not_in_the_way(
 def test_the_checkpoint_of_another_model_is_an_error_once(tmp_path: Path) -> None:
     train(tmp_path / "checkpoint", PARAMS.model_copy(update={"epochs": 2}))
     wider = PARAMS.model_copy(update={"filters": [5, 7], "epochs": 2})
-    with pytest.raises(
-        GraftError, match="another model than the one that is trained now.* same command again"
-    ):
+    with pytest.raises(GraftError, match="another model than the one that is trained now.* same command again"):
         train(tmp_path / "checkpoint", wider)
     train(tmp_path / "checkpoint", wider)
 
@@ -265,9 +261,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", fill_the_disk)
-        with pytest.raises(
-            GraftError, match=r"cannot be written .*No space left.* carries on from the epoch before"
-        ):
+        with pytest.raises(GraftError, match=r"cannot be written .*No space left.* carries on from the epoch before"):
             train(tmp_path)
     left = read_checkpoint(tmp_path)
     assert left is not None
@@ -301,9 +295,7 @@ def fine_tuned(hub_module: Path, tmp_path: Path) -> Callable[[str], Trained]:
 
     def run(name: str) -> Trained:
         keras.utils.set_random_seed(5)
-        return fine_tune.train(
-            params, Task("tune", ["a", "b"], TRAIN, VAL, 16, 5, tmp_path, tmp_path / name, clock())
-        )
+        return fine_tune.train(params, Task("tune", ["a", "b"], TRAIN, VAL, 16, 5, tmp_path, tmp_path / name, clock()))
 
     return run
 

@@ -23,9 +23,7 @@ from graft.training.write_bundle import write_bundle
 
 
 def params(**changes: Any) -> ScratchParams:
-    return ScratchParams(
-        **{"kind": "scratch", "epochs": 1, "learning_rate": 0.01, "filters": [4, 8], **changes}
-    )
+    return ScratchParams(**{"kind": "scratch", "epochs": 1, "learning_rate": 0.01, "filters": [4, 8], **changes})
 
 
 def test_one_block_per_number_of_filters() -> None:
@@ -53,23 +51,17 @@ def test_l2_is_a_part_of_the_loss() -> None:
     assert build_network(params(l2=0.0), 8, 2, seed=1).losses == []
     model = build_network(params(l2=0.5), 8, 2, seed=1)
     kernels = [layer.kernel.numpy() for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    assert sum(map(float, model.losses)) == pytest.approx(
-        0.5 * sum((kernel**2).sum() for kernel in kernels), rel=1e-5
-    )
+    assert sum(map(float, model.losses)) == pytest.approx(0.5 * sum((kernel**2).sum() for kernel in kernels), rel=1e-5)
 
 
 def test_images_that_cannot_be_halved_so_often_are_refused() -> None:
     assert build_network(params(filters=[2, 2, 2]), 8, 2, seed=1).output_shape == (None, 2)
-    with pytest.raises(
-        GraftError, match=r"7 pixels cannot be halved 3 times \(filters \[2, 2, 2\]\).*image_size"
-    ):
+    with pytest.raises(GraftError, match=r"7 pixels cannot be halved 3 times \(filters \[2, 2, 2\]\).*image_size"):
         build_network(params(filters=[2, 2, 2]), 7, 2, seed=1)
 
 
 @pytest.mark.parametrize("network", get_args(ScratchParams.model_fields["network"].annotation))
-def test_every_network_learns_is_saved_and_answers_in_the_order_of_the_classes(
-    network: str, tmp_path: Path
-) -> None:
+def test_every_network_learns_is_saved_and_answers_in_the_order_of_the_classes(network: str, tmp_path: Path) -> None:
     settings = params(
         network=network,
         epochs=6,

@@ -20,11 +20,7 @@ from graft.training.checkpoint import TrainingState
 from graft.training.sweep import Trial, combinations, run_sweep, tried
 from graft.training.train import checkpoint_folder
 
-GRID = {
-    "order": "grid",
-    "metric": "accuracy",
-    "try": {"small": {"learning_rate": [0.001, 0.01], "epochs": [1]}},
-}
+GRID = {"order": "grid", "metric": "accuracy", "try": {"small": {"learning_rate": [0.001, 0.01], "epochs": [1]}}}
 
 
 def params(sweep: dict[str, Any], **train: Any) -> Params:

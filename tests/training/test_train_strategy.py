@@ -38,12 +38,7 @@ def test_everything_that_later_stages_need_is_written(project: Project) -> None:
         "steps.csv",
         "val_predictions.csv",
     }
-    assert (trained.name, trained.classes, trained.image_size, trained.folder) == (
-        "small",
-        CLASSES,
-        SIZE,
-        folder,
-    )
+    assert (trained.name, trained.classes, trained.image_size, trained.folder) == ("small", CLASSES, SIZE, folder)
     figures = json.loads((folder / "metrics.json").read_text())
     assert figures == {"val": trained.validation.headline()}
     epochs = pd.read_csv(folder / "epochs.csv")
@@ -151,9 +146,7 @@ def test_b16_a_training_that_was_not_recorded_is_found_finished(
     assert not list(project.checkpoints.iterdir())
 
 
-def test_b16_the_checkpoint_goes_once_the_record_is_in_place(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_b16_the_checkpoint_goes_once_the_record_is_in_place(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines import train as stage
 
     project.params_file.write_text(json.dumps(tiny_params().model_dump(mode="json", by_alias=True)))
@@ -163,13 +156,9 @@ def test_b16_the_checkpoint_goes_once_the_record_is_in_place(
         if away:
             raise away.pop()
 
-    monkeypatch.setattr(
-        stage, "fit_strategy", lambda project, params, name, clock: train(project, params.train, name)
-    )
+    monkeypatch.setattr(stage, "fit_strategy", lambda project, params, name, clock: train(project, params.train, name))
     monkeypatch.setattr(stage, "record", record)
-    monkeypatch.setattr(
-        "graft.registry.runs.strategy_runs.training_run", lambda *arguments: nullcontext("run")
-    )
+    monkeypatch.setattr("graft.registry.runs.strategy_runs.training_run", lambda *arguments: nullcontext("run"))
     with pytest.raises(ConnectionError):
         stage.train.fn(project, clock(), "small")
     assert list(project.checkpoints.iterdir())

@@ -95,23 +95,17 @@ def test_a_trunk_may_be_unfrozen_again_to_less() -> None:
 
 @pytest.mark.parametrize("count", [9, 100])
 def test_more_layers_than_there_are_is_refused(count: int) -> None:
-    with pytest.raises(
-        GraftError, match=rf"unfreeze is {count}, and tiny_trunk has 8 layers.*count from 1 to 8"
-    ):
+    with pytest.raises(GraftError, match=rf"unfreeze is {count}, and tiny_trunk has 8 layers.*count from 1 to 8"):
         unfreeze(trunk(), count, "inference")
 
 
 def test_a_share_of_less_than_a_layer_is_refused() -> None:
-    with pytest.raises(
-        GraftError, match=r"unfreeze is 0.01, and tiny_trunk has 8 layers.*at least one layer"
-    ):
+    with pytest.raises(GraftError, match=r"unfreeze is 0.01, and tiny_trunk has 8 layers.*at least one layer"):
         unfreeze(trunk(), 0.01, "inference")
 
 
 def test_a_name_that_is_not_there_suggests_the_nearest_and_changes_nothing() -> None:
     model = trunk()
-    with pytest.raises(
-        GraftError, match=r"tiny_trunk has no layer 'conv2' to unfreeze from. Did you mean 'conv_2'?"
-    ):
+    with pytest.raises(GraftError, match=r"tiny_trunk has no layer 'conv2' to unfreeze from. Did you mean 'conv_2'?"):
         unfreeze(model, "conv2", "inference")
     assert model.trainable_variables == []

@@ -11,14 +11,7 @@ from graft.core.params.strategy_params import AugmentParams
 from graft.networks.decode_images import DecodedImages
 from graft.training.views import view
 
-EVERYTHING = {
-    "flip": "horizontal",
-    "rotate": 0.1,
-    "zoom": 0.2,
-    "translate": 0.2,
-    "contrast": 0.4,
-    "brightness": 0.3,
-}
+EVERYTHING = {"flip": "horizontal", "rotate": 0.1, "zoom": 0.2, "translate": 0.2, "contrast": 0.4, "brightness": 0.3}
 IMAGES = np.random.default_rng(0).integers(20, 235, (24, 12, 12, 3)).astype(np.uint8)
 
 
@@ -57,9 +50,7 @@ def test_a_flip_mirrors_exactly_some_images_each_way(flip: str, axes: list[tuple
     found = views(flip=flip)
     seen = set()
     for index, image in enumerate(found):
-        ways = [
-            way for way in axes if np.allclose(image, np.flip(IMAGES[index : index + 1], way)[0], atol=1e-3)
-        ]
+        ways = [way for way in axes if np.allclose(image, np.flip(IMAGES[index : index + 1], way)[0], atol=1e-3)]
         assert len(ways) == 1
         seen.update(ways)
     assert seen == set(axes)

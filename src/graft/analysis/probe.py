@@ -63,12 +63,7 @@ def fit_probe(features: np.ndarray, targets: np.ndarray) -> Pipeline:
 
 
 def out_of_fold(
-    features: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    seed: int,
-    label: str = "",
-    folds: int = FOLDS,
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int, label: str = "", folds: int = FOLDS
 ) -> OutOfFold:
     """Probabilities of every label from stratified cross-validation that never tears a group apart.
 

@@ -41,9 +41,7 @@ def load(project: Project, model: str | None = None) -> ImageClassifier:
 
 
 def predict(
-    project: Project,
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    model: str | None = None,
+    project: Project, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], model: str | None = None
 ) -> pd.DataFrame:
     """Label photographs.
 

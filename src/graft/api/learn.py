@@ -47,9 +47,7 @@ def train(project: Project, name: str = "frozen") -> Training:
     params = load_params(project.params_file)
     strategies, ensembles = params.train.strategies, params.ensemble.ensembles
     if name not in strategies and name not in ensembles:
-        raise GraftError(
-            f"There is no strategy or ensemble '{name}'", did_you_mean(name, [*strategies, *ensembles])
-        )
+        raise GraftError(f"There is no strategy or ensemble '{name}'", did_you_mean(name, [*strategies, *ensembles]))
     import_tensorflow()
     with project_lock(project):
         if name in strategies:
@@ -232,11 +230,7 @@ def _trained(project: Project, params: Params) -> dict[str, Path]:
 
 def _evaluated(project: Project, params: Params) -> dict[str, Path]:
     metrics = project.artifacts("evaluate") / "metrics"
-    found = {
-        name: folder
-        for name, folder in _trained(project, params).items()
-        if (metrics / f"{name}.json").is_file()
-    }
+    found = {name: folder for name, folder in _trained(project, params).items() if (metrics / f"{name}.json").is_file()}
     if not found:
         raise GraftError("No model is evaluated yet", "Evaluate what is trained: graft.evaluate(project)")
     return found

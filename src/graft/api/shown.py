@@ -42,10 +42,7 @@ class Inspection:
 
         splits = self.report.splits
         rows = {
-            one.label: {
-                **{split or "images": one.images.get(split, 0) for split in splits},
-                "left_out": one.left_out,
-            }
+            one.label: {**{split or "images": one.images.get(split, 0) for split in splits}, "left_out": one.left_out}
             for one in self.report.classes
         }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
@@ -56,13 +53,7 @@ class Inspection:
         import pandas as pd
 
         rows = [
-            (
-                one.picture.path,
-                one.picture.label,
-                one.given_probability,
-                one.suggested,
-                one.suggested_probability,
-            )
+            (one.picture.path, one.picture.label, one.given_probability, one.suggested, one.suggested_probability)
             for one in self.report.labels.issues
         ]
         columns = ["path", "label", "probability", "suggested", "suggested_probability"]
@@ -151,9 +142,7 @@ class TestResults:
         """Return precision, recall, f1 (0..1) and support (images): a row for each class."""
         import pandas as pd
 
-        table = pd.read_csv(
-            self._folder / "per_class" / f"{name}.csv", dtype={"class": str}, keep_default_na=False
-        )
+        table = pd.read_csv(self._folder / "per_class" / f"{name}.csv", dtype={"class": str}, keep_default_na=False)
         return table.set_index("class")
 
     def confusion(self, name: str) -> pd.DataFrame:
@@ -161,9 +150,7 @@ class TestResults:
         import pandas as pd
 
         table, classes = self.predictions(name), list(self.per_class(name).index)
-        counts = pd.crosstab(table["label"], table["predicted"]).reindex(
-            index=classes, columns=classes, fill_value=0
-        )
+        counts = pd.crosstab(table["label"], table["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
         return counts.rename_axis("actual", axis="index").rename_axis("predicted", axis="columns")
 
     def predictions(self, name: str) -> pd.DataFrame:
@@ -216,9 +203,7 @@ class Promotion:
         """A row for each of the gate's rules: passed (bool), severity, found and needed (words)."""
         import pandas as pd
 
-        rows = {
-            rule.name: (rule.passed, rule.severity, rule.observed, rule.needed) for rule in self.verdict.rules
-        }
+        rows = {rule.name: (rule.passed, rule.severity, rule.observed, rule.needed) for rule in self.verdict.rules}
         columns = ["passed", "severity", "found", "needed"]
         return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("rule")
 

@@ -260,10 +260,7 @@ def _ports(project: Project) -> Iterator[Finding]:
     from graft.automation.prefect_server import port_is_free, running_server
 
     server = running_server(project)
-    for name, port, option in (
-        ("MLflow port", 5000, "--mlflow-port"),
-        ("Prefect port", 4200, "--prefect-port"),
-    ):
+    for name, port, option in (("MLflow port", 5000, "--mlflow-port"), ("Prefect port", 4200, "--prefect-port")):
         if port_is_free(port):
             yield Finding(name, "ok", f"{port} is free")
         elif server and f":{port}/" in server.url:
@@ -282,9 +279,7 @@ def _gpu(project: Project) -> Finding:
     try:
         answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=TOOL_SECONDS)
     except subprocess.TimeoutExpired:
-        return Finding(
-            "GPU", "note", f"nvidia-smi did not answer within {TOOL_SECONDS:.0f} s", "Check the driver"
-        )
+        return Finding("GPU", "note", f"nvidia-smi did not answer within {TOOL_SECONDS:.0f} s", "Check the driver")
     names = ", ".join(answer.stdout.split("\n")[:-1])
     if answer.returncode != 0 or not names:
         return Finding("GPU", "note", "nvidia-smi sees none", "Check the driver")

@@ -43,10 +43,7 @@ def check_named_server(url: str) -> None:
     timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
     no_server = GraftError(f"{where} answers, but not as Prefect does", f"Correct {URL}: it ends with /api")
     try:
-        with (
-            temporary_settings(settings),
-            get_client(sync_client=True, httpx_settings={"timeout": timeout}) as client,
-        ):
+        with temporary_settings(settings), get_client(sync_client=True, httpx_settings={"timeout": timeout}) as client:
             if client.server_type != ServerType.CLOUD:
                 theirs, ours = client.api_version(), Version(client.client_version()).major
                 if Version(str(theirs)).major != ours:

@@ -210,16 +210,8 @@ def start_server(project: Project, port: int, stays: bool = True) -> PrefectServ
         environment |= {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES}
         environment |= UNUSED
     with log_file(project).open("wb") as log:
-        process = psutil.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-        )
-    record = {
-        "url": url,
-        "start": start,
-        "stays": stays,
-        "server": _identity(process),
-        "starter": _identity(),
-    }
+        process = psutil.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+    record = {"url": url, "start": start, "stays": stays, "server": _identity(process), "starter": _identity()}
     _write_record(project, record)
     return PrefectServer(url, password, process, stays)
 
@@ -235,9 +227,7 @@ def has_ended(process: psutil.Process) -> bool:
 def stop_server(project: Project, server: PrefectServer) -> None:
     """End a server that was started or adopted, and remove its record."""
     recorded = _record(project).get("server")
-    if (
-        isinstance(recorded, dict) and recorded.get("pid") == server.process.pid
-    ):  # else another has been started
+    if isinstance(recorded, dict) and recorded.get("pid") == server.process.pid:  # else another has been started
         _record_file(project).unlink(missing_ok=True)
     end([server.process])
 
@@ -288,9 +278,7 @@ def _answers(server: PrefectServer) -> bool:
     if not listens(server.process, port):
         return False
     token = base64.b64encode(server.password.encode()).decode()
-    request = urllib.request.Request(
-        f"{server.url}/admin/version", headers={"Authorization": f"Basic {token}"}
-    )
+    request = urllib.request.Request(f"{server.url}/admin/version", headers={"Authorization": f"Basic {token}"})
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(request, timeout=_ANSWER_SECONDS) as response:

@@ -14,9 +14,7 @@ from graft.core.errors import EXIT_FAILURE, GraftError, first_line
 from graft.core.project import Project
 
 LOOK_SECONDS = 1.0
-GRACE_SECONDS = (
-    10.0  # in which the block may put things away; Prefect's client would try for minutes to reach it
-)
+GRACE_SECONDS = 10.0  # in which the block may put things away; Prefect's client would try for minutes to reach it
 
 
 @contextlib.contextmanager

@@ -24,15 +24,7 @@ from graft.core.timing import Breakdown, read_breakdown
 DVC_LETTERS = "hqvfispPRk"
 DVC_OPTIONS = (
     *("--help", "--quiet", "--verbose", "--force", "--interactive", "--single-item", "--pipeline"),
-    *(
-        "--all-pipelines",
-        "--recursive",
-        "--downstream",
-        "--force-downstream",
-        "--pull",
-        "--allow-missing",
-        "--dry",
-    ),
+    *("--all-pipelines", "--recursive", "--downstream", "--force-downstream", "--pull", "--allow-missing", "--dry"),
     *("--keep-going", "--ignore-errors", "--glob", "--no-commit", "--no-run-cache"),
 )
 
@@ -50,10 +42,7 @@ class StrategyResult:
 
 
 def reproduce(
-    project: Project,
-    arguments: list[str],
-    timeout: float | None = None,
-    environment: Mapping[str, str] | None = None,
+    project: Project, arguments: list[str], timeout: float | None = None, environment: Mapping[str, str] | None = None
 ) -> Breakdown | None:
     """Runs `dvc repro` with one Prefect server for all its flows, and their libraries imported once, on Linux.
 
@@ -82,18 +71,14 @@ def reproduce(
             from graft.registry.agreement import mend
 
             if again := mend(project, load_params(project.params_file)):
-                print(
-                    "MLflow does not have what the files here say: running", *again[2:], "again.", flush=True
-                )
+                print("MLflow does not have what the files here say: running", *again[2:], "again.", flush=True)
                 left = None if timeout is None else max(1.0, timeout - (time.time() - started))
                 _run_dvc(project, again, of_stages, left)
     breakdown = read_breakdown(project.timings, started, time.time() - started)
     return breakdown if breakdown.compute else None
 
 
-def _run_dvc(
-    project: Project, arguments: list[str], environment: Mapping[str, str], timeout: float | None
-) -> None:
+def _run_dvc(project: Project, arguments: list[str], environment: Mapping[str, str], timeout: float | None) -> None:
     command = [sys.executable, "-m", "dvc", "repro", *arguments]
     with subprocess.Popen(command, cwd=project.root, env=environment) as process:
         try:
@@ -133,9 +118,7 @@ def require_known(project: Project, arguments: list[str]) -> None:
             if letters and argument not in DVC_OPTIONS:
                 fix = did_you_mean(argument, DVC_OPTIONS, "See: dvc repro --help")
                 raise GraftError(f"`graft run` has no option {argument}", fix)
-        elif not (
-            argument in names or "--glob" in arguments or (project.root / argument.split(":")[0]).exists()
-        ):
+        elif not (argument in names or "--glob" in arguments or (project.root / argument.split(":")[0]).exists()):
             raise GraftError(f"The pipeline has no stage '{argument}'", did_you_mean(argument, names))
 
 
@@ -158,9 +141,7 @@ def stage_names(project: Project) -> list[str]:
     params, names = read("params.yaml"), []
     for name, stage in (read("dvc.yaml").get("stages") or {}).items():
         names.append(str(name))
-        axes = list((stage.get("matrix") or {}).values()) or [
-            stage[key] for key in ("foreach",) if key in stage
-        ]
+        axes = list((stage.get("matrix") or {}).values()) or [stage[key] for key in ("foreach",) if key in stage]
         members = itertools.product(*(_looked_up(axis, params) or [] for axis in axes)) if axes else ()
         names += [f"{name}@{'-'.join(map(str, member))}" for member in members]
     return names

@@ -32,11 +32,7 @@ def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:
 
 
 # For tasks that talk to a database or a server, which may be busy or restarting.
-RETRIES: dict[str, Any] = {
-    "retries": 2,
-    "retry_delay_seconds": 5,
-    "retry_condition_fn": _is_worth_a_retry,
-}
+RETRIES: dict[str, Any] = {"retries": 2, "retry_delay_seconds": 5, "retry_condition_fn": _is_worth_a_retry}
 
 
 def step(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -77,9 +73,7 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
     anything else is a defect and shows its traceback. DVC removes what a failed stage wrote before it runs again.
     """
     project = find_project()
-    clock = StageClock.of_this_process(
-        "@".join([stage, *map(str, arguments)])
-    )  # as DVC names the stages of a matrix
+    clock = StageClock.of_this_process("@".join([stage, *map(str, arguments)]))  # as DVC names the stages of a matrix
     code = 0
     try:
         require_own_version(project)

@@ -47,9 +47,7 @@ def declared_bits(image: ImageFile, data: bytes) -> int:
     if image.format == "TIFF":
         found = image.tag_v2.get(_MAX_SAMPLE_VALUE)  # type: ignore[attr-defined]
         # The file chooses the tag's type too: text, bytes and fractions say nothing.
-        largest = max(
-            [one for one in (found if isinstance(found, tuple) else [found]) if type(one) is int], default=0
-        )
+        largest = max([one for one in (found if isinstance(found, tuple) else [found]) if type(one) is int], default=0)
         bits = largest.bit_length()
         return bits if 8 <= bits < FULL_BITS and largest == 2**bits - 1 else FULL_BITS
     if image.format == "PNG":
@@ -109,8 +107,7 @@ def _low_bytes(image: ImageFile) -> Image.Image | None:
     assert isinstance(image.fp, io.BytesIO)
     low = Image.open(io.BytesIO(image.fp.getvalue()), formats=(str(image.format),))
     low.tile = [
-        tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other)
-        for tile in low.tile
+        tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other) for tile in low.tile
     ]
     return low
 

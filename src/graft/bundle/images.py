@@ -29,15 +29,7 @@ _HEIF = "HEIF"
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 # What files of the other formats begin with; two letters (BMP) and text (PPM) are looked at more closely.
-_STARTS = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"GIF8",
-    b"II*\0",
-    b"MM\0*",
-    b"\0\0\0\x0cjP  ",
-    b"\xff\x4f\xff\x51",
-)
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 START_BYTES = 64  # of a file, which tell its format
 SUFFIXES = frozenset(
     {
@@ -108,9 +100,7 @@ def _formats_of(data: bytes) -> tuple[str, ...]:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
-        raise UnreadableImageError(
-            "a HEIC image, which takes the Python package pillow-heif to be read"
-        ) from None
+        raise UnreadableImageError("a HEIC image, which takes the Python package pillow-heif to be read") from None
     register_heif_opener(thumbnails=False)
     return (_HEIF,)
 

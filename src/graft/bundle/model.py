@@ -95,8 +95,7 @@ class ImageClassifier:
             else [(1.0, bundle)]
         )
         self.parts = [
-            Part(weight, folder, read_settings(folder)["image_size"], open_network(folder))
-            for weight, folder in parts
+            Part(weight, folder, read_settings(folder)["image_size"], open_network(folder)) for weight, folder in parts
         ]
         self.image_sizes = sorted({part.image_size for part in self.parts})
 
@@ -144,9 +143,7 @@ class ImageClassifier:
             {
                 "label": [self.classes[i] for i in best],
                 "probability": probabilities.max(axis=1).astype(float),
-                "probabilities": [
-                    dict(zip(self.classes, map(float, row), strict=True)) for row in probabilities
-                ],
+                "probabilities": [dict(zip(self.classes, map(float, row), strict=True)) for row in probabilities],
             }
         )
 
@@ -180,12 +177,7 @@ class ImageClassifier:
                 pixels = np.array(pixels.tolist())
         except ValueError:
             raise UnreadableImageError("rows of pixels of unequal length") from None
-        if (
-            pixels.ndim != 3
-            or pixels.shape[2] != 3
-            or not np.issubdtype(pixels.dtype, np.number)
-            or not pixels.size
-        ):
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or not np.issubdtype(pixels.dtype, np.number) or not pixels.size:
             raise UnreadableImageError(f"an array of shape {pixels.shape} instead of [height, width, 3]")
         require_pixel_range(pixels)
         image = Image.fromarray(np.rint(pixels).astype(np.uint8))
@@ -199,9 +191,7 @@ class ImageClassifier:
             except UnreadableImageError as error:
                 raise ValueError(f"Image {position} cannot be used: {error}.") from None
         return {
-            size: np.stack([one[size] for one in pixels])
-            if pixels
-            else np.empty((0, size, size, 3), np.uint8)
+            size: np.stack([one[size] for one in pixels]) if pixels else np.empty((0, size, size, 3), np.uint8)
             for size in self.image_sizes
         }
 

@@ -41,9 +41,7 @@ def read_checked(bundle: Path) -> dict[str, Any]:
     """
     settings = read_settings(bundle)
     if FILES not in settings:
-        raise ChangedModelError(
-            f"{bundle / SETTINGS_FILE} has no record of the model's files: an older graft wrote it"
-        )
+        raise ChangedModelError(f"{bundle / SETTINGS_FILE} has no record of the model's files: an older graft wrote it")
     recorded, found = settings[FILES], hashes(bundle)
     for name in sorted({*recorded, *found}):
         if name not in found:

@@ -15,9 +15,7 @@ from graft.core.progress import console, progress_bar
 if TYPE_CHECKING:
     from graft.networks.features.feature_store import FeatureStore
 
-app = Commands(
-    help="The feature store: what frozen networks made of images. Safe to delete at any time.",
-)
+app = Commands(help="The feature store: what frozen networks made of images. Safe to delete at any time.")
 
 
 @app.command("info", epilog="Example: graft cache info")
@@ -79,10 +77,7 @@ def prune(
     to_gb: Annotated[
         float | None,
         typer.Option(
-            "--to-gb",
-            metavar="GB",
-            min=0,
-            help="Gigabytes to leave, 0 for none; by default the limit in params.yaml.",
+            "--to-gb", metavar="GB", min=0, help="Gigabytes to leave, 0 for none; by default the limit in params.yaml."
         ),
     ] = None,
 ) -> None:

@@ -29,18 +29,12 @@ DEFAULT_BACKBONE = "ResNet50"
 def classify(
     photos: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="PHOTO...", help="Image files, and folders of them, at any depth.", show_default=False
-        ),
+        typer.Argument(metavar="PHOTO...", help="Image files, and folders of them, at any depth.", show_default=False),
     ],
-    backbone: Annotated[
-        str, typer.Option(metavar="NAME", help="A model of keras.applications.")
-    ] = DEFAULT_BACKBONE,
+    backbone: Annotated[str, typer.Option(metavar="NAME", help="A model of keras.applications.")] = DEFAULT_BACKBONE,
     weights: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PATH", help="Weights of the whole network, head included, instead of ImageNet's."
-        ),
+        typer.Option(metavar="PATH", help="Weights of the whole network, head included, instead of ImageNet's."),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", help="Classes to show.", min=1, max=1000)] = 5,
     as_json: JsonOption = False,
@@ -114,8 +108,7 @@ def _as_json(classifier: ImageNetClassifier, seen: list[Seen]) -> str:
         else {
             "photograph": _printable(one.photograph),
             "classes": [
-                {"label": guess.label, "index": guess.index, "probability": guess.probability}
-                for guess in one.guesses
+                {"label": guess.label, "index": guess.index, "probability": guess.probability} for guess in one.guesses
             ],
         }
         for one in seen

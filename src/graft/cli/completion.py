@@ -42,9 +42,7 @@ def recipes(incomplete: str) -> list[str]:
 
 def models(incomplete: str) -> list[str]:
     """Return ``models:/NAME@ALIAS`` for each alias in the project's own registry."""
-    return [
-        f"models:/{name}@{alias}" for name, alias in _ask("SELECT name, alias FROM registered_model_aliases")
-    ]
+    return [f"models:/{name}@{alias}" for name, alias in _ask("SELECT name, alias FROM registered_model_aliases")]
 
 
 def versions(incomplete: str) -> list[str]:

@@ -28,9 +28,7 @@ _AVAILABLE = {
     "by hand": "[yellow]by hand[/]",
 }
 
-Replace = Annotated[
-    bool, typer.Option("--replace", help="Put it in the place of what is in data/; DVC keeps that.")
-]
+Replace = Annotated[bool, typer.Option("--replace", help="Put it in the place of what is in data/; DVC keeps that.")]
 
 
 @app.command("list", epilog="Example: graft data list")
@@ -50,9 +48,7 @@ def list_data_sets() -> None:
     for name, entry in read_catalogue().items():
         in_data = "\nin data/ now"
         size = entry.sources[0].megabytes
-        figures = (
-            f"{entry.class_count} classes, {entry.images:,} images, {size:g} MB, {entry.split.method} split"
-        )
+        figures = f"{entry.class_count} classes, {entry.images:,} images, {size:g} MB, {entry.split.method} split"
         groups = f"\ngroups: {entry.groups}" if entry.groups else ""
         notice = f"\n[yellow]{escape(entry.notice)}[/]" if entry.notice else ""
         origin = "\n   or ".join(source.origin for source in entry.sources)
@@ -83,9 +79,7 @@ def use(
     ],
     source: Annotated[
         Path | None,
-        typer.Option(
-            "--from", metavar="PATH", help="A local copy, archive or folder, to take instead of fetching it."
-        ),
+        typer.Option("--from", metavar="PATH", help="A local copy, archive or folder, to take instead of fetching it."),
     ] = None,
     replace: Replace = False,
 ) -> None:
@@ -108,8 +102,7 @@ def import_data(
         ),
     ],
     name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="What to call the data set; by default as its folder or archive."),
+        str | None, typer.Option(metavar="NAME", help="What to call the data set; by default as its folder or archive.")
     ] = None,
     replace: Replace = False,
 ) -> None:
@@ -121,9 +114,7 @@ def import_data(
 
 @app.command(epilog="Example: graft data inspect --open")
 def inspect(
-    page: Annotated[
-        bool, typer.Option("--page/--no-page", help="Write the page, or only print the table.")
-    ] = True,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Write the page, or only print the table.")] = True,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     as_json: JsonOption = False,
     labels: Annotated[
@@ -195,9 +186,7 @@ def _report(imported: Imported) -> None:
         say(f"split:{lines}")
     if imported.replaced:
         pointer = short(imported.replaced)
-        console.print(
-            f"What was there comes back with: cp {pointer} data.dvc && dvc checkout data.dvc", soft_wrap=True
-        )
+        console.print(f"What was there comes back with: cp {pointer} data.dvc && dvc checkout data.dvc", soft_wrap=True)
     print_next("graft run", "git add data.dvc && git commit")
 
 

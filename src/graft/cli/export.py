@@ -36,8 +36,7 @@ def export(
     int8: Annotated[
         bool,
         typer.Option(
-            "--int8",
-            help="tflite in 8-bit whole numbers: a third of the size, calibrated on training photographs.",
+            "--int8", help="tflite in 8-bit whole numbers: a third of the size, calibrated on training photographs."
         ),
     ] = False,
     most_lost: Annotated[
@@ -50,9 +49,7 @@ def export(
         ),
     ] = 0.01,
     model: ModelOption = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace what is in FOLDER of these formats.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace what is in FOLDER of these formats.")] = False,
 ) -> None:
     """Write the champion, or any trained model, as SavedModel, Hub module, TFLite, ONNX or OpenVINO.
 

@@ -28,9 +28,7 @@ def init(
 
     with console.status("Making the project"):
         project = init_project(folder)
-    console.print(
-        f"[bold]{escape(project.root.name)}[/] is a project of graft {__version__} now.", soft_wrap=True
-    )
+    console.print(f"[bold]{escape(project.root.name)}[/] is a project of graft {__version__} now.", soft_wrap=True)
     is_here = project.root == Path.cwd()
     commands = [
         *([] if is_here else [(f"cd {shlex.quote(str(short(project.root)))}", "")]),
@@ -47,9 +45,7 @@ def init(
 
 
 def upgrade(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
 ) -> None:
     """Bring this project's files to the graft that is installed; what you changed in them stays.
 
@@ -67,18 +63,12 @@ def upgrade(
     width = max(len(one.change) for one in done.changes)
     for one in done.changes:
         console.print(
-            f"  {one.change:<{width}}  {one.path}",
-            style="red" if one.change == "conflict" else "",
-            markup=False,
+            f"  {one.change:<{width}}  {one.path}", style="red" if one.change == "conflict" else "", markup=False
         )
     if done.conflicts:
         names = ", ".join(done.conflicts)
-        what = (
-            "Lines that both changed would be marked in" if dry_run else "Choose between the marked lines in"
-        )
-        console.print(
-            f"\n{what} {names}{'.' if dry_run else '; then: graft run'}", soft_wrap=True, markup=False
-        )
+        what = "Lines that both changed would be marked in" if dry_run else "Choose between the marked lines in"
+        console.print(f"\n{what} {names}{'.' if dry_run else '; then: graft run'}", soft_wrap=True, markup=False)
         if not dry_run:
             raise typer.Exit(EXIT_FAILURE)
     elif not dry_run:

@@ -46,15 +46,10 @@ def _print_version(wanted: bool) -> None:
 app = Commands()
 
 
-@app.callback(
-    help="graft: from a folder of photographs to a registered model, with the proof of how it was made."
-)
+@app.callback(help="graft: from a folder of photographs to a registered model, with the proof of how it was made.")
 def graft(
     version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Show graft's version and exit.", is_eager=True, callback=_print_version
-        ),
+        bool, typer.Option("--version", help="Show graft's version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """Nothing by itself: --version and --help end before."""
@@ -71,18 +66,12 @@ app.command("advise", epilog="Example: graft advise")(advise.advise)
 app.command("sweep", epilog="Example: graft sweep --trials 40")(sweep.sweep)
 app.command("classify", epilog="Example: graft classify dog.jpg ~/Pictures/pets --top 3")(classify.classify)
 app.command("gate", epilog="Example: graft gate")(promotion.gate)
-app.command("promote", epilog='Example: graft promote --reason "more photographs of yellow"')(
-    promotion.promote
-)
+app.command("promote", epilog='Example: graft promote --reason "more photographs of yellow"')(promotion.promote)
 app.command("rollback", epilog='Example: graft rollback --reason "wrong at night"')(promotion.rollback)
 app.command("history", epilog="Example: graft history")(promotion.history)
-app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg' --out labels.parquet")(
-    predict.predict
-)
+app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg' --out labels.parquet")(predict.predict)
 app.command("monitor", epilog="Example: graft monitor ~/Pictures/this-week")(monitor.monitor)
-app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(
-    export.export
-)
+app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(export.export)
 app.command("retrain", epilog="Example: graft retrain")(retrain.retrain)
 app.command("serve", epilog="Example: graft serve --port 8000")(serve.serve)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)

@@ -28,15 +28,12 @@ def monitor(
             show_default=False,
         ),
     ] = None,
-    log: Annotated[
-        bool, typer.Option("--log", help="This project's prediction log instead of images.")
-    ] = False,
+    log: Annotated[bool, typer.Option("--log", help="This project's prediction log instead of images.")] = False,
     log_from: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="A prediction log that lies elsewhere instead.")
     ] = None,
     days: Annotated[
-        float | None,
-        typer.Option(metavar="DAYS", min=0, help="Of the log, no more than the last so many days."),
+        float | None, typer.Option(metavar="DAYS", min=0, help="Of the log, no more than the last so many days.")
     ] = None,
     model: ModelOption = None,
     as_json: JsonOption = False,

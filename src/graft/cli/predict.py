@@ -65,9 +65,7 @@ def predict(
     from graft.registry.resolve import resolve_model
 
     if as_json and out is not None:
-        raise GraftError(
-            "--json prints what --out writes", "Leave one out, or name an --out that ends in .json"
-        )
+        raise GraftError("--json prints what --out writes", "Leave one out, or name an --out that ends in .json")
     project = find_project()
     configure(project)
     if out is not None:
@@ -104,9 +102,7 @@ def _require_writable(out: Path, replace: bool) -> None:
     if out.exists() and not replace:
         raise GraftError(f"{out} is there already", "Name another --out, or add --replace")
     if not out.parent.is_dir():
-        raise GraftError(
-            f"There is no folder {out.parent} to write {out.name} in", "Make it, or name another"
-        )
+        raise GraftError(f"There is no folder {out.parent} to write {out.name} in", "Make it, or name another")
 
 
 @contextmanager

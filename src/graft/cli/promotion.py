@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 Version = Annotated[
     str | None,
     typer.Option(
-        metavar="N",
-        help="A version of the registry's; by default the challenger.",
-        autocompletion=completion.versions,
+        metavar="N", help="A version of the registry's; by default the challenger.", autocompletion=completion.versions
     ),
 ]
 _LONG = 12  # characters of a hash that tell it from others, for reading
@@ -189,8 +187,7 @@ def _print_rows(rows: list[Row]) -> None:
     for row in rows:
         entry = row.entry
         figures = [
-            form.format(entry.figures[name]) if name in entry.figures else "-"
-            for name, form in _FIGURES.items()
+            form.format(entry.figures[name]) if name in entry.figures else "-" for name, form in _FIGURES.items()
         ]
         version = f"{entry.version} now" if row.now else entry.version
         line = f"{entry.at[:16].replace('T', ' '):<17} {version:<8} {entry.strategy:<{width}}"

@@ -21,10 +21,7 @@ app = Commands(help="See experiments of the field with what they reach, and take
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="NAME",
-        help="A name from `graft recipe list`.",
-        show_default=False,
-        autocompletion=completion.recipes,
+        metavar="NAME", help="A name from `graft recipe list`.", show_default=False, autocompletion=completion.recipes
     ),
 ]
 
@@ -62,9 +59,7 @@ def show(name: Name) -> None:
         return
     from rich.syntax import Syntax
 
-    console.print(
-        Syntax(recipe.text.rstrip(), "yaml", theme="ansi_dark", background_color="default", word_wrap=True)
-    )
+    console.print(Syntax(recipe.text.rstrip(), "yaml", theme="ansi_dark", background_color="default", word_wrap=True))
 
 
 @app.command(epilog="Example: graft recipe use rock_paper_scissors_frozen")
@@ -86,12 +81,9 @@ def use(name: Name) -> None:
     else:
         sections = " and ".join(recipe.sections)
         # Ensembles are of strategies, see graft.core.recipes.with_recipe.
-        without = (
-            ", and no ensembles" if "train" in recipe.sections and "ensemble" not in recipe.sections else ""
-        )
+        without = ", and no ensembles" if "train" in recipe.sections and "ensemble" not in recipe.sections else ""
         console.print(
-            f"params.yaml now holds {sections} of [bold]{name}[/]{without}; other sections stay.",
-            soft_wrap=True,
+            f"params.yaml now holds {sections} of [bold]{name}[/]{without}; other sections stay.", soft_wrap=True
         )
         back = " ".join(shlex.quote(str(short(path))) for path in (kept, project.params_file))
         say(f"What was there comes back with: cp {back}")
@@ -112,7 +104,4 @@ def _data_state(project: Project, recipe: Recipe) -> tuple[str, str]:
     held = dataset_name(project)
     if held == recipe.data:
         return f"data/ holds {held}, as it should.", ""
-    return (
-        f"data/ holds {escape(held)}; the recipe is for {recipe.data}.",
-        f"graft data use {recipe.data} --replace",
-    )
+    return (f"data/ holds {escape(held)}; the recipe is for {recipe.data}.", f"graft data use {recipe.data} --replace")

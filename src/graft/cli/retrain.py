@@ -32,8 +32,7 @@ def retrain(
         ),
     ] = "",
     abandon: Annotated[
-        bool,
-        typer.Option("--abandon", help="Give up on what earlier runs left open, and say what; start no run."),
+        bool, typer.Option("--abandon", help="Give up on what earlier runs left open, and say what; start no run.")
     ] = False,
 ) -> None:
     """Take in what lies in the inbox, train, and promote what passes the gate; `retrain` in params.yaml says how.
@@ -53,9 +52,7 @@ def retrain(
     raise typer.Exit(done.returncode)
 
 
-def _without_a_run(
-    project: Project, params: Params, accept: str, abandon: bool, dry_run: bool, force: bool
-) -> None:
+def _without_a_run(project: Project, params: Params, accept: str, abandon: bool, dry_run: bool, force: bool) -> None:
     from graft.automation.retraining import finishing, quarantine
     from graft.automation.retraining.outcome import details
     from graft.automation.retraining.retraining import Retraining

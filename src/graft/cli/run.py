@@ -133,9 +133,7 @@ def _print_next_commands(project: Project) -> None:
     train = load_params(project.params_file).train
     # What is left to stage choose is its own affair, and a head that is solved has no rate.
     settings = {name: train.strategies[name].model_dump() for name in train.run}
-    rates = {
-        name: one.get("learning_rate") for name, one in settings.items() if "learning_rate" not in one["auto"]
-    }
+    rates = {name: one.get("learning_rate") for name, one in settings.items() if "learning_rate" not in one["auto"]}
     strategy, rate = next(((name, rate) for name, rate in rates.items() if rate), ("", 0.0))
     commands = [
         ("graft gate", "judge the registered model against the champion on test"),

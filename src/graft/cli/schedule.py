@@ -24,9 +24,7 @@ app = Commands()
 Name = Annotated[
     str | None,
     typer.Option(
-        "--name",
-        metavar="NAME",
-        help="Of the deployment, which is called retrain/NAME; by default the data set's.",
+        "--name", metavar="NAME", help="Of the deployment, which is called retrain/NAME; by default the data set's."
     ),
 ]
 _RUNS_SHOWN = 5
@@ -38,8 +36,7 @@ _ASK_SECONDS = 2.0
 def schedule(
     context: typer.Context,
     cron: Annotated[
-        str | None,
-        typer.Option(metavar="CRON", help="Minute, hour, day of the month, month, day of the week."),
+        str | None, typer.Option(metavar="CRON", help="Minute, hour, day of the month, month, day of the week.")
     ] = None,
     every: Annotated[
         str | None, typer.Option(metavar="INTERVAL", help="An interval instead: 900, 15m, 1h30m, 1d.")
@@ -49,8 +46,7 @@ def schedule(
     ] = None,
     name: Name = None,
     prefect_port: Annotated[
-        int | None,
-        typer.Option(metavar="PORT", help="Of Prefect's server, where one is started.", min=1, max=65535),
+        int | None, typer.Option(metavar="PORT", help="Of Prefect's server, where one is started.", min=1, max=65535)
     ] = None,
 ) -> None:
     """Retrain by the clock, in the foreground, until Ctrl-C or SIGTERM.
@@ -87,9 +83,7 @@ def list_runs(name: Name = None) -> None:
         problem = error
     outcomes = last_outcomes(project, _RUNS_SHOWN)
     if outcomes:
-        console.print(
-            "\nRetrainings of this project, the last one first (.graft/state/retrain/history.jsonl):"
-        )
+        console.print("\nRetrainings of this project, the last one first (.graft/state/retrain/history.jsonl):")
         for outcome in outcomes:
             _print_outcome(outcome)
     if problem is not None:
@@ -189,9 +183,7 @@ def _name(project: Project, name: str | None) -> str:
 
     chosen = name or dataset_name(project)
     if not chosen.strip() or set(chosen) & set("/%&><"):
-        raise GraftError(
-            f"Prefect takes no deployment called '{chosen}'", "Name it without / % & < >, with --name"
-        )
+        raise GraftError(f"Prefect takes no deployment called '{chosen}'", "Name it without / % & < >, with --name")
     return chosen
 
 

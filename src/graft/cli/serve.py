@@ -24,11 +24,7 @@ REGISTRY_LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX
 
 def serve(
     host: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Address to listen on. The default is this machine alone.",
-        ),
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on. The default is this machine alone.")
     ] = HOST,
     port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", min=1, max=65535)] = 8000,
     token: Annotated[

@@ -25,8 +25,7 @@ _RESULTS = {
 
 def sweep(
     trials: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="How many in all, instead of sweep.trials in params.yaml."),
+        int | None, typer.Option(metavar="N", min=1, help="How many in all, instead of sweep.trials in params.yaml.")
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", min=1, help="How many to show.")] = 10,
     as_json: JsonOption = False,

@@ -36,9 +36,7 @@ _START_LIMIT_SECONDS = 60.0
 
 
 def ui(
-    mlflow_port: Annotated[
-        int, typer.Option(metavar="PORT", help="Port of MLflow's pages.", min=1, max=65535)
-    ] = 5000,
+    mlflow_port: Annotated[int, typer.Option(metavar="PORT", help="Port of MLflow's pages.", min=1, max=65535)] = 5000,
     prefect_port: Annotated[
         int, typer.Option(metavar="PORT", help="Port of Prefect's pages.", min=1, max=65535)
     ] = 4200,
@@ -59,8 +57,7 @@ def ui(
     for port, option in ports:
         if not port_is_free(port):
             raise GraftError(
-                f"Port {port} on {HOST} is in use",
-                f"End what listens there, or name another port with {option}",
+                f"Port {port} on {HOST} is in use", f"End what listens there, or name another port with {option}"
             )
     from graft.data.folder.versioning import dataset_name
     from graft.registry.store.mlflow_server import open_address, start_mlflow

@@ -19,9 +19,7 @@ HIDDEN = "***"
 # The user part of an address, up to the last @ before the path: a password may itself hold an @.
 # All repeats that may begin anywhere are bounded: a long text without spaces would else take quadratic time.
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,30}://)[^\s/?#'\"<>]*@")
-_WORDS = (
-    r"(?:password|passwd|secret|token|api_?key|access_?key|account_?key|auth_?string|credentials?|signature)"
-)
+_WORDS = r"(?:password|passwd|secret|token|api_?key|access_?key|account_?key|auth_?string|credentials?|signature)"
 # `name=value` anywhere; `name: value` as JSON, or where the value has a digit, since prose has colons too.
 _NAMED = re.compile(
     rf"(?P<name>(?<![A-Za-z0-9])[A-Za-z0-9_.\-]{{0,60}}{_WORDS}[A-Za-z0-9_]{{0,60}}(?<!_file)(?<!_folder)"

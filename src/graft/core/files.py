@@ -119,9 +119,7 @@ def remove_abandoned(folder: Path) -> None:
     oldest = time.time() - _ABANDONED_SECONDS
     for path in folder.glob(f".*-*{_SUFFIX}*"):
         with contextlib.suppress(OSError):
-            if _NAME.fullmatch(path.name) and all(
-                one.lstat().st_mtime < oldest for one in (path, *path.rglob("*"))
-            ):
+            if _NAME.fullmatch(path.name) and all(one.lstat().st_mtime < oldest for one in (path, *path.rglob("*"))):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -17,9 +17,7 @@ DPI = 120
 Arguments = ParamSpec("Arguments")
 
 
-def illustration(
-    draw: Callable[Concatenate[Path, Arguments], None],
-) -> Callable[Concatenate[Path, Arguments], bool]:
+def illustration(draw: Callable[Concatenate[Path, Arguments], None]) -> Callable[Concatenate[Path, Arguments], bool]:
     """Have a function that draws into a file return whether it could, and never raise.
 
     Where it could not, the reason is printed, and there is no file.

@@ -84,8 +84,6 @@ def retraining_lock(project: Project, wait_seconds: float = 0) -> contextlib.Abs
     return _of_project(project, "retraining.lock", busy, wait_seconds)
 
 
-def _of_project(
-    project: Project, name: str, busy: str, wait_seconds: float
-) -> contextlib.AbstractContextManager[None]:
+def _of_project(project: Project, name: str, busy: str, wait_seconds: float) -> contextlib.AbstractContextManager[None]:
     path, waiting = project.state / name, f"Waiting: {busy}"
     return locked(path, busy, wait_seconds=wait_seconds, waiting=waiting, error=ProjectBusyError)

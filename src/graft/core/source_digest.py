@@ -49,9 +49,7 @@ def _statements(source: str) -> list[str]:
         for field in ("body", "orelse", "finalbody"):
             block = getattr(node, field, None)
             if isinstance(block, list):
-                setattr(
-                    node, field, [one for one in block if not isinstance(one, ast.Import | ast.ImportFrom)]
-                )
+                setattr(node, field, [one for one in block if not isinstance(one, ast.Import | ast.ImportFrom)])
     return [ast.unparse(_filled(one)) for one in module.body]
 
 

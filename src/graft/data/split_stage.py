@@ -44,9 +44,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
         seen = pd.concat([division.tables["train"], division.tables["val"]], ignore_index=True)
         write_training_groups(training_groups(seen, near_duplicates), project.training_groups)
     _print_summary(division.summary, manifest, params.split)
-    verdict = _check(
-        project, params.split, division.tables, division.summary, near_duplicates, manifest, clock
-    )
+    verdict = _check(project, params.split, division.tables, division.summary, near_duplicates, manifest, clock)
     write_memory(division.memory, project)
     return verdict
 
@@ -54,13 +52,9 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
 def _print_summary(summary: dict[str, Any], manifest: pd.DataFrame, params: SplitParams) -> None:
     counts = ", ".join(f"{count} {split}" for split, count in summary["images"].items())
     dropped = len(summary["duplicates_dropped"])
-    print(
-        f"{summary['method']} split: {counts}" + (f"; {dropped} leaking copies left out" if dropped else "")
-    )
+    print(f"{summary['method']} split: {counts}" + (f"; {dropped} leaking copies left out" if dropped else ""))
     if params.group_by == "none" and (brought := set(manifest["group"].unique()) - {""}):
-        print(
-            f"The data brings {len(brought)} groups, and split.group_by is none: set it to column to keep them whole"
-        )
+        print(f"The data brings {len(brought)} groups, and split.group_by is none: set it to column to keep them whole")
     if near := summary["near_duplicates_dropped"]:
         parts = " and ".join(sorted({one["split"] for one in near}))
         print(
@@ -104,14 +98,7 @@ def _check(
     docs = folder / "data_docs"
     with clock.span("expectations"):
         verdict = check_split(
-            tables,
-            summary,
-            near_duplicates,
-            len(manifest),
-            params,
-            project.data,
-            folder / "verdict.json",
-            docs,
+            tables, summary, near_duplicates, len(manifest), params, project.data, folder / "verdict.json", docs
         )
     print_warnings(verdict, docs)
     raise_for(verdict, docs, "The split")

@@ -68,9 +68,7 @@ def check_images(project: Project, params: ValidateParams, clock: StageClock) ->
     folder = project.artifacts("validate")
     docs = folder / "data_docs"
     with clock.span("expectations"):
-        verdict = check(
-            project.manifest, project.near_duplicates, params, project.data, folder / "verdict.json", docs
-        )
+        verdict = check(project.manifest, project.near_duplicates, params, project.data, folder / "verdict.json", docs)
     images = read_manifest(project.manifest, columns=["path", "left_out"])
     write_left_out(images, folder / "left_out.csv")
     print(f"{verdict.images:,} images, {verdict.left_out:,} left out, {len(verdict.rules)} rules checked")

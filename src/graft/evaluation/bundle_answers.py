@@ -71,8 +71,7 @@ def bundle_probabilities(model: ImageClassifier, roads: Roads, label: str) -> np
     difference = float(np.abs(probabilities[sample] - expected).max())
     if not difference <= TOLERANCE:
         console.print(
-            f"{label}: what is served differs by {difference:.2g}: running that for all of them",
-            soft_wrap=True,
+            f"{label}: what is served differs by {difference:.2g}: running that for all of them", soft_wrap=True
         )
         return _served(model, roads, everything, label)
     return probabilities

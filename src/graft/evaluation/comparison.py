@@ -20,9 +20,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-RESAMPLES = (
-    10_000  # the end of an interval at 95 % then moves by a few hundredths of its width from draw to draw
-)
+RESAMPLES = 10_000  # the end of an interval at 95 % then moves by a few hundredths of its width from draw to draw
 SIGNIFICANT = 0.05
 _SEED = 1993  # equal answers give an equal verdict
 

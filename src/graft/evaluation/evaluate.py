@@ -71,12 +71,7 @@ def evaluate_models(project: Project, folders: Mapping[str, Path], params: Param
 
 
 def evaluate_bundle(
-    name: str,
-    made: Path,
-    images: TestImages,
-    batch_size: int,
-    clock: StageClock,
-    store: FeatureStore | None = None,
+    name: str, made: Path, images: TestImages, batch_size: int, clock: StageClock, store: FeatureStore | None = None
 ) -> Answers:
     """Figures of one strategy or ensemble on the test split; writes nothing.
 

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def with_probabilities(
-    images: pd.DataFrame, classes: Sequence[str], probabilities: np.ndarray
-) -> pd.DataFrame:
+def with_probabilities(images: pd.DataFrame, classes: Sequence[str], probabilities: np.ndarray) -> pd.DataFrame:
     """Return a table of images with a column of probabilities behind it for each class, made in one piece.
 
     Column by column, a thousand classes would take minutes.

@@ -25,9 +25,7 @@ ANSWERING = (
 
 def code_identity() -> str:
     """Return a name for all code from an image's file to a backbone's output: graft's own, Keras' and Pillow's."""
-    return (
-        f"{source_digest(*ANSWERING)}, Keras {metadata.version('keras')}, Pillow {metadata.version('pillow')}"
-    )
+    return f"{source_digest(*ANSWERING)}, Keras {metadata.version('keras')}, Pillow {metadata.version('pillow')}"
 
 
 def building_identity() -> str:

@@ -152,16 +152,12 @@ def fit_exact_head(
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         axes = principal_axes(features, shares, dtype)
         rows = _Rows(axes.coordinates(features, order), labels[order], shares[order].astype(dtype))
-        others = val and _Rows(
-            axes.coordinates(val[0], np.arange(len(val[1]))), val[1], np.ones(len(val[1]), dtype)
-        )
+        others = val and _Rows(axes.coordinates(val[0], np.arange(len(val[1]))), val[1], np.ones(len(val[1]), dtype))
         parts = [*(rows.without(start, end) for start, end in held_out), rows]
 
         def solved(heads: list[_Head], penalty: float, tolerance: float) -> list[_Head]:
             return list(
-                pool.map(
-                    lambda part, head: _solve(part, head, penalty, axes.spectrum, tolerance), parts, heads
-                )
+                pool.map(lambda part, head: _solve(part, head, penalty, axes.spectrum, tolerance), parts, heads)
             )
 
         def answers(heads: list[_Head]) -> np.ndarray:
@@ -226,9 +222,7 @@ class _Rows:
         """Return slices of at most :data:`LOGITS_AT_A_TIME` logits."""
         step = max(1, LOGITS_AT_A_TIME // classes)
         ranges = [part.indices(len(self.labels))[:2] for part in self.slices]
-        return [
-            slice(first, min(first + step, end)) for start, end in ranges for first in range(start, end, step)
-        ]
+        return [slice(first, min(first + step, end)) for start, end in ranges for first in range(start, end, step)]
 
     def class_weights(self, classes: int) -> np.ndarray:
         """Return the sum of the weights of each class, float64 ``[C]``."""
@@ -240,9 +234,7 @@ def _start(rows: _Rows, classes: int) -> _Head:
     """Return the head without a kernel, which answers with the frequencies of the classes."""
     sums = rows.class_weights(classes) + 0.5
     dtype = rows.coordinates.dtype
-    return _Head(
-        np.zeros((rows.coordinates.shape[1], classes), dtype), np.log(sums / sums.sum()).astype(dtype)
-    )
+    return _Head(np.zeros((rows.coordinates.shape[1], classes), dtype), np.log(sums / sums.sum()).astype(dtype))
 
 
 def _solve(rows: _Rows, start: _Head, penalty: float, spectrum: np.ndarray, tolerance: float) -> _Head:

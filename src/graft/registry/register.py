@@ -71,9 +71,7 @@ def choose_best(folders: Mapping[str, Path], metric: str, groups: Path | None = 
     best, *others = folders
     for name in others:
         is_better = sign * values[name] < sign * values[best]
-        if is_better and (
-            metric == "macro_f1" or _compared(folders[name], folders[best], metric, groups).is_sure
-        ):
+        if is_better and (metric == "macro_f1" or _compared(folders[name], folders[best], metric, groups).is_sure):
             best = name
     return best, values[best]
 
@@ -137,8 +135,7 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
         files = []
     if not files:
         raise GraftError(
-            f"The run {run['run_id']} of '{strategy}', or its model, is not in MLflow's store "
-            f"{project.tracking_uri}",
+            f"The run {run['run_id']} of '{strategy}', or its model, is not in MLflow's store {project.tracking_uri}",
             "Train again into this store: dvc repro --force --downstream train",
         )
     try:

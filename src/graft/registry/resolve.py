@@ -104,9 +104,7 @@ def _from_uri(project: Project, uri: str) -> ResolvedModel:
     name, at, alias = rest.rpartition("@")
     try:
         if at:
-            return _version(
-                project, client, name, str(client.get_model_version_by_alias(name, alias).version), alias
-            )
+            return _version(project, client, name, str(client.get_model_version_by_alias(name, alias).version), alias)
         name, slash, version = rest.rpartition("/")
         if slash:
             return _version(project, client, name, version, "")
@@ -116,9 +114,7 @@ def _from_uri(project: Project, uri: str) -> ResolvedModel:
             f"MLflow has no model {uri} ({first_line(error)})",
             "Write models:/NAME@ALIAS, models:/NAME/VERSION or models:/m-<id>; `graft ui` shows what there is",
         ) from error
-    return _bundle_at(
-        project, model.artifact_location, model.tags, ResolvedModel(Path(), model.name, "", "", "")
-    )
+    return _bundle_at(project, model.artifact_location, model.tags, ResolvedModel(Path(), model.name, "", "", ""))
 
 
 def _aliases(client: MlflowClient, name: str) -> Mapping[str, Any]:
@@ -137,9 +133,7 @@ def _version(project: Project, client: MlflowClient, name: str, version: str, al
     return _bundle_at(project, location, tags, ResolvedModel(Path(), name, version, alias, ""))
 
 
-def _bundle_at(
-    project: Project, location: str, tags: Mapping[str, str], known: ResolvedModel
-) -> ResolvedModel:
+def _bundle_at(project: Project, location: str, tags: Mapping[str, str], known: ResolvedModel) -> ResolvedModel:
     """The model at a location, its files compared with the hash in its tags before anything is made of them."""
     from mlflow.models import Model
 

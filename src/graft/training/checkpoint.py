@@ -101,12 +101,7 @@ class TrainingState(keras.callbacks.Callback):
     """
 
     def __init__(
-        self,
-        batches: Batches,
-        patience: int,
-        folder: Path | None = None,
-        keep: str = "best",
-        every_epoch: bool = True,
+        self, batches: Batches, patience: int, folder: Path | None = None, keep: str = "best", every_epoch: bool = True
     ) -> None:
         super().__init__()
         self.batches = batches

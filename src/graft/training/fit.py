@@ -87,9 +87,7 @@ def fit(
     kept, model = model, with_augmentation(model, augmentation)
     weights = balanced_class_weights(train.labels, classes) if params.class_weight == "balanced" else None
     devices = device_count(model)
-    batches = Batches(
-        train.inputs, train.labels, classes, params.batch_size, seed, weights, mix, views, devices
-    )
+    batches = Batches(train.inputs, train.labels, classes, params.batch_size, seed, weights, mix, views, devices)
     val_batches = Batches(val.inputs, val.labels, classes, max(params.batch_size, 64), devices=devices)
     model.compile(
         optimizer=build_optimizer(params, len(batches), rate_factors),
@@ -202,8 +200,6 @@ class EpochLines(keras.callbacks.Callback):
             self.status.stop()
 
     def _line(self) -> None:
-        print(
-            f"{self.label}: epoch {self.epoch}/{self.total_epochs}{self.figures}", file=sys.stdout, flush=True
-        )
+        print(f"{self.label}: epoch {self.epoch}/{self.total_epochs}{self.figures}", file=sys.stdout, flush=True)
         self.last_line = time.perf_counter()
         self.is_shown = True

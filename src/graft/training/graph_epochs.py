@@ -49,9 +49,7 @@ def fit_features(
         train, val: see :func:`suits_graph`.
         callbacks: what follows the fit; one of them puts ``train`` into the order of each epoch.
     """
-    listeners = keras.callbacks.CallbackList(
-        list(callbacks), model=model, epochs=epochs, steps=len(train), verbose=0
-    )
+    listeners = keras.callbacks.CallbackList(list(callbacks), model=model, epochs=epochs, steps=len(train), verbose=0)
     run_train, run_val = _graph(model.train_step, train), _graph(model.test_step, val)
     held_train, held_val = _held(train), _held(val)
     model.stop_training = False
@@ -63,9 +61,7 @@ def fit_features(
         for first, figures in _calls(run_train, train, held_train):
             for step in range(len(figures["loss"])):
                 listeners.on_train_batch_begin(first + step)
-                listeners.on_train_batch_end(
-                    first + step, {name: values[step] for name, values in figures.items()}
-                )
+                listeners.on_train_batch_end(first + step, {name: values[step] for name, values in figures.items()})
         logs = dict(model.get_metrics_result())
         listeners.on_test_begin()
         model.reset_metrics()

@@ -50,9 +50,7 @@ def save_with_trunk(network: HeadOnTrunk, temperature: float, folder: Path) -> n
     store = network.trunk.store
     kept = None if store is None else store.kept(_description(network))
     return kept_or_made(
-        kept,
-        lambda made: _export(network, made),
-        lambda export: _fill(export, network.head, temperature, folder),
+        kept, lambda made: _export(network, made), lambda export: _fill(export, network.head, temperature, folder)
     )
 
 
@@ -61,17 +59,8 @@ def _description(network: HeadOnTrunk) -> dict[str, Any]:
     import tensorflow as tf
 
     params = network.head_params
-    layers = {
-        "hidden": params.hidden,
-        "batch_norm": params.batch_norm,
-        "classes": network.head.output_shape[1],
-    }
-    return {
-        "export": network.trunk.network,
-        "head": layers,
-        "code": source_digest(*CODE),
-        "tensorflow": tf.__version__,
-    }
+    layers = {"hidden": params.hidden, "batch_norm": params.batch_norm, "classes": network.head.output_shape[1]}
+    return {"export": network.trunk.network, "head": layers, "code": source_digest(*CODE), "tensorflow": tf.__version__}
 
 
 def _export(network: HeadOnTrunk, folder: Path) -> None:

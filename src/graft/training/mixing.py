@@ -25,16 +25,12 @@ class Mixing:
     """
 
     def __init__(self, params: AugmentParams) -> None:
-        self.kinds = {
-            name: alpha for name, alpha in (("mix_up", params.mix_up), ("cut_mix", params.cut_mix)) if alpha
-        }
+        self.kinds = {name: alpha for name, alpha in (("mix_up", params.mix_up), ("cut_mix", params.cut_mix)) if alpha}
 
     def __bool__(self) -> bool:
         return bool(self.kinds)
 
-    def __call__(
-        self, images: np.ndarray, one_hot: np.ndarray, key: tuple[int, ...]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, images: np.ndarray, one_hot: np.ndarray, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Images float32 ``[N, S, S, 3]`` and labels float32 ``[N, C]``, rows summing to 1, blended.
 
         Args:

@@ -109,11 +109,7 @@ class Trained:
     @property
     def parameter_counts(self) -> tuple[int, int]:
         """Numbers in its weights, and in those of them that were trained."""
-        networks = (
-            [one.network for one in self.network.members]
-            if isinstance(self.network, Blend)
-            else [self.network]
-        )
+        networks = [one.network for one in self.network.members] if isinstance(self.network, Blend) else [self.network]
         counts = [_parameter_counts(one) for one in networks]
         return sum(total for total, _ in counts), sum(trained for _, trained in counts)
 

@@ -77,9 +77,7 @@ def combinations(sweep: SweepParams) -> list[dict[str, Any]]:
     return found
 
 
-def run_sweep(
-    project: Project, params: Params, on_trial: Callable[[Trial], None] | None = None
-) -> list[Trial]:
+def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None] | None = None) -> list[Trial]:
     """Runs the trials that are missing; returns all of them, best first, failed ones last.
 
     A sweep that was stopped or killed carries on as if it had not been: what trial n tries follows from the seed, n and
@@ -108,9 +106,7 @@ def run_sweep(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = project.sweeps
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(
-        folder / "sweep.lock", "Another sweep of this project is under way", "Wait for it, or stop it"
-    ):
+    with locked(folder / "sweep.lock", "Another sweep of this project is under way", "Wait for it, or stop it"):
         study = optuna.create_study(
             storage=f"sqlite:///{folder / 'sweeps.sqlite'}",
             study_name=_identity(project, params),
@@ -139,9 +135,7 @@ def run_sweep(
                 fitted.clean_up()
             trials.append(done)
     sign = -1 if HIGHER_IS_BETTER[sweep.metric] else 1
-    trials.sort(
-        key=lambda trial: (bool(trial.problem), sign * trial.figures.get(sweep.metric, 0.0), trial.number)
-    )
+    trials.sort(key=lambda trial: (bool(trial.problem), sign * trial.figures.get(sweep.metric, 0.0), trial.number))
     if trials[0].problem:
         raise GraftError(f"All {len(trials)} trials failed, the first with: {trials[0].problem}")
     return trials
@@ -168,9 +162,7 @@ def _sampler(seed: int, number: int, combination: dict[str, Any]) -> Any:
     return optuna.samplers.TPESampler(seed=own)
 
 
-def _run_trial(
-    project: Project, params: Params, asked: Any, number: int
-) -> tuple[Trial, FittedStrategy | None]:
+def _run_trial(project: Project, params: Params, asked: Any, number: int) -> tuple[Trial, FittedStrategy | None]:
     """Train with the settings that Optuna wants to see next; what was trained is None where that failed."""
     name, settings = _suggest(params.sweep, asked)
     train = params.train
@@ -215,8 +207,6 @@ def _identity(project: Project, params: Params) -> str:
     described = {
         "sweep": params.sweep.model_dump(mode="json", exclude={"trials"}),
         "seed": params.train.seed,
-        "work": [
-            work_key(project, params.train, params.train.strategy(name)) for name in params.sweep.settings
-        ],
+        "work": [work_key(project, params.train, params.train.strategy(name)) for name in params.sweep.settings],
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

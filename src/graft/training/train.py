@@ -19,12 +19,7 @@ import pandas as pd
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.files import sha256_of, write_file
 from graft.core.params.backbone_params import BackboneParams
-from graft.core.params.strategy_params import (
-    FineTuneParams,
-    FrozenParams,
-    StrategyParams,
-    TransferParams,
-)
+from graft.core.params.strategy_params import FineTuneParams, FrozenParams, StrategyParams, TransferParams
 from graft.core.params.train_params import TrainParams
 from graft.core.project import Project
 from graft.core.source_digest import source_digest
@@ -217,8 +212,7 @@ def _prepare(
     groups = dict.fromkeys(("train", "val"))
     if _cross_validates(strategy):
         groups |= {
-            split: read_training_groups(project.training_groups, list(tables[split]["sha256"]))
-            for split in groups
+            split: read_training_groups(project.training_groups, list(tables[split]["sha256"])) for split in groups
         }
     task = Task(
         name=name,
@@ -303,9 +297,7 @@ def work_key(project: Project, params: TrainParams, strategy: StrategyParams) ->
         "strategy": strategy.model_dump(mode="json"),
         "deterministic": params.deterministic,
         "rows": params.store.precision,
-        "versions": {
-            name: metadata.version(name) for name in ("keras", "tensorflow", "pillow", "numpy", "scipy")
-        },
+        "versions": {name: metadata.version(name) for name in ("keras", "tensorflow", "pillow", "numpy", "scipy")},
         "code": source_digest(*code),
         "files": [sha256_of(path) for path in (*tables, *weights)],
     }

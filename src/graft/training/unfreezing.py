@@ -24,9 +24,7 @@ def unfreeze(trunk: keras.layers.Layer, start: str | int | float, batch_norm: st
     """
     if isinstance(trunk, WholeTrunk):
         if start != "all":
-            raise GraftError(
-                f"unfreeze is {start!r}, but {trunk.name} has no layers to start from", TRAIN_IT_WHOLE
-            )
+            raise GraftError(f"unfreeze is {start!r}, but {trunk.name} has no layers to start from", TRAIN_IT_WHOLE)
         trunk.unfreeze(batch_norm_updates=batch_norm == "update")
         return
     first = first_trained_layer(trunk, start)
@@ -43,9 +41,7 @@ def first_trained_layer(trunk: keras.Model, start: str | int | float) -> int:
         return 0
     if isinstance(start, str):
         if start not in names:
-            raise GraftError(
-                f"{trunk.name} has no layer '{start}' to unfreeze from", did_you_mean(start, names)
-            )
+            raise GraftError(f"{trunk.name} has no layer '{start}' to unfreeze from", did_you_mean(start, names))
         return names.index(start)
     # As Keras counts: with activations and poolings, the idiom being `for layer in trunk.layers[:-5]`.
     count = start if isinstance(start, int) else round(start * len(names))

@@ -24,9 +24,7 @@ def views_identity() -> str:
     return source_digest(Path(__file__))
 
 
-def view(
-    images: np.ndarray, keys: Sequence[bytes], number: int, params: AugmentParams, seed: int
-) -> np.ndarray:
+def view(images: np.ndarray, keys: Sequence[bytes], number: int, params: AugmentParams, seed: int) -> np.ndarray:
     """One view of each image, float32 ``[N, S, S, 3]`` in 0..255.
 
     All that moves pixels is one affine map, so that they are interpolated once; amounts are drawn uniformly, as by
@@ -78,9 +76,7 @@ def _draw(key: bytes, number: int, seed: int) -> np.ndarray:
     return np.random.default_rng(entropy).uniform(-1, 1, 8)
 
 
-def _affine(
-    mirrors: np.ndarray, turns: np.ndarray, zooms: np.ndarray, shifts: np.ndarray, size: int
-) -> np.ndarray:
+def _affine(mirrors: np.ndarray, turns: np.ndarray, zooms: np.ndarray, shifts: np.ndarray, size: int) -> np.ndarray:
     """Maps from where a pixel is to go to where it comes from, about the image's centre, as Keras takes them.
 
     Args:

@@ -85,8 +85,6 @@ def _save(model: keras.Model, temperature: float, path: Path, trial: np.ndarray)
         # Hub modules may hold tables, which Keras looks for; other backends have no graph of TensorFlow's to write.
         served.export(str(path), verbose=False)
         return np.asarray(keras.ops.convert_to_numpy(served(trial, training=False)))
-    graph = traced(
-        lambda images: {"probabilities": served(images, training=False)}, served.input_shape, "image"
-    )
+    graph = traced(lambda images: {"probabilities": served(images, training=False)}, served.input_shape, "image")
     save_traced({"serving_default": graph}, served.variables, served.trainable_variables, path)
     return np.asarray(graph(trial)["probabilities"])

@@ -13,9 +13,7 @@ OTHER = KerasBackboneParams(source="keras", name="ResNet50")
 
 
 @pytest.mark.parametrize("quality", PLANS)
-def test_a_quality_measures_its_plan_with_the_backbone_of_params_in_the_usual_ones_place(
-    quality: str,
-) -> None:
+def test_a_quality_measures_its_plan_with_the_backbone_of_params_in_the_usual_ones_place(quality: str) -> None:
     params = ChooseParams(quality=quality)  # type: ignore[arg-type]
     names = [(one.backbone.name, one.image_size) for one in plan(params, USUAL, 500)]
     assert names == list(PLANS[quality])  # type: ignore[index]

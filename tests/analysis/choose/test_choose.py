@@ -51,15 +51,11 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Choice
 
 
 def fine_tune() -> FineTuneParams:
-    given = dict.fromkeys(
-        ("backbone", "unfreeze", "epochs", "learning_rate", "augment", "image_size"), "auto"
-    )
+    given = dict.fromkeys(("backbone", "unfreeze", "epochs", "learning_rate", "augment", "image_size"), "auto")
     return FineTuneParams.model_validate({"kind": "fine_tune", **given})
 
 
-def test_time_that_is_given_bounds_what_is_measured_and_what_was_left_out_is_said(
-    run: Callable[..., Choice],
-) -> None:
+def test_time_that_is_given_bounds_what_is_measured_and_what_was_left_out_is_said(run: Callable[..., Choice]) -> None:
     short, long = run(lambda one: 0.8, minutes=0.3), run(lambda one: 0.8, minutes=30.0)
     assert 0 < len(short.measured) < len(long.measured)
     assert all("are left" in reason for _, reason in short.skipped)
@@ -99,17 +95,13 @@ def test_mirror_images_are_used_in_training_where_they_do_no_harm(
     run: Callable[..., Choice], mirrored: float, flip: str
 ) -> None:
     choice = run(lambda one: mirrored if one.mirrored else 0.8)
-    scratch = ScratchParams.model_validate(
-        {"kind": "scratch", "epochs": 2, "learning_rate": 0.001, "augment": "auto"}
-    )
+    scratch = ScratchParams.model_validate({"kind": "scratch", "epochs": 2, "learning_rate": 0.001, "augment": "auto"})
     assert settings_for(scratch, choice, 100)["augment"]["flip"] == flip
     assert settings_for(fine_tune(), choice, 100)["augment"]["flip"] == flip
 
 
 @pytest.mark.parametrize(("share", "unfreeze"), [(0.75, "all"), (0.99, 0.4)])
-def test_few_errors_leave_the_lower_layers_alone(
-    run: Callable[..., Choice], share: float, unfreeze: object
-) -> None:
+def test_few_errors_leave_the_lower_layers_alone(run: Callable[..., Choice], share: float, unfreeze: object) -> None:
     found = settings_for(fine_tune(), run(lambda one: share), 100)
     assert found["unfreeze"] == unfreeze
     assert found["learning_rate"] == (0.0005 if unfreeze == "all" else 0.0002)
@@ -130,9 +122,7 @@ def test_what_is_filled_in_makes_valid_strategies_that_leave_nothing_open(run: C
     for strategy in (frozen, fine_tune()):
         filled = strategy.filled_in(settings_for(strategy, choice, 100), "mine")
         assert filled.to_choose == []
-    assert sum(member["weight"] for member in settings_for(frozen, choice, 100)["members"]) == pytest.approx(
-        1
-    )
+    assert sum(member["weight"] for member in settings_for(frozen, choice, 100)["members"]) == pytest.approx(1)
 
 
 def test_a_backbone_of_ones_own_keeps_its_size(run: Callable[..., Choice]) -> None:
@@ -153,9 +143,7 @@ def test_equal_measurements_write_equal_files(run: Callable[..., Choice], tmp_pa
     for name in ("one", "other"):
         choice = run(lambda one: 0.7 if one.image_size < 200 else 0.9)
         write_choice(choice, {"frozen": {"members": []}}, tmp_path / name)
-    files = sorted(
-        path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()
-    )
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
     assert {TRIED_FILE, PAGE_FILE} <= {path.name for path in files}
     for path in files:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "other" / path).read_bytes(), path

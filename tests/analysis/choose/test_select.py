@@ -31,9 +31,7 @@ def measured(size: int, right: np.ndarray) -> Measured:
 def test_a_dearer_one_that_is_no_better_beyond_its_error_is_not_taken() -> None:
     draws = np.random.default_rng(0)
     cheap = measured(96, draws.uniform(0.3, 0.9, COUNT))
-    same = measured(
-        224, np.clip(cheap.probabilities[ALONE, LABELS] + draws.normal(0, 0.05, COUNT), 0.05, 0.95)
-    )
+    same = measured(224, np.clip(cheap.probabilities[ALONE, LABELS] + draws.normal(0, 0.05, COUNT), 0.05, 0.95))
     found = difference(same.losses, cheap.losses, ALONE)
     assert not found.is_sure
     assert select([same, cheap], LABELS, ALONE, 1).weights == {1: 1.0}

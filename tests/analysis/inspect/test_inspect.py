@@ -98,9 +98,7 @@ def test_copies_worst_first(odd):
 
 def test_near_duplicates_are_more_than_copies(odd):
     _, report, _ = odd
-    assert [paths(group) for group in report.near_duplicates] == [
-        {"train/blue/000.png", "train/blue/near.png"}
-    ]
+    assert [paths(group) for group in report.near_duplicates] == [{"train/blue/000.png", "train/blue/near.png"}]
 
 
 def test_dark_and_blurred_pictures_stand_out(odd):
@@ -213,11 +211,7 @@ def test_the_first_few_of_a_large_group_show_all_its_labels_and_splits():
     labels = ["a"] * 9 + ["b", "a"]
     images = manifest_rows(labels, ["same"] * 11).assign(split=["train"] * 10 + ["test"])
     first = exact_copies(images)[0].pictures[:3]
-    assert [(picture.label, picture.split) for picture in first] == [
-        ("a", "train"),
-        ("b", "train"),
-        ("a", "test"),
-    ]
+    assert [(picture.label, picture.split) for picture in first] == [("a", "train"), ("b", "train"), ("a", "test")]
 
 
 def test_groupings_are_joined():

@@ -12,9 +12,7 @@ def features(count=50, dimensions=32, shared=20.0):
 
 def test_twins_are_found_and_strangers_are_not():
     found = features()
-    assert (
-        found @ found.T / np.outer(*[np.linalg.norm(found, axis=1)] * 2)
-    ).min() > 0.98  # uncentred: all alike
+    assert (found @ found.T / np.outer(*[np.linalg.norm(found, axis=1)] * 2)).min() > 0.98  # uncentred: all alike
     found[40] = found[3] + 0.01
     pairs = similar_pairs(found, np.arange(50))
     assert [pair[:2] for pair in pairs] == [(3, 40)]

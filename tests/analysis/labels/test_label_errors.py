@@ -40,10 +40,7 @@ def test_three_flipped_labels_of_sixty_are_found_and_no_other():
 
 def test_right_labels_raise_no_suspicion():
     features, labels = picture_features(60)
-    assert (
-        label_check(manifest_rows(labels.tolist()), features, np.arange(60), seed=7, backbone="x").issues
-        == []
-    )
+    assert label_check(manifest_rows(labels.tolist()), features, np.arange(60), seed=7, backbone="x").issues == []
 
 
 def test_a_copy_cannot_vouch_for_its_own_wrong_label():

@@ -117,9 +117,7 @@ def test_where_it_fails_nothing_stays(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not any((tmp_path / "empty").iterdir())
 
 
-def test_an_account_without_a_name_commits_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_account_without_a_name_commits_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")

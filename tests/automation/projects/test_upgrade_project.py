@@ -66,18 +66,14 @@ def test_another_version_is_said_in_a_sentence(old: Project) -> None:
         require_own_version(old)
 
 
-def test_graft_run_asks_for_the_upgrade_before_anything_else(
-    old: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_graft_run_asks_for_the_upgrade_before_anything_else(old: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(old.root)
     answer = CliRunner().invoke(app, ["run"])
     assert isinstance(answer.exception, GraftError)
     assert "graft upgrade" in str(answer.exception)
 
 
-def test_the_users_lines_and_the_new_ones_come_together(
-    old: Project, now_generates: Callable[[Changed], None]
-) -> None:
+def test_the_users_lines_and_the_new_ones_come_together(old: Project, now_generates: Callable[[Changed], None]) -> None:
     mine = replaced("params.yaml", "  seed: 13  ", "  seed: 99  ")
     (old.root / "params.yaml").write_text(mine)
     now_generates({"params.yaml": replaced("params.yaml", "max_latency_ms: 200  ", "max_latency_ms: 300  ")})
@@ -89,9 +85,7 @@ def test_the_users_lines_and_the_new_ones_come_together(
     assert upgrade_project(old).changes == []
 
 
-def test_a_file_that_the_user_left_alone_is_renewed(
-    old: Project, now_generates: Callable[[Changed], None]
-) -> None:
+def test_a_file_that_the_user_left_alone_is_renewed(old: Project, now_generates: Callable[[Changed], None]) -> None:
     now_generates({"pipelines/split.py": "# another\n", "pipelines/more.py": "# a new stage\n"})
     done = upgrade_project(old)
     assert {one.path: one.change for one in done.changes} == {
@@ -136,10 +130,7 @@ def test_what_is_no_longer_generated_goes_where_the_user_left_it_alone(
         file.write("# mine\n")
     now_generates({"pipelines/validate.py": None, "pipelines/ensemble.py": None})
     changes = {one.path: one.change for one in upgrade_project(old).changes}
-    assert changes == {
-        "pipelines/validate.py": "removed",
-        "pipelines/ensemble.py": "left, no longer generated",
-    }
+    assert changes == {"pipelines/validate.py": "removed", "pipelines/ensemble.py": "left, no longer generated"}
     assert not (old.root / "pipelines" / "validate.py").exists()
     assert (old.root / "pipelines" / "ensemble.py").read_text().endswith("# mine\n")
 
@@ -151,9 +142,7 @@ def test_what_the_user_deleted_stays_deleted(old: Project, now_generates: Callab
     assert not (old.root / "prefect.yaml").exists()
 
 
-def test_a_new_file_does_not_overwrite_one_of_the_users(
-    old: Project, now_generates: Callable[[Changed], None]
-) -> None:
+def test_a_new_file_does_not_overwrite_one_of_the_users(old: Project, now_generates: Callable[[Changed], None]) -> None:
     (old.root / "pipelines" / "choose.py").write_text("# mine\n")
     now_generates({"pipelines/choose.py": "# a new stage\n"})
     assert upgrade_project(old).conflicts == ["pipelines/choose.py"]

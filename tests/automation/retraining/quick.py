@@ -63,14 +63,7 @@ def pipeline(own: Project, arguments: list[str], **more: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         broken = {"name": "alike", "severity": "error", "description": "", "passed": False, "remedy": ""}
         broken |= {"observed": "two alike", "limit": "none", "offender_count": 0, "offenders": []}
-        verdict = {
-            "passed": False,
-            "images": 0,
-            "left_out": 0,
-            "warnings": [],
-            "off": [],
-            "rules": [broken],
-        }
+        verdict = {"passed": False, "images": 0, "left_out": 0, "warnings": [], "off": [], "rules": [broken]}
         (folder / "verdict.json").write_text(json.dumps(verdict))
         raise GraftError("The pipeline stopped")
     if any(name.startswith("poison") for name in names):
@@ -116,9 +109,7 @@ def in_this_process() -> Iterator[pytest.MonkeyPatch]:
             patch.setenv(name, value)
         patch.setattr(tempfile, "tempdir", None)  # configuring a project changes it, and the environment
         before = dict(os.environ)
-        patch.setenv(
-            "DVC_TEST", "true"
-        )  # else it writes around a stdout that was put in place of the one before
+        patch.setenv("DVC_TEST", "true")  # else it writes around a stdout that was put in place of the one before
         patch.setattr("graft.data.folder.versioning.subprocess.run", run)
         patch.setattr("graft.automation.retraining.retraining.reproduce", pipeline)
         patch.setattr("graft.automation.retraining.finishing.judge_challenger", judge)
@@ -143,9 +134,7 @@ def dvc(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
 
 
-def retrain(
-    project: Project, change: Callable[[Any], None] = lambda retraining: None, **options: Any
-) -> Outcome:
+def retrain(project: Project, change: Callable[[Any], None] = lambda retraining: None, **options: Any) -> Outcome:
     """One retraining, to its end.
 
     Args:

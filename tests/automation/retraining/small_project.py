@@ -76,9 +76,7 @@ def make_small_project(root: Path, per_class: int = 4) -> Project:
     """A committed project with a few pictures, that no run has touched."""
     deliver(root / "data", dict.fromkeys(COLOURS, per_class), first=0)
     text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
-    text = text.replace("settle_seconds: 30 ", "settle_seconds: 0 ").replace(
-        "labels: quarantine ", "labels: off "
-    )
+    text = text.replace("settle_seconds: 30 ", "settle_seconds: 0 ").replace("labels: quarantine ", "labels: off ")
     (root / "params.yaml").write_text(text, encoding="utf-8")
     (root / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable, here=HERE), encoding="utf-8")
     (root / "make.py").write_text(MAKE, encoding="utf-8")

@@ -201,9 +201,7 @@ def test_a_near_duplicate_of_a_test_image_never_reaches_training(project: Projec
     assert targets(checked) == ["red/again1.png"]  # one of a training image does no such harm
 
 
-def test_too_small_an_image_is_left_out_as_the_pipeline_would_stop_at_it(
-    project: Project, inbox: Path
-) -> None:
+def test_too_small_an_image_is_left_out_as_the_pipeline_would_stop_at_it(project: Project, inbox: Path) -> None:
     deliver(inbox / "week", {"red": 2})
     picture("red", 5, side=4).save(inbox / "week/red/tiny.png")
     assert reasons(check(project)) == ["too small: 4x4, and validate.min_side_px is 8"]
@@ -254,9 +252,7 @@ def test_b13_a_class_folder_is_listed_once_however_much_is_in_it(
     listed: list[str] = []
     for function in ("scandir", "listdir"):
         really = getattr(os, function)
-        monkeypatch.setattr(
-            os, function, lambda path, really=really: listed.append(str(path)) or really(path)
-        )
+        monkeypatch.setattr(os, function, lambda path, really=really: listed.append(str(path)) or really(path))
     lists = {}
     for one in find_deliveries(inbox, 0).deliveries:
         listed.clear()

@@ -166,9 +166,7 @@ def test_c8_a_new_log_is_compared_from_its_beginning(project: Project, compariso
     assert comparison.compared == [8, 9]
 
 
-def test_what_a_run_that_failed_has_compared_is_compared_again(
-    project: Project, comparison: Comparison
-) -> None:
+def test_what_a_run_that_failed_has_compared_is_compared_again(project: Project, comparison: Comparison) -> None:
     log_predictions(project, 8)
     params = load_params(project.params_file)
     retraining = Retraining(project, params)
@@ -182,9 +180,7 @@ def test_what_a_run_that_failed_has_compared_is_compared_again(
     assert comparison.compared == [8, 8]
 
 
-def test_a_comparison_that_cannot_be_made_is_told_and_tried_again(
-    project: Project, comparison: Comparison
-) -> None:
+def test_a_comparison_that_cannot_be_made_is_told_and_tried_again(project: Project, comparison: Comparison) -> None:
     log_predictions(project, 8)
     comparison.error = GraftError("There is no manifest", "Make it")
     why = "Logged predictions were not compared: There is no manifest. Make it."
@@ -232,9 +228,7 @@ class TestDeciding:
         monkeypatch.setattr("graft.automation.retraining.reasons.compare_predictions", drifted)
         return calls
 
-    def test_drift_is_a_reason_to_train_anew_where_it_shall_be(
-        self, project: Project, asked: list[Any]
-    ) -> None:
+    def test_drift_is_a_reason_to_train_anew_where_it_shall_be(self, project: Project, asked: list[Any]) -> None:
         retraining = Retraining(project, write_params(project.root, drift="retrain"))
         assert retraining.decide() is True
         assert retraining.outcome.reasons == ["drift of what the model is asked"]
@@ -255,9 +249,7 @@ class TestDeciding:
         assert asked == []
 
     @pytest.mark.parametrize("found", [None, Compared(False, "No drift in 8 checks.")])
-    def test_without_drift_there_is_no_reason(
-        self, project: Project, asked: list[Any], found: Compared | None
-    ) -> None:
+    def test_without_drift_there_is_no_reason(self, project: Project, asked: list[Any], found: Compared | None) -> None:
         self.found = found
         retraining = Retraining(project, write_params(project.root, drift="retrain"))
         assert retraining.decide() is False

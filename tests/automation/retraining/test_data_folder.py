@@ -34,11 +34,7 @@ def project(made: Project, tmp_path: Path) -> Iterator[Project]:
 
 def test_h1_a_photograph_in_another_class_folder_is_one_gone_and_one_new(project: Project) -> None:
     (project.data / "red/100.png").rename(project.data / "blue/moved.png")
-    assert changes_in_data(project) == {
-        "added": ["blue/moved.png"],
-        "modified": [],
-        "deleted": ["red/100.png"],
-    }
+    assert changes_in_data(project) == {"added": ["blue/moved.png"], "modified": [], "deleted": ["red/100.png"]}
     moved = pictures_in(project)
     outcome = retrain(project)
     assert outcome.reasons == ["data/ changed since the last run"]

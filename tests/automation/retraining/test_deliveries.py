@@ -97,10 +97,7 @@ def test_what_was_taken_in_lies_in_done_until_its_time_is_up(tmp_path: Path) -> 
     (tmp_path / "done/notes").mkdir()  # somebody's own
     assert not (tmp_path / "first").exists()
     assert remove_old(tmp_path, days=30) == [f"{old:%Y-%m-%dT%H%M%S}-first"]
-    assert sorted(path.name for path in (tmp_path / "done").iterdir()) == [
-        f"{new:%Y-%m-%dT%H%M%S}-second",
-        "notes",
-    ]
+    assert sorted(path.name for path in (tmp_path / "done").iterdir()) == [f"{new:%Y-%m-%dT%H%M%S}-second", "notes"]
 
 
 def test_putting_away_twice_is_putting_away_once(tmp_path: Path) -> None:
@@ -179,9 +176,7 @@ def test_b13_a_link_is_named_and_left_alone(tmp_path: Path) -> None:
     assert (found.deliveries, list(found.left)) == ([], ["week"])
 
 
-def test_h2_a_name_that_is_no_utf_8_is_told_and_left_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_h2_a_name_that_is_no_utf_8_is_told_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     deliver(tmp_path / "week", {"red": 1})
     (tmp_path / "week").rename(os.fsdecode(os.fsencode(tmp_path) + b"/Bl\xe4tter"))
     wait_until_settled(tmp_path, 30, lambda seconds: None)

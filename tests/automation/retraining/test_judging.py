@@ -34,9 +34,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rolled_back: str | N
     monkeypatch.setattr(change, "settle", lambda registry: (line, []))
     monkeypatch.setattr(promote, "rolled_back", lambda model, line, version: rolled_back)
 
-    def run_gate(
-        project: Project, params: Params, registry: Any, version: str, commit: str, limit: float
-    ) -> Any:
+    def run_gate(project: Project, params: Params, registry: Any, version: str, commit: str, limit: float) -> Any:
         assert (version, commit, limit) == ("3", "0" * 40, 60 * params.retrain.timeout_minutes)
         return verdict
 
@@ -46,12 +44,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rolled_back: str | N
     )
     outcome, project = Outcome(AT, "hands"), Project(tmp_path)
     judge_challenger(
-        project,
-        project,
-        load_params(REPOSITORY / "params.yaml"),
-        "0" * 40,
-        outcome,
-        "retraining: 5 images of week",
+        project, project, load_params(REPOSITORY / "params.yaml"), "0" * 40, outcome, "retraining: 5 images of week"
     )
     return outcome, promoted
 
@@ -69,9 +62,7 @@ def test_m2_what_the_commit_registered_is_judged_and_not_what_the_alias_names_by
     assert (outcome.version, [version for version, *_ in promoted]) == ("3", ["3"])
 
 
-def test_b5_a_version_that_a_person_rolled_back_stays_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_b5_a_version_that_a_person_rolled_back_stays_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     outcome, promoted = judged(monkeypatch, tmp_path, rolled_back="Version 3 was rolled back")
     assert promoted == []
     assert outcome.events == ["refused"]

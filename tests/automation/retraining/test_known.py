@@ -108,10 +108,7 @@ def test_before_the_first_split_the_test_folder_says_what_test_is(official: Proj
 
 def test_from_then_on_the_last_split_says_it(official: Project) -> None:
     write_test_table(official, "Testing/red/500.png", "Training/red/0.png")
-    assert known_in(official).test == {
-        digest(official, "Testing/red/500.png"),
-        digest(official, "Training/red/0.png"),
-    }
+    assert known_in(official).test == {digest(official, "Testing/red/500.png"), digest(official, "Training/red/0.png")}
 
 
 def test_a_test_image_that_is_no_longer_in_data_is_still_test(project: Project) -> None:
@@ -141,9 +138,7 @@ def test_images_that_came_since_are_known_the_next_time(project: Project) -> Non
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "only files"])
-def test_without_class_folders_there_is_nothing_to_hold_a_delivery_against(
-    project: Project, kind: str
-) -> None:
+def test_without_class_folders_there_is_nothing_to_hold_a_delivery_against(project: Project, kind: str) -> None:
     shutil.rmtree(project.data)
     if kind != "missing":
         project.data.mkdir()

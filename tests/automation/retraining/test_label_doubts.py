@@ -60,9 +60,7 @@ def test_right_labels_are_not_doubted(known: Images, groups: np.ndarray) -> None
         assert doubts(known, groups, drawn(12 * CLASSES, seed)) == []
 
 
-def test_a_class_under_another_name_is_found_with_what_it_looks_like(
-    known: Images, groups: np.ndarray
-) -> None:
+def test_a_class_under_another_name_is_found_with_what_it_looks_like(known: Images, groups: np.ndarray) -> None:
     truth = ["scissors"] * 20 + ["paper"] * 10
     found = doubts(known, groups, labelled(drawn(truth, 2), ["rock"] * 20 + ["paper"] * 10))
     assert [(doubt.label, doubt.suggested, doubt.images) for doubt in found] == [("rock", "scissors", 20)]
@@ -90,9 +88,7 @@ def test_a_few_wrong_labels_are_left_to_training(known: Images, groups: np.ndarr
     assert doubts(known, groups, labelled(drawn(["paper"] * 4 + ["rock"] * 16, 5), labels)) == []
 
 
-def test_the_share_that_may_speak_against_a_label_is_the_one_asked_for(
-    known: Images, groups: np.ndarray
-) -> None:
+def test_the_share_that_may_speak_against_a_label_is_the_one_asked_for(known: Images, groups: np.ndarray) -> None:
     new = labelled(drawn(["paper"] * 10 + ["rock"] * 10, 5), ["rock"] * 20)
     (found,) = doubts(known, groups, new, max_share=0.1)
     assert doubts(known, groups, new, max_share=found.doubtful / 20) == []
@@ -125,9 +121,7 @@ def test_images_darker_than_those_known_are_not_judged(known: Images, groups: np
     assert doubts(known, groups, Images(new.features, new.labels, new.looks / 3)) == []
 
 
-def test_a_camera_that_moves_all_classes_one_way_is_not_called_a_wrong_label(
-    known: Images, groups: np.ndarray
-) -> None:
+def test_a_camera_that_moves_all_classes_one_way_is_not_called_a_wrong_label(known: Images, groups: np.ndarray) -> None:
     new = drawn(["rock"] * 20 + ["paper"] * 20, 9)
     moved = new.features + 4 * (np.arange(DIMENSIONS) == CLASSES.index("paper"))
     moved[:, CLASSES.index("rock")] *= 0.1
@@ -172,9 +166,7 @@ COLOURS = ("red", "green", "blue")  # of tinted_images, which are 20 pixels a si
 def params(tmp_path: Path) -> Params:
     module = write_hub_module(tmp_path / "module", SIZE)
     head = {"kind": "frozen", "epochs": 1, "learning_rate": 0.01, "batch_size": 4}
-    return tiny_params(
-        run=["head"], backbone={"source": "hub", "name": str(module)}, strategies={"head": head}
-    )
+    return tiny_params(run=["head"], backbone={"source": "hub", "name": str(module)}, strategies={"head": head})
 
 
 @pytest.fixture
@@ -227,27 +219,19 @@ def test_before_the_first_split_nothing_is_doubted(
 
 
 def test_images_of_test_have_no_say(
-    project: Project,
-    params: Params,
-    known_here: Known,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    project: Project, params: Params, known_here: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from graft.automation.retraining import label_doubts
 
     seen: list[Path] = []
     really = label_doubts._features
     monkeypatch.setattr(
-        label_doubts,
-        "_features",
-        lambda embedder, files, *more: seen.extend(files) or really(embedder, files, *more),
+        label_doubts, "_features", lambda embedder, files, *more: seen.extend(files) or really(embedder, files, *more)
     )
     checked = delivered(tmp_path / "week-12", ["blue"] * 8)
     LabelCheck(project, params, known_here).doubts(checked)
     digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in seen}
-    tables = {
-        split: set(pd.read_csv(project.split_table(split))["sha256"]) for split in ("train", "val", "test")
-    }
+    tables = {split: set(pd.read_csv(project.split_table(split))["sha256"]) for split in ("train", "val", "test")}
     assert digests == tables["train"] | tables["val"] | {image.sha256 for image in checked.images}
     assert not digests & tables["test"]
 
@@ -270,9 +254,7 @@ def test_training_decodes_no_image_that_was_looked_at(
     decoded: list[int] = []
     really = training_images.decode
     monkeypatch.setattr(
-        training_images,
-        "decode",
-        lambda data, *more, **named: decoded.append(1) or really(data, *more, **named),
+        training_images, "decode", lambda data, *more, **named: decoded.append(1) or really(data, *more, **named)
     )
     trained = train_strategy(project, params.train, "head", clock())
     assert trained.classes == sorted(COLOURS)

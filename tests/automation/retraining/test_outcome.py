@@ -6,21 +6,12 @@ from typing import Any
 
 import pytest
 
-from graft.automation.retraining.outcome import (
-    DeliveryOutcome,
-    Outcome,
-    from_record,
-    message,
-    promotion_reason,
-    title,
-)
+from graft.automation.retraining.outcome import DeliveryOutcome, Outcome, from_record, message, promotion_reason, title
 from graft.registry.promotion.line import MAX_REASON
 
 AT = "2026-11-25T03:00:12+00:00"
 TAKEN = DeliveryOutcome("week-1", "taken in", {"blue": 2, "red": 3})
-REFUSED = DeliveryOutcome(
-    "week-2", "quarantined", reasons=["It holds no images."], place="quarantine/x-week-2"
-)
+REFUSED = DeliveryOutcome("week-2", "quarantined", reasons=["It holds no images."], place="quarantine/x-week-2")
 FIGURES = {"challenger": {"accuracy": 0.97}, "champion": {"accuracy": 0.95}}
 
 
@@ -41,11 +32,7 @@ def outcome(**facts: Any) -> Outcome:
             ["promoted", "quarantined"],
             "version 4 is champion",
         ),
-        (
-            {"failure": "The disk is full.", "deliveries": [REFUSED]},
-            ["failed", "quarantined"],
-            "retraining failed",
-        ),
+        ({"failure": "The disk is full.", "deliveries": [REFUSED]}, ["failed", "quarantined"], "retraining failed"),
     ],
 )
 def test_the_title_says_what_is_most_urgent(facts: dict[str, Any], events: list[str], says: str) -> None:

@@ -85,9 +85,7 @@ def blocks(prefect_api: None, receiver: Receiver) -> None:
 
     port = receiver.server_address[1]
     CustomWebhookNotificationBlock(
-        name="team",
-        url=f"http://{HOST}:{port}/retrained",
-        json_data={"title": "{{subject}}", "message": "{{body}}"},
+        name="team", url=f"http://{HOST}:{port}/retrained", json_data={"title": "{{subject}}", "message": "{{body}}"}
     ).save("team", overwrite=True)
     # Apprise's own JSON in place of Slack's: the address of Slack is no setting of its plugin's.
     SlackWebhook(url=f"json://{HOST}:{port}/").save("team", overwrite=True)
@@ -175,9 +173,7 @@ def run_of(outcome: Outcome, params: NotifyParams) -> tuple[Any, dict[str, Any]]
 
     run = retraining()
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
-        )
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run])))
         return client.read_flow_run(run), {artifact.key: artifact for artifact in found}
 
 

@@ -26,9 +26,7 @@ def test_without_a_history_there_is_none(project: Project) -> None:
 def test_the_last_ones_come_first_and_whole(project: Project) -> None:
     delivered = DeliveryOutcome("week-1", "taken in", {"rock": 3})
     outcomes = [
-        Outcome(
-            f"2026-11-2{day}T03:00:00+00:00", "hands", version=str(day), promoted=True, deliveries=[delivered]
-        )
+        Outcome(f"2026-11-2{day}T03:00:00+00:00", "hands", version=str(day), promoted=True, deliveries=[delivered])
         for day in range(4)
     ]
     write(project, *map(line, outcomes))

@@ -192,11 +192,7 @@ def test_b3_what_a_person_puts_into_data_during_a_run_stays(project: Project, fa
     else:
         outcome = retrain(project, while_training(act))
         assert "data/red/100.png" in outcome.settled[0]
-    act_again = {
-        "blue/mine.png": ("blue", 4001),
-        "red/1000.png": ("blue", 4002),
-        "red/100.png": ("blue", 4003),
-    }
+    act_again = {"blue/mine.png": ("blue", 4001), "red/1000.png": ("blue", 4002), "red/100.png": ("blue", 4003)}
     for name, (colour, seed) in act_again.items():
         picture(colour, seed).save(project.root / "expected.png")
         assert (project.data / name).read_bytes() == (project.root / "expected.png").read_bytes()
@@ -341,12 +337,7 @@ class TestB1:
         shell(root, sys.executable, "-m", "dvc", "remote", "add", "-q", "-d", "team", str(tmp_path / "store"))
         shell(root, "git", "remote", "add", "origin", str(tmp_path / "team.git"))
         set_params(
-            project,
-            remote="pull",
-            command='"git pull -q --ff-only"',
-            push="origin",
-            push_data="true",
-            retries="0",
+            project, remote="pull", command='"git pull -q --ff-only"', push="origin", push_data="true", retries="0"
         )
         shell(root, sys.executable, "-m", "dvc", "push", "-q")
         shell(root, "git", "push", "-q", "-u", "origin", "main")
@@ -366,9 +357,7 @@ class TestB1:
         shell(clone.root, "git", "commit", "-qam", "Other images")
         shell(clone.root, "git", "push", "-q")
 
-    def test_b1_a_colleague_pushes_images_while_a_delivery_waits(
-        self, project: Project, colleague: Project
-    ) -> None:
+    def test_b1_a_colleague_pushes_images_while_a_delivery_waits(self, project: Project, colleague: Project) -> None:
         self.change(colleague)
         theirs = pictures_in(colleague)
         deliver(project.root / "inbox/week", NEW)
@@ -395,18 +384,14 @@ class TestB1:
         pointer = shell(colleague.root, "git", "show", "HEAD:data.dvc")
         assert shell(project.root, "git", "show", "HEAD:data.dvc") == pointer
 
-    def test_b1_a_push_that_is_refused_is_told_and_tried_again(
-        self, project: Project, colleague: Project
-    ) -> None:
+    def test_b1_a_push_that_is_refused_is_told_and_tried_again(self, project: Project, colleague: Project) -> None:
         deliver(project.root / "inbox/week", NEW)
         outcome = retrain(project, while_training(lambda: self.change(colleague)))
         assert outcome.open[0].startswith("Not pushed: `git push` failed")
         assert outcome.events == ["failed", "promoted"]
         shell(project.root, "git", "pull", "-q", "--no-rebase", "-X", "ours")
         assert retrain(project).open == []
-        assert shell(project.root, "git", "rev-parse", "HEAD") == shell(
-            project.root, "git", "rev-parse", "origin/main"
-        )
+        assert shell(project.root, "git", "rev-parse", "HEAD") == shell(project.root, "git", "rev-parse", "origin/main")
 
 
 class TestB2:
@@ -426,9 +411,7 @@ class TestB2:
 
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def test_b2_files_that_arrive_during_a_run_stay_and_are_taken_in_by_the_next(
-        self, project: Project
-    ) -> None:
+    def test_b2_files_that_arrive_during_a_run_stay_and_are_taken_in_by_the_next(self, project: Project) -> None:
         deliver(project.root / "inbox/week", NEW)
 
         def act() -> None:
@@ -439,8 +422,7 @@ class TestB2:
         late = project.root / "inbox/week/red/late.png"
         assert files_below(project.root / "inbox/week") == ["red/.half.png.XyZ", "red/late.png"]
         assert (
-            "2 files stay in the inbox: week/red/.half.png.XyZ, week/red/late.png"
-            in outcome.deliveries[0].reasons[0]
+            "2 files stay in the inbox: week/red/.half.png.XyZ, week/red/late.png" in outcome.deliveries[0].reasons[0]
         )
         late_sha = self.sha(late)
         retrain(project)
@@ -468,9 +450,7 @@ class TestB2:
             "sub/red/more.zip",
             "sub/red/notes.txt",
         ]
-        found = {
-            row["path"]: row["found"] for row in json.loads((place / "reasons.json").read_text())["details"]
-        }
+        found = {row["path"]: row["found"] for row in json.loads((place / "reasons.json").read_text())["details"]}
         assert found["sub/red/IMG_1.CR2"] == "in the format CR2, which graft does not read"
         assert found["sub/red/more.zip"] == "an archive inside the delivery, which is not opened"
         assert found["sub/astray.png"] == "in no class folder"
@@ -496,9 +476,7 @@ class TestB2:
                 archive.writestr("red/late.png", b"later")
 
         outcome = retrain(project, while_training(act))
-        assert files_below(inbox) == [f"done/{path.name}" for path in (inbox / "done").iterdir()] + [
-            "two.zip"
-        ]
+        assert files_below(inbox) == [f"done/{path.name}" for path in (inbox / "done").iterdir()] + ["two.zip"]
         assert verdicts(outcome) == {"one.zip": "taken in", "two.zip": "taken in"}
         assert "stay in the inbox: two.zip" in outcome.deliveries[1].reasons[0]
 
@@ -667,10 +645,7 @@ def test_b8_three_nights_without_a_verdict_and_the_delivery_is_quarantined(proje
     with pytest.raises(GraftError, match="The pipeline stopped"):
         retrain(project)
     (place,) = (project.root / "quarantine").iterdir()
-    assert (
-        "3 runs in a row have failed with it"
-        in json.loads((place / "reasons.json").read_text())["reasons"][0]
-    )
+    assert "3 runs in a row have failed with it" in json.loads((place / "reasons.json").read_text())["reasons"][0]
     retrain(project)
     is_clean(project, images=13)
 
@@ -801,10 +776,7 @@ def test_however_a_run_ends_the_next_one_finishes_the_work(
         is_clean(one, images=13)
         assert commits(one) == 3, name
         assert dvc_status(one) == "{}", name
-        assert (
-            sorted(path.name for path in (one.root / "inbox").rglob("*.png") if "done" not in path.parts)
-            == []
-        )
+        assert sorted(path.name for path in (one.root / "inbox").rglob("*.png") if "done" not in path.parts) == []
         done = [path.name for path in (one.root / "inbox/done").rglob("*.png")]
         assert len(done) == 5, name
         strange = list((one.root / "quarantine").rglob("*.png"))

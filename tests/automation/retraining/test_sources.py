@@ -25,9 +25,7 @@ def waits() -> list[float]:
 
 
 def test_a_command_runs_in_the_project(tmp_path: Path, waits: list[float]) -> None:
-    run_command(
-        Project(tmp_path), SourceParams(command="mkdir -p inbox && echo x > inbox/file"), waits.append
-    )
+    run_command(Project(tmp_path), SourceParams(command="mkdir -p inbox && echo x > inbox/file"), waits.append)
     assert (tmp_path / "inbox/file").read_text() == "x\n"
     assert waits == []
 
@@ -46,9 +44,7 @@ def test_a_command_that_fails_is_tried_again_with_longer_waits(tmp_path: Path, w
 def test_a_command_that_never_works_says_what_it_printed(tmp_path: Path, waits: list[float]) -> None:
     with pytest.raises(GraftError, match="ended with 3: no route to the camera"):
         run_command(
-            Project(tmp_path),
-            SourceParams(command="echo no route to the camera; exit 3", retries=2),
-            waits.append,
+            Project(tmp_path), SourceParams(command="echo no route to the camera; exit 3", retries=2), waits.append
         )
     assert waits == [10.0, 20.0]
 
@@ -66,9 +62,7 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path, wait
 
     command = "sleep 600 & echo $! > child; wait"
     with pytest.raises(GraftError, match="had not ended after 1 s"):
-        run_command(
-            Project(tmp_path), SourceParams(command=command, timeout_seconds=1, retries=0), waits.append
-        )
+        run_command(Project(tmp_path), SourceParams(command=command, timeout_seconds=1, retries=0), waits.append)
     child = int((tmp_path / "child").read_text())
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 

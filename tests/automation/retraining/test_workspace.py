@@ -10,13 +10,7 @@ import pytest
 from quick import in_this_process, make_quick_project
 from small_project import copied, picture, pictures_in, shell
 
-from graft.automation.retraining.workspace import (
-    branch_name,
-    fill,
-    left_behind,
-    open_workspace,
-    remove_workspaces,
-)
+from graft.automation.retraining.workspace import branch_name, fill, left_behind, open_workspace, remove_workspaces
 from graft.core.errors import GraftError
 from graft.core.project import Project
 
@@ -46,9 +40,7 @@ def test_what_is_not_committed_is_in_it_and_an_inbox_is_not(project: Project) ->
     (project.root / "make.py").write_text("# mine\n")
     (project.root / "new.py").write_text("# new\n")
     # A stage that dvc.lock still has, and one that never ran.
-    (project.root / "dvc.yaml").write_text(
-        "stages: {other: {cmd: x, deps: [data], outs: [artifacts/other.txt]}}\n"
-    )
+    (project.root / "dvc.yaml").write_text("stages: {other: {cmd: x, deps: [data], outs: [artifacts/other.txt]}}\n")
     (project.root / "artifacts/train/metrics.json").unlink()
     (project.root / "arriving").mkdir()
     (project.root / "arriving/large.png").write_bytes(b"of a camera")

@@ -28,10 +28,7 @@ def test_prefect_yaml_is_in_step_with_the_schedule(repository: Path, monkeypatch
         theirs["concurrency_limit"]["limit"],
         theirs["concurrency_limit"]["collision_strategy"],
     )
-    assert (ours.schedules[0].schedule.cron, ours.schedules[0].schedule.timezone) == (
-        when.cron,
-        when.timezone,
-    )
+    assert (ours.schedules[0].schedule.cron, ours.schedules[0].schedule.timezone) == (when.cron, when.timezone)
     assert ours.work_pool_name is None  # `graft schedule` executes it; workers execute the other
     assert theirs["work_pool"]["name"] == "graft"
 

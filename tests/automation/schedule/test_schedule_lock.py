@@ -24,10 +24,7 @@ def test_a_second_one_is_told_of_the_first(project: Project) -> None:
     assert not is_at_work(project)
     with at_work(project):
         assert is_at_work(project)
-        with (
-            pytest.raises(LockedError, match=rf"at work for .* already, as process {os.getpid()}\."),
-            at_work(project),
-        ):
+        with pytest.raises(LockedError, match=rf"at work for .* already, as process {os.getpid()}\."), at_work(project):
             pass
     assert not is_at_work(project)
     assert not (project.state / "schedule.pid").exists()
@@ -40,9 +37,7 @@ def test_the_lock_goes_with_what_held_it(project: Project) -> None:
         assert is_at_work(project)
 
 
-def test_without_a_server_it_is_said_how_to_start_one(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_server_it_is_said_how_to_start_one(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(GraftError, match=r"No Prefect server is at work.*graft schedule --cron"):
         server_in_use(project)
     url = f"http://{HOST}:{free_port()}/api"

@@ -50,11 +50,7 @@ class Schedule:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(without)}
         # Others first: a path that a person has put there may hold what the checkout's environment lacks.
         outside = os.environ.get("PYTHONPATH", "")
-        self.environment = {
-            **kept,
-            **mine,
-            "PYTHONPATH": os.pathsep.join(filter(None, [outside, mine["PYTHONPATH"]])),
-        }
+        self.environment = {**kept, **mine, "PYTHONPATH": os.pathsep.join(filter(None, [outside, mine["PYTHONPATH"]]))}
         self.port = free_port()
         self.log = project.root / ".graft" / "schedule.out"
         self.log.parent.mkdir(exist_ok=True)

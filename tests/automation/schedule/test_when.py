@@ -32,9 +32,7 @@ def test_what_is_no_interval_is_refused_with_examples(text: str) -> None:
         parse_interval(text)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(5, "5s"), (900, "15m"), (5400, "1h 30m"), (90061, "1d 1h 1m 1s")]
-)
+@pytest.mark.parametrize(("seconds", "words"), [(5, "5s"), (900, "15m"), (5400, "1h 30m"), (90061, "1d 1h 1m 1s")])
 def test_an_interval_is_said_as_one_types_it(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
     assert parse_interval(words) == seconds
@@ -92,9 +90,7 @@ def test_a_restart_moves_no_interval() -> None:
     assert one.anchor_date == other.anchor_date < datetime.now(UTC)
 
 
-def test_the_machine_s_zone_is_the_link_of_the_system(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_machine_s_zone_is_the_link_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TZ", raising=False)
     zone = tmp_path / "zoneinfo" / "Europe" / "Berlin"
     zone.parent.mkdir(parents=True)

@@ -167,9 +167,7 @@ def test_a_forked_stage_sees_what_it_would_see_by_itself(stages: Stages) -> None
     assert "PREFECT_HOME" in added
     assert alone["environment"].keys() <= warm["environment"].keys()
     assert "graft.automation.warm.fork_server" not in warm["modules"]  # graft's code is read anew
-    assert warm["streams"].keys() == alone["streams"].keys(), warm[
-        "streams"
-    ]  # nothing of the server's stays open
+    assert warm["streams"].keys() == alone["streams"].keys(), warm["streams"]  # nothing of the server's stays open
 
 
 def test_output_keeps_its_order(stages: Stages) -> None:
@@ -232,9 +230,7 @@ def test_it_can_be_switched_off(unserved: Stages) -> None:
         assert given == environment
 
 
-def test_libraries_that_start_threads_are_not_forked(
-    unserved: Stages, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_libraries_that_start_threads_are_not_forked(unserved: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
     (unserved.project.root / "spinning.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(300,), daemon=True).start()\n"
     )

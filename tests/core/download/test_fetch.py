@@ -229,9 +229,7 @@ def test_an_answer_that_is_an_error(site, tmp_path):
     assert is_reachable(site.url)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://example.org/file.zip", "ftp://example.org/file.zip", "file:///etc/hosts"]
-)
+@pytest.mark.parametrize("url", ["http://example.org/file.zip", "ftp://example.org/file.zip", "file:///etc/hosts"])
 def test_only_https(url, tmp_path):
     with pytest.raises(GraftError, match="not an https address"):
         download(url, tmp_path)

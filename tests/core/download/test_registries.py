@@ -63,9 +63,7 @@ def test_npm_downloads_from_the_registrys_own_address(client, tmp_path, monkeypa
 
 
 def test_npm_packs_what_only_npm_can_fetch(client, tmp_path):
-    asked = client(
-        "npm", NPM, address="http://example.org/needs-a-login.tgz"
-    )  # graft itself takes https only
+    asked = client("npm", NPM, address="http://example.org/needs-a-login.tgz")  # graft itself takes https only
     path = npm_archive("pkg", "1.0", DIGEST, tmp_path / "cache")
     assert path == tmp_path / "cache" / f"{DIGEST[:12]}-pkg-1.0.tgz"
     assert path.read_bytes() == BODY
@@ -95,11 +93,7 @@ def test_another_release_is_not_kept(client, tmp_path):
 @pytest.mark.parametrize(
     "name, said, expected",
     [
-        (
-            "npm",
-            "npm error code E404\nnpm error 404 Not Found - GET https://user:secret@x/pkg",
-            "404 Not Found",
-        ),
+        ("npm", "npm error code E404\nnpm error 404 Not Found - GET https://user:secret@x/pkg", "404 Not Found"),
         ("npm", "npm ERR! code ENOTFOUND\nnpm ERR! network request failed", "network request failed"),
         ("apt-get", "E: Unable to locate package pkg", r"Unable to locate package pkg.*apt-get update"),
         ("apt-get", "", "does not say why"),
@@ -108,9 +102,7 @@ def test_another_release_is_not_kept(client, tmp_path):
 def test_a_client_that_fails(name, said, expected, client, tmp_path):
     client(name, FAILING, said=said)
     with pytest.raises(GraftError, match=expected) as caught:
-        npm_archive("pkg", "1.0", DIGEST, tmp_path) if name == "npm" else debian_archive(
-            "pkg", DIGEST, tmp_path
-        )
+        npm_archive("pkg", "1.0", DIGEST, tmp_path) if name == "npm" else debian_archive("pkg", DIGEST, tmp_path)
     assert "secret" not in str(caught.value)
     assert not (npm_has("pkg", "1.0") if name == "npm" else debian_has("pkg"))
 

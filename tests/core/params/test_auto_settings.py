@@ -17,20 +17,11 @@ def test_the_shipped_settings_leave_to_measurement_what_depends_on_the_images() 
     train = parse_text(SHIPPED).train
     left_open = {name: train.strategy(name).to_choose for name in train.run}  # type: ignore[union-attr]
     assert left_open["frozen"] == ["image_size", "members"]
-    assert left_open["fine_tune"] == [
-        "augment",
-        "backbone",
-        "epochs",
-        "image_size",
-        "learning_rate",
-        "unfreeze",
-    ]
+    assert left_open["fine_tune"] == ["augment", "backbone", "epochs", "image_size", "learning_rate", "unfreeze"]
 
 
 def test_what_was_chosen_takes_the_place_of_auto_and_nothing_else() -> None:
-    strategy = FineTuneParams(
-        kind="fine_tune", unfreeze="auto", epochs="auto", learning_rate=0.001, image_size=96
-    )
+    strategy = FineTuneParams(kind="fine_tune", unfreeze="auto", epochs="auto", learning_rate=0.001, image_size=96)
     assert strategy.to_choose == ["epochs", "unfreeze"]
     filled = strategy.filled_in({"epochs": 7, "unfreeze": 0.4, "image_size": 224}, "fine_tune")
     assert (filled.epochs, filled.unfreeze, filled.image_size, filled.to_choose) == (7, 0.4, 96, [])

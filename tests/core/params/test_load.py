@@ -55,9 +55,7 @@ def test_the_shipped_file_is_valid() -> None:
 def test_every_key_of_the_shipped_file_carries_a_reason() -> None:
     lines = SHIPPED.read_text(encoding="utf-8").splitlines()
     parts = [line.partition("#") for line in lines if line.strip()]
-    leaves = [
-        (key.strip(), reason.strip()) for key, _, reason in parts if ":" in key and key.rstrip()[-1] != ":"
-    ]
+    leaves = [(key.strip(), reason.strip()) for key, _, reason in parts if ":" in key and key.rstrip()[-1] != ":"]
     assert len(leaves) > 40
     assert [key for key, reason in leaves if not reason] == []
 
@@ -189,9 +187,7 @@ def test_a_missing_section_is_named(section: str) -> None:
 
 
 def test_a_missing_key_is_named() -> None:
-    assert "'train.strategies.scratch.epochs' is missing" in complaint(
-        changed("train.strategies.scratch.epochs", ...)
-    )
+    assert "'train.strategies.scratch.epochs' is missing" in complaint(changed("train.strategies.scratch.epochs", ...))
 
 
 def test_other_mistakes_are_counted() -> None:

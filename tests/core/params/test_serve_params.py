@@ -25,16 +25,10 @@ def test_the_shipped_section_is_the_default_one() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"max_image_mb": 65},
-            "max_image_mb is 65, but max_request_mb is 64.*Set max_request_mb to 65 or more",
-        ),
+        ({"max_image_mb": 65}, "max_image_mb is 65, but max_request_mb is 64.*Set max_request_mb to 65 or more"),
         ({"max_request_mb": 600}, "max_request_mb is 600, but max_buffer_mb is 512"),
         ({"max_images": 129}, "max_images is 129, but queue is 128"),
-        (
-            {"log_buffer_mb": 19},
-            "log_buffer_mb is 19, but max_image_mb is 20.*Set log_buffer_mb to 20 or more",
-        ),
+        ({"log_buffer_mb": 19}, "log_buffer_mb is 19, but max_image_mb is 20.*Set log_buffer_mb to 20 or more"),
         ({"max_batch": 0}, "'serve.max_batch' is 0"),
         ({"poll_seconds": 0}, "'serve.poll_seconds' is 0"),
         ({"max_image_mB": 3}, "unknown key 'serve.max_image_mB'.*max_image_mb"),

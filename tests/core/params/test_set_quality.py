@@ -24,10 +24,7 @@ def test_fast_trains_heads_alone_and_good_brings_the_others_back(params: Path) -
     assert set_quality(params, "fast", None) == ["choose.quality: fast", "train.run: [frozen]"]
     assert load_params(params).choose.quality == "fast"
     assert load_params(params).train.run == ["frozen"]
-    assert set_quality(params, "good", None) == [
-        "choose.quality: good",
-        "train.run: [frozen, fine_tune, scratch]",
-    ]
+    assert set_quality(params, "good", None) == ["choose.quality: good", "train.run: [frozen, fine_tune, scratch]"]
     assert params.read_text(encoding="utf-8") == SHIPPED
 
 
@@ -41,9 +38,7 @@ def test_only_the_lines_that_are_meant_change(params: Path) -> None:
 
 
 def test_strategies_of_ones_own_stay(params: Path) -> None:
-    params.write_text(
-        SHIPPED.replace("run: [frozen, fine_tune, scratch]", "run: [scratch]"), encoding="utf-8"
-    )
+    params.write_text(SHIPPED.replace("run: [frozen, fine_tune, scratch]", "run: [scratch]"), encoding="utf-8")
     assert set_quality(params, "fast", None) == ["choose.quality: fast"]
 
 

@@ -19,12 +19,7 @@ from graft.data.checks.photograph_rules import check
 from graft.data.checks.split_rules import check_split
 from graft.data.folder.layout import read_layout
 from graft.data.scan.manifest import FOR_SPLIT, read_class_folders, read_manifest
-from graft.data.scan.near_duplicates import (
-    Limits,
-    find_near_duplicates,
-    read_near_duplicates,
-    write_near_duplicates,
-)
+from graft.data.scan.near_duplicates import Limits, find_near_duplicates, read_near_duplicates, write_near_duplicates
 from graft.data.scan.scan_images import scan
 from graft.data.splits.split_images import make_split
 from graft.data.splits.split_tables import read_split_table, with_paths, write_split_tables
@@ -194,9 +189,7 @@ def test_names_of_files_are_text_in_data_docs(bad: Checked) -> None:
     page = (bad.docs / "index.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page
     assert 'href="../../data/train/cat/%3Cimg%20src%3Dx%20onerror' in page
-    assert (
-        "&lt;img src=x onerror=alert(1)&gt; &amp;amp; $HOME 6546fb62-eddb-480a-a47a-bc73ff9ca4a1.png" in page
-    )
+    assert "&lt;img src=x onerror=alert(1)&gt; &amp;amp; $HOME 6546fb62-eddb-480a-a47a-bc73ff9ca4a1.png" in page
 
 
 def test_equal_data_gives_equal_bytes(bad: Checked, tmp_path: Path) -> None:
@@ -227,13 +220,7 @@ def test_only_broken_images(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "empty.png").touch()
     result = checked(tmp_path / "data")
-    assert result.broken == [
-        "few_left_out",
-        "readable",
-        "several_classes",
-        "classes_kept",
-        "enough_per_class",
-    ]
+    assert result.broken == ["few_left_out", "readable", "several_classes", "classes_kept", "enough_per_class"]
     assert result.message().count("graft data import") == 1
 
 
@@ -322,9 +309,9 @@ def test_c3_classes_with_odd_names_go_through_every_table_of_the_split(odd: Chec
             assert set(table["label"]) == set(ODD_CLASSES)
             read = with_paths(read_split_table(tmp_path / f"{name}.csv"), manifest, name)
             assert read[["sha256", "label"]].equals(table[["sha256", "label"]])
-        assert sorted(
-            json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["classes"]
-        ) == sorted(ODD_CLASSES)
+        assert sorted(json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["classes"]) == sorted(
+            ODD_CLASSES
+        )
         verdict = check_split(
             division.tables, division.summary, near[:0], len(manifest), params, odd.folder.parent / "data",
             tmp_path / "verdict.json", tmp_path / "docs",
@@ -339,9 +326,7 @@ def test_c3_no_reader_of_a_table_takes_a_name_for_a_number_or_a_gap() -> None:
         (path.name, node.lineno, {word.arg for word in node.keywords})
         for path in source.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "read_csv"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "read_csv"
     ]
     assert len(calls) > 3
     for name, line, words in calls:

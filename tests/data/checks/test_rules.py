@@ -26,13 +26,7 @@ from graft.data.scan.near_duplicates import read_near_duplicates
 
 Breaker = Callable[[Path], dict[str, Any]]
 FEW = {"min_images_per_class": 3, "max_left_out": 1.0}
-ABOUT_IMAGES = (
-    "readable",
-    "large_enough",
-    "known_format",
-    "aspect",
-    "no_conflicting_labels",
-)  # these stop nothing
+ABOUT_IMAGES = ("readable", "large_enough", "known_format", "aspect", "no_conflicting_labels")  # these stop nothing
 
 
 def plain(root: Path, official: bool = False) -> None:
@@ -73,9 +67,7 @@ def twelve_bits(root: Path) -> dict[str, Any]:
 def test_c10_one_image_of_the_full_range_says_that_the_others_are_dark(tmp_path: Path) -> None:
     root = tmp_path / "data"
     twelve_bits(root)
-    Image.fromarray(np.random.default_rng(62).integers(0, 65536, (40, 40), np.uint16)).save(
-        root / "cat" / "all.png"
-    )
+    Image.fromarray(np.random.default_rng(62).integers(0, 65536, (40, 40), np.uint16)).save(root / "cat" / "all.png")
     assert "full_range" not in checked(root, ValidateParams(**FEW)).broken
 
 
@@ -150,10 +142,7 @@ BREAKERS: dict[str, tuple[Breaker, list[tuple[str, str]]]] = {
     ),
     "near_duplicates_agree": (
         near_two_labels,
-        [
-            ("cat/one.png", "nearly the same as dog/two.png"),
-            ("dog/two.png", "nearly the same as cat/one.png"),
-        ],
+        [("cat/one.png", "nearly the same as dog/two.png"), ("dog/two.png", "nearly the same as cat/one.png")],
     ),
     "no_copies_in_class": (copy_in_class, [("cat/same.png", "the same bytes as cat/0.png")]),
     "no_copies_across_splits": (copy_across, [("train/cat/same.png", "the same bytes as test/cat/0.png")]),
@@ -301,8 +290,7 @@ def test_data_docs_show_pictures_and_why_there_is_none(tmp_path: Path) -> None:
     assert all((result.docs / link).resolve().is_file() for link, _, _ in pictures)
     # The two of a group stand side by side.
     assert re.search(
-        r'<div class="card"><div class="pictures"><figure>(?:(?!</div>).)*one\.png(?:(?!</div>).)*two\.png',
-        page,
+        r'<div class="card"><div class="pictures"><figure>(?:(?!</div>).)*one\.png(?:(?!</div>).)*two\.png', page
     )
 
 
@@ -350,9 +338,7 @@ def test_a_conflict_names_both_files_once_each(tmp_path: Path) -> None:
         "cat/0.png (two labels: the same bytes as dog/same.png), "
         "dog/same.png (two labels: the same bytes as cat/0.png). "
     ) in message
-    assert (
-        message.count("cat/0.png") == message.count("dog/same.png") == 2
-    )  # once each, and as the other's copy
+    assert message.count("cat/0.png") == message.count("dog/same.png") == 2  # once each, and as the other's copy
     page = (result.docs / "index.html").read_text(encoding="utf-8")
     section = page[page.index('<section id="no_conflicting_labels"') :]
     assert re.findall(r"<figcaption>(.*?)</figcaption>", section) == [

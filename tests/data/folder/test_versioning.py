@@ -63,9 +63,7 @@ def test_git_ignores_data_once(tmp_path, photos):
     write(project.data, photos)
     track(project, META)
     assert (root / ".gitignore").read_text() == "/data\n"
-    status = subprocess.run(
-        ["git", "status", "--short"], cwd=root, capture_output=True, text=True, check=True
-    )
+    status = subprocess.run(["git", "status", "--short"], cwd=root, capture_output=True, text=True, check=True)
     assert "?? data.dvc" in status.stdout
     assert "data/" not in status.stdout
 

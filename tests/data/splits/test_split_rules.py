@@ -60,17 +60,9 @@ def leaked_copy() -> Case:
 
 
 def near_duplicate() -> Case:
-    paths = [
-        "cat/test/000.png",
-        "cat/train/001.png",
-        "cat/train/002.png",
-        "dog/test/001.png",
-        "dog/val/002.png",
-    ]
+    paths = ["cat/test/000.png", "cat/train/001.png", "cat/train/002.png", "dog/test/001.png", "dog/val/002.png"]
     groups = ["a", "a", "a", "b", "b"]
-    near = pd.DataFrame(
-        {"path": paths, "sha256": paths, "label": [path[:3] for path in paths], "group": groups}
-    )
+    near = pd.DataFrame({"path": paths, "sha256": paths, "label": [path[:3] for path in paths], "group": groups})
     return Case(
         good_tables(),
         near,
@@ -188,22 +180,12 @@ def test_a_good_split_breaks_none_and_there_is_a_severity_for_every_rule(tmp_pat
 
 
 @pytest.mark.parametrize(("share", "passes"), [(2 / 40, True), (1.99 / 40, False)])
-def test_the_share_of_near_duplicates_is_a_limit_not_a_hair_less(
-    tmp_path: Path, share: float, passes: bool
-) -> None:
+def test_the_share_of_near_duplicates_is_a_limit_not_a_hair_less(tmp_path: Path, share: float, passes: bool) -> None:
     assert checked(near_duplicate(), tmp_path, max_near_duplicate_share=share).passed is passes
 
 
 def test_a_near_duplicate_counts_where_it_is_nearer_to_training() -> None:
-    rows = [
-        ("a", "train"),
-        ("b", "val"),
-        ("c", "test"),
-        ("d", "val"),
-        ("e", "test"),
-        ("f", "test"),
-        ("g", "test"),
-    ]
+    rows = [("a", "train"), ("b", "val"), ("c", "test"), ("d", "val"), ("e", "test"), ("f", "test"), ("g", "test")]
     table = pd.DataFrame(rows, columns=["path", "split"])
     groups = {"a": "1", "b": "1", "c": "1", "d": "2", "e": "2", "f": "3", "g": "3"}
     found = dict(zip(table["path"], near_duplicates_across(table, groups), strict=True))
@@ -232,14 +214,7 @@ def divided(
 ) -> tuple[Verdict, dict[str, Any]]:
     split = make_split(manifest, params, None, near)
     verdict = check_split(
-        split.tables,
-        split.summary,
-        near,
-        len(manifest),
-        params,
-        root,
-        out / "verdict.json",
-        out / "data_docs",
+        split.tables, split.summary, near, len(manifest), params, root, out / "verdict.json", out / "data_docs"
     )
     return verdict, split.summary
 
@@ -287,9 +262,7 @@ def test_frames_kept_together_pass(
     assert rule.offender_count == 0
 
 
-def test_equal_input_gives_equal_bytes(
-    hands: tuple[Path, pd.DataFrame, pd.DataFrame], tmp_path: Path
-) -> None:
+def test_equal_input_gives_equal_bytes(hands: tuple[Path, pd.DataFrame, pd.DataFrame], tmp_path: Path) -> None:
     contents = []
     for _ in range(2):
         divided(*hands, tmp_path, SplitParams(method="stratified"))
@@ -314,11 +287,7 @@ def test_near_duplicates_that_the_official_split_tears_leave_training_or_are_for
     torn = manifest[manifest["path"].isin([*near_test, "test/cat/0.png"])]
     near = torn[["path", "sha256", "label"]].assign(group=min(torn["sha256"]))
     verdict, summary = divided(
-        tmp_path,
-        manifest,
-        near,
-        tmp_path,
-        SplitParams(method="official", group_by="near_duplicates", min_images=5),
+        tmp_path, manifest, near, tmp_path, SplitParams(method="official", group_by="near_duplicates", min_images=5)
     )
     assert set(SPLITS) == set(summary["images"])
     assert summary["images"]["test"] == 40

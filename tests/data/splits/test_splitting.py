@@ -89,9 +89,7 @@ def test_training_images_that_show_what_an_official_test_image_shows_are_left_ou
     twins = [[OFFICIAL[i], OFFICIAL[60 + i]] for i in range(4)]  # four of train/cat and test/cat
     split = make_split(pd.DataFrame(OFFICIAL), PARAMS, near_duplicates=near(*twins))
     assert counts(split.tables)["test"] == {"cat": 10, "dog": 5}
-    assert [one["path"] for one in split.summary["near_duplicates_dropped"]] == [
-        pair[0]["path"] for pair in twins
-    ]
+    assert [one["path"] for one in split.summary["near_duplicates_dropped"]] == [pair[0]["path"] for pair in twins]
     assert split.summary["near_duplicates_dropped"][0] == {
         "path": "train/cat/000.png",
         "split": "train",
@@ -118,9 +116,7 @@ def test_three_images_are_a_class_and_fewer_are_left_out() -> None:
 
 def test_too_few_images_of_most_classes_are_one_sentence() -> None:
     rows = [*images("a", 30), *images("b", 2), *images("c", 1)]
-    with pytest.raises(
-        GraftError, match=r"2 of 3 classes cannot be divided .* takes 3 .*: 'c' has 1\. Add images"
-    ):
+    with pytest.raises(GraftError, match=r"2 of 3 classes cannot be divided .* takes 3 .*: 'c' has 1\. Add images"):
         make_split(pd.DataFrame(rows), PARAMS)
 
 
@@ -132,11 +128,7 @@ def test_stratified_parts_have_their_shares_and_hold_every_class() -> None:
     assert 12 <= found["test"]["cat"] <= 28
     assert 6 <= found["val"]["cat"] <= 18
     small = {split: {label: found[split][label] for label in ("dog", "rare")} for split in SPLITS}
-    assert small == {
-        "train": {"dog": 27, "rare": 1},
-        "val": {"dog": 5, "rare": 1},
-        "test": {"dog": 8, "rare": 1},
-    }
+    assert small == {"train": {"dog": 27, "rare": 1}, "val": {"dog": 5, "rare": 1}, "test": {"dog": 8, "rare": 1}}
 
 
 def test_numbers_of_images_are_met_exactly_and_in_proportion() -> None:
@@ -239,11 +231,7 @@ def test_official_train_and_val_alone_give_up_images_for_test() -> None:
     rows = [row for row in OFFICIAL if row["split"] == "train"] + images("val/cat", 7, "val")
     tables = split_of(rows, method="official")
     assert_whole(tables, rows)
-    assert counts(tables) == {
-        "train": {"cat": 32, "dog": 16},
-        "val": {"cat": 7},
-        "test": {"cat": 8, "dog": 4},
-    }
+    assert counts(tables) == {"train": {"cat": 32, "dog": 16}, "val": {"cat": 7}, "test": {"cat": 8, "dog": 4}}
 
 
 def test_stratified_on_request_pools_an_official_split() -> None:
@@ -312,10 +300,7 @@ def test_the_summary_says_how_it_came_about() -> None:
         "stable_under_growth": True,
         "images": {"train": 51, "val": 9, "test": 15},
         "groups": {"train": 51, "val": 9, "test": 15},
-        "classes": {
-            "cat": {"train": 34, "val": 6, "test": 10},
-            "dog": {"train": 17, "val": 3, "test": 5},
-        },
+        "classes": {"cat": {"train": 34, "val": 6, "test": 10}, "dog": {"train": 17, "val": 3, "test": 5}},
         "shares": {
             "val": {"asked": 0.15, "reached": 0.15, "by_class": {"cat": 0.15, "dog": 0.15}},
             "test": {"asked": None, "reached": 0.2, "by_class": {"cat": 0.2, "dog": 0.2}},

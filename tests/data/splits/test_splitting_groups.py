@@ -129,9 +129,7 @@ def test_a_class_of_fewer_groups_than_parts_is_left_out() -> None:
     few = make_split(pd.DataFrame([*HANDS, *hands("well", 2, 40)]), SplitParams(group_by=HAND))
     assert few.summary["classes_left_out"] == {"well": 2}
     folds = SplitParams(method="k_fold", group_by=HAND)
-    assert make_split(pd.DataFrame([*HANDS, *hands("well", 4, 9)]), folds).summary["classes_left_out"] == {
-        "well": 4
-    }
+    assert make_split(pd.DataFrame([*HANDS, *hands("well", 4, 9)]), folds).summary["classes_left_out"] == {"well": 4}
     enough = make_split(pd.DataFrame([*HANDS, *hands("well", 5, 9)]), folds)
     assert enough.summary["classes_left_out"] == {}
     for part in SPLITS:

@@ -192,9 +192,7 @@ def assigned_by(groups: dict[str, list[str]], draw: Draw, memory: Memory) -> tup
 
 @MANY
 @given(stages=people(), share=st.sampled_from([0.1, 0.3, 0.5]))
-def test_groups_of_several_classes_do_not_move_either(
-    stages: list[dict[str, list[str]]], share: float
-) -> None:
+def test_groups_of_several_classes_do_not_move_either(stages: list[dict[str, list[str]]], share: float) -> None:
     draw = Draw("test", [share, 1 - share], [1, 1], ["test", "train"], seed=1)
     memory, before = Memory(), dict[str, int]()
     for groups in stages:
@@ -233,11 +231,7 @@ def test_other_settings_are_settled_apart() -> None:
     assert places(first, "path") != places(other, "path")
 
 
-@given(
-    count=st.integers(0, 500),
-    weights=st.lists(st.floats(0.01, 1), min_size=1, max_size=6),
-    least=st.integers(0, 3),
-)
+@given(count=st.integers(0, 500), weights=st.lists(st.floats(0.01, 1), min_size=1, max_size=6), least=st.integers(0, 3))
 def test_quotas_add_up_and_are_near_their_shares(count: int, weights: list[float], least: int) -> None:
     count += least * len(weights)
     shares = [weight / sum(weights) for weight in weights]

@@ -61,9 +61,7 @@ for folder in sys.argv[2:]:
 """
 
 
-def make(
-    project: Project, out: Path, formats: list[str], int8: bool = False, lost: float = 1.0
-) -> list[Exported]:
+def make(project: Project, out: Path, formats: list[str], int8: bool = False, lost: float = 1.0) -> list[Exported]:
     model = resolve_model(project, str(project.strategy("first")))
     return list(export(project, model, formats, int8, lost, out, replace=False))
 
@@ -97,10 +95,7 @@ def test_c11_each_answers_in_a_fresh_process_as_graft_does(
     recorded: Project, exported: dict[str, Exported], tmp_path: Path
 ) -> None:
     out = exported["hub"].folder.parent
-    files = [
-        *photographs(tmp_path),
-        *map(recorded.data.joinpath, read_splits(recorded, ["test"])["test"]["path"]),
-    ]
+    files = [*photographs(tmp_path), *map(recorded.data.joinpath, read_splits(recorded, ["test"])["test"]["path"])]
     for one in exported.values():
         (code,) = re.findall(r"```python\n(.*?)```", (one.folder / "README.md").read_text(), re.DOTALL)
         (one.folder / "usage.py").write_text(code)
@@ -115,9 +110,7 @@ def test_c11_each_answers_in_a_fresh_process_as_graft_does(
     for name in FLOATS:
         np.testing.assert_allclose(np.load(out / f"{name}.npy"), expected, atol=check.TOLERANCE, err_msg=name)
     # Of photographs such as its ranges were set on.
-    difference = np.abs(np.load(out / "tflite-int8.npy") - expected)[
-        -len(read_splits(recorded, ["test"])["test"]) :
-    ]
+    difference = np.abs(np.load(out / "tflite-int8.npy") - expected)[-len(read_splits(recorded, ["test"])["test"]) :]
     assert 0 < difference.max() < 0.2  # 8 bits of a network whose certainty training has just sharpened
 
 
@@ -247,9 +240,7 @@ def test_a_converter_that_fails_is_one_sentence(
         raise RuntimeError("no such operation: Odd\nand a page more")
 
     monkeypatch.setattr(onnx, "write", refuse)
-    with pytest.raises(
-        GraftError, match="cannot be exported as onnx: no such operation: Odd. Choose another"
-    ):
+    with pytest.raises(GraftError, match="cannot be exported as onnx: no such operation: Odd. Choose another"):
         make(recorded, tmp_path / "out", ["onnx"])
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -44,9 +44,7 @@ def module(request: pytest.FixtureRequest) -> Any:
     return importlib.import_module(f"graft.deployment.export.{request.param}")
 
 
-def test_it_answers_as_the_bundle_does(
-    module: Any, source: ExportSource, bundle: Path, tmp_path: Path
-) -> None:
+def test_it_answers_as_the_bundle_does(module: Any, source: ExportSource, bundle: Path, tmp_path: Path) -> None:
     module.write(source, tmp_path)
     assert any(path.is_file() for path in tmp_path.rglob("*"))
     run = module.load(tmp_path)

@@ -33,10 +33,7 @@ def write_member(folder: Path, size: int, seed: int) -> Path:
 
 @pytest.mark.slow
 def test_members_of_one_size_become_one_graph(tmp_path: Path) -> None:
-    members = {
-        "one": (0.3, write_member(tmp_path / "1", 8, 1)),
-        "two": (0.7, write_member(tmp_path / "2", 8, 2)),
-    }
+    members = {"one": (0.3, write_member(tmp_path / "1", 8, 1)), "two": (0.7, write_member(tmp_path / "2", 8, 2))}
     bundle = tmp_path / "mean" / "model"
     write_ensemble_bundle(members, bundle)
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
@@ -53,10 +50,7 @@ def test_members_of_one_size_become_one_graph(tmp_path: Path) -> None:
 
 
 def test_members_of_different_sizes_are_refused(tmp_path: Path) -> None:
-    members = {
-        "one": (0.5, write_member(tmp_path / "1", 8, 1)),
-        "two": (0.5, write_member(tmp_path / "2", 12, 2)),
-    }
+    members = {"one": (0.5, write_member(tmp_path / "1", 8, 1)), "two": (0.5, write_member(tmp_path / "2", 12, 2))}
     write_ensemble_bundle(members, tmp_path / "bundle")
     with pytest.raises(GraftError, match=r"one at 8 px, two at 12 px.*--model .*members/<member>"):
         prepare_saved_model(tmp_path / "bundle", tmp_path / "source")

@@ -32,9 +32,7 @@ def sample(images: int, classes: int, **more: Any) -> Sample:
 def report(recent: Sample, at: datetime = AT) -> DriftReport:
     reference, params = sample(60, 3), MonitorParams(permutations=800)
     checks, skipped = run_checks(reference, recent, params)
-    return DriftReport(
-        "signs", "a log", at, "m", "b", 0.01, checks, skipped, reference, recent, len(recent) < 30
-    )
+    return DriftReport("signs", "a log", at, "m", "b", 0.01, checks, skipped, reference, recent, len(recent) < 30)
 
 
 def page(folder: Path, recent: Sample) -> str:

@@ -9,14 +9,7 @@ from scipy.stats import ks_2samp
 from graft.core.params.monitor_params import MonitorParams
 from graft.deployment.monitor.checks import run_checks
 from graft.deployment.monitor.log_samples import FIGURES, Predictions, Sample
-from graft.deployment.monitor.statistics import (
-    Outcome,
-    features_differ,
-    holm,
-    share_rose,
-    shares_differ,
-    values_differ,
-)
+from graft.deployment.monitor.statistics import Outcome, features_differ, holm, share_rose, shares_differ, values_differ
 
 
 def test_features_of_one_kind_are_called_different_as_often_as_the_level_says() -> None:

@@ -99,9 +99,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_outside_settings: None
-) -> Project:
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_outside_settings: None) -> Project:
     """A copy, with a classifier as champion; the working directory."""
     root = tmp_path / "project"
     shutil.copytree(made, root)
@@ -182,10 +180,7 @@ def test_a_log_is_compared_like_the_images_themselves(project: Project, tmp_path
     assert Counter(row.label for row in rows) == {"red": 14, "green": 13, "blue": 13, "": 1}
     of_files, of_log = (
         json.loads(text)
-        for _, text in (
-            monitor(str(folder), "--json", "--no-track"),
-            monitor("--log", "--json", "--no-track"),
-        )
+        for _, text in (monitor(str(folder), "--json", "--no-track"), monitor("--log", "--json", "--no-track"))
     )
     assert of_log["drift"] is True
     assert of_log["recent"] == of_files["recent"]
@@ -288,8 +283,7 @@ def test_c8_what_is_kept_of_most_images_is_compared(without_backbone: Project) -
     assert record["recent"]["images"] == 45
     assert (checks["brightness"]["recent"], checks["embedding"]["recent"]) == (45, 40)
     assert (
-        "40 of 45 images, of the others the log keeps neither photograph nor embedding"
-        in checks["embedding"]["words"]
+        "40 of 45 images, of the others the log keeps neither photograph nor embedding" in checks["embedding"]["words"]
     )
     for name in ("classes", "confidence"):
         assert checks[name]["recent"] == 30
@@ -309,18 +303,14 @@ def test_c8_too_few_features_are_said_with_both_numbers(without_backbone: Projec
 def test_c8_images_beyond_the_limit_are_counted(without_backbone: Project, tmp_path: Path) -> None:
     text = without_backbone.params_file.read_text()
     without_backbone.params_file.write_text(text.replace("min_images: 20", "min_images: 20, max_images: 25"))
-    log_rows(
-        without_backbone, [*[broken()] * 7, *(logged(number, data=None) for number in range(40)), logged(39)]
-    )
+    log_rows(without_backbone, [*[broken()] * 7, *(logged(number, data=None) for number in range(40)), logged(39)])
     _, record = monitored_log(without_backbone)
     assert record["recent"] == {"images": 25, "seen": 26, "unreadable": 0, "repeats": 1, "passed_over": 22}
     _, text = monitor(str(photographs(tmp_path / "same", 60)), "--no-track")
     assert "25 of 60 recent images (left out: 35 not looked at)" in text
 
 
-def test_c8_an_answer_of_the_model_counts_though_another_one_was_asked_later(
-    without_backbone: Project,
-) -> None:
+def test_c8_an_answer_of_the_model_counts_though_another_one_was_asked_later(without_backbone: Project) -> None:
     rows = [logged(number, data=None) for number in range(30)]
     log_rows(without_backbone, [*rows, *(replace(one, digest="another", label="blue") for one in rows)])
     _, record = monitored_log(without_backbone)

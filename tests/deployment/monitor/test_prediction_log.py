@@ -219,9 +219,7 @@ def test_rows_go_into_the_file_that_is_there_now(tmp_path: Path, moved: str) -> 
 
 
 @pytest.mark.parametrize("damage", [b"this is no database", b"SQLite format 3\0" + bytes(200)])
-def test_a_damaged_file_is_set_aside_and_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
-) -> None:
+def test_a_damaged_file_is_set_aside_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes) -> None:
     with PredictionLog(tmp_path, LogParams()) as log:
         log.append([prediction(1)])
     (tmp_path / log_file.FILE).write_bytes(damage)
@@ -275,9 +273,7 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
             use()
 
 
-def test_an_answer_meets_the_photograph_that_it_is_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_meets_the_photograph_that_it_is_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of one name, as a tar file may hold, of which the first is read last."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     second_is_read = threading.Event()

@@ -59,9 +59,7 @@ def test_each_photograph_is_told_with_the_likeliest_first(tmp_path: Path) -> Non
     )
 
 
-def test_broken_photographs_stop_no_other_and_no_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_photographs_stop_no_other_and_no_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classification, "BATCH", 2)
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("hello")

@@ -55,9 +55,7 @@ def test_a_file_that_was_named_is_taken_whatever_it_is_called(photos: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["nowhere", "nowhere/*.png", "photos/*.gif"])
-def test_what_is_not_there_is_said_before_any_work(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
+def test_what_is_not_there_is_said_before_any_work(photos: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.chdir(photos.parent)
     with pytest.raises(GraftError, match="There is no"):
         find_photographs([text])
@@ -146,9 +144,7 @@ def keys(*texts: object) -> list[str]:
     return [one.key for some in find_photographs([str(text) for text in texts]) for one in some.read()]
 
 
-def test_b15_keys_name_files_and_not_words(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_b15_keys_name_files_and_not_words(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "elsewhere" / "photos"
     shutil.copytree(photos, other)
     found = []

@@ -68,11 +68,7 @@ def read(out: Path) -> list[dict[str, object]]:
             frame[name] = pd.to_numeric(frame[name], errors="coerce")
     else:
         text = out.read_text(encoding="utf-8")
-        return (
-            list(json.loads(text))
-            if out.suffix == ".json"
-            else [json.loads(line) for line in text.splitlines()]
-        )
+        return list(json.loads(text)) if out.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
     rows = []
     for row in frame.astype(object).where(frame.notna(), None).to_dict("records"):
         each = {label: row.pop(f"p_{label}") for label in CLASSES}
@@ -163,10 +159,7 @@ def test_another_run_is_not_carried_on(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     with open_results(out) as results:
         add(results, answers(0, 20))
-    with (
-        pytest.raises(GraftError, match="of another model: /photos"),
-        open_results(out, Run("other", RUN.arguments)),
-    ):
+    with pytest.raises(GraftError, match="of another model: /photos"), open_results(out, Run("other", RUN.arguments)):
         pass
     with (
         pytest.raises(GraftError, match=r"of other photographs.*delete it"),
@@ -202,9 +195,7 @@ def test_what_an_earlier_graft_left_is_said(tmp_path: Path, old: str) -> None:
     if old == "a folder":
         partial.mkdir()
     else:
-        partial.write_text(
-            "mine, and longer than the header of a database of any kind, which has 100 bytes" * 3
-        )
+        partial.write_text("mine, and longer than the header of a database of any kind, which has 100 bytes" * 3)
     with (
         pytest.raises(GraftError, match=r"partial cannot be used for out\.csv: .*remove it"),
         open_results(tmp_path / "out.csv"),

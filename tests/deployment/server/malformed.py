@@ -35,9 +35,7 @@ def encoded(form: str = "PNG", size: tuple[int, int] = (40, 30), seed: int = 0) 
 def form_of(*files: bytes, name: str = "photo.png") -> bytes:
     """A form of files, well-formed but for what ``name`` holds."""
     parts = [
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode(
-            "latin-1"
-        )
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode("latin-1")
         + file
         + b"\r\n"
         for file in files
@@ -135,10 +133,7 @@ def _bombs() -> Iterator[Request]:
     )
     webp = encoded("WEBP")
     start = webp.index(b"\x9d\x01\x2a") + 3
-    yield (
-        "WebP that claims 16,383 x 16,383",
-        webp[:start] + struct.pack("<HH", 16_383, 16_383) + webp[start + 4 :],
-    )
+    yield ("WebP that claims 16,383 x 16,383", webp[:start] + struct.pack("<HH", 16_383, 16_383) + webp[start + 4 :])
     tiff = Image.new("RGB", (8, 8))
     stream = io.BytesIO()
     tiff.save(stream, "TIFF")
@@ -181,23 +176,7 @@ def _json_bodies(max_images: int, max_image_bytes: int) -> Iterator[Request]:
         yield f"{json.dumps(value)[:40]}", json_of(value)
     for images in (good, {}, {"0": good}, 3, True, []):
         yield f"images is {json.dumps(images)[:40]}", json_of({"images": images})
-    for item in (
-        None,
-        1,
-        1.5,
-        False,
-        [],
-        [good],
-        {},
-        {"b64": good},
-        "",
-        " ",
-        "not base64!",
-        "=",
-        "====",
-        "a",
-        "ä",
-    ):
+    for item in (None, 1, 1.5, False, [], [good], {}, {"b64": good}, "", " ", "not base64!", "=", "====", "a", "ä"):
         yield f"an image is {json.dumps(item)[:40]}", json_of({"images": [item]})
     yield "NaN", b'{"images": [NaN]}'
     yield "Infinity", b'{"images": [-Infinity]}'
@@ -244,16 +223,12 @@ def _forms(max_images: int, max_image_bytes: int) -> Iterator[Request]:
     yield "a field", start + b'Content-Disposition: form-data; name="a"\r\n\r\nvalue\r\n' + end
     yield (
         "a file and a field",
-        form_of(good).removesuffix(end)
-        + (start + b'Content-Disposition: form-data; name="a"\r\n\r\nvalue\r\n' + end),
+        form_of(good).removesuffix(end) + (start + b'Content-Disposition: form-data; name="a"\r\n\r\nvalue\r\n' + end),
     )
     yield "a part without headers", start + b"\r\n" + good + b"\r\n" + end
     yield "a header without a colon", start + b"Content-Disposition form-data\r\n\r\n" + good + b"\r\n" + end
     yield "a header with a zero", start + b"A\x00: b\r\n" + disposition + b"\r\n" + good + b"\r\n" + end
-    yield (
-        "a header of a megabyte",
-        start + b"A: " + b"b" * 1_000_000 + b"\r\n" + disposition + b"\r\n\r\n" + end,
-    )
+    yield ("a header of a megabyte", start + b"A: " + b"b" * 1_000_000 + b"\r\n" + disposition + b"\r\n\r\n" + end)
     yield "10,000 headers", start + b"A: b\r\n" * 10_000 + disposition + b"\r\n" + good + b"\r\n" + end
     yield "lines ended by LF alone", form_of(good).replace(b"\r\n", b"\n")
     yield "an empty file", form_of(b"")
@@ -299,10 +274,7 @@ def _paths() -> Iterator[Request]:
     for path in ("/", "/health", "/ready", "/metrics", "/model", "/openapi.json"):
         yield f"POST {path}", head("POST", path, content_length=0)
     yield "CONNECT", head("CONNECT", "example.org:443")
-    yield (
-        "a WebSocket",
-        head("GET", "/predict", upgrade="websocket", connection="Upgrade", sec_websocket_key="eA=="),
-    )
+    yield ("a WebSocket", head("GET", "/predict", upgrade="websocket", connection="Upgrade", sec_websocket_key="eA=="))
 
 
 def _http() -> Iterator[Request]:
@@ -329,10 +301,7 @@ def _http() -> Iterator[Request]:
     yield "noise", np.random.default_rng(2).bytes(300) + rest
     yield "TLS", bytes.fromhex("16030100c8010000c40303") + bytes(200) + rest
     yield "an unknown coding of the transfer", head("POST", "/predict", transfer_encoding="gzip") + image
-    yield (
-        "two lengths",
-        head("POST", "/predict", content_type="image/png", Content_Length=5, content_length=6),
-    )
+    yield ("two lengths", head("POST", "/predict", content_type="image/png", Content_Length=5, content_length=6))
     for length in ("-1", "+5", "0x10", "1e3", "five", "1 2", "9" * 30):
         request = head("POST", "/predict", content_type="image/png", content_length=length)
         yield f"a length of {length}", request

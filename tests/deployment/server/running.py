@@ -113,9 +113,7 @@ def start(project: Project, *options: str, token: str | None = None) -> Iterator
     access = ["--no-token"] if token is None else []
     command = [sys.executable, "-c", SERVE, "serve", "--port", str(port), *access, *options]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=project.root, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command, cwd=project.root, env=environment, stdout=output, stderr=subprocess.STDOUT)
     running = Running(process, port, log)
     try:
         running.wait_until("/ready", "ready", True)

@@ -11,9 +11,7 @@ from graft.deployment.server.access import Access, is_loopback
 TOKEN = "0123456789abcdef"
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "LOCALHOST", "localhost."]
-)
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "LOCALHOST", "localhost."])
 def test_loopback_needs_no_token(host: str) -> None:
     assert is_loopback(host)
     access = Access(host, None)
@@ -65,16 +63,7 @@ def test_without_a_token_other_names_for_this_machine_are_not_known() -> None:
     access = Access("127.0.0.1", None)
     for host in ("localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "[::1]"):
         assert access.knows_host(host), host
-    for host in (
-        None,
-        "",
-        ":8000",
-        "example.org",
-        "127.0.0.1.example.org",
-        "localhost.example.org:8000",
-        "[::1",
-        "[",
-    ):
+    for host in (None, "", ":8000", "example.org", "127.0.0.1.example.org", "localhost.example.org:8000", "[::1", "["):
         assert not access.knows_host(host), host
     assert Access("127.0.0.1", TOKEN).knows_host("example.org")
 

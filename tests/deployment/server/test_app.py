@@ -73,10 +73,7 @@ def test_label_and_probabilities() -> None:
 def test_before_the_model_is_there() -> None:
     async def test(client: httpx.AsyncClient, champion: Champion, app: FastAPI) -> None:
         champion.model = None
-        for answer in (
-            await client.post("/predict", content=b"51", headers=TYPE),
-            await client.get("/model"),
-        ):
+        for answer in (await client.post("/predict", content=b"51", headers=TYPE), await client.get("/model")):
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
             assert "being loaded" in answer.json()["detail"]
         ready = await client.get("/ready")
@@ -94,8 +91,7 @@ def test_a_full_queue_is_refused_at_once_and_empties() -> None:
     async def test(client: httpx.AsyncClient, champion: Champion, app: FastAPI) -> None:
         classifier.free.clear()
         waiting = [
-            asyncio.create_task(client.post("/predict", content=b"%d" % level, headers=TYPE))
-            for level in range(4)
+            asyncio.create_task(client.post("/predict", content=b"%d" % level, headers=TYPE)) for level in range(4)
         ]
         while b"graft_images_under_way 4.0" not in (await client.get("/metrics")).content:
             await asyncio.sleep(0.01)
@@ -151,9 +147,7 @@ def test_metrics_are_as_prometheus_reads_them() -> None:
             for sample in family.samples
         }
         assert samples["graft_requests_total", "/predict", "200"] == 1
-        assert (
-            samples["graft_requests_total", "404", "other"] == 2
-        )  # a path that a stranger made up is no label
+        assert samples["graft_requests_total", "404", "other"] == 2  # a path that a stranger made up is no label
         assert samples["graft_requests_total", "/health", "405"] == 1
         assert samples["graft_predictions_total", "dark"] == 1
         for stage in ("read", "decode", "infer"):
@@ -191,9 +185,7 @@ def test_openapi_asks_for_the_token_where_there_is_one() -> None:
         assert (await client.get("/ready")).json() == found
         schema = (await client.get("/openapi.json")).json()
         assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
-        secured = {
-            path for path, methods in schema["paths"].items() for one in methods.values() if "security" in one
-        }
+        secured = {path for path, methods in schema["paths"].items() for one in methods.values() if "security" in one}
         assert secured == {"/predict", "/model", "/metrics"}
 
     run(test, token=token)
@@ -237,17 +229,13 @@ def test_a4_no_route_answers_a_page_of_another_origin(headers: dict[str, str]) -
     run(test)
 
 
-@pytest.mark.parametrize(
-    "headers", [{}, {"origin": "http://example.org"}, {"origin": "http://localhost"}], ids=str
-)
+@pytest.mark.parametrize("headers", [{}, {"origin": "http://example.org"}, {"origin": "http://localhost"}], ids=str)
 def test_a4_no_route_answers_without_the_token(headers: dict[str, str]) -> None:
     token = "0123456789abcdef"
 
     async def test(client: httpx.AsyncClient, champion: Champion, app: FastAPI) -> None:
         answers = await ask_everything(client, app, {**headers, "cookie": f"graft-token={token}"})
-        open_to_all = {
-            (method, path) for (method, path), answer in answers.items() if answer.status_code != 401
-        }
+        open_to_all = {(method, path) for (method, path), answer in answers.items() if answer.status_code != 401}
         assert {path for _, path in open_to_all} == {"/", "/health", "/ready"}
         for method, path in open_to_all - {("GET", "/"), ("GET", "/health"), ("GET", "/ready")}:
             assert answers[method, path].status_code == 405

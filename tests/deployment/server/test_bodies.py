@@ -110,12 +110,9 @@ def test_too_many_or_too_large_images_are_refused(kind: Kind, content_type: str)
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["A" * 100 + "\U0001f600", "A" * 100 + "ü", "\\u2028", "\\ud83d\\ude00", "\\u00e4", "\\uFFFF", "\\u0080"],
+    "text", ["A" * 100 + "\U0001f600", "A" * 100 + "ü", "\\u2028", "\\ud83d\\ude00", "\\u00e4", "\\uFFFF", "\\u0080"]
 )
-def test_a7_json_beyond_ascii_is_refused_before_it_is_parsed(
-    text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a7_json_beyond_ascii_is_refused_before_it_is_parsed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("graft.deployment.server.bodies.json.loads")
     for body in (f'{{"images": ["{text}"]}}', f'{{"{text}": ["AAAA"]}}'):
         with pytest.raises(RefusedError, match="beyond ASCII, which base64 does not need") as refused:

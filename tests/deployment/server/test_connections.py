@@ -135,9 +135,7 @@ def test_the_rest_of_a_refused_body_is_heard_out_but_not_without_end(port: int) 
         assert until_closed(connection, dripping=b"x" * 1000).status == 413
 
 
-def test_a_connection_goes_on_after_a_refused_body_that_arrives(
-    port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_goes_on_after_a_refused_body_that_arrives(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "PATIENCE_SECONDS", 3)
     with socket.create_connection((HOST, port)) as connection:
         for _ in range(3):
@@ -156,9 +154,7 @@ def test_a_connection_goes_on_after_a_refused_body_that_arrives(
         (b"GET / HTTP/1.1\r\nHost: a\r\nb: " + b"c" * 300_000, 431, "Receive buffer too long"),
     ],
 )
-def test_what_is_no_http_is_refused_with_a_reason(
-    port: int, request_: bytes, status: int, reason: str
-) -> None:
+def test_what_is_no_http_is_refused_with_a_reason(port: int, request_: bytes, status: int, reason: str) -> None:
     with socket.create_connection((HOST, port)) as connection:
         connection.sendall(request_)
         answer = read_answer(connection)
@@ -273,11 +269,7 @@ def test_a6_connections_take_at_most_half_of_the_files() -> None:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        for files, limit in (
-            (256, 128),
-            (1000, 500),
-            (min(hard, 1_000_000) if hard > 0 else 4096, MAX_CONNECTIONS),
-        ):
+        for files, limit in ((256, 128), (1000, 500), (min(hard, 1_000_000) if hard > 0 else 4096, MAX_CONNECTIONS)):
             if hard in (resource.RLIM_INFINITY,) or files <= hard:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
                 assert connection_limit() == min(limit, files // 2)

@@ -99,9 +99,7 @@ def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path) -> None:
     assert outcomes(metrics) == {"written": 3, "dropped": 3, "failed": 0}
 
 
-def test_a_disk_that_takes_nothing_costs_rows_and_no_more(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_disk_that_takes_nothing_costs_rows_and_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "graft.deployment.server")
     metrics = Metrics()
     folder = tmp_path / "log"
@@ -117,15 +115,11 @@ def test_a_disk_that_takes_nothing_costs_rows_and_no_more(
     assert outcomes(metrics) == {"written": 1, "dropped": 0, "failed": 2}
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 2
-    assert said[0].startswith(
-        f"A prediction is not logged: Nothing can be logged in {folder}/predictions.sqlite: "
-    )
+    assert said[0].startswith(f"A prediction is not logged: Nothing can be logged in {folder}/predictions.sqlite: ")
     assert said[1] == "Predictions are logged again; 2 were not"
 
 
-def test_an_image_that_cannot_be_looked_at_costs_one_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_that_cannot_be_looked_at_costs_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def look(data: bytes, max_pixels: int) -> Observation:
         if data == IMAGES[0]:
             raise ArithmeticError("of a reader")
@@ -191,12 +185,7 @@ def test_the_end_does_not_wait_for_a_full_queue(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("enabled", "wanted", "there"),
-    [
-        (False, None, False),
-        (True, None, True),
-        (False, True, True),
-        (True, False, False),
-    ],
+    [(False, None, False), (True, None, True), (False, True, True), (True, False, False)],
 )
 def test_whether_there_is_a_log(tmp_path: Path, enabled: bool, wanted: bool | None, there: bool) -> None:
     project = Project(tmp_path)

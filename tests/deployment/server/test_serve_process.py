@@ -99,9 +99,7 @@ def test_a_new_champion_answers_without_a_failed_request(
         while not stop.is_set():
             writer.write(request + PHOTOGRAPHS[number])
             top = await reader.readuntil(b"\r\n\r\n")
-            body = await reader.readexactly(
-                int(top.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-            )
+            body = await reader.readexactly(int(top.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
             try:
                 assert top.startswith(b"HTTP/1.1 200")
                 found = json.loads(body)
@@ -177,9 +175,7 @@ def test_a_body_that_does_not_arrive_is_given_up(server: Running) -> None:
 def test_a_client_that_hangs_up_disturbs_nobody(server: Running) -> None:
     for _ in range(20):
         with socket.create_connection((HOST, server.port)) as connection:
-            connection.sendall(
-                head("POST", "/predict", content_type="image/png", content_length=1000) + b"abc"
-            )
+            connection.sendall(head("POST", "/predict", content_type="image/png", content_length=1000) + b"abc")
     assert server.predict(PHOTOGRAPHS[0]).status == 200
     assert server.metric("graft_body_bytes_held ") == 0
     assert "Traceback" not in server.log.read_text()
@@ -219,9 +215,7 @@ def long_patience(registered: Project) -> Iterator[None]:
     """Servers that start now wait for a body for ten minutes."""
     text = registered.params_file.read_text(encoding="utf-8")
     assert text.count("timeout_seconds: 10") == 1
-    registered.params_file.write_text(
-        text.replace("timeout_seconds: 10", "timeout_seconds: 600"), encoding="utf-8"
-    )
+    registered.params_file.write_text(text.replace("timeout_seconds: 10", "timeout_seconds: 600"), encoding="utf-8")
     yield
     registered.params_file.write_text(text, encoding="utf-8")
 

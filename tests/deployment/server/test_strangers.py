@@ -139,10 +139,7 @@ def test_a4_a_page_of_another_origin_is_refused_by_a_browser(
     running, token = own if protected else (server, "")
     status = 401 if protected else 403
     answered, denied = refused(running, 200, token), refused(running, status, token)
-    with (
-        page_elsewhere(f"localhost:{running.port}") as (port, seen),
-        browsing(tmp_path, f"http://{origin}:{port}/"),
-    ):
+    with page_elsewhere(f"localhost:{running.port}") as (port, seen), browsing(tmp_path, f"http://{origin}:{port}/"):
         deadline = time.monotonic() + 180
         while not seen:
             assert time.monotonic() < deadline
@@ -196,9 +193,7 @@ def as_another_account(act: Callable[[], object]) -> Any:
     return found
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to become another account"
-)
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to become another account")
 def test_a4_another_account_gets_nothing(own: tuple[Running, str], registered: Project) -> None:
     running, token = own
     process = Path("/proc", str(running.process.pid))

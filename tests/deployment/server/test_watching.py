@@ -69,9 +69,7 @@ def test_tags_that_come_after_the_alias_are_seen() -> None:
         assert description(champion.model, champion.tags, "nothing").promoted is None
         registry.tags = {"promoted.at": "2026-03-01T10:00:00+00:00"}
         await champion.look()
-        assert description(champion.model, champion.tags, "nothing").promoted == datetime(
-            2026, 3, 1, 10, tzinfo=UTC
-        )
+        assert description(champion.model, champion.tags, "nothing").promoted == datetime(2026, 3, 1, 10, tzinfo=UTC)
 
     run(registry, test)
     assert registry.loads == ["1", "2"]
@@ -169,9 +167,7 @@ def test_one_model_may_be_served_for_good(registered: Project) -> None:
 def test_a_missing_alias_says_what_to_do(registered: Project) -> None:
     for text, name in (("models:/tints@nobody", "tints"), ("models:/nothing@champion", "nothing")):
         source = ModelSource(registered, text, 4)
-        with pytest.raises(
-            GraftError, match=rf"no \w+ of '{name}'.*graft promote.*--model models:/{name}@challenger"
-        ):
+        with pytest.raises(GraftError, match=rf"no \w+ of '{name}'.*graft promote.*--model models:/{name}@challenger"):
             source.ask()
 
 

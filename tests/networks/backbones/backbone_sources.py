@@ -52,9 +52,7 @@ SOURCES = (
 )
 
 
-def prepare(
-    source: Source, folder: Path, shared: Callable[[str], Path]
-) -> KerasBackboneParams | HubBackboneParams:
+def prepare(source: Source, folder: Path, shared: Callable[[str], Path]) -> KerasBackboneParams | HubBackboneParams:
     """The params of a source, whose weights are written to a file in ``folder`` at first use."""
     if source.name == "../shared/hub":
         return HubBackboneParams(source="hub", name=str(shared("hub/mobilenet_v2_feature_vector")))

@@ -136,9 +136,7 @@ def outcome(
         rate = 1e-2 if source.name == "tiny hub module" else 1e-4
         both = FineTuneParams(kind="fine_tune", epochs=3, learning_rate=rate, head_epochs=1, **settings)
         trained = fine_tune.train(both, task)
-    return Outcome(
-        source, strategy, params, build_backbone(params, source.size, folder), trained, val, folder
-    )
+    return Outcome(source, strategy, params, build_backbone(params, source.size, folder), trained, val, folder)
 
 
 def test_every_kind_of_backbone_is_under_contract() -> None:

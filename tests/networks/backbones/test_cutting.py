@@ -35,9 +35,7 @@ def backbone(name: str, folder: Path, pooling: str = "average") -> Backbone:
     return build_backbone(params, 32, folder, pooling)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NAMES])
 def test_below_and_above_are_the_whole(name: str, tmp_path: Path) -> None:
     whole = backbone(name, tmp_path)
     images = tinted_images(3, 32)[0].astype(np.float32)

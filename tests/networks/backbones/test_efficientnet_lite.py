@@ -28,9 +28,7 @@ def test_the_network_is_of_the_published_size(name: str) -> None:
 def test_every_weight_has_its_place_in_the_published_files() -> None:
     network = find_application("EfficientNetLite0")(include_top=True, input_shape=(32, 32, 3))
     wanted = {(layer.name, weight.name) for layer in network.layers for weight in layer.weights}
-    names = [
-        f"_{layer}.{tensor}" for layer in ("conv_stem", "conv_head", "fc") for tensor in ("weight", "bias")
-    ]
+    names = [f"_{layer}.{tensor}" for layer in ("conv_stem", "conv_head", "fc") for tensor in ("weight", "bias")]
     norms = ("weight", "bias", "running_mean", "running_var")
     names += [f"_{layer}.{tensor}" for layer in ("bn0", "bn1") for tensor in norms]
     for block in range(16):

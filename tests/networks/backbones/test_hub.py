@@ -76,9 +76,7 @@ def test_a_saved_model_that_is_no_feature_vector_is_refused(tmp_path: Path) -> N
         build_backbone(hub(tmp_path / "maps"), 8, tmp_path)
 
 
-def test_the_shared_module_holds_the_weights_of_mobile_net_v2(
-    shared: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_the_shared_module_holds_the_weights_of_mobile_net_v2(shared: Callable[[str], Path], tmp_path: Path) -> None:
     backbone = build_backbone(hub(shared("hub/mobilenet_v2_feature_vector")), 224, tmp_path)
     assert backbone.weights_digest == KNOWN_DIGESTS["MobileNetV2"]
     assert weights_digest(backbone.trunk.adopted) == KNOWN_DIGESTS["MobileNetV2"]

@@ -16,12 +16,7 @@ from tiny import tinted_images
 from graft.core.errors import GraftError
 from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
 from graft.networks.backbones import build_backbone, default_image_size, efficientnet_lite
-from graft.networks.backbones.keras_applications import (
-    application_names,
-    build,
-    find_application,
-    input_scaling,
-)
+from graft.networks.backbones.keras_applications import application_names, build, find_application, input_scaling
 from graft.training.unfreezing import unfreeze
 
 
@@ -44,10 +39,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-ANY_SIZE = {
-    "MobileNetV3Large",
-    "MobileNetV3Small",
-}  # by default Keras fixes none: made for 224, by its documentation
+ANY_SIZE = {"MobileNetV3Large", "MobileNetV3Small"}  # by default Keras fixes none: made for 224, by its documentation
 
 
 @pytest.mark.parametrize("name", application_names())
@@ -88,9 +80,7 @@ def test_every_application_of_keras_is_known() -> None:
 
 @pytest.mark.parametrize("source", [source for source in SOURCES if not source.slow], ids=lambda s: s.name)
 def test_a_backbone_takes_photographs_as_they_are(
-    source: Source,
-    backbone_params: Callable[[Source], KerasBackboneParams | HubBackboneParams],
-    tmp_path: Path,
+    source: Source, backbone_params: Callable[[Source], KerasBackboneParams | HubBackboneParams], tmp_path: Path
 ) -> None:
     backbone = build_backbone(backbone_params(source), source.size, tmp_path)
     images = tinted_images(3, source.size)[0].astype(np.float32)
@@ -108,9 +98,7 @@ def test_features_are_those_of_keras_own_road(tmp_path: Path) -> None:
     backbone = build_backbone(params, 32, tmp_path)
     images = tinted_images(2, 32)[0].astype(np.float32)
     maps = backbone.trunk(keras.applications.vgg16.preprocess_input(images.copy()))
-    np.testing.assert_allclose(
-        backbone.model(images), np.asarray(maps).mean(axis=(1, 2)), rtol=1e-4, atol=1e-6
-    )
+    np.testing.assert_allclose(backbone.model(images), np.asarray(maps).mean(axis=(1, 2)), rtol=1e-4, atol=1e-6)
 
 
 def test_an_unknown_name_suggests_the_nearest(tmp_path: Path) -> None:
@@ -128,7 +116,5 @@ def test_images_too_small_for_a_backbone_are_refused(tmp_path: Path) -> None:
 def test_a_layer_that_is_not_there_suggests_the_nearest(tmp_path: Path) -> None:
     params = KerasBackboneParams(source="keras", name="MobileNet", weights="none")
     backbone = build_backbone(params, 32, tmp_path)
-    with pytest.raises(
-        GraftError, match=r"no layer 'conv_dw_31' to unfreeze from. Did you mean 'conv_dw_1?3'?"
-    ):
+    with pytest.raises(GraftError, match=r"no layer 'conv_dw_31' to unfreeze from. Did you mean 'conv_dw_1?3'?"):
         unfreeze(backbone.trunk, "conv_dw_31", "inference")

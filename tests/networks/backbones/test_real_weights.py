@@ -32,9 +32,7 @@ def test_the_real_weights_by_path_and_from_the_cache_have_the_known_digest(
     load_weights(trunk, by_path, tmp_path)
     assert weights_digest(trunk.weights) == known
 
-    monkeypatch.setattr(
-        weights, "_official", lambda target, name, include_top: target.set_weights(trunk.get_weights())
-    )
+    monkeypatch.setattr(weights, "_official", lambda target, name, include_top: target.set_weights(trunk.get_weights()))
     by_name = KerasBackboneParams(source="keras", name="MobileNetV2", weights="imagenet")
     for road in ("official Keras download", "local cache"):
         other = mobile_net_v2()

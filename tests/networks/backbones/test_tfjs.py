@@ -34,8 +34,7 @@ def layers_model() -> dict[str, bytes]:
     count = math.ceil(len(values) / SHARD_BYTES)
     paths = [f"group1-shard{i + 1}of{count}.bin" for i in range(count)]
     entries = [
-        {"name": "/".join(names), "shape": list(tensor.shape), "dtype": "float32"}
-        for names, tensor in TENSORS.items()
+        {"name": "/".join(names), "shape": list(tensor.shape), "dtype": "float32"} for names, tensor in TENSORS.items()
     ]
     manifest = [{"paths": paths, "weights": entries}]
     shards = {f"net/{path}": values[i * SHARD_BYTES : (i + 1) * SHARD_BYTES] for i, path in enumerate(paths)}
@@ -66,9 +65,7 @@ def test_layers_inside_scopes_are_known_by_their_own_name() -> None:
 def test_a_torn_shard_is_refused() -> None:
     files = layers_model()
     files["net/group1-shard2of3.bin"] = files["net/group1-shard2of3.bin"][:-3]
-    with pytest.raises(
-        GraftError, match=r"net/model.json cannot be read: its shards hold 173 bytes where 176"
-    ):
+    with pytest.raises(GraftError, match=r"net/model.json cannot be read: its shards hold 173 bytes where 176"):
         read_layers_model(files, MODEL)
 
 
@@ -87,10 +84,7 @@ def test_a_missing_shard_is_refused() -> None:
         (b'{"weightsManifest": 3}', "no model.json"),
         (b'{"format": "graph-model", "weightsManifest": []}', "no layers model"),
         (b'{"weightsManifest": []}', "no layers model with weights"),
-        (
-            b'{"weightsManifest": [{"paths": [1], "weights": [{"name": "a/b", "shape": [1]}]}]}',
-            "names or shapes",
-        ),
+        (b'{"weightsManifest": [{"paths": [1], "weights": [{"name": "a/b", "shape": [1]}]}]}', "names or shapes"),
     ],
 )
 def test_what_is_no_layers_model_is_refused(content: bytes, reason: str) -> None:
@@ -103,9 +97,7 @@ def test_no_model_at_all_is_refused() -> None:
         read_layers_model({}, MODEL)
 
 
-@pytest.mark.parametrize(
-    "change", [{"dtype": "int32"}, {"quantization": {"dtype": "uint8", "min": 0, "scale": 1}}]
-)
+@pytest.mark.parametrize("change", [{"dtype": "int32"}, {"quantization": {"dtype": "uint8", "min": 0, "scale": 1}}])
 def test_values_that_are_not_plain_float32_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(GraftError, match="tensor conv/kernel is not plain float32"):
         read_layers_model(changed(**change), MODEL)
@@ -179,7 +171,5 @@ def test_every_layer_of_todays_resnet_has_a_name_of_old() -> None:
             branches = ["2a", "2b", "2c", *(["1"] if block == "a" else [])]
             old += [f"{kind}{stage}{block}_branch{branch}" for kind in ("res", "bn") for branch in branches]
     network = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(32, 32, 3))
-    assert {todays_resnet_layer(name) for name in old} == {
-        layer.name for layer in network.layers if layer.weights
-    }
+    assert {todays_resnet_layer(name) for name in old} == {layer.name for layer in network.layers if layer.weights}
     assert todays_resnet_layer("fc1000") == "predictions"

@@ -76,9 +76,7 @@ VALUES = np.arange(6, dtype=np.float32)
 @pytest.mark.usefixtures("torch")
 def test_tensors_come_in_the_order_of_their_axes() -> None:
     state = OrderedDict(
-        plain=Placed("7", 0, (2, 3), (3, 1)),
-        turned=Placed("7", 0, (3, 2), (1, 3)),
-        one=Placed("7", 5, (), ()),
+        plain=Placed("7", 0, (2, 3), (3, 1)), turned=Placed("7", 0, (3, 2), (1, 3)), one=Placed("7", 5, (), ())
     )
     tensors = read_torch_file(torch_file(state, VALUES), "net.pth")
     np.testing.assert_array_equal(tensors["plain"], VALUES.reshape(2, 3))

@@ -90,9 +90,7 @@ def cached(cache: Path) -> list[Path]:
     return sorted((cache / "weights").iterdir()) if (cache / "weights").exists() else []
 
 
-def test_a_path_is_taken_before_anything_else(
-    original: keras.Model, official: list[str], tmp_path: Path
-) -> None:
+def test_a_path_is_taken_before_anything_else(original: keras.Model, official: list[str], tmp_path: Path) -> None:
     other = tiny_net(seed=2)
     other.save_weights(tmp_path / "own.weights.h5")
     trunk = tiny_net(seed=3)
@@ -141,8 +139,7 @@ def replace_by_another_network(path: Path) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(
-    "damage",
-    [flip_a_byte, cut_off, replace_by_others, replace_by_another_network, lambda path: path.write_bytes(b"")],
+    "damage", [flip_a_byte, cut_off, replace_by_others, replace_by_another_network, lambda path: path.write_bytes(b"")]
 )
 def test_a_damaged_cache_is_never_used(
     damage: Callable[[Path], None],
@@ -166,9 +163,7 @@ def test_a_damaged_cache_is_never_used(
 
 
 @pytest.mark.usefixtures("no_official")
-def test_weights_that_cannot_be_read_now_stay_in_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_that_cannot_be_read_now_stay_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a network they cannot be had again."""
 
     def refuse(*arguments: Any, **options: Any) -> None:
@@ -186,9 +181,7 @@ def test_weights_that_cannot_be_read_now_stay_in_the_cache(
     assert len(cached(tmp_path)) == 1
 
 
-def test_weights_in_the_cache_that_are_not_imagenets_are_not_used(
-    official: list[str], tmp_path: Path
-) -> None:
+def test_weights_in_the_cache_that_are_not_imagenets_are_not_used(official: list[str], tmp_path: Path) -> None:
     stranger = tiny_net(seed=5)
     folder = tmp_path / "weights"
     folder.mkdir()
@@ -206,9 +199,7 @@ def test_where_the_official_download_fails_the_registry_is_asked(digest: str, tm
 
 
 @pytest.mark.usefixtures("no_official", "registry")
-def test_where_no_road_is_left_both_reasons_are_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_no_road_is_left_both_reasons_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graft.core.download.fetch.registry_archive", unreachable)
     with pytest.raises(GraftError) as caught:
         load_weights(tiny_net(seed=2), IMAGENET, tmp_path)
@@ -231,9 +222,7 @@ def test_a_package_must_hold_what_it_held_when_it_was_looked_at(
     digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PACKAGE_DIGESTS, NAME, "0" * 64)
-    with pytest.raises(
-        GraftError, match="from registry package package 1.0 have digest .* not 0000000000000000"
-    ):
+    with pytest.raises(GraftError, match="from registry package package 1.0 have digest .* not 0000000000000000"):
         load_weights(tiny_net(seed=2), IMAGENET, tmp_path)
     assert cached(tmp_path) == []
     monkeypatch.setitem(PACKAGE_DIGESTS, NAME, digest)
@@ -263,9 +252,7 @@ def test_head_and_trunk_are_kept_apart(
     monkeypatch.setattr(
         weights,
         "_official",
-        lambda model, name, include_top: model.set_weights(
-            (whole if include_top else original).get_weights()
-        ),
+        lambda model, name, include_top: model.set_weights((whole if include_top else original).get_weights()),
     )
     for road in ("official Keras download", "local cache"):
         assert load_weights(tiny_net(seed=2), IMAGENET, tmp_path) == road
@@ -279,9 +266,7 @@ def test_head_and_trunk_are_kept_apart(
 @pytest.mark.usefixtures("no_official", "registry")
 def test_where_no_head_can_be_had_those_at_hand_are_named(tmp_path: Path) -> None:
     # The package holds the trunk only.
-    with pytest.raises(
-        GraftError, match=r"ImageNet head of TinyNet cannot be had.*head of .*ResNet50 is at hand"
-    ):
+    with pytest.raises(GraftError, match=r"ImageNet head of TinyNet cannot be had.*head of .*ResNet50 is at hand"):
         load_weights(tiny_net(seed=2), IMAGENET, tmp_path, include_top=True)
     assert cached(tmp_path) == []
 

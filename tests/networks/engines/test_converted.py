@@ -54,9 +54,7 @@ def test_a_damaged_network_is_converted_anew(network: keras.Model, tmp_path: Pat
     assert is_whole(folder)
 
 
-def test_a_folder_that_cannot_be_written_costs_nothing_but_the_next_time(
-    network: keras.Model, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_written_costs_nothing_but_the_next_time(network: keras.Model, tmp_path: Path) -> None:
     (tmp_path / "networks").write_text("in the way")
     found = openvino_engine(network, tmp_path / "networks" / "one")(INPUTS)
     np.testing.assert_allclose(found, keras_engine(network)(INPUTS), rtol=1e-4, atol=1e-5)

@@ -150,11 +150,7 @@ FINE_TUNE = {
     ],
 )
 def test_on_a_gpu_networks_are_trained_in_half_precision_and_heads_on_features_are_not(
-    settings: dict[str, Any],
-    precision: str,
-    trained_in: str,
-    project: Project,
-    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any], precision: str, trained_in: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("graft.networks.engines.devices.gpu_count", lambda: 1)
     seen: list[str] = []
@@ -172,9 +168,7 @@ def test_on_a_gpu_networks_are_trained_in_half_precision_and_heads_on_features_a
     assert seen == [trained_in]
     assert made.trained.precision == "float32"
     # Its head apart is what evaluation gives stored features to.
-    assert (project.strategy("small") / "model" / HEAD).exists() == (
-        trained_in == "float32" and settings is FROZEN
-    )
+    assert (project.strategy("small") / "model" / HEAD).exists() == (trained_in == "float32" and settings is FROZEN)
 
 
 def layers_of(model: keras.Model) -> list[keras.layers.Layer]:

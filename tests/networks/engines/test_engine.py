@@ -84,9 +84,7 @@ def test_it_needs_no_tensorflow(bundle: Path) -> None:
         "from graft.networks.engines.open_classifier import open_classifier\n"
         "c = open_classifier(Path(sys.argv[1])); print(c.probabilities({16: np.zeros((2, 16, 16, 3))}).tolist())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     expected = ImageClassifier(bundle).probabilities({16: np.zeros((2, 16, 16, 3))})
     np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1e-5)

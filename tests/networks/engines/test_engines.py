@@ -34,9 +34,7 @@ def agree(found: np.ndarray, expected: np.ndarray) -> None:
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in NAMES]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in NAMES])
 def test_openvino_answers_as_keras_does(name: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
     size = SIZES.get(name, 32)
@@ -100,9 +98,7 @@ class CountingCore:
 
 def test_few_inputs_are_not_worth_converting_for(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[str] = []
-    monkeypatch.setattr(
-        engines, "openvino_engine", lambda model, *_: used.append("openvino") or keras_engine(model)
-    )
+    monkeypatch.setattr(engines, "openvino_engine", lambda model, *_: used.append("openvino") or keras_engine(model))
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     fastest_engine(model, engines.WORTH_CONVERTING - 1)
@@ -124,10 +120,7 @@ def test_a_network_that_openvino_refuses_is_run_with_keras(
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs), name="odd")
     run = fastest_engine(model, 1000)
-    assert (
-        "OpenVINO does not take odd over (no such operation): running it with Keras"
-        in capsys.readouterr().out
-    )
+    assert "OpenVINO does not take odd over (no such operation): running it with Keras" in capsys.readouterr().out
     np.testing.assert_allclose(run(np.ones((3, 2))), model(np.ones((3, 2))), rtol=1e-5)
 
 
@@ -137,7 +130,5 @@ def test_openvino_has_nothing_to_report_with() -> None:
         "import openvino.tools.ovc as o\n"
         "print(type(o.telemetry).__module__)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.split()[-1] == "openvino.tools.ovc.telemetry_stub"

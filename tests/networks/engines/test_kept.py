@@ -92,9 +92,7 @@ def test_what_another_process_kept_meanwhile_stays(made: Path, tmp_path: Path) -
     assert [path.name for path in folder.parent.iterdir()] == ["it"]
 
 
-def test_a_copy_that_fails_leaves_nothing(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_that_fails_leaves_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(folder: Path) -> str:
         raise OSError("No space left on device")
 

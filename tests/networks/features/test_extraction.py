@@ -50,9 +50,7 @@ def test_outputs_are_those_of_the_network_whatever_the_chunks(
     np.testing.assert_array_equal(predict(network, images(20), "test"), found)
 
 
-def test_a_second_time_nothing_is_decoded_and_one_new_image_costs_one(
-    network: keras.Model, tmp_path: Path
-) -> None:
+def test_a_second_time_nothing_is_decoded_and_one_new_image_costs_one(network: keras.Model, tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, 10**9)
     first = extract(network, DecodedImages(images(20)), "test", store.space({"network": 1}))
     again = Watched(images(20))
@@ -88,9 +86,7 @@ def test_outputs_can_be_put_into_a_part_of_an_array(network: keras.Model) -> Non
     assert not whole[15:].any()
 
 
-def test_a_store_that_cannot_be_written_costs_nothing_but_the_next_time(
-    network: keras.Model, tmp_path: Path
-) -> None:
+def test_a_store_that_cannot_be_written_costs_nothing_but_the_next_time(network: keras.Model, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     space = FeatureStore(tmp_path / "file" / "store", 10**9).space({})
     found = extract(network, DecodedImages(images(5)), "test", space)

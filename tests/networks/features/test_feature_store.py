@@ -272,9 +272,7 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     assert store.bytes_used() == 2 * size
 
 
-def test_a_space_stops_at_the_limit_and_says_so_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_space_stops_at_the_limit_and_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     space = open_space(tmp_path)
     space.write(keys(0, 5), rows(0, 5))
     limit = 3 * shard_files(tmp_path)[0].stat().st_size

@@ -151,11 +151,7 @@ def test_a_damaged_record_is_not_believed(
 
 
 def test_a_record_that_is_removed_while_it_is_read_is_made_anew(
-    params: KerasBackboneParams,
-    store: FeatureStore,
-    tmp_path: Path,
-    builds: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    params: KerasBackboneParams, store: FeatureStore, tmp_path: Path, builds: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identity = frozen_trunk(params, SIZE, tmp_path, store).identity
     shutil.rmtree(store.networks)

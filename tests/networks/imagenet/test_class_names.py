@@ -88,9 +88,7 @@ def test_a_damaged_list_is_fetched_anew(content: bytes, official: list[str], tmp
 
 
 @pytest.mark.usefixtures("no_official")
-def test_where_no_road_is_left_both_reasons_are_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_no_road_is_left_both_reasons_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(entry: object, downloads: Path) -> Path:
         raise GraftError("npm does not answer", "Try again")
 

@@ -46,9 +46,7 @@ def test_a_file_of_the_whole_network_answers_as_keras_does(name: str, tmp_path: 
 def test_weights_of_the_trunk_alone_are_refused(tmp_path: Path) -> None:
     trunk = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(32, 32, 3))
     trunk.save_weights(tmp_path / "trunk.weights.h5")
-    with pytest.raises(
-        GraftError, match=r"no weights for MobileNet with its ImageNet head.*include_top=True"
-    ):
+    with pytest.raises(GraftError, match=r"no weights for MobileNet with its ImageNet head.*include_top=True"):
         load_imagenet_classifier("MobileNet", tmp_path / "trunk.weights.h5", tmp_path)
 
 

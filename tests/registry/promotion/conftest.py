@@ -25,9 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         client = open_store(project)
         client.create_registered_model(MODEL)
         for number in range(VERSIONS):
-            client.create_model_version(
-                MODEL, f"file:///nowhere/{number}", tags={"strategy": f"s{number + 1}"}
-            )
+            client.create_model_version(MODEL, f"file:///nowhere/{number}", tags={"strategy": f"s{number + 1}"})
         client.set_registered_model_alias(MODEL, "challenger", "1")
     return project.home / "mlflow.db"
 

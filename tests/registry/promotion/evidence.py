@@ -28,10 +28,7 @@ def judged(version: str, **changes: Any) -> Judged:
         "macro_f1": 0.95,
         "log_loss": 0.1,
         "calibration_error": 0.02,
-        "classes": {
-            "blue": ClassFigures(recall=0.98, images=200),
-            "red": ClassFigures(recall=0.95, images=100),
-        },
+        "classes": {"blue": ClassFigures(recall=0.98, images=200), "red": ClassFigures(recall=0.95, images=100)},
         "latency_ms": 20.0,
         "size_mb": 20.0,
     }

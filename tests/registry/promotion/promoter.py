@@ -87,9 +87,7 @@ def kills(action: str, *folders: str) -> None:
             registry = opened(folder)
             writes: list[str] = []
 
-            def die(
-                name: str, arguments: tuple[Any, ...], number: int = number, writes: list[str] = writes
-            ) -> None:
+            def die(name: str, arguments: tuple[Any, ...], number: int = number, writes: list[str] = writes) -> None:
                 if len(writes) == number:
                     print(json.dumps([name, *map(str, arguments)]), flush=True)
                     os.kill(os.getpid(), signal.SIGKILL)

@@ -39,9 +39,7 @@ NOBODY = 65534  # PostgreSQL refuses to run as root
 def start(*arguments: object, store: str = "") -> subprocess.Popen[str]:
     command = [sys.executable, str(PROMOTER), *map(str, arguments)]
     environment = {**os.environ, **({"GRAFT_TEST_STORE": store} if store else {})}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -248,10 +246,7 @@ def test_two_machines_at_once_never_show_none_or_two(
         line = registry.line()
         assert not line.changing
         # Each began where the one before it had ended: no promotion went unseen by the next, and none was lost.
-        assert [entry.before for entry in line.entries] == [
-            None,
-            *(entry.version for entry in line.entries[:-1]),
-        ]
+        assert [entry.before for entry in line.entries] == [None, *(entry.version for entry in line.entries[:-1])]
         assert len(line.entries) == 1 + sum(promotions)
         assert min(promotions) > 0
         assert line.champion == line.entries[-1].version
@@ -295,9 +290,7 @@ def test_whoever_holds_the_lock_is_waited_for_and_taken_for_dead_once_nothing_mo
     assert state(registry) == ("3", "1", ["1", "3"])
 
 
-def test_a_lock_that_moves_belongs_to_somebody_alive(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_moves_belongs_to_somebody_alive(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of others that take the lock in turns: what stays the same is dead, what changes is not."""
     promote(registry, "1", "the first", forced=True)
     entry = entry_for(registry, "2")
@@ -337,9 +330,7 @@ def test_of_two_that_take_the_lock_at_once_none_goes_on_unseen(registry: Registr
     assert registry.line().champion == "1"
 
 
-def test_a_machine_that_slept_with_the_lock_moves_nothing(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_that_slept_with_the_lock_moves_nothing(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     promote(registry, "1", "the first", forced=True)
     with (
         pytest.raises(GraftError, match="took too long, and was given up before anything changed"),
@@ -373,9 +364,7 @@ def test_l10_the_call_that_moves_the_alias_gives_up_while_the_lock_still_holds(
     assert (os.environ.get(names[0]), os.environ[names[1]]) == (None, "3")
 
 
-def test_a_change_that_was_cut_off_once_the_alias_had_moved_is_in_the_line_at_once(
-    registry: Registry,
-) -> None:
+def test_a_change_that_was_cut_off_once_the_alias_had_moved_is_in_the_line_at_once(registry: Registry) -> None:
     promote(registry, "1", "the first", forced=True)
     entry = entry_for(registry, "2")
     held(registry, entry)
@@ -402,12 +391,7 @@ def test_a_champion_that_something_else_set_enters_the_line(registry: Registry) 
     changed = roll_back(registry, "what is 4?")
     assert "moved to version 4 by something else" in changed.settled[0]
     assert state(registry) == ("2", "1", ["1", "2"])
-    assert [entry.action for entry in registry.line().entries] == [
-        "found",
-        "promoted",
-        "found",
-        "rolled back",
-    ]
+    assert [entry.action for entry in registry.line().entries] == ["found", "promoted", "found", "rolled back"]
 
 
 def test_each_version_carries_its_own_reigns(registry: Registry) -> None:

@@ -124,9 +124,7 @@ def test_the_first_candidate_is_judged_alone_and_by_the_command(
     assert "Verdict: artifacts/gate/verdict.json" in result.output
     written = json.loads(verdict_file(project).read_text())
     assert written["champion"] is None
-    assert {"unseen_test", "reproducible"} <= {
-        rule["name"] for rule in written["rules"] if not rule["passed"]
-    }
+    assert {"unseen_test", "reproducible"} <= {rule["name"] for rule in written["rules"] if not rule["passed"]}
     with pytest.raises(GraftError, match=r"The gate refused version 1 of 'tints'"):
         promote(registry, "1")
 
@@ -140,9 +138,7 @@ def test_an_image_that_changed_since_the_split_is_not_judged_on(project: Project
     assert not verdict_file(project).exists()
 
 
-def test_a_model_whose_files_changed_is_not_asked(
-    project: Project, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_model_whose_files_changed_is_not_asked(project: Project, registry: Registry, tmp_path: Path) -> None:
     registry.client.set_model_version_tag("tints", "1", HASH_TAG, "0" * 64)
     with pytest.raises(GraftError, match=r"not those that were registered.*says 000000000000"):
         run_gate(project, tiny_params(), registry, "1")
@@ -156,9 +152,7 @@ def test_a_version_without_a_run_has_nowhere_to_put_a_verdict(project: Project, 
 
 def test_what_is_no_model_says_so(project: Project, tmp_path: Path) -> None:
     table = read_splits(project, ["test"])["test"]
-    with pytest.raises(
-        GraftError, match=r"The candidate, version 9, cannot be loaded or does not answer.*MLmodel"
-    ):
+    with pytest.raises(GraftError, match=r"The candidate, version 9, cannot be loaded or does not answer.*MLmodel"):
         ask(project, tmp_path, table, 8, "version 9", "candidate")
 
 

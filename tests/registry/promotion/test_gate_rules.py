@@ -127,10 +127,7 @@ def test_without_a_champion_there_is_nothing_to_compare_with() -> None:
 
 
 def test_several_weak_classes_are_counted() -> None:
-    classes = {
-        name: ClassFigures(recall=recall, images=5)
-        for name, recall in zip("abc", (0.4, 0.2, 0.9), strict=True)
-    }
+    classes = {name: ClassFigures(recall=recall, images=5) for name, recall in zip("abc", (0.4, 0.2, 0.9), strict=True)}
     (rule,) = broken(with_candidate(classes=classes))
     assert rule.observed == "lowest: b, 0.2000 of 5 images, and 1 more below"
 

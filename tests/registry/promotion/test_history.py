@@ -25,9 +25,7 @@ def line(*entries: Entry, champion: str | None = None, unrecorded: bool = False)
 
 
 FIRST = entry(1, "promoted", "1", None)
-SECOND = entry(
-    2, "promoted", "2", "1", strategy="fine_tune", commit="c2", figures={"accuracy": 0.95, "log_loss": 0.1}
-)
+SECOND = entry(2, "promoted", "2", "1", strategy="fine_tune", commit="c2", figures={"accuracy": 0.95, "log_loss": 0.1})
 BACK = entry(3, "rolled back", "1", "2")
 
 
@@ -91,13 +89,7 @@ def test_an_entry_comes_behind_all_that_is_there_whatever_the_clock_says() -> No
         ([("promoted", "1"), ("promoted", "2"), ("rolled back", "1"), ("promoted", "3")], ["2"]),
         ([("promoted", "1"), ("promoted", "2"), ("rolled back", "1"), ("promoted", "2")], []),
         (
-            [
-                ("promoted", "1"),
-                ("promoted", "2"),
-                ("promoted", "3"),
-                ("rolled back", "2"),
-                ("rolled back", "1"),
-            ],
+            [("promoted", "1"), ("promoted", "2"), ("promoted", "3"), ("rolled back", "2"), ("rolled back", "1")],
             ["2", "3"],
         ),
     ],

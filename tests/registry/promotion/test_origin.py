@@ -65,9 +65,7 @@ def test_a_verdict_about_other_images_says_nothing_about_the_candidate(project: 
 def git(project: Project, *arguments: str) -> str:
     settings = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
     command = ["git", *settings, *arguments]
-    return subprocess.run(
-        command, cwd=project.root, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture
@@ -90,9 +88,7 @@ def of_run(project: Project, tags: dict[str, str], run_id: str = RUN) -> Stated:
     return reproducibility(project, tags, run_id, folders)
 
 
-@pytest.mark.parametrize(
-    ("missing", "words"), [("git.commit", "outside git"), ("dvc.data", "DVC did not track it")]
-)
+@pytest.mark.parametrize(("missing", "words"), [("git.commit", "outside git"), ("dvc.data", "DVC did not track it")])
 def test_what_the_run_does_not_name_cannot_be_made_again(project: Project, missing: str, words: str) -> None:
     found = of_run(project, {name: value for name, value in CLEAN.items() if name != missing})
     assert not found.holds
@@ -139,9 +135,7 @@ def test_another_run_in_artifacts_is_not_this_one(committed: Project) -> None:
     assert "artifacts/ holds another run" in found.observed
 
 
-def test_a_stage_that_would_run_again_is_not_what_made_it(
-    committed: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stage_that_would_run_again_is_not_what_made_it(committed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def status(project: Project, *arguments: str) -> str:

@@ -15,13 +15,7 @@ from graft.core.params.gate_params import GateParams
 from graft.core.project import Project
 from graft.registry.promotion.change_champion import Registry
 from graft.registry.promotion.gate_rules import Evidence
-from graft.registry.promotion.gate_verdict import (
-    DIGEST_TAG,
-    VERDICT_FILE,
-    GateVerdict,
-    fetch_verdict,
-    publish_verdict,
-)
+from graft.registry.promotion.gate_verdict import DIGEST_TAG, VERDICT_FILE, GateVerdict, fetch_verdict, publish_verdict
 from graft.registry.promotion.promote import promote, roll_back
 from graft.registry.store.logged_models import files_of_version
 from graft.registry.store.tracking_store import experiment_id
@@ -33,9 +27,7 @@ PARAMS = GateParams()
 def version(registry: Registry, home: Project) -> str:
     """A version with a run and files of its own: the challenger."""
     experiment = experiment_id(home, registry.client, "tints")
-    run = registry.client.create_run(
-        experiment, tags={"git.commit": "b" * 40, "git.dirty": "yes", "dvc.data": "d.dir"}
-    )
+    run = registry.client.create_run(experiment, tags={"git.commit": "b" * 40, "git.dirty": "yes", "dvc.data": "d.dir"})
     registry.client.log_metric(run.info.run_id, "test_accuracy", 0.97)
     files = home.home / "files"
     files.mkdir()
@@ -55,9 +47,7 @@ def judge(
     with files_of_version(registry.client, registry.model, version) as (_, digest):
         found = {"version": version, "run_id": registered.run_id, "digest": digest}
     evidence = replace(
-        evidence,
-        candidate=evidence.candidate.model_copy(update=found),
-        champion=judged(champion) if champion else None,
+        evidence, candidate=evidence.candidate.model_copy(update=found), champion=judged(champion) if champion else None
     )
     verdict = verdict_on(evidence, PARAMS)
     publish_verdict(registry.client, verdict)
@@ -83,12 +73,7 @@ def test_a_passing_verdict_makes_the_challenger_champion(registry: Registry, ver
     assert (entry.forced, entry.reason) == (False, "it is the first")
     assert entry.verdict == {"sha256": verdict.sha256, "passed": True, "failed": []}
     # Made from commit b with changes, all of which c holds, as the verdict says.
-    assert (entry.strategy, entry.commit, entry.uncommitted, entry.data) == (
-        "frozen",
-        "c" * 40,
-        False,
-        "d.dir",
-    )
+    assert (entry.strategy, entry.commit, entry.uncommitted, entry.data) == ("frozen", "c" * 40, False, "d.dir")
     assert entry.figures == {"accuracy": 0.97}
     assert (changed.settled, changed.previous) == ([], None)
     tags = registry.client.get_model_version(registry.model, version).tags
@@ -107,9 +92,7 @@ def test_what_the_gate_has_not_judged_is_not_promoted(registry: Registry, versio
     assert registry.line().entries == ()
 
 
-def test_what_the_gate_refused_is_promoted_by_force_only_with_a_reason(
-    registry: Registry, version: str
-) -> None:
+def test_what_the_gate_refused_is_promoted_by_force_only_with_a_reason(registry: Registry, version: str) -> None:
     verdict = judge(registry, version, with_candidate(accuracy=0.2, size_mb=9e9))
     with pytest.raises(GraftError, match=r"refused version . of 'tints' at 2026-01-02.*: minimum, size"):
         promote(registry)
@@ -137,9 +120,7 @@ def test_a_verdict_against_another_champion_is_not_enough(registry: Registry, ve
     assert registry.line().previous == "1"
 
 
-def test_files_that_changed_since_the_verdict_are_not_promoted(
-    registry: Registry, version: str, home: Project
-) -> None:
+def test_files_that_changed_since_the_verdict_are_not_promoted(registry: Registry, version: str, home: Project) -> None:
     judge(registry, version)
     (home.home / "files" / "MLmodel").write_text("flavors: {python_function: {}}\n")
     with pytest.raises(GraftError, match="not those that the gate judged: their SHA-256"):
@@ -222,9 +203,7 @@ def test_a_model_that_is_not_there_has_no_challenger(registry: Registry) -> None
     nothing = replace(registry, model="nothing")
     with pytest.raises(GraftError, match="no challenger of 'nothing'"):
         promote(nothing)
-    with pytest.raises(
-        GraftError, match="'nothing' has no earlier champion to go back to: there never was one"
-    ):
+    with pytest.raises(GraftError, match="'nothing' has no earlier champion to go back to: there never was one"):
         roll_back(nothing)
     assert nothing.line().entries == ()
 

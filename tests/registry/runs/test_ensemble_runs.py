@@ -98,9 +98,7 @@ def test_its_figures_stand_under_the_names_of_a_strategys(
     for name, value in on_test.items():
         assert run.data.metrics[f"test_{name}"] == pytest.approx(value)
     assert {"seconds_weights", "seconds_export"} <= set(run.data.metrics)
-    files = {
-        entry.path for folder in ("val", "test") for entry in client.list_artifacts(run.info.run_id, folder)
-    }
+    files = {entry.path for folder in ("val", "test") for entry in client.list_artifacts(run.info.run_id, folder)}
     assert {"val/confusion.png", "val/confusion.json", "test/confusion.png"} <= files
     (dataset,) = [one for one in run.inputs.dataset_inputs if one.tags[0].value == "val"]
     assert dataset.dataset.name == "tints-val"

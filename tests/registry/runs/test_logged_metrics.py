@@ -28,9 +28,7 @@ DATASET = Dataset("tints-val", "0123", "local", "{}")
 MODEL = f"m-{'0' * 32}"
 
 
-@pytest.mark.parametrize(
-    "label", ["red", "no entry", "größe", "犬", "a_b", "a-b", "1e3", "null", "-x", "v1.0"]
-)
+@pytest.mark.parametrize("label", ["red", "no entry", "größe", "犬", "a_b", "a-b", "1e3", "null", "-x", "v1.0"])
 def test_c9_a_name_that_mlflow_takes_stays_as_it_is(label: str) -> None:
     assert metric_name(label) == label
 
@@ -40,9 +38,7 @@ def test_c9_every_class_has_a_metric_of_its_own(labels: list[str]) -> None:
     assert len({metric_name(label) for label in labels}) == len(labels)
 
 
-@pytest.mark.parametrize(
-    ("label", "readable"), [("C++", "C__-"), ("no entry!", "no entry_-"), (" red ", "red-")]
-)
+@pytest.mark.parametrize(("label", "readable"), [("C++", "C__-"), ("no entry!", "no entry_-"), (" red ", "red-")])
 def test_c9_other_names_stay_readable_and_are_the_same_in_every_run(label: str, readable: str) -> None:
     assert metric_name(label).startswith(readable)
     assert metric_name("C++") == "C__-f1deb7"
@@ -75,9 +71,7 @@ def test_d9_a_curve_of_batches_has_a_bounded_number_of_points(count: int) -> Non
 
 def test_d9_of_many_epochs_the_chosen_one_and_the_last_are_there() -> None:
     count, best = 1501, 703
-    epochs = pd.DataFrame(
-        {"epoch": range(count), "loss": 1.0, "val_loss": np.arange(count) / count, "seconds": 0.1}
-    )
+    epochs = pd.DataFrame({"epoch": range(count), "loss": 1.0, "val_loss": np.arange(count) / count, "seconds": 0.1})
     metrics = of_epochs(epochs, best, MODEL, DATASET)
     assert len(metrics) <= 3 * (POINTS + 1)
     steps = {metric.step for metric in metrics}

@@ -19,13 +19,7 @@ from graft.bundle.model import ImageClassifier
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation.evaluate import evaluate_bundle, write_answers
-from graft.registry.runs.strategy_runs import (
-    confusion_table,
-    flatten,
-    read_run,
-    record_evaluation,
-    training_run,
-)
+from graft.registry.runs.strategy_runs import confusion_table, flatten, read_run, record_evaluation, training_run
 from graft.registry.store.tracking_store import experiment_id, open_store
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
@@ -45,9 +39,7 @@ def files_of(client: MlflowClient, run_id: str, folder: str = "") -> set[str]:
     return {entry.path for entry in client.list_artifacts(run_id, folder or None)}
 
 
-def test_there_is_a_run_per_strategy_in_the_experiment_of_the_data_set(
-    recorded: Project, client: MlflowClient
-) -> None:
+def test_there_is_a_run_per_strategy_in_the_experiment_of_the_data_set(recorded: Project, client: MlflowClient) -> None:
     experiment = client.get_experiment_by_name("tints")
     runs = client.search_runs([experiment.experiment_id])
     assert {run.info.run_name for run in runs} == set(NAMES)
@@ -80,9 +72,7 @@ def test_metrics_are_there_for_every_batch_and_epoch(
         assert [entry.value for entry in history] == pytest.approx(epochs[metric].tolist(), rel=1e-4)
 
 
-def test_the_best_figures_on_validation_are_those_of_the_files(
-    recorded: Project, run: mlflow.entities.Run
-) -> None:
+def test_the_best_figures_on_validation_are_those_of_the_files(recorded: Project, run: mlflow.entities.Run) -> None:
     figures = json.loads((recorded.strategy("first") / "metrics.json").read_text())["val"]
     for name, value in figures.items():
         assert run.data.metrics[f"val_best_{name}"] == pytest.approx(value)
@@ -90,13 +80,9 @@ def test_the_best_figures_on_validation_are_those_of_the_files(
 
 def test_the_time_of_each_step_is_there(run: mlflow.entities.Run) -> None:
     timings = {name: value for name, value in run.data.metrics.items() if name.startswith("seconds_")}
-    assert {
-        "seconds_decode_train",
-        "seconds_decode_val",
-        "seconds_fit",
-        "seconds_export",
-        "seconds_mlflow_log",
-    } <= set(timings)
+    assert {"seconds_decode_train", "seconds_decode_val", "seconds_fit", "seconds_export", "seconds_mlflow_log"} <= set(
+        timings
+    )
     assert timings["seconds_fit"] > 0
 
 
@@ -113,10 +99,7 @@ def test_tags_tell_where_it_came_from(run: mlflow.entities.Run) -> None:
 def test_data_sets_are_inputs_with_dvcs_hash(recorded: Project, run: mlflow.entities.Run) -> None:
     inputs = {entry.tags[0].value: entry.dataset for entry in run.inputs.dataset_inputs}
     assert set(inputs) == {"train", "val"}
-    assert {split: entry.name for split, entry in inputs.items()} == {
-        "train": "tints-train",
-        "val": "tints-val",
-    }
+    assert {split: entry.name for split, entry in inputs.items()} == {"train": "tints-train", "val": "tints-val"}
     assert {entry.digest for entry in inputs.values()} == {"0123456789abcdef0123456789abcdef.dir"}
     for split, entry in inputs.items():
         assert json.loads(entry.profile)["num_rows"] == len(CLASSES) * COUNTS[split]
@@ -157,9 +140,7 @@ def test_the_model_carries_signature_example_packages_and_its_code(recorded: Pro
 
 def test_the_model_of_the_run_answers_as_the_bundle_does(recorded: Project) -> None:
     model = mlflow.pyfunc.load_model(read_run(recorded.strategy("first"))["model_uri"])
-    data = [
-        (recorded.data / path).read_bytes() for path in read_splits(recorded, ["test"])["test"]["path"][:4]
-    ]
+    data = [(recorded.data / path).read_bytes() for path in read_splits(recorded, ["test"])["test"]["path"][:4]]
     expected = ImageClassifier(recorded.strategy("first") / "model").predict(data)
     texts = [base64.b64encode(one).decode() for one in data]
     for images in (data, texts):
@@ -181,9 +162,7 @@ def test_figures_of_the_test_split_are_added_to_the_run(recorded: Project, tmp_p
     run = client.get_run(read_run(project.strategy("first"))["run_id"])
     for name, value in evaluation.headline().items():
         assert run.data.metrics[f"test_{name}"] == pytest.approx(value, rel=1e-5)
-    assert run.data.metrics["test_red_recall"] == pytest.approx(
-        evaluation.per_class["red"]["recall"], rel=1e-5
-    )
+    assert run.data.metrics["test_red_recall"] == pytest.approx(evaluation.per_class["red"]["recall"], rel=1e-5)
     inputs = {entry.tags[0].value: entry.dataset for entry in run.inputs.dataset_inputs}
     assert (set(inputs), inputs["test"].name) == ({"train", "val", "test"}, "tints-test")
     # The page of the model tells the same, and on which data set; figures of the first epoch are not on it.
@@ -203,10 +182,7 @@ def test_figures_of_the_test_split_are_added_to_the_run(recorded: Project, tmp_p
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()])
 def test_a_training_that_fails_marks_its_run(recorded: Project, tmp_path: Path, error: BaseException) -> None:
     project = copy_of(recorded, tmp_path / "project")
-    with (
-        pytest.raises(type(error)),
-        training_run(project, recorded_params().train, "first", clock()) as run_id,
-    ):
+    with pytest.raises(type(error)), training_run(project, recorded_params().train, "first", clock()) as run_id:
         raise error
     assert open_store(project).get_run(run_id).info.status == "FAILED"
     assert mlflow.active_run() is None
@@ -221,10 +197,7 @@ def test_a_run_whose_parameters_cannot_be_logged_is_not_left_running(
         raise OSError("disk full")
 
     monkeypatch.setattr(mlflow, "log_params", refuse)
-    with (
-        pytest.raises(OSError, match="disk full"),
-        training_run(project, recorded_params().train, "first", clock()),
-    ):
+    with pytest.raises(OSError, match="disk full"), training_run(project, recorded_params().train, "first", clock()):
         raise AssertionError("not reached")
     assert mlflow.active_run() is None
     client = open_store(project)
@@ -252,10 +225,7 @@ def test_c7_the_page_of_a_model_has_the_figures_of_the_epoch_that_was_chosen(
     assert set(of_epoch) == {name for name in epochs.columns if name.startswith("val_")}
     for name, metric in of_epoch.items():
         assert (metric.step, metric.value) == (best, pytest.approx(epochs[name][best], rel=1e-4))
-        assert (metric.dataset_name, metric.dataset_digest) == (
-            "tints-val",
-            "0123456789abcdef0123456789abcdef.dir",
-        )
+        assert (metric.dataset_name, metric.dataset_digest) == ("tints-val", "0123456789abcdef0123456789abcdef.dir")
     figures = json.loads((recorded.strategy("first") / "metrics.json").read_text())["val"]
     others = {metric.key: metric.value for metric in model.metrics if metric.key not in epochs.columns}
     assert others == {
@@ -288,9 +258,7 @@ def test_c1_a_thousand_classes_are_a_table_and_few_metrics(recorded: Project, tm
     pairs = pd.DataFrame({"actual": classes, "predicted": classes[1:] + classes[:1]})
     pairs.to_csv(folder / "confusion" / "first.csv", index=False)
     digests = read_splits(project, ["test"])["test"]["sha256"]
-    pd.DataFrame({"sha256": digests, "label": "red"}).to_csv(
-        folder / "predictions" / "first.csv", index=False
-    )
+    pd.DataFrame({"sha256": digests, "label": "red"}).to_csv(folder / "predictions" / "first.csv", index=False)
     record_evaluation(project, "first", project.strategy("first"))
     run = client.get_run(read_run(project.strategy("first"))["run_id"])
     tested = {name for name in run.data.metrics if name.startswith("test_")}
@@ -307,9 +275,7 @@ def test_shares_of_a_class_without_images_are_zero() -> None:
     }
 
 
-def test_a_solved_head_tells_its_penalties_and_what_it_was_out_of_fold(
-    recorded: Project, tmp_path: Path
-) -> None:
+def test_a_solved_head_tells_its_penalties_and_what_it_was_out_of_fold(recorded: Project, tmp_path: Path) -> None:
     project = copy_of(recorded, tmp_path / "project")
     module = write_hub_module(tmp_path / "module", SIZE)
     backbone = {"source": "hub", "name": str(module)}

@@ -42,9 +42,7 @@ def bare(tmp_path: Path, no_outside_settings: None, monkeypatch: pytest.MonkeyPa
 
 def git(project: Project, *arguments: str) -> str:
     settings = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(
-        ["git", *settings, *arguments], cwd=project.root, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["git", *settings, *arguments], cwd=project.root, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 

@@ -10,13 +10,7 @@ from recorded import NAMES
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.registry.runs.strategy_runs import read_run
-from graft.registry.store.seen_images import (
-    IMAGES_FILE,
-    images_of,
-    log_seen_images,
-    read_seen_images,
-    seen_by_members,
-)
+from graft.registry.store.seen_images import IMAGES_FILE, images_of, log_seen_images, read_seen_images, seen_by_members
 from graft.registry.store.tracking_store import open_store
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
@@ -32,9 +26,7 @@ def digests(seen: pd.DataFrame | None, split: str) -> set[str]:
     return set(seen.loc[seen["split"] == split, "sha256"])
 
 
-def test_training_keeps_the_images_of_train_and_val_and_no_others(
-    recorded: Project, client: MlflowClient
-) -> None:
+def test_training_keeps_the_images_of_train_and_val_and_no_others(recorded: Project, client: MlflowClient) -> None:
     seen = read_seen_images(client, read_run(recorded.strategy("first"))["run_id"])
     tables = read_splits(recorded, ["train", "val", "test"])
     for split in ("train", "val"):
@@ -43,9 +35,7 @@ def test_training_keeps_the_images_of_train_and_val_and_no_others(
     assert digests(seen, "test") == set()
 
 
-def test_a_run_without_the_record_is_told_from_one_that_saw_nothing(
-    recorded: Project, client: MlflowClient
-) -> None:
+def test_a_run_without_the_record_is_told_from_one_that_saw_nothing(recorded: Project, client: MlflowClient) -> None:
     experiment = client.get_experiment_by_name("tints")
     run_id = client.create_run(experiment.experiment_id).info.run_id
     try:
@@ -61,9 +51,7 @@ def test_a_run_without_the_record_is_told_from_one_that_saw_nothing(
         client.delete_run(run_id)
 
 
-def test_an_ensemble_has_seen_what_its_members_have_each_image_once(
-    recorded: Project, client: MlflowClient
-) -> None:
+def test_an_ensemble_has_seen_what_its_members_have_each_image_once(recorded: Project, client: MlflowClient) -> None:
     runs = [read_run(recorded.strategy(name))["run_id"] for name in NAMES]
     seen = seen_by_members(client, runs)
     own = read_seen_images(client, runs[0])

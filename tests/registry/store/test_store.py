@@ -39,9 +39,7 @@ print(experiment_id(project, open_store(project), "tints"))
 @pytest.mark.usefixtures("no_outside_settings")
 def test_processes_that_open_a_fresh_store_at_once_do_not_collide(tmp_path: Path) -> None:
     command = [sys.executable, "-c", OPEN, str(tmp_path)]
-    started = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate(timeout=300) for process in started]
     assert [process.returncode for process in started] == [0, 0], outputs
     # The same experiment, not one each.
@@ -58,9 +56,7 @@ def test_an_experiment_that_was_deleted_is_taken_up_again(project: Project) -> N
 
 def test_a_store_that_cannot_be_opened_says_which(project: Project) -> None:
     (project.home / "mlflow.db").write_bytes(b"this is no database, whatever its name may say")
-    with pytest.raises(
-        GraftError, match=r"store sqlite:///.*mlflow.db cannot be opened: .*MLFLOW_TRACKING_URI"
-    ):
+    with pytest.raises(GraftError, match=r"store sqlite:///.*mlflow.db cannot be opened: .*MLFLOW_TRACKING_URI"):
         open_store(project)
 
 
@@ -93,9 +89,7 @@ def test_a_store_that_is_there_is_left_as_it_is(project: Project, monkeypatch: p
 
 def test_the_page_of_a_data_set_is_that_of_its_runs(project: Project) -> None:
     client = open_store(project)
-    assert (
-        runs_page(client, "http://h:1/", "lights") == "http://h:1/#/experiments?workflowType=machine_learning"
-    )
+    assert runs_page(client, "http://h:1/", "lights") == "http://h:1/#/experiments?workflowType=machine_learning"
     number = experiment_id(project, client, "lights")
     assert runs_page(client, "http://h:1", "lights") == (
         f"http://h:1/#/experiments/{number}?workflowType=machine_learning"
@@ -110,9 +104,7 @@ def test_a2_the_name_of_a_data_set_leads_nowhere_else(project: Project) -> None:
 
 
 # An address that answers nothing, of each kind that MLflow takes; the second accepts a connection and says no word.
-@pytest.mark.parametrize(
-    "uri", ["http://user:pa55@{refused}", "http://{silent}", "postgresql://u:pa55@{refused}/db"]
-)
+@pytest.mark.parametrize("uri", ["http://user:pa55@{refused}", "http://{silent}", "postgresql://u:pa55@{refused}/db"])
 def test_d1_a_dead_store_is_found_out_in_seconds_and_without_its_password(
     project: Project, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
@@ -120,10 +112,7 @@ def test_d1_a_dead_store_is_found_out_in_seconds_and_without_its_password(
     # By itself it would try for four minutes.
     monkeypatch.setattr("mlflow.MlflowClient.__init__", lambda *_, **__: pytest.fail("MLflow was asked"))
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        places = {
-            "silent": f"127.0.0.1:{silent.getsockname()[1]}",
-            "refused": f"127.0.0.1:{free_port()}",
-        }
+        places = {"silent": f"127.0.0.1:{silent.getsockname()[1]}", "refused": f"127.0.0.1:{free_port()}"}
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(**places))
         with pytest.raises(GraftError, match=r"does not answer.*MLFLOW_TRACKING_URI") as raised:
             open_store(project)
@@ -152,9 +141,7 @@ def test_d1_a_store_that_is_there_waits_for_nobody(project: Project) -> None:
 def places(project: Project) -> set[str]:
     """Everything in the database that says where files lie."""
     with contextlib.closing(sqlite3.connect(project.home / "mlflow.db")) as connection:
-        rows = [
-            connection.execute(f"SELECT {column} FROM {table}").fetchall() for table, column in store._PLACES
-        ]
+        rows = [connection.execute(f"SELECT {column} FROM {table}").fetchall() for table, column in store._PLACES]
     return {row[0] for table in rows for row in table if row[0]}
 
 

@@ -51,9 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, no_outside_settings: None, server: str, monkeypatch: pytest.MonkeyPatch
-) -> Project:
+def project(tmp_path: Path, no_outside_settings: None, server: str, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     return make_project(tmp_path / "project")
 
@@ -80,9 +78,7 @@ def test_a_model_is_registered_there_and_found_from_another_machine(
     elsewhere.state.mkdir(parents=True)
     model = resolve_model(elsewhere, f"models:/{registered.model}@challenger")
     assert model.version == "1"
-    assert (
-        ImageClassifier(model.bundle).classes == ImageClassifier(project.strategy("first") / "model").classes
-    )
+    assert ImageClassifier(model.bundle).classes == ImageClassifier(project.strategy("first") / "model").classes
 
 
 def test_its_pages_are_what_ui_tells_of(project: Project, repository: Path, server: str) -> None:

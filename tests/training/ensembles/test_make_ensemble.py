@@ -46,9 +46,7 @@ def test_equal_weights_make_the_plain_mean(project: Project) -> None:
     made = make(project, "a", "b", "c", weights="equal")
     assert made.weights == pytest.approx({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})
     written = pd.read_csv(project.ensemble("mean") / "val_predictions.csv")
-    np.testing.assert_allclose(
-        written[[f"p_{label}" for label in CLASSES]], np.mean(probabilities, axis=0), atol=1e-5
-    )
+    np.testing.assert_allclose(written[[f"p_{label}" for label in CLASSES]], np.mean(probabilities, axis=0), atol=1e-5)
     assert written["label"].tolist() == read_splits(project, ["val"])["val"]["label"].tolist()
 
 
@@ -75,11 +73,7 @@ def test_the_bundle_holds_the_members_that_count(project: Project) -> None:
     bundle = made.folder / "model"
     settings = read_checked(bundle)
     assert settings.pop("files").keys() == {"members/good/model.json", "members/good/saved_model/weights"}
-    assert settings == {
-        "classes": CLASSES,
-        "max_pixels": 500,
-        "members": [{"name": "good", "weight": 1.0}],
-    }
+    assert settings == {"classes": CLASSES, "max_pixels": 500, "members": [{"name": "good", "weight": 1.0}]}
     assert [path.name for path in (bundle / "members").iterdir()] == ["good"]
     assert (bundle / "members" / "good" / "saved_model" / "weights").read_text() == "good"
 
@@ -133,7 +127,5 @@ def test_members_of_other_splits_are_refused(project: Project) -> None:
     write_member(project, "b", 0.5)
     path = project.strategy("b") / "val_predictions.csv"
     pd.read_csv(path)[1:].to_csv(path, index=False)
-    with pytest.raises(
-        GraftError, match=rf"'a' and 'b' .*different images: {COUNT} and {COUNT - 1}, {COUNT - 1}"
-    ):
+    with pytest.raises(GraftError, match=rf"'a' and 'b' .*different images: {COUNT} and {COUNT - 1}, {COUNT - 1}"):
         make(project, "a", "b")

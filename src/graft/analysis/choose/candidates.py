@@ -80,10 +80,7 @@ class Candidate:
     @property
     def name(self) -> str:
         """The candidate in words."""
-        extras = [
-            *(["all depths"] if self.pooling == "depths" else []),
-            *(["mirrored"] if self.mirrored else []),
-        ]
+        extras = [*(["all depths"] if self.pooling == "depths" else []), *(["mirrored"] if self.mirrored else [])]
         return ", ".join([f"{self.backbone.name} {self.image_size} px", *extras])
 
     @property
@@ -129,9 +126,7 @@ def plan(params: ChooseParams, default: KerasBackboneParams, median_side: float)
     """
     planned = PLANS[params.quality]
     if params.backbones or params.sizes:
-        backbones = params.backbones or [
-            _usual(name, default) for name in dict.fromkeys(name for name, _ in planned)
-        ]
+        backbones = params.backbones or [_usual(name, default) for name in dict.fromkeys(name for name, _ in planned)]
         wanted = [
             Candidate(backbone, size)
             for size in params.sizes or dict.fromkeys(size for _, size in planned)

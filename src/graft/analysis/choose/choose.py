@@ -96,11 +96,7 @@ def minutes_for(params: ChooseParams, images: int) -> float:
 
 
 def choose(
-    params: ChooseParams,
-    default: KerasBackboneParams,
-    sample: Sample,
-    cache: Path,
-    store: FeatureStore | None,
+    params: ChooseParams, default: KerasBackboneParams, sample: Sample, cache: Path, store: FeatureStore | None
 ) -> Choice:
     """Measure candidates until the time is up, the likely best first, and select members among them.
 
@@ -168,22 +164,12 @@ def choose(
     if mirror is not None:
         selection = select(measured, sample.labels, sample.groups, params.most_members)
     return Choice(
-        measured,
-        selection,
-        mirror,
-        skipped,
-        minutes,
-        time.monotonic() - start,
-        len(sample.labels),
-        sample.all_images,
+        measured, selection, mirror, skipped, minutes, time.monotonic() - start, len(sample.labels), sample.all_images
     )
 
 
 def _try_mirrored(
-    measured: list[Measured],
-    selection: Selection,
-    sample: Sample,
-    try_one: Callable[[Candidate, bool], list[Measured]],
+    measured: list[Measured], selection: Selection, sample: Sample, try_one: Callable[[Candidate, bool], list[Measured]]
 ) -> Difference | None:
     """Measure the members with mirror images too; return how much better the best one answers with them."""
     numbers = np.unique(sample.groups, return_inverse=True)[1]
@@ -249,12 +235,7 @@ def tried_table(choice: Choice) -> pd.DataFrame:
         for index, one in enumerate(choice.measured)
     ]
     rows += [
-        {
-            "candidate": candidate.name,
-            "multiply_adds": candidate.multiply_adds * 1e9,
-            "weight": 0.0,
-            "left_out": reason,
-        }
+        {"candidate": candidate.name, "multiply_adds": candidate.multiply_adds * 1e9, "weight": 0.0, "left_out": reason}
         for candidate, reason in choice.skipped
     ]
     columns = ["candidate", "accuracy", "log_loss", "seconds", "multiply_adds", "weight", "left_out"]

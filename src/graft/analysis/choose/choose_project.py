@@ -37,8 +37,7 @@ def choose_for_project(project: Project, params: Params, clock: StageClock, *als
     strategies = {name: train.strategy(name) for name in dict.fromkeys([*train.run, *also])}
     settings: dict[str, dict[str, Any]] = {name: own_size(one) for name, one in strategies.items()}
     is_open = any(
-        isinstance(one, WithAuto) and set(one.to_choose) - set(settings[name])
-        for name, one in strategies.items()
+        isinstance(one, WithAuto) and set(one.to_choose) - set(settings[name]) for name, one in strategies.items()
     )
     choice = None
     if is_open:
@@ -79,10 +78,5 @@ def _sample(project: Project, params: Params, tables: dict[str, Any]) -> Sample:
 
     in_test = len(read_split_table(project.split_table("test")))
     return Sample(
-        images_at,
-        labels[rows],
-        classes.tolist(),
-        groups[rows],
-        float(np.median(sides)),
-        len(paths) + in_test,
+        images_at, labels[rows], classes.tolist(), groups[rows], float(np.median(sides)), len(paths) + in_test
     )

@@ -80,9 +80,7 @@ def _frozen(choice: Choice) -> dict[str, Any]:
 def _fine_tune(choice: Choice, train_images: int) -> dict[str, Any]:
     """The best single network that can be trained in the time that is given, whole or in its upper part."""
     plain = [
-        one
-        for one in choice.measured
-        if one.candidate == Candidate(one.candidate.backbone, one.candidate.image_size)
+        one for one in choice.measured if one.candidate == Candidate(one.candidate.backbone, one.candidate.image_size)
     ]
     best = min(plain, key=lambda one: one.log_loss)
     cheapest = min(plain, key=lambda one: one.candidate.rank)

@@ -79,9 +79,7 @@ def measure(
     for one, columns in ((candidate, slice(0, top)), (candidate.with_all_depths, slice(None))):
         head = fit_exact_head(features[:, columns], labels, classes, groups=groups, folds=folds)
         probabilities = calibrated(head.out_of_fold, labels, groups)
-        found.append(
-            _judged(one, probabilities, labels, head.path[head.chosen].penalty, time.perf_counter() - start)
-        )
+        found.append(_judged(one, probabilities, labels, head.path[head.chosen].penalty, time.perf_counter() - start))
         start = time.perf_counter()
     return found
 
@@ -91,9 +89,7 @@ def _judged(
 ) -> Measured:
     right_class = probabilities[np.arange(len(labels)), labels]
     losses = -np.log(np.maximum(right_class, np.finfo(np.float64).eps))
-    return Measured(
-        candidate, probabilities, losses, probabilities.argmax(axis=1) == labels, penalty, seconds
-    )
+    return Measured(candidate, probabilities, losses, probabilities.argmax(axis=1) == labels, penalty, seconds)
 
 
 def calibrated(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -41,9 +41,7 @@ class Selection:
         return float(self.right.mean())
 
 
-def select(
-    measured: Sequence[Measured], labels: np.ndarray, groups: np.ndarray, most_members: int
-) -> Selection:
+def select(measured: Sequence[Measured], labels: np.ndarray, groups: np.ndarray, most_members: int) -> Selection:
     """Return the candidate or the mixture of candidates that answers best, and has paid for itself.
 
     Begin with the cheapest candidate; a dearer one takes its place where its log loss is lower by more than the
@@ -76,9 +74,7 @@ def select(
     return Selection({best: 1.0}, one.probabilities, one.losses, one.right, steps)
 
 
-def _greedy(
-    measured: Sequence[Measured], labels: np.ndarray, most_members: int
-) -> tuple[dict[int, float], np.ndarray]:
+def _greedy(measured: Sequence[Measured], labels: np.ndarray, most_members: int) -> tuple[dict[int, float], np.ndarray]:
     """Return the weights of the mixture of least log loss that adding one by one finds, and its probabilities."""
     copies: dict[int, int] = {}
     mixture = np.zeros_like(measured[0].probabilities)

@@ -92,9 +92,7 @@ def record(choice: Choice | None) -> dict[str, Any]:
         "accuracy": round(selection.accuracy, 6),
         "log_loss": round(selection.log_loss, 6),
         "images": choice.images,
-        "members": {
-            choice.measured[index].candidate.name: weight for index, weight in selection.weights.items()
-        },
+        "members": {choice.measured[index].candidate.name: weight for index, weight in selection.weights.items()},
         "steps": selection.steps,
         "mirror_images": None
         if choice.mirror is None

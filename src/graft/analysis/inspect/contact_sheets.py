@@ -17,9 +17,7 @@ PER_CLASS = 24
 IN_ALL = 960
 
 
-def contact_sheets(
-    images: pd.DataFrame, per_class: int = PER_CLASS, in_all: int = IN_ALL
-) -> dict[str, list[Picture]]:
+def contact_sheets(images: pd.DataFrame, per_class: int = PER_CLASS, in_all: int = IN_ALL) -> dict[str, list[Picture]]:
     """Images of each class by label, evenly spaced in the order of the manifest, so from all its folders and films.
 
     With very many classes each gets one image, and classes after the first ``in_all`` get none.

@@ -44,9 +44,7 @@ UNASKED_PIXELS = 200_000_000
 UNASKED_PROBABILITIES = 500_000
 
 
-def inspect_data(
-    project: Project, params: Params, check_labels: bool | None = None
-) -> tuple[Report, pd.DataFrame]:
+def inspect_data(project: Project, params: Params, check_labels: bool | None = None) -> tuple[Report, pd.DataFrame]:
     """Scans data/ as it is now and reports on it; the pipeline's own manifest is neither needed nor touched.
 
     Returns the report, and the images of the manifest that take part.
@@ -98,9 +96,7 @@ def inspect_data(
     return report, images
 
 
-def label_check(
-    images: pd.DataFrame, features: np.ndarray, groups: np.ndarray, seed: int, backbone: str
-) -> LabelCheck:
+def label_check(images: pd.DataFrame, features: np.ndarray, groups: np.ndarray, seed: int, backbone: str) -> LabelCheck:
     """The search for label errors in images whose features are known.
 
     Args:
@@ -126,14 +122,11 @@ def label_check(
         for suspect in label_errors.find_suspects(labels, judged)
     ]
     notes = [
-        f"Class '{label}' was left out: it has fewer than {MIN_GROUPS} images or groups."
-        for label in judged.left_out
+        f"Class '{label}' was left out: it has fewer than {MIN_GROUPS} images or groups." for label in judged.left_out
     ]
     missed = int(np.isin(labels, judged.classes).sum()) - len(judged.checked)
     if missed:
-        notes.append(
-            f"{missed:,} images were not checked: their group holds all of a class but for too little."
-        )
+        notes.append(f"{missed:,} images were not checked: their group holds all of a class but for too little.")
     return LabelCheck(
         issues=issues,
         checked=len(judged.checked),
@@ -163,9 +156,7 @@ def _look_at_labels(
     try:
         from graft.analysis.inspect.backbone_features import image_features
 
-        features, backbone = image_features(
-            project, list(images["path"]), list(images["sha256"]), params.train
-        )
+        features, backbone = image_features(project, list(images["path"]), list(images["sha256"]), params.train)
     except GraftError as error:
         return LabelCheck(skipped=str(error)), []
     check = label_check(images, features, joined(*groups), params.train.seed, backbone)
@@ -210,17 +201,12 @@ def _extremes(images: pd.DataFrame, column: str, scale: np.ndarray, low: bool) -
         return Extremes([], None)
     scores = outliers.modified_z_scores(scale)
     order = np.argsort(scores if low else -scores, kind="stable")
-    chosen = [
-        i for i in order.tolist() if (scores[i] < -outliers.LIMIT if low else scores[i] > outliers.LIMIT)
-    ]
+    chosen = [i for i in order.tolist() if (scores[i] < -outliers.LIMIT if low else scores[i] > outliers.LIMIT)]
     pictures = alike.pictures(images.iloc[chosen])
     values = images[column].to_numpy(np.float64)
     limit = limits[0] if low else limits[1]
     return Extremes(
-        [
-            Outlier(picture, float(values[i]), float(scores[i]))
-            for picture, i in zip(pictures, chosen, strict=True)
-        ],
+        [Outlier(picture, float(values[i]), float(scores[i])) for picture, i in zip(pictures, chosen, strict=True)],
         float(np.exp(limit)) if column == "sharpness" else limit,
     )
 

@@ -65,11 +65,7 @@ def _pictures_shown(report: Report, sheets: dict[str, list[Picture]]) -> list[st
 
 
 def _page(
-    report: Report,
-    images: pd.DataFrame,
-    sheets: dict[str, list[Picture]],
-    thumbnails: dict[str, str],
-    link: str,
+    report: Report, images: pd.DataFrame, sheets: dict[str, list[Picture]], thumbnails: dict[str, str], link: str
 ) -> str:
     """Return the HTML; ``thumbnails`` are data URIs by path, ``link`` leads from the page's folder to data/."""
     classes, groups = bars_shown(report.classes), [*report.copies, *report.near_duplicates]
@@ -179,11 +175,7 @@ def class_bars(classes: Sequence[ClassCount], splits: Sequence[str]) -> list[Bar
     return [
         BarRow(
             entry.label,
-            [
-                BarLine(
-                    [part(entry, split) for split in splits if entry.images.get(split)], f"{entry.total:,}"
-                )
-            ],
+            [BarLine([part(entry, split) for split in splits if entry.images.get(split)], f"{entry.total:,}")],
         )
         for entry in classes
     ]

@@ -35,13 +35,7 @@ def near_duplicates(images: pd.DataFrame, groups: pd.Series) -> list[Alike]:
 def worst_first(groups: Iterable[Alike]) -> list[Alike]:
     """Groups with several labels first, then those across splits, then large ones; each part in order of paths."""
     return sorted(
-        groups,
-        key=lambda group: (
-            not group.conflicts,
-            not group.leaks,
-            -len(group.pictures),
-            group.pictures[0].path,
-        ),
+        groups, key=lambda group: (not group.conflicts, not group.leaks, -len(group.pictures), group.pictures[0].path)
     )
 
 

@@ -42,9 +42,7 @@ def find_suspects(labels: np.ndarray, judged: OutOfFold) -> list[Suspect]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # One process: its pool costs more than the search, and would have to be protected under macOS' spawn.
-        ranked = find_label_issues(
-            given, judged.probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
-        )
+        ranked = find_label_issues(given, judged.probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
     suspects = []
     for row in np.asarray(ranked, int):
         probabilities = judged.probabilities[row]

@@ -76,16 +76,13 @@ def read_bases(project: Project) -> dict[str, str]:
     folder = project.root / BASES
     found = sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file())
     return {
-        path.relative_to(folder).as_posix().removesuffix(_SUFFIX): path.read_text(encoding="utf-8")
-        for path in found
+        path.relative_to(folder).as_posix().removesuffix(_SUFFIX): path.read_text(encoding="utf-8") for path in found
     }
 
 
 def _require_usable(folder: Path) -> None:
     if shutil.which("git") is None:
-        raise GraftError(
-            "git is not installed, and a project is a git repository", "Install git: git-scm.com"
-        )
+        raise GraftError("git is not installed, and a project is a git repository", "Install git: git-scm.com")
     if odd := sorted({letter for letter in str(folder) if letter in _ODD or not letter.isprintable()}):
         names = " and ".join(repr(letter) for letter in odd)
         raise GraftError(

@@ -22,9 +22,7 @@ from graft.core.files import write_file
 from graft.core.lock import project_lock
 from graft.core.project import Project
 
-Change = Literal[
-    "new", "renewed", "merged", "conflict", "removed", "left deleted", "left, no longer generated"
-]
+Change = Literal["new", "renewed", "merged", "conflict", "removed", "left deleted", "left, no longer generated"]
 _MARKER = "<<<<<<< "
 _YOURS = "yours"
 
@@ -125,9 +123,7 @@ def _merged(mine: str, base: str, new: str) -> tuple[str, bool]:
         for name, text in (("mine", mine), ("base", base), ("new", new)):
             files.append(Path(folder, name))
             files[-1].write_text(text, encoding="utf-8")
-        labels = [
-            part for label in (_YOURS, "generated before", f"graft {__version__}") for part in ("-L", label)
-        ]
+        labels = [part for label in (_YOURS, "generated before", f"graft {__version__}") for part in ("-L", label)]
         try:
             done = subprocess.run(
                 ["git", "merge-file", "--stdout", *labels, *map(str, files)], capture_output=True, text=True

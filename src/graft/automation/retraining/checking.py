@@ -116,9 +116,7 @@ def check_delivery(
         return checked
     if unpacked.images:
         scan(Layout(unpacked.folder, {}), rules, folder / "manifest.parquet")
-        _sort_out(
-            checked, unpacked, read_manifest(folder / "manifest.parquet", thumbnails=True), known, rules
-        )
+        _sort_out(checked, unpacked, read_manifest(folder / "manifest.parquet", thumbnails=True), known, rules)
     bad = checked.pictures_left_out
     if len(bad) > params.max_bad_share * total:
         checked.refused.append(f"{len(bad)} of its {total} images cannot be used: {in_short(bad)}.")
@@ -145,9 +143,7 @@ def _as_delivered(sentence: str, delivery: Delivery) -> str:
     return sentence
 
 
-def _sort_out(
-    checked: Checked, unpacked: Unpacked, rows: pd.DataFrame, known: Known, rules: ValidateParams
-) -> None:
+def _sort_out(checked: Checked, unpacked: Unpacked, rows: pd.DataFrame, known: Known, rules: ValidateParams) -> None:
     checked.sha256 = set(rows["sha256"])
     labels_here: dict[str, set[str]] = {}
     for sha256, label in zip(rows["sha256"], rows["label"], strict=True):
@@ -171,11 +167,7 @@ def _sort_out(
 
 
 def _problems(
-    row: Mapping[Hashable, Any],
-    known: Known,
-    rules: ValidateParams,
-    labels_here: set[str],
-    beside_test: dict[str, str],
+    row: Mapping[Hashable, Any], known: Known, rules: ValidateParams, labels_here: set[str], beside_test: dict[str, str]
 ) -> Iterator[str]:
     """What is wrong with an image, the gravest first."""
     if len(labels_here) > 1:

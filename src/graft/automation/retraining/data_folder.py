@@ -49,9 +49,7 @@ def bring_up_to_date(project: Project) -> list[str]:
     cache, text = cache_folder(project), pointer_file(project).read_text(encoding="utf-8")
     wanted = _files(cache, text)
     if wanted is None:
-        raise GraftError(
-            "DVC's cache lacks the list of images that data.dvc names", "Run `dvc fetch data.dvc`"
-        )
+        raise GraftError("DVC's cache lacks the list of images that data.dvc names", "Run `dvc fetch data.dvc`")
     if swap.is_empty(project.data):
         changes: dict[str, list[str]] | None = {"deleted": sorted(wanted)}
     else:

@@ -107,17 +107,13 @@ def find_deliveries(inbox: Path, settle_seconds: float) -> Inbox:
     return found
 
 
-def wait_until_settled(
-    inbox: Path, settle_seconds: float, wait: Callable[[float], None] = time.sleep
-) -> None:
+def wait_until_settled(inbox: Path, settle_seconds: float, wait: Callable[[float], None] = time.sleep) -> None:
     """Give what has just been copied into the inbox the time to count as complete; a long one is not waited for."""
     changes = {entry.name: _last_change(entry) for entry in _entries(inbox) if not _is_unfinished(entry)}
     left = max(changes.values(), default=0.0) + settle_seconds - time.time()
     if 0 < left <= min(settle_seconds, PATIENCE_SECONDS):
         newest = max(changes, key=lambda name: changes[name])
-        console.print(
-            f"Waiting {left:.0f} s for {_printable(newest)} to be complete", soft_wrap=True, markup=False
-        )
+        console.print(f"Waiting {left:.0f} s for {_printable(newest)} to be complete", soft_wrap=True, markup=False)
         wait(left)
 
 
@@ -231,10 +227,7 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path] if path.exists() else []
     return sorted(
-        Path(folder, name)
-        for folder, _, names in os.walk(path)
-        for name in names
-        if Path(folder, name).is_file()
+        Path(folder, name) for folder, _, names in os.walk(path) for name in names if Path(folder, name).is_file()
     )
 
 

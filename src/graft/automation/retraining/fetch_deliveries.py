@@ -37,14 +37,10 @@ def fetch(project: Project, params: SourceParams, wait: Callable[[float], None] 
     Raises:
         GraftError: DVC failed, or took too long, each time.
     """
-    _repeated(
-        lambda: run_dvc(project, "fetch", "data.dvc", timeout=params.timeout_seconds), params.retries, wait
-    )
+    _repeated(lambda: run_dvc(project, "fetch", "data.dvc", timeout=params.timeout_seconds), params.retries, wait)
 
 
-def update(
-    project: Project, own: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep
-) -> None:
+def update(project: Project, own: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep) -> None:
     """Have DVC bring data/ of a worktree up to date with where `dvc import` took it from.
 
     Args:

@@ -54,12 +54,7 @@ def finish(
                 fill(space)
             if step == "judge":
                 judge_challenger(
-                    space.own,
-                    project,
-                    params,
-                    one.commit,
-                    outcome,
-                    promotion_reason(from_record(one.outcome)),
+                    space.own, project, params, one.commit, outcome, promotion_reason(from_record(one.outcome))
                 )
             else:
                 push(space.own, params.retrain, one.branch)
@@ -91,9 +86,7 @@ def abandon(project: Project) -> list[str]:
             given_up = [f"Given up: {one}" for one in read_open(project)]
         except GraftError as error:
             given_up = [f"Given up: {error.what}"]
-        write_open(
-            project, []
-        )  # worktrees stay: by them the next run finds what one that was killed has left
+        write_open(project, [])  # worktrees stay: by them the next run finds what one that was killed has left
     return given_up
 
 

@@ -54,11 +54,7 @@ class Intake:
     @property
     def with_images(self) -> list[Checked]:
         """Deliveries that are accepted and bring something new."""
-        return [
-            checked
-            for checked in self.checked
-            if checked.accepted and checked.images and not checked.set_aside
-        ]
+        return [checked for checked in self.checked if checked.accepted and checked.images and not checked.set_aside]
 
     def require_acknowledged(self) -> None:
         """Raise GraftError where ``on_bad`` is ``stop`` and nobody has looked at a delivery that was refused."""
@@ -77,9 +73,7 @@ class Intake:
             deliveries.wait_until_settled(self.inbox, settle)
         found = deliveries.find_deliveries(self.inbox, settle)
         self.outcome.arriving = found.arriving
-        self.outcome.deliveries += [
-            DeliveryOutcome(name, "left", reasons=[why]) for name, why in found.left.items()
-        ]
+        self.outcome.deliveries += [DeliveryOutcome(name, "left", reasons=[why]) for name, why in found.left.items()]
         if found.deliveries and self.params.retrain.source.remote == "update":
             raise GraftError(
                 f"The inbox holds {', '.join(one.name for one in found.deliveries)}, and retrain.source.remote is "
@@ -172,9 +166,7 @@ class Intake:
             )
         told = self._told(checked, verdict, reasons, place)
         before = [one for one in self.outcome.deliveries if one.name == told.name]
-        if (
-            verdict == "nothing new" and before
-        ):  # taken in by a run that was cut off before it could put it away
+        if verdict == "nothing new" and before:  # taken in by a run that was cut off before it could put it away
             before[0].reasons, before[0].place = reasons, place
         else:
             self.outcome.deliveries.append(told)

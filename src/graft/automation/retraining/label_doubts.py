@@ -189,14 +189,7 @@ class Judge:
             such = np.flatnonzero(mine & speaks & (taken == suggested))
             clearest = such[np.argsort(-lean[such], kind="stable")][:_EXAMPLES]
             found.append(
-                Doubt(
-                    self.classes[label],
-                    images,
-                    doubtful,
-                    self.classes[suggested],
-                    alike,
-                    judged[clearest].tolist(),
-                )
+                Doubt(self.classes[label], images, doubtful, self.classes[suggested], alike, judged[clearest].tolist())
             )
         return found
 
@@ -219,9 +212,7 @@ class Judge:
         return taken, lean, speaks
 
 
-def _nearest(
-    images: Images, known: Images, classes: Sequence[str], without: np.ndarray | None = None
-) -> np.ndarray:
+def _nearest(images: Images, known: Images, classes: Sequence[str], without: np.ndarray | None = None) -> np.ndarray:
     """Distance of each image to the nearest known one of each class ``[N, C]``, ``without`` some pairs ``[N, K]``."""
     from sklearn.metrics.pairwise import euclidean_distances
 
@@ -307,9 +298,7 @@ def _delivered(checked: Checked, embedder: Embedder, max_pixels: int) -> Images:
     seen = [image for _, image in observe_all(stream, max_pixels, [])]
     for file, image in zip(files, seen, strict=True):
         if image.problem:
-            raise GraftError(
-                f"{file} cannot be read any more ({image.problem})", "Leave it in place and run it again"
-            )
+            raise GraftError(f"{file} cannot be read any more ({image.problem})", "Leave it in place and run it again")
     features = _features(
         embedder, files, [image.sha256 for image in checked.images], f"Images of {checked.delivery.name}"
     )

@@ -30,12 +30,7 @@ def recorded_files(own: Project) -> list[str]:
     """Return the files that a retraining commits, by path in the project: DVC's own, and small outputs below git."""
     command = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "artifacts")
     small = [name for name in run_git(own.root, *command).split("\0") if name]
-    return [
-        "data.dvc",
-        "dvc.lock",
-        "params.yaml",
-        *(name for name in small if not name.startswith("artifacts/gate/")),
-    ]
+    return ["data.dvc", "dvc.lock", "params.yaml", *(name for name in small if not name.startswith("artifacts/gate/"))]
 
 
 def hashes_in_worktree(space: Workspace) -> dict[str, str]:
@@ -58,11 +53,7 @@ def commit_changes(space: Workspace, message: str) -> tuple[str, str]:
     parent = space.base
     now = try_git(own, "rev-parse", "--verify", "--quiet", f"refs/heads/{space.branch}") or ""
     if now != space.tip:
-        changed = (
-            run_git(own, "diff", "--name-only", "--relative", "-z", space.tip, now).split("\0")
-            if now
-            else names
-        )
+        changed = run_git(own, "diff", "--name-only", "--relative", "-z", space.tip, now).split("\0") if now else names
         both = sorted({*changed} & {*names})
         if both or space.base != space.tip:
             raise GraftError(
@@ -106,10 +97,7 @@ def move_branch(project: Project, branch: str, commit: str, tip: str) -> None:
 
 def is_recorded(project: Project, one: OpenCommit) -> bool:
     """Return whether the branch holds the commit."""
-    return (
-        try_git(project.root, "merge-base", "--is-ancestor", one.commit, f"refs/heads/{one.branch}")
-        is not None
-    )
+    return try_git(project.root, "merge-base", "--is-ancestor", one.commit, f"refs/heads/{one.branch}") is not None
 
 
 def check_out(project: Project, one: OpenCommit) -> list[str]:
@@ -169,9 +157,7 @@ def _write_files(project: Project, one: OpenCommit) -> list[str]:
 def _hashes(project: Project, names: Sequence[str]) -> list[str]:
     """Return git's hash of files as they are now, ``""`` for one that is not there."""
     there = [name for name in names if (project.root / name).is_file()]
-    lines = "".join(
-        f"{project.root / name}\n" for name in there
-    )  # git would begin at the top of the repository
+    lines = "".join(f"{project.root / name}\n" for name in there)  # git would begin at the top of the repository
     found = run_git(project.root, "hash-object", "--stdin-paths", text=lines).split() if there else []
     by_name = dict(zip(there, found, strict=True))
     return [by_name.get(name, "") for name in names]

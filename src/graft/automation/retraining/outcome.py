@@ -210,9 +210,7 @@ def challenger_line(outcome: Outcome) -> str:
     if new is not None:
         words += f" is right on {new:.2%} of today's test images"
     if old is not None:
-        words += (
-            f", the champion before it on {old:.2%}" if outcome.promoted else f", the champion on {old:.2%}"
-        )
+        words += f", the champion before it on {old:.2%}" if outcome.promoted else f", the champion on {old:.2%}"
     return words
 
 

@@ -112,12 +112,7 @@ def _stopping(folder: Path) -> Iterable[tuple[Path, dict[str, Any]]]:
 
 
 def _write_reasons(
-    place: Path,
-    name: str,
-    at: datetime,
-    reasons: Sequence[str],
-    left_out: Iterable[LeftOut],
-    stops: bool = False,
+    place: Path, name: str, at: datetime, reasons: Sequence[str], left_out: Iterable[LeftOut], stops: bool = False
 ) -> None:
     record = {
         "delivery": name,

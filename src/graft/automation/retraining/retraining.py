@@ -211,9 +211,7 @@ class Retraining:
             subject = f"Retrain {self.outcome.dataset}: {'; '.join(self.outcome.reasons)}"
             message = f"{subject}\n\nGraft-Run: {self._run}\n"
             parent, commit = landing.commit_changes(space, message)
-            before = {
-                name: self._before.get(name, "") for name in landing.changed_by(space.own, parent, commit)
-            }
+            before = {name: self._before.get(name, "") for name in landing.changed_by(space.own, parent, commit)}
             if workspace.checked_out(project) == space.branch:
                 landing.require_same_data(project, self._before)
             so_far = replace(self.outcome, deliveries=self._intake.as_taken_in(), commit=commit)
@@ -308,9 +306,7 @@ class Retraining:
         for checked in tried:
             checked.set_aside = True
         if wrong := self._refused_by_checks():
-            raise GraftError(
-                f"data/ breaks rules of its own: {' '.join(wrong)}", "Mend data/; the deliveries wait"
-            )
+            raise GraftError(f"data/ breaks rules of its own: {' '.join(wrong)}", "Mend data/; the deliveries wait")
         for checked in tried:
             checked.set_aside = False
             try:

@@ -75,9 +75,7 @@ def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_offici
             raise GraftError(f"it holds '{twice}' more than once", "Pack it again with each file once")
         unnamed = {name for source, some in names_of for name in images_without_suffix(source, some)}
         names = [name for name in everything if is_image(name) or name in unnamed]
-        splits = {
-            part for name in names for part in PurePosixPath(name).parts if part.lower() in SPLIT_FOLDERS
-        }
+        splits = {part for name in names for part in PurePosixPath(name).parts if part.lower() in SPLIT_FOLDERS}
         depth = _folders_around(names, {*classes, *(splits if is_official else ())})
         images: dict[str, str] = {}
         taken = set(names)

@@ -240,9 +240,7 @@ def _join(folder: Path, tip: str, head: str, prefix: str, branch: str) -> str:
     try:
         run_git(folder, "merge", "--no-commit", "--no-ff", "-X", "ours", head, environment=identity(folder))
     except GraftError as error:
-        raise GraftError(
-            f"What is checked out cannot be merged into {branch}: {error.what}", advice
-        ) from None
+        raise GraftError(f"What is checked out cannot be merged into {branch}: {error.what}", advice) from None
     for path in (f"{prefix}dvc.lock", f"{prefix}artifacts"):
         if try_git(folder, "rev-parse", "--verify", "--quiet", f"{tip}:{path}"):
             run_git(folder, "checkout", tip, "--", path)
@@ -291,13 +289,9 @@ def grow(own: Project, images: Sequence[NewImage]) -> None:
         for image in images:
             place = own.data / image.target
             if place.exists():
-                raise GraftError(
-                    f"data/{image.target} is there already", "Run it again: data/ has changed meanwhile"
-                )
+                raise GraftError(f"data/{image.target} is there already", "Run it again: data/ has changed meanwhile")
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(image.file, place)
             if sha256_of(place) != image.sha256:
-                raise GraftError(
-                    f"{image.file} reads with other bytes than before", "Run it again; check that disk"
-                )
+                raise GraftError(f"{image.file} reads with other bytes than before", "Run it again; check that disk")
             advance(1)

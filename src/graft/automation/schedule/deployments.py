@@ -183,9 +183,7 @@ def page_of(run: str = "") -> str:
     return f"{url}/runs/flow-run/{run}" if run else url
 
 
-DESCRIPTION = (
-    "Takes in what lies in the inbox, trains, and promotes what passes the gate; see docs/retraining.md."
-)
+DESCRIPTION = "Takes in what lies in the inbox, trains, and promotes what passes the gate; see docs/retraining.md."
 
 
 def _read(name: str) -> DeploymentResponse | None:
@@ -227,9 +225,7 @@ def _runs(
     wanted = [StateType(one) for one in types]
     selected = filters.FlowRunFilter(
         deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment]),
-        state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=wanted))
-        if wanted
-        else None,
+        state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=wanted)) if wanted else None,
         expected_start_time=filters.FlowRunFilterExpectedStartTime(before_=before, after_=after),
     )
     order = FlowRunSort.EXPECTED_START_TIME_ASC if ascending else FlowRunSort.EXPECTED_START_TIME_DESC

@@ -44,9 +44,7 @@ LOOK_SECONDS = 2.0
 GONE_SECONDS = 20.0
 
 
-def run_service(
-    project: Project, when: When, name: str, port: int | None, tell: Callable[[str], None]
-) -> None:
+def run_service(project: Project, when: When, name: str, port: int | None, tell: Callable[[str], None]) -> None:
     """Execute retrainings as ``when`` says, until SIGTERM, Ctrl-C or the end of the terminal.
 
     Args:
@@ -57,9 +55,7 @@ def run_service(
         GraftError: another one is at work; there can be no server, or it is gone.
     """
     stops = [signal.SIGTERM, signal.SIGINT]
-    if (
-        signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
-    ):  # else nohup: the end of the terminal is to be ignored
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else nohup: the end of the terminal is to be ignored
         stops.append(signal.SIGHUP)
     for number in stops:
         signal.signal(number, signal.default_int_handler)
@@ -125,11 +121,7 @@ def _register(project: Project, when: When, name: str, tell: Callable[[str], Non
     deployment = deployments.describe(project, name, when)
     # No limit of its own: that of the deployment is to call off what comes while a run is under way.
     runner = Runner(
-        name=f"graft {name}",
-        limit=None,
-        pause_on_shutdown=False,
-        query_seconds=POLL_SECONDS,
-        prefetch_seconds=0,
+        name=f"graft {name}", limit=None, pause_on_shutdown=False, query_seconds=POLL_SECONDS, prefetch_seconds=0
     )
     try:
         deployments.settle_runs(runner.add_deployment(deployment))

@@ -140,9 +140,7 @@ def in_words(seconds: float) -> str:
     return " ".join(found)
 
 
-def machine_timezone(
-    zone_file: Path = Path("/etc/timezone"), zone_link: Path = Path("/etc/localtime")
-) -> str:
+def machine_timezone(zone_file: Path = Path("/etc/timezone"), zone_link: Path = Path("/etc/localtime")) -> str:
     """Name of this machine's time zone; ``UTC`` where it does not say."""
     candidates = [os.environ.get("TZ", "").removeprefix(":")]
     # The link is what the C library goes by; the file is Debian's and may be older.
@@ -155,16 +153,13 @@ def machine_timezone(
 
 def local(moment: datetime, timezone: str) -> str:
     """A moment as a clock there shows it."""
-    return moment.astimezone(ZoneInfo(timezone) if _is_zone(timezone) else UTC).strftime(
-        "%a %Y-%m-%d %H:%M:%S %Z"
-    )
+    return moment.astimezone(ZoneInfo(timezone) if _is_zone(timezone) else UTC).strftime("%a %Y-%m-%d %H:%M:%S %Z")
 
 
 def _checked_zone(name: str) -> str:
     if not _is_zone(name):
         raise GraftError(
-            f"'{name}' is no time zone of this machine's",
-            "Name one like Europe/Berlin or UTC with --timezone",
+            f"'{name}' is no time zone of this machine's", "Name one like Europe/Berlin or UTC with --timezone"
         )
     return name
 

@@ -36,9 +36,7 @@ from graft.core.progress import download_bar
 if TYPE_CHECKING:
     import requests
 
-CONNECT_SECONDS = (
-    3.0  # an address that answers at all does so sooner; a firewall that drops packets never does
-)
+CONNECT_SECONDS = 3.0  # an address that answers at all does so sooner; a firewall that drops packets never does
 OPEN_SECONDS = 10.0  # name lookup (which has no timeout of its own), connection and headers together
 READ_SECONDS = 30.0  # silence in the middle of a file before the connection counts as dropped
 ATTEMPTS = 5  # connections per file; only those that brought something are followed by another
@@ -73,9 +71,7 @@ def registry_archive(package: str, version: str, sha256: str, folder: Path) -> P
     label = f"{package} {version}"
     with PyPISimple(_index(), session=new_session()) as client:
         try:
-            page = _within(
-                OPEN_SECONDS, lambda: client.get_project_page(package, (CONNECT_SECONDS, READ_SECONDS))
-            )
+            page = _within(OPEN_SECONDS, lambda: client.get_project_page(package, (CONNECT_SECONDS, READ_SECONDS)))
         except NoSuchProjectError:
             raise GraftError(
                 f"The package index has no package {package}", "Name an index that has it in PIP_INDEX_URL"
@@ -151,9 +147,7 @@ def is_reachable(url: str, seconds: float = CONNECT_SECONDS) -> bool:
         return _answers(session, url, seconds)
 
 
-def _fetch(
-    session: requests.Session, url: str, target: Path, sha256: str | None, label: str, host: str
-) -> Path:
+def _fetch(session: requests.Session, url: str, target: Path, sha256: str | None, label: str, host: str) -> Path:
     part = target.with_name(target.name + ".part")
     with _disk_errors(target.parent, label):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -216,9 +210,7 @@ def _receive(session: requests.Session, url: str, part: Path, label: str, host: 
                 f"{label} cannot be fetched: {host} answers {response.status_code} {response.reason}",
                 "Try again later; if it stays so, the file has moved",
             )
-        resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
-            f"bytes {have}-"
-        )
+        resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if response.status_code == 206 and not resumed:
             part.unlink(missing_ok=True)
             raise GraftError(f"{host} sent another part of {label} than asked for", "Run the command again")

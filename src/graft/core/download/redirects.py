@@ -36,8 +36,7 @@ def require_hop(before: str, after: str) -> None:
         require_https(after)
     if _is_local(there.hostname) and not _is_local(here.hostname):
         raise GraftError(
-            f"{here.hostname} leads to {there.hostname}, which is an address of this network",
-            "Use another source",
+            f"{here.hostname} leads to {there.hostname}, which is an address of this network", "Use another source"
         )
 
 

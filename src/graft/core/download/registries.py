@@ -88,9 +88,7 @@ def _npm_address(package: str, version: str) -> str:
     # npm would look for a project where it runs.
     address = _run(command, f"{package} {version}", "npm", Path(tempfile.gettempdir()), ASK_SECONDS).strip()
     if not address:
-        raise GraftError(
-            f"npm's registry has no {package} {version}", "Name a registry that has it in .npmrc"
-        )
+        raise GraftError(f"npm's registry has no {package} {version}", "Name a registry that has it in .npmrc")
     return address
 
 
@@ -122,9 +120,7 @@ def _run(command: Sequence[str], label: str, client: str, folder: Path, seconds:
 def _reason(output: str) -> str:
     """The first line of a client's complaint, without addresses: they may hold passwords."""
     lines = [re.sub(r"^(npm (ERR!|error)|E:|W:)\s*", "", line) for line in output.splitlines()]
-    said = [
-        re.sub(r"\w+://\S+", "its registry", line) for line in lines if line and not line.startswith("code ")
-    ]
+    said = [re.sub(r"\w+://\S+", "its registry", line) for line in lines if line and not line.startswith("code ")]
     return said[0].rstrip(".")[:200] if said else "it does not say why"
 
 

@@ -31,8 +31,7 @@ def read_verified(root: Path, path: str, sha256: str) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise GraftError(
-            f"{root.name}/{path} holds other bytes than the table says: SHA-256 {found[:12]}..., not "
-            f"{sha256[:12]}...",
+            f"{root.name}/{path} holds other bytes than the table says: SHA-256 {found[:12]}..., not {sha256[:12]}...",
             _FIX,
         )
     return data

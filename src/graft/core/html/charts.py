@@ -192,9 +192,7 @@ class _LogAxis:
         """Round numbers: of the series 1, 2, 5 where there is room for them, else powers of ten."""
         low, high = 2**self.low, 2**self.high
         for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-            ticks = [
-                int(digit * 10**power) for power in range(6) for digit in digits if digit * 10**power >= 1
-            ]
+            ticks = [int(digit * 10**power) for power in range(6) for digit in digits if digit * 10**power >= 1]
             inside = sorted({tick for tick in ticks if low <= tick <= high})
             if len(inside) >= 3:
                 return inside

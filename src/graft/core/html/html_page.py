@@ -89,9 +89,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "thousands": _thousands,
-        "figure": figure,
-        "percent": "{:.1%}".format,
-    }
+    environment.filters |= {"thousands": _thousands, "figure": figure, "percent": "{:.1%}".format}
     return environment

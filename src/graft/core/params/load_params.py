@@ -110,15 +110,9 @@ def _explain(problem: Any) -> tuple[str, str]:
         known = [name.strip(" '") for name in expected.split(",")]
         return f"'{key}.{tag}' is {context['tag']!r}", did_you_mean(str(context["tag"]), known)
     if kind == "string_pattern_mismatch":
-        return (
-            f"the name '{problem['input']}' in '{key}'",
-            "Start with a letter and use letters, digits, - and _",
-        )
+        return (f"the name '{problem['input']}' in '{key}'", "Start with a letter and use letters, digits, - and _")
     requirement = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return (
-        f"'{key}' is {problem['input']!r} ({type(problem['input']).__name__})",
-        f"It should be {requirement}",
-    )
+    return (f"'{key}' is {problem['input']!r} ({type(problem['input']).__name__})", f"It should be {requirement}")
 
 
 def _without_tags(location: tuple[Any, ...]) -> list[Any]:
@@ -149,11 +143,7 @@ def _plain(annotation: Any) -> Any:
     while typing.get_origin(annotation) is typing.Annotated:
         annotation = typing.get_args(annotation)[0]
     members = [member for member in typing.get_args(annotation) if member is not type(None)]
-    if (
-        len(members) == 1
-        and len(typing.get_args(annotation)) == 2
-        and typing.get_origin(annotation) is not dict
-    ):
+    if len(members) == 1 and len(typing.get_args(annotation)) == 2 and typing.get_origin(annotation) is not dict:
         return _plain(members[0])
     return annotation
 

@@ -157,9 +157,7 @@ class SplitParams(Section):
     @model_validator(mode="after")
     def _method_fits(self) -> SplitParams:
         if self.fold >= self.folds:
-            raise ValueError(
-                f"fold is {self.fold}, but with folds: {self.folds} the folds are 0 to {self.folds - 1}"
-            )
+            raise ValueError(f"fold is {self.fold}, but with folds: {self.folds} the folds are 0 to {self.folds - 1}")
         if self.method == "group" and self.group_by == "none":
             raise ValueError(
                 "method is group, but group_by is none. Set group_by to near_duplicates, to column, or to a "

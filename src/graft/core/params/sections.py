@@ -5,15 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationInfo,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo
 
 # Names become folder names, DVC stage names and MLflow tags.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
@@ -24,9 +16,7 @@ CountOrNone = Annotated[int, Field(ge=0)]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
 RunSeverity = Literal["error", "leave_out", "warn"]
 # YAML 1.1 reads off as false; whoever writes params.yaml with such a tool means the same.
-Severity = Annotated[
-    Literal["error", "warn", "off"], BeforeValidator(lambda value: "off" if value is False else value)
-]
+Severity = Annotated[Literal["error", "warn", "off"], BeforeValidator(lambda value: "off" if value is False else value)]
 # Of rules about single images, which stop nothing. Projects made before say error, and mean that such images stay out.
 ImageSeverity = Annotated[
     Literal["leave_out", "warn", "off"],

@@ -55,15 +55,10 @@ def set_quality(path: Path, quality: Quality | None, minutes: float | None) -> l
 
 def _replaced(text: str, section: str, key: str, value: str, source: str) -> str:
     """Return the text with another value on the line of a key directly below a section; its comment stays in place."""
-    pattern = re.compile(
-        rf"(?ms)^({section}:[^\n]*\n(?:[ #\n][^\n]*\n)*?  {key}: )([^#\n]*?)([ \t]*)(#[^\n]*)?$"
-    )
+    pattern = re.compile(rf"(?ms)^({section}:[^\n]*\n(?:[ #\n][^\n]*\n)*?  {key}: )([^#\n]*?)([ \t]*)(#[^\n]*)?$")
     found = pattern.search(text)
     if found is None:
-        raise GraftError(
-            f"{source} has no line '{key}:' under '{section}'",
-            f"Add it there: {key}: {value}",
-        )
+        raise GraftError(f"{source} has no line '{key}:' under '{section}'", f"Add it there: {key}: {value}")
     width = len(found[2]) + len(found[3])
     padding = " " * max(width - len(value), 2 if found[4] else 0)
     return text[: found.end(1)] + value + (padding + found[4] if found[4] else "") + text[found.end() :]

@@ -220,14 +220,7 @@ class FrozenParams(TransferParams):
 
 
 # Settings that have no effect on a head that is solved: of the strategy, and of its head.
-OF_EPOCHS = frozenset(FitParams.model_fields) - {
-    "head",
-    "class_weight",
-    "image_size",
-    "seed",
-    "precision",
-    "auto",
-}
+OF_EPOCHS = frozenset(FitParams.model_fields) - {"head", "class_weight", "image_size", "seed", "precision", "auto"}
 OF_TRAINED_HEADS = frozenset(HeadParams.model_fields) - {"pooling"}
 
 

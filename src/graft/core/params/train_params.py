@@ -9,14 +9,7 @@ from pydantic import Field, model_validator
 from graft.core.errors import did_you_mean
 from graft.core.params.backbone_params import TRAIN_IT_WHOLE, BackboneParams
 from graft.core.params.sections import Name, Section
-from graft.core.params.strategy_params import (
-    FineTuneParams,
-    ImageSize,
-    Precision,
-    Seed,
-    StrategyParams,
-    TransferParams,
-)
+from graft.core.params.strategy_params import FineTuneParams, ImageSize, Precision, Seed, StrategyParams, TransferParams
 
 
 class StoreParams(Section):
@@ -65,8 +58,7 @@ class TrainParams(Section):
         for name in self.run:
             if name not in self.strategies:
                 raise ValueError(
-                    f"run names '{name}', which is not under train.strategies. "
-                    f"{did_you_mean(name, self.strategies)}"
+                    f"run names '{name}', which is not under train.strategies. {did_you_mean(name, self.strategies)}"
                 )
         if len(set(self.run)) < len(self.run):
             raise ValueError(f"run names a strategy twice: {self.run}")
@@ -94,9 +86,7 @@ class TrainParams(Section):
         """One strategy with all that it shares with the others filled in where it names none of its own."""
         own = self.strategies[name]
         shared: dict[str, object] = {
-            key: getattr(self, key)
-            for key in ("image_size", "seed", "precision")
-            if getattr(own, key) is None
+            key: getattr(self, key) for key in ("image_size", "seed", "precision") if getattr(own, key) is None
         }
         if isinstance(own, TransferParams) and own.backbone is None:
             shared["backbone"] = self.backbone

@@ -41,10 +41,7 @@ class DebianSource(TarSource):
                     f"Unpack it with `dpkg-deb -x {self.path.name} FOLDER` and name the folder",
                 )
             if name.startswith("data.tar"):
-                with (
-                    io.BufferedReader(_Window(self.path, start, size)) as window,
-                    tar_in(window, self.path) as tar,
-                ):
+                with io.BufferedReader(_Window(self.path, start, size)) as window, tar_in(window, self.path) as tar:
                     yield tar
                 return
         raise EOFError("it holds no data.tar")

@@ -92,9 +92,7 @@ def open_source(path: Path, limit: int | None = None, alone: str = "", lenient: 
     if path.is_dir():
         return FolderSource(path, lenient)
     if not path.is_file():
-        raise GraftError(
-            f"There is no {path}", "Name a folder of photographs, or a zip or tar archive of one"
-        )
+        raise GraftError(f"There is no {path}", "Name a folder of photographs, or a zip or tar archive of one")
     from graft.data.archives.tar_source import TarSource, is_tar
 
     with damage(path):
@@ -110,9 +108,7 @@ def open_source(path: Path, limit: int | None = None, alone: str = "", lenient: 
         if start.startswith(b"PK\3\4") or zipfile.is_zipfile(path):
             return ZipSource(path, limit)
     if start.startswith(b"Rar!"):
-        raise GraftError(
-            f"{path} is a RAR archive, which graft does not read", "Unpack it and name the folder"
-        )
+        raise GraftError(f"{path} is a RAR archive, which graft does not read", "Unpack it and name the folder")
     if alone:
         return LoneFile(path, alone)
     raise GraftError(
@@ -287,9 +283,7 @@ def safe_name(name: str, source: Path) -> str:
         )
     normalised = "/".join(part for part in parts if part not in ("", "."))
     if normalised and not is_plain(normalised):
-        raise GraftError(
-            f"{source}: {name!r} has a backslash or a control character in it", "Rename that file"
-        )
+        raise GraftError(f"{source}: {name!r} has a backslash or a control character in it", "Rename that file")
     return normalised
 
 
@@ -305,8 +299,7 @@ def has_leftover(name: str) -> bool:
 def special(name: str, source: Path) -> GraftError:
     """Return the error for a member that is no file."""
     return GraftError(
-        f"{source}: '{name}' is a link or a device, not a file",
-        "Put the file itself in its place, or leave it out",
+        f"{source}: '{name}' is a link or a device, not a file", "Put the file itself in its place, or leave it out"
     )
 
 
@@ -332,14 +325,10 @@ def damage(path: Path, name: str = "") -> Iterator[None]:
     except GraftError:
         raise
     except NotImplementedError as error:
-        raise GraftError(
-            f"{where} is packed in a way unknown here: {error}", "Import the unpacked folder"
-        ) from None
+        raise GraftError(f"{where} is packed in a way unknown here: {error}", "Import the unpacked folder") from None
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             reason = error.strerror or str(error)
-            raise GraftError(
-                f"{where} cannot be read: {reason}", "Check the file and its permissions"
-            ) from None
+            raise GraftError(f"{where} cannot be read: {reason}", "Check the file and its permissions") from None
         # gzip and bz2 report damage as an OSError that no system call made.
         raise GraftError(f"{where} is damaged or cut off: {error}", "Fetch or pack it again") from None

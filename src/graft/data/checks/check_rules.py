@@ -70,9 +70,7 @@ def run_rules(checks: Sequence[Check], tables: dict[str, pd.DataFrame], severiti
     outcomes = Outcomes([], {}, [check.name for check in checks if chosen[check.name] == "off"])
     # Without these defaults it makes a folder for pages of its own in the system's temporary folder.
     stores = InMemoryStoreBackendDefaults()
-    context = gx.get_context(
-        mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=stores)
-    )
+    context = gx.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=stores))
     context.variables.progress_bars = {"globally": False}
     source = context.data_sources.add_pandas("manifest")
     for table, frame in tables.items():
@@ -90,9 +88,7 @@ def run_rules(checks: Sequence[Check], tables: dict[str, pd.DataFrame], severiti
             batch_parameters={"dataframe": frame},
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]},
         )
-        by_rule = {
-            result.expectation_config.meta["rule"]: result.to_json_dict() for result in results.results
-        }
+        by_rule = {result.expectation_config.meta["rule"]: result.to_json_dict() for result in results.results}
         for check in running:
             rule, offenders = _outcome(check, by_rule[check.name], severity[check.name])
             outcomes.rules.append(rule)

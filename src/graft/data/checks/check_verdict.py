@@ -142,9 +142,7 @@ def raise_for(verdict: Verdict, docs: Path, subject: str = "data/") -> None:
     findings = "; ".join(_finding(rule) for rule in broken)
     remedies = "; ".join(dict.fromkeys(rule.remedy for rule in broken))
     files = f"all files: {docs / 'offenders.csv'}, " if any(rule.offenders for rule in broken) else ""
-    raise GraftError(
-        f"{subject} breaks rules: {findings}", f"{remedies} ({files}report: {docs / 'index.html'})"
-    )
+    raise GraftError(f"{subject} breaks rules: {findings}", f"{remedies} ({files}report: {docs / 'index.html'})")
 
 
 def _finding(rule: Rule) -> str:

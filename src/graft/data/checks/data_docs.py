@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 
 def write_data_docs(
-    folder: Path,
-    outcomes: Outcomes,
-    verdict: Verdict,
-    pictures: Mapping[str, Sequence[Sequence[Picture]]],
-    data: Path,
+    folder: Path, outcomes: Outcomes, verdict: Verdict, pictures: Mapping[str, Sequence[Sequence[Picture]]], data: Path
 ) -> None:
     """Replace ``folder`` by ``index.html`` and ``offenders.csv`` (columns rule, path, found; UTF-8, LF).
 

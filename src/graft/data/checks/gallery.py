@@ -63,9 +63,7 @@ def singles(offenders: Sequence[Offender], problems: Mapping[str, str]) -> list[
     ]
 
 
-def families(
-    offenders: Sequence[Offender], groups: pd.DataFrame, splits: Mapping[str, str]
-) -> list[list[Picture]]:
+def families(offenders: Sequence[Offender], groups: pd.DataFrame, splits: Mapping[str, str]) -> list[list[Picture]]:
     """The groups of the first offenders side by side, with split and label under each image.
 
     An offender's group shows the offender and one member of every split and label before it shows more.
@@ -83,8 +81,7 @@ def families(
     by_group = dict(list(groups[groups["group"].isin(wanted[:PICTURES_SHOWN])].groupby("group")))
     for members in (by_group[group] for group in wanted[:PICTURES_SHOWN]):
         rows = [
-            (path, label, splits.get(path, ""))
-            for path, label in zip(members["path"], members["label"], strict=True)
+            (path, label, splits.get(path, "")) for path, label in zip(members["path"], members["label"], strict=True)
         ]
         rows.sort(key=lambda row: (row[0] not in broken, row[0]))
         kinds: dict[tuple[str, str], tuple[str, str, str]] = {}

@@ -52,9 +52,7 @@ def check(
     broken = images[is_unreadable(images["left_out"])]
     problems = dict(zip(broken["path"], broken["left_out"], strict=True))
     pictures: dict[str, list[list[Picture]]] = {
-        rule: singles(offenders, problems)
-        for rule, offenders in outcomes.offenders.items()
-        if rule not in _OF_CLASSES
+        rule: singles(offenders, problems) for rule, offenders in outcomes.offenders.items() if rule not in _OF_CLASSES
     }
     if disagreeing := outcomes.offenders.get("near_duplicates_agree"):
         splits = dict(zip(images["path"], images["split"], strict=True))
@@ -107,19 +105,10 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[Che
                 "Nearly all images take part; those that do not are listed in left_out.csv, with the reason",
                 none_in("left_out", round(1 - share, 12)),  # in binary, 1 - 0.7 is a hair above 0.3
             ),
-            (
-                _left_out_words(tables[IMAGES]),
-                f"at most {100 * share:.3g} %",
-                _left_out_remedy(tables[IMAGES]),
-            ),
+            (_left_out_words(tables[IMAGES]), f"at most {100 * share:.3g} %", _left_out_remedy(tables[IMAGES])),
         ),
         (
-            (
-                "classes_kept",
-                CLASSES,
-                "No class loses most of its images",
-                between("left_out", most=_MOST_OF_A_CLASS),
-            ),
+            ("classes_kept", CLASSES, "No class loses most of its images", between("left_out", most=_MOST_OF_A_CLASS)),
             (
                 "classes lose most of their images",
                 f"at most {100 * _MOST_OF_A_CLASS:.0f} % of a class",

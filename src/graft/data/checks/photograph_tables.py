@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 IMAGES, READABLE, TAKEN, CLASSES = "images", "readable images", "images that take part", "classes"
 
 
-def photograph_tables(
-    images: pd.DataFrame, class_folders: list[str], groups: pd.DataFrame
-) -> dict[str, pd.DataFrame]:
+def photograph_tables(images: pd.DataFrame, class_folders: list[str], groups: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the tables under test; ``path`` is what an offending row is called by.
 
     Args:

@@ -98,10 +98,7 @@ def near_duplicates_across(images: pd.DataFrame, groups: Mapping[str, str]) -> p
 
 
 def _tables(
-    tables: Mapping[str, pd.DataFrame],
-    summary: Mapping[str, Any],
-    near_duplicates: pd.DataFrame,
-    params: SplitParams,
+    tables: Mapping[str, pd.DataFrame], summary: Mapping[str, Any], near_duplicates: pd.DataFrame, params: SplitParams
 ) -> dict[str, pd.DataFrame]:
     """The tables under test; ``path`` is what an offending row is called by."""
     import pandas as pd
@@ -115,12 +112,9 @@ def _tables(
     groups = dict(zip(near_duplicates["path"], near_duplicates["group"], strict=True))
     images["near"] = near_duplicates_across(images, groups)
     test, val = (
-        images.loc[images["split"] == split, ["path", "near"]].reset_index(drop=True)
-        for split in ("test", "val")
+        images.loc[images["split"] == split, ["path", "near"]].reset_index(drop=True) for split in ("test", "val")
     )
-    parts = pd.DataFrame(
-        {"path": list(SPLITS), "problem": [_size_problem(split, summary, params) for split in SPLITS]}
-    )
+    parts = pd.DataFrame({"path": list(SPLITS), "problem": [_size_problem(split, summary, params) for split in SPLITS]})
     shares = {split: tables[split]["label"].value_counts(normalize=True).to_dict() for split in SPLITS}
     labels = sorted({str(label) for table in tables.values() for label in table["label"]})
     differences = [

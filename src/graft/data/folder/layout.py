@@ -83,9 +83,7 @@ def read_layout(root: Path) -> Layout:
             f"There is no folder {root.name}/ in {root.parent}",
             "Bring data in with `graft data use traffic_lights` or `graft data import FOLDER`",
         )
-    folders = sorted(
-        entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
+    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
         raise GraftError(
             f"{root.name}/ holds no folders",
@@ -145,9 +143,7 @@ def image_files(layout: Layout) -> Iterator[ImageFile]:
         folder, below = folders.pop()
         try:
             with os.scandir(folder) as found:
-                entries = sorted(
-                    (entry for entry in found if entry.name[0] != "."), key=lambda entry: entry.name
-                )
+                entries = sorted((entry for entry in found if entry.name[0] != "."), key=lambda entry: entry.name)
         except OSError:
             continue
         prefix = f"{below}/" if below else ""

@@ -26,9 +26,7 @@ def images_below(folder: Path) -> Iterator[Path]:
                 found = True
                 yield Path(here) / name
     if not found:
-        raise GraftError(
-            f"The folder {folder} holds no images", f"Those end in {', '.join(sorted(SUFFIXES))}"
-        )
+        raise GraftError(f"The folder {folder} holds no images", f"Those end in {', '.join(sorted(SUFFIXES))}")
 
 
 def is_image_name(name: str) -> bool:

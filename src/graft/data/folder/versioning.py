@@ -139,9 +139,7 @@ def run_dvc(project: Project, *arguments: str, timeout: float | None = None) -> 
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
         reason = reasons[0] if reasons else f"exit code {done.returncode}"
-        raise GraftError(
-            f"`dvc {' '.join(arguments)}` failed in {project.root}: {reason}", _advice(reason, arguments)
-        )
+        raise GraftError(f"`dvc {' '.join(arguments)}` failed in {project.root}: {reason}", _advice(reason, arguments))
     return done.stdout
 
 

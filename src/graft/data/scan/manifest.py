@@ -107,9 +107,7 @@ def _no_manifest(path: Path) -> GraftError:
 
 
 def _broken_manifest(path: Path) -> GraftError:
-    return GraftError(
-        f"{path} is not a manifest, or not a whole one", "Make it anew with `dvc repro -f validate`"
-    )
+    return GraftError(f"{path} is not a manifest, or not a whole one", "Make it anew with `dvc repro -f validate`")
 
 
 def schema(classes: list[str]) -> pa.Schema:

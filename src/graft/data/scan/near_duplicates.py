@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["path", "sha256", "label", "group"]
 HASH_BITS = 64
-_LARGE_BUCKET = (
-    1024  # hashes; half a million pairs, from where dividing it again costs less than comparing them
-)
+_LARGE_BUCKET = 1024  # hashes; half a million pairs, from where dividing it again costs less than comparing them
 _PAIRS = 1 << 20  # of hashes or of images, held at a time: some tens of MB
 _COMPARED = 1 << 15  # pairs of thumbnails compared at a time: 6 MB a side
 _LINKS = 1 << 18  # kept before they are replaced by what they amount to
@@ -68,9 +66,7 @@ def find_near_duplicates(images: pd.DataFrame, limits: Limits) -> pd.DataFrame:
         Columns path, sha256, label and group (all str), sorted by group and path. A group is called by the
         smallest SHA-256 in it, and has two images at least.
     """
-    usable = images.loc[
-        (images["left_out"] == "") & (images["phash"] != ""), [*COLUMNS[:3], "phash", "thumbnail"]
-    ]
+    usable = images.loc[(images["left_out"] == "") & (images["phash"] != ""), [*COLUMNS[:3], "phash", "thumbnail"]]
     hashes = np.array([int(text, 16) for text in usable["phash"]], dtype=np.uint64)
     pixels = np.frombuffer(b"".join(usable["thumbnail"]), dtype=np.uint8).reshape(-1, THUMBNAIL_BYTES)
     found = usable[COLUMNS[:3]].assign(component=components(hashes, pixels, limits))
@@ -88,9 +84,7 @@ def components(hashes: np.ndarray, thumbnails: np.ndarray, limits: Limits) -> np
     """
     # What is equal in both is one item, however often it is there.
     packed = np.ascontiguousarray(np.hstack([hashes[:, None].view(np.uint8), thumbnails]))
-    _, first, item_of = np.unique(
-        packed.view(f"V{packed.shape[1]}").ravel(), return_index=True, return_inverse=True
-    )
+    _, first, item_of = np.unique(packed.view(f"V{packed.shape[1]}").ravel(), return_index=True, return_inverse=True)
     return _Search(hashes[first], thumbnails[first], limits).run()[item_of]
 
 
@@ -116,9 +110,7 @@ def read_near_duplicates(path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise GraftError(f"{path} cannot be read as a list of near-duplicates: {error}", fix) from None
     if list(table.columns) != COLUMNS:
-        raise GraftError(
-            f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", fix
-        )
+        raise GraftError(f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", fix)
     return table
 
 
@@ -283,9 +275,7 @@ def _near_in(
         starts, ends = starts[~large], ends[~large]
         partners = np.repeat(ends, ends - starts)
         positions = (
-            np.concatenate([np.arange(0), *map(np.arange, starts, ends)])
-            if large.any()
-            else np.arange(len(members))
+            np.concatenate([np.arange(0), *map(np.arange, starts, ends)]) if large.any() else np.arange(len(members))
         )
         for rows, others in _runs(positions + 1, partners, _PAIRS):
             left, right = ordered[positions[rows]], ordered[others]

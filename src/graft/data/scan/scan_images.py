@@ -32,10 +32,7 @@ from graft.data.scan.scan_memory import ScanMemory, Seen, scan_memory
 
 ROWS_PER_GROUP = 4096  # rows held in memory, and rows of one Parquet row group
 _RECALLED = 256  # files asked for in one query of the memory
-CODE = (
-    *with_imports(Path(images.__file__)),
-    Path(fingerprints.__file__),
-)  # what decides a row of the manifest
+CODE = (*with_imports(Path(images.__file__)), Path(fingerprints.__file__))  # what decides a row of the manifest
 _MAX_THREADS = 16  # a decoded image per thread is in memory; more threads than this wait for the disk anyway
 # No format read here spends more on a pixel than four 16-bit samples; metadata gets 64 MiB on top.
 _BYTES_PER_PIXEL = 8
@@ -187,10 +184,7 @@ class _Reader:
     def _finish(self, seen: _SeenFile) -> _SeenFile:
         facts = seen.facts
         if seen.row["path"] != seen.name and not facts["problem"]:
-            facts = {
-                **_NO_FACTS,
-                "problem": f"{UNREADABLE}: the file's name, or a folder's, is not valid UTF-8",
-            }
+            facts = {**_NO_FACTS, "problem": f"{UNREADABLE}: the file's name, or a folder's, is not valid UTF-8"}
         seen.row.update((name, value) for name, value in facts.items() if name != "problem")
         seen.row["left_out"] = why_left_out(facts, self.params)
         return seen
@@ -202,9 +196,7 @@ class _Reader:
             raise UnreadableImageError("not a regular file")
         seen.row["bytes"] = status.st_size
         if status.st_size > _BYTES_PER_PIXEL * self.params.max_pixels + _METADATA_BYTES:
-            raise TooLargeError(
-                f"{status.st_size} bytes are more than {self.params.max_pixels} pixels can need"
-            )
+            raise TooLargeError(f"{status.st_size} bytes are more than {self.params.max_pixels} pixels can need")
         seen.opened = True
         data = path.read_bytes()
         seen.status = status  # taken before the bytes: a change in between makes the file unknown, not wrong
@@ -243,9 +235,7 @@ def _code(params: ValidateParams) -> str:
     import PIL
 
     digest = source_digest(*CODE)
-    return (
-        f"{digest} pillow {PIL.__version__} imagehash {version('imagehash')} max_pixels {params.max_pixels}"
-    )
+    return f"{digest} pillow {PIL.__version__} imagehash {version('imagehash')} max_pixels {params.max_pixels}"
 
 
 def _storable(name: str) -> str:

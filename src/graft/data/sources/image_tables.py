@@ -77,9 +77,7 @@ class Table:
         for row in rows:
             name = _target(row, top)
             if name in sources:
-                raise self._error(
-                    row, f"'{row.path}' and row {sources[name].number} would both become '{name}'"
-                )
+                raise self._error(row, f"'{row.path}' and row {sources[name].number} would both become '{name}'")
             sources[name] = row
             sizes[name] = self._size(row)
 
@@ -97,9 +95,7 @@ class Table:
             if needed not in names:
                 raise GraftError(
                     f"{self.path} has no column '{needed}': its columns are {', '.join(names) or 'none'}",
-                    did_you_mean(
-                        needed, names, "Name its columns path, label and, if you like, split and group"
-                    ),
+                    did_you_mean(needed, names, "Name its columns path, label and, if you like, split and group"),
                 )
         if len(set(names)) < len(names):
             raise GraftError(f"{self.path} has a column twice: {', '.join(names)}", "Keep one of them")
@@ -113,9 +109,7 @@ class Table:
             try:
                 text = {name: _text(cell.get(name)) for name in _COLUMNS}
             except UnicodeDecodeError:
-                raise self._error(
-                    _Row(number, "", "", "", ""), "a cell holds bytes that are not UTF-8"
-                ) from None
+                raise self._error(_Row(number, "", "", "", ""), "a cell holds bytes that are not UTF-8") from None
             place = os.path.normpath(folder / Path(text["path"]).expanduser())
             row = _Row(number, place, text["label"], text["split"], text["group"])
             if not text["path"]:
@@ -146,9 +140,7 @@ class Table:
             return
         if len(with_split) < len(rows):
             row = next(row for row in rows if not row.split)
-            raise self._error(
-                row, "the split is empty, and other rows have one", "Fill in all of them, or none"
-            )
+            raise self._error(row, "the split is empty, and other rows have one", "Fill in all of them, or none")
         found = {SPLIT_FOLDERS[row.split.lower()] for row in rows}
         if "train" not in found or len(found) < 2:
             raise GraftError(
@@ -185,9 +177,7 @@ class Table:
         try:
             return pq.ParquetFile(self.path)
         except (pa.ArrowInvalid, OSError):
-            raise GraftError(
-                f"{self.path} is not a Parquet file, or not a whole one", "Write it again"
-            ) from None
+            raise GraftError(f"{self.path} is not a Parquet file, or not a whole one", "Write it again") from None
 
     def _parquet_cells(self, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         import pyarrow as pa
@@ -200,9 +190,7 @@ class Table:
                     number += 1
                     yield number, cells
         except (pa.ArrowInvalid, OSError) as error:
-            raise GraftError(
-                f"{self.path} is damaged after row {number}: {error}", "Write it again"
-            ) from None
+            raise GraftError(f"{self.path} is damaged after row {number}: {error}", "Write it again") from None
 
     def _csv_header(self) -> list[str]:
         return next(self._csv(), (1, []))[1]
@@ -235,9 +223,7 @@ class Table:
                 f"{self.path} cannot be read after row {number}: {error}", "Save it as CSV in UTF-8"
             ) from None
         except OSError as error:
-            raise GraftError(
-                f"{self.path} cannot be read: {error.strerror}", "Check its permissions"
-            ) from None
+            raise GraftError(f"{self.path} cannot be read: {error.strerror}", "Check its permissions") from None
 
     def _error(self, row: _Row, what: str, fix: str = "Correct that row") -> GraftError:
         return GraftError(f"{self.path}, row {row.number}: {what}", fix)

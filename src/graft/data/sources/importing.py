@@ -94,15 +94,12 @@ class Copies:
     def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
         """See :class:`Feed`."""
         sources = [
-            stack.enter_context(open_source(path, limit, alone, lenient=True))
-            for path, alone in self.paths.items()
+            stack.enter_context(open_source(path, limit, alone, lenient=True)) for path, alone in self.paths.items()
         ]
         return self.reader.plan(Files(sources), self.classes)
 
 
-def import_images(
-    project: Project, source: Path, *, name: str | None = None, replace: bool = False
-) -> Imported:
+def import_images(project: Project, source: Path, *, name: str | None = None, replace: bool = False) -> Imported:
     """Imports the user's own images.
 
     Args:
@@ -119,8 +116,7 @@ def import_images(
     here, data = source.expanduser().resolve(), project.data.resolve()
     if here == data or here.is_relative_to(data) or data.is_relative_to(here):
         raise GraftError(
-            f"{source} and {project.data} lie in each other",
-            "Import from a folder outside data/ and not around it",
+            f"{source} and {project.data} lie in each other", "Import from a folder outside data/ and not around it"
         )
     dataset = name or _name_of(here)
     meta = {"dataset": dataset, "licence": NOT_STATED, "source": here.name}
@@ -150,11 +146,7 @@ def bring_in(
             than two classes, or two names differ only by case or by how an accent is written; the disk is full;
             DVC refuses. Only in the last case may data/ be the new one already.
     """
-    with (
-        project_lock(project),
-        _disk_errors(project),
-        contextlib.ExitStack() as stack,
-    ):
+    with project_lock(project), _disk_errors(project), contextlib.ExitStack() as stack:
         swap.settle(project)
         require_replaceable(project, replace)
         free = shutil.disk_usage(project.root).free
@@ -186,8 +178,7 @@ def require_replaceable(project: Project, replace: bool) -> None:
     name = versioning.dataset_name(project)
     whose = "" if name == versioning.UNNAMED else f": it holds '{name}'"
     raise GraftError(
-        f"{project.data} is not empty{whose}",
-        "Add --replace to put other images there; DVC keeps the old ones",
+        f"{project.data} is not empty{whose}", "Add --replace to put other images there; DVC keeps the old ones"
     )
 
 
@@ -288,8 +279,7 @@ def _require_whole(folder: Path, expected: int) -> None:
     written = sum(len(files) for _, _, files in os.walk(folder))
     if written != expected:
         raise GraftError(
-            f"{written} of {expected} images arrived in {folder}",
-            "Run it again; nothing has changed in data/",
+            f"{written} of {expected} images arrived in {folder}", "Run it again; nothing has changed in data/"
         )
 
 

@@ -15,15 +15,7 @@ from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
-from graft.core.download.fetch import (
-    download,
-    downloaded,
-    file_name,
-    index_has,
-    is_reachable,
-    kept,
-    registry_archive,
-)
+from graft.core.download.fetch import download, downloaded, file_name, index_has, is_reachable, kept, registry_archive
 from graft.core.download.registries import debian_archive, debian_has, npm_archive, npm_has
 from graft.core.errors import GraftError
 from graft.core.files import md5_of, sha256_of

@@ -27,9 +27,7 @@ from graft.data.splits.numbered_images import Names
 from graft.data.splits.quotas import quotas
 from graft.data.splits.split_memory import Memory
 
-SMALL = (
-    10  # expected groups: from there on an empty part has a chance below e^-10, and deviations are tolerable
-)
+SMALL = 10  # expected groups: from there on an empty part has a chance below e^-10, and deviations are tolerable
 _CHUNK = 1 << 16  # names that are Python objects at a time
 # Groups that a class is recognised by later: as long as one of them is left, it is the same class.
 FOUNDERS_KEPT = 8
@@ -58,9 +56,7 @@ class Draw:
     @property
     def key(self) -> str:
         shares = "/".join(f"{share:.6g}" for share in self.shares)
-        return f"{self.name}: seed {self.seed}, shares {shares}" + (
-            f", {self.settings}" if self.settings else ""
-        )
+        return f"{self.name}: seed {self.seed}, shares {shares}" + (f", {self.settings}" if self.settings else "")
 
     def position(self, group: str) -> float:
         """Where in [0, 1) the hash puts a group: it depends on name, seed and group, and nothing else."""
@@ -83,12 +79,7 @@ def hash_position(name: str, group: str, seed: int) -> float:
 
 
 def assign(
-    names: Names,
-    labels: Sequence[str],
-    groups: np.ndarray,
-    classes: np.ndarray,
-    draw: Draw,
-    memory: Memory,
+    names: Names, labels: Sequence[str], groups: np.ndarray, classes: np.ndarray, draw: Draw, memory: Memory
 ) -> tuple[np.ndarray, Memory]:
     """Return the part of every group, and the memory with what this run settled. Groups and classes are numbers.
 
@@ -141,11 +132,7 @@ def assign(
         _refuse_empty_part(label, members[label], assigned, draw)
     new_founders = {
         **founders,
-        **{
-            label: names.of(members[label][:FOUNDERS_KEPT]).tolist()
-            for label in members
-            if label not in settled
-        },
+        **{label: names.of(members[label][:FOUNDERS_KEPT]).tolist() for label in members if label not in settled},
     }
     return assigned, replace(
         memory,

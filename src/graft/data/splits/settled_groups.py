@@ -98,9 +98,7 @@ def kept_together(tables: Mapping[str, pd.DataFrame], near: pd.DataFrame | None)
     if near is None or near.empty:
         return {}
     group_of = dict(zip(near["sha256"], near["group"], strict=True))
-    found = pd.concat(
-        [table[["sha256"]].assign(split=split) for split, table in tables.items()]
-    ).drop_duplicates()
+    found = pd.concat([table[["sha256"]].assign(split=split) for split, table in tables.items()]).drop_duplicates()
     found = found.assign(group=found["sha256"].map(group_of)).dropna()
     splits = found.groupby("group")["split"].agg(["size", "nunique"])
     whole = splits[(splits["size"] > 1) & (splits["nunique"] == 1)]

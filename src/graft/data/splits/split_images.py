@@ -84,9 +84,7 @@ def make_split(
     wanted = [column for column in FOR_SPLIT if column in manifest]
     readable = manifest.loc[manifest["left_out"] == "", wanted].sort_values("path")
     if readable.empty:
-        raise GraftError(
-            "The manifest holds no image that takes part", "Bring data in with `graft data import FOLDER`"
-        )
+        raise GraftError("The manifest holds no image that takes part", "Bring data in with `graft data import FOLDER`")
     images, digests = coded(readable)
     found = group_images(readable, params.group_by)
     method = _method(manifest, params)
@@ -239,9 +237,7 @@ def _named(
 class _Carver:
     """Moves images from train to parts that are still to be made, in place."""
 
-    def __init__(
-        self, images: pd.DataFrame, digests: Names, names: Names, params: SplitParams, memory: Memory
-    ) -> None:
+    def __init__(self, images: pd.DataFrame, digests: Names, names: Names, params: SplitParams, memory: Memory) -> None:
         self.images = images
         self.digests = digests
         self.names = names
@@ -275,9 +271,7 @@ class _Carver:
         """The part of each group of train, by the group's number."""
         train = self.images.loc[self.images["split"] == "train", ["group", "label"]]
         labels = list(train["label"].cat.categories)
-        held = np.unique(
-            train["group"].to_numpy(np.int64) * len(labels) + train["label"].cat.codes.to_numpy()
-        )
+        held = np.unique(train["group"].to_numpy(np.int64) * len(labels) + train["label"].cat.codes.to_numpy())
         pairs = divmod(held, len(labels))
         assigned, self.memory = assign(self.names, labels, *pairs, draw, self.memory)
         self.keys.append(draw.key)
@@ -286,9 +280,7 @@ class _Carver:
     def _take_exactly(self, split: str, number: int, keep: int) -> None:
         train = self.images[self.images["split"] == "train"]
         distinct = train.drop_duplicates("sha256")
-        counts = {
-            str(label): int(count) for label, count in distinct["label"].value_counts().items() if count
-        }
+        counts = {str(label): int(count) for label, count in distinct["label"].value_counts().items() if count}
         taken = exact_quotas(counts, number, keep, f"split.{split}_size")
         texts = self.digests.of(distinct["sha256"].to_numpy())
         ranks = [hash_position(split, digest, self.params.seed) for digest in texts]

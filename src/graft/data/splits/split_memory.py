@@ -84,11 +84,7 @@ def write_memory(memory: Memory, project: Project) -> None:
         # Most are called by their own name, which need not be written twice.
         rows.writerows((draw, unit, "" if name == unit else name) for unit, name in sorted(names.items()))
     write_file(project.settled_groups, table.getvalue())
-    content = {
-        "founders": memory.founders,
-        "exchanged": memory.exchanged,
-        "groups": sha256_of(project.settled_groups),
-    }
+    content = {"founders": memory.founders, "exchanged": memory.exchanged, "groups": sha256_of(project.settled_groups)}
     write_file(project.split_memory, json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
@@ -127,9 +123,7 @@ def _locked_outputs(lock: Path) -> set[str]:
     except FileNotFoundError:
         return set()
     except (YAMLError, UnicodeDecodeError):
-        raise GraftError(
-            f"{lock} is not a file that DVC wrote", "Restore it with `git checkout dvc.lock`"
-        ) from None
+        raise GraftError(f"{lock} is not a file that DVC wrote", "Restore it with `git checkout dvc.lock`") from None
     stages: Mapping[str, dict[str, list[dict[str, str]]]] = (content or {}).get("stages") or {}
     return {out["path"] for out in (stages.get("split") or {}).get("outs") or []}
 
@@ -137,9 +131,7 @@ def _locked_outputs(lock: Path) -> set[str]:
 def _lost(project: Project, path: Path) -> GraftError:
     shown = _shown(project, path)
     if path == project.split_memory:
-        fix = (
-            f"Bring it back with `git checkout {shown}`; where it was never committed, commit it where it is"
-        )
+        fix = f"Bring it back with `git checkout {shown}`; where it was never committed, commit it where it is"
     else:
         fix = f"Bring it back with `dvc pull {shown}` (or `dvc checkout {shown}` where DVC's cache has it)"
     return GraftError(

@@ -48,9 +48,7 @@ def read_split_table(path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise GraftError(f"{path} cannot be read as a split table: {error}", _FIX) from None
     if list(table.columns) != COLUMNS:
-        raise GraftError(
-            f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", _FIX
-        )
+        raise GraftError(f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", _FIX)
     return table
 
 

@@ -59,8 +59,7 @@ def read_training_groups(path: Path, sha256: Sequence[str]) -> np.ndarray:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
     except FileNotFoundError:
         raise GraftError(
-            f"There is no list of training images that belong together at {path}",
-            "Make it with `dvc repro -f split`",
+            f"There is no list of training images that belong together at {path}", "Make it with `dvc repro -f split`"
         ) from None
     names = dict(zip(table["sha256"], table["group"], strict=True))
     return np.array([names.get(digest, digest) for digest in sha256])

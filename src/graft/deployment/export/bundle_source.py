@@ -74,7 +74,5 @@ def _write_mixture(parts: dict[str, tuple[float, Path]], size: int, folder: Path
     module.members = [member for _, member in members]
     module.serve = serve
     module.variables = [variable for _, member in members for variable in member.variables]
-    module.trainable_variables = [
-        variable for _, member in members for variable in member.trainable_variables
-    ]
+    module.trainable_variables = [variable for _, member in members for variable in member.trainable_variables]
     tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})

@@ -52,9 +52,7 @@ def describe(
     }
 
 
-def write_description(
-    folder: Path, name: str, about: Mapping[str, Any], form: Mapping[str, Any], usage: str
-) -> None:
+def write_description(folder: Path, name: str, about: Mapping[str, Any], form: Mapping[str, Any], usage: str) -> None:
     """Write labels.txt, graft.json, preprocessing/ and README.md beside an exported file.
 
     Args:
@@ -63,9 +61,7 @@ def write_description(
         usage: lines of Python that run it on ``images``.
     """
     (folder / PREPROCESSING).mkdir()
-    (folder / PREPROCESSING / "__init__.py").write_text(
-        "from .images import decode as decode\n", encoding="utf-8"
-    )
+    (folder / PREPROCESSING / "__init__.py").write_text("from .images import decode as decode\n", encoding="utf-8")
     for source in DECODING:
         shutil.copyfile(source, folder / PREPROCESSING / source.name)
     (folder / LABELS_FILE).write_text("\n".join(about["labels"]) + "\n", encoding="utf-8")

@@ -138,9 +138,7 @@ class _Validation:
 
 
 def _calibration(project: Project, size: int) -> np.ndarray:
-    return _pixels(
-        project, read_splits(project, ["train"])["train"].iloc[:CALIBRATION], size, "training images"
-    )
+    return _pixels(project, read_splits(project, ["train"])["train"].iloc[:CALIBRATION], size, "training images")
 
 
 def _pixels(project: Project, table: pd.DataFrame, size: int, label: str) -> np.ndarray:
@@ -167,9 +165,7 @@ def _make(name: str, source: ExportSource, folder: Path, calibration: np.ndarray
         ) from error
 
 
-def _describe(
-    name: str, source: ExportSource, folder: Path, is_int8: bool, checked: Checked, written: str
-) -> None:
+def _describe(name: str, source: ExportSource, folder: Path, is_int8: bool, checked: Checked, written: str) -> None:
     module = _module(name)
     kind = tflite.INT8_INPUT_KIND if is_int8 else module.INPUT_KIND
     form = {

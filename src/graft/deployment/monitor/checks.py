@@ -14,14 +14,7 @@ import numpy as np
 
 from graft.core.params.monitor_params import MonitorParams
 from graft.deployment.monitor.log_samples import FIGURES, Sample
-from graft.deployment.monitor.statistics import (
-    Outcome,
-    features_differ,
-    holm,
-    share_rose,
-    shares_differ,
-    values_differ,
-)
+from graft.deployment.monitor.statistics import Outcome, features_differ, holm, share_rose, shares_differ, values_differ
 
 # Of the permutations and random tables: a comparison of equal samples says the same each time.
 SEED = 0
@@ -53,9 +46,7 @@ class Check:
     words: str
 
 
-def run_checks(
-    reference: Sample, recent: Sample, params: MonitorParams
-) -> tuple[list[Check], dict[str, str]]:
+def run_checks(reference: Sample, recent: Sample, params: MonitorParams) -> tuple[list[Check], dict[str, str]]:
     """Return all checks that the two samples allow, and of the others, why they were not made, by name.
 
     Unreadable images are compared however few could be read.
@@ -75,18 +66,12 @@ def run_checks(
     ]
     adjusted = holm([check.p_value for check in checks])
     return [
-        replace(
-            check,
-            adjusted=together,
-            drift=together <= params.alpha and check.effect >= check.least_effect,
-        )
+        replace(check, adjusted=together, drift=together <= params.alpha and check.effect >= check.least_effect)
         for check, together in zip(checks, adjusted, strict=True)
     ], skipped
 
 
-def _check(
-    name: str, test: str, least_effect: float, images: tuple[int, int], words: str, outcome: Outcome
-) -> Check:
+def _check(name: str, test: str, least_effect: float, images: tuple[int, int], words: str, outcome: Outcome) -> Check:
     """Return a check as if it was the only one."""
     p_value = outcome.p_value
     return Check(name, test, p_value, p_value, outcome.effect, least_effect, False, *images, words)
@@ -132,8 +117,7 @@ def _about_predictions(
             "chi-square",
             params.effects.classes,
             (len(first.labels), len(second.labels)),
-            f"{classes[most]} from {shares[0]:.1%} of predictions to {shares[1]:.1%}"
-            f"{_partly(recent, 'predictions')}",
+            f"{classes[most]} from {shares[0]:.1%} of predictions to {shares[1]:.1%}{_partly(recent, 'predictions')}",
             shares_differ(*counts),
         ),
         _about_values("confidence", _rounded(first.confidence), _rounded(second.confidence), params),

@@ -106,8 +106,7 @@ def _html(report: DriftReport, earlier: Sequence[Path]) -> str:
         predictions=_predictions(first, second) if first is not None and second is not None else None,
         pictures=pictures,
         earlier=[
-            (page.name, f"{page.name[:10]} {page.name[11:13]}:{page.name[13:15]} UTC")
-            for page in earlier[:MAX_EARLIER]
+            (page.name, f"{page.name[:10]} {page.name[11:13]}:{page.name[13:15]} UTC") for page in earlier[:MAX_EARLIER]
         ],
     )
 
@@ -125,9 +124,7 @@ def _figures(report: DriftReport) -> list[Drawing]:
 def _predictions(first: Predictions, second: Predictions) -> tuple[list[BarRow], Drawing]:
     """Return the shares of predicted classes, and how the confidence is spread."""
     title = "confidence: probability of the best class"
-    return _class_shares(first.labels, second.labels), histogram(
-        first.confidence, title, recent=second.confidence
-    )
+    return _class_shares(first.labels, second.labels), histogram(first.confidence, title, recent=second.confidence)
 
 
 def _class_shares(first: np.ndarray, second: np.ndarray) -> list[BarRow]:

@@ -144,8 +144,7 @@ class LogFile:
         """
         if not self.path.exists():
             raise GraftError(
-                f"There is no prediction log in {self.folder}",
-                "Set monitor.log.enabled in params.yaml, and predict",
+                f"There is no prediction log in {self.folder}", "Set monitor.log.enabled in params.yaml, and predict"
             )
         # Where nothing can be written beside it, SQLite reads the file only as one that nobody changes; rows that a
         # killed writer left in the -wal would then be missing.

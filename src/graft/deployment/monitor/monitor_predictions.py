@@ -172,11 +172,7 @@ def _require_images(source: str, count: int, params: Params) -> None:
 
 
 def _monitor(
-    project: Project,
-    params: Params,
-    source: str,
-    model: str | None,
-    sample: Callable[[Embedder, AskedModel], Sample],
+    project: Project, params: Params, source: str, model: str | None, sample: Callable[[Embedder, AskedModel], Sample]
 ) -> DriftReport:
     """Compare the sample that is taken with backbone and model; the training side is asked what it has too."""
     from graft.data.folder.versioning import dataset_name

@@ -111,20 +111,12 @@ def sample_photographs(
         if classifier and is_enough
         else None,
         missing={} if classifier else {"predictions": asked.words},
-        thumbnails=(
-            [readable[row][0] for row in rows],
-            [image.pixels[embedder.image_size] for image in images],
-        ),
+        thumbnails=([readable[row][0] for row in rows], [image.pixels[embedder.image_size] for image in images]),
     )
 
 
 def sample_log(
-    log: PredictionLog,
-    since: datetime | None,
-    after: int,
-    params: Params,
-    embedder: Embedder,
-    asked: AskedModel,
+    log: PredictionLog, since: datetime | None, after: int, params: Params, embedder: Embedder, asked: AskedModel
 ) -> Sample:
     """Return independent images of a log's latest rows, with the predictions that were made then.
 

@@ -40,9 +40,7 @@ def record_comparison(project: Project, params: MonitorParams, report: DriftRepo
         metrics[f"{check.name}_effect"] = check.effect
         metrics[f"{check.name}_drift"] = float(check.drift)
     experiment = experiment_id(project, client, dataset)
-    with mlflow.start_run(
-        experiment_id=experiment, run_name="monitor", tags=tags, log_system_metrics=False
-    ) as run:
+    with mlflow.start_run(experiment_id=experiment, run_name="monitor", tags=tags, log_system_metrics=False) as run:
         mlflow.log_params(flatten(params.model_dump(mode="json", exclude={"log"})))
         mlflow.log_metrics(metrics)
         mlflow.log_dict(report.as_record(), "comparison.json")

@@ -84,9 +84,7 @@ def predictions_of(probabilities: np.ndarray, classifier: Classifier, images: st
     return Predictions(labels, probabilities.max(axis=1), images)
 
 
-def _independent(
-    project: Project, params: Params, manifest: pd.DataFrame, split: str
-) -> tuple[pd.DataFrame, int]:
+def _independent(project: Project, params: Params, manifest: pd.DataFrame, split: str) -> tuple[pd.DataFrame, int]:
     """Return rows of independent images of a split, a sample of very many, and how many images repeat another one."""
     table = read_splits(project, [split])[split].drop_duplicates("sha256")
     group_by = params.split.group_by

@@ -90,13 +90,8 @@ def _answer(classifier: Classifier, batch: list[_Decoded]) -> Answers:
     probabilities = np.full((len(batch), len(classifier.classes)), np.nan, np.float32)
     whole = [index for index, one in enumerate(batch) if not one.problem]
     if whole:
-        pixels = {
-            size: np.stack([batch[index].pixels[size] for index in whole]) for size in classifier.image_sizes
-        }
+        pixels = {size: np.stack([batch[index].pixels[size] for index in whole]) for size in classifier.image_sizes}
         probabilities[whole] = classifier.probabilities(pixels)
     return Answers(
-        [one.name for one in batch],
-        [one.key for one in batch],
-        [one.problem for one in batch],
-        probabilities,
+        [one.name for one in batch], [one.key for one in batch], [one.problem for one in batch], probabilities
     )

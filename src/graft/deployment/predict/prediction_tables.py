@@ -78,9 +78,7 @@ def _write_parquet(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[
 def _write_csv(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
     for number, table in enumerate(tables):
         # Seven digits tell every float32 from its neighbours near 1; pandas would write seventeen.
-        text = table.to_pandas().to_csv(
-            index=False, header=not number, float_format="%.7g", lineterminator="\n"
-        )
+        text = table.to_pandas().to_csv(index=False, header=not number, float_format="%.7g", lineterminator="\n")
         stream.write(text.encode())
 
 

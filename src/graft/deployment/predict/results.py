@@ -114,9 +114,7 @@ class PartialResults:
         counts: Counter[str] = Counter()
 
         def tables() -> Iterator[pa.Table]:
-            query = (
-                "SELECT name, key, problem, probabilities FROM rows WHERE place IS NOT NULL ORDER BY place"
-            )
+            query = "SELECT name, key, problem, probabilities FROM rows WHERE place IS NOT NULL ORDER BY place"
             found = self._rows.execute(query)
             while rows := found.fetchmany(PART_ROWS):
                 names, keys, problems, stored = (list(column) for column in zip(*rows, strict=True))

@@ -121,9 +121,7 @@ def _too_many(params: ServeParams) -> RefusedError:
 
 
 def _too_large(position: int, params: ServeParams) -> RefusedError:
-    return RefusedError(
-        413, f"Image {position} is larger than {params.max_image_mb:g} MB, the most that is taken."
-    )
+    return RefusedError(413, f"Image {position} is larger than {params.max_image_mb:g} MB, the most that is taken.")
 
 
 def _images_of_form(content_type: str, body: bytes, params: ServeParams) -> list[bytes]:
@@ -212,9 +210,7 @@ def _images_of_json(body: bytes, params: ServeParams) -> list[bytes]:
 
 def _parsed(body: bytes, params: ServeParams) -> Any:
     if sum(map(body.count, (b",", b"[", b"{", b":"))) > MAX_JSON_VALUES:
-        raise RefusedError(
-            422, f"The JSON holds more values than any request needs. {_expected_json(params)}"
-        )
+        raise RefusedError(422, f"The JSON holds more values than any request needs. {_expected_json(params)}")
     not_ascii = RefusedError(
         400, "The JSON holds characters beyond ASCII, which base64 does not need. Send base64 alone."
     )
@@ -233,15 +229,11 @@ def _parsed(body: bytes, params: ServeParams) -> Any:
         raise RefusedError(400, f"The body is not JSON: {error}.") from None
     except ValueError:
         # Of a whole number that Python does not convert, because that takes long.
-        raise RefusedError(
-            422, f"The JSON holds a number of thousands of digits. {_expected_json(params)}"
-        ) from None
+        raise RefusedError(422, f"The JSON holds a number of thousands of digits. {_expected_json(params)}") from None
 
 
 def _expected_json(params: ServeParams) -> str:
-    return (
-        f'Expected {{"{JSON_KEY}": ["<base64>", ...]}} with 1 to {params.max_images} images and nothing else.'
-    )
+    return f'Expected {{"{JSON_KEY}": ["<base64>", ...]}} with 1 to {params.max_images} images and nothing else.'
 
 
 def _decode_base64(position: int, text: Any, params: ServeParams) -> bytes:

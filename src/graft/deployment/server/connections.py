@@ -61,9 +61,7 @@ class PatientProtocol(H11Protocol):
 
     def _make_room(self) -> None:
         idle = [
-            one
-            for one in self.connections
-            if isinstance(one, PatientProtocol) and one is not self and one._is_idle()
+            one for one in self.connections if isinstance(one, PatientProtocol) and one is not self and one._is_idle()
         ]
         if idle:
             longest = min(idle, key=lambda one: one._idle_since)

@@ -48,9 +48,7 @@ def decode_image(model: ServedModel, data: bytes, max_pixels: int, budget: Pixel
         UnreadableImageError: it is no image that can be read, or one of more than ``max_pixels``, or than the model's
             own limit.
     """
-    width, height = open_image(
-        data, min(max_pixels, model.classifier.max_pixels)
-    ).size  # looks at the header alone
+    width, height = open_image(data, min(max_pixels, model.classifier.max_pixels)).size  # looks at the header alone
     with budget.taken(width * height):
         try:
             return model.classifier.to_pixels(data)

@@ -129,9 +129,7 @@ def _refuse_in_one_form(app: FastAPI) -> None:
         return JSONResponse({"detail": error.reason}, error.status)
 
     async def busy(request: Request, error: Exception) -> Response:
-        return JSONResponse(
-            {"detail": f"No answer now: {error}. Try again."}, 503, {"retry-after": RETRY_SECONDS}
-        )
+        return JSONResponse({"detail": f"No answer now: {error}. Try again."}, 503, {"retry-after": RETRY_SECONDS})
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

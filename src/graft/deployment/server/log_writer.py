@@ -191,14 +191,8 @@ class LogWriter:
 
 
 def _look(one: Asked) -> LoggedPrediction:
-    image = (
-        Observation(sha256(one.data).hexdigest(), one.problem)
-        if one.problem
-        else observe(one.data, one.max_pixels)
-    )
-    return LoggedPrediction(
-        image, str(one.model), one.model.digest, one.label, one.probability, data=one.data
-    )
+    image = Observation(sha256(one.data).hexdigest(), one.problem) if one.problem else observe(one.data, one.max_pixels)
+    return LoggedPrediction(image, str(one.model), one.model.digest, one.label, one.probability, data=one.data)
 
 
 def _size(one: Asked) -> int:

@@ -69,9 +69,7 @@ class Gate:
             return _refuse(400, "Without a token this server answers to localhost alone, not to that Host.")
         is_link = scope["method"] == "GET" and scope["path"] == "/" and "origin" not in headers
         if self._access.is_from_elsewhere(headers) and not is_link:
-            return _refuse(
-                403, "Without a token this server answers programs and its own page, not other pages."
-            )
+            return _refuse(403, "Without a token this server answers programs and its own page, not other pages.")
         authorization = headers.get("authorization")
         allowed = self._access.allows(authorization)
         scope.setdefault("state", {})["allowed"] = allowed
@@ -79,9 +77,7 @@ class Gate:
             return None
         found = "is not the right one" if authorization else "is missing"
         return _refuse(
-            401,
-            f"The token {found}. Send the header Authorization: Bearer <token>.",
-            {"www-authenticate": "Bearer"},
+            401, f"The token {found}. Send the header Authorization: Bearer <token>.", {"www-authenticate": "Bearer"}
         )
 
 

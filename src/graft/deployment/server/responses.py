@@ -44,9 +44,7 @@ class Readiness(BaseModel):
     ready: bool
     model: str | None = Field(default=None, description="With the token alone, as all that follows.")
     version: str | None = None
-    problem: str | None = Field(
-        default=None, description="Why the registry's champion is not the one that answers."
-    )
+    problem: str | None = Field(default=None, description="Why the registry's champion is not the one that answers.")
 
 
 class Description(BaseModel):
@@ -59,12 +57,8 @@ class Description(BaseModel):
     classes: list[str]
     image_sizes: list[int] = Field(description="Sides in pixels that images are resized to.")
     calibrated: bool = Field(description="Whether temperatures fitted on validation images are built in.")
-    promoted: datetime | None = Field(
-        description="When the registry's alias came to mean it, where that is noted."
-    )
-    tags: dict[str, str] = Field(
-        description="Of the version in the registry: strategy, figures, commit, data."
-    )
+    promoted: datetime | None = Field(description="When the registry's alias came to mean it, where that is noted.")
+    tags: dict[str, str] = Field(description="Of the version in the registry: strategy, figures, commit, data.")
     loaded: datetime = Field(description="When this server took it up.")
     kept: Kept = Field(
         description="What stays of a photograph: nothing; its hash, figures such as brightness, and the answer; or the "

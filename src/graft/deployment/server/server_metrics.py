@@ -6,14 +6,7 @@ Names follow Prometheus' conventions: base units, ``_total`` for counters
 
 from __future__ import annotations
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -56,27 +49,21 @@ class Metrics:
         self._batch_seconds = Histogram(
             "graft_batch_seconds", "Duration of a forward pass.", buckets=SECONDS, registry=registry
         )
-        self._labels = Counter(
-            "graft_predictions", "Images answered, by label.", ["label"], registry=registry
-        )
+        self._labels = Counter("graft_predictions", "Images answered, by label.", ["label"], registry=registry)
         self._top = Histogram(
             "graft_top_probability",
             "Probability of the label that was answered.",
             buckets=PROBABILITIES,
             registry=registry,
         )
-        self.images_under_way = Gauge(
-            "graft_images_under_way", "Images that wait for their answer.", registry=registry
-        )
+        self.images_under_way = Gauge("graft_images_under_way", "Images that wait for their answer.", registry=registry)
         self.bytes_held = Gauge(
             "graft_body_bytes_held", "Bytes of the bodies of requests under way.", registry=registry
         )
         self._model = Gauge(
             "graft_model_info", "The model that answers; always 1.", ["name", "version"], registry=registry
         )
-        self._loads = Counter(
-            "graft_model_loads", "Models loaded, or not, by outcome.", ["outcome"], registry=registry
-        )
+        self._loads = Counter("graft_model_loads", "Models loaded, or not, by outcome.", ["outcome"], registry=registry)
         self._problem = Gauge(
             "graft_champion_problem",
             "1 while the registry's champion cannot be looked up or loaded and an older model answers.",

@@ -184,9 +184,7 @@ class Champion:
         except Exception as error:
             # Whatever is wrong with the new one, the old one answers.
             self._metrics.load_failed()
-            self._retry_seconds = (
-                min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS) if again else self._poll_seconds
-            )
+            self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS) if again else self._poll_seconds
             self._failed_version, self._retry_at = meant.version, now + self._retry_seconds
             self._report(f"Version {meant.version} cannot be loaded: {first_line(error)}.")
 
@@ -202,9 +200,7 @@ class Champion:
         self._metrics.champion_problem(bool(problem))
         if problem != self.problem:
             if problem:
-                log.warning(
-                    "%s %s goes on answering.", problem, self.model.source if self.model else "Nothing"
-                )
+                log.warning("%s %s goes on answering.", problem, self.model.source if self.model else "Nothing")
             elif self.problem:
                 log.info("The registry's %s can be had again", self.source.alias)
             self.problem = problem

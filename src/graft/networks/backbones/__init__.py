@@ -24,9 +24,7 @@ def _module(params: BackboneParams) -> Any:
     return importlib.import_module(f"{__name__}.{params.module}")
 
 
-def build_backbone(
-    params: BackboneParams, image_size: int, cache: Path, pooling: Pooling = "average"
-) -> Backbone:
+def build_backbone(params: BackboneParams, image_size: int, cache: Path, pooling: Pooling = "average") -> Backbone:
     """Return the backbone that ``params`` names, for images of ``image_size`` pixels a side, weights loaded.
 
     Raises:

@@ -71,9 +71,7 @@ def nodes_in_order(trunk: keras.Model) -> list[Any]:
 
     Nodes rather than layers: some operations are no layers, and a layer may stand in other graphs too.
     """
-    return [
-        node for depth in sorted(trunk._nodes_by_depth, reverse=True) for node in trunk._nodes_by_depth[depth]
-    ]
+    return [node for depth in sorted(trunk._nodes_by_depth, reverse=True) for node in trunk._nodes_by_depth[depth]]
 
 
 def single_tensors(order: list[Any]) -> list[int]:

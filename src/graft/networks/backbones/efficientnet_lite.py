@@ -48,9 +48,7 @@ def application(name: str) -> Callable[..., keras.Model]:
     """Return the function that builds a network of this family, with the arguments of ``keras.applications``."""
 
     def build(
-        include_top: bool = True,
-        weights: None = None,
-        input_shape: tuple[int, int, int] | None = None,
+        include_top: bool = True, weights: None = None, input_shape: tuple[int, int, int] | None = None
     ) -> keras.Model:
         """Return the network with random weights; float32 ``[N, S, S, 3]`` to a map, or to 1000 probabilities.
 
@@ -79,12 +77,7 @@ def tensor_place(torch_name: str) -> tuple[str, str] | None:
     if parts is None:
         return None
     block, layer, tensor = parts.groups()
-    batch_norm = {
-        "weight": "gamma",
-        "bias": "beta",
-        "running_mean": "moving_mean",
-        "running_var": "moving_variance",
-    }
+    batch_norm = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
     where = "network" if block is None else "block"
     return (
         {
@@ -123,9 +116,7 @@ def _network(name: str, input_shape: tuple[int, int, int], include_top: bool) ->
     for stage, (blocks, kernel, stride, expansion, channels) in enumerate(_STAGES):
         is_outer = stage in (0, len(_STAGES) - 1)
         for repeat in range(blocks if is_outer else math.ceil(depth * blocks)):
-            x = _block(
-                x, _rounded(width * channels), kernel, 1 if repeat else stride, expansion, f"block{block}"
-            )
+            x = _block(x, _rounded(width * channels), kernel, 1 if repeat else stride, expansion, f"block{block}")
             block += 1
     x = _conv(x, _HEAD_CHANNELS, 1, 1, "head")
     if include_top:
@@ -145,9 +136,7 @@ def _block(x: Any, channels: int, kernel: int, stride: int, expansion: int, name
     before = x
     if expansion != 1:
         x = _conv(x, expansion * x.shape[-1], 1, 1, f"{name}_expand")
-    x = keras.layers.DepthwiseConv2D(
-        kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
-    )(x)
+    x = keras.layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv")(x)
     x = keras.layers.BatchNormalization(epsilon=_EPSILON, name=f"{name}_depthwise_bn")(x)
     x = keras.layers.ReLU(6.0, name=f"{name}_depthwise_relu")(x)
     x = keras.layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv")(x)

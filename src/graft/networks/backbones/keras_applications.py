@@ -50,9 +50,7 @@ IMAGE_SIZES = {
 
 def application_names() -> list[str]:
     """Return the names of all models in ``keras.applications``, and of those that are built like them here."""
-    return sorted(
-        [*(name for name in dir(keras.applications) if name[0].isupper()), *efficientnet_lite.names()]
-    )
+    return sorted([*(name for name in dir(keras.applications) if name[0].isupper()), *efficientnet_lite.names()])
 
 
 def image_size_of(name: str) -> int:
@@ -75,20 +73,14 @@ def weights_files(params: KerasBackboneParams, cache: Path) -> list[Path]:
     return cached_weights(params.name, cache) if params.weights == "imagenet" else params.own_files()
 
 
-def build(
-    params: KerasBackboneParams, image_size: int, cache: Path, pooling: Pooling = "average"
-) -> Backbone:
+def build(params: KerasBackboneParams, image_size: int, cache: Path, pooling: Pooling = "average") -> Backbone:
     """The backbone with its weights loaded; ``cache`` is where downloaded weights are kept.
 
     Raises:
         GraftError: no such model, images too small for it, or its weights cannot be had.
     """
     application = find_application(params.name)
-    arguments: dict[str, Any] = {
-        "include_top": False,
-        "input_shape": (image_size, image_size, 3),
-        "weights": None,
-    }
+    arguments: dict[str, Any] = {"include_top": False, "input_shape": (image_size, image_size, 3), "weights": None}
     try:
         trunk = application(**arguments)
     except ValueError as error:
@@ -136,9 +128,7 @@ def input_scaling(application: Callable[..., Any]) -> Callable[[Any], Any]:
     preprocess = importlib.import_module(application.__module__).preprocess_input
     black = np.zeros((1, 1, 1, 3), "float32")
     offset = np.asarray(preprocess(black.copy()), dtype=np.float64).reshape(3)
-    primaries = [
-        np.asarray(preprocess(black + 255 * np.eye(3, dtype="float32")[c])).reshape(3) for c in range(3)
-    ]
+    primaries = [np.asarray(preprocess(black + 255 * np.eye(3, dtype="float32")[c])).reshape(3) for c in range(3)]
     matrix = (np.stack(primaries).astype(np.float64) - offset) / 255  # row: channel in, column: channel out
 
     flipped = bool(abs(matrix[0, 2]) > abs(matrix[0, 0]))

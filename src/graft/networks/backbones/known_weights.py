@@ -47,9 +47,7 @@ class RegistryWeights:
 
 
 # Digests of the original ImageNet weights, for models whose bytes were seen by two roads: any road must match.
-KNOWN_DIGESTS = {
-    "MobileNetV2": "f2e5eabe2b38e1da785a808166bbc22773644d87ffec204179292e6986f65802",
-}
+KNOWN_DIGESTS = {"MobileNetV2": "f2e5eabe2b38e1da785a808166bbc22773644d87ffec204179292e6986f65802"}
 
 # Digests of what packages hold, where no second road confirmed it: only that road must match. Keras' download of
 # today need not be the same bytes, and would be refused for nothing.

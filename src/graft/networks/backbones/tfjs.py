@@ -54,9 +54,7 @@ def _groups(files: Mapping[str, bytes], model: str) -> list[Any]:
         content = json.loads(files[model])
         groups = list(content["weightsManifest"])
         entries = [entry for group in groups for entry in group["weights"]]
-        shapes_are_sizes = all(
-            isinstance(side, int) and side >= 0 for entry in entries for side in entry["shape"]
-        )
+        shapes_are_sizes = all(isinstance(side, int) and side >= 0 for entry in entries for side in entry["shape"])
         names_are_text = all(isinstance(entry["name"], str) for entry in entries)
         paths_are_text = all(isinstance(path, str) for group in groups for path in group["paths"])
     except (ValueError, KeyError, TypeError) as error:

@@ -34,9 +34,7 @@ _TOP = "_top"
 _ADVICE = "Connect to a network once, or name a weights file as train.backbone.weights in params.yaml"
 
 
-def load_weights(
-    model: keras.Model, params: KerasBackboneParams, cache: Path, include_top: bool = False
-) -> str:
+def load_weights(model: keras.Model, params: KerasBackboneParams, cache: Path, include_top: bool = False) -> str:
     """Fills ``model`` with the weights that ``params`` names; returns the road taken, in words.
 
     Args:
@@ -160,9 +158,7 @@ def _from_network(model: keras.Model, name: str, cache: Path, include_top: bool)
 def _advice_on_heads(name: str, cache: Path) -> str:
     others = [other for other in heads_at_hand(cache) if other != name]
     advice = "Connect to a network once, or name a file of the whole network with --weights"
-    return (
-        f"{advice}, or another --backbone: the head of {' or '.join(others)} is at hand" if others else advice
-    )
+    return f"{advice}, or another --backbone: the head of {' or '.join(others)} is at hand" if others else advice
 
 
 def _official(model: keras.Model, name: str, include_top: bool) -> None:

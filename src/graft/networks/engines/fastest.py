@@ -67,9 +67,7 @@ def kept_engine(kept: Path, count: int, kind: DTypeLike) -> Run | None:
         return None
 
 
-def fastest_engine(
-    model: keras.Model, count: int, kept: Path | None = None, kind: DTypeLike = np.float32
-) -> Run:
+def fastest_engine(model: keras.Model, count: int, kept: Path | None = None, kind: DTypeLike = np.float32) -> Run:
     """The engine for ``count`` inputs of a ``kind`` here.
 
     Where OpenVINO cannot take the network over, that is Keras, and a word about it.
@@ -85,8 +83,7 @@ def fastest_engine(
     except Exception as error:
         # The converter raises all kinds, for example where a network holds an operation that it does not know.
         console.print(
-            f"OpenVINO does not take {model.name} over ({first_line(error)}): running it with Keras",
-            soft_wrap=True,
+            f"OpenVINO does not take {model.name} over ({first_line(error)}): running it with Keras", soft_wrap=True
         )
         return keras_engine(model)
 

@@ -69,8 +69,7 @@ def _open(bundle: Path, count: int | None) -> ImageClassifier:
     except Exception as error:
         # Its reader raises all kinds, for example where a network holds an operation that it does not know.
         console.print(
-            f"OpenVINO does not take this model over ({first_line(error)}): running it with TensorFlow",
-            soft_wrap=True,
+            f"OpenVINO does not take this model over ({first_line(error)}): running it with TensorFlow", soft_wrap=True
         )
     import_tensorflow()
     return ImageClassifier(bundle)

@@ -12,9 +12,7 @@ from typing import Any
 GRAPH = "_graft_inference_graph"
 
 
-def traced(
-    function: Callable[[Any], Any], shape: Sequence[int | None], name: str, dtype: Any = "float32"
-) -> Any:
+def traced(function: Callable[[Any], Any], shape: Sequence[int | None], name: str, dtype: Any = "float32") -> Any:
     """The graph of a function of one tensor, ``name`` of ``shape``, as TensorFlow's concrete function.
 
     Traced here: saving would trace a function that is not, and running it would do so again.
@@ -37,11 +35,7 @@ def inference_graph(model: Any) -> Any:
 
 
 def save_traced(
-    signatures: Mapping[str, Any],
-    variables: Sequence[Any],
-    trainable: Sequence[Any],
-    path: Path,
-    **others: Any,
+    signatures: Mapping[str, Any], variables: Sequence[Any], trainable: Sequence[Any], path: Path, **others: Any
 ) -> None:
     """Writes a SavedModel of graphs.
 

@@ -240,9 +240,7 @@ class Space:
             try:
                 shard = Shard(path)
                 if shard.width != width:
-                    raise GraftError(
-                        f"The shard {path} is damaged (rows of {shard.width} numbers, not {width})"
-                    )
+                    raise GraftError(f"The shard {path} is damaged (rows of {shard.width} numbers, not {width})")
                 rows, is_right = shard.rows(places[indices, 1])
             except (GraftError, IndexError) as error:
                 self._remove(path, str(error))
@@ -252,10 +250,7 @@ class Space:
             release_pages(out)
             if not is_right.all():
                 missing.append(indices[~is_right])
-                self._remove(
-                    path,
-                    f"The shard {path} is damaged ({(~is_right).sum()} rows are not what was written)",
-                )
+                self._remove(path, f"The shard {path} is damaged ({(~is_right).sum()} rows are not what was written)")
             else:
                 with suppress(OSError):
                     os.utime(path)  # used now: pruning takes what was used longest ago

@@ -63,9 +63,7 @@ class FrozenTrunk:
         self._record = record or {}
 
     @classmethod
-    def of(
-        cls, backbone: Backbone, store: FeatureStore | None = None, pooling: Pooling = "average"
-    ) -> FrozenTrunk:
+    def of(cls, backbone: Backbone, store: FeatureStore | None = None, pooling: Pooling = "average") -> FrozenTrunk:
         """One that is built already."""
         return cls(backbone.identity, backbone.feature_count, pooling, store, lambda: backbone)
 
@@ -117,11 +115,7 @@ class FrozenTrunk:
         return self.store.space(self._features_of(mirrored), what)
 
     def features(
-        self,
-        images: KeyedImages,
-        label: str,
-        mirrored: tuple[int, ...] = (),
-        out: np.ndarray | None = None,
+        self, images: KeyedImages, label: str, mirrored: tuple[int, ...] = (), out: np.ndarray | None = None
     ) -> np.ndarray:
         """Features float32 ``[N, D]`` of images in order, each computed once.
 

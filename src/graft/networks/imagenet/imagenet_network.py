@@ -11,12 +11,7 @@ import numpy as np
 
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.networks.backbones.backbone import weights_digest
-from graft.networks.backbones.keras_applications import (
-    as_pretrained,
-    find_application,
-    image_size_of,
-    input_scaling,
-)
+from graft.networks.backbones.keras_applications import as_pretrained, find_application, image_size_of, input_scaling
 from graft.networks.backbones.weights import load_weights
 from graft.networks.imagenet.class_names import imagenet_class_names
 

@@ -168,9 +168,7 @@ class Change:
         dead = {key: text for key, text in self.line.changing.items() if key != self.key}
         for key, text in dead.items():
             if entry := announced(text, key):
-                what = (
-                    f"version {entry.version} was being {entry.action} at {entry.at[:19]} UTC and was cut off"
-                )
+                what = f"version {entry.version} was being {entry.action} at {entry.at[:19]} UTC and was cut off"
                 if entry.version == self.line.champion:
                     self.record(entry)
                     self.settled.append(f"{what}: it is champion, and what was missing is done now")
@@ -287,10 +285,6 @@ def _take_lock(registry: Registry) -> Change:
                 "Wait until it has ended, or end it: what it leaves undone is settled by the next command",
             )
         if time.monotonic() - started > 2 and not told:
-            print(
-                f"Waiting for another process that changes the champion of '{model}'",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"Waiting for another process that changes the champion of '{model}'", file=sys.stderr, flush=True)
             told = True
         time.sleep(random.uniform(0.02, 0.3))

@@ -136,11 +136,7 @@ def _minimum(evidence: Evidence, params: GateParams) -> Finding:
 def _not_worse(evidence: Evidence, params: GateParams) -> Finding:
     needed = f"at worst {-100 * params.max_loss:g} points, {params.confidence:.0%} sure"
     if evidence.comparison is None:
-        observed = (
-            "the candidate is the champion"
-            if evidence.is_champion
-            else "no champion: nothing to compare with"
-        )
+        observed = "the candidate is the champion" if evidence.is_champion else "no champion: nothing to compare with"
         return Finding(True, observed, needed, "", None, -params.max_loss)
     found = evidence.comparison
     passed = found.lower >= -params.max_loss

@@ -157,11 +157,7 @@ def verdict_file(project: Project) -> Path:
 def publish_verdict(client: MlflowClient, verdict: GateVerdict) -> None:
     """Puts a verdict into the candidate's run, and onto its version what the registry's pages show of it."""
     client.log_text(verdict.candidate.run_id, verdict.text(), VERDICT_FILE)
-    tags = {
-        PASSED_TAG: "yes" if verdict.passed else "no",
-        DIGEST_TAG: verdict.sha256,
-        TIME_TAG: verdict.at,
-    }
+    tags = {PASSED_TAG: "yes" if verdict.passed else "no", DIGEST_TAG: verdict.sha256, TIME_TAG: verdict.at}
     for name, value in tags.items():
         client.set_model_version_tag(verdict.model, verdict.candidate.version, name, value)
 

@@ -120,8 +120,7 @@ def ask(
     with tempfile.TemporaryDirectory() as temporary:
         request, written = Path(temporary) / "request.json", Path(temporary) / "answers.npz"
         images = [
-            [str(project.data / path), sha256]
-            for path, sha256 in zip(table["path"], table["sha256"], strict=True)
+            [str(project.data / path), sha256] for path, sha256 in zip(table["path"], table["sha256"], strict=True)
         ]
         content = {"model": str(folder), "images": images, "batch": batch_size, "answers": str(written)}
         request.write_text(json.dumps(content), encoding="utf-8")

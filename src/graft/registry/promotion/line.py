@@ -256,9 +256,7 @@ def rows_of(line: Line) -> list[Row]:
         if before is not None:
             changed = tuple(name for name in COMPARED if getattr(entry, name) != getattr(before, name))
             gained = {
-                name: value - before.figures[name]
-                for name, value in entry.figures.items()
-                if name in before.figures
+                name: value - before.figures[name] for name, value in entry.figures.items() if name in before.figures
             }
         last = entry is line.entries[-1]
         now = last and entry.version == line.champion

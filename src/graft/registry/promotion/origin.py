@@ -67,11 +67,7 @@ def state_of_data(project: Project, seen: pd.DataFrame | None) -> Stated:
 
 
 def reproducibility(
-    project: Project,
-    tags: Mapping[str, str],
-    run_id: str,
-    folders: Mapping[str, Path],
-    by: str | None = None,
+    project: Project, tags: Mapping[str, str], run_id: str, folders: Mapping[str, Path], by: str | None = None
 ) -> Stated:
     """Whether a commit holds what the candidate's run was made from: code, params, and the hash of data/.
 

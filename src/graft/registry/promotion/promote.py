@@ -42,9 +42,7 @@ def open_registry(project: Project, model: str) -> Registry:
     return Registry(open_store(project), model)
 
 
-def promote(
-    registry: Registry, version: str | None = None, reason: str = "", forced: bool = False
-) -> Changed:
+def promote(registry: Registry, version: str | None = None, reason: str = "", forced: bool = False) -> Changed:
     """Makes a version champion.
 
     Args:
@@ -59,9 +57,7 @@ def promote(
     """
     reason = _checked(reason)
     if forced and not reason:
-        raise GraftError(
-            "A promotion by force needs its reason, which stays in the history", 'Add --reason "..."'
-        )
+        raise GraftError("A promotion by force needs its reason, which stays in the history", 'Add --reason "..."')
     line = registry.line()
     candidate = find_version(registry, line, version)
     number = str(candidate.version)
@@ -178,13 +174,11 @@ def _check_verdict(model: str, line: Line, number: str, verdict: GateVerdict | N
     judged = verdict.champion.version if verdict.champion else None
     if judged != line.champion:
         raise GraftError(
-            f"The gate compared {name} with {_champion(judged)}, and now there is {_champion(line.champion)}",
-            _AGAIN,
+            f"The gate compared {name} with {_champion(judged)}, and now there is {_champion(line.champion)}", _AGAIN
         )
     if verdict.model != model or verdict.candidate.version != number:
         raise GraftError(
-            f"The verdict that {name} names is about version {verdict.candidate.version} of '{verdict.model}'",
-            _AGAIN,
+            f"The verdict that {name} names is about version {verdict.candidate.version} of '{verdict.model}'", _AGAIN
         )
 
 
@@ -202,9 +196,7 @@ def _check_files(registry: Registry, number: str, verdict: GateVerdict | None) -
 def _facts(verdict: GateVerdict) -> dict[str, Any]:
     """What an entry takes from a verdict."""
     failed = [rule.name for rule in verdict.broken]
-    facts: dict[str, Any] = {
-        "verdict": {"sha256": verdict.sha256, "passed": verdict.passed, "failed": failed}
-    }
+    facts: dict[str, Any] = {"verdict": {"sha256": verdict.sha256, "passed": verdict.passed, "failed": failed}}
     return facts | ({"commit": verdict.made_from, "uncommitted": False} if verdict.made_from else {})
 
 

@@ -14,17 +14,13 @@ from graft.registry.store.seen_images import log_seen_images, seen_by_members
 from graft.training.ensembles.make_ensemble import WEIGHTS_FILE, Ensemble
 
 
-def ensemble_run(
-    project: Project, params: EnsembleOf, name: str, clock: StageClock
-) -> AbstractContextManager[str]:
+def ensemble_run(project: Project, params: EnsembleOf, name: str, clock: StageClock) -> AbstractContextManager[str]:
     """Open a run for one ensemble, see :func:`graft.registry.runs.strategy_runs.open_run`."""
     settings = {"kind": "ensemble", "of": ", ".join(params.of), "weights": params.weights}
     return open_run(project, name, settings, clock)
 
 
-def record_ensemble(
-    project: Project, run_id: str, result: Ensemble, val: pd.DataFrame, clock: StageClock
-) -> None:
+def record_ensemble(project: Project, run_id: str, result: Ensemble, val: pd.DataFrame, clock: StageClock) -> None:
     """Logs weights, figures, data set and model into the run, and writes the run's id into the folder.
 
     Args:
@@ -41,6 +37,4 @@ def record_ensemble(
         if seen is not None:
             log_seen_images(MlflowClient(), run_id, seen)
         mlflow.log_artifact(str(result.folder / WEIGHTS_FILE))
-    log_result(
-        project, run_id, result.name, result.folder, result.classes, result.validation, {"val": val}, clock
-    )
+    log_result(project, run_id, result.name, result.folder, result.classes, result.validation, {"val": val}, clock)

@@ -67,9 +67,7 @@ def of_batches(steps: pd.DataFrame) -> list[Metric]:
     return [
         metric
         for row in points.to_dict("records")
-        for metric in of_run(
-            {"batch_loss": row["loss"], "batch_accuracy": row["accuracy"]}, step=int(row["step"])
-        )
+        for metric in of_run({"batch_loss": row["loss"], "batch_accuracy": row["accuracy"]}, step=int(row["step"]))
     ]
 
 

@@ -73,19 +73,13 @@ def open_run(project: Project, name: str, settings: Mapping[str, Any], clock: St
     mlflow.end_run()
 
 
-def training_run(
-    project: Project, params: TrainParams, name: str, clock: StageClock
-) -> AbstractContextManager[str]:
+def training_run(project: Project, params: TrainParams, name: str, clock: StageClock) -> AbstractContextManager[str]:
     """Open a run for one strategy, see :func:`open_run`."""
     return open_run(project, name, with_chosen(project, params, name).strategy(name).model_dump(), clock)
 
 
 def record_training(
-    project: Project,
-    run_id: str,
-    result: TrainedStrategy,
-    tables: Mapping[str, pd.DataFrame],
-    clock: StageClock,
+    project: Project, run_id: str, result: TrainedStrategy, tables: Mapping[str, pd.DataFrame], clock: StageClock
 ) -> None:
     """Logs what training left into its run and writes the run's id beside the strategy's other outputs.
 
@@ -125,17 +119,7 @@ def record_training(
             *of_epochs(fit.epochs, fit.best_epoch, model_id, val),
         ]
 
-    log_result(
-        project,
-        run_id,
-        result.name,
-        result.folder,
-        result.classes,
-        result.validation,
-        tables,
-        clock,
-        curves_of,
-    )
+    log_result(project, run_id, result.name, result.folder, result.classes, result.validation, tables, clock, curves_of)
 
 
 def log_result(
@@ -207,9 +191,7 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     per_class = pd.read_csv(folder / "per_class" / f"{name}.csv", dtype={"class": str}, keep_default_na=False)
     pairs = pd.read_csv(folder / "confusion" / f"{name}.csv", dtype=str, keep_default_na=False)
     classes = list(per_class["class"])
-    counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(
-        index=classes, columns=classes, fill_value=0
-    )
+    counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
     metrics = {f"test_{metric}": float(value) for metric, value in headline.items()}
     if len(per_class) <= CLASSES:
         for row in per_class.to_dict("records"):
@@ -236,9 +218,7 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
         thumbnail = Path(temporary) / "confusion.png"
         if confusion_thumbnail(thumbnail, counts.to_numpy(), classes):
             # Under a key it becomes a chart: MLflow then shows the matrices of several runs side by side.
-            client.log_image(
-                run_id, Image.open(thumbnail).convert("RGB"), key="test_confusion_matrix", step=0
-            )
+            client.log_image(run_id, Image.open(thumbnail).convert("RGB"), key="test_confusion_matrix", step=0)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -312,9 +292,7 @@ def _log_inputs(client: MlflowClient, run_id: str, datasets: Mapping[str, Datase
     """Names the data sets, by split, as what a run has read."""
     from mlflow.entities import DatasetInput, InputTag
 
-    inputs = [
-        DatasetInput(dataset, [InputTag("mlflow.data.context", split)]) for split, dataset in datasets.items()
-    ]
+    inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", split)]) for split, dataset in datasets.items()]
     client.log_inputs(run_id, inputs)
 
 

@@ -48,10 +48,7 @@ def log_bundle(bundle: Path, example: Path) -> tuple[str, str]:
         # Any: encoded bytes, base64 text or rows of pixels; the model refuses what it cannot read, by position.
         # Each of the two may be left out; see graft.bundle.paths for what a path may name.
         inputs=Schema(
-            [
-                ColSpec(AnyType(), INPUT_COLUMN, required=False),
-                ColSpec(DataType.string, PATH_COLUMN, required=False),
-            ]
+            [ColSpec(AnyType(), INPUT_COLUMN, required=False), ColSpec(DataType.string, PATH_COLUMN, required=False)]
         ),
         outputs=Schema(
             [

@@ -107,9 +107,7 @@ def is_foreign(headers: dict[bytes, bytes], method: str) -> bool:
         return True
     if headers.get(b"sec-fetch-site", b"none") in (b"same-origin", b"none"):
         return False
-    opens_a_page = (
-        headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
-    )
+    opens_a_page = headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
     return not (opens_a_page and method in ("GET", "HEAD"))
 
 

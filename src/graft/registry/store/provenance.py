@@ -15,11 +15,7 @@ from graft.data.folder.versioning import tracked_hash
 # What a run itself changes, and so says nothing about what it was made from: DVC writes the lock after each stage.
 MADE_BY_THE_PIPELINE = ("dvc.lock", "artifacts")
 # Tags that come from variables: DVC's own, and the retraining that a stage is part of.
-_FROM_ENVIRONMENT = {
-    "DVC_STAGE": "dvc.stage",
-    "DVC_EXP_NAME": "dvc.experiment",
-    "GRAFT_RETRAINING": "retraining",
-}
+_FROM_ENVIRONMENT = {"DVC_STAGE": "dvc.stage", "DVC_EXP_NAME": "dvc.experiment", "GRAFT_RETRAINING": "retraining"}
 # What a run is made from; a file among these that git does not know yet is a difference too.
 INPUTS = ("src", "pipelines", "params.yaml", "dvc.yaml", "data.dvc")
 

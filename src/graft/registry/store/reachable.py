@@ -52,9 +52,7 @@ def _ask_server(uri: str) -> None:
     for attempt in range(2):
         try:
             # Any answer will do: a proxy in front may know no such page, or want a password first.
-            requests.get(
-                f"{uri.rstrip('/')}/health", timeout=(min(limit, CONNECT_SECONDS), limit), stream=True
-            ).close()
+            requests.get(f"{uri.rstrip('/')}/health", timeout=(min(limit, CONNECT_SECONDS), limit), stream=True).close()
             return
         except requests.exceptions.SSLError:
             return  # there is a server; MLflow has settings of its own about certificates

@@ -62,10 +62,7 @@ def read_seen_images(client: MlflowClient, run_id: str) -> pd.DataFrame | None:
     with tempfile.TemporaryDirectory() as temporary:
         table = pq.read_table(client.download_artifacts(run_id, IMAGES_FILE, temporary))
         return pd.DataFrame(
-            {
-                "split": table["split"].to_pylist(),
-                "sha256": [digest.hex() for digest in table["sha256"].to_pylist()],
-            }
+            {"split": table["split"].to_pylist(), "sha256": [digest.hex() for digest in table["sha256"].to_pylist()]}
         )
 
 

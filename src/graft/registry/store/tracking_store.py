@@ -171,9 +171,7 @@ def bring_home(database: Path, artifacts: Path) -> list[str]:
     home = artifacts.as_uri()
     with contextlib.closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
         places = [row[0] or "" for row in connection.execute("SELECT artifact_location FROM experiments")]
-        before = sorted(
-            {root for root in (_root(place, artifacts.name) for place in places) if root} - {home}
-        )
+        before = sorted({root for root in (_root(place, artifacts.name) for place in places) if root} - {home})
         if not before:
             return []
         connection.execute("BEGIN IMMEDIATE")

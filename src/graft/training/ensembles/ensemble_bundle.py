@@ -39,8 +39,5 @@ def _single_networks(members: Mapping[str, tuple[float, Path]]) -> dict[str, tup
         if own is None:
             found[name] = (weight, bundle)
         else:
-            found |= {
-                f"{name}-{one['name']}": (weight * one["weight"], bundle / MEMBERS / one["name"])
-                for one in own
-            }
+            found |= {f"{name}-{one['name']}": (weight * one["weight"], bundle / MEMBERS / one["name"]) for one in own}
     return found

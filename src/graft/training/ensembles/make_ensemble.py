@@ -72,10 +72,7 @@ def make_ensemble(project: Project, params: EnsembleOf, name: str, clock: StageC
             weights = equal_weights(len(params.of))
             mixture = mix(weights, probabilities)
         validation = evaluate(labels, mixture, classes)
-        alone = {
-            member: evaluate(labels, own, classes)
-            for member, own in zip(params.of, probabilities, strict=True)
-        }
+        alone = {member: evaluate(labels, own, classes) for member, own in zip(params.of, probabilities, strict=True)}
     ensemble = Ensemble(
         name=name,
         classes=classes,

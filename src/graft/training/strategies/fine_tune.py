@@ -58,9 +58,7 @@ def train(params: FineTuneParams, task: Task) -> Trained:
     )
 
 
-def _start_head(
-    head: keras.Model, train: Labelled, val: Labelled, params: FineTuneParams, task: Task
-) -> None:
+def _start_head(head: keras.Model, train: Labelled, val: Labelled, params: FineTuneParams, task: Task) -> None:
     """The first phase: a linear head is solved on features, one with hidden layers is trained in epochs.
 
     A head that has converged sends the least into a trunk that would only undo it: A. Kumar et al., Fine-tuning can
@@ -122,21 +120,14 @@ def _fit_above(
         changes = (
             None
             if number is None
-            else {
-                "number": number,
-                "seed": task.seed,
-                "code": views_identity(),
-                **params.augment.model_dump(),
-            }
+            else {"number": number, "seed": task.seed, "code": views_identity(), **params.augment.model_dump()}
         )
         network = {**backbone.identity, "part": pieces.position}
         described = {**network, "view": changes}
         named = f"activations at {pieces.layer}" + ("" if number is None else f", view {number + 1}")
         space = task.store.space(described, named) if task.store else None
         prepare = (
-            None
-            if number is None
-            else (lambda pixels, keys: view(pixels, keys, number, params.augment, task.seed))
+            None if number is None else (lambda pixels, keys: view(pixels, keys, number, params.augment, task.seed))
         )
         label = f"{task.name}: activations at {pieces.layer}, {what}"
         kept = task.store.network(network) if task.store else None
@@ -162,13 +153,7 @@ def _fit_above(
             label = f"{task.name}: features of"
             first = predict(pieces.above, kept[:size], f"{label} train images")
             val_features = predict(pieces.above, val.inputs, f"{label} val images")
-        _start_head(
-            head,
-            Labelled(first, task.train.labels),
-            Labelled(val_features, val.labels),
-            params,
-            task,
-        )
+        _start_head(head, Labelled(first, task.train.labels), Labelled(val_features, val.labels), params, task)
     model = classifier(pieces.above, head)
     with task.clock.span("fit"):
         result = fit(

@@ -75,12 +75,7 @@ def features(trunk: FrozenTrunk, task: Task, flip: Flip = "none") -> tuple[Label
 
 
 def fit_head(
-    head: keras.Model,
-    train: Labelled,
-    val: Labelled,
-    params: FitParams,
-    task: Task,
-    checkpoint: Path | None = None,
+    head: keras.Model, train: Labelled, val: Labelled, params: FitParams, task: Task, checkpoint: Path | None = None
 ) -> FitResult:
     """Fit a head to features float32 ``[N, D]``; the finished fit is kept in the folder ``checkpoint``."""
     with task.clock.span("head"):

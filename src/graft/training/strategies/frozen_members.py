@@ -110,13 +110,7 @@ def _fit(member: MemberParams, params: FrozenParams, task: Task) -> _Fitted:
         )
     with task.clock.span("head"):
         head = fit_exact_head(
-            features,
-            labels,
-            len(task.classes),
-            groups=groups,
-            weights=weights,
-            folds=params.folds,
-            seed=task.seed,
+            features, labels, len(task.classes), groups=groups, weights=weights, folds=params.folds, seed=task.seed
         )
     return _Fitted(member, trunk, head, labels, groups, fit_temperature(labels, head.out_of_fold, groups))
 

@@ -16,22 +16,7 @@ from graft.data.sources.readers.reader import Files, Plan, Reader
 
 # Pictures and films that graft does not read: whoever lays them into a class folder means them.
 UNREAD = frozenset(
-    {
-        ".jxl",
-        ".raw",
-        ".dng",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".orf",
-        ".rw2",
-        ".raf",
-        ".psd",
-        ".svg",
-        ".tga",
-        ".dcm",
-    }
+    {".jxl", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".psd", ".svg", ".tga", ".dcm"}
     | {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".3gp"}
 )
 

@@ -37,13 +37,10 @@ class IdxReader(Reader):
         return all(files.find(name, f"{name}.gz") for pair in self.files.values() for name in pair)
 
     def plan(self, files: Files, classes: Sequence[str]) -> Plan:
-        pairs = {
-            split: [files.get(name, f"{name}.gz") for name in pair] for split, pair in self.files.items()
-        }
+        pairs = {split: [files.get(name, f"{name}.gz") for name in pair] for split, pair in self.files.items()}
         split_of = {images: split for split, (images, _) in pairs.items()}
         numbers = {
-            name: _labels(stream, name, files)
-            for name, stream in files.open(labels for _, labels in pairs.values())
+            name: _labels(stream, name, files) for name, stream in files.open(labels for _, labels in pairs.values())
         }
         names = {
             split: [
@@ -53,11 +50,7 @@ class IdxReader(Reader):
             for split, (_, labels) in pairs.items()
         }
         sides = {split_of[name]: _header(stream, name, files)[1:] for name, stream in files.open(split_of)}
-        sizes = {
-            name: png_size(width, height, 1)
-            for split, (height, width) in sides.items()
-            for name in names[split]
-        }
+        sizes = {name: png_size(width, height, 1) for split, (height, width) in sides.items() for name in names[split]}
 
         def images() -> Images:
             for name, stream in files.open(split_of):

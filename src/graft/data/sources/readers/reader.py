@@ -55,8 +55,7 @@ class Files:
             repeated = [name for name, count in Counter(m.name for m in members).items() if count > 1]
             if repeated:
                 raise GraftError(
-                    f"{source.path} holds '{repeated[0]}' more than once",
-                    "Pack it again with each file once",
+                    f"{source.path} holds '{repeated[0]}' more than once", "Pack it again with each file once"
                 )
             self._members += [(source, member) for member in members]
         self._sources = sources
@@ -74,9 +73,7 @@ class Files:
     @property
     def left_out(self) -> dict[str, str]:
         """Names of files that cannot be taken, with the reason: links that lead nowhere, for example."""
-        return {
-            name: why for source in self._sources for name, why in getattr(source, "left_out", {}).items()
-        }
+        return {name: why for source in self._sources for name, why in getattr(source, "left_out", {}).items()}
 
     def find(self, *ends: str) -> str | None:
         """The name of the first file that ends so, or None; an earlier end wins over a later one."""
@@ -118,9 +115,7 @@ class Files:
             try:
                 return stream.read().decode("utf-8-sig")
             except UnicodeDecodeError:
-                raise GraftError(
-                    f"'{name}' in {self.where} is not text in UTF-8", "Save it as UTF-8"
-                ) from None
+                raise GraftError(f"'{name}' in {self.where} is not text in UTF-8", "Save it as UTF-8") from None
         raise GraftError(f"{self.where} holds no '{name}'", "Check that it is the archive you meant")
 
     def copy(self, targets: Mapping[str, str]) -> Plan:

@@ -46,15 +46,13 @@ class SignsReader(Reader):
             raise GraftError(f"{files.where} holds no training images", "Name the training archive or folder")
         prefix = "train/" if test else ""
         targets = {
-            name: f"{prefix}{label_of(int(match[1]), classes, name, files)}/{match[2]}"
-            for name, match in train.items()
+            name: f"{prefix}{label_of(int(match[1]), classes, name, files)}/{match[2]}" for name, match in train.items()
         }
         if test:
             for file, label in self._labels(files, classes).items():
                 if file not in test:
                     raise GraftError(
-                        f"{files.where} holds no '{file}', which {self.table} names",
-                        "Fetch or unpack it again",
+                        f"{files.where} holds no '{file}', which {self.table} names", "Fetch or unpack it again"
                     )
                 targets[test[file]] = f"test/{label}/{file}"
         return files.copy(targets)
