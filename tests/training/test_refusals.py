@@ -109,9 +109,7 @@ def test_images_too_small_for_the_blocks_of_a_cnn(project: Project) -> None:
 
 
 def test_a_network_from_random_weights_without_a_size(project: Project) -> None:
-    assert "a network from random weights (scratch) was made for no size" in refusal(
-        project, SCRATCH, image_size="auto"
-    )
+    assert "image_size: auto, which stage choose has not filled in" in refusal(project, SCRATCH, image_size="auto")
 
 
 def test_decay_by_layer_in_a_hub_module(project: Project) -> None:

@@ -24,5 +24,7 @@ def with_chosen(project: Project, params: TrainParams, name: str) -> TrainParams
     strategy = params.strategy(name)
     if not isinstance(strategy, WithAuto) or not strategy.to_choose:
         return params
-    filled = strategy.filled_in(read_chosen(project.artifacts("choose"), name), name)
+    from graft.analysis.choose.fill_in import own_size
+
+    filled = strategy.filled_in({**read_chosen(project.artifacts("choose"), name), **own_size(strategy)}, name)
     return params.model_copy(update={"strategies": {**params.strategies, name: filled}})
