@@ -133,7 +133,8 @@ def outcome(
     else:
         if settings["unfreeze"] == MIDDLE:
             settings["unfreeze"] = source.middle
-        rate = 1e-2 if source.name == "tiny hub module" else 1e-4
+        # The head is solved already: steps that are large for a trunk's activations would only undo it.
+        rate = {"tiny hub module": 1e-2, "VGG16": 1e-5}.get(source.name, 1e-4)
         both = FineTuneParams(kind="fine_tune", epochs=3, learning_rate=rate, head_epochs=1, **settings)
         trained = fine_tune.train(both, task)
     return Outcome(source, strategy, params, build_backbone(params, source.size, folder), trained, val, folder)
