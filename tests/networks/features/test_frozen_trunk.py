@@ -198,3 +198,39 @@ def test_one_can_be_described_that_is_here_no_longer(
     np.testing.assert_array_equal(again.features(images(), "x"), expected)
     with pytest.raises(AssertionError, match="built"):
         again.features(images(6), "x")
+
+
+@pytest.mark.parametrize("mirrored", [(), (2,)], ids=["as they are", "mirrored"])
+def test_depths_bring_the_features_of_the_top_along(
+    params: KerasBackboneParams,
+    store: FeatureStore,
+    tmp_path: Path,
+    builds: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    mirrored: tuple[int, ...],
+) -> None:
+    """What stage choose measures on all depths is not computed once more for a head on the top."""
+    monkeypatch.setattr(module, "ROWS_AT_A_TIME", 2)
+    depths = frozen_trunk(params, SIZE, tmp_path, store, "depths")
+    found = depths.features(images(), "x", mirrored)
+    assert found.shape[1] > depths.top_count == 1024
+    average = frozen_trunk(params, SIZE, tmp_path, store)
+    alone = frozen_trunk(params, SIZE, tmp_path, FeatureStore(tmp_path / "another", 10**9))
+    np.testing.assert_allclose(found[:, :1024], alone.features(images(), "x", mirrored), rtol=1e-4, atol=1e-5)
+
+    def fails(*arguments: object) -> Run:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(FrozenTrunk, "_engine", fails)
+    np.testing.assert_array_equal(average.features(images(), "x", mirrored), found[:, :1024])
+
+
+def test_the_width_of_the_top_is_known_without_building(
+    params: KerasBackboneParams, store: FeatureStore, tmp_path: Path, builds: list[str]
+) -> None:
+    first = frozen_trunk(params, SIZE, tmp_path, store, "depths")
+    first.features(images(), "x")
+    builds.clear()
+    second = frozen_trunk(params, SIZE, tmp_path, store, "depths")
+    second.features(images(), "x")
+    assert (second.top_count, builds) == (1024, [])

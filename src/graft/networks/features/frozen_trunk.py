@@ -31,7 +31,9 @@ from graft.networks.features.feature_store import FeatureStore, Space
 
 RECORD_FILE = "trunk.json"
 # What a record says is written down in this form; another form is another record.
-FORMAT = 1
+FORMAT = 2
+# Rows that are copied at a time, so that memory stays what it is however many images there are.
+ROWS_AT_A_TIME = 4096
 
 
 class FrozenTrunk:
@@ -42,7 +44,7 @@ class FrozenTrunk:
         pooling: as ``build`` builds it.
         store: None keeps nothing.
         build: the backbone; called once, when it is needed.
-        record: what is known of it besides: weights_source and parameter_count, see below.
+        record: what is known of it besides: weights_source, parameter_count and top_count, see below.
     """
 
     def __init__(
@@ -96,6 +98,11 @@ class FrozenTrunk:
         return int(self._record.get("parameter_count") or self.backbone.model.count_params())
 
     @property
+    def top_count(self) -> int:
+        """Features of the top alone, which stand first where ``pooling`` is ``depths``."""
+        return int(self._record.get("top_count") or self.backbone.trunk.output_shape[-1])
+
+    @property
     def network(self) -> dict[str, Any]:
         """All that decides what it makes of pixels, JSON-ready."""
         return {**self.identity, "part": "features", "pooling": self.pooling}
@@ -131,7 +138,17 @@ class FrozenTrunk:
         features = large_array(shape, np.float32) if out is None else out
         mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
         fill(features, self._engine, images, label, self.space(mirrored) if self.store else None, mirror)
+        if self.store and self.pooling == "depths":
+            self._keep_top(images, features, mirrored)
         return features
+
+    def _keep_top(self, images: KeyedImages, features: np.ndarray, mirrored: tuple[int, ...]) -> None:
+        """Keep the features of the top as those of this backbone pooled by ``average``, which they are."""
+        top = FrozenTrunk(self.identity, self.top_count, "average", self.store, self._build).space(mirrored)
+        new = [row for row, key in enumerate(images.keys) if key not in top]
+        for start in range(0, len(new), ROWS_AT_A_TIME):
+            rows = new[start : start + ROWS_AT_A_TIME]
+            top.write([images.keys[row] for row in rows], features[rows, : self.top_count])
 
     def _engine(self, count: int) -> Run:
         """The engine for ``count`` images; the one for many is opened once, and takes few as well."""
@@ -199,6 +216,8 @@ def frozen_trunk(
             "weights_source": trunk.weights_source,
             "parameter_count": trunk.parameter_count,
         }
+        if pooling == "depths":
+            record["top_count"] = trunk.top_count
         with tempfile.TemporaryDirectory() as made:
             (Path(made) / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
             keep(Path(made), folder)
