@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graft.evaluation.metrics import HIGHER_IS_BETTER, evaluate, expected_calibration_error, softmax
+from graft.evaluation.metrics import HIGHER_IS_BETTER, evaluate, expected_calibration_error
+from graft.networks.temperature import softmax
 
 CLASSES = ["cat", "dog", "eel"]
 # Actual: cat cat cat dog dog eel; predicted: cat cat dog dog cat eel.

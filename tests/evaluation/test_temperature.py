@@ -7,9 +7,9 @@ import pytest
 
 from graft.evaluation.calibration import calibrate, out_of_fold
 from graft.evaluation.folds import FOLDS, held_out_folds
-from graft.evaluation.metrics import log_loss_of, softmax
+from graft.evaluation.metrics import log_loss_of
 from graft.networks import temperature as module
-from graft.networks.temperature import fit_temperature
+from graft.networks.temperature import fit_temperature, softmax
 
 
 def drawn(count: int, overconfidence: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,8 +12,8 @@ from tiny import tinted_images
 
 from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FitParams, HeadParams, ScratchParams
-from graft.evaluation.metrics import softmax
 from graft.networks.head import build_head
+from graft.networks.temperature import softmax
 from graft.training import fit as fit_module
 from graft.training.batches import Batches, balanced_class_weights
 from graft.training.checkpoint import TrainingState

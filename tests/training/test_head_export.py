@@ -17,7 +17,6 @@ from graft.bundle.model import HEAD, SAVED_MODEL, SavedModelNetwork
 from graft.bundle.trial import trial_images
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.strategy_params import HeadParams
-from graft.evaluation.metrics import softmax
 from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import Backbone
 from graft.networks.engines import artifact_cache as kept
@@ -25,6 +24,7 @@ from graft.networks.engines.openvino_run import saved_model_run
 from graft.networks.features.feature_store import FeatureStore
 from graft.networks.features.frozen_trunk import FrozenTrunk
 from graft.networks.head import build_head
+from graft.networks.temperature import softmax
 from graft.training import head_export
 from graft.training.head_export import save_with_trunk
 from graft.training.head_on_trunk import HeadOnTrunk, as_model

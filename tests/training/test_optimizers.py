@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from graft.core.params.strategy_params import FitParams, HeadParams
-from graft.evaluation.metrics import softmax
 from graft.networks.head import build_head
+from graft.networks.temperature import softmax
 from graft.training import graph_epochs as feature_epochs
 from graft.training.checkpoint import TrainingState
 from graft.training.fit import FitResult, Labelled, fit

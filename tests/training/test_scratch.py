@@ -13,9 +13,9 @@ from tiny import clock, tinted_images
 from graft.bundle.model import ImageClassifier
 from graft.core.errors import GraftError
 from graft.core.params.strategy_params import HeadParams, ScratchParams
-from graft.evaluation.metrics import softmax
 from graft.networks.backbones.backbone import weights_digest
 from graft.networks.decode_images import DecodedImages
+from graft.networks.temperature import softmax
 from graft.training.strategies.scratch import build_network
 from graft.training.strategies.scratch import train as scratch_train
 from graft.training.strategy import Task

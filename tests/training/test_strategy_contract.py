@@ -19,9 +19,9 @@ from graft.core.params.strategy_params import StrategyParams
 from graft.core.params.train_params import TrainParams
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
-from graft.evaluation.metrics import softmax
 from graft.networks.decode_images import load_images
 from graft.networks.engines.open_classifier import open_classifier
+from graft.networks.temperature import softmax
 from graft.training.train import FittedStrategy, fit_strategy, train_strategy
 
 SIZE = 32  # the smallest that MobileNet takes

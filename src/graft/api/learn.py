@@ -77,10 +77,9 @@ def _choose_where_open(project: Project, params: Params, name: str, clock: Stage
     """Run stage choose where the strategy leaves to auto what is not chosen for this split and params.yaml."""
     from graft.analysis.choose.choose_project import choose_for_project
     from graft.analysis.choose.chosen_values import settings_file
-    from graft.core.params.auto_settings import WithAuto
 
     strategy = params.train.strategy(name)
-    if not isinstance(strategy, WithAuto) or not strategy.to_choose:
+    if not strategy.to_choose:
         return
     chosen = settings_file(project.artifacts("choose"), name)
     made_from = (project.split_table("train"), project.split_table("val"), project.params_file)

@@ -27,6 +27,22 @@ class Difference:
         return self.gain > self.error
 
 
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return minus the logarithm of each image's probability of its class, in nats, ``[N]``.
+
+    As scikit-learn's log_loss has it, no single image costs infinitely much: a probability of 0 counts as the least
+    that its type tells from 1.
+
+    Args:
+        probabilities: ``[N, C]``.
+        labels: class indices ``[N]``.
+    """
+    import numpy as np
+
+    stated = probabilities[np.arange(len(labels)), labels]
+    return np.asarray(-np.log(np.clip(stated, np.finfo(stated.dtype).eps, 1)))
+
+
 def difference(losses: np.ndarray, others: np.ndarray, groups: np.ndarray) -> Difference:
     """Return by how much ``losses`` are lower than ``others``.
 
@@ -35,13 +51,13 @@ def difference(losses: np.ndarray, others: np.ndarray, groups: np.ndarray) -> Di
 
     Args:
         losses, others: of the same images in the same order, ``[N]``.
-        groups: of each image, int ``[N]``, from 0 without gaps.
+        groups: of each image, any values ``[N]``.
     """
     import numpy as np
 
     gains = others - losses
     gain = float(gains.mean())
-    sums = np.bincount(groups, gains - gain)
+    sums = np.bincount(np.unique(groups, return_inverse=True)[1], gains - gain)
     count = len(sums)
     error = np.sqrt(count / (count - 1) * np.square(sums).sum()) / len(gains) if count > 1 else np.inf
     return Difference(gain, float(error))

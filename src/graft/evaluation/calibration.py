@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from graft.evaluation.folds import held_out_folds
-from graft.evaluation.metrics import log_loss_of, softmax
-from graft.networks.temperature import fit_temperature
+from graft.evaluation.metrics import log_loss_of
+from graft.networks.temperature import fit_temperature, softmax
 
 
 @dataclass(frozen=True)

@@ -76,10 +76,8 @@ def evaluate_bundle(
     """Figures of one strategy or ensemble on the test split; writes nothing.
 
     What is evaluated is the bundle in ``made``, see :mod:`graft.core.candidates`: the very files that are registered
-    and
-    served, on the engine that serves them; by which way, and how that is made sure, is
-    :mod:`graft.evaluation.bundle_answers`'s. Features in ``store`` are
-    not computed again.
+    and served, on the engine that serves them; by which way, and how that is made sure, is
+    :mod:`graft.evaluation.bundle_answers`'s. Features in ``store`` are not computed again.
     """
     with clock.span(f"load {name}"):
         model = open_classifier(made / "model", len(images.table))

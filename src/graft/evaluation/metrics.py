@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from graft.core.paired import log_losses
+
 # Which way each metric improves.
 HIGHER_IS_BETTER = {"accuracy": True, "macro_f1": True, "log_loss": False}
 
@@ -102,15 +104,7 @@ def log_loss_of(labels: np.ndarray, probabilities: np.ndarray) -> float:
         labels: class indices ``[N]``.
         probabilities: ``[N, C]``, float64. A probability of 0 counts as the least that float64 tells from 1.
     """
-    stated = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(stated, np.finfo(stated.dtype).eps, 1)).mean())
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities float64 ``[N, C]`` of logits, summing to 1 in double precision."""
-    shifted = np.asarray(logits, np.float64) - np.max(logits, axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+    return float(log_losses(probabilities, labels).mean())
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

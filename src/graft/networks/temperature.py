@@ -42,3 +42,10 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray, images: np.ndarray |
         stated = np.einsum("nc,nc->n", weights, shifted) / weights.sum(axis=1)
         low, high = (middle, high) if stated.mean() > wanted else (low, middle)
     return float(np.exp((low + high) / 2))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities float64 ``[N, C]`` of logits, summing to 1 in double precision."""
+    shifted = np.asarray(logits, np.float64) - np.max(logits, axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))

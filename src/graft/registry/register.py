@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from graft.core.errors import GraftError, first_line
 from graft.core.files import write_file
-from graft.core.paired import Difference, difference
+from graft.core.paired import Difference, difference, log_losses
 from graft.core.params.models import RegisterParams
 from graft.core.project import Project
 from graft.data.splits.training_groups import read_training_groups
@@ -88,7 +88,7 @@ def _compared(one: Path, other: Path, metric: str, groups: Path | None) -> Diffe
             "Train them again on the same split: dvc repro",
         )
     names = read_training_groups(groups, images) if groups else np.asarray(images)
-    return difference(losses, other_losses, np.unique(names, return_inverse=True)[1])
+    return difference(losses, other_losses, names)
 
 
 def _losses(folder: Path, metric: str) -> tuple[list[str], np.ndarray]:
@@ -99,19 +99,15 @@ def _losses(folder: Path, metric: str) -> tuple[list[str], np.ndarray]:
     columns = [name for name in table.columns if name not in ("sha256", "label")]
     probabilities = table[columns].to_numpy(np.float64)
     right = np.array([columns.index(f"p_{label}") for label in table["label"]])
-    if metric == "accuracy":
-        losses = (probabilities.argmax(axis=1) != right).astype(np.float64)
-    else:
-        losses = -np.log(np.maximum(probabilities[np.arange(len(right)), right], np.finfo(np.float64).eps))
-    return list(table["sha256"]), losses
+    is_wrong = (probabilities.argmax(axis=1) != right).astype(np.float64)
+    return list(table["sha256"]), is_wrong if metric == "accuracy" else log_losses(probabilities, right)
 
 
 def register_best(project: Project, params: RegisterParams, folders: Mapping[str, Path]) -> Registered:
     """Registers the best model as ``challenger``.
 
     The champion is not touched, not even where there is none yet: only :mod:`graft.registry.promotion` changes it. A
-    run that
-    is registered already keeps its version: repeating the stage makes no second one.
+    run that is registered already keeps its version: repeating the stage makes no second one.
 
     Args:
         params: how the best is chosen, and the name it is registered under.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 
 from graft.training.head_on_trunk import HeadOnTrunk, classifier
 
@@ -51,11 +50,3 @@ def mirrored_classifier(network: HeadOnTrunk) -> keras.Model:
     both = [backbone(inputs), backbone(keras.ops.flip(inputs, axis=2))]
     features = keras.layers.Average(name="views")(both)
     return classifier(keras.Model(inputs, features, name="mirrored"), network.head)
-
-
-def blend_probabilities(weights: Sequence[float], probabilities: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the weighted mean of members' probabilities ``[N, C]``, float64."""
-    total = np.zeros(probabilities[0].shape, np.float64)
-    for weight, one in zip(weights, probabilities, strict=True):
-        total += weight * one
-    return total

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from graft.analysis.choose.chosen_values import read_chosen
-from graft.core.params.auto_settings import WithAuto
 from graft.core.params.train_params import TrainParams
 from graft.core.project import Project
 
@@ -22,7 +21,7 @@ def with_chosen(project: Project, params: TrainParams, name: str) -> TrainParams
     if name not in params.strategies:
         return params
     strategy = params.strategy(name)
-    if not isinstance(strategy, WithAuto) or not strategy.to_choose:
+    if not strategy.to_choose:
         return params
     from graft.analysis.choose.fill_in import own_size
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Literal
 
 import keras
@@ -11,7 +12,7 @@ import pandas as pd
 
 from graft.core.errors import GraftError
 from graft.core.progress import console
-from graft.networks.exact_head import FOLDS, PenaltyScore, fit_exact_head
+from graft.networks.exact_head import FOLDS, ExactHead, PenaltyScore, fit_exact_head
 from graft.training.batches import balanced_class_weights
 from graft.training.fit import FitResult, Labelled
 from graft.training.strategy import OutOfFold, Task
@@ -74,13 +75,23 @@ def solve_head(
         f"{found.out_of_fold.log_loss:.4f}, accuracy {found.out_of_fold.accuracy:.2%}",
         soft_wrap=True,
     )
-    epochs = pd.DataFrame([penalty_row(number, score) for number, score in enumerate(exact.path)])
-    steps = epochs.assign(step=epochs["epoch"])[["epoch", "step", "loss", "accuracy"]]
-    fit = FitResult(epochs.assign(seconds=np.diff(seconds)), steps, exact.chosen)
+    fit = penalties_as_fit(exact, np.diff(seconds))
     return fit, OutOfFold(exact.out_of_fold[:count], np.asarray(task.train.labels), groups)
 
 
-def penalty_row(number: int, score: PenaltyScore) -> dict[str, float]:
+def penalties_as_fit(head: ExactHead, seconds: Sequence[float] | np.ndarray) -> FitResult:
+    """Return the penalties that were tried in the form of a fit: an epoch of one step for each.
+
+    Args:
+        head: solved.
+        seconds: that each penalty took.
+    """
+    epochs = pd.DataFrame([_epoch(number, score) for number, score in enumerate(head.path)])
+    steps = epochs.assign(step=epochs["epoch"])[["epoch", "step", "loss", "accuracy"]]
+    return FitResult(epochs.assign(seconds=seconds), steps, head.chosen)
+
+
+def _epoch(number: int, score: PenaltyScore) -> dict[str, float]:
     """Return what was found for one penalty, as a fit has an epoch; without validation images, out of fold."""
     val = score.val or score.out_of_fold
     return {

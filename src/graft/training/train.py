@@ -27,13 +27,14 @@ from graft.core.timing import StageClock
 from graft.data.splits.split_tables import read_splits
 from graft.data.splits.training_groups import read_training_groups
 from graft.evaluation.calibration import Calibration, calibrate
-from graft.evaluation.metrics import Evaluation, evaluate, softmax
+from graft.evaluation.metrics import Evaluation, evaluate
 from graft.evaluation.prediction_table import with_probabilities
 from graft.networks.backbones import default_image_size
 from graft.networks.decode_images import Photographs
 from graft.networks.engines.devices import all_devices, arithmetic, in_float32, machine_record
 from graft.networks.features.extract import predict
 from graft.networks.features.feature_store import FeatureStore
+from graft.networks.temperature import softmax
 from graft.training.blend import Blend
 from graft.training.chosen_settings import with_chosen
 from graft.training.strategy import Task, Trained

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from graft.analysis.choose import choose as module
-from graft.analysis.choose.candidates import Candidate
 from graft.analysis.choose.choose import Choice, Sample, choose, tried_table
 from graft.analysis.choose.fill_in import settings_for
 from graft.analysis.choose.measure import Measured
+from graft.analysis.choose.plan import Candidate
 from graft.analysis.choose.write_choice import PAGE_FILE, TRIED_FILE, write_choice
 from graft.core.errors import GraftError
 from graft.core.params.backbone_params import KerasBackboneParams
@@ -37,7 +37,7 @@ def result(candidate: Candidate, share: float) -> Measured:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Choice]:
-    monkeypatch.setattr("graft.analysis.choose.candidates.cores", lambda: 2)
+    monkeypatch.setattr("graft.analysis.choose.plan.cores", lambda: 2)
 
     def start(accuracy: Accuracy, images: int = COUNT, **params: Any) -> Choice:
         def measure(candidate: Candidate, *arguments: Any) -> list[Measured]:

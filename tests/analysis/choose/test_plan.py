@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graft.analysis.choose.candidates import PLANS, Candidate, plan
+from graft.analysis.choose.plan import PLANS, Candidate, plan
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.choose_params import ChooseParams
 

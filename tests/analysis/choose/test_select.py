@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.analysis.choose.candidates import Candidate
 from graft.analysis.choose.choose import draw
 from graft.analysis.choose.measure import Measured, calibrated
+from graft.analysis.choose.plan import Candidate
 from graft.analysis.choose.select import select
 from graft.core.paired import difference
 from graft.core.params.backbone_params import KerasBackboneParams

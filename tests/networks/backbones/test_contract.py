@@ -21,10 +21,10 @@ from tiny import clock, tinted_images
 from graft.bundle.model import ImageClassifier
 from graft.core.params.backbone_params import BackboneParams, HubBackboneParams, KerasBackboneParams
 from graft.core.params.strategy_params import FineTuneParams, FrozenParams, HeadParams
-from graft.evaluation.metrics import softmax
 from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import Backbone
 from graft.networks.decode_images import DecodedImages
+from graft.networks.temperature import softmax
 from graft.training.strategies import fine_tune, frozen
 from graft.training.strategy import Task, Trained
 from graft.training.write_bundle import write_bundle

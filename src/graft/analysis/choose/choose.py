@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft.analysis.choose.candidates import Candidate, measuring_seconds, plan
 from graft.analysis.choose.measure import Measured, measure
+from graft.analysis.choose.plan import Candidate, measuring_seconds, plan
 from graft.analysis.choose.select import Selection, select
 from graft.core.errors import GraftError
 from graft.core.paired import Difference, difference
@@ -115,7 +115,6 @@ def choose(
     budget = minutes * 60 * SHARE_FOR_MEASURING
     measured: list[Measured] = []
     skipped: list[tuple[Candidate, str]] = []
-
     spent = 0.0
 
     def try_one(candidate: Candidate, always: bool = False) -> list[Measured]:
@@ -172,7 +171,6 @@ def _try_mirrored(
     measured: list[Measured], selection: Selection, sample: Sample, try_one: Callable[[Candidate, bool], list[Measured]]
 ) -> Difference | None:
     """Measure the members with mirror images too; return how much better the best one answers with them."""
-    numbers = np.unique(sample.groups, return_inverse=True)[1]
     found = None
     done: set[Candidate] = set()
     for index in sorted(selection.weights, key=lambda one: -selection.weights[one]):
@@ -187,7 +185,7 @@ def _try_mirrored(
         if not twins:
             break
         if found is None:
-            found = difference(twins[0].losses, plain.losses, numbers)
+            found = difference(twins[0].losses, plain.losses, sample.groups)
             if found.gain < -HARM * found.error:
                 break  # a mirrored 7, letter or sign is another thing: no use in trying further
     return found
@@ -219,9 +217,11 @@ def draw(labels: np.ndarray, groups: np.ndarray, most: int, seed: int) -> np.nda
     return np.sort(np.concatenate(chosen))
 
 
-def tried_table(choice: Choice) -> pd.DataFrame:
-    """Return what was measured: a row for each candidate, with its weight, and for each that was left out, why."""
-    weights = choice.selection.weights
+def tried_table(choice: Choice | None) -> pd.DataFrame:
+    """Return a row for each candidate, with its weight, and for each that was left out, why; none without a choice."""
+    columns = ["candidate", "accuracy", "log_loss", "seconds", "multiply_adds", "weight", "left_out"]
+    if choice is None:
+        return pd.DataFrame(columns=columns)
     rows = [
         {
             "candidate": one.candidate.name,
@@ -229,7 +229,7 @@ def tried_table(choice: Choice) -> pd.DataFrame:
             "log_loss": one.log_loss,
             "seconds": one.seconds,
             "multiply_adds": one.candidate.multiply_adds * 1e9,
-            "weight": weights.get(index, 0.0),
+            "weight": choice.selection.weights.get(index, 0.0),
             "left_out": "",
         }
         for index, one in enumerate(choice.measured)
@@ -238,5 +238,4 @@ def tried_table(choice: Choice) -> pd.DataFrame:
         {"candidate": candidate.name, "multiply_adds": candidate.multiply_adds * 1e9, "weight": 0.0, "left_out": reason}
         for candidate, reason in choice.skipped
     ]
-    columns = ["candidate", "accuracy", "log_loss", "seconds", "multiply_adds", "weight", "left_out"]
     return pd.DataFrame(rows, columns=columns)

@@ -9,7 +9,6 @@ import numpy as np
 from graft.analysis.choose.choose import Choice, Sample, choose, draw
 from graft.analysis.choose.fill_in import own_size, settings_for
 from graft.analysis.choose.write_choice import write_choice
-from graft.core.params.auto_settings import WithAuto
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.models import Params
 from graft.core.project import Project
@@ -36,9 +35,7 @@ def choose_for_project(project: Project, params: Params, clock: StageClock, *als
     train = params.train
     strategies = {name: train.strategy(name) for name in dict.fromkeys([*train.run, *also])}
     settings: dict[str, dict[str, Any]] = {name: own_size(one) for name, one in strategies.items()}
-    is_open = any(
-        isinstance(one, WithAuto) and set(one.to_choose) - set(settings[name]) for name, one in strategies.items()
-    )
+    is_open = any(set(one.to_choose) - set(settings[name]) for name, one in strategies.items())
     choice = None
     if is_open:
         tables = read_splits(project, ["train", "val"])

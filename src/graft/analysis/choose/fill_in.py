@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from graft.analysis.choose.candidates import Candidate
 from graft.analysis.choose.choose import Choice
-from graft.core.params.strategy_params import (
-    FineTuneParams,
-    FrozenParams,
-    ScratchParams,
-    StrategyParams,
-    TransferParams,
-)
+from graft.analysis.choose.plan import Candidate
+from graft.core.params.strategy_params import FineTuneParams, FrozenParams, StrategyParams, TransferParams
 from graft.networks.backbones import default_image_size
 
 # Multiply-adds of an epoch, for each of a pass forward: twice as many backward, and Keras' training step takes about
@@ -28,8 +22,11 @@ FINE_TUNING_SIZES = (224, 192, 160, 128, 96)
 MANY_ERRORS = 0.08
 UPPER_PART = 0.4
 RATE_OF_ALL, RATE_OF_UPPER_PART = 0.0005, 0.0002
-# As small CNNs were shaped for: digits to crops of photographs.
-SCRATCH_SIZES = (32, 48, 64)
+# Enough for shapes, and an eighth of the arithmetic of 160.
+SCRATCH_SIZE = 64
+# What another photograph of the same thing might look like: a tilted camera, a crop that is not cut to the pixel, other
+# light. Nothing that turns one class into another; whether mirroring does was measured.
+AUGMENT = {"rotate": 0.04, "zoom": 0.15, "translate": 0.08, "contrast": 0.2, "brightness": 0.1}
 
 
 def settings_for(strategy: StrategyParams, choice: Choice, train_images: int) -> dict[str, Any]:
@@ -44,34 +41,31 @@ def settings_for(strategy: StrategyParams, choice: Choice, train_images: int) ->
         values = _frozen(choice)
     elif isinstance(strategy, FineTuneParams):
         values = _fine_tune(choice, train_images)
-    elif isinstance(strategy, ScratchParams):
-        values = _scratch(choice)
     else:
-        values = {}
-    open_settings = getattr(strategy, "to_choose", [])
-    return {**{key: value for key, value in values.items() if key in open_settings}, **own_size(strategy)}
+        values = {"image_size": SCRATCH_SIZE, "augment": _augment(choice)}
+    return {**{key: value for key, value in values.items() if key in strategy.to_choose}, **own_size(strategy)}
 
 
 def own_size(strategy: StrategyParams) -> dict[str, Any]:
     """Return the size that a strategy's own backbone was made for, where it names one and leaves the size to auto."""
-    open_settings = getattr(strategy, "to_choose", [])
-    if not isinstance(strategy, TransferParams) or "image_size" not in open_settings:
+    if not isinstance(strategy, TransferParams) or "image_size" not in strategy.to_choose:
         return {}
-    if strategy.backbone is None or {"backbone", "members"} & set(open_settings):
+    if strategy.backbone is None or {"backbone", "members"} & set(strategy.to_choose):
         return {}
     return {"image_size": default_image_size(strategy.backbone)}
 
 
 def _frozen(choice: Choice) -> dict[str, Any]:
+    chosen = [(choice.measured[index].candidate, weight) for index, weight in choice.selection.weights.items()]
     members = [
         {
-            "backbone": choice.measured[index].candidate.backbone.model_dump(),
-            "image_size": choice.measured[index].candidate.image_size,
-            "pooling": choice.measured[index].candidate.pooling,
-            "mirrored": choice.measured[index].candidate.mirrored,
+            "backbone": one.backbone.model_dump(),
+            "image_size": one.image_size,
+            "pooling": one.pooling,
+            "mirrored": one.mirrored,
             "weight": weight,
         }
-        for index, weight in choice.selection.weights.items()
+        for one, weight in chosen
     ]
     best = choice.best.candidate
     return {"members": members, "backbone": best.backbone.model_dump(), "image_size": best.image_size}
@@ -79,9 +73,7 @@ def _frozen(choice: Choice) -> dict[str, Any]:
 
 def _fine_tune(choice: Choice, train_images: int) -> dict[str, Any]:
     """The best single network that can be trained in the time that is given, whole or in its upper part."""
-    plain = [
-        one for one in choice.measured if one.candidate == Candidate(one.candidate.backbone, one.candidate.image_size)
-    ]
+    plain = [one for one in choice.measured if one.candidate.pooling == "average" and not one.candidate.mirrored]
     best = min(plain, key=lambda one: one.log_loss)
     cheapest = min(plain, key=lambda one: one.candidate.rank)
     seconds = choice.minutes * 60 * SHARE_FOR_FINE_TUNING
@@ -104,17 +96,9 @@ def _fine_tuning(backbone: Any, size: int, epochs: int, unfreeze: object, choice
         "epochs": epochs,
         "unfreeze": unfreeze,
         "learning_rate": RATE_OF_ALL if unfreeze == "all" else RATE_OF_UPPER_PART,
-        "augment": {**AUGMENT, "flip": "horizontal" if choice.flips_do_no_harm else "none"},
+        "augment": _augment(choice),
     }
 
 
-def _scratch(choice: Choice) -> dict[str, Any]:
-    return {
-        "image_size": SCRATCH_SIZES[-1],
-        "augment": {**AUGMENT, "flip": "horizontal" if choice.flips_do_no_harm else "none"},
-    }
-
-
-# What another photograph of the same thing might look like: a tilted camera, a crop that is not cut to the pixel, other
-# light. Nothing that turns one class into another; whether mirroring does was measured.
-AUGMENT = {"rotate": 0.04, "zoom": 0.15, "translate": 0.08, "contrast": 0.2, "brightness": 0.1}
+def _augment(choice: Choice) -> dict[str, Any]:
+    return {**AUGMENT, "flip": "horizontal" if choice.flips_do_no_harm else "none"}

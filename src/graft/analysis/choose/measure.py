@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.analysis.choose.candidates import Candidate
+from graft.analysis.choose.plan import Candidate
+from graft.core.paired import log_losses
 from graft.networks.decode_images import KeyedImages
 from graft.networks.exact_head import fit_exact_head
 from graft.networks.features.feature_store import FeatureStore
 from graft.networks.features.frozen_trunk import frozen_trunk
-from graft.networks.features.views import view_features
-from graft.networks.temperature import fit_temperature
+from graft.networks.features.mirror_images import view_features
+from graft.networks.temperature import fit_temperature, softmax
 
 
 @dataclass(frozen=True)
@@ -74,22 +75,21 @@ def measure(
     start = time.perf_counter()
     trunk = frozen_trunk(candidate.backbone, candidate.image_size, cache, store, "depths")
     features = view_features(trunk, images, candidate.name, candidate.mirrored)
-    top = trunk.backbone.trunk.output_shape[-1]
     found = []
-    for one, columns in ((candidate, slice(0, top)), (candidate.with_all_depths, slice(None))):
+    for one, columns in ((candidate, slice(0, trunk.top_count)), (candidate.with_all_depths, slice(None))):
         head = fit_exact_head(features[:, columns], labels, classes, groups=groups, folds=folds)
         probabilities = calibrated(head.out_of_fold, labels, groups)
-        found.append(_judged(one, probabilities, labels, head.path[head.chosen].penalty, time.perf_counter() - start))
-        start = time.perf_counter()
+        seconds, start = time.perf_counter() - start, time.perf_counter()
+        found.append(judged(one, probabilities, labels, head.path[head.chosen].penalty, seconds))
     return found
 
 
-def _judged(
+def judged(
     candidate: Candidate, probabilities: np.ndarray, labels: np.ndarray, penalty: float, seconds: float
 ) -> Measured:
-    right_class = probabilities[np.arange(len(labels)), labels]
-    losses = -np.log(np.maximum(right_class, np.finfo(np.float64).eps))
-    return Measured(candidate, probabilities, losses, probabilities.argmax(axis=1) == labels, penalty, seconds)
+    """Return the figures of a candidate from its probabilities out of fold, ``[N, C]``."""
+    right = probabilities.argmax(axis=1) == labels
+    return Measured(candidate, probabilities, log_losses(probabilities, labels), right, penalty, seconds)
 
 
 def calibrated(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -103,6 +103,4 @@ def calibrated(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np
         labels: class indices ``[N]``.
         groups: of each image, any values ``[N]``.
     """
-    exact = logits.astype(np.float64) / fit_temperature(labels, logits, groups)
-    exact = np.exp(exact - exact.max(axis=1, keepdims=True))
-    return np.asarray(exact / exact.sum(axis=1, keepdims=True))
+    return softmax(logits / fit_temperature(labels, logits, groups))

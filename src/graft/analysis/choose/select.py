@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graft.analysis.choose.measure import Measured
-from graft.core.paired import Difference, difference
+from graft.core.paired import Difference, difference, log_losses
 
 # Copies of members that a mixture is made of at most, and so the finest weight.
 MOST_COPIES = 12
@@ -55,17 +55,16 @@ def select(measured: Sequence[Measured], labels: np.ndarray, groups: np.ndarray,
         groups: of each image, any values ``[N]``.
         most_members: different ones, at most.
     """
-    numbers = np.unique(groups, return_inverse=True)[1]
     order = sorted(range(len(measured)), key=lambda index: (measured[index].candidate.rank, index))
     best, steps = order[0], []
     for index in order[1:]:
-        found = difference(measured[index].losses, measured[best].losses, numbers)
+        found = difference(measured[index].losses, measured[best].losses, groups)
         if found.is_sure:
             steps.append(_in_words(measured[index].candidate.name, measured[best].candidate.name, found))
             best = index
     weights, mixture = _greedy(measured, labels, most_members)
-    losses = _losses(mixture, labels)
-    found = difference(losses, measured[best].losses, numbers)
+    losses = log_losses(mixture, labels)
+    found = difference(losses, measured[best].losses, groups)
     if len(weights) > 1 and found.is_sure:
         names = " and ".join(measured[index].candidate.name for index in weights)
         steps.append(_in_words(f"The mean of {names}", measured[best].candidate.name, found))
@@ -84,7 +83,7 @@ def _greedy(measured: Sequence[Measured], labels: np.ndarray, most_members: int)
         for index, one in enumerate(measured):
             if index in copies or len(copies) < most_members:
                 mixed = (mixture * total + one.probabilities) / (total + 1)
-                trials.append((float(_losses(mixed, labels).mean()), index, mixed))
+                trials.append((float(log_losses(mixed, labels).mean()), index, mixed))
         loss, index, mixed = min(trials, key=lambda trial: trial[:2])
         if loss >= least:
             break
@@ -92,11 +91,6 @@ def _greedy(measured: Sequence[Measured], labels: np.ndarray, most_members: int)
         least, mixture = loss, mixed
     count = sum(copies.values())
     return {index: number / count for index, number in copies.items()}, mixture
-
-
-def _losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    right = probabilities[np.arange(len(labels)), labels]
-    return np.asarray(-np.log(np.maximum(right, np.finfo(np.float64).eps)))
 
 
 def _in_words(name: str, other: str, found: Difference) -> str:

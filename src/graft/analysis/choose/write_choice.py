@@ -30,9 +30,9 @@ def write_choice(choice: Choice | None, settings: Mapping[str, Mapping[str, Any]
     shutil.rmtree(folder / SETTINGS_FOLDER, ignore_errors=True)
     for name, values in settings.items():
         write_file(settings_file(folder, name), json.dumps(dict(values), indent=1) + "\n")
-    table = tried_table(choice) if choice else tried_table_of_nothing()
     # Seconds differ from run to run: they stay out of what DVC compares.
-    write_file(folder / TRIED_FILE, table.drop(columns="seconds").to_csv(index=False, float_format="%.6g"))
+    table = tried_table(choice).drop(columns="seconds")
+    write_file(folder / TRIED_FILE, table.to_csv(index=False, float_format="%.6g"))
     write_file(folder / PAGE_FILE, choice_page(choice, settings) if choice else NOTHING_MEASURED)
     write_file(folder / RECORD_FILE, json.dumps(record(choice), indent=1) + "\n")
 
@@ -72,14 +72,6 @@ def choice_page(choice: Choice, settings: Mapping[str, Mapping[str, Any]]) -> st
         left_out=[(candidate.name, reason) for candidate, reason in choice.skipped],
         settings=settings,
     )
-
-
-def tried_table_of_nothing() -> Any:
-    """Return the table of what was tried where nothing was: no row."""
-    import pandas as pd
-
-    columns = ["candidate", "accuracy", "log_loss", "seconds", "multiply_adds", "weight", "left_out"]
-    return pd.DataFrame(columns=columns)
 
 
 def record(choice: Choice | None) -> dict[str, Any]:

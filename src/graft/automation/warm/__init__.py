@@ -2,12 +2,10 @@
 
 A stage is a process of its own, and each would spend up to seven CPU seconds on importing Prefect, MLflow, Great
 Expectations and TensorFlow. `graft run` starts one process that imports them once, while Prefect's server starts and
-DVC looks at the data (:mod:`graft.automation.warm.fork_server`). ``python -m pipelines.<stage>`` finds its address
-in the environment,
-hands over its arguments and its standard streams, and waits (:mod:`graft.automation.warm.client`); the server forks
-a child that
-runs the stage as if it had been started by itself. Without a server, on other systems than Linux, or where anything
-stands against it, a stage runs as it always does.
+DVC looks at the data (:mod:`graft.automation.warm.fork_server`). ``python -m pipelines.<stage>`` finds its address in
+the environment, hands over its arguments and its standard streams, and waits (:mod:`graft.automation.warm.client`);
+the server forks a child that runs the stage as if it had been started by itself. Without a server, on other systems
+than Linux, or where anything stands against it, a stage runs as it always does.
 
 What makes that the same as a process of its own: only libraries are imported in advance, and none is used; a stage
 whose Python, folder or environment is not the server's is not taken on, since libraries read all of these; a process

@@ -1,8 +1,7 @@
 """By what name images and groups are drawn, so that near-duplicates share a part and growth moves no image.
 
 Splits draw a group by its name (:mod:`graft.data.splits.assignment`). What is alike changes as images arrive: one
-joins a
-group, or shows that two groups were one all along. So names are remembered, for every *unit*: a group as
+joins a group, or shows that two groups were one all along. So names are remembered, for every *unit*: a group as
 ``split.group_by`` has it, or an image by itself.
 
 - a unit that arrives and is alike to those that were there takes their name, and so their part; where they lie in

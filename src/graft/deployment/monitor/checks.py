@@ -1,9 +1,8 @@
 """The checks of a comparison: one two-sample test each, and one level for all of them together.
 
 A check calls it drift where its p-value, adjusted for all checks (:func:`graft.deployment.monitor.statistics.holm`),
-is at
-most ``monitor.alpha``, and the difference is as large as ``monitor.effects`` asks for. So the chance that a comparison
-calls it drift where there is none is ``alpha`` at most.
+is at most ``monitor.alpha``, and the difference is as large as ``monitor.effects`` asks for. So the chance that a
+comparison calls it drift where there is none is ``alpha`` at most.
 """
 
 from __future__ import annotations

@@ -46,8 +46,7 @@ def train(params: FrozenParams, task: Task) -> Trained:
     if is_exact:
         result, out_of_fold = solve_head(head, train, val, task, params.class_weight, params.folds)
     else:
-        # In a folder of its own: `auto` trains a head beside a network that was fine-tuned.
-        result = fit_head(head, train, val, params, task, task.checkpoint / "head")
+        result = fit_head(head, train, val, params, task, task.checkpoint)
     return Trained(
         network=HeadOnTrunk(head, head_params, params.backbone, trunk),
         val_logits=keras_engine(head)(val.inputs),

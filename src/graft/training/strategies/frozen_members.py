@@ -10,25 +10,21 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import pandas as pd
 
 from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FrozenParams, HeadParams, MemberParams
-from graft.evaluation.metrics import softmax
 from graft.networks.decode_images import LabelledImages, Photographs
 from graft.networks.exact_head import ExactHead, fit_exact_head
 from graft.networks.features.frozen_trunk import FrozenTrunk, frozen_trunk
-from graft.networks.features.views import view_features
+from graft.networks.features.mirror_images import view_features
 from graft.networks.head import build_head
-from graft.networks.temperature import fit_temperature
-from graft.training.blend import Blend, BlendMember, blend_probabilities, mirrored_classifier
-from graft.training.fit import FitResult
+from graft.networks.temperature import fit_temperature, softmax
+from graft.training.batches import balanced_class_weights
+from graft.training.blend import Blend, BlendMember, mirrored_classifier
+from graft.training.ensembles.member_weights import LEAST_PROBABILITY, mix
 from graft.training.head_on_trunk import HeadOnTrunk
-from graft.training.solve_head import penalty_row
+from graft.training.solve_head import penalties_as_fit
 from graft.training.strategy import OutOfFold, Task, Trained
-
-# No single image may cost infinitely much.
-LEAST_PROBABILITY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -73,13 +69,13 @@ def train(params: FrozenParams, task: Task) -> Trained:
             BlendMember(f"m{number}", _network(one, task), one.member.image_size, weight, one.temperature)
             for number, (one, weight) in enumerate(zip(fitted, weights, strict=True), 1)
         ]
-        blended = blend_probabilities(weights, [one.probabilities[validation] for one in fitted])
+        blended = mix(np.array(weights), np.stack([one.probabilities[validation] for one in fitted]))
         cross = None
         network, logits = Blend(members), np.log(np.maximum(blended, LEAST_PROBABILITY))
     return Trained(
         network=network,
         val_logits=logits,
-        fit=_as_fit(heaviest.head),
+        fit=penalties_as_fit(heaviest.head, [0.0] * len(heaviest.head.path)),  # all penalties are one solution
         out_of_fold=cross,
         weights_source="; ".join(dict.fromkeys(one.trunk.weights_source for one in fitted)),
         weights_digest="; ".join(dict.fromkeys(one.trunk.identity["weights"] for one in fitted)),
@@ -98,8 +94,7 @@ def _fit(member: MemberParams, params: FrozenParams, task: Task) -> _Fitted:
     labels = np.concatenate([task.train.labels, task.val.labels])
     weights = None
     if params.class_weight == "balanced":
-        counts = np.bincount(labels, minlength=len(task.classes))
-        weights = (len(labels) / (len(task.classes) * np.maximum(counts, 1)))[labels]
+        weights = balanced_class_weights(labels, len(task.classes))[labels]
     assert task.groups is not None  # given to this kind of strategy
     assert task.val_groups is not None
     groups = np.concatenate([task.groups, task.val_groups])
@@ -129,11 +124,3 @@ def _network(one: _Fitted, task: Task) -> keras.Model | HeadOnTrunk:
     head.get_layer("logits").set_weights([one.head.kernel, one.head.bias])
     network = HeadOnTrunk(head, params, one.member.backbone, one.trunk)
     return mirrored_classifier(network) if one.member.mirrored else network
-
-
-def _as_fit(head: ExactHead) -> FitResult:
-    """The penalties that were tried, as a fit has epochs."""
-    epochs = pd.DataFrame([penalty_row(number, score) for number, score in enumerate(head.path)])
-    epochs["seconds"] = 0.0  # all are one solution
-    steps = epochs.assign(step=epochs["epoch"])[["epoch", "step", "loss", "accuracy"]]
-    return FitResult(epochs, steps, head.chosen)
