@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graft.core.text_tables import read_text_table
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -30,11 +32,6 @@ def read_prediction_table(path: Path) -> pd.DataFrame:
     """Return a table that was written from :func:`with_probabilities`: sha256 and label as text, the rest as numbers.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        GraftError: there is no such file, or it is no table.
     """
-    import pandas as pd
-
-    names = pd.read_csv(path, nrows=0, lineterminator="\n").columns
-    text = dict.fromkeys(("sha256", "label"), str)  # a class may be called 001 or NA
-    numbers = {column: np.float64 for column in names if column not in text}
-    return pd.read_csv(path, dtype={**text, **numbers}, keep_default_na=False, lineterminator="\n")
+    return read_text_table(path, "a table of predictions", "Train it: dvc repro train", text=("sha256", "label"))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_project import environment, make_small_project, shell
+from small_project import TRAIN_STAGE, environment, make_small_project, shell
 
 from graft.automation.retraining.outcome import Outcome
 from graft.core.environment import configure
@@ -28,24 +28,11 @@ from graft.core.params import load_params
 from graft.core.params.models import Params
 from graft.core.project import Project
 
-PIPELINE = """\
-stages:
-  train:
-    cmd: "false"
-    deps: [data]
-    params: [train.seed]
-    outs:
-      - artifacts/train/model.txt
-    metrics:
-      - artifacts/train/metrics.json:
-          cache: false
-"""
-
 
 def make_quick_project(root: Path) -> Project:
     """A committed project that was trained once, with a champion."""
     project = make_small_project(root)
-    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / "dvc.yaml").write_text(TRAIN_STAGE.format(train='"false"'))
     with in_this_process():
         pipeline(project, [])
         shell(root, "git", "add", "-A")

@@ -26,10 +26,10 @@ COLOURS = {"blue": (20, 40, 200), "red": (200, 40, 20)}
 MODEL = "colours"
 HERE = Path(__file__).resolve()
 REPOSITORY = HERE.parents[3]
-PIPELINE = """\
+TRAIN_STAGE = """\
 stages:
   train:
-    cmd: '"{python}" make.py'
+    cmd: {train}
     deps: [data]
     params: [train.seed]
     outs:
@@ -37,6 +37,8 @@ stages:
     metrics:
       - artifacts/train/metrics.json:
           cache: false
+"""
+REGISTER_STAGE = """\
   register:
     cmd: '"{python}" "{here}" register'
     deps: [artifacts/train/model.txt]
@@ -78,7 +80,9 @@ def make_small_project(root: Path, per_class: int = 4) -> Project:
     text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
     text = text.replace("settle_seconds: 30 ", "settle_seconds: 0 ").replace("labels: quarantine ", "labels: off ")
     (root / "params.yaml").write_text(text, encoding="utf-8")
-    (root / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable, here=HERE), encoding="utf-8")
+    train = TRAIN_STAGE.format(train=f"""'"{sys.executable}" make.py'""")
+    register = REGISTER_STAGE.format(python=sys.executable, here=HERE)
+    (root / "dvc.yaml").write_text(train + register, encoding="utf-8")
     (root / "make.py").write_text(MAKE, encoding="utf-8")
     (root / ".gitignore").write_text("/.graft/\n/mlflow.db*\n/mlartifacts/\n/inbox/\n/quarantine/\n/data\n")
     shell(root, "git", "init", "-q", "-b", "main")

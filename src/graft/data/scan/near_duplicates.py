@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graft.core.errors import GraftError
 from graft.core.files import replaced_file
+from graft.core.text_tables import read_text_table
 from graft.data.scan.fingerprint import THUMBNAIL_BYTES
 
 if TYPE_CHECKING:
@@ -100,18 +100,7 @@ def read_near_duplicates(path: Path) -> pd.DataFrame:
     Raises:
         GraftError: there is no such file, or it has other columns.
     """
-    import pandas as pd
-
-    fix = "Make it with `dvc repro -f validate`"
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
-    except FileNotFoundError:
-        raise GraftError(f"There is no list of near-duplicates at {path}", fix) from None
-    except ValueError as error:
-        raise GraftError(f"{path} cannot be read as a list of near-duplicates: {error}", fix) from None
-    if list(table.columns) != COLUMNS:
-        raise GraftError(f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", fix)
-    return table
+    return read_text_table(path, "a list of near-duplicates", "Make it with `dvc repro -f validate`", COLUMNS)
 
 
 class _Search:

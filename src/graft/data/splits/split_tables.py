@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from graft.core.errors import GraftError
 from graft.core.files import replaced_file, write_file
 from graft.core.project import Project
+from graft.core.text_tables import read_text_table
 from graft.data.scan.manifest import FOR_SPLIT, read_manifest
 
 if TYPE_CHECKING:
@@ -38,18 +39,7 @@ def read_split_table(path: Path) -> pd.DataFrame:
     Raises:
         GraftError: there is no table at ``path``, or it is not one of graft's.
     """
-    import pandas as pd
-
-    try:
-        # Labels such as 001, NA and null are names, not numbers and gaps; a carriage return may be in a name.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
-    except FileNotFoundError:
-        raise GraftError(f"There is no split table at {path}", _FIX) from None
-    except ValueError as error:
-        raise GraftError(f"{path} cannot be read as a split table: {error}", _FIX) from None
-    if list(table.columns) != COLUMNS:
-        raise GraftError(f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", _FIX)
-    return table
+    return read_text_table(path, "a split table", _FIX, COLUMNS)
 
 
 def read_splits(project: Project, names: Sequence[str]) -> dict[str, pd.DataFrame]:

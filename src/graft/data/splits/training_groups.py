@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graft.core.errors import GraftError
 from graft.core.files import replaced_file
+from graft.core.text_tables import read_text_table
 from graft.data.splits.grouping import joined
 
 if TYPE_CHECKING:
@@ -51,15 +51,9 @@ def read_training_groups(path: Path, sha256: Sequence[str]) -> np.ndarray:
     """The group of each image, str ``[N]``; one that belongs with no other is a group by itself.
 
     Raises:
-        GraftError: there is no such file.
+        GraftError: there is no such file, or it has other columns.
     """
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", lineterminator="\n")
-    except FileNotFoundError:
-        raise GraftError(
-            f"There is no list of training images that belong together at {path}", "Make it with `dvc repro -f split`"
-        ) from None
+    what = "a list of training images that belong together"
+    table = read_text_table(path, what, "Make it with `dvc repro -f split`", COLUMNS)
     names = dict(zip(table["sha256"], table["group"], strict=True))
     return np.array([names.get(digest, digest) for digest in sha256])

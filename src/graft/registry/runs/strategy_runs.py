@@ -15,6 +15,7 @@ from graft.core.files import write_file
 from graft.core.outside import require_sha256
 from graft.core.params.train_params import TrainParams
 from graft.core.project import Project
+from graft.core.text_tables import read_text_table
 from graft.core.timing import StageClock
 from graft.data.folder.versioning import dataset_name, tracked_hash
 from graft.data.scan.manifest import FOR_SPLIT, read_manifest
@@ -188,8 +189,11 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
 
     folder = project.artifacts("evaluate")
     headline = json.loads((folder / "metrics" / f"{name}.json").read_text(encoding="utf-8"))["test"]
-    per_class = pd.read_csv(folder / "per_class" / f"{name}.csv", dtype={"class": str}, keep_default_na=False)
-    pairs = pd.read_csv(folder / "confusion" / f"{name}.csv", dtype=str, keep_default_na=False)
+    per_class = pd.read_csv(
+        folder / "per_class" / f"{name}.csv", dtype={"class": str}, keep_default_na=False, lineterminator="\n"
+    )
+    what, fix = f"a table of '{name}'", "Make it with `dvc repro evaluate`"
+    pairs = read_text_table(folder / "confusion" / f"{name}.csv", what, fix)
     classes = list(per_class["class"])
     counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
     metrics = {f"test_{metric}": float(value) for metric, value in headline.items()}
@@ -207,7 +211,7 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     log_metrics(client, run_id, of_model(metrics, run["model_uri"].removeprefix("models:/"), test))
     client.log_text(run_id, per_class.to_csv(index=False), "test/per_class.csv")
     client.log_dict(run_id, confusion_table(counts.to_numpy(), classes), "test/confusion.json")
-    predictions = pd.read_csv(folder / "predictions" / f"{name}.csv", dtype=str, keep_default_na=False)
+    predictions = read_text_table(folder / "predictions" / f"{name}.csv", what, fix)
     # A run is a record of its time, so here an image has the path that it had.
     predictions = with_paths(predictions, read_manifest(project.manifest, columns=FOR_SPLIT), "test")
     client.log_text(run_id, predictions.to_csv(index=False), "test/predictions.csv")

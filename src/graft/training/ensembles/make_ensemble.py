@@ -89,12 +89,9 @@ def make_ensemble(project: Project, params: EnsembleOf, name: str, clock: StageC
 def _read_predictions(project: Project, member: str) -> pd.DataFrame:
     """A member's validation predictions: sha256 and label as text, a float column ``p_<class>`` for each class."""
     path = project.strategy(member) / "val_predictions.csv"
-    try:
-        return read_prediction_table(path)
-    except FileNotFoundError:
-        raise GraftError(
-            f"Strategy '{member}' is not trained: there is no {path}", "Train it: dvc repro train"
-        ) from None
+    if not path.is_file():
+        raise GraftError(f"Strategy '{member}' is not trained: there is no {path}", "Train it: dvc repro train")
+    return read_prediction_table(path)
 
 
 def _common_classes(project: Project, members: list[str]) -> list[str]:
