@@ -54,7 +54,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was measured, and what it says.
+    """The candidates that were measured, and the members that were selected among them.
 
     Attributes:
         measured: the candidates, in the order in which they were measured.
@@ -78,13 +78,13 @@ class Choice:
 
     @property
     def best(self) -> Measured:
-        """The member of the largest weight."""
+        """Return the member of the largest weight."""
         index = max(self.selection.weights, key=lambda one: (self.selection.weights[one], -one))
         return self.measured[index]
 
     @property
     def flips_do_no_harm(self) -> bool:
-        """Whether answers are no worse, beyond the error, for mirror images; False where it was not measured."""
+        """Return whether mirror images make answers no worse, beyond the error; False where that was not measured."""
         return self.mirror is not None and self.mirror.gain >= -HARM * self.mirror.error
 
 

@@ -20,7 +20,7 @@ from graft.networks.temperature import fit_temperature, softmax
 
 @dataclass(frozen=True)
 class Measured:
-    """What cross-validation found for one candidate.
+    """The figures of one candidate, by cross-validation.
 
     Attributes:
         candidate: what was measured.

@@ -1,4 +1,4 @@
-"""What may be measured, in which order, and what it costs."""
+"""Plan what is measured: candidates, their order, and what each costs."""
 
 from __future__ import annotations
 
@@ -79,29 +79,29 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """The candidate in words."""
+        """Return the candidate in words."""
         extras = [*(["all depths"] if self.pooling == "depths" else []), *(["mirrored"] if self.mirrored else [])]
         return ", ".join([f"{self.backbone.name} {self.image_size} px", *extras])
 
     @property
     def multiply_adds(self) -> float:
-        """Billions of multiply-adds for one image."""
+        """Return the billions of multiply-adds that one image takes."""
         own = MULTIPLY_ADDS.get(self.backbone.name, UNKNOWN_MULTIPLY_ADDS)
         scale = (self.image_size / default_image_size(self.backbone)) ** 2
         return own * scale * (2 if self.mirrored else 1)
 
     @property
     def rank(self) -> tuple[float, bool]:
-        """What orders candidates from the cheapest to the dearest."""
+        """Return the key that sorts candidates from the cheapest to the dearest."""
         return self.multiply_adds, self.pooling == "depths"
 
     def seconds(self, images: int) -> float:
-        """Seconds to compute the features of so many images on this machine's cores."""
+        """Return the seconds that the features of so many images take on this machine's cores."""
         return images * (self.multiply_adds / SPEED + DECODING_SECONDS) / cores()
 
     @property
     def with_all_depths(self) -> Candidate:
-        """The same with all depths."""
+        """Return the candidate with all depths."""
         return replace(self, pooling="depths")
 
 

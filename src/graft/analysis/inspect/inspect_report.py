@@ -1,4 +1,4 @@
-"""What an inspection found, as plain values: what the terminal, the page and the JSON are all made from."""
+"""Findings of an inspection as plain values: what the terminal, the page and the JSON are all made from."""
 
 from __future__ import annotations
 
