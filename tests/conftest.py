@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,36 @@ def shared() -> Callable[[str], Path]:
 
 
 @pytest.fixture(autouse=True)
-def own_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that a test calls moves the process's temporary files into the test's project; the next has others."""
-    monkeypatch.setattr(tempfile, "tempdir", tempfile.tempdir)
+def own_temporary_folder() -> Iterator[None]:
+    """A command that a test calls moves the process's temporary files into the test's project; the next has others.
+
+    So it is with the settings that a test leaves in the environment.
+    """
+    before = {name: os.environ.get(name) for name in OUTSIDE_SETTINGS}
+    with _same_temporary_folder():
+        yield
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
+    """So it is with what several tests share: its project is not that of the tests."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with _same_temporary_folder():
+        return (yield)
+
+
+@contextlib.contextmanager
+def _same_temporary_folder() -> Iterator[None]:
+    before = tempfile.tempdir
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @pytest.fixture(scope="session", autouse=True)

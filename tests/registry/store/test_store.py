@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ from graft.registry.store.tracking_store import bring_home, experiment_id, open_
 
 OPEN = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from graft.core.project import Project
 from graft.registry.store.tracking_store import experiment_id, open_store
@@ -185,3 +188,16 @@ def test_b12_a_project_that_stays_is_not_written_to(recorded: Project, tmp_path:
     found = database.read_bytes()
     assert bring_home(database, project.mlflow_artifacts) == []
     assert database.read_bytes() == found
+
+
+def test_threads_leave_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            uris = [f"sqlite:///{tmp_path}/{number % 8}.db" for number in range(400)]
+            list(pool.map(store._point_mlflow_at, uris))
+    finally:
+        sys.setswitchinterval(before)
+    assert "MLFLOW_TRACKING_URI" not in os.environ

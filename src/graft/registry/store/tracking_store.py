@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _LOCK_SECONDS = 120  # creating the tables takes seconds
+_POINTING = threading.Lock()
 
 
 def open_store(project: Project) -> MlflowClient:
@@ -101,15 +103,16 @@ def _create(database: Path, artifacts: Path) -> None:
 def _point_mlflow_at(uri: str) -> None:
     import mlflow
 
-    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    # It also writes them into the environment, where the next project of this process would take them for the user's.
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    with _POINTING:  # one thread would take what another is about to take back for the user's
+        before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        # It writes them into the environment, where the next project of this process would take them for the user's.
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
