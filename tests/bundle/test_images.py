@@ -262,3 +262,56 @@ def test_heic_without_its_package_is_refused_by_name(monkeypatch: pytest.MonkeyP
     assert open_image(encoded(photograph(64, 48), "AVIF")).format == "AVIF"
     with pytest.raises(UnreadableImageError, match="not an image"):
         open_image(b"neither this nor that")
+
+
+def held_sideways(*odd: tuple[int, int, int, bytes]) -> bytes:
+    """A JPEG of 64 x 48, orientation 6, with tags that are not as Exif has them: number, type, count, value."""
+    entries = sorted([(0x0112, 3, 1, struct.pack("<HH", 6, 0)), *odd])
+    place = 8 + 2 + 12 * len(entries) + 4  # of what does not fit into an entry
+    tags, values = b"", b""
+    for number, kind, count, value in entries:
+        if len(value) > 4:
+            value, values = struct.pack("<I", place + len(values)), values + value
+        tags += struct.pack("<HHI", number, kind, count) + value
+    ifd = struct.pack("<H", len(entries)) + tags + bytes(4)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + ifd + values
+    jpeg = encoded(left_red(64, 48), "JPEG")
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
+ODD_TAGS = {
+    "negative_rational": (0x011A, 10, 1, struct.pack("<ii", -1, 0)),
+    "width_as_text": (0x0100, 2, 4, b"64a\0"),
+    "nan": (0x011A, 12, 1, struct.pack("<d", float("nan"))),
+    "resolution_as_bytes": (0x011A, 1, 1, b"\x48\0\0\0"),
+    "negative_short": (0x0128, 8, 1, struct.pack("<hh", -1, 0)),
+    "camera_settings_outside_of_the_file": (0x8769, 4, 1, struct.pack("<I", 60000)),
+    "camera_settings_as_text": (0x8769, 2, 4, b"abc\0"),
+    "place_before_the_file": (0x8825, 9, 1, struct.pack("<i", -5)),
+    "type_that_is_none": (0x9999, 99, 1, bytes(4)),
+    "maker_not_in_ascii": (0x010F, 2, 4, b"\xff\xfe\x80\0"),
+    "xmp_as_a_number": (0x02BC, 3, 1, struct.pack("<HH", 6, 0)),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TAGS)
+def test_case_9_an_odd_tag_in_an_intact_photograph_changes_nothing(kind: str) -> None:
+    assert np.array_equal(pixels_of(held_sideways(ODD_TAGS[kind])), pixels_of(held_sideways()))
+    assert pixels_of(held_sideways()).shape == (64, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("written", "height"),
+    [
+        ((1, 1, b"\6\0\0\0"), 64),  # a byte
+        ((4, 1, b"\6\0\0\0"), 64),  # a long
+        ((3, 2, b"\6\0\6\0"), 64),  # twice
+        ((3, 1, b"\x09\0\0\0"), 48),  # no orientation there is
+        ((2, 2, b"x\0\0\0"), 48),
+    ],
+)
+def test_case_9_the_orientation_itself_written_oddly(written: tuple[int, int, bytes], height: int) -> None:
+    jpeg = held_sideways().replace(
+        struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0), struct.pack("<HHI", 0x0112, *written[:2]) + written[2]
+    )
+    assert len(pixels_of(jpeg)) == height

@@ -10,7 +10,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 from PIL.ImageFile import ImageFile
 
 from .depth import declared_bits, eight_bits, is_deep
@@ -28,6 +28,16 @@ _HEIF = "HEIF"
 # Of ISO base media files (HEIF is ISO/IEC 23008-12, annex B): an AVIF names avif beside mif1, which both share.
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
+# What makes an image upright, by its orientation (Exif 2.32, tag 274); 1 is upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # What files of the other formats begin with; two letters (BMP) and text (PPM) are looked at more closely.
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 START_BYTES = 64  # of a file, which tell its format
@@ -150,11 +160,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image.load()
         if reason := why_tags_are_too_costly(_exif_of(opened)):
             raise UnreadableImageError(reason)
-        orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
-        # Asked first: Pillow copies an image that is upright already.
-        if orientation != 1:
-            image.getexif()[ExifTags.Base.Orientation] = orientation
-            image = ImageOps.exif_transpose(image)
+        if (turn := _TURNS.get(_orientation(opened))) is not None:
+            image = image.transpose(turn)
     except UnreadableImageError:
         raise
     except Exception as error:
@@ -175,6 +182,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
         raise UnreadableImageError(f"pixels of kind {image.mode} have no RGB form here") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the camera was held, 1 to 8, whatever other tags there are; 1 where nothing says it."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        # Some programs write it as a byte, or more than once.
+        return int(value[0] if isinstance(value, bytes | tuple) else value)
+    except Exception:
+        # Pillow raises anything on lists of tags that are not as the standard has them, and the pixels are whole.
+        return 1
 
 
 def _exif_of(image: Image.Image) -> bytes:
