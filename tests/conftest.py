@@ -18,10 +18,11 @@ from tiny import make_project
 from graft.core.environment import NO_TELEMETRY, QUIET
 from graft.core.files import replaced_file
 from graft.core.project import Project
+from graft.networks.engines.tensorflow_import import CONVOLUTIONS
 from graft.registry.store.tracking_store import bring_home
 
 # Before any test module imports TensorFlow, MLflow or Prefect.
-for name, value in {**NO_TELEMETRY, **QUIET}.items():
+for name, value in {**NO_TELEMETRY, **QUIET, **CONVOLUTIONS}.items():
     os.environ.setdefault(name, value)
 
 # Its width is taken from here when it is first imported, and tests name their own.

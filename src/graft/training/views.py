@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,30 +39,10 @@ def view(images: np.ndarray, keys: Sequence[bytes], number: int, params: Augment
         seed: of the training; another one draws other views.
     """
     draws = np.stack([_draw(key, number, seed) for key in keys])
-    mirrored, turn, zoom, right, down, contrast, brightness = np.split(draws, [2, 3, 4, 5, 6, 7], axis=1)
-    size = images.shape[1]
+    contrast, brightness = draws[:, 6:7], draws[:, 7:8]
     pixels: np.ndarray = images.astype(np.float32)
-    if params.flip != "none" or params.rotate or params.zoom or params.translate:
-        may_flip = np.array(
-            [
-                params.flip in ("horizontal", "horizontal_and_vertical"),
-                params.flip in ("vertical", "horizontal_and_vertical"),
-            ]
-        )
-        pixels = keras.ops.convert_to_numpy(
-            keras.ops.image.affine_transform(
-                pixels,
-                _affine(
-                    np.where((mirrored > 0) & may_flip, -1.0, 1.0),
-                    2 * np.pi * params.rotate * turn[:, 0],
-                    1 + params.zoom * zoom[:, 0],
-                    params.translate * size * np.concatenate([right, down], axis=1),
-                    size,
-                ),
-                interpolation="bilinear",
-                fill_mode="nearest",
-            )
-        )
+    if moves_pixels(params):
+        pixels = keras.ops.convert_to_numpy(changed_places(pixels, draws[:, :6], params, np))
     if params.contrast:
         mean = pixels.mean(axis=(1, 2), keepdims=True)
         pixels = mean + (pixels - mean) * (1 + params.contrast * contrast[:, :, None, None])
@@ -70,29 +51,60 @@ def view(images: np.ndarray, keys: Sequence[bytes], number: int, params: Augment
     return np.clip(pixels, 0, 255, dtype=np.float32)
 
 
+def moves_pixels(params: AugmentParams) -> bool:
+    """Whether any change moves pixels, rather than changing their values."""
+    return params.flip != "none" or any((params.rotate, params.zoom, params.translate))
+
+
+def changed_places(images: Any, draws: Any, params: AugmentParams, ops: Any) -> Any:
+    """Return the images ``[N, S, S, 3]`` mirrored, turned, zoomed and moved by one map each, edges drawn out.
+
+    Args:
+        draws: ``[N, 6]`` in -1..1: for mirroring along x and y, turning, zooming, moving right and down.
+        ops: ``numpy``, or ``keras.ops`` within a graph.
+    """
+    size = images.shape[1]
+    mirrors = [
+        ops.where(draws[:, index] > 0, -1.0, 1.0) if params.flip in (name, "horizontal_and_vertical") else 1.0
+        for index, name in enumerate(("horizontal", "vertical"))
+    ]
+    transforms = _affine(
+        *mirrors,
+        2 * np.pi * params.rotate * draws[:, 2],
+        1 + params.zoom * draws[:, 3],
+        params.translate * size * draws[:, 4],
+        params.translate * size * draws[:, 5],
+        (size - 1) / 2,
+        ops,
+    )
+    if ops is np:
+        transforms = transforms.astype(np.float32)
+    return keras.ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode="nearest")
+
+
 def _draw(key: bytes, number: int, seed: int) -> np.ndarray:
     """Eight numbers in -1..1."""
     entropy = [int.from_bytes(key, "little"), number, seed]
     return np.random.default_rng(entropy).uniform(-1, 1, 8)
 
 
-def _affine(mirrors: np.ndarray, turns: np.ndarray, zooms: np.ndarray, shifts: np.ndarray, size: int) -> np.ndarray:
+def _affine(
+    mirror_x: Any, mirror_y: Any, turns: Any, zooms: Any, right: Any, down: Any, centre: float, ops: Any
+) -> Any:
     """Maps from where a pixel is to go to where it comes from, about the image's centre, as Keras takes them.
 
     Args:
-        mirrors: ``[N, 2]``, -1 where x, or y, is mirrored.
+        mirror_x, mirror_y: ``[N]``, -1 where x, or y, is mirrored.
         turns: ``[N]``, radians.
         zooms: ``[N]``, above 1 the image shrinks.
-        shifts: ``[N, 2]``, in pixels, to the right and down.
+        right, down: ``[N]``, in pixels.
 
     Returns:
-        float32 ``[N, 8]``.
+        ``[N, 8]``.
     """
-    cos, sin = zooms * np.cos(turns), zooms * np.sin(turns)
-    a, b = mirrors[:, 0] * cos, -mirrors[:, 0] * sin
-    c, d = mirrors[:, 1] * sin, mirrors[:, 1] * cos
-    centre = (size - 1) / 2
-    x, y = -centre - shifts[:, 0], -centre - shifts[:, 1]
-    zero = np.zeros_like(a)
-    rows = [a, b, a * x + b * y + centre, c, d, c * x + d * y + centre, zero, zero]
-    return np.stack(rows, axis=1).astype(np.float32)
+    cos, sin = zooms * ops.cos(turns), zooms * ops.sin(turns)
+    a, b = mirror_x * cos, -mirror_x * sin
+    c, d = mirror_y * sin, mirror_y * cos
+    x, y = -centre - right, -centre - down
+    zero = ops.zeros_like(a)
+    return ops.stack([a, b, a * x + b * y + centre, c, d, c * x + d * y + centre, zero, zero], axis=1)

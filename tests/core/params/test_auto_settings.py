@@ -17,7 +17,15 @@ def test_the_shipped_settings_leave_to_measurement_what_depends_on_the_images() 
     train = parse_text(SHIPPED).train
     left_open = {name: train.strategy(name).to_choose for name in train.run}  # type: ignore[union-attr]
     assert left_open["frozen"] == ["image_size", "members"]
-    assert left_open["fine_tune"] == ["augment", "backbone", "epochs", "image_size", "learning_rate", "unfreeze"]
+    assert left_open["fine_tune"] == [
+        "augment",
+        "backbone",
+        "epochs",
+        "image_size",
+        "learning_rate",
+        "unfreeze",
+        "views",
+    ]
 
 
 def test_what_was_chosen_takes_the_place_of_auto_and_nothing_else() -> None:

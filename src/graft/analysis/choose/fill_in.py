@@ -5,25 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from graft.analysis.choose.choose import Choice
-from graft.analysis.choose.plan import Candidate
-from graft.core.params.strategy_params import FineTuneParams, FrozenParams, StrategyParams, TransferParams
+from graft.analysis.choose.plan import SPEED, Candidate, cores
+from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.strategy_params import FineTuneParams, FrozenParams, StrategyParams, TransferParams, drawn_anew
 from graft.networks.backbones import default_image_size
 
-# Multiply-adds of an epoch, for each of a pass forward: twice as many backward, and Keras' training step takes about
-# three times as long for each as OpenVINO. Measured on two cores: 7 to 10.
+# Of the minutes that are given, for fine-tuning and for training from scratch.
+SHARE_FOR_FINE_TUNING, SHARE_FOR_SCRATCH = 0.4, 0.1
+# Multiply-adds of an epoch, for each of a pass forward through the layers that are trained: twice as many backward, and
+# Keras' training step takes about three times as long for each as OpenVINO. Measured on two cores: 7 to 10.
 PASSES_PER_EPOCH = 9
-# Of the minutes that are given, for fine-tuning.
-SHARE_FOR_FINE_TUNING = 0.4
+# Seconds of one core to build the network and its graph of training, and to draw and interpolate one view of an image.
+STARTING_SECONDS, VIEW_SECONDS = 30.0, 0.002
+# Changed views of each image that are drawn once, so that all below the layers that are trained is computed once.
+VIEWS = 4
 # Fewer epochs do not use a cosine schedule, more overfit.
-LEAST_EPOCHS, MOST_EPOCHS = 5, 25
+LEAST_EPOCHS, MOST_EPOCHS = 6, 24
 FINE_TUNING_SIZES = (224, 192, 160, 128, 96)
-# Above this share of errors out of fold the photographs are unlike ImageNet's, and all layers have something to learn;
-# below, the upper ones, at a lower rate: a few hundred images would only undo the rest.
-MANY_ERRORS = 0.08
-UPPER_PART = 0.4
-RATE_OF_ALL, RATE_OF_UPPER_PART = 0.0005, 0.0002
-# Enough for shapes, and an eighth of the arithmetic of 160.
-SCRATCH_SIZE = 64
+# Above this share of errors out of fold the photographs are unlike ImageNet's, and all but the lowest layers, which see
+# edges and colours, have something to learn; below, the uppermost, at a lower rate: a few hundred images would only
+# undo the rest. As shares of layers, which are about shares of the arithmetic.
+MANY_ERRORS = 0.04
+MOST_LAYERS, UPPER_LAYERS = 0.65, 0.25
+RATE_OF_MOST, RATE_OF_UPPER = 0.001, 0.0002
+# From random weights: seconds of one core for a step, for each image and pixel; and what leaves shapes to be seen.
+SCRATCH_SECONDS_PER_PIXEL, SCRATCH_SIZES = 2.0e-6, (64, 48, 32)
+SCRATCH_EPOCHS = 20
 # What another photograph of the same thing might look like: a tilted camera, a crop that is not cut to the pixel, other
 # light. Nothing that turns one class into another; whether mirroring does was measured.
 AUGMENT = {"rotate": 0.04, "zoom": 0.15, "translate": 0.08, "contrast": 0.2, "brightness": 0.1}
@@ -40,10 +47,10 @@ def settings_for(strategy: StrategyParams, choice: Choice, train_images: int) ->
     if isinstance(strategy, FrozenParams):
         values = _frozen(choice)
     elif isinstance(strategy, FineTuneParams):
-        values = _fine_tune(choice, train_images)
+        values = _fine_tune(strategy, choice, train_images)
     else:
-        values = {"image_size": SCRATCH_SIZE, "augment": _augment(choice)}
-    return {**{key: value for key, value in values.items() if key in strategy.to_choose}, **own_size(strategy)}
+        values = {**_scratch(choice, train_images), "augment": _augment(choice)}
+    return {key: value for key, value in values.items() if key in strategy.to_choose} | own_size(strategy)
 
 
 def own_size(strategy: StrategyParams) -> dict[str, Any]:
@@ -71,33 +78,57 @@ def _frozen(choice: Choice) -> dict[str, Any]:
     return {"members": members, "backbone": best.backbone.model_dump(), "image_size": best.image_size}
 
 
-def _fine_tune(choice: Choice, train_images: int) -> dict[str, Any]:
-    """The best single network that can be trained in the time that is given, whole or in its upper part."""
-    plain = [one for one in choice.measured if one.candidate.pooling == "average" and not one.candidate.mirrored]
-    best = min(plain, key=lambda one: one.log_loss)
-    cheapest = min(plain, key=lambda one: one.candidate.rank)
-    seconds = choice.minutes * 60 * SHARE_FOR_FINE_TUNING
-    unfreeze = "all" if 1 - choice.selection.accuracy > MANY_ERRORS else UPPER_PART
-    for one in (best, cheapest):
-        for size in FINE_TUNING_SIZES:
-            if size > one.candidate.image_size:
-                continue
-            epoch = Candidate(one.candidate.backbone, size).seconds(train_images) * PASSES_PER_EPOCH
-            epochs = int(seconds / epoch)
-            if epochs >= LEAST_EPOCHS:
-                return _fine_tuning(one.candidate.backbone, size, min(epochs, MOST_EPOCHS), unfreeze, choice)
-    return _fine_tuning(cheapest.candidate.backbone, FINE_TUNING_SIZES[-1], LEAST_EPOCHS, UPPER_PART, choice)
-
-
-def _fine_tuning(backbone: Any, size: int, epochs: int, unfreeze: object, choice: Choice) -> dict[str, Any]:
-    return {
-        "backbone": backbone.model_dump(),
-        "image_size": size,
-        "epochs": epochs,
-        "unfreeze": unfreeze,
-        "learning_rate": RATE_OF_ALL if unfreeze == "all" else RATE_OF_UPPER_PART,
+def _fine_tune(strategy: FineTuneParams, choice: Choice, train_images: int) -> dict[str, Any]:
+    """The best single network that can be trained in the time that is given, from the layer that the errors say."""
+    left_open = strategy.to_choose
+    named = strategy.backbone if "backbone" not in left_open else None
+    many_errors = 1 - choice.selection.accuracy > MANY_ERRORS
+    share = MOST_LAYERS if many_errors else UPPER_LAYERS
+    settings = {
+        "unfreeze": share,
+        "views": VIEWS,
+        "learning_rate": RATE_OF_MOST if many_errors else RATE_OF_UPPER,
         "augment": _augment(choice),
     }
+    if named is not None and not isinstance(named, KerasBackboneParams):
+        # It has no layers to start from: all of it is trained, and nothing below stays the same.
+        return {**settings, "unfreeze": "all", "views": 0, "epochs": LEAST_EPOCHS}
+    if ("unfreeze" not in left_open and strategy.unfreeze == "all") or drawn_anew(strategy.augment):
+        settings["views"], share = 0, 1.0
+    plain = [one for one in choice.measured if one.candidate.pooling == "average" and not one.candidate.mirrored]
+    best = min(plain, key=lambda one: one.log_loss).candidate
+    cheapest = min((one.candidate for one in plain), key=lambda one: one.rank)
+    networks = [best, cheapest] if named is None else [Candidate(named, default_image_size(named))]
+    budget = choice.minutes * 60 * SHARE_FOR_FINE_TUNING
+    sizes = {
+        one: [size for size in FINE_TUNING_SIZES if size <= one.image_size] or [one.image_size] for one in networks
+    }
+    tried = [Candidate(one.backbone, size) for one in networks for size in sizes[one]]
+    fits = [(one, _epochs(one, share, settings["views"], train_images, budget)) for one in tried]
+    network, epochs = next((one for one in fits if one[1] >= LEAST_EPOCHS), fits[-1])
+    return {
+        **settings,
+        "backbone": network.backbone.model_dump(),
+        "image_size": network.image_size,
+        "epochs": min(max(epochs, LEAST_EPOCHS), MOST_EPOCHS),
+    }
+
+
+def _epochs(network: Candidate, share: float, views: int, images: int, budget: float) -> int:
+    """Return how many epochs of training a share of a network's layers fit into so many seconds."""
+    starting = STARTING_SECONDS / cores() + views * (network.seconds(images) + images * VIEW_SECONDS / cores())
+    epoch = images * network.multiply_adds * share * PASSES_PER_EPOCH / SPEED / cores()
+    return int((budget - starting) / epoch)
+
+
+def _scratch(choice: Choice, train_images: int) -> dict[str, Any]:
+    """The most pixels that the usual epochs fit into the time with, else fewer epochs of the least."""
+    budget = choice.minutes * 60 * SHARE_FOR_SCRATCH * cores()
+    for size in SCRATCH_SIZES:
+        epochs = int(budget / (train_images * size**2 * SCRATCH_SECONDS_PER_PIXEL))
+        if epochs >= SCRATCH_EPOCHS:
+            return {"image_size": size, "epochs": SCRATCH_EPOCHS}
+    return {"image_size": SCRATCH_SIZES[-1], "epochs": max(epochs, LEAST_EPOCHS)}
 
 
 def _augment(choice: Choice) -> dict[str, Any]:

@@ -85,6 +85,11 @@ class AugmentParams(Section):
     rand_augment: Share = 0.0
 
 
+def drawn_anew(augment: AugmentParams) -> list[str]:
+    """Return the names of the changes that have no views, because they need other images of the batch or the batch."""
+    return [name for name in ("mix_up", "cut_mix", "rand_augment") if getattr(augment, name)]
+
+
 class FitParams(WithAuto):
     """What every kind of strategy shares: head, optimisation, and what guards it.
 
@@ -256,6 +261,7 @@ class FineTuneParams(TransferParams):
         "epochs": 10,
         "learning_rate": 0.001,
         "augment": {},
+        "views": 0,
     }
 
     kind: Literal["fine_tune"]
@@ -269,12 +275,11 @@ class FineTuneParams(TransferParams):
 
     @model_validator(mode="after")
     def _views_can_be_kept(self) -> FineTuneParams:
-        for name in ("mix_up", "cut_mix", "rand_augment"):
-            if self.views and getattr(self.augment, name):
-                raise ValueError(
-                    f"views is {self.views}, but augment.{name} is drawn anew in every epoch. "
-                    f"Set views: 0, or augment.{name}: 0"
-                )
+        for name in drawn_anew(self.augment) if self.views else []:
+            raise ValueError(
+                f"views is {self.views}, but augment.{name} is drawn anew in every epoch. "
+                f"Set views: 0, or augment.{name}: 0"
+            )
         return self
 
 
@@ -290,7 +295,7 @@ class ScratchParams(FitParams):
         augment: random changes to the training images.
     """
 
-    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"augment": {}}
+    PLACEHOLDERS: ClassVar[dict[str, Any]] = {"augment": {}, "epochs": 20}
 
     kind: Literal["scratch"]
     network: Literal["cnn", "mlp"] = "cnn"
