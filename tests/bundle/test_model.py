@@ -157,9 +157,9 @@ def test_no_images_give_no_answers(classifier: ImageClassifier) -> None:
     ("item", "reason"),
     [
         (b"", "the file is empty"),
-        (b"nothing", "not an image that can be read"),
-        ("not base64!", "text that is not base64"),
-        ("aGVsbG8=", "not an image that can be read"),
+        (b"nothing", "not an image that can be read, but text"),
+        ("not base64!", "text that is not base64: it has a blank"),
+        ("aGVsbG8=", "not an image that can be read, but text"),
         (np.zeros((4, 4)), r"an array of shape \(4, 4\) instead of \[height, width, 3\]"),
         (np.zeros((4, 4, 4)), r"an array of shape \(4, 4, 4\)"),
         (np.zeros((0, 4, 3)), r"an array of shape \(0, 4, 3\)"),
@@ -174,6 +174,13 @@ def test_no_images_give_no_answers(classifier: ImageClassifier) -> None:
 def test_what_cannot_be_used_is_named_by_its_position(classifier: ImageClassifier, item: object, reason: str) -> None:
     with pytest.raises(ValueError, match=f"Image 1 cannot be used: .*{reason}"):
         classifier.predict([png(picture(0)), item])
+
+
+def test_case_16_base64_is_taken_in_lines_and_as_a_data_url(classifier: ImageClassifier) -> None:
+    data = png(picture(0))
+    texts = [base64.encodebytes(data).decode(), f"data:image/png;base64,{base64.b64encode(data).decode()}"]
+    answers = classifier.predict([data, *texts])["probability"]
+    assert list(answers) == [answers[0]] * 3
 
 
 def test_a_frame_without_the_column_is_refused(classifier: ImageClassifier) -> None:

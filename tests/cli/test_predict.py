@@ -179,7 +179,7 @@ def test_c15_answers_for_programs_stand_alone(project: Project) -> None:
     result = CliRunner().invoke(app, arguments)
     rows = json.loads(result.stdout)
     assert [row["path"] for row in rows] == sorted(f"data/red/{path.name}" for path in (project.data / "red").iterdir())
-    assert {row["problem"] for row in rows} == {None, "not an image that can be read"}
+    assert {row["problem"] for row in rows} == {None, "not an image that can be read, but text"}
     assert "3 classes" in result.stderr
     assert "--json prints what --out writes" in run("data", "--json", "--out", "x.json", fails=True)
 

@@ -184,7 +184,7 @@ READABLE: dict[str, tuple[Made, str, str, tuple[int, int]]] = {
 BROKEN: dict[str, tuple[Made, str]] = {
     "empty.jpg": (lambda: b"", "the file is empty"),
     "one byte.jpg": (lambda: b"\xff", "not an image"),
-    "zeros.jpg": (lambda: bytes(5000), "not an image"),
+    "zeros.jpg": (lambda: bytes(5000), "but zeros alone"),
     "header alone.jpg": (lambda: saved("JPEG")[:3], "not an image"),
     "half.jpg": (lambda: saved("JPEG")[: len(saved("JPEG")) // 2], "truncated or damaged"),
     "half.png": (lambda: saved("PNG")[: len(saved("PNG")) // 2], "truncated or damaged"),
@@ -202,15 +202,15 @@ BROKEN: dict[str, tuple[Made, str]] = {
     "floats.tif": (float_tiff, "floating-point"),
     "half.ppm": (lambda: saved("PPM")[:2000], "truncated or damaged"),
     "no numbers.ppm": (lambda: b"P3\nwide high\n255\n", "its size does not stand in its first 4096 bytes"),
-    "text.jpg": (lambda: b"This is where the picture was.\n" * 40, "not an image"),
-    "error page.jpg": (lambda: b"<!DOCTYPE html><html><body>404 Not Found</body></html>", "not an image"),
-    "drawing.png": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not an image"),
-    "document.png": (lambda: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "not an image"),
-    "archive.jpg": (zip_of_a_picture, "not an image"),
-    "compressed.bmp": (lambda: gzip.compress(saved("BMP")), "not an image"),
-    "icon.png": (lambda: saved("ICO"), "not an image"),
-    "postscript.tif": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
-    "lfs pointer.jpg": (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "not an image"),
+    "text.jpg": (lambda: b"This is where the picture was.\n" * 40, "but text"),
+    "error page.jpg": (lambda: b"<!DOCTYPE html><html><body>404 Not Found</body></html>", "but an HTML page"),
+    "drawing.png": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "but an SVG drawing"),
+    "document.png": (lambda: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "but a PDF document"),
+    "archive.jpg": (zip_of_a_picture, "but a zip archive"),
+    "compressed.bmp": (lambda: gzip.compress(saved("BMP")), "but a gzip archive"),
+    "icon.png": (lambda: saved("ICO"), "but an icon"),
+    "postscript.tif": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "but a PostScript file"),
+    "lfs pointer.jpg": (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "but a Git LFS pointer"),
 }
 
 PASSED_OVER: dict[str, Made] = {

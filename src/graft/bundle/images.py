@@ -13,6 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.ImageFile import ImageFile
 
+from .content import but_it_is
 from .depth import declared_bits, eight_bits, is_deep
 from .file_costs import why_tags_are_too_costly, why_too_costly
 
@@ -138,7 +139,9 @@ def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image
         raise TooLargeError(f"too many pixels: {error}") from None
     except Exception as error:
         # Pillow's plugins raise anything from SyntaxError to struct.error on damaged headers.
-        raise UnreadableImageError("not an image that can be read") from error
+        begun = is_image_start(data[:START_BYTES])
+        what = ": damaged or cut off near its beginning" if begun else but_it_is(data)
+        raise UnreadableImageError(f"not an image that can be read{what}") from error
     width, height = image.size
     if width * height > max_pixels:
         raise TooLargeError(f"{width}x{height} is more than {max_pixels} pixels")

@@ -16,8 +16,6 @@ or, of an ensemble, whose probabilities are the weighted mean of its members'::
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from .base64_text import NotBase64Error, base64_bytes
 from .images import UnreadableImageError, decode, require_pixel_range, resize
 from .paths import read_file, read_named
 from .record import read_checked, read_settings
@@ -165,9 +164,9 @@ class ImageClassifier:
             item = read_file(item)
         if isinstance(item, str):
             try:
-                item = base64.b64decode(item, validate=True)
-            except (binascii.Error, ValueError):
-                raise UnreadableImageError("text that is not base64") from None
+                item = base64_bytes(item)
+            except NotBase64Error as error:
+                raise UnreadableImageError(f"text that is not base64: {error}") from None
         if isinstance(item, (bytes, bytearray, memoryview)):
             # Not once at the largest size: each network sees just what it would see alone, and was trained on.
             return {size: decode(bytes(item), size, self.max_pixels) for size in self.image_sizes}

@@ -81,7 +81,7 @@ def test_counts_by_class_and_split(odd):
     assert report.formats == {"PNG": 64}
     assert [(file.path, file.reason) for file in report.left_out] == [
         ("train/blue/conflict.png", "two labels: the same bytes as train/red/001.png"),
-        ("train/green/broken.png", "unreadable: not an image that can be read"),
+        ("train/green/broken.png", "unreadable: not an image that can be read, but text"),
         ("train/red/001.png", "two labels: the same bytes as train/blue/conflict.png"),
     ]
 

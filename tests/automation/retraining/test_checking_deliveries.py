@@ -114,7 +114,7 @@ def test_what_cannot_be_read_is_left_out(project: Project, inbox: Path) -> None:
     deliver(inbox / "week", {"red": 3})
     (inbox / "week/red/1000.png").write_bytes(b"not a picture")
     checked = check(project)
-    assert reasons(checked) == ["unreadable: not an image that can be read"]
+    assert reasons(checked) == ["unreadable: not an image that can be read, but text"]
     assert len(checked.images) == 2
 
 

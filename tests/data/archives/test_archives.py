@@ -331,6 +331,14 @@ def test_an_encrypted_zip(tmp_path):
         everything(path)
 
 
+def test_case_22_a_page_or_pointer_in_the_place_of_an_archive_is_named(tmp_path):
+    path = tmp_path / "photos.zip"
+    for data, name in ((b"<!DOCTYPE html><html>", "HTML page"), (b"version https://git-lfs.github.com/spec/v1", "LFS")):
+        path.write_bytes(data)
+        with pytest.raises(GraftError, match=rf"photos.zip is neither a folder nor an archive .*, but an? .*{name}"):
+            open_source(path)
+
+
 @pytest.mark.parametrize("data", [b"", b"hello", b"PK\3\4 no zip at all", b"\x1f\x8b\x08 no gzip at all"])
 def test_a_file_that_is_no_archive(data, tmp_path):
     path = tmp_path / "photos.zip"

@@ -126,7 +126,7 @@ def test_broken_files_are_listed_with_a_reason(
         "cat/empty.jpg": "unreadable: the file is empty",
         "cat/large.png": "too large: 12000x10000 is more than 100000000 pixels (validate.max_pixels)",
         "cat/pipe.png": "unreadable: not a regular file",
-        "cat/text.jpg": "unreadable: not an image that can be read",
+        "cat/text.jpg": "unreadable: not an image that can be read, but text",
     }
 
 

@@ -213,9 +213,17 @@ def test_two_rows_that_would_become_one_file(project, tmp_path):
         import_images(project, table(folder, rows("cat/1.png,cat", "1.png,cat", "2.png,dog")))
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_case_22_a_page_or_pointer_in_the_place_of_a_table_is_named(name, project, tmp_path):
+    for data, found in ((b"<html>Sign in</html>", "an HTML page"), (b"version https://git-lfs", "a Git LFS pointer")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(GraftError, match=rf"{name} is .*, but {found}"):
+            import_images(project, tmp_path / name)
+
+
 @pytest.mark.parametrize("name, data", [("t.csv", b"path,label\n\xff,a\n"), ("t.parquet", b"PAR1 no"), ("t.pq", b"")])
 def test_a_table_that_cannot_be_read(name, data, project, tmp_path):
-    with pytest.raises(GraftError, match=r"UTF-8|not a Parquet file"):
+    with pytest.raises(GraftError, match=r"UTF-8|not a whole Parquet file"):
         import_images(project, write(tmp_path, {name: data}) / name)
 
 

@@ -73,7 +73,7 @@ def test_broken_photographs_stop_no_other_and_no_order(tmp_path: Path, monkeypat
     problems = {one.photograph.name: one.problem for one in seen}
     assert problems == {
         "empty.png": "the file is empty",
-        "text.png": "not an image that can be read",
+        "text.png": "not an image that can be read, but text",
         "good.png": "",
         "pipe.png": "not a file",
         "torn.png": "the file is truncated or damaged",

@@ -33,7 +33,7 @@ def test_answers_come_in_order(brightest: Brightest) -> None:
 
 def test_a_broken_one_has_its_problem_in_its_place(brightest: Brightest) -> None:
     (found,) = predict_photographs(brightest, stream(5, broken=2))
-    assert found.problems == ["", "", "not an image that can be read", "", ""]
+    assert found.problems == ["", "", "not an image that can be read, but text", "", ""]
     assert np.isnan(found.probabilities[2]).all()
     assert np.isfinite(found.probabilities[[0, 1, 3, 4]]).all()
     assert brightest.chunks == [4]

@@ -128,6 +128,20 @@ def test_base64_may_be_escaped_as_some_programs_do() -> None:
     assert images_in(Kind.JSON, JSON, f'{{"images": ["{text}"]}}'.encode(), PARAMS) == [image]
 
 
+def test_case_16_base64_in_lines_or_a_data_url_is_read_within_the_limits() -> None:
+    texts = [base64.encodebytes(IMAGES[0]).decode(), f"data:image/png;base64,{text_of(IMAGES[1])}"]
+    assert images_in(Kind.JSON, JSON, json_of({"images": texts}), PARAMS) == IMAGES[:2]
+    largest = base64.encodebytes(bytes(10_000)).decode()
+    assert images_in(Kind.JSON, JSON, json_of({"images": [largest]}), PARAMS) == [bytes(10_000)]
+    for text in (base64.encodebytes(bytes(10_001)).decode(), f"data:image/png;base64,{text_of(bytes(10_001))}"):
+        with pytest.raises(RefusedError, match="Image 0 is larger than 0.01 MB") as refused:
+            images_in(Kind.JSON, JSON, json_of({"images": [text]}), PARAMS)
+        assert refused.value.status == 413
+    with pytest.raises(RefusedError, match="Image 0 is not base64: it has a blank within a line") as refused:
+        images_in(Kind.JSON, JSON, json_of({"images": ["AA AA"]}), PARAMS)
+    assert refused.value.status == 422
+
+
 PEAK = """
 import resource, sys
 from graft.core.params.serve_params import ServeParams

@@ -83,7 +83,7 @@ def test_every_image_of_an_answer_is_in_the_log_with_the_model_that_answered(tmp
     # Of a refused request, what could not be read: the rest of it had no answer.
     (broken,) = rows[3:]
     assert broken.image.sha256 == hashlib.sha256(b"no image").hexdigest()
-    assert (broken.label, broken.image.problem) == ("", "not an image that can be read")
+    assert (broken.label, broken.image.problem) == ("", "not an image that can be read, but text")
     assert 'graft_prediction_log_images_total{outcome="written"} 4.0' in metrics
 
 

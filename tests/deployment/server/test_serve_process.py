@@ -203,7 +203,7 @@ def test_what_is_answered_is_in_the_log_once_the_server_has_ended(
     words = ["tints version 1 (champion)"] * 4 + ["tints version 2 (champion)"] * 5
     assert [row.model for row in rows] == words
     assert len({row.digest for row in rows}) == 2
-    assert [row.image.problem for row in rows] == [""] * 8 + ["not an image that can be read"]
+    assert [row.image.problem for row in rows] == [""] * 8 + ["not an image that can be read, but text"]
     answers = np.concatenate([expected["1"][:4], expected["2"][4:]])
     assert [row.label for row in rows[:8]] == [CLASSES[index] for index in answers.argmax(axis=1)]
     found = [row.probability for row in rows[:8]]

@@ -353,6 +353,14 @@ def test_weights_of_another_network_are_refused(name: str, tmp_path: Path) -> No
         load_weights(tiny_net(seed=1), params, tmp_path)
 
 
+def test_case_22_a_pointer_in_the_place_of_weights_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.weights.h5"
+    path.write_text("version https://git-lfs.github.com/spec/v1")
+    params = KerasBackboneParams(source="keras", name=NAME, weights=str(path))
+    with pytest.raises(GraftError, match="holds no weights for TinyNet without its top, but a Git LFS pointer: `git l"):
+        load_weights(tiny_net(seed=1), params, tmp_path)
+
+
 @pytest.mark.parametrize("name", ["text.weights.h5", "text.h5", "text.txt"])
 def test_a_file_that_holds_no_weights_is_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / name

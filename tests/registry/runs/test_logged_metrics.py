@@ -23,7 +23,12 @@ from graft.registry.runs.logged_metrics import (
     of_run,
 )
 
-SETS = [["+", "-", "=", "!"], ["C", "C++", "C#"], ["a", "b", "a b", "a_b", "a-b", "a.b", "a/b", "a:b"]]
+SETS = [
+    ["+", "-", "=", "!"],
+    ["C", "C++", "C#", "c", "C_", "C__"],
+    ["a", "b", "a b", "a_b", "a-b", "a.b", "a/b", "a:b", " a b", "a  b"],
+    ["é", "e\u0301", "e", "%", "&", "🚲", "🚗", ".", ".."],
+]
 DATASET = Dataset("tints-val", "0123", "local", "{}")
 MODEL = f"m-{'0' * 32}"
 
@@ -34,7 +39,7 @@ def test_c9_a_name_that_mlflow_takes_stays_as_it_is(label: str) -> None:
 
 
 @pytest.mark.parametrize("labels", SETS)
-def test_c9_every_class_has_a_metric_of_its_own(labels: list[str]) -> None:
+def test_case_17_every_class_has_a_metric_of_its_own(labels: list[str]) -> None:
     assert len({metric_name(label) for label in labels}) == len(labels)
 
 

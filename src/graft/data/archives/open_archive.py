@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Protocol, Self
 
+from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError
 from graft.core.outside import is_plain
 
@@ -112,7 +113,7 @@ def open_source(path: Path, limit: int | None = None, alone: str = "", lenient: 
     if alone:
         return LoneFile(path, alone)
     raise GraftError(
-        f"{path} is neither a folder nor an archive that can be read",
+        f"{path} is neither a folder nor an archive that can be read{but_it_is(path)}",
         "If it should be a zip or tar archive, fetch it again: it may be cut off",
     )
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError, did_you_mean
 from graft.data.folder.layout import GROUP_PREFIX, SPLIT_FOLDERS, UNSAFE, group_folder
 from graft.data.sources.readers.folders import is_image
@@ -90,6 +91,8 @@ class Table:
         return Plan(sizes, images, notes=notes)
 
     def _columns(self) -> list[str]:
+        if not self._is_parquet and (found := but_it_is(self.path)) not in ("", ", but text"):
+            raise GraftError(f"{self.path} is no table{found}", "Fetch it again, or name a table of path and label")
         names = self._parquet().schema_arrow.names if self._is_parquet else self._csv_header()
         for needed in ("path", "label"):
             if needed not in names:
@@ -177,7 +180,9 @@ class Table:
         try:
             return pq.ParquetFile(self.path)
         except (pa.ArrowInvalid, OSError):
-            raise GraftError(f"{self.path} is not a Parquet file, or not a whole one", "Write it again") from None
+            raise GraftError(
+                f"{self.path} is not a whole Parquet file{but_it_is(self.path)}", "Write it again"
+            ) from None
 
     def _parquet_cells(self, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         import pyarrow as pa

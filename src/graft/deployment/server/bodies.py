@@ -6,8 +6,6 @@ decides neither how much memory is taken nor how long others wait.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +16,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from graft.bundle.base64_text import NotBase64Error, base64_bytes, least_bytes
 from graft.core.params.serve_params import ServeParams
 
 JSON_KEY = "images"
@@ -239,14 +238,15 @@ def _expected_json(params: ServeParams) -> str:
 def _decode_base64(position: int, text: Any, params: ServeParams) -> bytes:
     if not isinstance(text, str):
         raise RefusedError(422, f"Image {position} is {_json_name(text)} instead of base64 text.")
-    if text.startswith("data:"):
-        raise RefusedError(422, f"Image {position} begins with 'data:'. Send only what follows 'base64,'.")
-    if 3 * len(text) // 4 - text[-2:].count("=") > params.max_image_bytes:
+    if least_bytes(text) > params.max_image_bytes:
         raise _too_large(position, params)
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise RefusedError(422, f"Image {position} is not base64 (RFC 4648, section 4).") from None
+        data = base64_bytes(text)
+    except NotBase64Error as error:
+        raise RefusedError(422, f"Image {position} is not base64: {error}.") from None
+    if len(data) > params.max_image_bytes:
+        raise _too_large(position, params)
+    return data
 
 
 def _json_name(value: Any) -> str:

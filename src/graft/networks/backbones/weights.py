@@ -15,6 +15,7 @@ from pathlib import Path
 
 import keras
 
+from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError, first_line
 from graft.core.files import replaced_file
 from graft.core.params.backbone_params import KerasBackboneParams
@@ -91,7 +92,7 @@ def _from_path(model: keras.Model, path: Path, name: str, include_top: bool) -> 
         # h5py and Keras raise all kinds on damaged files and on those of another network.
         which = "with its ImageNet head" if include_top else "without its top"
         raise GraftError(
-            f"{path} holds no weights for {name} {which}: {first_line(error)}",
+            f"{path} holds no weights for {name} {which}{but_it_is(path)}: {first_line(error)}",
             f"Name a file saved from keras.applications.{name}(include_top={include_top})",
         ) from error
     return "file given as --weights" if include_top else "file given in params"
