@@ -13,6 +13,7 @@ import pytest
 from graft.automation import doctor
 from graft.automation.doctor import Finding, examine
 from graft.core.download import fetch
+from graft.core.git import run_git
 from graft.core.project import Project
 from graft.data.sources import catalogue
 
@@ -44,6 +45,28 @@ def test_a_healthy_project_has_nothing_bad(project: Project, repository: Path, o
     found = findings(project)
     assert [finding for finding in found.values() if finding.state == "bad"] == []
     assert "images" in found["data/"].found
+
+
+def test_case_19_a_project_in_a_subfolder_of_a_repository_is_told_so(tmp_path: Path, offline: None) -> None:
+    project = Project(tmp_path / "models" / "pets")
+    project.root.mkdir(parents=True)
+    assert {one.what: one.fix for one in doctor._repository(project)}["git"].startswith("git init")
+    run_git(tmp_path, "init", "--quiet")
+    found = {one.what: one for one in doctor._repository(project)}
+    assert (found["git"].state, found["git"].fix) == ("ok", "")
+    assert found["git"].found == f"no commit yet, in {tmp_path}, of which this is a part"
+    assert found["DVC"].fix == "dvc init --subdir"
+
+
+def test_case_13_doctor_has_gits_cure_for_a_repository_of_another_user(
+    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_git(tmp_path, "init", "--quiet")
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    found = {one.what: one for one in doctor._repository(Project(tmp_path))}
+    assert found["git"].state == "bad" and "safe.directory" in found["git"].fix
+    assert found["DVC"].state == "ok"
 
 
 def test_a_package_that_differs_from_the_lock_is_noted(tmp_path: Path, offline: None) -> None:

@@ -1,4 +1,4 @@
-"""The pipeline as a process that is ended from outside."""
+"""The pipeline as a process that is ended from outside, and stages that are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
+from graft.automation import run_pipeline
+from graft.core.errors import GraftError
+from graft.core.files import write_file
+from graft.core.git import run_git
 from graft.core.project import Project
 
 # Runs the pipeline with a stand-in for Python, and says on its output when it waits for it and when it was ended.
@@ -67,3 +72,63 @@ def test_what_was_started_goes_with_the_run(project: Project, tmp_path: Path) ->
     assert output.splitlines()[-1] == "ended"
     assert run.returncode == 0
     assert not psutil.pid_exists(int(pid_file.read_text()))
+
+
+def test_case_13_a_run_stops_before_anything_starts_where_git_refuses(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_git(project.root, "init", "--quiet")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setattr(run_pipeline, "shared_server", None)
+    with pytest.raises(GraftError, match="belongs to another user.*safe.directory"):
+        run_pipeline.reproduce(project, [])
+
+
+PYTHON = sys.executable
+# Stands in for DVC, whose stage it is: says that it is at work, and ends as its second argument says.
+STAGE = """
+import os, sys
+from pathlib import Path
+from graft.automation.killed_stages import at_work
+from graft.core.project import Project
+if os.fork() == 0:
+    with at_work(Project(Path.cwd()), "train@fine_tune"):
+        if {ends!r} == "killed":
+            os.kill(os.getpid(), 9)
+        sys.exit(1)
+os.wait()
+sys.exit(255)
+"""
+
+
+def stopped_by(ends: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"#!{PYTHON}\n{STAGE.format(ends=ends)}")
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stand_in))
+    with pytest.raises(GraftError) as stopped:
+        run_pipeline._run_dvc(project, [], os.environ, None)
+    assert not list((project.state / "running").iterdir())
+    return str(stopped.value)
+
+
+def test_case_21_a_stage_that_was_killed_says_so_and_what_to_lower(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_file(project.state / "running" / "999999999", "train@scratch")  # of a run before, without `graft run`
+    monkeypatch.setattr("graft.automation.killed_stages.memory_limit", lambda: 2 << 30)
+    text = stopped_by("killed", project, tmp_path, monkeypatch)
+    assert "Stage train@fine_tune was ended from outside or crashed; where DVC names the code -9" in text
+    assert "(2.0 GiB of memory, " in text
+    assert "Lower batch_size or image_size of that strategy in params.yaml, or give it more memory" in text
+    kills = iter([3, 4])
+    monkeypatch.setattr(run_pipeline, "memory_kills", lambda: next(kills))
+    text = stopped_by("killed", project, tmp_path, monkeypatch)
+    assert text.startswith("Stage train@fine_tune was killed because memory ran out (2.0 GiB")
+
+
+def test_case_21_a_stage_that_ended_by_itself_was_not_killed(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = stopped_by("itself", project, tmp_path, monkeypatch)
+    assert text.startswith("The pipeline stopped at the stage named above")

@@ -12,6 +12,7 @@ import pytest
 
 from graft.automation import stage_runner
 from graft.core.errors import GraftError
+from graft.core.git import run_git
 from graft.core.project import Project
 from graft.core.timing import StageClock
 
@@ -48,6 +49,22 @@ def test_a_good_stage_leaves_its_times(end_stage: Callable[..., int], tmp_path: 
     record = json.loads((tmp_path / ".graft/cache/timings/train@frozen.json").read_text())
     assert [span["name"] for span in record["spans"]] == ["work"]
     assert record["total"] >= record["spans"][0]["seconds"]
+
+
+def test_case_13_a_stage_stops_before_it_begins_where_git_refuses(
+    end_stage: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_git(tmp_path, "init", "--quiet")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert end_stage(raising(AssertionError("it began"))) == 1
+    assert "train stopped: git does not read the repository of" in capsys.readouterr().err
+
+
+def test_case_19_advice_for_a_full_disk_loses_nothing_that_was_kept() -> None:
+    """`dvc gc -w` drops what an import has replaced, and what other commits name."""
+    for path in (*Path(stage_runner.__file__).parents[1].rglob("*.py"),):
+        advice = [line for line in path.read_text().splitlines() if "dvc gc" in line]
+        assert all("Not `dvc gc" in line for line in advice), path
 
 
 def test_no_heart_beats_unless_the_user_wants_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import getpass
 import os
 import tempfile
 import time
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import graft
-from graft.core.environment import SCRATCH_SECONDS, configure
+from graft.cli.main import app
+from graft.core.environment import SCRATCH_SECONDS, configure, name_the_user
 from graft.core.project import Project
 from graft.networks.decode_images import large_array
 
@@ -94,3 +97,30 @@ def test_a1_prefects_home_is_its_owners_alone(project: Project) -> None:
     os.environ["PREFECT_HOME"] = str(shared)
     configure(project)
     assert shared.stat().st_mode & 0o777 == 0o755  # the user's own choice
+
+
+def test_case_12_a_user_without_a_name_gets_one_and_others_keep_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+
+    def nobody(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    name_the_user()
+    assert (getpass.getuser(), os.environ["LOGNAME"]) == ("user54321", "user54321")
+    monkeypatch.setenv("LOGNAME", "somebody")
+    name_the_user()
+    assert getpass.getuser() == "somebody"
+
+
+def test_case_12_every_command_names_the_user_also_outside_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`graft init` calls DVC before there is a project that could be configured."""
+    called: list[bool] = []
+    monkeypatch.setattr("graft.cli.main.name_the_user", lambda: called.append(True))
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["results"]).exit_code
+    assert called == [True]

@@ -88,3 +88,13 @@ def test_h4_and_so_is_a_relative_cache(root: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GRAFT_CACHE", "../cache")
     for own in (Project(root), Project(root / ".dvc/tmp/exps/graft-retrain/run")):
         assert own.cache == root / "../cache"
+
+
+def test_case_19_a_copy_of_a_repository_knows_the_subfolder_that_is_the_project(root: Path) -> None:
+    """DVC copies all of a repository; its own folder is at the top, or (`dvc init --subdir`) in the project."""
+    below = root / "models" / "pets"
+    below.mkdir(parents=True)
+    (below / "dvc.yaml").touch()
+    assert Project(root / ".dvc" / "tmp" / "exps" / "tmpabc" / "models" / "pets").home == below
+    assert Project(below / ".dvc" / "tmp" / "exps" / "tmpabc" / "models" / "pets").home == below
+    assert Project(root / ".dvc" / "tmp" / "exps" / "graft-retrain" / "1.ab").home == root

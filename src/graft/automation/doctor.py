@@ -19,9 +19,10 @@ from typing import Literal
 
 from graft.core.credentials import without_credentials
 from graft.core.errors import GraftError, first_line
-from graft.core.git import try_git
+from graft.core.git import repository_top, try_git
 from graft.core.project import Project
 from graft.core.sqlite_file import open_sqlite
+from graft.data.folder.versioning import dvc_init
 
 State = Literal["ok", "note", "bad"]
 
@@ -151,16 +152,26 @@ def _locked_versions(lock: Path) -> dict[str, list[str]]:
 def _repository(project: Project) -> Iterator[Finding]:
     if shutil.which("git") is None:
         yield Finding("git", "bad", "not installed", "Install git: DVC versions data through it")
-    elif not (project.root / ".git").exists():
-        fix = "git init && git add . && git commit, for `dvc exp` and diffs"
-        yield Finding("git", "note", "not a repository", fix)
     else:
-        commit = try_git(project.root, "rev-parse", "--short", "HEAD", timeout=LIMIT_SECONDS)
-        yield Finding("git", "ok", f"repository at {commit}" if commit else "no commit yet")
+        try:
+            yield _git(project)
+        except GraftError as error:
+            yield Finding("git", "bad", error.what, error.fix)
     if (project.root / ".dvc").is_dir():
         yield Finding("DVC", "ok", "initialised")
     else:
-        yield Finding("DVC", "bad", "not initialised", "dvc init")
+        yield Finding("DVC", "bad", "not initialised", dvc_init(project.root))
+
+
+def _git(project: Project) -> Finding:
+    top = repository_top(project.root)
+    if top is None:
+        fix = "git init && git add . && git commit, for `dvc exp` and diffs"
+        return Finding("git", "note", "not a repository", fix)
+    commit = try_git(project.root, "rev-parse", "--short", "HEAD", timeout=LIMIT_SECONDS)
+    found = f"repository at {commit}" if commit else "no commit yet"
+    inside = "" if top.resolve() == project.root.resolve() else f", in {top}, of which this is a part"
+    return Finding("git", "ok", f"{found}{inside}")
 
 
 def _version(project: Project) -> Iterator[Finding]:
@@ -220,7 +231,7 @@ def _disk(project: Project) -> Finding:
     free = shutil.disk_usage(project.root).free / 1e9
     if free >= DISK_NEEDED_GB:
         return Finding("disk", "ok", f"{free:.0f} GB free")
-    fix = f"Free some: a run needs up to {DISK_NEEDED_GB} GB. `dvc gc -w` helps"
+    fix = f"Free some: a run needs up to {DISK_NEEDED_GB} GB. `graft cache prune --to-gb 0` drops features"
     return Finding("disk", "note", f"{free:.1f} GB free", fix)
 
 

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graft.automation.killed_stages import forget_killed, killed_error
 from graft.automation.prefect_server import shared_server
 from graft.automation.warm.start import warm_stages
 from graft.core.errors import GraftError, did_you_mean
+from graft.core.git import repository_top
 from graft.core.processes import end_tree
 from graft.core.project import Project
+from graft.core.quotas import memory_kills
 from graft.core.timing import Breakdown, read_breakdown
 
 # Of `dvc repro`; all are switches. tests/automation/test_pipeline.py compares them with DVC's own help.
@@ -61,6 +64,7 @@ def reproduce(
         KeyboardInterrupt: stopped by the user.
     """
     started = time.time()
+    repository_top(project.root)  # raises where git refuses
     with (
         shared_server(project) as prefect,
         warm_stages(project, {**_environment(), **prefect, **(environment or {})}) as of_stages,
@@ -80,6 +84,8 @@ def reproduce(
 
 def _run_dvc(project: Project, arguments: list[str], environment: Mapping[str, str], timeout: float | None) -> None:
     command = [sys.executable, "-m", "dvc", "repro", *arguments]
+    forget_killed(project)
+    kills = memory_kills()
     with subprocess.Popen(command, cwd=project.root, env=environment) as process:
         try:
             code = process.wait(timeout)
@@ -98,6 +104,8 @@ def _run_dvc(project: Project, arguments: list[str], environment: Mapping[str, s
             end_tree(process.pid)
             raise
     if code != 0:
+        if killed := forget_killed(project):
+            raise killed_error(killed[-1], memory_kills() > kills)
         raise GraftError(
             "The pipeline stopped at the stage named above; what was done before it is kept",
             "Do what its message says, and run the same command again",

@@ -9,16 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from graft.automation.killed_stages import at_work
 from graft.automation.prefect_watch import required_server
 from graft.automation.projects.project_version import require_own_version
 from graft.core.credentials import errors_without_credentials
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
+from graft.core.git import repository_top
 from graft.core.project import find_project
 from graft.core.timing import StageClock
 
 # What the system refuses for reasons that lie outside graft, and what to do about it.
 FOR_THE_USER = {
-    errno.ENOSPC: "Free some disk space and run the same command again; `dvc gc -w` drops old versions",
+    errno.ENOSPC: (
+        # Not `dvc gc -w`: it loses the data that an import has replaced, and that of other commits.
+        "Free some disk space and run the same command again; `graft cache prune --to-gb 0` drops features, which are "
+        "made again"
+    ),
     errno.EDQUOT: "Free some disk space, or have the quota raised, and run the same command again",
     errno.EROFS: "Work on a disk that can be written",
     errno.EACCES: "Make the folder writable for this user",
@@ -73,11 +79,13 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
     anything else is a defect and shows its traceback. DVC removes what a failed stage wrote before it runs again.
     """
     project = find_project()
-    clock = StageClock.of_this_process("@".join([stage, *map(str, arguments)]))  # as DVC names the stages of a matrix
+    name = "@".join([stage, *map(str, arguments)])  # as DVC names the stages of a matrix
+    clock = StageClock.of_this_process(name)
     code = 0
     try:
         require_own_version(project)
-        with required_server(project), _without_heartbeats():
+        repository_top(project.root)  # raises where git refuses: not only once all has been trained
+        with at_work(project, name), required_server(project), _without_heartbeats():
             flow(project, clock, *arguments)
     except GraftError as error:
         print(f"\n{stage} stopped: {error}", file=sys.stderr)

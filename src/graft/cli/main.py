@@ -32,6 +32,7 @@ from graft.cli import (
 )
 from graft.cli.app import Commands
 from graft.core.credentials import without_credentials
+from graft.core.environment import name_the_user
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError, first_line
 
 
@@ -52,7 +53,8 @@ def graft(
         bool, typer.Option("--version", help="Show graft's version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """Nothing by itself: --version and --help end before."""
+    """What is done before every command; --version and --help end before that."""
+    name_the_user()
 
 
 app.add_typer(data.app, name="data")

@@ -9,6 +9,7 @@ import contextlib
 import getpass
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from graft.core.credentials import guard_output
 from graft.core.files import make_private_folder
 from graft.core.project import Project
+from graft.core.quotas import THREAD_VARIABLES, fewer_cores
 
 # A pipeline over private photographs must run offline and tell nobody.
 NO_TELEMETRY = {
@@ -59,6 +61,7 @@ def configure(project: Project) -> None:
     Its temporary files lie in the project, and neither its logs nor its tracebacks show a password or token.
     """
     guard_output()
+    name_the_user()
     settings = {
         **NO_TELEMETRY,
         **QUIET,
@@ -69,11 +72,9 @@ def configure(project: Project) -> None:
         "KERAS_HOME": str(project.cache / "keras"),
         "TFHUB_CACHE_DIR": str(project.cache / "hub"),
     }
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):
-        # A container's user may have a number and no name; DVC and MLflow ask for one, and look here first.
-        settings["LOGNAME"] = f"user{os.getuid()}"
+    if threads := fewer_cores():
+        settings |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+        _limit_what_is_loaded(threads)
     for name, value in settings.items():
         os.environ.setdefault(name, value)
     _spare_loopback_the_proxy()
@@ -83,6 +84,17 @@ def configure(project: Project) -> None:
         # Its database holds the passwords of blocks, and the key to them.
         make_private_folder(project.prefect)
     _use_scratch(project.scratch)
+
+
+def name_the_user() -> None:
+    """Give a user who has a number and no name one for this process: DVC, MLflow and Prefect ask for it.
+
+    Containers are often started so (``docker run -u 54321``).
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"user{os.getuid()}"  # where libraries look first
 
 
 def _use_scratch(folder: Path) -> None:
@@ -97,6 +109,14 @@ def _use_scratch(folder: Path) -> None:
         with contextlib.suppress(OSError):  # another process may have removed it
             if time.time() - path.stat().st_mtime > SCRATCH_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _limit_what_is_loaded(threads: int) -> None:
+    """Limit the threads of a BLAS that is in this process already, as where graft is imported into a notebook."""
+    if "numpy" in sys.modules:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(threads)
 
 
 def _spare_loopback_the_proxy() -> None:

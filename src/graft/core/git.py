@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +11,14 @@ from pathlib import Path
 from graft.core.errors import GraftError, first_line
 
 TIMEOUT_SECONDS = 120.0
+# git names the setting in every language.
+_OF_ANOTHER = re.compile(r"git config --global --add safe\.directory .+")
 # A commit that graft makes is none of the user's hooks' business.
 NO_HOOKS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath", "GIT_CONFIG_VALUE_0": os.devnull}
+
+
+class OwnerError(GraftError):
+    """git does not read a repository because another user owns it."""
 
 
 def run_git(
@@ -28,6 +35,7 @@ def run_git(
         timeout: seconds that it may take.
 
     Raises:
+        OwnerError: the repository is another user's; with git's cure.
         GraftError: git is missing, took too long, or refuses; the message gives git's own reason.
     """
     try:
@@ -46,17 +54,38 @@ def run_git(
     except OSError as error:
         raise GraftError(f"git cannot be run: {error.strerror}", "Install git") from None
     if done.returncode:
+        if cure := _OF_ANOTHER.search(done.stderr):
+            raise OwnerError(
+                f"git does not read the repository of {folder}: it belongs to another user",
+                f"If you trust it: {cure[0].strip()}; else have it belong to you",
+            )
         reason = first_line(Exception(done.stderr)) if done.stderr.strip() else f"exit code {done.returncode}"
         raise GraftError(f"`git {arguments[0]}` failed in {folder}: {reason}", "Do what git says")
     return done.stdout.strip()
 
 
 def try_git(folder: Path, *arguments: str, timeout: float = TIMEOUT_SECONDS) -> str | None:
-    """Return what a git command prints, or None where git refuses or is missing."""
+    """Return what a git command prints, or None where git refuses or is missing.
+
+    Raises:
+        OwnerError: as :func:`run_git`; to take that for "no repository" would give the wrong advice.
+    """
     try:
         return run_git(folder, *arguments, timeout=timeout)
+    except OwnerError:
+        raise
     except GraftError:
         return None
+
+
+def repository_top(folder: Path) -> Path | None:
+    """Return the top folder of the repository that a folder lies in, None where it lies in none or git is missing.
+
+    Raises:
+        OwnerError: as :func:`run_git`.
+    """
+    top = try_git(folder, "rev-parse", "--show-toplevel")
+    return Path(top) if top else None
 
 
 def identity(folder: Path) -> dict[str, str]:

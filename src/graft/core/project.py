@@ -38,7 +38,9 @@ class Project:
         parts = self.root.parts
         for i in range(len(parts) - 2):
             if parts[i : i + 3] == (".dvc", "tmp", "exps"):
-                return Path(*parts[:i])
+                top, below = Path(*parts[:i]), Path(*parts[i + 4 :])
+                # A copy of a repository in which the project is a subfolder, but for DVC's folder, which is its own.
+                return top / below if (top / below / "dvc.yaml").is_file() else top
         return self.root
 
     @property

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from graft.core.quotas import cores
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -14,7 +15,7 @@ _Result = TypeVar("_Result")
 
 def in_threads(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
     """The results in order. Pillow lets go of the interpreter lock while it decodes: such work runs side by side."""
-    threads = os.cpu_count() or 1
+    threads = cores()
     ahead: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

@@ -21,6 +21,7 @@ from graft.bundle.images import UnreadableImageError, decode
 from graft.core.download.verified import read_verified
 from graft.core.errors import GraftError
 from graft.core.progress import progress_bar
+from graft.core.quotas import cores
 from graft.core.timing import StageClock
 
 # Up to here arrays are held in memory, above in a temporary file that the operating system pages in and out: as much
@@ -162,7 +163,7 @@ def load_images(
 
     # Pillow lets go of the interpreter lock while it decodes, so threads do work side by side.
     bar = progress_bar(label, len(paths)) if label else nullcontext(lambda steps: None)
-    with ThreadPoolExecutor() as pool, bar as advance:
+    with ThreadPoolExecutor(cores()) as pool, bar as advance:
         for _ in pool.map(load, range(len(paths))):
             advance(1)
     return images

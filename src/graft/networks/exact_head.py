@@ -14,7 +14,6 @@ Statistical Mathematics 44, 1992), which is what L-BFGS is scaled by: it then ta
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graft.core.quotas import cores
 from graft.networks.grouped_folds import grouped_folds
 from graft.networks.principal_axes import principal_axes
 
@@ -149,7 +149,7 @@ def fit_exact_head(
     held_out = list(pairwise(bounds))
     # A step is too short to be shared among the threads of BLAS, which wait for each other: under load, two of them
     # took 25 times as long as one. Each fold has a thread of its own instead.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
         axes = principal_axes(features, shares, dtype)
         rows = _Rows(axes.coordinates(features, order), labels[order], shares[order].astype(dtype))
         others = val and _Rows(axes.coordinates(val[0], np.arange(len(val[1]))), val[1], np.ones(len(val[1]), dtype))

@@ -275,7 +275,7 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
 
 def test_an_answer_meets_the_photograph_that_it_is_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of one name, as a tar file may hold, of which the first is read last."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("graft.core.threads.cores", lambda: 2)
     second_is_read = threading.Event()
     red, blue = (picture(colour) for colour in ("red", "blue"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from brightest_channel import CLASSES, Brightest, coloured
 
 from graft.bundle.images import UnreadableImageError
+from graft.core.quotas import cores
 from graft.deployment.predict import predict_photographs as module
 from graft.deployment.predict.inputs import Photograph, find_photographs
 from graft.deployment.predict.predict_photographs import predict_photographs
@@ -79,7 +79,7 @@ def test_no_more_is_read_than_can_be_worked_on(brightest: Brightest, monkeypatch
     for some in predict_photographs(brightest, counted()):
         answered += len(some.names)
     assert answered == 400
-    threads = os.cpu_count() or 1
+    threads = cores()
     assert most_ahead <= 3 * 8 + 2 * threads + 1
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.choose_params import ChooseParams, Quality
+from graft.core.quotas import cores
 from graft.networks.backbones import default_image_size
 
 # Billions of multiply-adds for one image at the size that the weights were made for. MobileNetV2: Sandler et al. 2018;
@@ -109,11 +109,6 @@ def measuring_seconds(candidate: Candidate, images: int, classes: int) -> float:
     """Return the seconds that measuring takes: features, and heads on them by cross-validation."""
     heads = (HEADS_SECONDS + HEADS_SECONDS_PER_CLASS * classes) * (images / HEADS_IMAGES) ** 1.5
     return candidate.seconds(images) + OVERHEAD_SECONDS + heads / cores()
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def plan(params: ChooseParams, default: KerasBackboneParams, median_side: float) -> list[Candidate]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from graft.automation.projects.generated_files import generated_files
 from graft.core.errors import GraftError
 from graft.core.files import write_file
-from graft.core.git import NO_HOOKS, identity, run_git, try_git
+from graft.core.git import NO_HOOKS, identity, repository_top, run_git
 from graft.core.project import Project
 from graft.data.folder.versioning import run_dvc
 
@@ -101,8 +101,8 @@ def _require_usable(folder: Path) -> None:
             "Name a folder that is new or empty; `graft data import` brings photographs into it then",
         )
     above = next(place for place in (folder, *folder.parents) if place.is_dir())
-    top = try_git(above, "rev-parse", "--show-toplevel")
-    if top is not None and Path(top).resolve() != folder.resolve():
+    top = repository_top(above)
+    if top is not None and top.resolve() != folder.resolve():
         raise GraftError(
             f"{folder} lies in another git repository, {top}",
             "Choose a place outside it: a project is a repository of its own",

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING
 from graft.automation.retraining.data_folder import cache_folder, changes_in_data, tracked_files
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
-from graft.core.git import NO_HOOKS, identity, run_git, try_git
+from graft.core.git import NO_HOOKS, identity, repository_top, run_git, try_git
 from graft.core.lock import ProjectBusyError, retraining_lock
 from graft.core.progress import progress_bar
 from graft.core.project import Project
-from graft.data.folder.versioning import pointer_file, run_dvc
+from graft.data.folder.versioning import dvc_init, pointer_file, run_dvc
 
 if TYPE_CHECKING:
     from graft.automation.retraining.checking import NewImage
@@ -70,7 +70,7 @@ def branch_name(project: Project, branch: str) -> str:
         run_git(project.root, "check-ref-format", "--branch", branch)
         return branch
     name = checked_out(project)
-    if name is None and try_git(project.root, "rev-parse", "--git-dir") is None:
+    if name is None and repository_top(project.root) is None:
         raise GraftError(
             f"{project.root} is not under git, so that a retraining could not record what it did",
             "Run `git init`, and commit the project",
@@ -108,7 +108,9 @@ def open_workspace(
         GraftError: git refuses; the project is not under git or DVC; or branch and user have both changed data.dvc.
     """
     if not (project.root / ".dvc").is_dir():
-        raise GraftError(f"{project.root} has no folder .dvc", "Run `dvc init` there once, and commit it")
+        raise GraftError(
+            f"{project.root} has no folder .dvc", f"Run `{dvc_init(project.root)}` there once, and commit it"
+        )
     prefix = run_git(project.root, "rev-parse", "--show-prefix")
     top = Path(run_git(project.root, "rev-parse", "--show-toplevel"))
     head = run_git(project.root, "rev-parse", "--verify", "HEAD")

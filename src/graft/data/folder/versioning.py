@@ -29,10 +29,17 @@ from ruamel.yaml.error import YAMLError
 
 from graft.core.errors import GraftError
 from graft.core.files import write_file
+from graft.core.git import repository_top
 from graft.core.outside import path_below
 from graft.core.project import Project
 
 UNNAMED = "data"
+
+
+def dvc_init(folder: Path) -> str:
+    """Return the command that makes a folder a project of DVC: another one below the top of a git repository."""
+    top = repository_top(folder)
+    return "dvc init" if top is None or top.resolve() == folder.resolve() else "dvc init --subdir"
 
 
 def pointer_file(project: Project) -> Path:

@@ -22,6 +22,7 @@ from graft.bundle.images import TAKEN_BITS, TooLargeError, UnreadableImageError,
 from graft.core.files import replaced_file
 from graft.core.params.models import ValidateParams
 from graft.core.progress import Advance, progress_bar
+from graft.core.quotas import cores
 from graft.core.source_digest import source_digest, with_imports
 from graft.data.folder.layout import ImageFile, Layout, image_files
 from graft.data.scan import fingerprint as fingerprints
@@ -262,7 +263,7 @@ def _in_order(reader: _Reader, files: Iterable[ImageFile]) -> Iterator[_SeenFile
     that neither paths nor results pile up.
     """
     files = iter(files)
-    threads = min(os.cpu_count() or 1, _MAX_THREADS)
+    threads = min(cores(), _MAX_THREADS)
     pending: deque[Future[_SeenFile] | _SeenFile] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
     try:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from graft.bundle.images import DEFAULT_MAX_PIXELS, UnreadableImageError, open_image, to_rgb
 from graft.core.progress import progress_bar
+from graft.core.quotas import cores
 
 SIDE = 160  # pixels of the longer side: sharp at 112 CSS pixels on most screens
 # Of all thumbnails of a page, encoded. A browser opens such a page at once, and it still goes by mail.
@@ -38,7 +39,7 @@ def make_thumbnails(root: Path, paths: Iterable[str], max_pixels: int, budget: i
             return ""
 
     made, used = {}, 0
-    with ThreadPoolExecutor() as pool, progress_bar("Making thumbnails", len(wanted)) as advance:
+    with ThreadPoolExecutor(cores()) as pool, progress_bar("Making thumbnails", len(wanted)) as advance:
         for path, uri in zip(wanted, pool.map(make, wanted), strict=True):
             advance(1)
             if uri and used + len(uri) <= budget:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from graft.core.quotas import fewer_cores
 from graft.deployment.export.bundle_source import INPUT, OUTPUT, ExportSource
 from graft.networks.engines.openvino_run import Run
 
@@ -56,7 +57,9 @@ def load(folder: Path) -> Run:
     """Runs what :func:`write` wrote; images as :func:`graft.deployment.export.saved_model.load` takes them."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(folder / FILE), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = fewer_cores() or 0  # 0: as many as there are
+    session = onnxruntime.InferenceSession(str(folder / FILE), options, providers=["CPUExecutionProvider"])
 
     def run(images: np.ndarray) -> np.ndarray:
         (answer,) = session.run([OUTPUT], {INPUT: images.astype(np.float32)})

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from graft.deployment.export.bundle_source import INPUT, OUTPUT, ExportSource
-from graft.networks.engines.openvino_run import Run, import_openvino
+from graft.networks.engines.openvino_run import Run, cpu_settings, import_openvino
 
 FILE = "model.xml"
 USAGE = """\
@@ -43,8 +43,7 @@ def write(source: ExportSource, folder: Path) -> None:
 def load(folder: Path) -> Run:
     """Runs what :func:`write` wrote; images as :func:`graft.deployment.export.saved_model.load` takes them."""
     ov = import_openvino()
-    precise = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    model = ov.Core().compile_model(str(folder / FILE), "CPU", precise)
+    model = ov.Core().compile_model(str(folder / FILE), "CPU", cpu_settings("LATENCY"))
 
     def run(images: np.ndarray) -> np.ndarray:
         return np.array(model(images.astype(np.float32))[OUTPUT])

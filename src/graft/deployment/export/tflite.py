@@ -7,7 +7,6 @@ Labels and description are appended to the file as a zip archive, where tools fo
 from __future__ import annotations
 
 import json
-import os
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from graft.core.quotas import cores
 from graft.deployment.export.bundle_source import ExportSource
 from graft.networks.engines.openvino_run import Run
 
@@ -69,7 +69,7 @@ def load(folder: Path) -> Run:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it will move to a package of its own
-        interpreter = tf.lite.Interpreter(str(folder / FILE), num_threads=os.cpu_count())
+        interpreter = tf.lite.Interpreter(str(folder / FILE), num_threads=cores())
     interpreter.allocate_tensors()
     (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
 

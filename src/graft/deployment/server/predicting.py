@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from graft.bundle.images import UnreadableImageError
 from graft.core.params.serve_params import ServeParams
+from graft.core.quotas import cores
 from graft.deployment.server.admission import Admission, BusyError, Place
 from graft.deployment.server.batching import Batcher
 from graft.deployment.server.bodies import Kind, RefusedError, body_limit, images_in, kind_of, read_body
@@ -49,7 +49,7 @@ class Predictor:
         self._log_writer = log_writer
         self._budget = PixelBudget(params.max_pixels)
         # As many as there are cores: Pillow decodes outside the interpreter's lock.
-        self._decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
 
     def start(self) -> None:
         """To be called in the running loop."""

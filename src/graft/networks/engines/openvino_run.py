@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from graft.core.quotas import fewer_cores
+
 # Inputs ``[n, ...]`` to outputs float32 ``[n, ...]``, in inference mode.
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -56,9 +58,8 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
     def requests_for(is_fixed: bool, takes_bytes: bool) -> list[Any]:
         """What runs some of the inputs."""
         chosen = fixed if is_fixed else network
-        # bf16, the default where the CPU has it, is off by percents.
-        precise = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = core.compile_model(_taking_bytes(chosen) if takes_bytes else chosen, "CPU", precise)
+        settings = cpu_settings("THROUGHPUT")
+        compiled = core.compile_model(_taking_bytes(chosen) if takes_bytes else chosen, "CPU", settings)
         # In turns, and without the callbacks of OpenVINO's own queue: a thread that still waits for Python in one
         # while the network is given up would never be done.
         count = REQUESTS_A_STREAM * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -95,6 +96,19 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
         return found[: len(inputs)]
 
     return run
+
+
+def cpu_settings(hint: str) -> dict[str, Any]:
+    """Return what OpenVINO is told of a network on the CPU: float32, and no more threads than a container may use.
+
+    Args:
+        hint: ``"THROUGHPUT"`` or ``"LATENCY"``.
+    """
+    # bf16, the default where the CPU has it, is off by percents.
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": hint}
+    if threads := fewer_cores():
+        settings["INFERENCE_NUM_THREADS"] = threads
+    return settings
 
 
 def _taking_bytes(network: Any) -> Any:
