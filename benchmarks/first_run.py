@@ -30,7 +30,7 @@ from ruamel.yaml import YAML
 
 from graft.core.project import find_project
 
-SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_LOOKS = 2.0  # a look goes through all processes of the machine
 
 
 @dataclass(frozen=True)

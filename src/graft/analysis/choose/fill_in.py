@@ -15,8 +15,8 @@ SHARE_FOR_FINE_TUNING, SHARE_FOR_SCRATCH = 0.4, 0.1
 # Multiply-adds of an epoch, for each of a pass forward through the layers that are trained: twice as many backward, and
 # Keras' training step takes about three times as long for each as OpenVINO. Measured on two cores: 7 to 10.
 PASSES_PER_EPOCH = 9
-# Seconds of one core to build the network and its graph of training, and to draw and interpolate one view of an image.
-STARTING_SECONDS, VIEW_SECONDS = 30.0, 0.002
+# Seconds of one core to build the network and its graph of training, and for each pixel of a view of an image.
+STARTING_SECONDS, VIEW_SECONDS_PER_PIXEL = 30.0, 1.1e-7
 # Changed views of each image that are drawn once, so that all below the layers that are trained is computed once.
 VIEWS = 4
 # Fewer epochs do not use a cosine schedule, more overfit.
@@ -27,7 +27,7 @@ FINE_TUNING_SIZES = (224, 192, 160, 128, 96)
 # undo the rest. As shares of layers, which are about shares of the arithmetic.
 MANY_ERRORS = 0.04
 MOST_LAYERS, UPPER_LAYERS = 0.65, 0.25
-RATE_OF_MOST, RATE_OF_UPPER = 0.001, 0.0002
+RATE_OF_MOST, RATE_OF_UPPER = 0.001, 0.00005
 # From random weights: seconds of one core for a step, for each image and pixel; and what leaves shapes to be seen.
 SCRATCH_SECONDS_PER_PIXEL, SCRATCH_SIZES = 2.0e-6, (64, 48, 32)
 SCRATCH_EPOCHS = 20
@@ -116,7 +116,8 @@ def _fine_tune(strategy: FineTuneParams, choice: Choice, train_images: int) -> d
 
 def _epochs(network: Candidate, share: float, views: int, images: int, budget: float) -> int:
     """Return how many epochs of training a share of a network's layers fit into so many seconds."""
-    starting = STARTING_SECONDS / cores() + views * (network.seconds(images) + images * VIEW_SECONDS / cores())
+    view = network.seconds(images) + images * VIEW_SECONDS_PER_PIXEL * network.image_size**2 / cores()
+    starting = STARTING_SECONDS / cores() + views * view
     epoch = images * network.multiply_adds * share * PASSES_PER_EPOCH / SPEED / cores()
     return int((budget - starting) / epoch)
 
