@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from graft.analysis.choose.choose import Choice
@@ -22,9 +23,9 @@ VIEWS = 4
 # Fewer epochs do not use a cosine schedule, more overfit.
 LEAST_EPOCHS, MOST_EPOCHS = 6, 24
 FINE_TUNING_SIZES = (224, 192, 160, 128, 96)
-# Above this share of errors out of fold the photographs are unlike ImageNet's, and all but the lowest layers, which see
-# edges and colours, have something to learn; below, the uppermost, at a lower rate: a few hundred images would only
-# undo the rest. As shares of layers, which are about shares of the arithmetic.
+# Above this share of errors, out of fold by a head on the top of that network, the photographs are unlike ImageNet's:
+# all but the lowest layers, which see edges and colours, have something to learn. Below, the uppermost have, at a lower
+# rate: a few hundred images would only undo the rest. Shares of layers are about shares of the arithmetic.
 MANY_ERRORS = 0.04
 MOST_LAYERS, UPPER_LAYERS = 0.65, 0.25
 RATE_OF_MOST, RATE_OF_UPPER = 0.001, 0.00005
@@ -79,10 +80,11 @@ def _frozen(choice: Choice) -> dict[str, Any]:
 
 
 def _fine_tune(strategy: FineTuneParams, choice: Choice, train_images: int) -> dict[str, Any]:
-    """The best single network that can be trained in the time that is given, from the layer that the errors say."""
+    """The cheapest network that was measured, as far as the time that is given goes, from the layer that errors say."""
     left_open = strategy.to_choose
     named = strategy.backbone if "backbone" not in left_open else None
-    many_errors = 1 - choice.selection.accuracy > MANY_ERRORS
+    cheapest = min(choice.measured, key=lambda one: one.candidate.rank)
+    many_errors = 1 - cheapest.accuracy > MANY_ERRORS
     share = MOST_LAYERS if many_errors else UPPER_LAYERS
     settings = {
         "unfreeze": share,
@@ -95,16 +97,12 @@ def _fine_tune(strategy: FineTuneParams, choice: Choice, train_images: int) -> d
         return {**settings, "unfreeze": "all", "views": 0, "epochs": LEAST_EPOCHS}
     if ("unfreeze" not in left_open and strategy.unfreeze == "all") or drawn_anew(strategy.augment):
         settings["views"], share = 0, 1.0
-    plain = [one for one in choice.measured if one.candidate.pooling == "average" and not one.candidate.mirrored]
-    best = min(plain, key=lambda one: one.log_loss).candidate
-    cheapest = min((one.candidate for one in plain), key=lambda one: one.rank)
-    networks = [best, cheapest] if named is None else [Candidate(named, default_image_size(named))]
+    # Of the cheapest network the most pixels and epochs fit into the time.
+    network = cheapest.candidate if named is None else Candidate(named, default_image_size(named))
     budget = choice.minutes * 60 * SHARE_FOR_FINE_TUNING
-    sizes = {
-        one: [size for size in FINE_TUNING_SIZES if size <= one.image_size] or [one.image_size] for one in networks
-    }
-    tried = [Candidate(one.backbone, size) for one in networks for size in sizes[one]]
-    fits = [(one, _epochs(one, share, settings["views"], train_images, budget)) for one in tried]
+    sizes = [size for size in FINE_TUNING_SIZES if size <= default_image_size(network.backbone)]
+    smaller = [replace(network, image_size=size) for size in sizes or [network.image_size]]
+    fits = [(one, _epochs(one, share, settings["views"], train_images, budget)) for one in smaller]
     network, epochs = next((one for one in fits if one[1] >= LEAST_EPOCHS), fits[-1])
     return {
         **settings,
