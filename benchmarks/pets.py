@@ -12,7 +12,6 @@ ResNet50 on 700 cats and 699 dogs: middle 74.0 % and 96.0 %, squeezed 64.1 % and
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,28 +32,25 @@ def main() -> None:
     home = find_project()
     configure(home)
 
-    from graft.bundle.images import decode
-    from graft.deployment.predict.imagenet import centre_square, find_photographs
-    from graft.networks.imagenet.imagenet_network import load_imagenet_classifier
+    from graft.bundle.images import CENTRE, WHOLE, decode
+    from graft.data.folder.photographs import images_below
+    from graft.deployment.predict.imagenet import imagenet_model
+    from graft.networks.engines.open_classifier import open_classifier
 
-    classifier = load_imagenet_classifier(arguments.backbone, None, home.cache)
-    size = classifier.image_size
-    views: dict[str, Callable[[bytes], np.ndarray]] = {
-        "middle": lambda data: centre_square(data, size),
-        "squeezed": lambda data: decode(data, size),
-    }
-    for view, pixels_of in views.items():
+    classifier = open_classifier(imagenet_model(home, f"imagenet:{arguments.backbone}").bundle)
+    (size,) = classifier.image_sizes
+    for shown, view in (("middle", CENTRE), ("squeezed", WHOLE)):
         right, count = 0, 0
         for label, classes in CLASSES.items():
-            photographs = find_photographs([arguments.folder / label])
+            photographs = list(images_below(arguments.folder / label))
             best: list[int] = []
             for start in range(0, len(photographs), BATCH):
-                batch = [pixels_of(path.read_bytes()) for path in photographs[start : start + BATCH]]
-                best += classifier.probabilities(np.stack(batch)).argmax(axis=1).tolist()
+                batch = [decode(path.read_bytes(), size, view=view) for path in photographs[start : start + BATCH]]
+                best += classifier.probabilities({size: np.stack(batch)}).argmax(axis=1).tolist()
             hits = sum(index in classes for index in best)
-            print(f"{view:8}  {label}: {hits} of {len(best)}, {hits / len(best):.1%}", flush=True)
+            print(f"{shown:8}  {label}: {hits} of {len(best)}, {hits / len(best):.1%}", flush=True)
             right, count = right + hits, count + len(best)
-        print(f"{view:8}  both: {right} of {count}, {right / count:.1%}", flush=True)
+        print(f"{shown:8}  both: {right} of {count}, {right / count:.1%}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,15 +14,10 @@ from graft.core.params import Params, parse_params
 from graft.core.project import Project
 from graft.core.timing import StageClock
 
-if TYPE_CHECKING:
-    from graft.networks.imagenet.imagenet_network import ImageNetClassifier
-
 CLASSES = ["blue", "green", "red"]
 SIZE = 16
 # Images of each class by split.
 COUNTS = {"train": 8, "val": 4, "test": 5}
-# Classes of channel_classifier; one of them looks like rich's markup.
-CHANNELS = ["red", "green [bold]", "blue"]
 
 
 def tinted_images(count: int, size: int = SIZE, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -89,19 +84,6 @@ def tiny_params(ensemble: dict[str, Any] | None = None, **train: Any) -> Params:
 
 def clock() -> StageClock:
     return StageClock("test")
-
-
-def channel_classifier(size: int = 8) -> ImageNetClassifier:
-    """A network of three classes that is right by construction: it answers with the brightest channel."""
-    import keras
-
-    from graft.networks.imagenet.imagenet_network import ImageNetClassifier
-
-    inputs = keras.Input((size, size, 3))
-    head = keras.layers.Dense(3, use_bias=False, activation="softmax")
-    model = keras.Model(inputs, head(keras.layers.GlobalAveragePooling2D()(inputs)))
-    head.set_weights([np.eye(3, dtype=np.float32) / 50])
-    return ImageNetClassifier("Channels", model, CHANNELS, "a test", "0" * 64)
 
 
 def write_hub_module(folder: Path, size: int = SIZE) -> Path:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from graft.bundle.images import (
+    CENTRE,
     READABLE_FORMATS,
     START_BYTES,
     UnreadableImageError,
@@ -315,3 +316,35 @@ def test_case_9_the_orientation_itself_written_oddly(written: tuple[int, int, by
         struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0), struct.pack("<HHI", 0x0112, *written[:2]) + written[2]
     )
     assert len(pixels_of(jpeg)) == height
+
+
+def png_of(pixels: np.ndarray, **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(32, 64), (64, 32)])
+def test_the_centre_is_shown_and_no_shape_is_bent(shape: tuple[int, int]) -> None:
+    height, width = shape
+    # 28 of 32 pixels are in view: what lies outside is blue and must not show.
+    pixels = np.full((height, width, 3), (20, 10, 200), np.uint8)
+    top, left = (height - 28) // 2, (width - 28) // 2
+    middle = np.random.default_rng(0).integers(0, 255, (28, 28, 3)).astype(np.uint8)
+    pixels[top : top + 28, left : left + 28] = middle
+    np.testing.assert_array_equal(decode(png_of(pixels), 28, view=CENTRE), middle)
+
+
+def test_the_centre_of_a_photograph_that_lies_on_its_side() -> None:
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise: its top shows on the right
+    shown = decode(png_of(pixels, exif=exif), 8, view=CENTRE)
+    assert shown[:, -1].min() == 255
+    assert shown[:, 0].max() == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (7, 5)])
+def test_any_size_has_a_centre(size: tuple[int, int]) -> None:
+    assert decode(png_of(np.full((*size, 3), 99, np.uint8)), 16, view=CENTRE).shape == (16, 16, 3)

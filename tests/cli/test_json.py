@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from test_command_tree import TREE
-from tiny import channel_classifier
 
 from graft.bundle.images import decode
 from graft.cli import main
@@ -67,12 +66,6 @@ def sweep_of_nothing(patch: Patch) -> list[str]:
     return []
 
 
-def classify(patch: Patch) -> list[str]:
-    patch("graft.networks.engines.tensorflow_import.import_tensorflow", noisy(None))
-    patch("graft.networks.imagenet.imagenet_network.load_imagenet_classifier", noisy(channel_classifier()))
-    return ["data/red", "broken.png"]
-
-
 def predict(patch: Patch) -> list[str]:
     classifier = SimpleNamespace(
         classes=["a", "b"],
@@ -116,7 +109,6 @@ def nothing_patched(patch: Patch) -> list[str]:
 CASES: dict[tuple[str, ...], list[tuple[Callable[[Patch], list[str]], int]]] = {
     ("advise",): [(advise, 0)],
     ("sweep",): [(sweep, 0), (sweep_of_nothing, 0)],
-    ("classify",): [(classify, 1)],
     ("predict",): [(predict, 0)],
     ("gate",): [(gate_refused, 1)],
     ("monitor",): [(monitor_drifted, 3)],
@@ -198,7 +190,7 @@ def test_c15_an_error_leaves_standard_output_empty(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    paths = ["images"] if words in (("classify",), ("predict",), ("monitor",)) else []
+    paths = ["images"] if words in (("predict",), ("monitor",)) else []
     monkeypatch.setattr("sys.argv", ["graft", *words, *paths, "--json"])
     with pytest.raises(SystemExit) as end:
         main.main()

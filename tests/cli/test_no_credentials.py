@@ -39,7 +39,6 @@ ELSEWHERE = {
     ("retrain",): "as run",
     ("sweep",): "trains; its runs are opened as those of all commands",
     ("advise",): "asks no server",
-    ("classify",): "asks no server",
     ("data", "list"): "asks no server of the project's",
     ("schedule",): "asks as its commands do",
     ("serve",): "does not end by itself; what it reports is in tests/serving",

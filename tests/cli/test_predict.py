@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from graft.bundle.model import ImageClassifier
 from graft.cli.main import app
 from graft.core.project import Project
+from graft.deployment.predict import imagenet
+from graft.registry.resolve import ResolvedModel
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
 
@@ -47,6 +49,36 @@ def test_a_table_on_the_terminal(project: Project) -> None:
     assert "not read: not an image that can be read" in text
     assert f"1 photograph: {answer['label']} 1" in text
     assert "1 could not be read" in text
+
+
+def test_the_most_likely_classes_of_one_of_imagenets_networks(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its predictions are not logged among those of the project's own classes, unless that is asked for."""
+    asked: list[str] = []
+
+    def model(project: Project, text: str) -> ResolvedModel:
+        asked.append(text)
+        return ResolvedModel(project.strategy("first") / "model", "ResNet50 of ImageNet", "", "", "0" * 64)
+
+    monkeypatch.setattr(imagenet, "imagenet_model", model)
+    params = project.params_file.read_text()
+    project.params_file.write_text(params.replace("enabled: false", "enabled: true"))
+    result = CliRunner().invoke(app, ["predict", "data/red/train-3.png", "--model", "imagenet:VGG16", "--top", "2"])
+    assert result.exit_code == 0, result.output
+    assert asked == ["imagenet:VGG16"]
+    assert "ResNet50 of ImageNet: 3 classes" in result.output
+    answer = ImageClassifier(project.strategy("first") / "model").predict([project.data / "red" / "train-3.png"])
+    best = sorted(answer["probabilities"][0].items(), key=lambda pair: -pair[1])
+    lines = [line.split() for line in result.output.splitlines()]
+    at = lines.index(["data/red/train-3.png", best[0][0], f"{best[0][1]:.2%}"])
+    assert lines[at + 1] == [best[1][0], f"{best[1][1]:.2%}"]
+    assert not project.prediction_log.exists()
+
+
+@pytest.mark.parametrize("where", [("--json",), ("--out", "out.csv")])
+def test_the_most_likely_classes_are_for_the_terminal(project: Project, where: tuple[str, ...]) -> None:
+    assert "--top is for the terminal" in run("data", "--top", "2", *where, fails=True)
 
 
 def test_all_of_a_folder_into_a_file(project: Project) -> None:

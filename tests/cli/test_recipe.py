@@ -124,12 +124,12 @@ def test_use_is_content_with_the_right_data(project: Path) -> None:
 
 
 def test_a_recipe_that_is_a_command_writes_nothing_and_names_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bare = Recipe("bare", "A command", "mnist", "", {}, {"Command": "graft classify data/0"})
+    bare = Recipe("bare", "A command", "mnist", "", {}, {"Command": "graft predict data/0"})
     monkeypatch.setattr("graft.core.recipes.read_recipe", lambda name: bare)
     before = (project / "params.yaml").read_bytes()
     output = run("use", "bare")
     assert "nothing to set" in output
-    assert "Next: graft data use mnist && graft classify data/0" in output
+    assert "Next: graft data use mnist && graft predict data/0" in output
     assert (project / "params.yaml").read_bytes() == before
     assert not (project / ".graft").exists()
 

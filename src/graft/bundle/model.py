@@ -2,7 +2,8 @@
 
 A bundle is a folder::
 
-    model.json      classes, image size, pixel limit; temperature: what logits are divided by, inside the graph;
+    model.json      classes, image size, pixel limit; temperature: what logits are divided by, inside the graph; view:
+                    what is shown of a photograph, where that is not the whole;
                     answers: probabilities of the trial images; files: the SHA-256 of every other file; features,
                     where only the head was trained: what it is given
     saved_model/    TensorFlow SavedModel: float32 [N, S, S, 3], RGB in 0..255, to probabilities [N, C]
@@ -26,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from .base64_text import NotBase64Error, base64_bytes
-from .images import UnreadableImageError, decode, require_pixel_range, resize
+from .images import WHOLE, UnreadableImageError, decode, require_pixel_range, resize
 from .paths import read_file, read_named
 from .record import read_checked, read_settings
 
@@ -87,6 +88,7 @@ class ImageClassifier:
         settings = read_checked(bundle)
         self.classes: list[str] = settings["classes"]
         self.max_pixels: int = settings["max_pixels"]
+        self._view: str = settings.get("view", WHOLE)
         members = settings.get("members")
         parts = (
             [(member["weight"], bundle / MEMBERS / member["name"]) for member in members]
@@ -169,7 +171,7 @@ class ImageClassifier:
                 raise UnreadableImageError(f"text that is not base64: {error}") from None
         if isinstance(item, (bytes, bytearray, memoryview)):
             # Not once at the largest size: each network sees just what it would see alone, and was trained on.
-            return {size: decode(bytes(item), size, self.max_pixels) for size in self.image_sizes}
+            return {size: decode(bytes(item), size, self.max_pixels, self._view) for size in self.image_sizes}
         try:
             pixels = np.asarray(item)
             if pixels.dtype == object:
@@ -180,7 +182,7 @@ class ImageClassifier:
             raise UnreadableImageError(f"an array of shape {pixels.shape} instead of [height, width, 3]")
         require_pixel_range(pixels)
         image = Image.fromarray(np.rint(pixels).astype(np.uint8))
-        return {size: resize(image, size) for size in self.image_sizes}
+        return {size: resize(image, size, self._view) for size in self.image_sizes}
 
     def _stack(self, items: Iterable[Any]) -> dict[int, np.ndarray]:
         pixels = []

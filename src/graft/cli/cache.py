@@ -91,7 +91,7 @@ def _store() -> FeatureStore:
     from graft.networks.features.feature_store import FeatureStore
 
     project, params = opened()
-    return FeatureStore(project.features, params.train.store.limit_bytes)
+    return FeatureStore.of(project, params.train.store)
 
 
 def _ago(moment: float) -> str:

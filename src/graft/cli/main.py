@@ -14,7 +14,6 @@ import typer
 from graft.cli import (
     advise,
     cache,
-    classify,
     data,
     doctor,
     export,
@@ -66,7 +65,6 @@ app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(ru
 app.command("results", epilog="Example: graft results")(run.results)
 app.command("advise", epilog="Example: graft advise")(advise.advise)
 app.command("sweep", epilog="Example: graft sweep --trials 40")(sweep.sweep)
-app.command("classify", epilog="Example: graft classify dog.jpg ~/Pictures/pets --top 3")(classify.classify)
 app.command("gate", epilog="Example: graft gate")(promotion.gate)
 app.command("promote", epilog='Example: graft promote --reason "more photographs of yellow"')(promotion.promote)
 app.command("rollback", epilog='Example: graft rollback --reason "wrong at night"')(promotion.rollback)

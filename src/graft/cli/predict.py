@@ -44,6 +44,9 @@ def predict(
         ),
     ],
     model: ModelOption = None,
+    top: Annotated[
+        int, typer.Option(metavar="N", help="Classes to show of each photograph on the terminal.", min=1)
+    ] = 1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -57,13 +60,19 @@ def predict(
 ) -> None:
     """Label photographs with the champion, or any other trained model.
 
+    --model imagenet[:NAME[:FILE]] is a network of keras.applications as it is, by default ResNet50: ImageNet's 1000
+    classes, no training; FILE holds other weights of it, head included.
+
     Images that cannot be read are reported and stop nothing; the exit code is 1 only where none could be read.
     """
+    from graft.deployment.predict.imagenet import imagenet_model, is_imagenet
     from graft.deployment.predict.inputs import find_photographs
     from graft.deployment.predict.results import Run
     from graft.networks.engines.open_classifier import open_classifier
     from graft.registry.resolve import resolve_model
 
+    if top > 1 and (as_json or out is not None):
+        raise GraftError("--top is for the terminal", "Leave it out: files and --json hold every class")
     if as_json and out is not None:
         raise GraftError("--json prints what --out writes", "Leave one out, or name an --out that ends in .json")
     project = find_project()
@@ -77,12 +86,16 @@ def predict(
             with console.status("Looking for photographs"):
                 total = sum(1 for some in photographs for _ in some.names())
             with console.status("Loading the model"):
-                resolved = resolve_model(project, model)
+                if model is not None and is_imagenet(model):
+                    resolved = imagenet_model(project, model)
+                    log = log or False  # other classes than the project's
+                else:
+                    resolved = resolve_model(project, model)
                 classifier = open_classifier(resolved.bundle, total)
             say(f"{resolved}: {len(classifier.classes)} classes")
             with _watching(project, resolved, classifier, log) as watcher:
                 if file is None:
-                    counts = _show(classifier, photographs, total, watcher)
+                    counts = _show(classifier, photographs, total, watcher, top)
                 else:
                     run = Run(resolved.digest, tuple(os.path.abspath(path) for path in paths))  # noqa: PTH100
                     counts = _write(classifier, photographs, total, run, file, replace, watcher)
@@ -157,7 +170,7 @@ def _write(
 
 
 def _show(
-    classifier: ImageClassifier, photographs: list[Photographs], total: int, watcher: Watcher | None
+    classifier: ImageClassifier, photographs: list[Photographs], total: int, watcher: Watcher | None, top: int
 ) -> Counter[str]:
     from rich.markup import escape
 
@@ -171,8 +184,10 @@ def _show(
                 continue
             if problem:
                 table.add_row(escape(name), f"[red]not read: {escape(problem)}[/]", "")
-            else:
-                table.add_row(escape(name), escape(label), f"{row.max():.2%}")
+                continue
+            for place, index in enumerate((-row).argsort(kind="stable")[:top]):
+                shown = "" if place else escape(name)
+                table.add_row(shown, escape(classifier.classes[int(index)]), f"{row[index]:.2%}")
     console.print(table)
     if counts.total() > SHOWN:
         console.print(f"and {counts.total() - SHOWN:,} more, which --out FILE writes", soft_wrap=True)

@@ -46,8 +46,7 @@ def group_near_duplicates(project: Project, params: ValidateParams, clock: Stage
         from graft.data.scan.near_duplicates import Limits, find_near_duplicates, write_near_duplicates
 
     with clock.span("near-duplicates"):
-        limits = Limits(params.near_duplicate_bits, params.near_duplicate_difference)
-        groups = find_near_duplicates(read_manifest(project.manifest, thumbnails=True), limits)
+        groups = find_near_duplicates(read_manifest(project.manifest, thumbnails=True), Limits.of(params))
         write_near_duplicates(groups, project.near_duplicates)
     print(f"{len(groups)} images in {groups['group'].nunique()} groups of near-duplicates")
 

@@ -18,7 +18,7 @@ from graft.data.splits.split_tables import read_splits
 from graft.evaluation.bundle_answers import Roads, bundle_probabilities
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
-from graft.evaluation.prediction_table import with_probabilities
+from graft.evaluation.prediction_table import class_indices, with_probabilities
 from graft.networks.decode_images import Photographs
 from graft.networks.engines.open_classifier import open_classifier
 from graft.networks.features.feature_store import FeatureStore
@@ -35,9 +35,8 @@ class TestImages:
     def at(self, size: int) -> Photographs:
         """The images in the order of the table, ``[N, size, size, 3]``."""
         if size not in self._by_size:
-            paths, sha256 = list(self.table["path"]), list(self.table["sha256"])
             label = f"test images at {size} px"
-            self._by_size[size] = Photographs(self.project.data, paths, sha256, size, label=label)
+            self._by_size[size] = Photographs.of(self.project, self.table, size, label=label)
         return self._by_size[size]
 
 
@@ -63,8 +62,7 @@ def evaluate_models(project: Project, folders: Mapping[str, Path], params: Param
         folders: of strategies and ensembles by name, see :mod:`graft.core.candidates`.
     """
     images = TestImages(project)
-    settings = params.train.store
-    store = FeatureStore(project.features, settings.limit_bytes, settings.precision)
+    store = FeatureStore.of(project, params.train.store)
     for name, folder in folders.items():
         found = evaluate_bundle(name, folder, images, params.evaluate.batch_size, clock, store)
         write_answers(name, found, images)
@@ -84,8 +82,7 @@ def evaluate_bundle(
     with clock.span(f"predict {name}"):
         roads = Roads(images.at, len(images.table), batch_size, store, images.project.cache)
         probabilities = bundle_probabilities(model, roads, f"{name}: test images")
-    index_of = {label: index for index, label in enumerate(model.classes)}
-    labels = np.array([index_of[label] for label in images.table["label"]])
+    labels = class_indices(images.table["label"], model.classes)
     return Answers(probabilities, model.classes, evaluate(labels, probabilities, model.classes))
 
 

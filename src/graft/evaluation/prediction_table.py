@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graft.core.errors import GraftError
 from graft.core.text_tables import read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def class_indices(labels: Iterable[str], classes: Sequence[str]) -> np.ndarray:
+    """Return the place of each label among the classes, int ``[N]``.
+
+    Raises:
+        GraftError: a label is none of the classes.
+    """
+    index_of = {name: index for index, name in enumerate(classes)}
+    try:
+        return np.array([index_of[label] for label in labels], np.int64)
+    except KeyError as error:
+        raise GraftError(
+            f"The project's photographs have the label {error}, which the model does not know",
+            "Use a model in the project whose data it was trained on, or train it again: dvc repro",
+        ) from None
 
 
 def with_probabilities(images: pd.DataFrame, classes: Sequence[str], probabilities: np.ndarray) -> pd.DataFrame:

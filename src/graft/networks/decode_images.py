@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,8 +21,12 @@ from graft.bundle.images import UnreadableImageError, decode
 from graft.core.download.verified import read_verified
 from graft.core.errors import GraftError
 from graft.core.progress import progress_bar
+from graft.core.project import Project
 from graft.core.quotas import cores
 from graft.core.timing import StageClock
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Up to here arrays are held in memory, above in a temporary file that the operating system pages in and out: as much
 # as TensorFlow takes anyway, so that memory stays what it is however many images there are.
@@ -101,6 +105,11 @@ class Photographs:
         self.keys = [bytes.fromhex(digest) for digest in sha256]
         self._root, self._paths, self._sha256, self._size = root, paths, sha256, size
         self._label, self._clock, self._split = label, clock, split
+
+    @classmethod
+    def of(cls, project: Project, table: pd.DataFrame, size: int, **more: Any) -> Photographs:
+        """Return those of a project that a table names by path and sha256; ``more`` as the class takes it."""
+        return cls(project.data, list(table["path"]), list(table["sha256"]), size, **more)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -13,7 +13,6 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 import keras
-import numpy as np
 import pandas as pd
 
 from graft.core.errors import GraftError, did_you_mean
@@ -28,7 +27,7 @@ from graft.data.splits.split_tables import read_splits
 from graft.data.splits.training_groups import read_training_groups
 from graft.evaluation.calibration import Calibration, calibrate
 from graft.evaluation.metrics import Evaluation, evaluate
-from graft.evaluation.prediction_table import with_probabilities
+from graft.evaluation.prediction_table import class_indices, with_probabilities
 from graft.networks.backbones import default_image_size
 from graft.networks.decode_images import Photographs
 from graft.networks.engines.devices import all_devices, arithmetic, in_float32, machine_record
@@ -201,14 +200,10 @@ def _prepare(
     tables = read_splits(project, ["train", "val"])
     size = _image_size(strategy)
     classes = sorted(set(tables["train"]["label"]))
-    index_of = {label: index for index, label in enumerate(classes)}
 
     def images(split: str) -> Photographs:
-        table = tables[split]
-        labels = np.array([index_of[label] for label in table["label"]])
-        label = f"{name}: {split} images"
-        paths, sha256 = list(table["path"]), list(table["sha256"])
-        return Photographs(project.data, paths, sha256, size, labels, label, clock, split)
+        labels, label = class_indices(tables[split]["label"], classes), f"{name}: {split} images"
+        return Photographs.of(project, tables[split], size, labels=labels, label=label, clock=clock, split=split)
 
     groups = dict.fromkeys(("train", "val"))
     if _cross_validates(strategy):
@@ -225,7 +220,7 @@ def _prepare(
         cache=project.cache,
         checkpoint=checkpoint_folder(project, params, name),
         clock=clock,
-        store=FeatureStore(project.features, params.store.limit_bytes, params.store.precision),
+        store=FeatureStore.of(project, params.store),
         groups=groups["train"],
         val_groups=groups["val"],
     )

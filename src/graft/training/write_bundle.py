@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from graft.bundle.images import DEFAULT_MAX_PIXELS
+from graft.bundle.images import DEFAULT_MAX_PIXELS, WHOLE
 from graft.bundle.model import SAVED_MODEL
 from graft.bundle.record import write_settings
 from graft.bundle.trial import trial_images
@@ -28,11 +28,15 @@ def write_bundle(
     image_size: int,
     folder: Path,
     temperature: float = 1.0,
+    view: str = WHOLE,
 ) -> None:
     """Exports a network (images to logits) with ``softmax(logits / temperature)`` behind it, and its settings.
 
     A SavedModel holds graph and weights whole, also those of a Hub module, and needs neither graft nor Keras to
     be loaded. A head on a frozen trunk has one of its own too. What is in ``folder`` already goes.
+
+    Args:
+        view: what the network is shown of a photograph, see :func:`graft.bundle.images.resize`.
     """
     shutil.rmtree(folder, ignore_errors=True)
     if isinstance(network, Blend):
@@ -44,6 +48,7 @@ def write_bundle(
         "image_size": image_size,
         "max_pixels": DEFAULT_MAX_PIXELS,
         "temperature": temperature,
+        **({"view": view} if view != WHOLE else {}),
     }
     if (
         isinstance(network, HeadOnTrunk)

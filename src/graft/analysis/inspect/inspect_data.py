@@ -181,8 +181,7 @@ def _too_much_unasked(images: pd.DataFrame, params: TrainParams) -> str:
 
 def _near_duplicate_groups(images: pd.DataFrame, params: ValidateParams) -> pd.Series:
     """The near-duplicate group of each image, an image without any being a group by itself, with their index."""
-    limits = Limits(params.near_duplicate_bits, params.near_duplicate_difference)
-    found = find_near_duplicates(images, limits)
+    found = find_near_duplicates(images, Limits.of(params))
     group_of = dict(zip(found["path"], found["group"], strict=True))
     return images["path"].map(group_of).fillna(images["sha256"])
 

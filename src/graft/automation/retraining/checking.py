@@ -190,8 +190,7 @@ def _near_test(rows: pd.DataFrame, known: Known, rules: ValidateParams) -> dict[
     new = rows[~rows["sha256"].isin(set(known.images["sha256"]))]
     if test.empty or new.empty:
         return {}
-    limits = Limits(rules.near_duplicate_bits, rules.near_duplicate_difference)
-    groups = find_near_duplicates(pd.concat([test, new], ignore_index=True), limits)
+    groups = find_near_duplicates(pd.concat([test, new], ignore_index=True), Limits.of(rules))
     twins = groups[groups["sha256"].isin(known.test)].drop_duplicates("group").set_index("group")["path"]
     near = groups[groups["sha256"].isin(set(new["sha256"])) & groups["group"].isin(twins.index)]
     return dict(zip(near["sha256"], near["group"].map(twins), strict=True))

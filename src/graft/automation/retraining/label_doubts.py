@@ -282,9 +282,8 @@ def _groups(rows: pd.DataFrame, params: Params) -> np.ndarray:
 
     group_by = params.split.group_by
     named = group_by if group_by != "near_duplicates" else "none"  # those are joined in any case
-    limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
     images = rows.assign(group=group_images(rows, named).keys)
-    together = training_groups(images, find_near_duplicates(images, limits))
+    together = training_groups(images, find_near_duplicates(images, Limits.of(params.validate_)))
     groups = images["sha256"].map(together.set_index("sha256")["group"]).fillna(images["sha256"])
     return groups.to_numpy(str)
 

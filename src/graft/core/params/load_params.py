@@ -59,10 +59,11 @@ def parse_params(raw: Any, source: str = "params.yaml", folders: Sequence[Path] 
     Args:
         folders: where relative paths may begin beside the working directory.
     """
+    raw = {} if raw is None else _renamed(raw, source)
     try:
-        return Params.model_validate({} if raw is None else _renamed(raw, source), context=folders)
+        return Params.model_validate(raw, context=folders)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors()]
+        problems = [_explain(problem, raw) for problem in error.errors()]
         what, fix = problems[0]
         more = len(problems) - 1
         others = f" ({more} more after this one)" if more else ""
@@ -87,12 +88,11 @@ def _renamed(raw: Any, source: str) -> Any:
     return {**raw, "validate": {"max_left_out": share, **rest}}
 
 
-def _explain(problem: Any) -> tuple[str, str]:
+def _explain(problem: Any, raw: Any) -> tuple[str, str]:
     """One pydantic problem as (what was found, what would be right)."""
     location = problem["loc"]
     kind = problem["type"]
-    # A tagged union adds its tag (frozen, keras, ...) to the location; the user's file has no such key.
-    key = ".".join(str(part) for part in _without_tags(location))
+    key = ".".join(_without_tags(location, raw, kind == "missing"))
     if kind == "extra_forbidden":
         known = _known_keys(location)
         return f"unknown key '{key}' (value {problem['input']!r})", did_you_mean(str(location[-1]), known)
@@ -115,64 +115,45 @@ def _explain(problem: Any) -> tuple[str, str]:
     return (f"'{key}' is {problem['input']!r} ({type(problem['input']).__name__})", f"It should be {requirement}")
 
 
-def _without_tags(location: tuple[Any, ...]) -> list[Any]:
-    model: Any = Params
-    kept: list[Any] = []
-    for part in location:
-        if _is_tag(model, part):
-            model = _member(model, part)
-            continue
-        if part == "[key]":
-            continue
-        kept.append(part)
-        model = _field(model, part)
+def _without_tags(location: Sequence[Any], raw: Any, is_missing: bool) -> list[str]:
+    """Return the keys of a location that stand in the user's file.
+
+    A tagged union adds its tag (frozen, keras, ...) to the location, and an error in a key the word ``[key]``.
+
+    Args:
+        is_missing: whether the last part is a key that the file lacks.
+    """
+    kept = []
+    for place, part in enumerate(location, 1):
+        is_there = part in raw if isinstance(raw, dict) else isinstance(raw, list) and isinstance(part, int)
+        if is_there:
+            raw = raw[part]
+        if is_there or (is_missing and place == len(location)):
+            kept.append(str(part))
     return kept
 
 
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    model: Any = Params
+def _known_keys(location: Sequence[Any]) -> list[str]:
+    """Return the keys that may stand where the last of a location does; tags in it choose among models."""
+    models: list[type[BaseModel]] = [Params]
     for part in location[:-1]:
-        model = _member(model, part) if _is_tag(model, part) else _field(model, part)
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return [field.alias or name for name, field in model.model_fields.items()]
-    return []
+        fields = [
+            field for model in models for name, field in model.model_fields.items() if part in (name, field.alias)
+        ]
+        if fields:
+            models = [model for field in fields for model in _models_in(field.annotation)]
+        else:
+            # A tag; else a name in a dict or a place in a list, which all lead to the same.
+            models = [model for model in models if part in _tags(model)] or models
+    return [field.alias or name for model in models for name, field in model.model_fields.items()]
 
 
-def _plain(annotation: Any) -> Any:
-    """The annotation without ``Annotated[...]`` and without ``| None``."""
-    while typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    members = [member for member in typing.get_args(annotation) if member is not type(None)]
-    if len(members) == 1 and len(typing.get_args(annotation)) == 2 and typing.get_origin(annotation) is not dict:
-        return _plain(members[0])
-    return annotation
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models_in(part)]
 
 
-def _field(model: Any, part: Any) -> Any:
-    model = _plain(model)
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        for name, field in model.model_fields.items():
-            if part in (name, field.alias):
-                return _plain(field.annotation)
-        return None
-    arguments = typing.get_args(model)
-    return _plain(arguments[-1]) if typing.get_origin(model) in (dict, list) and arguments else None
-
-
-def _union_members(model: Any) -> dict[str, Any]:
-    """Members of a tagged union by tag; empty for anything else."""
-    members: dict[str, Any] = {}
-    for member in typing.get_args(_plain(model)):
-        if isinstance(member, type) and issubclass(member, BaseModel):
-            for name in ("kind", "source"):
-                if name in member.model_fields:
-                    members[typing.get_args(member.model_fields[name].annotation)[0]] = member
-    return members
-
-
-def _is_tag(model: Any, part: Any) -> bool:
-    return part in _union_members(model)
-
-
-def _member(model: Any, part: Any) -> Any:
-    return _union_members(model)[part]
+def _tags(model: type[BaseModel]) -> list[Any]:
+    fields = [model.model_fields[name] for name in ("kind", "source") if name in model.model_fields]
+    return [tag for field in fields for tag in typing.get_args(field.annotation)]

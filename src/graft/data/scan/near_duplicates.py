@@ -31,9 +31,10 @@ from graft.data.scan.fingerprint import THUMBNAIL_BYTES
 if TYPE_CHECKING:
     import pandas as pd
 
+    from graft.core.params.models import ValidateParams
+
 COLUMNS = ["path", "sha256", "label", "group"]
 HASH_BITS = 64
-_LARGE_BUCKET = 1024  # hashes; half a million pairs, from where dividing it again costs less than comparing them
 _PAIRS = 1 << 20  # of hashes or of images, held at a time: some tens of MB
 _COMPARED = 1 << 15  # pairs of thumbnails compared at a time: 6 MB a side
 _LINKS = 1 << 18  # kept before they are replaced by what they amount to
@@ -53,6 +54,11 @@ class Limits:
 
     bits: int
     difference: float
+
+    @classmethod
+    def of(cls, params: ValidateParams) -> Limits:
+        """Return those of params.yaml."""
+        return cls(params.near_duplicate_bits, params.near_duplicate_difference)
 
 
 def find_near_duplicates(images: pd.DataFrame, limits: Limits) -> pd.DataFrame:
@@ -234,67 +240,23 @@ def near_hashes(hashes: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.
     Yields:
         Two arrays of positions in ``hashes``, of equal length.
     """
-    everything = (1 << HASH_BITS) - 1
-    yield from _near_in(hashes, np.arange(len(hashes)), bits, everything, [])
-
-
-def _near_in(
-    hashes: np.ndarray, members: np.ndarray, bits: int, free: int, excluded: list[int]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs among ``members``, which agree in all bits but those of the mask ``free``.
-
-    A pair that agrees in all of a mask in ``excluded`` is found elsewhere.
-    """
-    bands = _bands(free, bits + 1)
+    # Of bits + 1 bands, two such hashes agree in one whole band at least: by the pigeonhole principle. Neighbouring
+    # bits vary together, so they are dealt out to different bands.
+    bands = [np.uint64(sum(1 << place for place in range(first, HASH_BITS, bits + 1))) for first in range(bits + 1)]
     for number, band in enumerate(bands):
-        elsewhere = [*excluded, *bands[:number]]
-        values = hashes[members] & np.uint64(band)
+        values = hashes & band
         order = np.argsort(values, kind="stable")
-        ordered = members[order]
-        edges = np.flatnonzero(np.diff(values[order])) + 1
-        starts, ends = np.append(0, edges), np.append(edges, len(members))
-        # A bucket that holds much is divided again, by the bits that are left.
-        rest = free & ~band
-        large = ends - starts > _LARGE_BUCKET
-        for bucket in np.flatnonzero(large):
-            inside = ordered[starts[bucket] : ends[bucket]]
-            large[bucket] = _is_worth_dividing(hashes[inside], bits, rest)
-            if large[bucket]:
-                yield from _near_in(hashes, inside, bits, rest, elsewhere)
-        starts, ends = starts[~large], ends[~large]
-        partners = np.repeat(ends, ends - starts)
-        positions = (
-            np.concatenate([np.arange(0), *map(np.arange, starts, ends)]) if large.any() else np.arange(len(members))
-        )
-        for rows, others in _runs(positions + 1, partners, _PAIRS):
-            left, right = ordered[positions[rows]], ordered[others]
+        edges = np.append(np.flatnonzero(np.diff(values[order])) + 1, len(hashes))
+        positions = np.arange(len(hashes))
+        bucket_ends = edges[np.searchsorted(edges, positions, side="right")]
+        for rows, others in _runs(positions + 1, bucket_ends, _PAIRS):
+            left, right = order[rows], order[others]
             unlike = hashes[left] ^ hashes[right]
             near = np.bitwise_count(unlike) <= bits
-            for mask in elsewhere:
-                near &= (unlike & np.uint64(mask)) != 0
+            for earlier in bands[:number]:  # a pair that agrees there was found there
+                near &= (unlike & earlier) != 0
             if near.any():
                 yield left[near], right[near]
-
-
-def _is_worth_dividing(hashes: np.ndarray, bits: int, free: int) -> bool:
-    """Whether dividing by the bits of a mask leaves less than half the pairs to compare.
-
-    It does unless the hashes are all near each other, and then dividing them by every band anew, down to the last
-    bit, would cost far more than comparing them.
-    """
-    if free.bit_count() <= bits:
-        return False
-    pairs = 0
-    for band in _bands(free, bits + 1):
-        _, sizes = np.unique(hashes & np.uint64(band), return_counts=True)
-        pairs += int((sizes**2).sum())
-    return 2 * pairs < len(hashes) ** 2
-
-
-def _bands(free: int, count: int) -> list[int]:
-    """The bits of a mask dealt out to ``count`` masks: neighbouring bits, which vary together, to different ones."""
-    bits = [1 << position for position in range(HASH_BITS) if free >> position & 1]
-    return [sum(bits[start::count]) for start in range(min(count, len(bits)))]
 
 
 def _runs(starts: np.ndarray, ends: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

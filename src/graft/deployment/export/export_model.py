@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,13 +23,11 @@ from graft.deployment.export.bundle_source import ExportSource, prepare_saved_mo
 from graft.deployment.export.check_export import Checked
 from graft.deployment.export.description import describe, write_description
 from graft.deployment.export.formats import FORMATS
-from graft.networks.decode_images import load_images
+from graft.evaluation.prediction_table import class_indices
+from graft.networks.decode_images import Photographs
 from graft.networks.engines.openvino_run import Run
 from graft.networks.engines.tensorflow_import import stderr_silenced
 from graft.registry.resolve import ResolvedModel
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Training photographs that set the ranges of 8-bit numbers; TensorFlow's guide to post-training quantisation names
 # 100 to 500.
@@ -126,24 +124,13 @@ class _Validation:
 
     def __init__(self, project: Project, classes: list[str], size: int) -> None:
         table = read_splits(project, ["val"])["val"].iloc[: check.MOST_COMPARED]
-        unknown = sorted(set(table["label"]) - set(classes))
-        if unknown:
-            raise GraftError(
-                f"The project's photographs have the label '{unknown[0]}', which the model does not know",
-                "Export a model in the project whose data it was trained on",
-            )
-        index_of = {label: index for index, label in enumerate(classes)}
-        self.labels = np.array([index_of[label] for label in table["label"]])
-        self.pixels = _pixels(project, table, size, "validation images")
+        self.labels = class_indices(table["label"], classes)
+        self.pixels = Photographs.of(project, table, size, label="validation images").inputs
 
 
 def _calibration(project: Project, size: int) -> np.ndarray:
-    return _pixels(project, read_splits(project, ["train"])["train"].iloc[:CALIBRATION], size, "training images")
-
-
-def _pixels(project: Project, table: pd.DataFrame, size: int, label: str) -> np.ndarray:
-    paths, sha256 = list(table["path"]), list(table["sha256"])
-    return load_images(project.data, paths, sha256, size, label)
+    table = read_splits(project, ["train"])["train"].iloc[:CALIBRATION]
+    return Photographs.of(project, table, size, label="training images").inputs
 
 
 def _module(name: str) -> Any:

@@ -187,8 +187,7 @@ def sample_log(
 
 def independent(images: Sequence[Observation], params: Params) -> np.ndarray:
     """Return the indices of readable images, rising, of which none nearly repeats another."""
-    limits = Limits(params.validate_.near_duplicate_bits, params.validate_.near_duplicate_difference)
-    groups = repeats_among(images, limits)
+    groups = repeats_among(images, Limits.of(params.validate_))
     return one_per_group([image.sha256 for image in images], groups, len(images))
 
 

@@ -55,8 +55,7 @@ def with_features(project: Project, sample: Sample, images: pd.DataFrame, embedd
     """The sample with its images' features, which are computed once and shared with training."""
     from graft.networks.decode_images import Photographs
 
-    paths, sha256 = list(images["path"]), list(images["sha256"])
-    photographs = Photographs(project.data, paths, sha256, embedder.image_size)
+    photographs = Photographs.of(project, images, embedder.image_size)
     return replace(sample, features=embedder.features(photographs, "Training images"))
 
 

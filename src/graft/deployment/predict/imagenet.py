@@ -1,96 +1,80 @@
-"""Photographs, single ones and whole folders, through a pretrained network; broken ones do not stop the others."""
+"""ImageNet's networks as models to predict with: ``imagenet``, ``imagenet:NAME`` or ``imagenet:NAME:FILE``.
+
+A network of ``keras.applications`` with its head becomes a bundle in the cache, once; from there on it is a model like
+any other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
+from graft.bundle.images import CENTRE
+from graft.bundle.record import SETTINGS_FILE, ChangedModelError, read_checked, sha256
+from graft.core.errors import GraftError
+from graft.core.files import new_folder, sha256_of
+from graft.core.progress import console
+from graft.core.project import Project
+from graft.registry.resolve import ResolvedModel
 
-from graft.bundle.images import UnreadableImageError, open_image, to_rgb
-from graft.bundle.paths import read_file
-from graft.data.folder.photographs import images_below
-
-if TYPE_CHECKING:
-    from graft.networks.imagenet.imagenet_network import ImageNetClassifier
-
-BATCH = 32
-
-# Of the shorter side: ImageNet's networks are measured on the central 224 of 256 pixels. On 1,399 photographs of
-# cats and dogs that is better than the whole photograph squeezed to a square, which makes animals thin or fat.
-CENTRE_SHARE = 224 / 256
+IMAGENET = "imagenet"
+# Its head can be had from a package registry where Keras' own download does not answer.
+DEFAULT_NETWORK = "ResNet50"
 
 
-@dataclass(frozen=True)
-class Guess:
-    """One class and its probability, 0..1; ``index`` is its place in the network's head."""
-
-    label: str
-    index: int
-    probability: float
+def is_imagenet(text: str) -> bool:
+    """Return whether a model's name means one of ImageNet's networks."""
+    return text.partition(":")[0] == IMAGENET
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What the network sees in one photograph, most likely first; or ``problem``, why it was not shown one."""
+def imagenet_model(project: Project, text: str) -> ResolvedModel:
+    """Return the model that such a name means, made where the cache does not have it.
 
-    photograph: Path
-    guesses: tuple[Guess, ...] = ()
-    problem: str = ""
+    It is shown the middle of each photograph, as these networks are tested.
 
-
-def find_photographs(paths: Sequence[Path]) -> list[Path]:
-    """The paths, with folders replaced by the image files in them and below, in a fixed order; each once.
+    Args:
+        text: of the form of the module's text; FILE holds the weights of the whole network.
 
     Raises:
-        GraftError: a folder holds no image.
+        GraftError: there is no such network or file, or weights or class names cannot be had.
     """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if not path.is_dir():
-            found[path] = None
-            continue
-        found.update(dict.fromkeys(images_below(path)))
-    return list(found)
+    name, _, file = text.partition(":")[2].partition(":")
+    name = name or DEFAULT_NETWORK
+    weights = Path(file).expanduser() if file else None
+    bundle = project.cache / IMAGENET / f"{name}-{_key(weights)}" / "model"
+    if not _is_whole(bundle):
+        _make(name, weights, project.cache, bundle)
+    return ResolvedModel(bundle, f"{name} of ImageNet", "", "", sha256(bundle / SETTINGS_FILE))
 
 
-def classify(classifier: ImageNetClassifier, photographs: Sequence[Path], top: int) -> Iterator[Seen]:
-    """What the network sees in each photograph, in their order: its ``top`` most likely classes."""
-    for start in range(0, len(photographs), BATCH):
-        batch = photographs[start : start + BATCH]
-        seen: dict[Path, Seen] = {}
-        images: dict[Path, np.ndarray] = {}
-        for path in batch:
-            try:
-                images[path] = centre_square(read_file(path), classifier.image_size)
-            except UnreadableImageError as error:
-                seen[path] = Seen(path, problem=str(error))
-        if images:
-            answers = classifier.probabilities(np.stack(list(images.values())))
-            for path, probabilities in zip(images, answers, strict=True):
-                seen[path] = Seen(path, _best(classifier.classes, probabilities, top))
-        yield from (seen[path] for path in batch)
+def _key(weights: Path | None) -> str:
+    from graft.networks.code_identity import building_identity
+
+    if weights is not None and not weights.is_file():
+        raise GraftError(f"There is no weights file {weights}", "Correct --model imagenet:NAME:FILE")
+    described = [building_identity(), sha256_of(weights) if weights else "imagenet"]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
 
-def centre_square(data: bytes, size: int) -> np.ndarray:
-    """The middle of an image file, uint8 ``[size, size, 3]``, RGB: a square of 7/8 of the shorter side.
-
-    Raises:
-        UnreadableImageError: the bytes are no image that can be used.
-    """
-    image = open_image(data)
-    if image.format in ("JPEG", "MPO"):
-        image.draft("RGB", (2 * size, 2 * size))  # decodes at a fraction where that leaves twice the size
-    image = to_rgb(image)
-    side = CENTRE_SHARE * min(image.size)
-    left, top = ((length - side) / 2 for length in image.size)
-    box = (left, top, left + side, top + side)
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box), dtype=np.uint8)
+def _is_whole(bundle: Path) -> bool:
+    try:
+        read_checked(bundle)
+    except (OSError, ValueError, ChangedModelError):
+        return False
+    return True
 
 
-def _best(classes: list[str], probabilities: np.ndarray, top: int) -> tuple[Guess, ...]:
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    return tuple(Guess(classes[index], int(index), float(probabilities[index])) for index in order)
+def _make(name: str, weights: Path | None, cache: Path, bundle: Path) -> None:
+    from graft.networks.engines.tensorflow_import import import_tensorflow
+
+    import_tensorflow()
+    from graft.networks.imagenet.class_names import imagenet_class_names
+    from graft.networks.imagenet.imagenet_network import imagenet_network
+    from graft.training.write_bundle import write_bundle
+
+    network, source = imagenet_network(name, weights, cache)
+    classes = imagenet_class_names(cache)
+    with new_folder(bundle.parent, replace=True) as folder:
+        write_bundle(network, classes, int(network.input_shape[1]), folder / bundle.name, view=CENTRE)
+    console.print(f"{name}, weights: {source}", soft_wrap=True, markup=False)

@@ -84,7 +84,7 @@ def _key(name: str, include_top: bool) -> str:
 
 def _from_path(model: keras.Model, path: Path, name: str, include_top: bool) -> str:
     if not path.is_file():
-        where = "as --weights" if include_top else "in train.backbone.weights in params.yaml"
+        where = "as --model imagenet:NAME:FILE" if include_top else "in train.backbone.weights in params.yaml"
         raise GraftError(f"There is no weights file {path} for {name}", f"Correct what is named {where}")
     try:
         _load_file(model, path)
@@ -95,7 +95,7 @@ def _from_path(model: keras.Model, path: Path, name: str, include_top: bool) -> 
             f"{path} holds no weights for {name} {which}{but_it_is(path)}: {first_line(error)}",
             f"Name a file saved from keras.applications.{name}(include_top={include_top})",
         ) from error
-    return "file given as --weights" if include_top else "file given in params"
+    return "file given as --model" if include_top else "file given in params"
 
 
 def _load_file(model: keras.Model, path: Path) -> None:
@@ -158,8 +158,8 @@ def _from_network(model: keras.Model, name: str, cache: Path, include_top: bool)
 
 def _advice_on_heads(name: str, cache: Path) -> str:
     others = [other for other in heads_at_hand(cache) if other != name]
-    advice = "Connect to a network once, or name a file of the whole network with --weights"
-    return f"{advice}, or another --backbone: the head of {' or '.join(others)} is at hand" if others else advice
+    advice = "Connect to a network once, or name a file of the whole network: --model imagenet:{name}:FILE"
+    return f"{advice}, or another network: the head of {' or '.join(others)} is at hand" if others else advice
 
 
 def _official(model: keras.Model, name: str, include_top: bool) -> None:

@@ -33,7 +33,7 @@ class Embedder:
 
         size = params.image_size if params.image_size != "auto" else default_image_size(params.backbone)
         self.image_size: int = size
-        store = FeatureStore(project.features, params.store.limit_bytes, params.store.precision)
+        store = FeatureStore.of(project, params.store)
         self._trunk = frozen_trunk(params.backbone, size, project.cache, store)
         self.name = f"{params.backbone.name} at {size} pixels"
         described = json.dumps(self._trunk.identity, sort_keys=True)

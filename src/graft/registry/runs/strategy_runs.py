@@ -189,11 +189,12 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
 
     folder = project.artifacts("evaluate")
     headline = json.loads((folder / "metrics" / f"{name}.json").read_text(encoding="utf-8"))["test"]
-    per_class = pd.read_csv(
-        folder / "per_class" / f"{name}.csv", dtype={"class": str}, keep_default_na=False, lineterminator="\n"
-    )
-    what, fix = f"a table of '{name}'", "Make it with `dvc repro evaluate`"
-    pairs = read_text_table(folder / "confusion" / f"{name}.csv", what, fix)
+
+    def table(kind: str, text: tuple[str, ...] | None = None) -> pd.DataFrame:
+        path = folder / kind / f"{name}.csv"
+        return read_text_table(path, f"a table of '{name}'", "Make it with `dvc repro evaluate`", text=text)
+
+    per_class, pairs = table("per_class", ("class",)), table("confusion")
     classes = list(per_class["class"])
     counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
     metrics = {f"test_{metric}": float(value) for metric, value in headline.items()}
@@ -211,9 +212,8 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     log_metrics(client, run_id, of_model(metrics, run["model_uri"].removeprefix("models:/"), test))
     client.log_text(run_id, per_class.to_csv(index=False), "test/per_class.csv")
     client.log_dict(run_id, confusion_table(counts.to_numpy(), classes), "test/confusion.json")
-    predictions = read_text_table(folder / "predictions" / f"{name}.csv", what, fix)
     # A run is a record of its time, so here an image has the path that it had.
-    predictions = with_paths(predictions, read_manifest(project.manifest, columns=FOR_SPLIT), "test")
+    predictions = with_paths(table("predictions"), read_manifest(project.manifest, columns=FOR_SPLIT), "test")
     client.log_text(run_id, predictions.to_csv(index=False), "test/predictions.csv")
     picture = folder / "pictures" / f"{name}.png"
     if picture.is_file():  # one that cannot be drawn is none

@@ -16,7 +16,7 @@ from graft.core.params.ensemble_params import EnsembleOf
 from graft.core.project import Project
 from graft.core.timing import StageClock
 from graft.evaluation.metrics import Evaluation, evaluate
-from graft.evaluation.prediction_table import read_prediction_table, with_probabilities
+from graft.evaluation.prediction_table import class_indices, read_prediction_table, with_probabilities
 from graft.training.ensembles.ensemble_bundle import write_ensemble_bundle
 from graft.training.ensembles.member_weights import equal_weights, fit_weights, mix, out_of_fold
 
@@ -61,8 +61,7 @@ def make_ensemble(project: Project, params: EnsembleOf, name: str, clock: StageC
         tables = {member: _read_predictions(project, member) for member in params.of}
         classes = _common_classes(project, params.of)
         table = _common_images(tables)
-        index_of = {label: index for index, label in enumerate(classes)}
-        labels = np.array([index_of[label] for label in table["label"]])
+        labels = class_indices(table["label"], classes)
         columns = [f"p_{label}" for label in classes]
         probabilities = np.stack([tables[member][columns].to_numpy(np.float64) for member in params.of])
         if params.weights == "fitted":
