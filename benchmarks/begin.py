@@ -1,8 +1,7 @@
-"""What a process that measures begins with: its settings, Keras on whichever backend it is told to use, photographs."""
+"""What a process that measures begins with: its settings, TensorFlow and Keras, photographs."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from graft.core.environment import configure
@@ -10,7 +9,7 @@ from graft.core.project import Project, find_project
 
 
 def begin(cache: Path | None) -> Path:
-    """Fills in the environment and imports Keras, TensorFlow as graft does; returns the cache of weights.
+    """Fills in the environment and imports TensorFlow and Keras as graft does; returns the cache of weights.
 
     Args:
         cache: None is that of the project here.
@@ -20,10 +19,9 @@ def begin(cache: Path | None) -> Path:
     """
     home = Project(cache.parent) if cache else find_project()
     configure(home)
-    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-        from graft.networks.engines.tensorflow_import import import_tensorflow
+    from graft.networks.engines.tensorflow_import import import_tensorflow
 
-        import_tensorflow()
+    import_tensorflow()
     return cache or home.cache
 
 

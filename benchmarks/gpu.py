@@ -2,9 +2,9 @@
 
 The features of the same images are computed on the CPU in float32, and on the GPU in float32 and in mixed precision;
 each is a process of its own, and its first pass, which compiles, does not count. Then fine-tuning on the GPU as in
-``benchmarks.fine_tuning``. Runs on whichever backend Keras is told to use:
+``benchmarks.fine_tuning``.
 
-    KERAS_BACKEND=jax python -m benchmarks.gpu FOLDER --weights FILE
+    python -m benchmarks.gpu FOLDER --weights FILE
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from graft.core.errors import first_line
 from graft.core.files import sha256_of
 
 PRECISIONS = ("float32", "mixed_float16")
-# Hides the GPU from CUDA, and from JAX, which would complain.
-WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def main() -> None:
@@ -71,7 +70,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
         for precision in PRECISIONS:
             outputs, on_gpu = computed(precision, precision)
             if not on_gpu["gpus"]:
-                return [Row.failed("features", f"Keras' backend {on_gpu['backend']} sees no GPU")]
+                return [Row.failed("features", "TensorFlow sees no GPU")]
             off = float(np.abs(outputs - expected).max() / np.abs(expected).max())
             # Half precision has ten bits behind its first: what is wrong is off by far more than this.
             allowed = 1e-4 if precision == "float32" else 3e-2

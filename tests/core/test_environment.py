@@ -124,3 +124,9 @@ def test_case_12_every_command_names_the_user_also_outside_a_project(
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, ["results"]).exit_code
     assert called == [True]
+
+
+def test_keras_runs_on_tensorflow_whatever_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    configure(Project(tmp_path))
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"

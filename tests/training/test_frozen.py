@@ -16,7 +16,7 @@ from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FrozenParams
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
-from graft.training.train import TrainedStrategy, train_strategy
+from graft.training.train import FittedStrategy, train_strategy
 
 
 def test_mirrored_images_are_learned_from_and_validation_stays_as_it_is(project: Project, tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_mirrored_images_are_learned_from_and_validation_stays_as_it_is(project:
     assert validated["horizontal"] == validated["none"]
 
 
-def train_exact(project: Project, module: Path, **settings: Any) -> TrainedStrategy:
+def train_exact(project: Project, module: Path, **settings: Any) -> FittedStrategy:
     params = tiny_params(
         run=["head"],
         backbone={"source": "hub", "name": str(module)},

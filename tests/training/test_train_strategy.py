@@ -19,12 +19,12 @@ from graft.core.params.train_params import TrainParams
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.training.checkpoint import TrainingState
-from graft.training.train import TrainedStrategy, train_strategy
+from graft.training.train import FittedStrategy, train_strategy
 
 COUNT = len(CLASSES) * COUNTS["val"]
 
 
-def train(project: Project, params: TrainParams | None = None, name: str = "small") -> TrainedStrategy:
+def train(project: Project, params: TrainParams | None = None, name: str = "small") -> FittedStrategy:
     return train_strategy(project, params or tiny_params().train, name, clock())
 
 
@@ -38,7 +38,12 @@ def test_everything_that_later_stages_need_is_written(project: Project) -> None:
         "steps.csv",
         "val_predictions.csv",
     }
-    assert (trained.name, trained.classes, trained.image_size, trained.folder) == ("small", CLASSES, SIZE, folder)
+    assert (trained.name, trained.task.classes, trained.task.image_size, trained.folder) == (
+        "small",
+        CLASSES,
+        SIZE,
+        folder,
+    )
     figures = json.loads((folder / "metrics.json").read_text())
     assert figures == {"val": trained.validation.headline()}
     epochs = pd.read_csv(folder / "epochs.csv")
@@ -59,7 +64,7 @@ def test_predictions_are_those_of_the_bundle_but_for_the_temperature(project: Pr
     expected = [[row[label] for label in CLASSES] for row in answers["probabilities"]]
     assert len(predictions) == COUNT
     # Logits, up to a constant: of each row a multiple of the bundle's, as its temperature was fitted without it.
-    assert trained.temperature != 1
+    assert trained.calibration.temperature != 1
     written, served = (
         np.log(rows) - np.log(rows).mean(axis=1, keepdims=True)
         for rows in (predictions.iloc[:, 2:].to_numpy(np.float64), np.array(expected))
@@ -69,7 +74,7 @@ def test_predictions_are_those_of_the_bundle_but_for_the_temperature(project: Pr
     assert np.all((factors > 0.5) & (factors < 2))
     assert np.ptp(factors) > 0
     settings = json.loads((project.strategy("small") / "model" / "model.json").read_text())
-    assert settings["temperature"] == trained.temperature
+    assert settings["temperature"] == trained.calibration.temperature
 
 
 def test_the_time_is_accounted_for(project: Project) -> None:

@@ -61,7 +61,7 @@ def train(project: Project, name: str = "frozen") -> Training:
                 record_training(project, run_id, result, read_splits(project, ["train", "val"]), clock)
                 result.clean_up()
             fit = result.trained.fit
-            return Training(name, result.classes, result.validation, run_id, fit.epochs, fit.best_epoch)
+            return Training(name, result.task.classes, result.validation, run_id, fit.epochs, fit.best_epoch)
         from graft.registry.runs.ensemble_runs import ensemble_run, record_ensemble
         from graft.training.ensembles.make_ensemble import make_ensemble
 

@@ -77,6 +77,8 @@ def configure(project: Project) -> None:
         _limit_what_is_loaded(threads)
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+    # Bundles, exports and serving are TensorFlow's; Keras would take what somebody's variable or file says.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     _spare_loopback_the_proxy()
     # Prefect creates its home but not the folders above it, and then fails at its database.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)

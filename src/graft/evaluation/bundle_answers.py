@@ -103,7 +103,7 @@ def _by_images(part: Part, roads: Roads, label: str) -> np.ndarray:
 def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
     """What the head answers for the images' features; None where it was not trained alone, or these cannot be had."""
     described = read_settings(part.bundle).get("features")
-    if described is None or not (part.bundle / HEAD).is_dir():  # earlier bundles have none
+    if described is None:
         return None
     features = _features(part, described, roads, label)
     if features is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -40,8 +39,7 @@ def set_batch_norm_statistics(model: keras.Model, inputs: np.ndarray, batch_size
             layer.rate = 0.0
         for start in range(0, len(inputs), batch_size):
             batch = rows_of(inputs, np.arange(start, min(start + batch_size, len(inputs))))
-            with _without_gradients():
-                model(batch.astype(np.float32), training=True)
+            model(batch.astype(np.float32), training=True)
             share = len(batch) / len(inputs)
             for layer, both in zip(norms, sums, strict=True):
                 mean, variance = (_numbers(layer.moving_mean), _numbers(layer.moving_variance))
@@ -69,11 +67,3 @@ def _trained(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 
 def _numbers(variable: keras.Variable) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(variable), np.float64)
-
-
-def _without_gradients() -> AbstractContextManager[Any]:
-    if keras.config.backend() != "torch":
-        return nullcontext()
-    import torch
-
-    return torch.no_grad()

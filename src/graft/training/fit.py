@@ -117,7 +117,7 @@ def fit(
                     verbose=0,
                 )
         except Exception as error:
-            raise explain_out_of_memory(error, model, batches) or error from None
+            raise explain_out_of_memory(error, batches) or error from None
         finally:
             lines.close()
     state.restore_best()

@@ -23,13 +23,8 @@ CALL_BYTES = 16 * 1024**2
 
 
 def suits_graph(batches: Batches) -> bool:
-    """Whether the batches are of vectors that go to one device, under TensorFlow: what this module is for."""
-    return (
-        keras.config.backend() == "tensorflow"
-        and batches.inputs.ndim == 2
-        and batches.mix is None
-        and batches.devices == 1
-    )
+    """Whether the batches are of vectors that go to one device: what this module is for."""
+    return batches.inputs.ndim == 2 and batches.mix is None and batches.devices == 1
 
 
 def fit_features(

@@ -16,6 +16,7 @@ import itertools
 import json
 import shutil
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -121,7 +122,13 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
         known = [trial.params for trial in ended]
         wanted = combinations(sweep) if sweep.order == "grid" else [{}] * (sweep.trials - len(trials))
         for combination in [one for one in wanted if one not in known]:
-            study.sampler = _sampler(params.train.seed, len(trials), combination)
+            # One for all trials would go through its random numbers from the first again in every process.
+            seed = int(np.random.SeedSequence([params.train.seed, len(trials)]).generate_state(1)[0])
+            study.sampler = optuna.samplers.TPESampler(seed=seed)
+            if combination:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that it is experimental
+                    study.sampler = optuna.samplers.PartialFixedSampler(combination, study.sampler)
             asked = study.ask()
             done, fitted = _run_trial(project, params, asked, len(trials))
             if on_trial:
@@ -139,27 +146,6 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
     if trials[0].problem:
         raise GraftError(f"All {len(trials)} trials failed, the first with: {trials[0].problem}")
     return trials
-
-
-def _sampler(seed: int, number: int, combination: dict[str, Any]) -> Any:
-    """Return what chooses the settings of one trial: a given combination, or where there is none, TPE's draw."""
-    import optuna
-
-    class Given(optuna.samplers.BaseSampler):
-        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
-            return {}
-
-        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
-            return {}
-
-        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
-            return combination[name]
-
-    if combination:
-        return Given()
-    # One for all trials would go through its random numbers from the first again in every process.
-    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    return optuna.samplers.TPESampler(seed=own)
 
 
 def _run_trial(project: Project, params: Params, asked: Any, number: int) -> tuple[Trial, FittedStrategy | None]:

@@ -57,6 +57,7 @@ class FittedStrategy:
         cross_validation: figures of the training images out of fold, likewise; None where there was none.
         val_table: those images, in order; columns path, sha256, label.
         machine: see :func:`graft.networks.engines.devices.machine_record`.
+        folder: of the strategy's outputs, which :func:`train_strategy` writes.
     """
 
     name: str
@@ -67,40 +68,17 @@ class FittedStrategy:
     cross_validation: Evaluation | None
     val_table: pd.DataFrame
     machine: dict[str, str]
+    folder: Path
 
     def clean_up(self) -> None:
         """Remove the checkpoint: once the training is recorded, it is needed no longer."""
         shutil.rmtree(self.task.checkpoint, ignore_errors=True)
 
 
-@dataclass(frozen=True)
-class TrainedStrategy:
-    """What :func:`train_strategy` did, for whoever records it, and calls :meth:`clean_up` then.
-
-    ``temperature`` is what its logits are divided by in the bundle; the figures in ``validation`` are of
-    probabilities with temperatures fitted without the image, see :mod:`graft.evaluation.calibration`.
-    """
-
-    name: str
-    classes: list[str]
-    image_size: int
-    trained: Trained
-    temperature: float
-    validation: Evaluation
-    cross_validation: Evaluation | None
-    folder: Path
-    checkpoint: Path
-    machine: dict[str, str]
-
-    def clean_up(self) -> None:
-        """Remove the checkpoint: once the training is recorded, it is needed no longer."""
-        shutil.rmtree(self.checkpoint, ignore_errors=True)
-
-
-def train_strategy(project: Project, params: TrainParams, name: str, clock: StageClock) -> TrainedStrategy:
+def train_strategy(project: Project, params: TrainParams, name: str, clock: StageClock) -> FittedStrategy:
     """Train one strategy and write its folder: bundle, histories, validation figures and predictions.
 
-    Its checkpoint stays until :meth:`TrainedStrategy.clean_up`: where the record of the training cannot be written, the
+    Its checkpoint stays until :meth:`FittedStrategy.clean_up`: where the record of the training cannot be written, the
     next try finds it finished and trains nothing again.
 
     Checkpoints of the strategy with other settings, of trainings that were stopped, are removed.
@@ -114,24 +92,13 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
         # A strategy may be called as another with a dash behind it.
         if other != current and re.fullmatch(f"{re.escape(name)}-[0-9a-f]{{16}}", other.name):
             shutil.rmtree(other, ignore_errors=True)
-    task, trained, temperature = fitted.task, fitted.trained, fitted.calibration.temperature
-    folder = project.strategy(name)
+    task, folder = fitted.task, project.strategy(name)
     folder.mkdir(parents=True, exist_ok=True)
     with clock.span("export"):
-        write_bundle(trained.network, task.classes, task.image_size, folder / "model", temperature)
+        network, temperature = fitted.trained.network, fitted.calibration.temperature
+        write_bundle(network, task.classes, task.image_size, folder / "model", temperature)
     _write_records(folder, fitted)
-    return TrainedStrategy(
-        name,
-        task.classes,
-        task.image_size,
-        trained,
-        temperature,
-        fitted.validation,
-        fitted.cross_validation,
-        folder,
-        task.checkpoint,
-        fitted.machine,
-    )
+    return fitted
 
 
 def checkpoint_folder(project: Project, params: TrainParams, name: str) -> Path:
@@ -170,7 +137,8 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
             cross_validation = evaluate(cross.labels, fitted.probabilities, task.classes)
             calibration = Calibration(fitted.temperature, softmax(trained.val_logits / fitted.temperature))
     validation = evaluate(task.val.labels, calibration.probabilities, task.classes)
-    return FittedStrategy(name, task, trained, calibration, validation, cross_validation, val_table, machine)
+    folder = project.strategy(name)
+    return FittedStrategy(name, task, trained, calibration, validation, cross_validation, val_table, machine, folder)
 
 
 @contextmanager

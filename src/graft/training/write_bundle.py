@@ -50,11 +50,7 @@ def write_bundle(
         "temperature": temperature,
         **({"view": view} if view != WHOLE else {}),
     }
-    if (
-        isinstance(network, HeadOnTrunk)
-        and keras.config.backend() == "tensorflow"
-        and not network.backbone_params.no_layers
-    ):
+    if isinstance(network, HeadOnTrunk) and not network.backbone_params.no_layers:
         answers = save_with_trunk(network, temperature, folder)
         settings["features"] = {
             "backbone": network.backbone_params.model_dump(),
@@ -85,9 +81,8 @@ def _save(model: keras.Model, temperature: float, path: Path, trial: np.ndarray)
     cooled = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(model.output)
     softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
     served = keras.Model(model.input, softmax(cooled), name="served")
-    is_whole = any(isinstance(layer, WholeTrunk) for layer in served._flatten_layers())
-    if keras.config.backend() != "tensorflow" or is_whole:
-        # Hub modules may hold tables, which Keras looks for; other backends have no graph of TensorFlow's to write.
+    if any(isinstance(layer, WholeTrunk) for layer in served._flatten_layers()):
+        # Hub modules may hold tables, which Keras looks for.
         served.export(str(path), verbose=False)
         return np.asarray(keras.ops.convert_to_numpy(served(trial, training=False)))
     graph = traced(lambda images: {"probabilities": served(images, training=False)}, served.input_shape, "image")

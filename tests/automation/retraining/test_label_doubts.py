@@ -257,7 +257,7 @@ def test_training_decodes_no_image_that_was_looked_at(
         training_images, "decode", lambda data, *more, **named: decoded.append(1) or really(data, *more, **named)
     )
     trained = train_strategy(project, params.train, "head", clock())
-    assert trained.classes == sorted(COLOURS)
+    assert trained.task.classes == sorted(COLOURS)
     assert decoded == []
     shutil.rmtree(project.features)
     train_strategy(project, params.train, "head", clock())

@@ -178,7 +178,7 @@ def test_a_recipe_runs_on_a_miniature_of_its_data(
         assert all(math.isfinite(value) for value in trained.validation.headline().values())
         if network not in served:
             evaluation = evaluate_bundle(strategy, project.strategy(strategy), images, 64, watch).evaluation
-            assert set(evaluation.per_class) == set(trained.classes)
+            assert set(evaluation.per_class) == set(trained.task.classes)
             assert all(math.isfinite(value) for value in evaluation.headline().values())
             served.add(network)
 

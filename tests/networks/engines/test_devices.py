@@ -256,7 +256,7 @@ def test_a_strategy_in_half_precision_is_validated_as_it_is_served(project: Proj
     trained = made.trained
     assert {layer.compute_dtype for layer in layers_of(trained.model)} == {"float32"}
     images = tinted_images(4, SIZE, classes=3)[0]
-    logits = keras_engine(trained.model)(images) / made.temperature
+    logits = keras_engine(trained.model)(images) / made.calibration.temperature
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
     served = ImageClassifier(project.strategy("small") / "model").probabilities({SIZE: images})
     np.testing.assert_allclose(served, exponents / exponents.sum(axis=1, keepdims=True), atol=1e-5)

@@ -154,12 +154,14 @@ def _look_at_labels(
             # The split will refuse this setting; here it is no reason to show nothing.
             notes.append(f"split.group_by was not used: {error.what}.")
     try:
-        from graft.analysis.inspect.backbone_features import image_features
+        from graft.networks.decode_images import Photographs
+        from graft.networks.features.embedder import Embedder
 
-        features, backbone = image_features(project, list(images["path"]), list(images["sha256"]), params.train)
+        embedder = Embedder(project, params.train)
+        features = embedder.features(Photographs.of(project, images, embedder.image_size), "Features")
     except GraftError as error:
         return LabelCheck(skipped=str(error)), []
-    check = label_check(images, features, joined(*groups), params.train.seed, backbone)
+    check = label_check(images, features, joined(*groups), params.train.seed, embedder.name)
     check.notes.extend(notes)
     pictures = alike.pictures(images)
     with console.status("Comparing features"):

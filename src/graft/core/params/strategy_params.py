@@ -287,7 +287,7 @@ class ScratchParams(FitParams):
     """A network from random weights.
 
     Attributes:
-        network: of :mod:`graft.networks.scratch`: ``cnn``, or ``mlp``, a head alone on flattened pixels.
+        network: ``cnn``, or ``mlp``, a head alone on flattened pixels.
         filters: of each block of the CNN, which halves the image.
         convolutions: in each block.
         l2: penalty on the kernels of the CNN.

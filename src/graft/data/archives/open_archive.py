@@ -12,6 +12,7 @@ over. Nothing is ever held in memory whole.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import lzma
 import os
@@ -23,8 +24,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import IO, Self
 
 from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError
@@ -57,25 +57,28 @@ class Member:
         return PurePosixPath(self.name).parts
 
 
-class Source(Protocol):
+class Source(abc.ABC):
     """What can be imported from: a folder or an archive. Errors are GraftErrors that name the path."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
+    @abc.abstractmethod
     def members(self) -> list[Member]:
         """Every file that is not a system's leftover; duplicates stay in."""
 
+    @abc.abstractmethod
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """The bytes of the members so named, in pieces, in the source's own order.
 
         The pieces of one member have to be taken before the next member is asked for.
         """
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None:  # noqa: B027 - most have nothing to close
+        """Close the file, where one is open."""
 
 
 def open_source(path: Path, limit: int | None = None, alone: str = "", lenient: bool = False) -> Source:
@@ -118,25 +121,7 @@ def open_source(path: Path, limit: int | None = None, alone: str = "", lenient: 
     )
 
 
-class Closing:
-    """What the three kinds share: a path, and being closed at the end of a ``with``."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def close(self) -> None:
-        """Nothing to close unless a subclass has."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class FolderSource(Closing):
+class FolderSource(Source):
     """A folder; links to files inside it are followed, links that lead out are refused.
 
     Attributes:
@@ -149,7 +134,6 @@ class FolderSource(Closing):
         self.left_out: dict[str, str] = {}
 
     def members(self) -> list[Member]:
-        """See :class:`Source`."""
         root = self.path.resolve()
         found = []
         with damage(self.path):
@@ -174,7 +158,6 @@ class FolderSource(Closing):
         return found
 
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """See :class:`Source`."""
         for name in sorted(names):
             with damage(self.path), (self.path / name).open("rb") as stream:
                 member = Member(name, os.fstat(stream.fileno()).st_size)
@@ -196,7 +179,7 @@ def _why_not_taken(path: Path, root: Path) -> str:
         return "a link that leads nowhere"
 
 
-class LoneFile(Closing):
+class LoneFile(Source):
     """A file that is no archive, as a source with one member."""
 
     def __init__(self, path: Path, name: str) -> None:
@@ -204,18 +187,16 @@ class LoneFile(Closing):
         self._name = name
 
     def members(self) -> list[Member]:
-        """See :class:`Source`."""
         return [Member(self._name, self.path.stat().st_size)]
 
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """See :class:`Source`."""
         (member,) = self.members()
         if member.name in names:
             with damage(self.path), self.path.open("rb") as stream:
                 yield member, chunks_of(stream, member, self.path)
 
 
-class ZipSource(Closing):
+class ZipSource(Source):
     """A zip file; a wheel is one too."""
 
     def __init__(self, path: Path, limit: int | None) -> None:
@@ -223,16 +204,13 @@ class ZipSource(Closing):
         self._limit = limit
         self._zip = zipfile.ZipFile(path)
 
-    def close(self) -> None:
-        """Closes the file."""
+    def __exit__(self, *error: object) -> None:
         self._zip.close()
 
     def members(self) -> list[Member]:
-        """See :class:`Source`."""
         return [member for member, _ in self._entries()]
 
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """See :class:`Source`."""
         for member, info in self._entries():
             if member.name in names:
                 # zipfile would allow it a dictionary of 4 GiB.

@@ -16,8 +16,8 @@ from typing import IO, Any
 from graft.core.errors import GraftError
 from graft.data.archives.open_archive import (
     CHUNK,
-    Closing,
     Member,
+    Source,
     chunks_of,
     damage,
     has_leftover,
@@ -36,7 +36,7 @@ LIST_BYTES, LIST_BYTES_PER_BYTE, MEMBER_BYTES = 1_000_000, 64, 256
 XZ_MEMORY_BYTES = 100 * 2**20
 
 
-class TarSource(Closing):
+class TarSource(Source):
     """A tar file; read from front to back, once for the list and once for the bytes."""
 
     def __init__(self, path: Path, limit: int | None) -> None:
@@ -44,11 +44,9 @@ class TarSource(Closing):
         self._limit = limit
 
     def members(self) -> list[Member]:
-        """See :class:`graft.data.archives.open_archive.Source`."""
         return [member for member, _ in self._entries()]
 
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """See :class:`graft.data.archives.open_archive.Source`."""
         for member, stream in self._entries():
             if member.name in names:
                 yield member, chunks_of(stream, member, self.path)

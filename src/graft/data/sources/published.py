@@ -11,7 +11,7 @@ A file without a sha256 is held against what came the first time, and against it
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
@@ -27,29 +27,6 @@ class Block(BaseModel):
     """A part of catalogue.yaml: an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PublishedFile(Protocol):
-    """One file of a data set, wherever it is had from."""
-
-    def fetch(self, folder: Path) -> Path:
-        """The file in ``folder``, fetched and checked where it is not there. Raises GraftError."""
-
-    def kept(self, folder: Path) -> Path | None:
-        """The file in ``folder``, if it is there already."""
-
-    def answers(self) -> bool:
-        """Whether it could be fetched right now."""
-
-    def is_named(self, name: str) -> bool:
-        """Whether a file of that name is a copy of it, as far as names tell."""
-
-    def is_copy(self, path: Path) -> bool:
-        """Whether a file is a copy of it, byte by byte, as far as its digest is known."""
-
-    @property
-    def name(self) -> str:
-        """The name it is published under; a package's archive is found by what is in it, and has none."""
 
 
 class _Package(Block):

@@ -6,6 +6,8 @@ Names follow Prometheus' conventions: base units, ``_total`` for counters
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -26,55 +28,31 @@ class Metrics:
         ProcessCollector(registry=registry)  # memory, CPU seconds, open files
         PlatformCollector(registry=registry)
         self.registry = registry
-        self._requests = Counter(
-            "graft_requests", "Requests by path and status.", ["path", "status"], registry=registry
-        )
-        self._seconds = Histogram(
-            "graft_request_seconds",
-            "From a request's head to its answer.",
-            ["path"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._stages = Histogram(
-            "graft_stage_seconds",
-            "Where a request for predictions spends its time.",
-            ["stage"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._batches = Histogram(
-            "graft_batch_images", "Images of a forward pass.", buckets=BATCH_SIZES, registry=registry
-        )
-        self._batch_seconds = Histogram(
-            "graft_batch_seconds", "Duration of a forward pass.", buckets=SECONDS, registry=registry
-        )
-        self._labels = Counter("graft_predictions", "Images answered, by label.", ["label"], registry=registry)
-        self._top = Histogram(
-            "graft_top_probability",
-            "Probability of the label that was answered.",
-            buckets=PROBABILITIES,
-            registry=registry,
-        )
-        self.images_under_way = Gauge("graft_images_under_way", "Images that wait for their answer.", registry=registry)
-        self.bytes_held = Gauge(
-            "graft_body_bytes_held", "Bytes of the bodies of requests under way.", registry=registry
-        )
-        self._model = Gauge(
-            "graft_model_info", "The model that answers; always 1.", ["name", "version"], registry=registry
-        )
-        self._loads = Counter("graft_model_loads", "Models loaded, or not, by outcome.", ["outcome"], registry=registry)
-        self._problem = Gauge(
-            "graft_champion_problem",
-            "1 while the registry's champion cannot be looked up or loaded and an older model answers.",
-            registry=registry,
-        )
-        self._logged = Counter(
-            "graft_prediction_log_images",
-            "Images for the prediction log: written, dropped because too many waited, or failed.",
-            ["outcome"],
-            registry=registry,
-        )
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"graft_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"graft_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(f"graft_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self._requests = counter("requests", "Requests by path and status.", "path", "status")
+        self._seconds = histogram("request_seconds", "From a request's head to its answer.", SECONDS, "path")
+        self._stages = histogram("stage_seconds", "Where a request for predictions spends its time.", SECONDS, "stage")
+        self._batches = histogram("batch_images", "Images of a forward pass.", BATCH_SIZES)
+        self._batch_seconds = histogram("batch_seconds", "Duration of a forward pass.", SECONDS)
+        self._labels = counter("predictions", "Images answered, by label.", "label")
+        self._top = histogram("top_probability", "Probability of the label that was answered.", PROBABILITIES)
+        self.images_under_way = gauge("images_under_way", "Images that wait for their answer.")
+        self.bytes_held = gauge("body_bytes_held", "Bytes of the bodies of requests under way.")
+        self._model = gauge("model_info", "The model that answers; always 1.", "name", "version")
+        self._loads = counter("model_loads", "Models loaded, or not, by outcome.", "outcome")
+        problem = "1 while the registry's champion cannot be looked up or loaded and an older model answers."
+        self._problem = gauge("champion_problem", problem)
+        logged = "Images for the prediction log: written, dropped because too many waited, or failed."
+        self._logged = counter("prediction_log_images", logged, "outcome")
         for outcome in ("loaded", "failed"):
             self._loads.labels(outcome)
         for outcome in LOG_OUTCOMES:

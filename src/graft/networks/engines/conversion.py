@@ -39,9 +39,6 @@ def openvino_network(core: Any, model: keras.Model, folder: Path | None) -> Any:
 
 def _convert(model: keras.Model, path: Path) -> None:
     """Writes the network in OpenVINO's form."""
-    if keras.config.backend() != "tensorflow":
-        model.export(str(path), format="openvino", verbose=False)
-        return
     ov = import_openvino()
     # Not save_model, which would halve the precision of the weights.
     ov.serialize(ov.convert_model(inference_graph(model)), path)

@@ -15,17 +15,7 @@ from graft.networks.backbones.backbone import WholeTrunk
 
 
 def gpu_count() -> int:
-    """GPUs that the backend sees."""
-    backend = keras.config.backend()
-    # Each by itself: Keras knows no devices of Torch's, and JAX raises where Keras asks for GPUs and there are none.
-    if backend == "torch":
-        import torch
-
-        return int(torch.cuda.device_count())
-    if backend == "jax":
-        import jax
-
-        return sum(device.platform == "gpu" for device in jax.devices())
+    """Return how many GPUs TensorFlow sees."""
     import tensorflow as tf
 
     return len(tf.config.list_logical_devices("GPU"))
@@ -34,38 +24,25 @@ def gpu_count() -> int:
 def whole_float32() -> None:
     """Has GPUs multiply float32 as float32, for as long as the process lives.
 
-    Left to themselves, backends have them round it to ten bits first where they can (TensorFloat-32, from NVIDIA's
-    Ampere on). MobileNetV2's features of photographs were off by 1.5 % of the largest then, on an H200 under
-    Torch: as much as in half precision, which is there for whoever wants the speed.
+    Left to itself, TensorFlow has them round it to ten bits first where they can (TensorFloat-32, from NVIDIA's Ampere
+    on). MobileNetV2's features of photographs were off by 1.5 % of the largest then, on an H200: as much as in half
+    precision, which is there for whoever wants the speed.
     """
-    backend = keras.config.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
+    import tensorflow as tf
 
-        tf.config.experimental.enable_tensor_float_32_execution(False)
-    elif backend == "torch":
-        import torch
-
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
-    elif backend == "jax":
-        import jax
-
-        jax.config.update("jax_default_matmul_precision", "highest")
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def all_devices(names: Sequence[str] | None = None) -> AbstractContextManager[Any]:
     """Under this, models are built on every GPU, each of which is given its share of every batch.
 
-    One device, or another backend than TensorFlow, needs nothing of the kind. Steps are those that one device would
+    One device needs nothing of the kind. Steps are those that one device would
     take, except that random layers draw, and batch norm in training looks, at the share of each device.
 
     Args:
         names: other devices than all GPUs, for example ``["CPU:0", "CPU:1"]``.
     """
     if names is None and gpu_count() < 2:
-        return nullcontext()
-    if keras.config.backend() != "tensorflow":
         return nullcontext()
     scope: AbstractContextManager[Any] = _mirrored(tuple(names) if names else None).scope()
     return scope
@@ -81,7 +58,7 @@ def _mirrored(names: tuple[str, ...] | None) -> Any:
 
 def device_count(model: keras.Model) -> int:
     """Devices that each batch of the model is shared out to. A batch must give each of them as many images."""
-    strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's models alone have one
+    strategy = getattr(model, "distribute_strategy", None)
     return int(strategy.num_replicas_in_sync) if strategy is not None else 1
 
 
@@ -96,7 +73,7 @@ def arithmetic(precision: Precision, deterministic: bool = False) -> Iterator[st
         deterministic: stays in force for the process: TensorFlow cannot be told to go back.
     """
     chosen = precision if precision != "auto" else ("mixed_float16" if gpu_count() else "float32")
-    if deterministic and keras.config.backend() == "tensorflow":
+    if deterministic:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()

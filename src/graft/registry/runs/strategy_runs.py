@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Dataset, Metric
 
-    from graft.training.train import TrainedStrategy
+    from graft.training.train import FittedStrategy
 
 RUN_FILE = "run.json"
 # A matrix of more classes is told by its pairs that occur: a thousand classes have a million cells.
@@ -80,7 +80,7 @@ def training_run(project: Project, params: TrainParams, name: str, clock: StageC
 
 
 def record_training(
-    project: Project, run_id: str, result: TrainedStrategy, tables: Mapping[str, pd.DataFrame], clock: StageClock
+    project: Project, run_id: str, result: FittedStrategy, tables: Mapping[str, pd.DataFrame], clock: StageClock
 ) -> None:
     """Logs what training left into its run and writes the run's id beside the strategy's other outputs.
 
@@ -111,7 +111,7 @@ def record_training(
             mlflow.log_artifact(str(result.folder / file), "curves")
 
     def curves_of(model_id: str, val: Dataset) -> list[Metric]:
-        temperature = of_model({"temperature": result.temperature}, model_id, val)
+        temperature = of_model({"temperature": result.calibration.temperature}, model_id, val)
         crossed = {} if result.cross_validation is None else result.cross_validation.headline()
         return [
             *temperature,
@@ -120,7 +120,9 @@ def record_training(
             *of_epochs(fit.epochs, fit.best_epoch, model_id, val),
         ]
 
-    log_result(project, run_id, result.name, result.folder, result.classes, result.validation, tables, clock, curves_of)
+    log_result(
+        project, run_id, result.name, result.folder, result.task.classes, result.validation, tables, clock, curves_of
+    )
 
 
 def log_result(
