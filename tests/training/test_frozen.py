@@ -47,7 +47,7 @@ def test_an_exact_head_is_a_bundle_like_any_other(project: Project, tmp_path: Pa
     """The standardisation is in its weights: the bundle alone answers as the head on the features does."""
     trained = train_exact(project, write_hub_module(tmp_path / "module", SIZE))
     folder = project.strategy("head")
-    logits = trained.trained.val_logits / trained.temperature
+    logits = trained.trained.val_logits / trained.calibration.temperature
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     paths = read_splits(project, ["val"])["val"]["path"]
     model = ImageClassifier(folder / "model")
@@ -85,7 +85,7 @@ def test_the_temperature_is_of_the_training_images_and_validation_chooses_nothin
     rows["label"] = rows["label"].to_numpy()[::-1]
     rows.to_csv(table, index=False, lineterminator="\n")
     after = train_exact(project, module)
-    assert after.temperature == before.temperature
+    assert after.calibration.temperature == before.calibration.temperature
     np.testing.assert_array_equal(after.trained.val_logits, before.trained.val_logits)
     assert after.validation.accuracy != before.validation.accuracy
 

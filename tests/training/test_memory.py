@@ -11,8 +11,7 @@ import pytest
 
 from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FitParams
-from graft.training.fit import Labelled, fit
-from graft.training.out_of_memory import is_out_of_memory
+from graft.training.fit import Labelled, fit, is_out_of_memory
 
 tf = pytest.importorskip("tensorflow")
 
@@ -52,7 +51,7 @@ def exhausted() -> Exception:
 @pytest.mark.parametrize(("batch_size", "half"), [(20, 10), (7, 3), (2, 1)])
 @pytest.mark.parametrize("error", [exhausted, MemoryError], ids=["tensorflow", "python"])
 def test_the_error_names_half_the_batch(batch_size: int, half: int, error: Callable[[], Exception]) -> None:
-    with pytest.raises(GraftError, match=rf"batch of {batch_size} does not fit into memory. Set batch_size: {half}$"):
+    with pytest.raises(GraftError, match=rf"batch of {batch_size} does not fit into memory. Set batch_size: {half}\b"):
         train(model_that_holds(1, error), batch_size)
 
 

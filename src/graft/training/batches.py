@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from graft.networks.decode_images import rows_of
-from graft.networks.engines.padding import with_copies, with_zeros
+from graft.networks.engines.devices import with_copies, with_zeros
 
 Mix = Callable[[np.ndarray, np.ndarray, tuple[int, ...]], tuple[np.ndarray, np.ndarray]]
 

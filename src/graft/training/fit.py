@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FitParams
 from graft.core.progress import console
 from graft.networks.engines.devices import device_count
@@ -21,7 +22,6 @@ from graft.training.batches import Batches, Mix, balanced_class_weights
 from graft.training.checkpoint import TrainingState
 from graft.training.graph_epochs import fit_features, suits_graph
 from graft.training.optimizers import build_optimizer
-from graft.training.out_of_memory import explain_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -203,3 +203,21 @@ class EpochLines(keras.callbacks.Callback):
         print(f"{self.label}: epoch {self.epoch}/{self.total_epochs}{self.figures}", file=sys.stdout, flush=True)
         self.last_line = time.perf_counter()
         self.is_shown = True
+
+
+# TensorFlow's ResourceExhaustedError, what XLA says, and Python's own.
+SIGNS = ("ResourceExhausted", "RESOURCE_EXHAUSTED", "OOM when allocating", "MemoryError")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error is for want of memory, by what it is called; there is no common class."""
+    return any(sign in f"{type(error).__name__}: {error}" for sign in SIGNS)
+
+
+def explain_out_of_memory(error: Exception, batches: Batches) -> GraftError | None:
+    """Return the error to raise instead, or None where it is something else."""
+    if not is_out_of_memory(error):
+        return None
+    half = batches.batch_size // batches.devices // 2 * batches.devices
+    fix = f"Set batch_size: {half}" if half else "Lower image_size, or take a smaller backbone"
+    return GraftError(f"A batch of {batches.batch_size} does not fit into memory", fix)

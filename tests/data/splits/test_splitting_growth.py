@@ -15,9 +15,8 @@ from test_splitting import image, images
 from graft.core.errors import GraftError
 from graft.core.params.models import SplitParams
 from graft.core.project import SPLITS
-from graft.data.splits.assignment import Draw, assign
+from graft.data.splits.assignment import Draw, assign, quotas
 from graft.data.splits.numbered_images import Names
-from graft.data.splits.quotas import quotas
 from graft.data.splits.split_images import Split, make_split
 from graft.data.splits.split_memory import Memory
 

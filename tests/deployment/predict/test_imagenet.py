@@ -20,7 +20,7 @@ from graft.core.project import Project
 from graft.deployment.predict import imagenet as module
 from graft.deployment.predict.imagenet import imagenet_model, is_imagenet
 from graft.networks.engines.open_classifier import open_classifier
-from graft.networks.imagenet import class_names, imagenet_network
+from graft.networks.imagenet import imagenet_network
 
 NAMES = [f"class {index}" for index in range(1000)]
 
@@ -28,7 +28,7 @@ NAMES = [f"class {index}" for index in range(1000)]
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.delenv("GRAFT_CACHE", raising=False)
-    monkeypatch.setattr(class_names, "imagenet_class_names", lambda cache: NAMES)
+    monkeypatch.setattr(imagenet_network, "imagenet_class_names", lambda cache: NAMES)
     monkeypatch.chdir(tmp_path)
     return Project(tmp_path)
 

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stand_ins import Levels, Registry, served
 
 from graft.core.params.serve_params import ServeParams
-from graft.deployment.server import decode_bodies as decoding
+from graft.deployment.server import predicting as decoding
 from graft.deployment.server.access import Access
 from graft.deployment.server.http_app import create_app
 from graft.deployment.server.responses import Kept

@@ -10,7 +10,7 @@ from malformed import encoded
 from stand_ins import Levels, served
 
 from graft.bundle.images import UnreadableImageError
-from graft.deployment.server.decode_bodies import PixelBudget, decode_image
+from graft.deployment.server.predicting import PixelBudget, decode_image
 
 
 def test_no_more_pixels_than_the_budget_are_decoded_at_a_time() -> None:

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from graft.core.errors import GraftError
+from graft.networks.backbones.foreign_weights import read_layers_model
 from graft.networks.backbones.known_weights import RegistryWeights, todays_resnet_layer
 from graft.networks.backbones.package_weights import fill_from_package
-from graft.networks.backbones.tfjs import read_layers_model
 
 MODEL = "net/model.json"
 SHARD_BYTES = 64

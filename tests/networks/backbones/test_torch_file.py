@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from graft.core.errors import GraftError
-from graft.networks.backbones.torch_file import read_torch_file
+from graft.networks.backbones.foreign_weights import read_torch_file
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 

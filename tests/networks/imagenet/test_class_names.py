@@ -12,8 +12,8 @@ import pytest
 from graft.core.errors import GraftError
 from graft.networks.backbones import package_weights
 from graft.networks.backbones.known_weights import CLASS_NAMES_MEMBER
-from graft.networks.imagenet import class_names
-from graft.networks.imagenet.class_names import imagenet_class_names
+from graft.networks.imagenet import imagenet_network as class_names
+from graft.networks.imagenet.imagenet_network import imagenet_class_names
 
 RAW = [f"kind_of_{index}" for index in range(1000)]
 NAMES = [f"kind of {index}" for index in range(1000)]

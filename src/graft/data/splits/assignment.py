@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from graft.core.errors import GraftError
 from graft.data.splits.numbered_images import Names
-from graft.data.splits.quotas import quotas
 from graft.data.splits.split_memory import Memory
 
 SMALL = 10  # expected groups: from there on an empty part has a chance below e^-10, and deviations are tolerable
@@ -204,3 +203,58 @@ def _refuse_empty_part(label: str, members: np.ndarray, assigned: np.ndarray, dr
                 "they were assigned before, or share groups with other classes, and what is assigned does not move",
                 "Add images of the class; or take another split.seed, which makes another split",
             )
+
+
+def quotas(
+    count: int, shares: Sequence[float], minima: Sequence[int], maxima: Sequence[int] | None = None
+) -> list[int]:
+    """``count`` divided by shares into whole numbers: nearest to the shares, within minima and maxima.
+
+    The minima may add up to no more than ``count``, the maxima to no less.
+    """
+    most = maxima or [count] * len(shares)
+    exact = [count * share for share in shares]
+    whole = [min(max(int(value), low), high) for value, low, high in zip(exact, minima, most, strict=True)]
+    while (left := count - sum(whole)) != 0:
+        step = 1 if left > 0 else -1
+        able = [i for i, n in enumerate(whole) if (n < most[i] if step > 0 else n > minima[i])]
+        # The one that is furthest from its exact share in the direction of the step; of equals the first.
+        whole[max(able, key=lambda i: (step * (exact[i] - whole[i]), -i))] += step
+    return whole
+
+
+def exact_quotas(counts: Mapping[str, int], number: int, keep: int, setting: str) -> dict[str, int]:
+    """How many images to take of each class so that they are ``number`` in all, in the classes' proportions.
+
+    Every class gives at least one and keeps at least ``keep``.
+
+    Args:
+        keep: images of each class to leave behind.
+        setting: what asks for it, for messages, such as ``split.test_size``.
+
+    Raises:
+        GraftError: there are fewer images, or more classes, than that allows.
+    """
+    labels = sorted(counts)
+    for label in labels:
+        if counts[label] <= keep:
+            raise GraftError(
+                f"The class '{label}' has {counts[label]} different images, and {setting} takes at least 1 and "
+                f"leaves at least {keep}",
+                "Add images of it, or remove the class",
+            )
+    most = sum(counts.values()) - keep * len(labels)
+    if not len(labels) <= number <= most:
+        raise GraftError(
+            f"{setting} is {number}, but of {sum(counts.values())} different images in {len(labels)} classes "
+            f"between {len(labels)} and {most} can be taken",
+            "Ask for another number, or for a fraction such as 0.2",
+        )
+    total = sum(counts.values())
+    taken = quotas(
+        number,
+        [counts[label] / total for label in labels],
+        [1] * len(labels),
+        [counts[label] - keep for label in labels],
+    )
+    return dict(zip(labels, taken, strict=True))

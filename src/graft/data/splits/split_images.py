@@ -21,10 +21,9 @@ from graft.core.errors import GraftError
 from graft.core.params.models import SplitParams
 from graft.core.project import SPLITS
 from graft.data.scan.manifest import FOR_SPLIT
-from graft.data.splits.assignment import Draw, assign, hash_position, position_in
+from graft.data.splits.assignment import Draw, assign, exact_quotas, hash_position, position_in
 from graft.data.splits.grouping import group_images
 from graft.data.splits.numbered_images import Names, as_tables, coded, mapped, members, numbered
-from graft.data.splits.quotas import exact_quotas
 from graft.data.splits.settled_groups import kept_together, naming_key, settle_groups
 from graft.data.splits.split_checks import (
     drop_leaks,

@@ -69,8 +69,7 @@ def _make(name: str, weights: Path | None, cache: Path, bundle: Path) -> None:
     from graft.networks.engines.tensorflow_import import import_tensorflow
 
     import_tensorflow()
-    from graft.networks.imagenet.class_names import imagenet_class_names
-    from graft.networks.imagenet.imagenet_network import imagenet_network
+    from graft.networks.imagenet.imagenet_network import imagenet_class_names, imagenet_network
     from graft.training.write_bundle import write_bundle
 
     network, source = imagenet_network(name, weights, cache)

@@ -17,9 +17,8 @@ import numpy as np
 
 from graft.core.errors import GraftError
 from graft.networks.backbones import efficientnet_lite
+from graft.networks.backbones.foreign_weights import read_layers_model, read_torch_file
 from graft.networks.backbones.known_weights import RegistryWeights
-from graft.networks.backbones.tfjs import read_layers_model
-from graft.networks.backbones.torch_file import read_torch_file
 
 Tensors = dict[tuple[str, str], np.ndarray]  # by today's names of layer and tensor
 

@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any
 
 import keras
+import numpy as np
 
 from graft.core.params.strategy_params import Precision
 from graft.networks.backbones.backbone import WholeTrunk
@@ -125,3 +126,13 @@ def in_float32(model: keras.Model) -> keras.Model:
     clone = keras.models.clone_model(bare, clone_function=copy)
     clone.set_weights(model.get_weights())
     return clone
+
+
+def with_copies(batch: np.ndarray, count: int) -> np.ndarray:
+    """The batch ``[N, ...]`` with ``count`` more of what is in it."""
+    return np.concatenate([batch, batch[np.arange(count) % len(batch)]]) if count else batch
+
+
+def with_zeros(batch: np.ndarray, count: int) -> np.ndarray:
+    """The batch ``[N, ...]`` with ``count`` rows of zeros behind it."""
+    return np.concatenate([batch, np.zeros_like(batch, shape=(count, *batch.shape[1:]))]) if count else batch

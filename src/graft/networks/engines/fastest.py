@@ -22,8 +22,7 @@ WORTH_CONVERTING = 200
 
 def keras_engine(model: keras.Model) -> Run:
     """Runs the network with Keras, on whatever devices its backend sees."""
-    from graft.networks.engines.devices import device_count
-    from graft.networks.engines.padding import with_copies
+    from graft.networks.engines.devices import device_count, with_copies
 
     devices = device_count(model)
 
