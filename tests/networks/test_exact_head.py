@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from graft.networks import exact_head, principal_axes
-from graft.networks.exact_head import PENALTIES, fit_exact_head
+from graft.networks import logistic_solver, principal_axes
+from graft.networks.exact_head import PENALTIES, cross_validate, fit_exact_head
 from graft.networks.grouped_folds import grouped_folds
 
 Images = tuple[np.ndarray, np.ndarray]
@@ -152,7 +152,7 @@ def test_float32_and_float64_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", [(exact_head, "LOGITS_AT_A_TIME", 40), (principal_axes, "CHUNK", 7)], ids=["logits", "images"]
+    "limit", [(logistic_solver, "LOGITS_AT_A_TIME", 40), (principal_axes, "CHUNK", 7)], ids=["logits", "images"]
 )
 def test_pieces_come_to_the_whole(monkeypatch: pytest.MonkeyPatch, limit: tuple[object, str, int]) -> None:
     features, labels = clouds(60, 12, 3)
@@ -192,3 +192,13 @@ def test_one_group_has_no_folds() -> None:
         fit_exact_head(np.ones((3, 2), np.float32), np.array([0, 1, 0]), 2, groups=np.zeros(3))
     with pytest.raises(ValueError, match="2 rows of features for 3 labels"):
         fit_exact_head(np.ones((2, 2), np.float32), np.array([0, 1, 0]), 2)
+
+
+def test_cross_validation_alone_answers_as_the_fit_does() -> None:
+    features, labels = clouds(120, 30, 3)
+    groups = np.repeat(np.arange(40), 3)
+    head = fit_exact_head(features, labels, 3, groups=groups)
+    logits, penalty = cross_validate(features, labels, 3, groups=groups)
+    assert penalty == head.penalty
+    np.testing.assert_allclose(softmax(logits), softmax(head.out_of_fold), atol=0.05)
+    assert not np.allclose(logits, head.logits(features))

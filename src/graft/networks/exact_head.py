@@ -14,8 +14,9 @@ Statistical Mathematics 44, 1992), which is what L-BFGS is scaled by: it then ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -24,7 +25,8 @@ import numpy as np
 
 from graft.core.quotas import cores
 from graft.networks.grouped_folds import grouped_folds
-from graft.networks.principal_axes import principal_axes
+from graft.networks.logistic_solver import LinearHead, Rows, frequencies_alone, held_out_logits, solve
+from graft.networks.principal_axes import PrincipalAxes, principal_axes
 
 FOLDS = 5
 # From one that leaves little but the frequencies of the classes to one that hardly counts. On 1,280 to 4,000 features
@@ -40,8 +42,6 @@ MOST_DOUBLES = 1_000_000
 # Numbers of kernel and images multiplied with each other from which only every second penalty is tried, and in three
 # folds: a thousand classes of ten images each, on 1,280 features, are then done in minutes.
 LARGE = 500_000_000
-# Logits at a time, so that a thousand classes take no more memory than ten.
-LOGITS_AT_A_TIME = 1 << 24
 
 
 class Score(NamedTuple):
@@ -130,53 +130,19 @@ def fit_exact_head(
     Raises:
         ValueError: fewer than two groups, or shapes that do not fit.
     """
-    from threadpoolctl import threadpool_limits
-
-    labels = np.asarray(labels, np.int64)
-    count = len(labels)
-    if len(features) != count:
-        raise ValueError(f"{len(features)} rows of features for {count} labels")
-    largest = count * max(features.shape[1], classes)
-    dtype = np.dtype(np.float64 if largest <= MOST_DOUBLES else np.float32)
-    shares = np.ones(count) if weights is None else np.asarray(weights, np.float64)
-    ordered = sorted(penalties, reverse=True)
-    if min(features.shape) * count * classes > LARGE:
-        ordered, folds = ordered[::2], min(folds, 3)
-    fold_of = grouped_folds(labels, np.arange(count) if groups is None else groups, folds, seed)
-    # In the order of the folds, all images but those of one are two slices, which are not copied.
-    order = np.argsort(fold_of, kind="stable")
-    bounds = np.searchsorted(fold_of[order], np.arange(fold_of.max() + 2)).tolist()
-    held_out = list(pairwise(bounds))
-    # A step is too short to be shared among the threads of BLAS, which wait for each other: under load, two of them
-    # took 25 times as long as one. Each fold has a thread of its own instead.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
-        axes = principal_axes(features, shares, dtype)
-        rows = _Rows(axes.coordinates(features, order), labels[order], shares[order].astype(dtype))
-        others = val and _Rows(axes.coordinates(val[0], np.arange(len(val[1]))), val[1], np.ones(len(val[1]), dtype))
-        parts = [*(rows.without(start, end) for start, end in held_out), rows]
-
-        def solved(heads: list[_Head], penalty: float, tolerance: float) -> list[_Head]:
-            return list(
-                pool.map(lambda part, head: _solve(part, head, penalty, axes.spectrum, tolerance), parts, heads)
-            )
-
-        def answers(heads: list[_Head]) -> np.ndarray:
-            return np.concatenate(
-                [
-                    _held_out_logits(rows, part, head, *bounds)
-                    for part, head, bounds in zip(parts, heads, held_out, strict=False)
-                ]
-            )
-
-        heads = best = [_start(rows, classes)] * len(parts)
+    shares = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
+    with _problem(features, labels, classes, groups, shares, penalties, folds, seed) as problem:
+        rows = problem.rows
+        others = val and problem.rows_of(*val)
+        heads = best = [frequencies_alone(rows, classes)] * (len(problem.held_out) + 1)
         path: list[PenaltyScore] = []
         chosen = 0
-        for penalty in ordered:
-            heads = solved(heads, penalty, WHILE_COMPARED)
+        for penalty in problem.penalties:
+            heads = problem.solved(heads, penalty, WHILE_COMPARED)
             score = PenaltyScore(
                 penalty,
                 _score(heads[-1].logits(rows.coordinates), rows),
-                _score(answers(heads), rows),
+                _score(problem.answers(heads), rows),
                 _score(heads[-1].logits(others.coordinates), others) if others else None,
             )
             tell(score)
@@ -185,118 +151,108 @@ def fit_exact_head(
                 chosen, best = len(path) - 1, heads
             elif len(path) - 1 - chosen >= PATIENCE:
                 break
-        best = solved(best, path[chosen].penalty, AT_LAST[dtype.name])
-        out_of_fold = np.empty((count, classes), np.float32)
-        out_of_fold[order] = answers(best)
-        kernel, bias = axes.on_features(*best[-1])
-    return ExactHead(kernel, bias, path, chosen, fold_of, out_of_fold)
+        best = problem.solved(best, path[chosen].penalty, AT_LAST[rows.coordinates.dtype.name])
+        kernel, bias = problem.axes.on_features(*best[-1])
+        return ExactHead(kernel, bias, path, chosen, problem.fold_of, problem.in_order(problem.answers(best)))
 
 
-class _Head(NamedTuple):
-    """A kernel ``[R, C]`` on the axes, and a bias ``[C]``."""
+def cross_validate(
+    features: np.ndarray, labels: np.ndarray, classes: int, *, groups: np.ndarray | None = None, folds: int = FOLDS
+) -> tuple[np.ndarray, float]:
+    """Return logits float32 ``[N, C]`` of each image by a head that was fitted without its fold, and the best penalty.
 
-    kernel: np.ndarray
-    bias: np.ndarray
+    As :func:`fit_exact_head`, to the tolerance by which penalties are compared and without the head of all images:
+    half of the arithmetic, which is what measuring a candidate takes.
+    """
+    with _problem(features, labels, classes, groups, np.ones(len(labels)), PENALTIES, folds, 0) as problem:
+        heads = [frequencies_alone(problem.rows, classes)] * len(problem.held_out)
+        best, least, since, logits = 0.0, np.inf, 0, np.empty((0, classes))
+        for penalty in problem.penalties:
+            heads = problem.solved(heads, penalty, WHILE_COMPARED)
+            answers = problem.answers(heads)
+            loss = _score(answers, problem.rows).log_loss
+            since += 1
+            if loss <= least:
+                best, least, since, logits = penalty, loss, 0, answers
+            elif since >= PATIENCE:
+                break
+        return problem.in_order(logits), best
 
-    def logits(self, coordinates: np.ndarray) -> np.ndarray:
-        found: np.ndarray = coordinates @ self.kernel
-        found += self.bias
-        return found
+
+@contextmanager
+def _problem(
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    groups: np.ndarray | None,
+    shares: np.ndarray,
+    penalties: Sequence[float],
+    folds: int,
+    seed: int,
+) -> Iterator[_Problem]:
+    from threadpoolctl import threadpool_limits
+
+    labels = np.asarray(labels, np.int64)
+    count = len(labels)
+    if len(features) != count:
+        raise ValueError(f"{len(features)} rows of features for {count} labels")
+    largest = count * max(features.shape[1], classes)
+    dtype = np.dtype(np.float64 if largest <= MOST_DOUBLES else np.float32)
+    ordered = sorted(penalties, reverse=True)
+    if min(features.shape) * count * classes > LARGE:
+        ordered, folds = ordered[::2], min(folds, 3)
+    fold_of = grouped_folds(labels, np.arange(count) if groups is None else groups, folds, seed)
+    # In the order of the folds, all images but those of one are two slices, which are not copied.
+    order = np.argsort(fold_of, kind="stable")
+    bounds = np.searchsorted(fold_of[order], np.arange(fold_of.max() + 2)).tolist()
+    # A step is too short to be shared among the threads of BLAS, which wait for each other: under load, two of them
+    # took 25 times as long as one. Each fold has a thread of its own instead.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
+        axes = principal_axes(features, shares, dtype)
+        rows = Rows(axes.coordinates(features, order), labels[order], shares[order].astype(dtype))
+        yield _Problem(rows, list(pairwise(bounds)), order, fold_of, axes, ordered, pool)
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Coordinates ``[N, R]``, class indices ``[N]`` and weights ``[N]`` of images, of which ``slices`` are meant."""
+class _Problem:
+    """Images in the order of their folds, ``held_out`` being the bounds of each, and what solves heads on them."""
 
-    coordinates: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray
-    slices: tuple[slice, ...] = (slice(None),)
+    rows: Rows
+    held_out: list[tuple[int, int]]
+    order: np.ndarray
+    fold_of: np.ndarray
+    axes: PrincipalAxes
+    penalties: list[float]
+    pool: ThreadPoolExecutor
 
-    def without(self, start: int, end: int) -> _Rows:
-        """Return the images but those from ``start`` to ``end``."""
-        slices = slice(0, start), slice(end, len(self.labels))
-        return _Rows(self.coordinates, self.labels, self.weights, slices)
+    def rows_of(self, features: np.ndarray, labels: np.ndarray) -> Rows:
+        """Return other images on the same axes."""
+        ones = np.ones(len(labels), self.rows.coordinates.dtype)
+        return Rows(self.axes.coordinates(features, np.arange(len(labels))), labels, ones)
 
-    def chunks(self, classes: int) -> list[slice]:
-        """Return slices of at most :data:`LOGITS_AT_A_TIME` logits."""
-        step = max(1, LOGITS_AT_A_TIME // classes)
-        ranges = [part.indices(len(self.labels))[:2] for part in self.slices]
-        return [slice(first, min(first + step, end)) for start, end in ranges for first in range(start, end, step)]
+    def solved(self, heads: list[LinearHead], penalty: float, tolerance: float) -> list[LinearHead]:
+        """Return a head without each fold, and after those one of all images where ``heads`` has one to start from."""
+        parts = [*(self.rows.without(*bounds) for bounds in self.held_out), self.rows][: len(heads)]
+        spectrum = self.axes.spectrum
+        return list(self.pool.map(lambda part, head: solve(part, head, penalty, spectrum, tolerance), parts, heads))
 
-    def class_weights(self, classes: int) -> np.ndarray:
-        """Return the sum of the weights of each class, float64 ``[C]``."""
-        sums = [np.bincount(self.labels[part], self.weights[part], classes) for part in self.slices]
-        return np.sum(sums, axis=0)
+    def answers(self, heads: list[LinearHead]) -> np.ndarray:
+        """Return logits ``[N, C]`` of the images, in the order of the folds, by the heads that lack them."""
+        return np.concatenate(
+            [
+                held_out_logits(self.rows, self.rows.without(*bounds), head, *bounds)
+                for head, bounds in zip(heads, self.held_out, strict=False)
+            ]
+        )
 
-
-def _start(rows: _Rows, classes: int) -> _Head:
-    """Return the head without a kernel, which answers with the frequencies of the classes."""
-    sums = rows.class_weights(classes) + 0.5
-    dtype = rows.coordinates.dtype
-    return _Head(np.zeros((rows.coordinates.shape[1], classes), dtype), np.log(sums / sums.sum()).astype(dtype))
-
-
-def _solve(rows: _Rows, start: _Head, penalty: float, spectrum: np.ndarray, tolerance: float) -> _Head:
-    """Return the head of least loss; ``tolerance`` is the relative change of it that ends the search."""
-    from scipy.optimize import minimize
-
-    shape, dtype = start.kernel.shape, rows.coordinates.dtype
-    parts = rows.chunks(shape[1])
-    total = sum(float(rows.weights[part].sum(dtype=np.float64)) for part in parts)
-    # In these units the curvature is at most about 1 in every direction.
-    unit = (1 / np.sqrt(spectrum / 2 + penalty)).astype(dtype)[:, None]
-    bias_unit = dtype.type(np.sqrt(2))
-    split = shape[0] * shape[1]
-
-    def head_at(point: np.ndarray) -> _Head:
-        kernel = point[:split].reshape(shape).astype(dtype)
-        return _Head(kernel * unit, point[split:].astype(dtype) * bias_unit)
-
-    def loss_and_gradient(point: np.ndarray) -> tuple[float, np.ndarray]:
-        head = head_at(point)
-        loss = penalty / 2 * float(np.square(head.kernel, dtype=np.float64).sum())
-        of_kernel, of_bias = dtype.type(penalty) * head.kernel, np.zeros_like(head.bias)
-        for part in parts:
-            inputs, weights = rows.coordinates[part], rows.weights[part]
-            labelled = np.arange(len(inputs)), rows.labels[part]
-            values = head.logits(inputs)
-            values -= values.max(axis=1, keepdims=True)
-            right = values[labelled]
-            np.exp(values, out=values)
-            sums = values.sum(axis=1)
-            loss += float(weights.astype(np.float64) @ (np.log(sums) - right)) / total
-            # From here on, the derivatives by the logits.
-            values *= (weights / sums)[:, None]
-            values[labelled] -= weights
-            values /= dtype.type(total)
-            of_kernel += inputs.T @ values
-            of_bias += values.sum(axis=0)
-        gradient = np.concatenate([(of_kernel * unit).ravel(), of_bias * bias_unit])
-        return loss, gradient.astype(np.float64)
-
-    point = np.concatenate([(start.kernel / unit).ravel(), start.bias / bias_unit]).astype(np.float64)
-    options = {"maxiter": 1000, "maxfun": 1500, "ftol": tolerance, "gtol": 0.1 * tolerance**0.5}
-    return head_at(minimize(loss_and_gradient, point, jac=True, method="L-BFGS-B", options=options).x)
+    def in_order(self, answers: np.ndarray) -> np.ndarray:
+        """Return answers, float32, in the order that the images were given in."""
+        logits = np.empty(answers.shape, np.float32)
+        logits[self.order] = answers
+        return logits
 
 
-def _held_out_logits(rows: _Rows, part: _Rows, head: _Head, start: int, end: int) -> np.ndarray:
-    """Return the logits ``[end - start, C]`` of the images that ``part`` lacks.
-
-    A class that none of its images has gets 1 / (n + 2), the probability by Laplace's rule of succession that one more
-    image is the first after n others. Its own bias would fall for as long as the solver goes on.
-    """
-    logits = head.logits(rows.coordinates[start:end])
-    is_absent = part.class_weights(logits.shape[1]) == 0
-    if is_absent.any():
-        others = logits[:, ~is_absent]
-        largest = others.max(axis=1, keepdims=True)
-        total = largest + np.log(np.exp(others - largest).sum(axis=1, keepdims=True))
-        logits[:, is_absent] = total - np.log(len(rows.labels) - (end - start) + 1)
-    return logits
-
-
-def _score(logits: np.ndarray, rows: _Rows) -> Score:
+def _score(logits: np.ndarray, rows: Rows) -> Score:
     exact = logits.astype(np.float64)
     exact -= exact.max(axis=1, keepdims=True)
     losses = np.log(np.exp(exact).sum(axis=1)) - exact[np.arange(len(exact)), rows.labels]

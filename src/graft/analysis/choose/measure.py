@@ -11,7 +11,7 @@ import numpy as np
 from graft.analysis.choose.plan import Candidate
 from graft.core.paired import log_losses
 from graft.networks.decode_images import KeyedImages
-from graft.networks.exact_head import fit_exact_head
+from graft.networks.exact_head import cross_validate
 from graft.networks.features.feature_store import FeatureStore
 from graft.networks.features.frozen_trunk import frozen_trunk
 from graft.networks.features.mirror_images import view_features
@@ -27,7 +27,7 @@ class Measured:
         probabilities: of each image by a head that was fitted without its group, float64 ``[N, C]``.
         losses: minus the logarithm of the right class's probability, in nats, ``[N]``.
         right: whether the most probable class is the right one, bool ``[N]``.
-        penalty: the head's, in the units of :func:`graft.networks.exact_head.fit_exact_head`.
+        penalty: the head's, in the units of :func:`graft.networks.exact_head.cross_validate`.
         seconds: of computing features and fitting heads.
     """
 
@@ -77,10 +77,10 @@ def measure(
     features = view_features(trunk, images, candidate.name, candidate.mirrored)
     found = []
     for one, columns in ((candidate, slice(0, trunk.top_count)), (candidate.with_all_depths, slice(None))):
-        head = fit_exact_head(features[:, columns], labels, classes, groups=groups, folds=folds)
-        probabilities = calibrated(head.out_of_fold, labels, groups)
+        logits, penalty = cross_validate(features[:, columns], labels, classes, groups=groups, folds=folds)
+        probabilities = calibrated(logits, labels, groups)
         seconds, start = time.perf_counter() - start, time.perf_counter()
-        found.append(judged(one, probabilities, labels, head.path[head.chosen].penalty, seconds))
+        found.append(judged(one, probabilities, labels, penalty, seconds))
     return found
 
 
