@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from graft.networks import logistic_solver, principal_axes
+from graft.networks import exact_head, logistic_solver, principal_axes
 from graft.networks.exact_head import PENALTIES, cross_validate, fit_exact_head
 from graft.networks.grouped_folds import grouped_folds
 
