@@ -21,7 +21,7 @@ STARTING_SECONDS, VIEW_SECONDS_PER_PIXEL = 30.0, 1.1e-7
 # Changed views of each image that are drawn once, so that all below the layers that are trained is computed once.
 VIEWS = 4
 # Fewer epochs do not use a cosine schedule, more overfit.
-LEAST_EPOCHS, MOST_EPOCHS = 6, 24
+LEAST_EPOCHS, MOST_EPOCHS = 8, 24
 FINE_TUNING_SIZES = (224, 192, 160, 128, 96)
 # Above this share of errors, out of fold by a head on the top of that network, the photographs are unlike ImageNet's:
 # all but the lowest layers, which see edges and colours, have something to learn. Below, the uppermost have, at a lower
@@ -80,10 +80,11 @@ def _frozen(choice: Choice) -> dict[str, Any]:
 
 
 def _fine_tune(strategy: FineTuneParams, choice: Choice, train_images: int) -> dict[str, Any]:
-    """The cheapest network that was measured, as far as the time that is given goes, from the layer that errors say."""
+    """The network that costs least for each pixel, at as many as there is time for, from the layer that errors say."""
     left_open = strategy.to_choose
     named = strategy.backbone if "backbone" not in left_open else None
-    cheapest = min(choice.measured, key=lambda one: one.candidate.rank)
+    plain = [one for one in choice.measured if one.candidate.pooling == "average" and not one.candidate.mirrored]
+    cheapest = min(plain, key=lambda one: one.candidate.multiply_adds / one.candidate.image_size**2)
     many_errors = 1 - cheapest.accuracy > MANY_ERRORS
     share = MOST_LAYERS if many_errors else UPPER_LAYERS
     settings = {
