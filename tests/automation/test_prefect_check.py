@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_d2_a_server_that_lets_this_process_in_is_fine(serve: Callable[[Answers]
         ({"/api/admin/version": (503, {})}, "answers with the error 503", "log"),
     ],
 )
-def test_d2_a_server_of_no_use_is_said_to_be_one(
+def test_case_15_a_server_of_no_use_is_said_to_be_one_in_one_sentence(
     serve: Callable[[Answers], str], answers: Answers, sentence: str, fix: str
 ) -> None:
     url = serve(answers)
@@ -93,6 +94,19 @@ def test_d2_a_server_of_no_use_is_said_to_be_one(
         check_named_server(url)
     assert f"The Prefect server at {url}, which PREFECT_API_URL names," in refused.value.what
     assert fix in refused.value.fix
+
+
+def test_case_15_a_workspace_of_the_cloud_is_told_of_its_own_settings(
+    serve: Callable[[Answers], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name that Prefect Cloud has, with a stand-in behind it."""
+    url = serve({"/api/accounts/1/workspaces/2/flows/filter": (401, {})})
+    monkeypatch.setattr("graft.automation.prefect_check._CLOUD", urlsplit(url).netloc)
+    monkeypatch.setenv("PREFECT_CLOUD_API_URL", url)
+    with pytest.raises(GraftError, match="wants a password or key, and PREFECT_API_KEY is not set"):
+        check_named_server(f"{url}/accounts/1/workspaces/2")
+    with pytest.raises(GraftError, match="not as Prefect does.*ends with /api/accounts/<id>/workspaces/<id>"):
+        check_named_server(url)
 
 
 @pytest.mark.parametrize(("setting", "value"), [(PASSWORD, "admin:hush"), ("PREFECT_API_KEY", "pnu_hush")])
@@ -110,7 +124,7 @@ def test_d2_the_setting_that_was_refused_is_named_and_its_value_is_not(
     [f"http://{HOST}:{free_port()}/api", "localhost:4200/api", f"http://admin:hush@{HOST}:{free_port()}/api"],
     ids=["plain", "no scheme", "with a password"],
 )
-def test_d2_a_server_that_is_not_there_is_not_waited_for(url: str) -> None:
+def test_case_15_a_server_that_is_not_there_is_not_waited_for(url: str) -> None:
     with pytest.raises(GraftError, match=r"cannot be reached: .*PREFECT_API_URL") as refused:
         check_named_server(url)
     assert "hush" not in str(refused.value)

@@ -16,7 +16,10 @@ from typer.testing import CliRunner
 import graft
 from graft.cli.main import app
 from graft.core.environment import SCRATCH_SECONDS, configure, name_the_user
+from graft.core.files import new_folder, write_file
+from graft.core.lock import locked
 from graft.core.project import Project
+from graft.core.secret import project_secret, secret_file
 from graft.networks.decode_images import large_array
 
 
@@ -115,6 +118,16 @@ def test_case_12_a_user_without_a_name_gets_one_and_others_keep_theirs(monkeypat
     assert getpass.getuser() == "somebody"
 
 
+def test_case_12_a_home_that_cannot_be_written_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    configure(Project(tmp_path))
+    assert "MPLCONFIGDIR" not in os.environ
+    monkeypatch.setenv("HOME", str(tmp_path / "missing"))
+    configure(Project(tmp_path))
+    assert os.environ["MPLCONFIGDIR"] == f"{tmp_path}/.graft/cache/matplotlib"
+
+
 def test_case_12_every_command_names_the_user_also_outside_a_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,3 +143,53 @@ def test_keras_runs_on_tensorflow_whatever_is_said(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     configure(Project(tmp_path))
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+@pytest.mark.parametrize(("mode", "shared"), [(0o2775, True), (0o775, True), (0o755, False), (0o1777, False)])
+def test_case_20_what_is_written_into_a_groups_folder_is_the_groups(tmp_path: Path, mode: int, shared: bool) -> None:
+    """Also by libraries, such as MLflow's database; what is private stays private."""
+    project = Project(tmp_path / "project")
+    project.root.mkdir()
+    project.root.chmod(mode)
+    before = os.umask(0o022)
+    try:
+        configure(project)
+        with locked(project.state / "a.lock", "busy"):
+            write_file(project.state / "file", "a")
+            write_file(project.state / "mine", "a", private=True)
+        with new_folder(project.state / "folder") as folder:
+            (folder / "inner").write_text("a")
+        names = ("a.lock", "file", "folder", "folder/inner")
+        modes = {name: (project.state / name).stat().st_mode & 0o777 for name in names}
+        assert all(bool(mode & 0o020) == shared for mode in modes.values()), modes
+        assert not any(mode & 0o002 for mode in modes.values())
+        assert (project.state / "mine").stat().st_mode & 0o077 == 0
+        assert project.prefect.stat().st_mode & 0o077 == 0
+    finally:
+        os.umask(before)
+
+
+def test_case_20_a_shared_cache_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o2775)
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    before = os.umask(0o022)
+    try:
+        configure(Project(tmp_path / "project"))
+        assert os.umask(0) == 0o002
+    finally:
+        os.umask(before)
+
+
+def test_case_20_each_of_two_users_has_a_secret_and_a_prefect_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path)
+    configure(project)
+    mine = project_secret(project)
+    monkeypatch.setattr("graft.core.project.os.getuid", lambda: 54321)
+    assert (project.prefect.name, project.private.name) == ("prefect", "private")  # root, who may enter
+    monkeypatch.setattr("graft.core.project.os.access", lambda *_: False)
+    assert (project.prefect.name, project.private.name) == ("prefect-54321", "private-54321")
+    assert secret_file(project) == project.state / "private-54321" / "secret"
+    assert project_secret(project) != mine

@@ -11,6 +11,7 @@ from graft.core.errors import GraftError, first_line
 
 # Of each attempt to connect, of which Prefect's client makes four; and of an answer, once connected.
 CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 10.0
+_CLOUD = "api.prefect.cloud"
 _START_OR_CORRECT = (
     f"Start it, or correct {URL}; without that variable graft starts a server of its own where it needs one"
 )
@@ -41,7 +42,8 @@ def check_named_server(url: str) -> None:
     if password := os.environ.get(PASSWORD):
         settings[PREFECT_API_AUTH_STRING] = password
     timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-    no_server = GraftError(f"{where} answers, but not as Prefect does", f"Correct {URL}: it ends with /api")
+    ending = "/api/accounts/<id>/workspaces/<id>" if _CLOUD in url else "/api"
+    no_server = GraftError(f"{where} answers, but not as Prefect does", f"Correct {URL}: it ends with {ending}")
     try:
         with temporary_settings(settings), get_client(sync_client=True, httpx_settings={"timeout": timeout}) as client:
             if client.server_type != ServerType.CLOUD:
@@ -69,7 +71,7 @@ def check_named_server(url: str) -> None:
 
 def _refusal(where: str) -> GraftError:
     has_key = os.environ.get("PREFECT_API_KEY") and not os.environ.get(PASSWORD)
-    setting = "PREFECT_API_KEY" if has_key or "api.prefect.cloud" in where else PASSWORD
+    setting = "PREFECT_API_KEY" if has_key or _CLOUD in where else PASSWORD
     said = f"refuses that of {setting}" if os.environ.get(setting) else f"{setting} is not set"
     return GraftError(
         f"{where} wants a password or key, and {said}",

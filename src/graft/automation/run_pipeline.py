@@ -65,6 +65,10 @@ def reproduce(
     """
     started = time.time()
     repository_top(project.root)  # raises where git refuses
+    if project.tracking_is_served:
+        from graft.registry.store.tracking_store import open_store
+
+        open_store(project)  # raises where the server does not let us in: not only once there is something to write
     with (
         shared_server(project) as prefect,
         warm_stages(project, {**_environment(), **prefect, **(environment or {})}) as of_stages,

@@ -9,6 +9,7 @@ import contextlib
 import getpass
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -62,6 +63,7 @@ def configure(project: Project) -> None:
     """
     guard_output()
     name_the_user()
+    _share_with_the_group(project)
     settings = {
         **NO_TELEMETRY,
         **QUIET,
@@ -72,6 +74,9 @@ def configure(project: Project) -> None:
         "KERAS_HOME": str(project.cache / "keras"),
         "TFHUB_CACHE_DIR": str(project.cache / "hub"),
     }
+    if not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - which knows a user without a name
+        # Else matplotlib makes a temporary folder, which each stage that was forked from one process would remove.
+        settings["MPLCONFIGDIR"] = str(project.own_cache / "matplotlib")
     if threads := fewer_cores():
         settings |= dict.fromkeys(THREAD_VARIABLES, str(threads))
         _limit_what_is_loaded(threads)
@@ -97,6 +102,20 @@ def name_the_user() -> None:
         getpass.getuser()
     except (KeyError, OSError):
         os.environ["LOGNAME"] = f"user{os.getuid()}"  # where libraries look first
+
+
+def _share_with_the_group(project: Project) -> None:
+    """Let the group write what this process writes, where it may write into the project or the cache.
+
+    By the mask that is usual, 022, a lock or database of the one would be closed to the other. What is private stays
+    so: its mode is given with it. A folder that everybody may write to, such as /tmp, is nobody's share.
+    """
+    for folder in (project.root, project.cache):
+        with contextlib.suppress(OSError):
+            mode = folder.stat().st_mode
+            if mode & stat.S_IWGRP and not mode & stat.S_IWOTH:
+                os.umask(os.umask(0o077) & ~0o070)
+                return
 
 
 def _use_scratch(folder: Path) -> None:

@@ -57,7 +57,10 @@ def locked(
     except Timeout:
         raise error(busy, fix) from None
     except OSError as problem:
-        raise GraftError(f"{path} cannot be written: {problem.strerror}", "Make it writable") from None
+        raise GraftError(
+            f"{path} cannot be written: {problem.strerror}",
+            f"Make it writable; where a group shares it, its owner does so by: chmod -R g+rwX {path.parent}",
+        ) from None
     try:
         yield
     finally:

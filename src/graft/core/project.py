@@ -91,6 +91,11 @@ class Project:
         return f"{local[1]}{self.home / Path(local[2]).expanduser()}" if local else uri
 
     @property
+    def tracking_is_own(self) -> bool:
+        """Whether MLflow's store is the project's own database, with its files beside it."""
+        return self.tracking_uri == f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
     def tracking_is_served(self) -> bool:
         """Whether MLflow's store is behind a server, which has pages of its own, and not a database or a folder."""
         return self.tracking_uri.split(":", 1)[0] in ("http", "https", "databricks")
@@ -145,8 +150,13 @@ class Project:
 
     @property
     def prefect(self) -> Path:
-        """Prefect's home: its database, the server's record and log."""
-        return self.state / "prefect"
+        """Prefect's home, of the user's own: its database, the server's record and log."""
+        return _own(self.state / "prefect")
+
+    @property
+    def private(self) -> Path:
+        """The folder of the user's own secret."""
+        return _own(self.state / "private")
 
     @property
     def mlflow_log(self) -> Path:
@@ -203,6 +213,15 @@ class Project:
     def ensemble(self, name: str) -> Path:
         """The folder of what making one ensemble left; built like a strategy's."""
         return self.artifacts("ensemble") / name
+
+
+def _own(folder: Path) -> Path:
+    """Return a folder that one account alone may enter; another one where it is another user's of the same project."""
+    try:
+        is_another = folder.stat().st_uid != os.getuid() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+    except OSError:
+        return folder
+    return folder.with_name(f"{folder.name}-{os.getuid()}") if is_another else folder
 
 
 def find_project(start: Path | None = None) -> Project:

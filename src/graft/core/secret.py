@@ -61,7 +61,7 @@ def password_for(project: Project, purpose: str) -> str:
 
 def secret_file(project: Project) -> Path:
     """Return where a project's secret lies; below ``project.state``, which git ignores."""
-    return project.state / "private" / "secret"
+    return project.private / "secret"
 
 
 def _read(path: Path) -> str:

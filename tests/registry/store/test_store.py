@@ -49,6 +49,15 @@ def test_processes_that_open_a_fresh_store_at_once_do_not_collide(tmp_path: Path
     assert len({output.splitlines()[-1] for output, _ in outputs}) == 1
 
 
+def test_case_20_a_group_that_shares_a_project_may_write_its_database(project: Project) -> None:
+    before = os.umask(0o002)
+    try:
+        open_store(project)
+    finally:
+        os.umask(before)
+    assert (project.home / "mlflow.db").stat().st_mode & 0o777 == 0o664
+
+
 def test_an_experiment_that_was_deleted_is_taken_up_again(project: Project) -> None:
     client = open_store(project)
     first = experiment_id(project, client, "tints")

@@ -59,6 +59,7 @@ def scan_memory(path: Path, code: str) -> Iterator[ScanMemory]:
     code = hashlib.sha256(code.encode()).hexdigest()
     with contextlib.ExitStack() as stack:
         partial = stack.enter_context(replaced_file(path))
+        partial.touch()  # SQLite would make it 0644, also where a group shares the project
         new = sqlite3.connect(partial, isolation_level=None, check_same_thread=False)
         stack.callback(new.close)
         # Nothing has to survive a crash: a memory that is not whole is never put in place.

@@ -1,6 +1,7 @@
 """TensorFlow Lite, for phones and small boards: in float32, or in 8-bit whole numbers calibrated on photographs.
 
-Labels and description are appended to the file as a zip archive, where tools for TensorFlow Lite look for them
+The file says of itself what phones' libraries ask for, see :mod:`graft.deployment.export.tflite_metadata`. Labels and
+description are appended to it as a zip archive, where these and other tools look for them
 (https://ai.google.dev/edge/litert/models/metadata): ``unzip model.tflite`` shows them.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from graft.core.quotas import cores
 from graft.deployment.export.bundle_source import ExportSource
+from graft.deployment.export.tflite_metadata import LABELS_FILE, with_metadata
 from graft.networks.engines.openvino_run import Run
 
 FILE = "model.tflite"
@@ -55,9 +57,12 @@ def write(source: ExportSource, folder: Path, calibration: np.ndarray | None = N
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.float32
-    (folder / FILE).write_bytes(converter.convert())
+    model = {key: str(value) for key, value in dict(source.about.get("model") or {}).items()}  # type: ignore[call-overload]
+    about = f"{len(source.classes)} classes of photographs, {source.image_size} px, made with graft"
+    converted = with_metadata(converter.convert(), model.get("name", "graft"), about, model.get("version", ""))
+    (folder / FILE).write_bytes(converted)
     with zipfile.ZipFile(folder / FILE, "a") as archive:
-        archive.writestr("labels.txt", "\n".join(source.classes) + "\n")
+        archive.writestr(LABELS_FILE, "\n".join(source.classes) + "\n")
         archive.writestr("graft.json", json.dumps(source.about, ensure_ascii=False, indent=1))
 
 

@@ -35,6 +35,7 @@ from graft.registry.store.logged_models import log_bundle
 from graft.registry.store.provenance import provenance_tags
 from graft.registry.store.seen_images import images_of, log_seen_images
 from graft.registry.store.tracking_store import experiment_id, open_store
+from graft.registry.store.usable import require_files, require_models
 from graft.training.chosen_settings import with_chosen
 
 if TYPE_CHECKING:
@@ -63,10 +64,15 @@ def open_run(project: Project, name: str, settings: Mapping[str, Any], clock: St
         dataset = dataset_name(project)
         tags = {"strategy": name, "dataset": dataset, **provenance_tags(project)}
         experiment = experiment_id(project, client, dataset)
+        uri, is_served = project.tracking_uri, project.tracking_is_served
+        if is_served:
+            require_models(client, experiment, uri)
         run = mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags, log_system_metrics=False)
     try:
         with clock.span("mlflow params", "mlflow"):
             mlflow.log_params(flatten(settings))
+            if not project.tracking_is_own:
+                require_files(client, run, settings, uri, is_served)
         yield run.info.run_id
     except BaseException:
         mlflow.end_run("FAILED")

@@ -10,12 +10,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.core.errors import GraftError, first_line
+from graft.core.errors import GraftError
 from graft.core.files import replaced_file
 from graft.core.lock import locked
 from graft.core.outside import path_below
 from graft.core.project import Project
 from graft.registry.store.reachable import require_answer
+from graft.registry.store.usable import explain
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,7 +44,7 @@ def open_store(project: Project) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)
     uri = project.tracking_uri
     database = project.home / "mlflow.db"
-    own = uri == f"sqlite:///{database}"
+    own = project.tracking_is_own
     require_answer(uri)
     from mlflow import MlflowClient
 
@@ -60,10 +61,7 @@ def open_store(project: Project) -> MlflowClient:
         raise
     except Exception as error:
         # Database drivers and HTTP clients raise each their own.
-        raise GraftError(
-            f"MLflow's store {uri} cannot be opened: {first_line(error)}",
-            "Check MLFLOW_TRACKING_URI, free disk space, and that the folder can be written",
-        ) from error
+        raise explain(error, uri) from error
     return client
 
 
@@ -95,6 +93,7 @@ def _create(database: Path, artifacts: Path) -> None:
     event.listen(Engine, "connect", do_not_wait)
     try:
         with replaced_file(database) as partial:
+            partial.touch()  # SQLite would make it 0644, also where a group shares the project
             SqlAlchemyStore(f"sqlite:///{partial}", artifacts.as_uri()).engine.dispose()
     finally:
         event.remove(Engine, "connect", do_not_wait)
