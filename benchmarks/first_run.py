@@ -109,7 +109,7 @@ def one_run(name: str, row: Row, quality: str, seed: int, fold: int, arguments: 
         source = source_of(row, arguments.archives, folder)
         if row.train_images:
             source = part_of(source, row.train_images, seed, folder, environment)
-        graft(["data", "import", source], project, environment)
+        graft(fetching(source), project, environment)
         change_params(project / "params.yaml", row, seed, fold)
         start = time.monotonic()
         peak = graft(["run", "--quality", quality], project, environment)
@@ -163,11 +163,16 @@ def source_of(row: Row, archives: Path | None, folder: Path) -> str:
     return str(unpacked)
 
 
+def fetching(source: str) -> list[str]:
+    """Return the command that fills data/ from a name in the catalogue, or from a path."""
+    return ["data", "import" if Path(source).exists() else "use", source]
+
+
 def part_of(source: str, count: int, seed: int, folder: Path, environment: dict[str, str]) -> str:
     """Return a folder with ``count`` of the training images of a source, and with all of its test images."""
     whole = folder / "whole"
     graft(["init", str(whole)], folder, environment)
-    graft(["data", "import", source], whole, environment)
+    graft(fetching(source), whole, environment)
     train = sorted(path for path in (whole / "data/train").rglob("*") if path.is_file())
     for path in random.Random(seed).sample(train, len(train) - count):
         path.unlink()
