@@ -6,6 +6,9 @@ the best of all that it trained, which says what the choice cost.
 
     python -m benchmarks.first_run --rows ants_and_bees hand_signs --quality good --seeds 1 2 3
     python -m benchmarks.first_run --data folder-or-archive --quality fast
+    python -m benchmarks.first_run --rows --write runs.jsonl --table docs/first_run.md
+
+With --table, the file's table is made anew from all runs that --write has collected.
 """
 
 from __future__ import annotations
@@ -72,7 +75,7 @@ ROWS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="*", choices=ROWS, default=[], help="default: all, unless --data is given")
+    parser.add_argument("--rows", nargs="*", choices=ROWS, help="default: all, unless --data or --table is given")
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="folders or archives of one's own")
     parser.add_argument("--archives", type=Path, help="folder with the archives that rows name")
     parser.add_argument("--quality", nargs="+", default=["good"], choices=["fast", "good", "best"])
@@ -80,8 +83,10 @@ def main() -> None:
     parser.add_argument("--folds", type=int, help="only the first so many folds of a row that has folds")
     parser.add_argument("--keep", type=Path, help="keep the projects in this folder")
     parser.add_argument("--write", type=Path, help="append each run to this file, a JSON object a line")
+    parser.add_argument("--table", type=Path, help="make the table in this file from the runs in --write")
     arguments = parser.parse_args()
-    rows = {name: ROWS[name] for name in arguments.rows or ([] if arguments.data else ROWS)}
+    others = arguments.data or arguments.table
+    rows = {name: ROWS[name] for name in arguments.rows or ([] if others and arguments.rows is None else ROWS)}
     rows |= {path.stem: Row(str(path.resolve()), "") for path in arguments.data}
     for quality in arguments.quality:
         for name, row in rows.items():
@@ -97,6 +102,36 @@ def main() -> None:
                 f"{max(one['peak_gb'] for one in found):.1f} GB; wanted {row.published or 'nothing'}",
                 flush=True,
             )
+    if arguments.table:
+        write_table(arguments.table, arguments.write)
+
+
+def write_table(path: Path, collected: Path) -> None:
+    """Put a table of the collected runs between the marks of a page; a later run of the same stands for an earlier."""
+    runs = {}
+    for line in collected.read_text(encoding="utf-8").splitlines():
+        one = json.loads(line)
+        runs[one["row"], one["quality"], one["seed"], one["fold"]] = one
+    lines = ["| data | quality | wanted | test accuracy | runs | registered | others on test | seconds | peak |"]
+    lines.append("|" + "---|" * 9)
+    for name, quality in dict.fromkeys((name, quality) for name, quality, _, _ in runs):
+        found = [one for key, one in runs.items() if key[:2] == (name, quality)]
+        accuracies = [100 * one["registered"] for one in found]
+        names = [one["strategy"] for one in found]
+        registered = ", ".join(f"{strategy} {names.count(strategy)}x" for strategy in dict.fromkeys(names))
+        tests = {key: [100 * one["test"][key] for one in found if key in one["test"]] for key in found[0]["test"]}
+        others = ", ".join(f"{key} {statistics.mean(values):.1f}" for key, values in tests.items())
+        wanted = ROWS[name].published if name in ROWS else ""
+        lines.append(
+            f"| {name.replace('_', ' ')} | {quality} | {wanted} | **{statistics.mean(accuracies):.2f} %** "
+            f"({min(accuracies):.2f} to {max(accuracies):.2f}) | {len(found)} | {registered} | {others} | "
+            f"{statistics.mean(one['seconds'] for one in found):.0f} | "
+            f"{max(one['peak_gb'] for one in found):.1f} GB |"
+        )
+    before, rest = path.read_text(encoding="utf-8").split("<!-- measured: begin -->")
+    after = rest.split("<!-- measured: end -->")[1]
+    table = "\n".join(lines)
+    path.write_text(f"{before}<!-- measured: begin -->\n\n{table}\n\n<!-- measured: end -->{after}", encoding="utf-8")
 
 
 def one_run(name: str, row: Row, quality: str, seed: int, fold: int, arguments: argparse.Namespace) -> dict[str, Any]:
