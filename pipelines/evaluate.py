@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from graft.automation.stage_runner import RETRIES, run_stage, step
-from graft.core.candidates import candidates
+from graft.core.model_folders import model_folders
 from graft.core.params import Params, load_params
 from graft.core.project import Project
 from graft.core.timing import StageClock
@@ -29,7 +29,7 @@ record = step("record", **RETRIES)(record_evaluations)
 def evaluate(project: Project, clock: StageClock) -> None:
     """Evaluates all strategies that are trained, and all ensembles that are made of them."""
     params = load_params(project.params_file)
-    folders = candidates(project, params)
+    folders = model_folders(project, params)
     evaluate_all(project, folders, params, clock)
     record(project, folders, clock)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from graft.automation.stage_runner import RETRIES, run_stage, step
-from graft.core.candidates import candidates
+from graft.core.model_folders import model_folders
 from graft.core.params import Params, load_params
 from graft.core.project import Project
 from graft.core.timing import StageClock
@@ -19,7 +19,7 @@ def register_version(project: Project, params: Params, clock: StageClock) -> Non
     with clock.span("mlflow register", "mlflow"):
         from graft.registry.register import register_best
 
-        register_best(project, params.register_, candidates(project, params))
+        register_best(project, params.register_, model_folders(project, params))
 
 
 @flow(name="register", validate_parameters=False)

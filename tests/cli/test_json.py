@@ -45,7 +45,7 @@ def advise(patch: Patch) -> list[str]:
 
 
 def sweep(patch: Patch) -> list[str]:
-    from graft.training.sweep import Trial
+    from graft.training.run_sweep import Trial
 
     trial = Trial(0, "frozen", {"epochs": 1}, {"accuracy": 0.5, "macro_f1": 0.5, "log_loss": 1.0}, 1.0)
 
@@ -56,13 +56,13 @@ def sweep(patch: Patch) -> list[str]:
 
     patch("graft.networks.engines.tensorflow_import.import_tensorflow", noisy(None))
     patch("graft.registry.runs.sweep_runs.SweepRun", noisy(SimpleNamespace(log=noisy(None), finish=noisy(None))))
-    patch("graft.training.sweep.run_sweep", run)
+    patch("graft.training.run_sweep.run_sweep", run)
     return []
 
 
 def sweep_of_nothing(patch: Patch) -> list[str]:
     sweep(patch)
-    patch("graft.training.sweep.run_sweep", noisy([]))
+    patch("graft.training.run_sweep.run_sweep", noisy([]))
     return []
 
 

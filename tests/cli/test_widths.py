@@ -31,13 +31,13 @@ def results(patch: pytest.MonkeyPatch) -> list[str]:
     patch.setattr(pipeline, "read_results", lambda project, folders: rows)
     patch.setattr(pipeline, "read_registered", lambda project: registered)
     patch.setattr("graft.core.params.load_params", lambda path: None)
-    patch.setattr("graft.core.candidates.candidates", lambda project, params: {})
+    patch.setattr("graft.core.model_folders.model_folders", lambda project, params: {})
     run._print_results(Project(Path()))
     return ["98.77%", "0.9876"]
 
 
 def sweep_trials(patch: pytest.MonkeyPatch) -> list[str]:
-    from graft.training.sweep import Trial
+    from graft.training.run_sweep import Trial
 
     settings = {"learning_rate": 0.00123, "augment.rotation_degrees": 12, "head.dropout": 0.123, "epochs": 100}
     figures = {"accuracy": 0.98765, "macro_f1": 0.9, "log_loss": 0.43219}

@@ -170,7 +170,7 @@ def _looked_up(value: Any, params: dict[str, Any]) -> Any:
 
 
 def read_results(project: Project, folders: Mapping[str, Path]) -> list[StrategyResult]:
-    """The test figures of strategies and ensembles, in the order of ``folders``, see :mod:`graft.core.candidates`.
+    """The test figures of strategies and ensembles, in the order of ``folders``, see :mod:`graft.core.model_folders`.
 
     Raises:
         GraftError: the pipeline has not been run to its end.

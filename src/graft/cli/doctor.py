@@ -17,7 +17,7 @@ def doctor() -> None:
     """Check what graft needs here. Ends with 1 where something stops it from working."""
     from rich.markup import escape
 
-    from graft.automation.doctor import examine
+    from graft.automation.examine import examine
 
     project = find_project()
     configure(project)

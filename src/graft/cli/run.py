@@ -91,14 +91,14 @@ def results() -> None:
 
 def _print_results(project: Project) -> None:
     from graft.automation.run_pipeline import read_registered, read_results
-    from graft.core.candidates import candidates
+    from graft.core.model_folders import model_folders
     from graft.core.params import load_params
 
     params = load_params(project.params_file)
     registered = read_registered(project)
     figures = (">test\naccuracy", ">\nmacro-F1", ">log\nloss", ">\nseconds")
     table = table_of("~\nstrategy", *figures, "=\nMLflow run")
-    for row in read_results(project, candidates(project, params)):
+    for row in read_results(project, model_folders(project, params)):
         table.add_row(
             row.strategy,
             f"{row.accuracy:.2%}",

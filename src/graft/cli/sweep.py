@@ -13,7 +13,7 @@ from graft.core.progress import console
 
 if TYPE_CHECKING:
     from graft.core.params import Params
-    from graft.training.sweep import Trial
+    from graft.training.run_sweep import Trial
 
 # By metric: the column, and how a figure is written.
 _RESULTS = {
@@ -45,7 +45,7 @@ def sweep(
     with messages_aside(as_json):
         import_tensorflow()
         from graft.registry.runs.sweep_runs import SweepRun
-        from graft.training.sweep import run_sweep
+        from graft.training.run_sweep import run_sweep
 
         run = SweepRun(project, params)
 

@@ -59,7 +59,7 @@ def evaluate_models(project: Project, folders: Mapping[str, Path], params: Param
     """Run each bundle over the test images, and write figures, predictions and pictures.
 
     Args:
-        folders: of strategies and ensembles by name, see :mod:`graft.core.candidates`.
+        folders: of strategies and ensembles by name, see :mod:`graft.core.model_folders`.
     """
     images = TestImages(project)
     store = FeatureStore.of(project, params.train.store)
@@ -73,7 +73,7 @@ def evaluate_bundle(
 ) -> Answers:
     """Figures of one strategy or ensemble on the test split; writes nothing.
 
-    What is evaluated is the bundle in ``made``, see :mod:`graft.core.candidates`: the very files that are registered
+    What is evaluated is the bundle in ``made``, see :mod:`graft.core.model_folders`: the very files that are registered
     and served, on the engine that serves them; by which way, and how that is made sure, is
     :mod:`graft.evaluation.bundle_answers`'s. Features in ``store`` are not computed again.
     """

@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.core.candidates import candidates
+from graft.core.model_folders import model_folders
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.registry.aliases import CHALLENGER
@@ -39,7 +39,7 @@ def mend(project: Project, params: Params) -> list[str]:
     """
     client = open_store(project)
     missing = []
-    for name, folder in candidates(project, params).items():
+    for name, folder in model_folders(project, params).items():
         figures = project.artifacts("evaluate") / "metrics" / f"{name}.json"
         try:
             run = read_run(folder)

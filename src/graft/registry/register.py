@@ -111,7 +111,7 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
 
     Args:
         params: how the best is chosen, and the name it is registered under.
-        folders: of strategies and ensembles by name, see :mod:`graft.core.candidates`.
+        folders: of strategies and ensembles by name, see :mod:`graft.core.model_folders`.
 
     Raises:
         GraftError: the run or model of the best is no longer in MLflow's store, or the registry does not take the

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tiny import tiny_params
 
-from graft.core.candidates import candidates
 from graft.core.errors import GraftError
+from graft.core.model_folders import model_folders
 from graft.core.project import Project
 
 SMALL = tiny_params().train.strategies["small"].model_dump()
@@ -37,10 +37,10 @@ def test_weights_are_fitted_unless_asked_to_be_equal() -> None:
     assert (params.ensembles["plain"].of, params.ensembles["plain"].weights) == (["two", "one"], "equal")
 
 
-def test_candidates_are_strategies_and_then_ensembles(tmp_path: Any) -> None:
+def test_model_folders_are_those_of_strategies_and_then_ensembles(tmp_path: Any) -> None:
     project = Project(tmp_path)
     params = parse({"run": ["mean"], "ensembles": {"mean": {"of": ["one", "two"]}}}, run=("two", "one"))
-    assert list(candidates(project, params).items()) == [
+    assert list(model_folders(project, params).items()) == [
         ("two", project.strategy("two")),
         ("one", project.strategy("one")),
         ("mean", project.ensemble("mean")),

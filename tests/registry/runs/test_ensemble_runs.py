@@ -14,7 +14,7 @@ from tiny import clock
 
 from graft.automation.run_pipeline import read_results
 from graft.bundle.model import ImageClassifier
-from graft.core.candidates import candidates
+from graft.core.model_folders import model_folders
 from graft.core.params import Params
 from graft.core.params.ensemble_params import EnsembleOf
 from graft.core.params.models import RegisterParams
@@ -45,7 +45,7 @@ def made(recorded: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
             ensemble = make_ensemble(project, EQUAL, "mean", watch)
             record_ensemble(project, run_id, ensemble, read_splits(project, ["val"])["val"], watch)
         images = Images(project)
-        for name, folder in candidates(project, params()).items():
+        for name, folder in model_folders(project, params()).items():
             write_answers(name, evaluate_bundle(name, folder, images, 8, clock()), images)
             record_evaluation(project, name, folder)
     return project
@@ -112,7 +112,7 @@ def test_the_model_of_the_run_answers_as_the_bundle_does(made: Project) -> None:
 
 
 def test_the_table_has_a_row_for_it(made: Project) -> None:
-    rows = read_results(made, candidates(made, params()))
+    rows = read_results(made, model_folders(made, params()))
     assert [row.strategy for row in rows] == ["first", "second", "mean"]
     assert rows[-1].run_id == read_run(made.ensemble("mean"))["run_id"]
 
@@ -125,9 +125,9 @@ def test_it_is_registered_where_it_is_the_best_on_validation(
     set_figures(project, "first", log_loss=0.3)
     set_figures(project, "second", log_loss=0.2)
     set_folder_figures(project.ensemble("mean"), log_loss=loss)
-    registered = register_best(project, RegisterParams(), candidates(project, params()))
+    registered = register_best(project, RegisterParams(), model_folders(project, params()))
     assert registered.strategy == best
-    folder = candidates(project, params())[best]
+    folder = model_folders(project, params())[best]
     assert registered.run_id == read_run(folder)["run_id"]
     version = open_store(project).get_model_version_by_alias("tints", "challenger")
     assert version.tags["strategy"] == best

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from graft.core.candidates import candidates
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of, write_file
+from graft.core.model_folders import model_folders
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
@@ -78,7 +78,7 @@ def run_gate(
         is_champion=is_champion,
         seen=tuple(seen),
         data=state_of_data(project, record),
-        origin=reproducibility(project, run.data.tags, candidate.run_id, candidates(project, params), commit),
+        origin=reproducibility(project, run.data.tags, candidate.run_id, model_folders(project, params), commit),
     )
     rules, off = apply_rules(evidence, params.gate)
     verdict = GateVerdict(

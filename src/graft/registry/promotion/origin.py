@@ -76,7 +76,7 @@ def reproducibility(
     what the stage left here is this run.
 
     Args:
-        folders: of strategies and ensembles by name, see :mod:`graft.core.candidates`.
+        folders: of strategies and ensembles by name, see :mod:`graft.core.model_folders`.
         by: the later commit; by default the one that is checked out.
     """
     commit, data, stage = tags.get("git.commit", ""), tags.get("dvc.data", ""), tags.get("dvc.stage", "")

@@ -177,7 +177,7 @@ def log_result(
 
 
 def record_evaluations(project: Project, folders: Mapping[str, Path], clock: StageClock) -> None:
-    """Add test figures to the runs of strategies and ensembles; ``folders`` as in :mod:`graft.core.candidates`."""
+    """Add test figures to the runs of strategies and ensembles; ``folders`` as in :mod:`graft.core.model_folders`."""
     with clock.span("mlflow import", "imports"):
         import mlflow  # noqa: F401
     with clock.span("mlflow log", "mlflow"):
@@ -189,7 +189,7 @@ def record_evaluations(project: Project, folders: Mapping[str, Path], clock: Sta
 def record_evaluation(project: Project, name: str, made: Path) -> None:
     """Adds the figures of the test split, its confusion matrix and its picture to the run of a strategy or ensemble.
 
-    ``made`` is the folder of its outputs, see :mod:`graft.core.candidates`.
+    ``made`` is the folder of its outputs, see :mod:`graft.core.model_folders`.
     """
     import pandas as pd
     from mlflow import MlflowClient

@@ -11,7 +11,7 @@ from graft.data.folder.versioning import dataset_name
 from graft.registry.runs.strategy_runs import flatten
 from graft.registry.store.provenance import provenance_tags
 from graft.registry.store.tracking_store import experiment_id, open_store
-from graft.training.sweep import Trial, tried
+from graft.training.run_sweep import Trial, tried
 
 
 class SweepRun:

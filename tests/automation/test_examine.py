@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from graft.automation import doctor
-from graft.automation.doctor import Finding, examine
+from graft.automation import examine as module
+from graft.automation.examine import Finding, examine
 from graft.core.download import fetch
 from graft.core.git import run_git
 from graft.core.project import Project
@@ -50,9 +50,9 @@ def test_a_healthy_project_has_nothing_bad(project: Project, repository: Path, o
 def test_case_19_a_project_in_a_subfolder_of_a_repository_is_told_so(tmp_path: Path, offline: None) -> None:
     project = Project(tmp_path / "models" / "pets")
     project.root.mkdir(parents=True)
-    assert {one.what: one.fix for one in doctor._repository(project)}["git"].startswith("git init")
+    assert {one.what: one.fix for one in module._repository(project)}["git"].startswith("git init")
     run_git(tmp_path, "init", "--quiet")
-    found = {one.what: one for one in doctor._repository(project)}
+    found = {one.what: one for one in module._repository(project)}
     assert (found["git"].state, found["git"].fix) == ("ok", "")
     assert found["git"].found == f"no commit yet, in {tmp_path}, of which this is a part"
     assert found["DVC"].fix == "dvc init --subdir"
@@ -64,7 +64,7 @@ def test_case_13_doctor_has_gits_cure_for_a_repository_of_another_user(
     run_git(tmp_path, "init", "--quiet")
     (tmp_path / ".dvc").mkdir()
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    found = {one.what: one for one in doctor._repository(Project(tmp_path))}
+    found = {one.what: one for one in module._repository(Project(tmp_path))}
     assert found["git"].state == "bad" and "safe.directory" in found["git"].fix
     assert found["DVC"].state == "ok"
 
@@ -78,7 +78,7 @@ def test_a_package_that_differs_from_the_lock_is_noted(tmp_path: Path, offline: 
 
 
 def test_a_package_that_is_missing_is_bad(tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
+    monkeypatch.setattr(module, "PACKAGES", ("no-such-package",))
     found = findings(Project(tmp_path))["no-such-package"]
     assert found == Finding("no-such-package", "bad", "not installed", "pip install --upgrade 'graft'")
     (tmp_path / "Makefile").touch()  # as in a checkout
@@ -141,10 +141,10 @@ def test_d3_what_hangs_is_a_finding_and_holds_up_nothing(
         for_ever.wait()
 
     quick = findings(Project(tmp_path))
-    names = [name for name, _, _ in doctor._probes(Project(tmp_path))]
-    hanging = [(name, otherwise, hang) for name, otherwise, _ in doctor._probes(Project(tmp_path))]
-    monkeypatch.setattr(doctor, "LIMIT_SECONDS", 0.3)
-    monkeypatch.setattr(doctor, "_probes", lambda project: hanging)
+    names = [name for name, _, _ in module._probes(Project(tmp_path))]
+    hanging = [(name, otherwise, hang) for name, otherwise, _ in module._probes(Project(tmp_path))]
+    monkeypatch.setattr(module, "LIMIT_SECONDS", 0.3)
+    monkeypatch.setattr(module, "_probes", lambda project: hanging)
     found = findings(Project(tmp_path))
     assert list(found) == names
     assert {finding.state for finding in found.values()} == {"bad", "note"}
@@ -157,11 +157,11 @@ def test_d3_what_a_probe_raises_is_a_finding(tmp_path: Path, offline: None, monk
         raise RuntimeError("no such thing at postgresql://me:hunter2@host/db\nmore")
 
     for name in ("_python", "_packages", "_repository", "_params", "_data", "_folders", "_disk", "_tracking"):
-        monkeypatch.setattr(doctor, name, fail)
+        monkeypatch.setattr(module, name, fail)
     for name in ("_prefect", "_ports", "_gpu", "_site", "_default_data", "_version"):
-        monkeypatch.setattr(doctor, name, fail)
+        monkeypatch.setattr(module, name, fail)
     found = findings(Project(tmp_path))
-    assert list(found) == [name for name, _, _ in doctor._probes(Project(tmp_path))]
+    assert list(found) == [name for name, _, _ in module._probes(Project(tmp_path))]
     for finding in found.values():
         assert finding.found == "cannot be looked at: no such thing at postgresql://***@host/db"
         assert finding.fix
@@ -171,8 +171,8 @@ def test_d3_a_driver_that_hangs_is_named(tmp_path: Path, offline: None, monkeypa
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\nexec sleep 600\n")
     tool.chmod(0o755)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: str(tool) if name == "nvidia-smi" else None)
-    monkeypatch.setattr(doctor, "TOOL_SECONDS", 0.2)
+    monkeypatch.setattr(module.shutil, "which", lambda name: str(tool) if name == "nvidia-smi" else None)
+    monkeypatch.setattr(module, "TOOL_SECONDS", 0.2)
     finding = findings(Project(tmp_path))["GPU"]
     assert (finding.state, finding.fix) == ("note", "Check the driver")
     assert "nvidia-smi did not answer" in finding.found

@@ -12,7 +12,7 @@ from graft.core.params import Params
 from graft.core.project import Project
 
 
-def candidates(project: Project, params: Params) -> dict[str, Path]:
+def model_folders(project: Project, params: Params) -> dict[str, Path]:
     """Their folders by name: strategies first, each in the order of ``run``."""
     strategies = {name: project.strategy(name) for name in params.train.run}
     ensembles = {name: project.ensemble(name) for name in params.ensemble.run}

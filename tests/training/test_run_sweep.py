@@ -15,9 +15,9 @@ from tiny import make_project, tiny_params
 from graft.core.errors import GraftError
 from graft.core.params import Params, parse_params
 from graft.core.project import Project
-from graft.training import sweep as module
+from graft.training import run_sweep as module
 from graft.training.checkpoint import TrainingState
-from graft.training.sweep import Trial, combinations, run_sweep, tried
+from graft.training.run_sweep import Trial, combinations, run_sweep, tried
 from graft.training.train import checkpoint_folder
 
 GRID = {"order": "grid", "metric": "accuracy", "try": {"small": {"learning_rate": [0.001, 0.01], "epochs": [1]}}}
