@@ -59,7 +59,8 @@ def predictions(patch: pytest.MonkeyPatch) -> list[str]:
     name = "photographs/of/the/week/" + "sub/" * 12 + "picture.jpg"
     some = SimpleNamespace(names=[name], problems=[""], probabilities=np.array([[0.1, 0.9]]))
     patch.setattr(predict, "_predict", lambda *arguments: [some])
-    predict._show(SimpleNamespace(classes=["no", "a_label_of_some_length"]), [], 1, None)  # type: ignore[arg-type]
+    classifier = SimpleNamespace(classes=["no", "a_label_of_some_length"])
+    predict._show(classifier, [], 1, None, top=1)  # type: ignore[arg-type]
     return ["90.00%", "a_label_of_some"]
 
 
