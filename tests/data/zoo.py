@@ -217,7 +217,6 @@ PASSED_OVER: dict[str, Made] = {
     "notes.txt": lambda: b"not for training",
     "no suffix, no picture": lambda: b"not for training",
     "no suffix, a film": lambda: b"\0\0\0\x18ftypqt  \0\0\0\0qt  ",
-    "picture.bin": lambda: saved("PNG"),
     ".hidden.png": lambda: saved("PNG"),
     "._resource fork.jpg": lambda: b"\0\5\x16\7Mac OS X",
     ".DS_Store": lambda: b"\0\0\0\1Bud1",

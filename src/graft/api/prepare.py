@@ -47,7 +47,12 @@ def open_project(folder: str | os.PathLike[str] = ".") -> Project:
 
 
 def import_images(
-    project: Project, source: str | os.PathLike[str], *, name: str | None = None, replace: bool = False
+    project: Project,
+    source: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    replace: bool = False,
+    encoding: str | None = None,
 ) -> pd.DataFrame:
     """Copy photographs into the project's data/, all of them or none, and have DVC keep them.
 
@@ -56,6 +61,7 @@ def import_images(
             archive of such a folder, or a CSV or Parquet table with the columns path and label.
         name: of the data set, by default its folder's or archive's.
         replace: replace what is in data/; DVC keeps that.
+        encoding: of names in an archive or folder that are not in UTF-8, such as gbk or shift_jis.
 
     Returns:
         Number of images, int: a row for each class, and a column for each split that the data brings, or else
@@ -74,7 +80,7 @@ def import_images(
 
     from graft.data.sources import importing
 
-    imported = importing.import_images(project, Path(source), name=name, replace=replace)
+    imported = importing.import_images(project, Path(source), name=name, replace=replace, encoding=encoding)
     for note in imported.notes:
         print(f"{note}.")
     counts = {split or "images": pd.Series(classes) for split, classes in imported.counts.items()}

@@ -105,11 +105,19 @@ def import_data(
         str | None, typer.Option(metavar="NAME", help="What to call the data set; by default as its folder or archive.")
     ] = None,
     replace: Replace = False,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of names in an archive or folder that are not in UTF-8, such as gbk, shift_jis or cp850.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Bring your own images into data/. They are copied; what you have stays as it is."""
     from graft.data.sources.importing import import_images
 
-    _report(import_images(find_project(), path, name=name, replace=replace))
+    _report(import_images(find_project(), path, name=name, replace=replace, encoding=encoding))
 
 
 @app.command(epilog="Example: graft data inspect --open")
@@ -171,7 +179,12 @@ def _report(imported: Imported) -> None:
     console.print(f"data/ now holds [bold]{imported.dataset}[/]: {imported.images:,} images.")
     if others := [name for name, why in imported.left_out.items() if not why]:
         files = "1 file" if len(others) == 1 else f"{len(others):,} files"
-        console.print(f"{files} left out: {escape(by_suffix(others))}.", soft_wrap=True)
+        of_class: dict[str, list[str]] = {}
+        for name in others:
+            label = next((f" of {part}" for part in name.split("/")[:-1] if part in labels), "")
+            of_class.setdefault(label, []).append(name)
+        kinds = "; ".join(f"{by_suffix(some)}{label}" for label, some in sorted(of_class.items()))
+        console.print(f"{files} left out: {escape(kinds)}.", soft_wrap=True)
     reasons: dict[str, list[str]] = {}
     for name, why in imported.left_out.items():
         reasons.setdefault(why, []).append(name)

@@ -35,6 +35,9 @@ def scan_images(project: Project, params: ValidateParams, clock: StageClock) -> 
     with clock.span("scan"):
         found = scan(read_layout(project.data), params, project.manifest, project.scan_memory)
     print(f"{found.opened:,} of {found.images:,} images were new or changed, and were read")
+    if found.passed_over:
+        kinds = sorted(found.passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
+        print(f"Passed over: {', '.join(f'{count:,} {kind}' for kind, count in kinds)}")
 
 
 def group_near_duplicates(project: Project, params: ValidateParams, clock: StageClock) -> None:

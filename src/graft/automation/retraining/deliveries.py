@@ -29,15 +29,13 @@ from graft.core.errors import GraftError
 from graft.core.files import replaced_file, sha256_of
 from graft.core.progress import console
 from graft.core.project import Project
-from graft.data.sources.readers.folders import is_image
+from graft.data.folder.photographs import is_image_file, is_leftover
 
 DONE = "done"
 LOOSE = "loose"  # what class folders that lie in the inbox itself are called together
 PATIENCE_SECONDS = 60.0  # somebody may look on
 TIME = "%Y-%m-%dT%H%M%S"  # a delivery's place in done/ and in the quarantine begins with it
 _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
-# What systems leave beside files, and nobody would miss.
-_LEFTOVERS = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def find_deliveries(inbox: Path, settle_seconds: float) -> Inbox:
             found.arriving.append(entry.name)
         elif why := _not_allowed(entry):
             found.left[entry.name] = why
-        elif entry.is_dir() and any(child.is_file() and is_image(child.name) for child in entry.iterdir()):
+        elif entry.is_dir() and any(child.is_file() and is_image_file(child) for child in entry.iterdir()):
             loose.append(entry)
         else:
             found.deliveries.append(Delivery(entry.name, (entry,)))
@@ -133,7 +131,7 @@ def put_away(delivery: Delivery, inbox: Path, at: datetime, is_proved: Callable[
     for path in delivery.paths:
         place = target if len(delivery.paths) == 1 else target / path.name
         for file in _files(path):
-            if _is_leftover(file) or is_proved(sha256_of(file)):
+            if _would_nobody_miss(file.relative_to(inbox)) or is_proved(sha256_of(file)):
                 move_file(file, place / file.relative_to(path) if file != path else place)
             else:
                 stay.append(file.relative_to(inbox).as_posix())
@@ -179,7 +177,7 @@ def _entries(inbox: Path) -> list[Path]:
     return [
         entry
         for entry in sorted(inbox.iterdir())
-        if not entry.name.startswith(".") and not (entry.name == DONE and entry.is_dir())
+        if not is_leftover(entry.name) and not (entry.name == DONE and entry.is_dir())
     ]
 
 
@@ -219,8 +217,9 @@ def _is_unfinished(entry: Path) -> bool:
     return entry.name.lower().endswith(_UNFINISHED)
 
 
-def _is_leftover(file: Path) -> bool:
-    return file.name.lower() in _LEFTOVERS or file.name.startswith("._")
+def _would_nobody_miss(file: Path) -> bool:
+    """Whether a system has left it behind; hidden files may be a person's."""
+    return any(is_leftover(part.removeprefix(".")) or part.startswith("._") for part in file.parts)
 
 
 def _files(path: Path) -> list[Path]:

@@ -13,8 +13,8 @@ from graft.automation.retraining.deliveries import Delivery
 from graft.core.download.fetch import SPARE_BYTES
 from graft.core.errors import GraftError
 from graft.data.archives.open_archive import Source, open_source
-from graft.data.folder.layout import SPLIT_FOLDERS
-from graft.data.sources.readers.folders import UNREAD, images_without_suffix, is_image
+from graft.data.folder.photographs import UNREAD, images_among, is_image_file
+from graft.data.folder.split_folders import split_of
 
 _ARCHIVES = ("zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar", "deb", "whl")
 
@@ -73,16 +73,15 @@ def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_offici
         if len(set(everything)) < len(everything):
             (twice, _), *_ = Counter(everything).most_common(1)
             raise GraftError(f"it holds '{twice}' more than once", "Pack it again with each file once")
-        unnamed = {name for source, some in names_of for name in images_without_suffix(source, some)}
-        names = [name for name in everything if is_image(name) or name in unnamed]
-        splits = {part for name in names for part in PurePosixPath(name).parts if part.lower() in SPLIT_FOLDERS}
+        names = [name for source, some in names_of for name in images_among(some, source.read)]
+        splits = {part for name in names for part in PurePosixPath(name).parts if split_of(part)}
         depth = _folders_around(names, {*classes, *(splits if is_official else ())})
         images: dict[str, str] = {}
         taken = set(names)
         astray = {name: _not_read(name) for name in everything if name not in taken}
         for name in names:
             below = PurePosixPath(*PurePosixPath(name).parts[depth:])
-            split = SPLIT_FOLDERS.get(below.parts[0].lower()) if len(below.parts) > 2 else None
+            split = split_of(below.parts[0]) if len(below.parts) > 2 else ""
             if is_official and split and below.parts[0] not in classes:
                 if split != "train":
                     astray[name] = (f"meant for {split}, which no delivery may change", True)
@@ -134,7 +133,7 @@ class _Named:
 
 def _named(source: Source, delivery: Delivery) -> _Named:
     path = source.path
-    is_class = path.is_dir() and any(child.is_file() and is_image(child.name) for child in path.iterdir())
+    is_class = path.is_dir() and any(child.is_file() and is_image_file(child) for child in path.iterdir())
     return _Named(source, f"{path.name}/" if len(delivery.paths) > 1 or is_class else "")
 
 

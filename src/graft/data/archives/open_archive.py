@@ -6,8 +6,8 @@
             ...
 
 What could write outside the folder it is unpacked into (``..``, absolute names, links, device files) is an
-error that names the member. What systems leave behind (hidden files, ``__MACOSX``, ``Thumbs.db``) is passed
-over. Nothing is ever held in memory whole.
+error that names the member. What systems leave behind (hidden files, ``__MACOSX``, ``@eaDir``) is passed over, and
+listed as left out. Nothing is ever held in memory whole.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from typing import IO, Self
 from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError
 from graft.core.outside import is_plain
+from graft.data.archives.name_encoding import read_name
+from graft.data.folder.photographs import LEFTOVER, is_in_dvc_cache, is_leftover
 
-_LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 CHUNK = 1 << 20
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _DAMAGE = (
@@ -58,10 +59,24 @@ class Member:
 
 
 class Source(abc.ABC):
-    """What can be imported from: a folder or an archive. Errors are GraftErrors that name the path."""
+    """What can be imported from: a folder or an archive. Errors are GraftErrors that name the path.
+
+    Attributes:
+        left_out: names of files and folders that are not taken, with the reason.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.left_out: dict[str, str] = {}
+
+    def passes_over(self, name: str) -> bool:
+        """Return whether a member is what a system left behind, or lies in such a folder; that is listed then."""
+        parts = name.split("/")
+        for number, part in enumerate(parts, 1):
+            if is_leftover(part):
+                self.left_out["/".join(parts[:number])] = LEFTOVER
+                return True
+        return False
 
     @abc.abstractmethod
     def members(self) -> list[Member]:
@@ -81,20 +96,29 @@ class Source(abc.ABC):
         """Close the file, where one is open."""
 
 
-def open_source(path: Path, limit: int | None = None, alone: str = "", lenient: bool = False) -> Source:
+def open_source(
+    path: Path,
+    limit: int | None = None,
+    alone: str = "",
+    lenient: bool = False,
+    encoding: str | None = None,
+    guess: bool = False,
+) -> Source:
     """The folder or archive at ``path``; what an archive is follows from its bytes, not from its name.
 
     Args:
         path: a folder, or a zip, whl, tar, tar.gz, tar.bz2, tar.xz or deb file.
         limit: bytes that its members may come to unpacked, for example the free disk space.
         lenient: whether a folder's files that cannot be taken are left out and listed, instead of an error.
+        encoding: of names that do not say theirs; by default UTF-8.
+        guess: whether names in a zip file that are in no known encoding are read somehow, not refused.
         alone: name for the one member of a file that is no archive; without a name such a file is an error.
 
     Raises:
         GraftError: there is nothing at ``path``, it cannot be read, or it is neither folder nor archive.
     """
     if path.is_dir():
-        return FolderSource(path, lenient)
+        return FolderSource(path, lenient, encoding)
     if not path.is_file():
         raise GraftError(f"There is no {path}", "Name a folder of photographs, or a zip or tar archive of one")
     from graft.data.archives.tar_source import TarSource, is_tar
@@ -102,15 +126,17 @@ def open_source(path: Path, limit: int | None = None, alone: str = "", lenient: 
     with damage(path):
         # In this order: a zip's mark is sought at the end of the file, where a tar may hold a zip.
         if is_tar(path):
-            return TarSource(path, limit)
+            return TarSource(path, limit, encoding)
         with path.open("rb") as stream:
             start = stream.read(8)
         if start == b"!<arch>\n":
             from graft.data.archives.debian import DebianSource
 
-            return DebianSource(path, limit)
+            return DebianSource(path, limit, encoding)
         if start.startswith(b"PK\3\4") or zipfile.is_zipfile(path):
-            return ZipSource(path, limit)
+            from graft.data.archives.zip_source import ZipSource
+
+            return ZipSource(path, limit, encoding, guess)
     if start.startswith(b"Rar!"):
         raise GraftError(f"{path} is a RAR archive, which graft does not read", "Unpack it and name the folder")
     if alone:
@@ -122,30 +148,31 @@ def open_source(path: Path, limit: int | None = None, alone: str = "", lenient: 
 
 
 class FolderSource(Source):
-    """A folder; links to files inside it are followed, links that lead out are refused.
+    """A folder; links to files inside it, or in DVC's cache, are followed, others are refused, or left out."""
 
-    Attributes:
-        left_out: names of files that cannot be taken, with the reason; only where it is lenient.
-    """
-
-    def __init__(self, path: Path, lenient: bool = False) -> None:
+    def __init__(self, path: Path, lenient: bool = False, encoding: str | None = None) -> None:
         super().__init__(path)
-        self._lenient = lenient
-        self.left_out: dict[str, str] = {}
+        self._lenient, self._encoding = lenient, encoding
+        self._names_on_disk: dict[str, str] = {}  # of members whose names are written in that encoding
 
     def members(self) -> list[Member]:
         root = self.path.resolve()
         found = []
         with damage(self.path):
             for folder, subfolders, files in os.walk(root, onerror=_raise):
-                subfolders[:] = sorted(name for name in subfolders if not _is_leftover(name))
-                for name in (*subfolders, *sorted(name for name in files if not _is_leftover(name))):
+                place = Path(folder).relative_to(root)
+                taken = {name for name in (*subfolders, *files) if not self.passes_over((place / name).as_posix())}
+                subfolders[:] = sorted(name for name in subfolders if name in taken)
+                for name in (*subfolders, *sorted(name for name in files if name in taken)):
                     path = Path(folder, name)
                     relative = path.relative_to(root).as_posix()
-                    if self._lenient and (reason := _why_not_taken(path, root)):
+                    if self._encoding and not is_utf_8(relative):
+                        written, relative = relative, read_name(relative, self._encoding, self.path)
+                        self._names_on_disk[relative] = written
+                    if self._lenient and (reason := _why_not_taken(path, relative, root)):
                         self.left_out[relative.encode("utf-8", "backslashreplace").decode()] = reason
                         continue
-                    if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root)):
+                    if path.is_symlink() and (path.is_dir() or _leads_out(path.resolve(), root)):
                         raise GraftError(
                             f"{self.path}: '{relative}' is a link to a folder, or leads out",
                             "Put the files themselves in its place",
@@ -159,24 +186,28 @@ class FolderSource(Source):
 
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
         for name in sorted(names):
-            with damage(self.path), (self.path / name).open("rb") as stream:
+            place = self.path / self._names_on_disk.get(name, name)
+            with damage(self.path), place.open("rb") as stream:
                 member = Member(name, os.fstat(stream.fileno()).st_size)
                 yield member, chunks_of(stream, member, self.path)
 
 
-def _why_not_taken(path: Path, root: Path) -> str:
+def _why_not_taken(path: Path, name: str, root: Path) -> str:
     """Return why a file of a folder cannot be taken; ``""`` where it can, and for folders and links to them."""
     try:
-        path.name.encode("utf-8")
+        if not is_utf_8(name):
+            return "a name that is not UTF-8"
         if path.is_dir():
             return ""
-        if path.is_symlink() and not path.resolve(strict=True).is_relative_to(root):
+        if path.is_symlink() and _leads_out(path.resolve(strict=True), root):
             return "a link that leads out of the folder"
         return "" if path.is_file() else "no regular file"
-    except UnicodeEncodeError:
-        return "a name that is not UTF-8"
     except (OSError, RuntimeError):
         return "a link that leads nowhere"
+
+
+def _leads_out(target: Path, root: Path) -> bool:
+    return not target.is_relative_to(root) and not is_in_dvc_cache(target)
 
 
 class LoneFile(Source):
@@ -196,47 +227,6 @@ class LoneFile(Source):
                 yield member, chunks_of(stream, member, self.path)
 
 
-class ZipSource(Source):
-    """A zip file; a wheel is one too."""
-
-    def __init__(self, path: Path, limit: int | None) -> None:
-        super().__init__(path)
-        self._limit = limit
-        self._zip = zipfile.ZipFile(path)
-
-    def __exit__(self, *error: object) -> None:
-        self._zip.close()
-
-    def members(self) -> list[Member]:
-        return [member for member, _ in self._entries()]
-
-    def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        for member, info in self._entries():
-            if member.name in names:
-                # zipfile would allow it a dictionary of 4 GiB.
-                with damage(self.path, member.name):
-                    if info.compress_type == zipfile.ZIP_LZMA:
-                        raise NotImplementedError("LZMA")
-                with damage(self.path, member.name), self._zip.open(info) as stream:
-                    yield member, chunks_of(stream, member, self.path)
-
-    def _entries(self) -> Iterator[tuple[Member, zipfile.ZipInfo]]:
-        total = 0
-        for info in self._zip.infolist():
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            # Some Windows tools write backslashes, against the format's rules.
-            name = safe_name(info.filename.replace("\\", "/"), self.path)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise special(name, self.path)
-            if info.is_dir() or kind == stat.S_IFDIR or has_leftover(name):
-                continue
-            if info.flag_bits & 1:
-                raise GraftError(f"{self.path}: '{name}' has a password", "Unpack it and import the folder")
-            total += info.file_size
-            require_below(total, self._limit, self.path)
-            yield Member(name, info.file_size), info
-
-
 def chunks_of(stream: IO[bytes], member: Member, source: Path) -> Iterator[bytes]:
     """Yield a member's bytes. Raises GraftError where they are damaged, or more or fewer than it says."""
     size = 0
@@ -248,12 +238,19 @@ def chunks_of(stream: IO[bytes], member: Member, source: Path) -> Iterator[bytes
             raise EOFError(f"{size} bytes instead of {member.size}")
 
 
-def safe_name(name: str, source: Path) -> str:
-    """The member's name, normalised; raises where it could land outside, or cannot be written everywhere."""
+def is_utf_8(name: str) -> bool:
+    """Return whether a name can be written in UTF-8."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
-        raise GraftError(f"{source}: {name!r} is not a name in UTF-8", "Rename that file") from None
+        return False
+    return True
+
+
+def safe_name(name: str, source: Path) -> str:
+    """The member's name, normalised; raises where it could land outside, or cannot be written everywhere."""
+    if not is_utf_8(name):
+        raise GraftError(f"{source}: {name!r} is not a name in UTF-8", "Rename that file")
     parts = name.split("/")
     if name.startswith("/") or _DRIVE.match(name) or ".." in parts or "\0" in name:
         raise GraftError(
@@ -264,15 +261,6 @@ def safe_name(name: str, source: Path) -> str:
     if normalised and not is_plain(normalised):
         raise GraftError(f"{source}: {name!r} has a backslash or a control character in it", "Rename that file")
     return normalised
-
-
-def _is_leftover(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _LEFTOVERS
-
-
-def has_leftover(name: str) -> bool:
-    """Return whether a member is what a system left behind, or lies in such a folder."""
-    return any(_is_leftover(part) for part in name.split("/"))
 
 
 def special(name: str, source: Path) -> GraftError:

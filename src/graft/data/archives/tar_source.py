@@ -14,17 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from graft.core.errors import GraftError
-from graft.data.archives.open_archive import (
-    CHUNK,
-    Member,
-    Source,
-    chunks_of,
-    damage,
-    has_leftover,
-    require_below,
-    safe_name,
-    special,
-)
+from graft.data.archives.name_encoding import read_name
+from graft.data.archives.open_archive import CHUNK, Member, Source, chunks_of, damage, require_below, safe_name, special
 
 # A name takes a few hundred bytes; whatever else stands in a header, tarfile holds it whole, and compressed it may have
 # any size.
@@ -39,9 +30,9 @@ XZ_MEMORY_BYTES = 100 * 2**20
 class TarSource(Source):
     """A tar file; read from front to back, once for the list and once for the bytes."""
 
-    def __init__(self, path: Path, limit: int | None) -> None:
+    def __init__(self, path: Path, limit: int | None, encoding: str | None = None) -> None:
         super().__init__(path)
-        self._limit = limit
+        self._limit, self._encoding = limit, encoding
 
     def members(self) -> list[Member]:
         return [member for member, _ in self._entries()]
@@ -62,7 +53,8 @@ class TarSource(Source):
         most_listed = LIST_BYTES + LIST_BYTES_PER_BYTE * self.path.stat().st_size
         with damage(self.path), self.opened() as tar:
             while (info := tar.next()) is not None:
-                name = safe_name(info.name, self.path)
+                name = info.name if info.name.isascii() else read_name(info.name, self._encoding, self.path)
+                name = safe_name(name, self.path)
                 if not (info.isreg() or info.isdir()):
                     raise special(name, self.path)
                 if info.size < 0:
@@ -73,7 +65,7 @@ class TarSource(Source):
                         f"{self.path} lists more files than its size has room for",
                         "Check that it is the archive you meant; if it is, unpack it and name the folder",
                     )
-                if info.isdir() or has_leftover(name):
+                if self.passes_over(name) or info.isdir():
                     continue
                 total += info.size
                 require_below(total, self._limit, self.path)

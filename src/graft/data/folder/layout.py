@@ -3,8 +3,8 @@
 Two layouts, told apart by the names of the top folders::
 
     data/<class>/...            one folder per class; graft makes the split
-    data/train/<class>/...      an official split: train/ with test/, val/ or both beside it
-    data/test/<class>/...
+    data/train/<class>/...      an official split: train/ with test/, val/ or both beside it, also where they are
+    data/test/<class>/...       called seg_train, Training Set or dev (:mod:`graft.data.folder.split_folders`)
 
 Below a class folder images may lie in folders of any depth. One called ``group=NAME``, as Hive and Parquet write
 partitions, says what its images belong to: a patient, a camera, a hand. So groups go wherever the images go,
@@ -15,24 +15,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from graft.bundle.images import START_BYTES, SUFFIXES, is_image_start
 from graft.core.errors import GraftError
+from graft.data.folder.photographs import is_image_file, is_in_dvc_cache, is_leftover, no_notes, suffix_of
+from graft.data.folder.split_folders import split_folders, split_of
 
-# Folder names seen for each split in the data sets of the field, lower case.
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 # What a folder's name cannot hold, on one system or another.
 UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]')
 GROUP_PREFIX = "group="
@@ -83,28 +75,48 @@ def read_layout(root: Path) -> Layout:
             f"There is no folder {root.name}/ in {root.parent}",
             "Bring data in with `graft data use traffic_lights` or `graft data import FOLDER`",
         )
-    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not is_leftover(entry.name))
     if not folders:
         raise GraftError(
             f"{root.name}/ holds no folders",
             "Put the images of each class in a folder named after it, or run `graft data import FOLDER`",
         )
-    split_folders = {name: SPLIT_FOLDERS[name.lower()] for name in folders if name.lower() in SPLIT_FOLDERS}
-    if "train" not in split_folders.values() or len(split_folders) < 2:
-        # A class may well be called 'test' or 'train'; an official split needs train and one more.
+    tops = split_folders(folders)
+    if not tops:
         return Layout(root, {})
-    strays = [name for name in folders if name not in split_folders]
+    strays = [name for name in folders if name not in tops]
     if strays:
         raise GraftError(
-            f"{root.name}/ has split folders ({', '.join(split_folders)}) and beside them '{strays[0]}'",
+            f"{root.name}/ has split folders ({', '.join(tops)}) and beside them '{strays[0]}'",
             "Use either split folders with class folders inside, or class folders alone",
         )
-    if len(set(split_folders.values())) < len(split_folders):
+    if len(set(tops.values())) < len(tops):
         raise GraftError(
-            f"{root.name}/ has two folders for one split: {', '.join(split_folders)}",
+            f"{root.name}/ has two folders for one split: {', '.join(tops)}",
             "Merge them: one folder each for train, val and test",
         )
-    return Layout(root, split_folders)
+    for name in tops:
+        _require_class_folders(root / name)
+    return Layout(root, tops)
+
+
+def _require_class_folders(split: Path) -> None:
+    """Raise GraftError where a split folder is a link, or holds images or splits where it should hold class folders."""
+    entries = [entry for entry in split.iterdir() if not is_leftover(entry.name)]
+    inside = [entry.name for entry in entries if entry.is_dir()]
+    if split.is_symlink():
+        raise GraftError(f"{split} is a link to a folder, which is not followed", "Put the folder itself in its place")
+    if entries and not inside:
+        raise GraftError(
+            f"{split} holds no class folders, but {len(entries):,} files, for example {entries[0].name}",
+            "Put the images of each class in a folder named after it; take images without a class out of data/: "
+            "`graft predict FOLDER` names theirs",
+        )
+    if len(inside) == 1 and (inside[0] == split.name or split_of(inside[0])):
+        raise GraftError(
+            f"{split} holds no class folders, but the split folder {inside[0]} once more",
+            f"Move what is in {inside[0]} one folder up",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,65 +127,86 @@ class ImageFile:
         name: path below the root, with forward slashes, as the file system has it.
         place: label and split, as :meth:`Layout.place` gives them, and group.
         entry: of its folder; its status is looked up when first asked for.
+        unread: why graft does not open it, ``""`` where it does.
     """
 
     name: str
     place: tuple[str, str, str]
     entry: os.DirEntry[str]
+    unread: str = ""
 
     @property
     def path(self) -> Path:
         return Path(self.entry.path)
 
     def leads_out(self, root: Path) -> bool:
-        """Return whether it is a link to a place that is not below ``root``, a resolved path."""
+        """Return whether it is a link to a place that is neither below ``root``, a resolved path, nor DVC's cache."""
+        if not self.entry.is_symlink():
+            return False
         # realpath takes a link that leads to itself as it stands; Path.resolve would raise.
-        return self.entry.is_symlink() and not Path(os.path.realpath(self.entry.path)).is_relative_to(root)
+        target = Path(os.path.realpath(self.entry.path))
+        return not target.is_relative_to(root) and not is_in_dvc_cache(target)
 
 
-def image_files(layout: Layout) -> Iterator[ImageFile]:
-    """Every file that lies in a class folder and has an image's suffix (or none, and begins as one), in a fixed order.
+def image_files(layout: Layout, passed_over: Counter[str] | None = None) -> Iterator[ImageFile]:
+    """Every file that lies in a class folder and is an image, or was meant as one, in a fixed order.
 
-    A folder's files come before those of its folders, each by name. Files of other kinds are passed over, and so are
-    folders that cannot be read.
+    A folder's files come before those of its folders, each by name. What systems leave behind and notes beside images
+    are passed over, and so are folders that cannot be read.
+
+    Args:
+        passed_over: gets what is passed over, by name or kind, with how many there were.
     """
     depth = 2 if layout.is_official else 1
+    passed_over = Counter() if passed_over is None else passed_over
     folders = [(str(layout.root), "")]  # where it lies, and its path below the root
     while folders:
         folder, below = folders.pop()
         try:
             with os.scandir(folder) as found:
-                entries = sorted((entry for entry in found if entry.name[0] != "."), key=lambda entry: entry.name)
+                entries = sorted(found, key=lambda entry: entry.name)
         except OSError:
             continue
+        passed_over.update(_common_name(entry.name) for entry in entries if is_leftover(entry.name))
+        entries = [entry for entry in entries if not is_leftover(entry.name)]
         prefix = f"{below}/" if below else ""
-        inside = [entry for entry in entries if _is_folder(entry)]
-        # A link to a folder is neither a file nor followed.
-        folders += [(e.path, f"{prefix}{e.name}") for e in reversed(inside) if not e.is_symlink()]
+        inside = {entry.name: entry.is_symlink() for entry in entries if _is_folder(entry)}
+        folders += [
+            (entry.path, f"{prefix}{entry.name}") for entry in reversed(entries) if inside.get(entry.name) is False
+        ]
         if prefix.count("/") < depth:
-            continue
-        within = layout.root / below / "file"
-        place = (*layout.place(within), layout.group(within))
-        passed = {entry.name for entry in inside}
-        for entry in entries:
-            name = entry.name
-            if name in passed or not _is_image(entry):
+            loose = [entry.name for entry in entries if entry.name not in inside]
+            passed_over.update({"files in no class folder": len(loose)} if loose else {})
+            if prefix.count("/") < depth - 1:
                 continue
-            yield ImageFile(f"{prefix}{name}", place, entry)
+            entries = [entry for entry in entries if inside.get(entry.name)]
+        elif linked := sum(inside.values()):
+            passed_over.update({"links to folders": linked})
+            entries = [entry for entry in entries if entry.name not in inside]
+        images = {entry.name for entry in entries if entry.name not in inside and is_image_file(entry.path)}
+        others = [entry.name for entry in entries if entry.name not in images and entry.name not in inside]
+        meant = {name for name in no_notes(others, images) if suffix_of(name)}  # without one, such as README
+        passed_over.update(f"{suffix_of(name) or 'other'} files" for name in others if name not in meant)
+        place = _place(layout, folder) if images or meant else ("", "", "")
+        for entry in entries:
+            name = f"{prefix}{entry.name}"
+            if entry.name in images:
+                yield ImageFile(name, place, entry)
+            elif entry.name in meant:
+                yield ImageFile(name, place, entry, f"a {suffix_of(entry.name)} file, which graft does not read")
+            elif inside.get(entry.name):
+                yield ImageFile(name, _place(layout, entry.path), entry, "a link to a folder, which is not followed")
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    """Whether a file is taken for an image: by its suffix, and where it has none, by its first bytes."""
-    name = entry.name
-    if "." in name:
-        return name[name.rfind(".") :].lower() in SUFFIXES
-    try:
-        if not entry.is_file():
-            return False  # a named pipe would be read for ever
-        with Path(entry.path).open("rb") as stream:
-            return is_image_start(stream.read(START_BYTES))
-    except OSError:
-        return False
+def _place(layout: Layout, folder: str) -> tuple[str, str, str]:
+    """Label, split and group of the files in a folder."""
+    file = Path(folder, "file")
+    return (*layout.place(file), layout.group(file))
+
+
+def _common_name(name: str) -> str:
+    """What a leftover is counted under: macOS leaves one beside each file."""
+    return "._*" if name.startswith("._") else name
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -7,8 +7,8 @@ import hashlib
 import os
 import stat
 import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -25,6 +25,7 @@ from graft.core.progress import Advance, progress_bar
 from graft.core.quotas import cores
 from graft.core.source_digest import source_digest, with_imports
 from graft.data.folder.layout import ImageFile, Layout, image_files
+from graft.data.folder.photographs import is_leftover
 from graft.data.scan import fingerprint as fingerprints
 from graft.data.scan.fingerprint import fingerprint
 from graft.data.scan.leaving_out import TOO_LARGE, UNREADABLE, leave_out_conflicts, why_left_out
@@ -54,13 +55,17 @@ _NO_FACTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ScanSummary:
-    """What a scan found: files, how many of them take no part, class folders, bytes in all, and files opened."""
+    """What a scan found: files, how many of them take no part, class folders, bytes in all, and files opened.
+
+    ``passed_over`` has what is neither an image nor meant as one, by name or kind, with how many there are.
+    """
 
     images: int
     left_out: int
     classes: int
     bytes: int
     opened: int
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
 def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | None = None) -> ScanSummary:
@@ -80,7 +85,8 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
     classes = _class_folders(layout)
     columns = schema(classes)
     count = left_out = size = opened = 0
-    total = sum(1 for _ in image_files(layout))
+    passed_over: Counter[str] = Counter()
+    total = sum(1 for _ in image_files(layout, passed_over))
     with (
         # Filters belong to the process, not to a thread: what threads set and restore would interleave.
         warnings.catch_warnings(),
@@ -107,7 +113,7 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
             opened += sum(1 for file in seen if file.opened)
         stack.close()
         left_out += leave_out_conflicts(partial)
-    return ScanSummary(count, left_out, len(classes), size, opened)
+    return ScanSummary(count, left_out, len(classes), size, opened, passed_over)
 
 
 @dataclass
@@ -158,6 +164,8 @@ class _Reader:
         """The file from its bytes."""
         seen = self._start(file)
         try:
+            if file.unread:
+                raise UnreadableImageError(file.unread)
             if file.leads_out(self.root):
                 raise UnreadableImageError("a link that leads out of data/")
             self._fill_from_file(seen, file.path)
@@ -251,7 +259,7 @@ def _class_folders(layout: Layout) -> list[str]:
             _storable(entry.name)
             for parent in parents
             for entry in parent.iterdir()
-            if entry.is_dir() and not entry.name.startswith(".")
+            if entry.is_dir() and not is_leftover(entry.name)
         }
     )
 

@@ -25,8 +25,9 @@ from typing import Any
 
 from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError, did_you_mean
-from graft.data.folder.layout import GROUP_PREFIX, SPLIT_FOLDERS, UNSAFE, group_folder
-from graft.data.sources.readers.folders import is_image
+from graft.data.folder.layout import GROUP_PREFIX, UNSAFE, group_folder
+from graft.data.folder.photographs import is_image_file, is_leftover
+from graft.data.folder.split_folders import split_of
 from graft.data.sources.readers.reader import Images, Plan
 
 _COLUMNS = ("path", "label", "split", "group")
@@ -120,13 +121,13 @@ class Table:
             if place in seen:
                 raise self._error(row, f"'{text['path']}' is in row {seen[place]} already")
             seen[place] = number
-            if not is_image(place) or PurePath(place).name.startswith("."):
+            if not is_image_file(place):
                 raise self._error(row, f"'{text['path']}' is no image, going by its name")
             self._require_names(row)
             yield row
 
     def _require_names(self, row: _Row) -> None:
-        if row.split and row.split.lower() not in SPLIT_FOLDERS:
+        if row.split and not split_of(row.split):
             raise self._error(row, f"'{row.split}' is no split", "Use train, val or test")
         problem = _folder_problem(row.label)
         if problem:
@@ -144,7 +145,7 @@ class Table:
         if len(with_split) < len(rows):
             row = next(row for row in rows if not row.split)
             raise self._error(row, "the split is empty, and other rows have one", "Fill in all of them, or none")
-        found = {SPLIT_FOLDERS[row.split.lower()] for row in rows}
+        found = {split_of(row.split) for row in rows}
         if "train" not in found or len(found) < 2:
             raise GraftError(
                 f"{self.path} has a split column with nothing but {', '.join(sorted(found))}",
@@ -278,10 +279,10 @@ def _common_folder(rows: list[_Row]) -> str:
 def _target(row: _Row, top: str) -> str:
     """The image's name in data/."""
     *folders, name = PurePath(os.path.relpath(row.path, top)).parts
-    split = SPLIT_FOLDERS[row.split.lower()] if row.split else ""
+    split = split_of(row.split)
     for known in (row.split, row.label):
         if folders and known and folders[0] == known:
             del folders[0]
     group = group_folder(row.group) if row.group else ""
-    visible = [folder for folder in folders if not folder.startswith(".")]  # a scan passes over hidden ones
+    visible = [folder for folder in folders if not is_leftover(folder)]  # a scan passes over these
     return "/".join(part for part in (split, row.label, group, *visible, name) if part)

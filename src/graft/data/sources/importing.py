@@ -85,21 +85,26 @@ class Copies:
         paths: where each lies, and the name it was published under.
         reader: of their layout.
         classes: names of the classes in the order of their numbers, where the reader needs them.
+        encoding: of names that do not say theirs; by default UTF-8.
     """
 
     paths: Mapping[Path, str]
     reader: Reader
     classes: Sequence[str] = ()
+    encoding: str | None = None
 
     def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
         """See :class:`Feed`."""
         sources = [
-            stack.enter_context(open_source(path, limit, alone, lenient=True)) for path, alone in self.paths.items()
+            stack.enter_context(open_source(path, limit, alone, lenient=True, encoding=self.encoding))
+            for path, alone in self.paths.items()
         ]
         return self.reader.plan(Files(sources), self.classes)
 
 
-def import_images(project: Project, source: Path, *, name: str | None = None, replace: bool = False) -> Imported:
+def import_images(
+    project: Project, source: Path, *, name: str | None = None, replace: bool = False, encoding: str | None = None
+) -> Imported:
     """Imports the user's own images.
 
     Args:
@@ -107,6 +112,7 @@ def import_images(project: Project, source: Path, *, name: str | None = None, re
             or a table of images (:mod:`graft.data.sources.image_tables`).
         name: of the data set; by default the source's.
         replace: whether a data/ that holds something may be replaced; DVC then keeps the old one.
+        encoding: of names in a folder or archive that do not say theirs, for example gbk; by default UTF-8.
 
     Raises:
         GraftError: see :func:`bring_in`; or the name is not one, or source and data/ lie in each other.
@@ -121,7 +127,7 @@ def import_images(project: Project, source: Path, *, name: str | None = None, re
     dataset = name or _name_of(here)
     meta = {"dataset": dataset, "licence": NOT_STATED, "source": here.name}
     path = source.expanduser()
-    feed: Feed = Table(path) if is_table(path) else Copies({path: ""}, FoldersReader())
+    feed: Feed = Table(path) if is_table(path) else Copies({path: ""}, FoldersReader(), encoding=encoding)
     return bring_in(project, feed, meta, replace=replace)
 
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from graft.bundle.images import SUFFIXES, UnreadableImageError
 from graft.core.errors import GraftError
 from graft.data.archives.open_archive import open_source
-from graft.data.folder.photographs import images_below, is_image_name
+from graft.data.folder.photographs import images_among, images_below, is_image_file
 
 # A file larger than this is no photograph: the 100 million pixels that models take are 300 MB uncompressed.
 MAX_BYTES = 512 * 1024**2
@@ -107,7 +107,7 @@ class Archive:
                 if wanted(self._name_of(name), key):
                     chosen[key] = name
             times.clear()
-            with open_source(self._path) as source:
+            with open_source(self._path, guess=True) as source:
                 for member, chunks in source.read(set(chosen.values())):
                     times[member.name] += 1
                     key = _member_key(place, member.name, times[member.name])
@@ -119,8 +119,9 @@ class Archive:
                 yield Photograph(name, _broken(error.what), place)
 
     def _images(self) -> list[str]:
-        with open_source(self._path) as source:
-            return [member.name for member in source.members() if is_image_name(member.parts[-1])]
+        with open_source(self._path, guess=True) as source:
+            names = [member.name for member in source.members()]
+            return images_among(names, lambda some: ((member.name, pieces) for member, pieces in source.read(some)))
 
     def _name_of(self, member: str) -> str:
         return f"{_printable(self._path)}/{member}"
@@ -171,7 +172,7 @@ def find_photographs(texts: Sequence[str]) -> list[Photographs]:
         others: list[Path] = []
         images: list[Path] = []
         for path in map(Path, matches):
-            (images if is_image_name(path.name) and path.is_file() else others).append(path)
+            (images if is_image_file(path) and path.is_file() else others).append(path)
         images = [path for path in images if is_new(path)]
         if images:
             found.append(Files(lambda images=images: iter(images)))  # type: ignore[misc]

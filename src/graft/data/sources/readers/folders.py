@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from pydantic import Field
 
-from graft.bundle.images import START_BYTES, SUFFIXES, is_image_start
+from graft.bundle.images import SUFFIXES
 from graft.core.errors import GraftError
-from graft.data.folder.layout import SPLIT_FOLDERS
+from graft.data.folder.photographs import LEFTOVER, NOTES, UNREAD, by_suffix, images_among, no_notes, suffix_of
+from graft.data.folder.split_folders import arrange, split_folders
 from graft.data.sources.readers.reader import Files, Plan, Reader
 
-# Pictures and films that graft does not read: whoever lays them into a class folder means them.
-UNREAD = frozenset(
-    {".jxl", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".psd", ".svg", ".tga", ".dcm"}
-    | {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".3gp"}
-)
-
-
-class Readable(Protocol):
-    """Files of which some can be read by name."""
-
-    def read(self, names: Collection[str], /) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """The bytes of the files so named, in pieces."""
+UNLABELLED = "in a split without class folders"  # as a reason why images are left out
 
 
 class FoldersReader(Reader):
@@ -47,13 +36,18 @@ class FoldersReader(Reader):
 
     def plan(self, files: Files, classes: Sequence[str]) -> Plan:
         sizes = files.sizes
-        unnamed = images_without_suffix(files, sizes)
-        images = [name for name in sizes if is_image(name) or name in unnamed]
+        images = images_among(sizes, files.read)
         if self.folders:
             targets = {name: target for name in images if (target := _mapped(name, self.folders))}
         else:
             depth = _shared_folders(images)
-            targets = {name: name.split("/", depth)[depth] for name in images}
+            below = {name.split("/", depth)[depth]: name for name in images}
+            places, unlabelled = arrange(list(below))
+            if unlabelled:  # what stays may be train alone
+                train = _shared_folders(list(places))
+                places = {name: place.split("/", train)[train] for name, place in places.items()}
+            targets = {below[name]: place for name, place in places.items()}
+            without_class = {below[name]: UNLABELLED for name in unlabelled}
         if not targets:
             where = f" in {', '.join(self.folders)}" if self.folders else ""
             raise GraftError(
@@ -63,22 +57,13 @@ class FoldersReader(Reader):
         plan = files.copy(targets)
         if self.folders:  # what was not named was not meant
             return plan
-        left_out = {**{name: "" for name in sizes if name not in targets}, **files.left_out}
-        below = {name.split("/", depth)[-1]: why for name, why in left_out.items()}
-        require_most_of_each_class(list(targets.values()), below)
-        return Plan(plan.sizes, plan.images, left_out=left_out)
-
-
-def is_image(name: str) -> bool:
-    """Whether a file's name ends as an image's does."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def images_without_suffix(files: Readable, names: Iterable[str]) -> set[str]:
-    """The names without a suffix of files whose first bytes are an image's."""
-    bare = [name for name in names if not PurePosixPath(name).suffix]
-    found = files.read(bare) if bare else iter(())
-    return {name for name, pieces in found if is_image_start(next(iter(pieces), b"")[:START_BYTES])}
+        others = {name: "" for name in sizes if name not in targets and name not in without_class}
+        left_out = {**others, **files.left_out}
+        require_most_of_each_class(
+            [name.split("/", depth)[-1] for name in targets],
+            {name.split("/", depth)[-1]: why for name, why in left_out.items()},
+        )
+        return Plan(plan.sizes, plan.images, left_out={**left_out, **without_class})
 
 
 def require_most_of_each_class(images: Sequence[str], left_out: Mapping[str, str]) -> None:
@@ -87,37 +72,32 @@ def require_most_of_each_class(images: Sequence[str], left_out: Mapping[str, str
     Notes beside the images, a text file for each, are no pictures.
 
     Args:
-        images: names in data/.
-        left_out: names of other files, likewise, with the reason where it is not the suffix.
+        images: names below the folders around all images.
+        left_out: names of other files there, with the reason where it is not that they are no images.
 
     Raises:
         GraftError: names the class and what was left out of it, by suffix.
     """
-    taken = Counter(_class_of(name) for name in images)
-    meant = [name for name, why in left_out.items() if why or PurePosixPath(name).suffix.lower() in UNREAD]
-    for label, count in sorted(Counter(_class_of(name) for name in meant).items()):
+    splits = split_folders({name.partition("/")[0] for name in images}).keys()
+
+    def class_of(name: str) -> str:
+        folders = name.split("/")[:-1]
+        while len(folders) > 1 and folders[0] in splits:
+            del folders[0]
+        return folders[0] if folders else ""
+
+    taken = Counter(class_of(name) for name in images)
+    others = [name for name, why in left_out.items() if why != LEFTOVER and (why or suffix_of(name) not in NOTES)]
+    meant = {*no_notes(others, images), *(name for name in others if left_out[name] or suffix_of(name) in UNREAD)}
+    for label, count in sorted(Counter(class_of(name) for name in meant).items()):
         if label and count > taken[label]:
-            lost = [name for name in meant if _class_of(name) == label]
+            lost = [name for name in others if class_of(name) == label]
             raise GraftError(
                 f"The class '{label}' would lose most of its files: {by_suffix(lost)} are no images that graft reads, "
                 f"and {taken[label]:,} are",
                 "Convert them to JPEG or PNG (of a film, take single pictures), or move them out of the folder, and "
                 "import it again",
             )
-
-
-def by_suffix(names: Iterable[str]) -> str:
-    """Files counted by their suffix, the most frequent first: "100 .mov, 9 .txt"."""
-    kinds = Counter(PurePosixPath(name).suffix.lower() or "without suffix" for name in sorted(names))
-    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
-
-
-def _class_of(name: str) -> str:
-    """The class folder that a file in data/ lies in, or ""."""
-    *folders, _ = PurePosixPath(name).parts
-    if len(folders) > 1 and folders[0].lower() in SPLIT_FOLDERS:
-        return folders[1]
-    return folders[0] if folders else ""
 
 
 def _mapped(name: str, folders: Mapping[str, str]) -> str:

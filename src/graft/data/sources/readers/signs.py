@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from graft.core.errors import GraftError
-from graft.data.sources.readers.folders import is_image
+from graft.data.folder.photographs import is_image_name
 from graft.data.sources.readers.reader import Files, Plan, Reader, damaged, label_of
 
 _TRAIN = re.compile(r"(?:^|/)(?:Final_Training/Images|Training|Train)/(\d{1,5})/([^/]+)$", re.IGNORECASE)
@@ -39,7 +39,7 @@ class SignsReader(Reader):
         return any(_TRAIN.search(name) for name in files.sizes)
 
     def plan(self, files: Files, classes: Sequence[str]) -> Plan:
-        names = [name for name in files.sizes if is_image(name)]
+        names = [name for name in files.sizes if is_image_name(name)]
         train = {name: match for name in names if (match := _TRAIN.search(name))}
         test = {match[1]: name for name in names if (match := _TEST.search(name))}
         if not train:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from graft.data.folder.layout import SPLIT_FOLDERS
+from graft.data.folder.split_folders import split_of
 from graft.data.sources.readers.reader import Files, Plan, Reader, damaged
 
 
@@ -38,9 +38,9 @@ class TableReader(Reader):
             label = self._label(cells["label"], classes, place, files)
             folder = label
             if "split" in cells:
-                if cells["split"].lower() not in SPLIT_FOLDERS:
+                if not split_of(cells["split"]):
                     raise damaged(place, files, f"'{cells['split']}' is no split")
-                folder = f"{SPLIT_FOLDERS[cells['split'].lower()]}/{label}"
+                folder = f"{split_of(cells['split'])}/{label}"
             if name in targets:
                 raise damaged(place, files, f"'{cells['path']}' is there twice")
             targets[name] = f"{folder}/{PurePosixPath(name).name}"
