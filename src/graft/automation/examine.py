@@ -21,6 +21,7 @@ from graft.core.credentials import without_credentials
 from graft.core.errors import GraftError, first_line
 from graft.core.git import repository_top, try_git
 from graft.core.project import Project
+from graft.core.proxies import proxies_in_words, require_proxy
 from graft.core.sqlite_file import open_sqlite
 from graft.data.folder.versioning import dvc_init
 
@@ -78,6 +79,7 @@ def _probes(project: Project) -> list[tuple[str, State, Callable[[], Iterable[Fi
         ("Prefect server", "bad", lambda: [_prefect(project)]),
         ("ports", "note", lambda: _ports(project)),
         ("GPU", "note", lambda: [_gpu(project)]),
+        ("proxy", "note", lambda: [_proxy()]),
         *((name, "note", partial(_site, name)) for name in SITES),
         ("default data", "note", lambda: [_default_data(project)]),
     ]
@@ -209,7 +211,7 @@ def _data(project: Project) -> Finding:
     except GraftError as error:
         fix = "graft run fetches the default photographs, or: graft data import FOLDER"
         return Finding("data/", "note", error.what, fix)
-    count = sum(1 for _ in image_files(layout))
+    count = sum(not file.unread for file in image_files(layout))
     kind = "official split" if layout.is_official else "class folders"
     return Finding("data/", "ok", f"{dataset_name(project)}: {count:,} images, {kind}")
 
@@ -300,6 +302,12 @@ def _gpu(project: Project) -> Finding:
         fix = _install(project, " GPU=1", "graft[gpu]")
         return Finding("GPU", "note", f"{names}, but TensorFlow is installed without CUDA", fix)
     return Finding("GPU", "ok", names)
+
+
+def _proxy() -> Finding:
+    for url in (SITES["TensorFlow Hub"][0], "http://example.org/"):
+        require_proxy(url)
+    return Finding("proxy", "ok", f"{proxies_in_words()}; this machine's own servers are asked without one")
 
 
 def _site(name: str) -> Iterator[Finding]:

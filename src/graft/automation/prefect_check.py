@@ -8,6 +8,7 @@ import re
 from graft.automation.prefect_server import PASSWORD, URL
 from graft.core.credentials import without_credentials
 from graft.core.errors import GraftError, first_line
+from graft.core.proxies import require_proxy
 
 # Of each attempt to connect, of which Prefect's client makes four; and of an answer, once connected.
 CONNECT_SECONDS, ANSWER_SECONDS = 2.0, 10.0
@@ -37,6 +38,7 @@ def check_named_server(url: str) -> None:
         temporary_settings,
     )
 
+    require_proxy(url)
     where = f"The Prefect server at {without_credentials(url)}, which {URL} names,"
     settings = {PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}
     if password := os.environ.get(PASSWORD):

@@ -18,6 +18,7 @@ from pathlib import Path
 from graft.core.credentials import guard_output
 from graft.core.files import make_private_folder
 from graft.core.project import Project
+from graft.core.proxies import settle_proxies
 from graft.core.quotas import THREAD_VARIABLES, fewer_cores
 
 # A pipeline over private photographs must run offline and tell nobody.
@@ -52,8 +53,6 @@ PREFECT_STARTUP_SECONDS = "120"
 
 # After that long nobody uses a temporary file any more: what lies there was left by a process that was killed.
 SCRATCH_SECONDS = 7 * 24 * 3600
-# A proxy stands between this machine and others; what goes from it to itself would be lost there.
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def configure(project: Project) -> None:
@@ -84,7 +83,7 @@ def configure(project: Project) -> None:
         os.environ.setdefault(name, value)
     # Bundles, exports and serving are TensorFlow's; Keras would take what somebody's variable or file says.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    _spare_loopback_the_proxy()
+    settle_proxies()
     # Prefect creates its home but not the folders above it, and then fails at its database.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     if os.environ["PREFECT_HOME"] == str(project.prefect):
@@ -138,12 +137,3 @@ def _limit_what_is_loaded(threads: int) -> None:
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(threads)
-
-
-def _spare_loopback_the_proxy() -> None:
-    stated = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    names = [name for name in stated.replace(" ", "").split(",") if name]
-    if "*" in names:
-        return
-    # Libraries read one or the other.
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*names, *LOOPBACK]))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from graft.core.errors import GraftError
+from graft.core.proxies import require_proxy
 
 if TYPE_CHECKING:
     import requests
 
 
 def new_session() -> requests.Session:
-    """Return a session that checks each redirect before it is followed."""
+    """Return a session that checks each redirect before it is followed, and asks nothing past a proxy."""
     import requests
 
     class Session(requests.Session):
@@ -22,6 +23,10 @@ def new_session() -> requests.Session:
             if target:
                 require_hop(response.url, urljoin(response.url, target))
             return target
+
+        def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+            require_proxy(request.url or "")
+            return super().send(request, **options)
 
     return Session()
 

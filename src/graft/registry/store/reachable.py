@@ -12,6 +12,7 @@ import time
 from urllib.parse import urlsplit
 
 from graft.core.errors import GraftError, first_line
+from graft.core.proxies import require_proxy
 
 # Seconds for a connection, and for the first answer; a server of many users may take a while to wake up.
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
@@ -48,6 +49,7 @@ def require_answer(uri: str) -> None:
 def _ask_server(uri: str) -> None:
     import requests
 
+    require_proxy(uri)
     limit = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", ANSWER_SECONDS))
     for attempt in range(2):
         try:
