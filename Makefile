@@ -6,6 +6,8 @@ LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 STAMP := $(VENV)/.installed-$(LOCK)
 # The installer itself is pinned too; it fetches in parallel and installs in a fraction of pip's time.
 UV_VERSION := 0.13.9
+# What pip is told of mirrors, certificates and proxies, by pip.conf or PIP_..., is told to it.
+UV := $(BIN)/python src/graft/core/download/pip_settings.py $(BIN)/uv
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
 # Of the tests, side by side; each may hold a gigabyte or two, for TensorFlow and the servers it starts.
@@ -23,8 +25,8 @@ $(STAMP): $(LOCK) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	# Byte-compiled now, once: every stage is a process of its own, and would compile what it imports again.
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --compile-bytecode --require-hashes -r $(LOCK)
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	$(UV) pip install --python $(BIN)/python --compile-bytecode --require-hashes -r $(LOCK)
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
@@ -57,7 +59,7 @@ ui: setup ## MLflow and Prefect in the browser, on loopback (MLFLOW_PORT, PREFEC
 doctor: setup ## what is installed, reachable and writable
 	@$(BIN)/graft doctor
 
-LOCK_COMMAND := $(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+LOCK_COMMAND := $(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --quiet --upgrade --custom-compile-command 'make lock'
 
 lock: ## renew both lock files within pyproject.toml's bounds

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import os
 import re
 import shutil
 import threading
@@ -27,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from graft.core.download.package_index import index_address, index_session
 from graft.core.download.redirects import new_session, require_hop, require_https
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of, sync, write_file
@@ -44,7 +44,6 @@ LOCK_SECONDS = 3600.0  # for another command that fetches the same file, over a 
 SPARE_BYTES = 64 * 2**20  # left free on the disk: a full one breaks whatever else is running
 
 _PATIENT: Any = {"stream": True, "timeout": (CONNECT_SECONDS, READ_SECONDS)}
-_INDEX_VARIABLES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 _LONGEST_NAME = 100
 _T = TypeVar("_T")
 
@@ -56,7 +55,7 @@ class _DroppedError(Exception):
 def registry_archive(package: str, version: str, sha256: str, folder: Path) -> Path:
     """The wheel or source archive of a package that has this digest, fetched unless it is in ``folder``.
 
-    The index is the one that PIP_INDEX_URL, UV_DEFAULT_INDEX or UV_INDEX_URL names, else the public one.
+    The index is the one that PIP_INDEX_URL, UV_DEFAULT_INDEX, UV_INDEX_URL or pip.conf names, else the public one.
 
     Raises:
         GraftError: the index does not answer or does not have that file, what it sent has another digest, or
@@ -69,7 +68,7 @@ def registry_archive(package: str, version: str, sha256: str, folder: Path) -> P
     from requests import RequestException
 
     label = f"{package} {version}"
-    with PyPISimple(_index(), session=new_session()) as client:
+    with PyPISimple(index_address(), session=index_session()) as client:
         try:
             page = _within(OPEN_SECONDS, lambda: client.get_project_page(package, (CONNECT_SECONDS, READ_SECONDS)))
         except NoSuchProjectError:
@@ -87,7 +86,7 @@ def registry_archive(package: str, version: str, sha256: str, folder: Path) -> P
                 f"The package index has no file of {label} with SHA-256 {sha256}",
                 "Name an index that has it in PIP_INDEX_URL",
             )
-        require_hop(_index(), files[0].url)
+        require_hop(index_address(), files[0].url)
         target = folder / f"{sha256[:12]}-{_plain(files[0].filename)}"
         return _fetch(client.s, files[0].url, target, sha256, label, "the package index")
 
@@ -137,7 +136,7 @@ def index_has(package: str, seconds: float = CONNECT_SECONDS) -> bool:
     """Whether the package index answers for a package right now."""
     from pypi_simple import PyPISimple
 
-    with PyPISimple(_index(), session=new_session()) as client:
+    with PyPISimple(index_address(), session=index_session()) as client:
         return _answers(client.s, client.get_project_url(package), seconds)
 
 
@@ -279,16 +278,6 @@ def _answers(session: requests.Session, url: str, seconds: float) -> bool:
         return _within(seconds, ask)
     except (GraftError, OSError, ValueError):  # requests' own errors and TimeoutError are OSErrors
         return False
-
-
-def _index() -> str:
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT
-
-    for variable in _INDEX_VARIABLES:
-        if value := os.environ.get(variable, "").strip():
-            name, separator, address = value.partition("=")  # uv also takes name=address
-            return address if separator and "/" not in name else value
-    return PYPI_SIMPLE_ENDPOINT
 
 
 def _require_space(folder: Path, size: int, label: str) -> None:
