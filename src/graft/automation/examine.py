@@ -23,7 +23,7 @@ from graft.core.git import repository_top, try_git
 from graft.core.project import Project
 from graft.core.proxies import proxies_in_words, require_proxy
 from graft.core.sqlite_file import open_sqlite
-from graft.data.folder.versioning import dvc_init
+from graft.data.folder.versioning import dvc_init, require_repository
 
 State = Literal["ok", "note", "bad"]
 
@@ -79,8 +79,7 @@ def _probes(project: Project) -> list[tuple[str, State, Callable[[], Iterable[Fi
         ("Prefect server", "bad", lambda: [_prefect(project)]),
         ("ports", "note", lambda: _ports(project)),
         ("GPU", "note", lambda: [_gpu(project)]),
-        ("proxy", "note", lambda: [_proxy()]),
-        *((name, "note", partial(_site, name)) for name in SITES),
+        *((name, "note", partial(_site, name)) for name in ("proxy", *SITES)),
         ("default data", "note", lambda: [_default_data(project)]),
     ]
 
@@ -168,6 +167,7 @@ def _repository(project: Project) -> Iterator[Finding]:
 def _git(project: Project) -> Finding:
     top = repository_top(project.root)
     if top is None:
+        require_repository(project)
         fix = "git init && git add . && git commit, for `dvc exp` and diffs"
         return Finding("git", "note", "not a repository", fix)
     commit = try_git(project.root, "rev-parse", "--short", "HEAD", timeout=LIMIT_SECONDS)
@@ -314,6 +314,9 @@ def _site(name: str) -> Iterator[Finding]:
     from graft.core.download.fetch import index_has, is_reachable
     from graft.networks.backbones.known_weights import REGISTRY
 
+    if name == "proxy":
+        yield _proxy()
+        return
     url, fix = SITES[name]
     answers = is_reachable(url) if url else index_has(REGISTRY["MobileNetV2"].package)
     yield Finding(name, "ok", "answers") if answers else Finding(name, "note", "no answer", fix)

@@ -22,6 +22,7 @@ from graft.core.processes import end_tree
 from graft.core.project import Project
 from graft.core.quotas import memory_kills
 from graft.core.timing import Breakdown, read_breakdown
+from graft.data.folder.versioning import require_repository
 
 # Of `dvc repro`; all are switches. tests/automation/test_pipeline.py compares them with DVC's own help.
 DVC_LETTERS = "hqvfispPRk"
@@ -59,10 +60,11 @@ def reproduce(
         environment: of the stages, on top of this process's own.
 
     Raises:
-        GraftError: a stage failed, which has printed its reason already; or it took longer than ``timeout``, and
-            what was running has been ended.
+        GraftError: there is no git repository; a stage failed, which has printed its reason already; or it took
+            longer than ``timeout``, and what was running has been ended.
         KeyboardInterrupt: stopped by the user.
     """
+    require_repository(project)
     started = time.time()
     repository_top(project.root)  # raises where git refuses
     if project.tracking_is_served:

@@ -95,3 +95,35 @@ def test_reading_the_name_does_not_import_dvc():
     code = "import sys, graft.data.folder.versioning; sys.exit('dvc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     assert versioning.UNNAMED == "data"
+
+
+def test_case_11_without_git_nothing_is_begun_and_one_sentence_says_why(project, photos, tmp_path, monkeypatch):
+    from graft.automation.run_pipeline import reproduce
+    from graft.data.sources import catalogue
+    from graft.data.sources.importing import import_images
+
+    write(project.root, {".dvc/config": b"[core]\n    analytics = false\n"})
+    monkeypatch.setattr(catalogue, "fetch", None, raising=False)
+    source = write(tmp_path / "pets", photos)
+    for start in (
+        lambda: import_images(project, source),
+        lambda: catalogue.use(project, catalogue.DEFAULT),
+        lambda: reproduce(project, []),
+    ):
+        with pytest.raises(GraftError, match="is no git repository .* git init .* core.no_scm true"):
+            start()
+    assert not project.data.exists()
+
+
+@pytest.mark.parametrize("has", ["a repository", "a worktree", "one above", "no_scm", "no_scm here"])
+def test_case_11_what_dvc_works_in_is_not_refused(has, project):
+    write(project.root, {".dvc/config": b"[core]\n    analytics = false\n"})
+    made = {
+        "a repository": {"project/.git/HEAD": b""},
+        "a worktree": {"project/.git": b"gitdir: elsewhere\n"},
+        "one above": {".git/HEAD": b""},
+        "no_scm": {"project/.dvc/config": b"[core]\n    no_scm = true\n['remote \"a\"']\n    url = s3://b/%s\n"},
+        "no_scm here": {"project/.dvc/config.local": b"[core]\n    no_scm = True\n"},
+    }
+    write(project.root.parent, made[has])
+    versioning.require_repository(project)

@@ -16,11 +16,15 @@ DVC keeps ``meta`` when it updates the file. Equal images give an equal file, by
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +44,23 @@ def dvc_init(folder: Path) -> str:
     """Return the command that makes a folder a project of DVC: another one below the top of a git repository."""
     top = repository_top(folder)
     return "dvc init" if top is None or top.resolve() == folder.resolve() else "dvc init --subdir"
+
+
+def require_repository(project: Project) -> None:
+    """Raise GraftError where DVC would refuse for want of a git repository, as in a checkout downloaded as a zip."""
+    folder = project.root / ".dvc"
+    if not folder.is_dir() or any((place / ".git").exists() for place in (project.root, *project.root.parents)):
+        return
+    config = ConfigParser(interpolation=None, strict=False)
+    with contextlib.suppress(ConfigParserError):  # DVC says what is wrong
+        config.read([folder / "config", folder / "config.local"], encoding="utf-8")
+        if config.getboolean("core", "no_scm", fallback=False):
+            return
+    raise GraftError(
+        f"{project.root} is no git repository (there is no .git in it or above), and DVC works in one",
+        f"cd {shlex.quote(str(project.root))} && git init && git add . && git commit -m start; or, without "
+        "git: dvc config --local core.no_scm true",
+    )
 
 
 def pointer_file(project: Project) -> Path:

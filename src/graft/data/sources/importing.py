@@ -178,7 +178,8 @@ def bring_in(
 
 
 def require_replaceable(project: Project, replace: bool) -> None:
-    """Raises GraftError where data/ holds something and ``replace`` is not set."""
+    """Raises GraftError where data/ holds something and ``replace`` is not set, or DVC could not track it."""
+    versioning.require_repository(project)
     if swap.is_empty(project.data) or replace:
         return
     name = versioning.dataset_name(project)
