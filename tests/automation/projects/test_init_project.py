@@ -19,7 +19,7 @@ from graft.core.project import Project, find_project
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return init_project(tmp_path_factory.mktemp("here") / "Ähren & 'Rosen' im Mai")
+    return init_project(tmp_path_factory.mktemp("here") / "Ähren & 'Rosen' im Mai #1, 100%")
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -27,7 +27,7 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_it_is_a_project_under_git_and_dvc_with_everything_committed(made: Project) -> None:
+def test_case_5_it_is_a_project_under_git_and_dvc_with_everything_committed(made: Project) -> None:
     assert find_project(made.root) == made
     assert git(made.root, "status", "--porcelain") == ""
     assert git(made.root, "log", "--format=%s").startswith("A project of graft")
@@ -91,7 +91,7 @@ def test_another_git_repository_is_no_place_for_one(made: Project) -> None:
     assert not (made.root / "within").exists()
 
 
-@pytest.mark.parametrize("name", ["what?", "50%", "a#b", "two\nlines", "back\\slash"])
+@pytest.mark.parametrize("name", ["what?", "two\nlines", "back\\slash"])
 def test_characters_that_addresses_read_otherwise_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(GraftError, match="Choose another name or place"):
         init_project(tmp_path / name)

@@ -210,3 +210,20 @@ def test_threads_leave_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch
     finally:
         sys.setswitchinterval(before)
     assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+def test_case_5_runs_and_models_lie_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    import mlflow
+
+    project = Project(tmp_path / "R&D's Fotos für #1%41, 100%")
+    project.root.mkdir()
+    client = open_store(project)
+    run = client.create_run(experiment_id(project, client, "pets")).info
+    client.log_text(run.run_id, "bytes", "model/weights.txt")
+    client.create_registered_model("pets")
+    client.create_model_version("pets", f"{run.artifact_uri}/model", run.run_id)
+    client.set_registered_model_alias("pets", "champion", "1")
+    fetched = Path(mlflow.artifacts.download_artifacts("models:/pets@champion", dst_path=str(project.root / "out")))
+    assert (fetched / "weights.txt").read_text() == "bytes"
+    assert [path.name for path in tmp_path.iterdir()] == [project.root.name]
+    assert {"mlflow.db", "mlartifacts"} <= {path.name for path in project.root.iterdir()}

@@ -25,8 +25,8 @@ BASES = ".graft-generated"
 _SUFFIX = ".base"  # else DVC would take the copy of dvc.yaml for another pipeline
 # What systems leave behind, and the repository that somebody has made or cloned already.
 _NOTHING = frozenset({".git", ".DS_Store", "Thumbs.db", "desktop.ini"})
-# Paths become addresses of databases and of artifacts, in which these mean something else.
-_ODD = frozenset("?#%\\")
+# Paths become addresses of databases and names in archives, in which these mean something else.
+_ODD = frozenset("?\\")
 _DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 
 
