@@ -169,6 +169,22 @@ def test_case_20_what_is_written_into_a_groups_folder_is_the_groups(tmp_path: Pa
         os.umask(before)
 
 
+def test_case_20_every_command_shares_also_one_that_needs_nothing_else(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`graft data import` writes data.dvc with few of the settings of other commands."""
+    (project.root / "dvc.yaml").touch()
+    (project.root / "params.yaml").touch()
+    project.root.chmod(0o2775)
+    monkeypatch.chdir(project.root)
+    before = os.umask(0o022)
+    try:
+        CliRunner().invoke(app, ["data", "import", "missing"])
+        assert os.umask(0) == 0o002
+    finally:
+        os.umask(before)
+
+
 def test_case_20_a_shared_cache_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache").chmod(0o2775)

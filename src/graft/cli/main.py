@@ -5,6 +5,7 @@ Commands import what they need when they run: TensorFlow, MLflow, DVC and pandas
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Annotated
@@ -31,8 +32,9 @@ from graft.cli import (
 )
 from graft.cli.app import Commands
 from graft.core.credentials import without_credentials
-from graft.core.environment import name_the_user
+from graft.core.environment import name_the_user, share_with_the_group
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError, first_line
+from graft.core.project import find_project
 
 
 def _print_version(wanted: bool) -> None:
@@ -54,6 +56,8 @@ def graft(
 ) -> None:
     """What is done before every command; --version and --help end before that."""
     name_the_user()
+    with contextlib.suppress(GraftError):  # no project, which the command itself says where it needs one
+        share_with_the_group(find_project())
 
 
 app.add_typer(data.app, name="data")

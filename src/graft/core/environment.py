@@ -62,7 +62,7 @@ def configure(project: Project) -> None:
     """
     guard_output()
     name_the_user()
-    _share_with_the_group(project)
+    share_with_the_group(project)
     settings = {
         **NO_TELEMETRY,
         **QUIET,
@@ -103,7 +103,7 @@ def name_the_user() -> None:
         os.environ["LOGNAME"] = f"user{os.getuid()}"  # where libraries look first
 
 
-def _share_with_the_group(project: Project) -> None:
+def share_with_the_group(project: Project) -> None:
     """Let the group write what this process writes, where it may write into the project or the cache.
 
     By the mask that is usual, 022, a lock or database of the one would be closed to the other. What is private stays
