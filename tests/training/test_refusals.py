@@ -93,6 +93,15 @@ def test_a_hub_module_of_another_size_and_one_that_is_not_there(project: Project
     assert "no Hub module in the folder" in gone
 
 
+def test_an_onnx_file_that_would_be_trained_or_pooled_anew(project: Project) -> None:
+    backbone = {"source": "onnx", "name": "anywhere.onnx", "scaling": "imagenet"}
+    text = refusal(project, FINE_TUNE, backbone=backbone)
+    assert "is of kind fine_tune, but an ONNX file is a frozen network. Set kind: frozen, or give it a keras" in text
+    pooled = {**FROZEN, "head": {"pooling": "max"}}
+    assert "an ONNX file answers with features that are pooled already" in refusal(project, pooled, backbone=backbone)
+    assert "There is no ONNX file anywhere.onnx" in refusal(project, FROZEN, backbone=backbone)
+
+
 def test_a_network_that_is_not_there(project: Project) -> None:
     text = refusal(project, {**SCRATCH, "network": "cn"})
     assert "network' is 'cn' (str). It should be 'cnn' or 'mlp'." in text

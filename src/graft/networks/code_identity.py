@@ -17,6 +17,7 @@ ANSWERING = (
     *DECODING,
     *(BACKBONES / f"{source.module}.py" for source in SOURCES),
     BACKBONES / "efficientnet_lite.py",
+    *(BACKBONES / f"onnx_{part}.py" for part in ("graph", "maps", "node", "operations")),
     BACKBONES / "cutting.py",
     BACKBONES / "depths.py",
     NETWORKS / "head.py",

@@ -11,26 +11,35 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from onnx_files import write_map
 
 from graft.bundle.model import ImageClassifier
+from graft.core.params.backbone_params import OnnxBackboneParams
 from graft.deployment.export.bundle_source import ExportSource, prepare_saved_model
 from graft.deployment.export.check_export import TOLERANCE
 from graft.deployment.export.formats import FORMATS
+from graft.networks.backbones import build_backbone
 from graft.training.write_bundle import write_bundle
 
 CLASSES, SIZE = ["a <b>", "ß", "c"], 8
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3)).astype(np.uint8)
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["layers", "onnx trunk"])
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.utils.set_random_seed(1)
-    inputs = keras.Input((SIZE, SIZE, 3))
-    maps = keras.layers.Conv2D(4, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(inputs))
-    logits = keras.layers.Dense(3, kernel_initializer="random_normal")(keras.layers.Flatten()(maps))
-    folder = tmp_path_factory.mktemp("bundle") / "model"
-    write_bundle(keras.Model(inputs, 9 * logits), CLASSES, SIZE, folder, temperature=1.5)
-    return folder
+    folder = tmp_path_factory.mktemp("bundle")
+    if request.param == "layers":
+        inputs = keras.Input((SIZE, SIZE, 3))
+        features = keras.layers.Conv2D(4, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(inputs))
+    else:
+        file = write_map(folder / "map.onnx", SIZE)
+        params = OnnxBackboneParams(source="onnx", name=str(file), scaling="0..1")
+        backbone = build_backbone(params, SIZE, folder).model
+        inputs, features = backbone.input, backbone.output
+    logits = keras.layers.Dense(3, kernel_initializer="random_normal")(keras.layers.Flatten()(features))
+    write_bundle(keras.Model(inputs, 9 * logits), CLASSES, SIZE, folder / "model", temperature=1.5)
+    return folder / "model"
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
+from onnx_files import write_map
 from tiny import tinted_images, write_hub_module
 
-from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import BackboneParams, HubBackboneParams, KerasBackboneParams, OnnxBackboneParams
 from graft.networks.backbones import build_backbone
 
 SEED = 11
@@ -26,25 +28,24 @@ class Source:
     """One backbone under contract.
 
     Attributes:
-        name: a model of ``keras.applications``, or where a Hub module comes from.
+        name: a model of ``keras.applications``, or where a Hub module or an ONNX file comes from.
         size: of the images, the smallest it takes where that is quick.
         middle: the layer to unfreeze from in part; None where there are no layers.
         slow: whether it takes more than a few seconds; then one strategy stands for all.
+        kind: as params name the source.
     """
 
     name: str
     size: int
     middle: str | None = None
     slow: bool = False
-
-    @property
-    def is_hub(self) -> bool:
-        return self.middle is None
+    kind: Literal["keras", "hub", "onnx"] = "keras"
 
 
 SOURCES = (
-    Source("tiny hub module", TINY_HUB_SIZE),
-    Source("../shared/hub", 224, slow=True),
+    Source("tiny hub module", TINY_HUB_SIZE, kind="hub"),
+    Source("../shared/hub", 224, slow=True, kind="hub"),
+    Source("tiny onnx file", 16, kind="onnx"),
     Source("MobileNet", 32, "conv_dw_12"),
     Source("MobileNetV2", 32, "block_15_expand", slow=True),
     Source("EfficientNetLite0", 32, "block11_expand_conv", slow=True),
@@ -52,11 +53,15 @@ SOURCES = (
 )
 
 
-def prepare(source: Source, folder: Path, shared: Callable[[str], Path]) -> KerasBackboneParams | HubBackboneParams:
+def prepare(source: Source, folder: Path, shared: Callable[[str], Path]) -> BackboneParams:
     """The params of a source, whose weights are written to a file in ``folder`` at first use."""
     if source.name == "../shared/hub":
         return HubBackboneParams(source="hub", name=str(shared("hub/mobilenet_v2_feature_vector")))
-    if source.is_hub:
+    if source.kind == "onnx":
+        path = folder / "map.onnx"
+        file = path if path.exists() else write_map(path, source.size)
+        return OnnxBackboneParams(source="onnx", name=str(file), scaling="-1..1")
+    if source.kind == "hub":
         path = folder / "hub"
         return HubBackboneParams(source="hub", name=str(path if path.exists() else write_hub_module(path)))
     path = folder / f"{source.name}.weights.h5"

@@ -9,14 +9,14 @@ import keras
 import pytest
 from backbone_sources import Source, prepare
 
-from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import BackboneParams
 from graft.networks.backbones import weights
 
 
 @pytest.fixture(scope="session")
 def backbone_params(
     tmp_path_factory: pytest.TempPathFactory, shared: Callable[[str], Path]
-) -> Callable[[Source], KerasBackboneParams | HubBackboneParams]:
+) -> Callable[[Source], BackboneParams]:
     folder = tmp_path_factory.mktemp("weights")
     return lambda source: prepare(source, folder, shared)
 

@@ -19,7 +19,7 @@ from backbone_sources import SEED, SOURCES, Source
 from tiny import clock, tinted_images
 
 from graft.bundle.model import ImageClassifier
-from graft.core.params.backbone_params import BackboneParams, HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import BackboneParams
 from graft.core.params.strategy_params import FineTuneParams, FrozenParams, HeadParams
 from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import Backbone
@@ -44,21 +44,24 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fine_tune all, rate by layer": {"unfreeze": "all", "layer_decay": 0.9},
     "fine_tune all, batch norm updated": {"unfreeze": "all", "batch_norm": "update"},
 }
-OF_HUB_MODULES = {
-    *(name for name in STRATEGIES if name.startswith("frozen")),
-    "fine_tune all",
-    "fine_tune all, batch norm updated",
+FROZEN = {name for name in STRATEGIES if name.startswith("frozen")}
+# What is refused otherwise: see test_hub, test_onnx_file and tests/training/test_refusals.
+OF_KIND = {
+    "keras": set(STRATEGIES),
+    "hub": {*FROZEN, "fine_tune all", "fine_tune all, batch norm updated"},
+    "onnx": FROZEN,
 }
+ROADS = {"keras": "file given in params", "hub": "Hub module", "onnx": "ONNX file given in params"}
 
 
 def cases() -> Iterator[object]:
     for source in SOURCES:
         for strategy in STRATEGIES:
-            if source.is_hub and strategy not in OF_HUB_MODULES:
-                continue  # refused: see test_hub and tests/training/test_refusals
-            if source.slow and strategy != ("fine_tune all" if source.is_hub else "fine_tune by name"):
+            if strategy not in OF_KIND[source.kind]:
                 continue
-            is_slow = source.slow or not (source.is_hub or strategy.startswith("frozen"))
+            if source.slow and strategy != ("fine_tune all" if source.kind == "hub" else "fine_tune by name"):
+                continue
+            is_slow = source.slow or not (source.kind == "hub" or strategy in FROZEN)
             marks = [pytest.mark.slow] if is_slow else []
             yield pytest.param((source, strategy), id=f"{source.name}, {strategy}", marks=marks)
 
@@ -69,7 +72,7 @@ class Outcome:
 
     source: Source
     strategy: str
-    params: KerasBackboneParams | HubBackboneParams
+    params: BackboneParams
     before: Backbone
     trained: Trained
     val: DecodedImages
@@ -113,7 +116,7 @@ def steps(before: keras.layers.Layer, after: keras.layers.Layer) -> list[float]:
 @pytest.fixture(scope="module", params=cases())
 def outcome(
     request: pytest.FixtureRequest,
-    backbone_params: Callable[[Source], KerasBackboneParams | HubBackboneParams],
+    backbone_params: Callable[[Source], BackboneParams],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Outcome:
     source, strategy = request.param
@@ -143,7 +146,7 @@ def outcome(
 def test_every_kind_of_backbone_is_under_contract() -> None:
     members = typing.get_args(typing.get_args(BackboneParams)[0])
     kinds = {typing.get_args(member.model_fields["source"].annotation)[0] for member in members}
-    assert {"hub" if source.is_hub else "keras" for source in SOURCES} == kinds
+    assert {source.kind for source in SOURCES} == kinds
 
 
 def test_loss_falls(outcome: Outcome) -> None:
@@ -152,8 +155,11 @@ def test_loss_falls(outcome: Outcome) -> None:
 
 
 def test_training_moves_what_was_unfrozen_and_nothing_else(outcome: Outcome) -> None:
-    if outcome.source.is_hub:
+    if outcome.source.kind == "hub":
         assert_variables_moved(outcome)
+    elif outcome.source.kind == "onnx":
+        assert steps(outcome.before.trunk, outcome.trunk)
+        assert not any(steps(outcome.before.trunk, outcome.trunk))
     else:
         assert_layers_moved(outcome)
     if decay := STRATEGIES[outcome.strategy].get("layer_decay"):
@@ -197,8 +203,7 @@ def assert_lower_layers_move_less(outcome: Outcome, decay: float) -> None:
 
 def test_the_outcome_says_which_weights_it_started_from(outcome: Outcome) -> None:
     assert outcome.trained.weights_digest == outcome.before.weights_digest
-    road = "Hub module" if outcome.source.is_hub else "file given in params"
-    assert outcome.trained.weights_source == road
+    assert outcome.trained.weights_source == ROADS[outcome.source.kind]
 
 
 def test_validation_logits_are_those_of_the_model_that_is_kept(outcome: Outcome) -> None:
@@ -207,7 +212,7 @@ def test_validation_logits_are_those_of_the_model_that_is_kept(outcome: Outcome)
 
 
 def test_the_bundle_answers_as_the_model_does(outcome: Outcome) -> None:
-    if outcome.is_unfrozen and not outcome.source.is_hub and outcome.strategy != "fine_tune by name":
+    if outcome.is_unfrozen and outcome.source.kind == "keras" and outcome.strategy != "fine_tune by name":
         pytest.skip("the graph of this bundle is that of its neighbours in this list")
     expected = softmax(outcome.trained.val_logits)
     assert outcome.bundle.classes == CLASSES

@@ -14,7 +14,7 @@ from backbone_sources import SOURCES, Source
 from tiny import tinted_images
 
 from graft.core.errors import GraftError
-from graft.core.params.backbone_params import HubBackboneParams, KerasBackboneParams
+from graft.core.params.backbone_params import BackboneParams, KerasBackboneParams
 from graft.networks.backbones import build_backbone, default_image_size, efficientnet_lite
 from graft.networks.backbones.keras_applications import application_names, build, find_application, input_scaling
 from graft.training.unfreezing import unfreeze
@@ -80,7 +80,7 @@ def test_every_application_of_keras_is_known() -> None:
 
 @pytest.mark.parametrize("source", [source for source in SOURCES if not source.slow], ids=lambda s: s.name)
 def test_a_backbone_takes_photographs_as_they_are(
-    source: Source, backbone_params: Callable[[Source], KerasBackboneParams | HubBackboneParams], tmp_path: Path
+    source: Source, backbone_params: Callable[[Source], BackboneParams], tmp_path: Path
 ) -> None:
     backbone = build_backbone(backbone_params(source), source.size, tmp_path)
     images = tinted_images(3, source.size)[0].astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import escape
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -19,11 +20,13 @@ class SourceParams(Section):
         words: what one is called in a sentence.
         no_layers: why training cannot reach its layers, in words; "" where its trunk is a Keras model. Without layers
             a trunk is trained whole or not at all, pooled as it is, on one device, and saved with its head.
+        is_frozen: whether it cannot be trained at all.
     """
 
     module: ClassVar[str]
     words: ClassVar[str]
     no_layers: ClassVar[str] = ""
+    is_frozen: ClassVar[bool] = False
 
     def own_files(self) -> list[Path]:
         """Return the user's own files that it is made of, in order; their contents may change under their names."""
@@ -60,6 +63,54 @@ class HubBackboneParams(SourceParams):
         return [path for path in own if path.is_file()]
 
 
-BackboneParams = Annotated[KerasBackboneParams | HubBackboneParams, Field(discriminator="source")]
+class MeanAndDeviation(Section):
+    """What pixels in 0..1 are scaled by, as ``(pixel - mean) / std``, for red, green and blue."""
+
+    mean: Annotated[list[float], Field(min_length=3, max_length=3)]
+    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
+
+
+class OnnxBackboneParams(SourceParams):
+    """A frozen network as an ONNX file, such as DINOv2, SigLIP or an export of timm.
+
+    Attributes:
+        name: the file; weights that are kept beside it are in files whose names begin with its name.
+        scaling: of the pixels, as its page says: ``imagenet`` (timm, DINOv2) and ``clip`` by their mean and deviation,
+            ``-1..1`` (SigLIP), ``0..1``, ``0..255``, or ``{mean: [...], std: [...]}`` of pixels in 0..1.
+        output: name of the one that is taken, where the file has several.
+        tokens: of an output ``[N, T, D]``, the first (``cls``) or the ``mean`` of all are the features.
+    """
+
+    module: ClassVar[str] = "onnx_file"
+    words: ClassVar[str] = "an ONNX file"
+    no_layers: ClassVar[str] = "an ONNX file is a frozen network, which has no layers to start from"
+    is_frozen: ClassVar[bool] = True
+
+    source: Literal["onnx"]
+    name: OwnFile
+    scaling: Literal["imagenet", "clip", "-1..1", "0..1", "0..255"] | MeanAndDeviation
+    output: str | None = None
+    tokens: Literal["cls", "mean"] = "cls"
+
+    def own_files(self) -> list[Path]:
+        file = Path(self.name).expanduser()
+        return [path for path in (file, *sorted(file.parent.glob(f"{escape(file.name)}?*"))) if path.is_file()]
+
+    @property
+    def mean_and_deviation(self) -> tuple[list[float], list[float]]:
+        """Mean and deviation of pixels in 0..1, a number for red, green and blue each."""
+        found = self.scaling if isinstance(self.scaling, MeanAndDeviation) else SCALINGS[self.scaling]
+        return found.mean, found.std
+
+
+# As timm (data/constants.py) and OpenAI's CLIP (clip/clip.py) have them.
+SCALINGS = {
+    "imagenet": MeanAndDeviation(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
+    "clip": MeanAndDeviation(mean=[0.48145466, 0.4578275, 0.40821073], std=[0.26862954, 0.26130258, 0.27577711]),
+    "-1..1": MeanAndDeviation(mean=[0.5] * 3, std=[0.5] * 3),
+    "0..1": MeanAndDeviation(mean=[0.0] * 3, std=[1.0] * 3),
+    "0..255": MeanAndDeviation(mean=[0.0] * 3, std=[1 / 255] * 3),
+}
+BackboneParams = Annotated[KerasBackboneParams | HubBackboneParams | OnnxBackboneParams, Field(discriminator="source")]
 SOURCES: tuple[type[SourceParams], ...] = get_args(get_args(BackboneParams)[0])
 TRAIN_IT_WHOLE = "Set unfreeze: all, or use the same network as a keras backbone"

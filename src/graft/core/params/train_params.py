@@ -73,7 +73,7 @@ class TrainParams(Section):
             backbone = strategy.backbone
             if backbone is None or not backbone.no_layers:
                 continue
-            if isinstance(strategy, FineTuneParams):
+            if isinstance(strategy, FineTuneParams) and "backbone" not in strategy.auto:
                 _refuse_parts_of(backbone, name, strategy)
             if strategy.head.pooling != "average":
                 raise ValueError(
@@ -94,6 +94,11 @@ class TrainParams(Section):
 
 
 def _refuse_parts_of(backbone: BackboneParams, name: str, strategy: FineTuneParams) -> None:
+    if backbone.is_frozen:
+        raise ValueError(
+            f"strategies.{name} is of kind fine_tune, but {backbone.words} is a frozen network. Set kind: frozen, or "
+            "give it a keras backbone of its own"
+        )
     if strategy.unfreeze != "all":
         raise ValueError(
             f"strategies.{name}.unfreeze is {strategy.unfreeze!r}, but {backbone.no_layers}. {TRAIN_IT_WHOLE}"
