@@ -6,8 +6,8 @@ import os
 from urllib.request import getproxies
 
 import pytest
-from graft.automation.doctor import _proxy
 
+from graft.automation.examine import _proxy
 from graft.automation.prefect_check import check_named_server
 from graft.core import proxies
 from graft.core.download.fetch import download
