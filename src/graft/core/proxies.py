@@ -44,7 +44,7 @@ def settle_proxies() -> None:
 
 def require_proxy(url: str) -> None:
     """Raise GraftError where an address would be asked through a proxy that cannot be used: never past it."""
-    from urllib.request import proxy_bypass_environment
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
     unusable, host = os.environ.get(UNUSABLE, ""), urlsplit(url).hostname or ""
     name, _, value = unusable.partition("=")

@@ -68,8 +68,10 @@ def changed_places(images: Any, draws: Any, params: AugmentParams, ops: Any) -> 
         ops.where(draws[:, index] > 0, -1.0, 1.0) if params.flip in (name, "horizontal_and_vertical") else 1.0
         for index, name in enumerate(("horizontal", "vertical"))
     ]
+    mirror_x, mirror_y = mirrors
     transforms = _affine(
-        *mirrors,
+        mirror_x,
+        mirror_y,
         2 * np.pi * params.rotate * draws[:, 2],
         1 + params.zoom * draws[:, 3],
         params.translate * size * draws[:, 4],

@@ -87,7 +87,7 @@ def _fine_tune(strategy: FineTuneParams, choice: Choice, train_images: int) -> d
     cheapest = min(plain, key=lambda one: one.candidate.multiply_adds / one.candidate.image_size**2)
     many_errors = 1 - cheapest.accuracy > MANY_ERRORS
     share = MOST_LAYERS if many_errors else UPPER_LAYERS
-    settings = {
+    settings: dict[str, Any] = {
         "unfreeze": share,
         "views": VIEWS,
         "learning_rate": RATE_OF_MOST if many_errors else RATE_OF_UPPER,
