@@ -183,12 +183,12 @@ def test_an_operation_that_is_not_known_is_named(tmp_path: Path) -> None:
         build(path)
 
 
-def test_what_openvino_makes_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_onnx_runtime_makes_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from graft.networks.backbones import onnx_graph
 
     path = write_map(tmp_path / "map.onnx")
     monkeypatch.setitem(onnx_graph.OPERATIONS, "Relu", lambda node, x: x)
-    with pytest.raises(GraftError, match=r"map.onnx is not what OpenVINO makes: off by"):
+    with pytest.raises(GraftError, match=r"map.onnx is not what ONNX Runtime makes: off by"):
         build(path)
 
 
@@ -196,5 +196,7 @@ def test_a_file_for_several_images_at_a_time_is_refused(tmp_path: Path) -> None:
     constants = {"flat": np.array([2, 768], np.int64)}
     nodes = [helper.make_node("Reshape", ["image", "flat"], ["features"])]
     path = save(tmp_path / "two.onnx", nodes, {"features": [2, 768]}, {"image": [2, 3, 16, 16]}, constants)
-    with pytest.raises(GraftError, match=r"OpenVINO does not run the ONNX file .*two.onnx|is not what OpenVINO makes"):
+    with pytest.raises(
+        GraftError, match=r"ONNX Runtime does not run the ONNX file .*two.onnx|is not what ONNX Runtime makes"
+    ):
         build(path)

@@ -1,7 +1,7 @@
 """Backbones from ONNX files: frozen networks such as DINOv2, SigLIP and whatever timm exports.
 
-The file says what its input and outputs are; params say how its pixels are scaled, which no file does. OpenVINO, which
-reads ONNX by itself, has to come to the same features from the file as graft does, before anything is trained on them.
+The file says what its input and outputs are; params say how its pixels are scaled, which no file does. ONNX Runtime
+has to come to the same features from the file as graft does, before anything is trained on them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from graft.core.params.backbone_params import OnnxBackboneParams
 from graft.core.params.strategy_params import Pooling
 from graft.networks.backbones.backbone import Backbone, weights_digest
 from graft.networks.backbones.onnx_graph import OnnxTrunk, free_inputs
-from graft.networks.engines.openvino_run import import_openvino
 
-# Between features by OpenVINO and by TensorFlow, of the largest: sums of float32 in another order differ by 1e-5, an
-# operation that is taken for another by far more.
+# Between features by ONNX Runtime and by TensorFlow, of the largest: sums of float32 in another order differ by 1e-5,
+# an operation that is taken for another by far more.
 TOLERANCE = 1e-3
-# Of the trial images; one at a time by OpenVINO, together by TensorFlow.
+# Of the trial images; one at a time by ONNX Runtime, together by TensorFlow.
 COMPARED = 2
 
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}
@@ -40,7 +39,7 @@ def build(params: OnnxBackboneParams, image_size: int, cache: Path, pooling: Poo
 
     Raises:
         GraftError: there is no such file, it is no network of one image, takes images of another size, holds what
-            graft cannot run, or answers otherwise than OpenVINO says.
+            graft cannot run, or answers otherwise than ONNX Runtime says.
     """
     file = _OnnxFile(params)
     if file.size not in (None, image_size):
@@ -240,27 +239,28 @@ def _pooled(features: Any, file: _OnnxFile, params: OnnxBackboneParams) -> Any:
 
 
 def _require_agreement(file: _OnnxFile, trunk: OnnxTrunk, scaling: keras.Model, image_size: int) -> None:
-    """Raise a GraftError where OpenVINO makes other features of the file than the trunk does."""
-    core = import_openvino().Core()
-    images = scaling(trial_images(image_size)[-COMPARED:].astype(np.float32))
+    """Raise a GraftError where ONNX Runtime makes other features of the file than the trunk does."""
+    import onnxruntime
+
+    images = np.asarray(scaling(trial_images(image_size)[-COMPARED:].astype(np.float32)))
     try:
-        network = core.read_model(file.path)
-        network.reshape([1, *images.shape[1:]])
-        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        answers = [compiled(np.asarray(images)[[row]]) for row in range(COMPARED)]
-        expected = np.concatenate([np.asarray(answer[file.output], np.float32) for answer in answers])
+        session = onnxruntime.InferenceSession(str(file.path), providers=["CPUExecutionProvider"])
+        (given,) = session.get_inputs()
+        kind = np.float16 if given.type == "tensor(float16)" else np.float32
+        answers = [session.run([file.output], {given.name: images[[row]].astype(kind)})[0] for row in range(COMPARED)]
+        expected = np.concatenate(answers).astype(np.float32)
     except Exception as error:
-        # OpenVINO raises all kinds, for example where a shape does not fit.
+        # It raises all kinds, for example where a shape does not fit.
         raise GraftError(
-            f"OpenVINO does not run the ONNX file {file.path}: {first_line(error)}",
+            f"ONNX Runtime does not run the ONNX file {file.path}: {first_line(error)}",
             "Export the network anew, for images of this size or of any",
         ) from error
     found = np.asarray(trunk(images))
     off = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
     if not off <= TOLERANCE * max(float(np.abs(expected).max()), 1e-30):  # nor is nan
         raise GraftError(
-            f"What graft makes of images with the ONNX file {file.path} is not what OpenVINO makes: off by {off:.2g}, "
-            f"of {np.abs(expected).max():.2g} at most",
+            f"What graft makes of images with the ONNX file {file.path} is not what ONNX Runtime makes: off by "
+            f"{off:.2g}, of {np.abs(expected).max():.2g} at most",
             "Export the network with a free first axis (dynamic_axes={'input': {0: 'N'}} of torch.onnx.export) and "
             "opset 17, without training mode",
         )
