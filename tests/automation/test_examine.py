@@ -42,6 +42,7 @@ def test_every_problem_comes_with_a_remedy(tmp_path: Path, offline: None) -> Non
 def test_a_healthy_project_has_nothing_bad(project: Project, repository: Path, offline: None) -> None:
     (project.root / "params.yaml").write_bytes((repository / "params.yaml").read_bytes())
     (project.root / ".dvc").mkdir()
+    run_git(project.root, "init", "--quiet")
     found = findings(project)
     assert [finding for finding in found.values() if finding.state == "bad"] == []
     assert "images" in found["data/"].found

