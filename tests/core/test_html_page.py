@@ -75,7 +75,7 @@ def test_there_is_one_style_sheet_and_no_page_is_made_of_strings() -> None:
     assert [path.name for path in graft.rglob("*.css")] == ["page.css"]
     styled = {path.name for path in graft.rglob("*.html") if "<style" in path.read_text("utf-8")}
     assert styled == {"frame.html"}
-    # The Python door shows pictures in a notebook, whose page is not graft's; bundle/content.py knows drawings by a tag.
+    # The Python door shows pictures in a notebook, whose page is not graft's; content.py knows drawings by a tag.
     others = {graft / "bundle/content.py", *(graft / "api").glob("*.py")}
     files = [path for path in graft.rglob("*.py") if path not in others]
     tags = ("<div", "<td", "<li>", "<svg")
