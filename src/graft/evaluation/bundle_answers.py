@@ -121,8 +121,8 @@ def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
 
 def _features(part: Part, described: dict[str, Any], roads: Roads, label: str) -> np.ndarray | None:
     """What the network's head is given: from the store, which gets what it lacks; None where that cannot be."""
-    if roads.store is None or described["description"]["code"] != code_identity():
-        return None  # other code decodes the images now
+    if roads.store is None or "count" not in described or described["description"]["code"] != code_identity():
+        return None  # an earlier graft made the bundle, or other code decodes the images now
     images = roads.images(part.image_size)
     description, count = described["description"], described["count"]
     features = large_array((roads.count, count), np.float32)
