@@ -73,14 +73,14 @@ def test_a_finished_training_is_taken_up_again_as_it_was(trained: Any) -> None:
     _, _, first, again = trained
     np.testing.assert_array_equal(first.trained.val_logits, again.trained.val_logits)
     assert first.trained.weights_digest == again.trained.weights_digest
-    assert again.temperature == first.calibration.temperature
+    assert again.calibration.temperature == first.calibration.temperature
 
 
 def test_the_bundle_loads_and_answers_as_the_network_does(trained: Any) -> None:
     project, _, first, again = trained
     table = read_splits(project, ["val"])["val"]
     pixels = load_images(project.data, list(table["path"]), list(table["sha256"]), SIZE, "val")
-    expected = softmax(first.trained.val_logits / again.temperature)
+    expected = softmax(first.trained.val_logits / again.calibration.temperature)
     for classifier in (ImageClassifier(again.folder / "model"), open_classifier(again.folder / "model")):
         assert list(classifier.classes) == CLASSES
         np.testing.assert_allclose(classifier.probabilities({SIZE: pixels}), expected, atol=2e-5)
@@ -100,4 +100,4 @@ def test_what_it_leaves_behind_is_what_later_stages_read(trained: Any) -> None:
     found = {path.name for path in Path(again.folder).iterdir()}
     assert {"model", "metrics.json", "epochs.csv", "steps.csv", "val_predictions.csv"} <= found
     again.clean_up()
-    assert not again.checkpoint.exists()
+    assert not again.task.checkpoint.exists()
