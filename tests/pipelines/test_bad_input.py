@@ -128,6 +128,7 @@ def test_a_layer_that_does_not_exist(project: RealProject) -> None:
             "learning_rate": 0.001,
             "augment": {},
             "unfreeze": "blck_13_expand",
+            "views": 0,
         }
 
     project.change_params(rename)
