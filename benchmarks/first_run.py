@@ -112,7 +112,7 @@ def write_table(path: Path, collected: Path) -> None:
     for line in collected.read_text(encoding="utf-8").splitlines():
         one = json.loads(line)
         runs[one["row"], one["quality"], one["seed"], one["fold"]] = one
-    lines = ["| data | quality | wanted | test accuracy | runs | registered | others on test | seconds | peak |"]
+    lines = ["| data | quality | wanted | test accuracy | runs | registered | each on test | seconds | peak |"]
     lines.append("|" + "---|" * 9)
     for name, quality in dict.fromkeys((name, quality) for name, quality, _, _ in runs):
         found = [one for key, one in runs.items() if key[:2] == (name, quality)]
