@@ -42,7 +42,8 @@ CASES = [
 
 def in_a_process_of_its_own(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs Python on what is set once for a process, with this process' paths."""
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1]), *sys.path])
+    tests = HERE.parents[1]
+    paths = os.pathsep.join([str(HERE), str(tests / "training"), str(tests), *sys.path])
     environment = dict(os.environ, PYTHONPATH=paths)
     command = [sys.executable, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=800, env=environment)
