@@ -1,4 +1,4 @@
-"""What a machine and a project have of what graft needs: found out fast, without importing the heavy libraries."""
+"""Examine what a machine and a project have of what graft needs, without importing the heavy libraries."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-hub", "dvc", "mlflow", "prefect",
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: ``bad`` stops graft, ``note`` limits it; ``fix`` says what to do about either."""
+    """Describe one thing that was examined: ``bad`` stops graft, ``note`` limits it; ``fix`` mends either."""
 
     what: str
     state: State

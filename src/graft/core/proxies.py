@@ -19,7 +19,7 @@ from graft.core.errors import GraftError
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Name and value of a proxy that was taken out of the environment.
 UNUSABLE = "GRAFT_UNUSABLE_PROXY"
-_VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
+_VARIABLES = ("https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 def settle_proxies() -> None:
@@ -28,7 +28,7 @@ def settle_proxies() -> None:
     A proxy that they cannot use is taken out for this process and those it starts; :func:`require_proxy` says so where
     it would have been used.
     """
-    for name in (*_VARIABLES, *map(str.upper, _VARIABLES)):
+    for name in _VARIABLES:
         value = os.environ.get(name, "").strip()
         if value.lower().startswith("socks://"):  # desktops write it so, and mean the newest
             value = os.environ[name] = f"socks5{value[5:]}"
@@ -63,10 +63,8 @@ def require_proxy(url: str) -> None:
 
 def proxies_in_words() -> str:
     """Return the proxies that are used, each with its variable, or "none"."""
-    named = (*_VARIABLES, *map(str.upper, _VARIABLES))
-    return (
-        ", ".join(f"{name} {without_credentials(os.environ[name])}" for name in named if os.environ.get(name)) or "none"
-    )
+    named = [name for name in _VARIABLES if os.environ.get(name)]
+    return ", ".join(f"{name} {without_credentials(os.environ[name])}" for name in named) or "none"
 
 
 def _is_usable(value: str) -> bool:

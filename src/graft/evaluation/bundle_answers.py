@@ -103,7 +103,7 @@ def _by_images(part: Part, roads: Roads, label: str) -> np.ndarray:
 def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
     """What the head answers for the images' features; None where it was not trained alone, or these cannot be had."""
     described = read_settings(part.bundle).get("features")
-    if described is None:
+    if described is None or not (part.bundle / HEAD).is_dir():  # earlier bundles have none
         return None
     features = _features(part, described, roads, label)
     if features is None:
@@ -121,8 +121,8 @@ def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
 
 def _features(part: Part, described: dict[str, Any], roads: Roads, label: str) -> np.ndarray | None:
     """What the network's head is given: from the store, which gets what it lacks; None where that cannot be."""
-    if roads.store is None or "count" not in described or described["description"]["code"] != code_identity():
-        return None  # an earlier graft made the bundle, or other code decodes the images now
+    if roads.store is None or described["description"]["code"] != code_identity():
+        return None  # other code decodes the images now
     images = roads.images(part.image_size)
     description, count = described["description"], described["count"]
     features = large_array((roads.count, count), np.float32)

@@ -79,8 +79,7 @@ def changed_places(images: Any, draws: Any, params: AugmentParams, ops: Any) -> 
         (size - 1) / 2,
         ops,
     )
-    if ops is np:
-        transforms = transforms.astype(np.float32)
+    transforms = keras.ops.cast(transforms, "float32")
     return keras.ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode="nearest")
 
 

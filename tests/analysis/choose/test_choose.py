@@ -37,7 +37,8 @@ def result(candidate: Candidate, share: float) -> Measured:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Choice]:
-    monkeypatch.setattr("graft.analysis.choose.plan.cores", lambda: 2)
+    for name in ("plan", "fill_in"):
+        monkeypatch.setattr(f"graft.analysis.choose.{name}.cores", lambda: 2)
 
     def start(accuracy: Accuracy, images: int = COUNT, **params: Any) -> Choice:
         def measure(candidate: Candidate, *arguments: Any) -> list[Measured]:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from graft.analysis.choose.choose import Choice
-from graft.analysis.choose.plan import SPEED, Candidate, cores
+from graft.analysis.choose.plan import SPEED, Candidate
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.strategy_params import FineTuneParams, FrozenParams, StrategyParams, TransferParams, drawn_anew
+from graft.core.quotas import cores
 from graft.networks.backbones import default_image_size
 
 # Of the minutes that are given, for fine-tuning and for training from scratch.

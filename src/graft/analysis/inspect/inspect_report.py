@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Picture:
-    """One image: its path below data/ with forward slashes, its label, its official split (``""`` without one)."""
+    """Describe one image: path below data/ with forward slashes, label, official split (``""`` without one)."""
 
     path: str
     label: str
@@ -61,12 +61,12 @@ class Alike:
 
     @property
     def conflicts(self) -> bool:
-        """One picture with two labels: one of them is wrong, or the classes overlap."""
+        """Return whether the same pixels have two labels: one of them is wrong, or the classes overlap."""
         return len(self.labels) > 1
 
     @property
     def leaks(self) -> bool:
-        """One picture on both sides of an official split: test figures come out too good."""
+        """Return whether the same pixels are on both sides of an official split, so that test figures are too good."""
         return len(self.splits) > 1
 
 

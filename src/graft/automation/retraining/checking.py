@@ -1,4 +1,4 @@
-"""Whether a delivery can go into data/, and which of its images.
+"""Decide whether a delivery can go into data/, and which of its images.
 
 An image is left out, with its reason, where the pipeline would leave it out (:mod:`graft.data.scan.leaving_out`);
 where its class is not one that data/ knows; where the same bytes lie under another label; or where it is a
@@ -53,7 +53,7 @@ class NewImage:
 
 @dataclass
 class Checked:
-    """What is thought of a delivery.
+    """Hold what the check of a delivery has found.
 
     Attributes:
         delivery: the delivery.
@@ -83,7 +83,7 @@ class Checked:
 
     @property
     def pictures_left_out(self) -> list[LeftOut]:
-        """What was meant for data/ and does not go there."""
+        """Return the photographs of the delivery that do not go into data/."""
         return [one for one in self.left_out if one.is_picture]
 
     @property
@@ -169,7 +169,7 @@ def _sort_out(checked: Checked, unpacked: Unpacked, rows: pd.DataFrame, known: K
 def _problems(
     row: Mapping[Hashable, Any], known: Known, rules: ValidateParams, labels_here: set[str], beside_test: dict[str, str]
 ) -> Iterator[str]:
-    """What is wrong with an image, the gravest first."""
+    """Yield the reasons to leave an image out, the gravest first."""
     if len(labels_here) > 1:
         yield f"there under several labels: {', '.join(sorted(labels_here))}"
     if row["left_out"]:
@@ -183,7 +183,7 @@ def _problems(
 
 
 def _near_test(rows: pd.DataFrame, known: Known, rules: ValidateParams) -> dict[str, str]:
-    """By SHA-256 of new images that are near-duplicates of a test image, the path of that."""
+    """Return the path of a test image for each new image that is nearly the same, by its SHA-256."""
     import pandas as pd
 
     test = known.images[known.images["sha256"].isin(known.test)]
@@ -197,7 +197,7 @@ def _near_test(rows: pd.DataFrame, known: Known, rules: ValidateParams) -> dict[
 
 
 def _free_place(path: str, sha256: str, known: Known, places: Collection[str]) -> str:
-    """Where an image goes below data/: where it lay in the delivery, under another name where that is taken.
+    """Return where an image goes below data/: as it lay in the delivery, under another name where that is taken.
 
     The name stays as it is otherwise, since a regular expression in ``split.group_by`` may read the group from it.
     """

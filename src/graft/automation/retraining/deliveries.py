@@ -40,7 +40,7 @@ _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 
 @dataclass(frozen=True)
 class Delivery:
-    """What arrived together.
+    """Name the files of the inbox that arrived together.
 
     Attributes:
         name: what it is called in messages.
