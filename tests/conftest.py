@@ -87,13 +87,20 @@ def own_temporary_folder() -> Iterator[None]:
             os.environ[name] = value
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
-    """So it is with what several tests share: its project is not that of the tests."""
-    if fixturedef.scope == "function":
-        return (yield)
-    with _same_temporary_folder():
-        return (yield)
+def pytest_configure(config: pytest.Config) -> None:
+    """Add what is asked for every fixture: a hook in this file is not asked for those that the session shares."""
+    config.pluginmanager.register(_SharedFixtures())
+
+
+class _SharedFixtures:
+    """Gives back the folder for temporary files after a fixture of several tests: its project is not theirs."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
+        if fixturedef.scope == "function":
+            return (yield)
+        with _same_temporary_folder():
+            return (yield)
 
 
 @contextlib.contextmanager
