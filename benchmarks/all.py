@@ -8,8 +8,6 @@ Both figures of a row are of the same run on the same machine. A missed target i
 on it. Without DATA the project's own data/ is used.
 """
 
-from __future__ import annotations
-
 import argparse
 import datetime
 import tempfile

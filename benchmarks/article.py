@@ -13,8 +13,6 @@ between the three parts from one epoch to the next; here it is drawn once.
     python -m benchmarks.article data --hub DIRECTORY
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile

@@ -1,7 +1,5 @@
 """What a process that measures begins with: its settings, TensorFlow and Keras, photographs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from graft.core.environment import configure

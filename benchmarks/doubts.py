@@ -8,8 +8,6 @@ ways. Each line of the table is a share of deliveries, for several values of ret
     python -m benchmarks.doubts path/to/data --group-by '(.+)-[0-9]+' --other test
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Callable

@@ -9,8 +9,6 @@ head has changed.
     python -m benchmarks.experiment FOLDER
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

@@ -7,8 +7,6 @@ of 4096 x 4096, measured in the same process.
     python -m benchmarks.extraction data --images 500 --image-size 224
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -8,8 +8,6 @@ them, which spares it some work. Of five epochs the quickest counts, on both sid
     python -m benchmarks.fine_tuning FOLDER --cut block_13_expand
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile

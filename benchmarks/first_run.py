@@ -11,8 +11,6 @@ the best of all that it trained, which says what the choice cost.
 With --table, the file's table is made anew from all runs that --write has collected.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

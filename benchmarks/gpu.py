@@ -7,8 +7,6 @@ each is a process of its own, and its first pass, which compiles, does not count
     python -m benchmarks.gpu FOLDER --weights FILE
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile

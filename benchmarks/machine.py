@@ -1,7 +1,5 @@
 """What figures were measured on, and processes of their own to measure in: seconds, CPU seconds, peak memory."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

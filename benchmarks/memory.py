@@ -6,8 +6,6 @@ Images are small and generated, all different; each run is a process of its own,
     python -m benchmarks.memory --images 10000 100000
 """
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from pathlib import Path

@@ -6,8 +6,6 @@ data, as their clocks have it (:mod:`graft.core.timing`): checking, dividing, de
     python -m benchmarks.pipeline
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

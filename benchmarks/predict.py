@@ -7,8 +7,6 @@ are printed beside it.
     python -m benchmarks.predict data --images 1000 --image-size 224
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import tempfile

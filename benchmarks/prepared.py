@@ -1,7 +1,5 @@
 """A folder of photographs as a project that is scanned and split, without DVC, Prefect and MLflow."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from graft.core.params import Params

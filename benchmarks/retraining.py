@@ -6,8 +6,6 @@ own Prefect server. Features that the store gained are counted, since this is wh
     python -m benchmarks.retraining FOLDER
 """
 
-from __future__ import annotations
-
 import argparse
 import shutil
 import subprocess

@@ -8,8 +8,6 @@ else it does: those of CPU less so.
     python -m benchmarks.scan --files 2000 --side 1000
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import json

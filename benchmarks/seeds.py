@@ -9,8 +9,6 @@ these are the functions that the stages call.
     python -m benchmarks.seeds --recipe dogs_vs_cats_frozen --folds 5 --seeds 1
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -7,8 +7,6 @@ the machine, so the server's figures are lower bounds.
     python -m benchmarks.serving data/test --clients 1 8 32
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os

@@ -6,8 +6,6 @@ Medians over the rounds. The CPU time with the log includes what is worked off o
 the project's own, so there must be none yet; it is removed at the end.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os

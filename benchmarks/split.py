@@ -8,8 +8,6 @@ What importing the libraries takes is measured apart; the rest is what grows wit
     python -m benchmarks.split --images 300000 --group-by near_duplicates --without-checks
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

@@ -12,8 +12,6 @@ Mislabelled deliveries are images under the name of the next class. Gate and ima
 see ``SETTINGS``.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import hashlib

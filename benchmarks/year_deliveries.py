@@ -1,7 +1,5 @@
 """The deliveries of a simulated year: an even share of the images each week, and in some what goes wrong in life."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import shutil

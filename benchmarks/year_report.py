@@ -1,7 +1,5 @@
 """What the weeks of a simulated year came to: a table, a plot, and the rows they are made of."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -3,8 +3,6 @@
 A test holds both against the code, so that neither can fall out of step.
 """
 
-from __future__ import annotations
-
 import re
 import types
 import typing

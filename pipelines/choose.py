@@ -1,7 +1,5 @@
 """Stage choose: what params.yaml leaves to auto, measured on train and val with frozen backbones."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from prefect import flow

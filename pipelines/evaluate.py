@@ -1,7 +1,5 @@
 """Stage evaluate: every strategy and ensemble on the untouched test split."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from prefect import flow

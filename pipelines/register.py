@@ -1,7 +1,5 @@
 """Stage register: the best strategy or ensemble by validation becomes a version in MLflow's registry."""
 
-from __future__ import annotations
-
 from prefect import flow
 
 from graft.automation.stage_runner import RETRIES, run_stage, step

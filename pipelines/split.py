@@ -1,7 +1,5 @@
 """Stage split: the readable images of the manifest divided into train, val and test."""
 
-from __future__ import annotations
-
 from prefect import flow
 
 from graft.automation.stage_runner import run_stage, step

@@ -3,8 +3,6 @@
 DVC runs it once per name in ``train.run``.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Stage validate: the raw images into a manifest, checked with Great Expectations before anything uses them."""
 
-from __future__ import annotations
-
 from prefect import flow
 
 from graft.automation.stage_runner import run_stage, step

@@ -1,7 +1,5 @@
 """Quiet libraries, and what tests of several folders share: the material beside the project, a tiny project."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import os

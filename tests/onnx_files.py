@@ -1,7 +1,5 @@
 """ONNX files as exporters write them, small: a map, tokens with a class token, vectors, and what is no backbone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A folder of generated photographs with everything in it that an inspection should find."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

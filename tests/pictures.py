@@ -1,7 +1,5 @@
 """Pictures that look like something: series of frames that differ by a little, as of one hand before a camera."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

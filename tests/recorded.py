@@ -1,7 +1,5 @@
 """A tiny project whose strategies are trained and recorded in MLflow, made once and copied for each test."""
 
-from __future__ import annotations
-
 import json
 import math
 import shutil

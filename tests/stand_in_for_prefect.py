@@ -3,8 +3,6 @@
 It answers as Prefect does to who sends the password, and writes down what it was sent.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import sys

@@ -1,7 +1,5 @@
 """README and docs: made pages are as the code is, every command in them is one, every link leads somewhere."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import shlex

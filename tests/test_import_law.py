@@ -1,7 +1,5 @@
 """The rooms of src/graft and the one direction of imports between them."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What decides, judges and records must not wait for TensorFlow, which takes seconds to import."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

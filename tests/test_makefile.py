@@ -1,7 +1,5 @@
 """`make` in a folder of any name."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Tiny stand-ins for what is large in real life: images, a project, a Hub module, a network with its head."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

@@ -14,8 +14,6 @@
 Each name is imported when it is first used: `import graft` alone takes milliseconds.
 """
 
-from __future__ import annotations
-
 import importlib
 
 TYPE_CHECKING = False  # as typing's; importing that would take longer than all else here

@@ -1,7 +1,5 @@
 """`import graft`: every example in the docstrings, run in order on a project of its own, and what the results show."""
 
-from __future__ import annotations
-
 import contextlib
 import doctest
 import inspect

@@ -1,7 +1,5 @@
 """What `graft doctor` finds, on projects in known states; network answers are replaced at their seams."""
 
-from __future__ import annotations
-
 import contextlib
 import sqlite3
 import threading

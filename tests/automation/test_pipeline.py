@@ -1,7 +1,5 @@
 """The pipeline as a process that is ended from outside, and stages that are."""
 
-from __future__ import annotations
-
 import os
 import signal
 import stat

@@ -1,7 +1,5 @@
 """A Prefect server that the user has named and that is of no use: found out in seconds, in one sentence."""
 
-from __future__ import annotations
-
 import json
 import socket
 import threading

@@ -1,7 +1,5 @@
 """Finding, believing, starting and ending the shared Prefect server."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -1,7 +1,5 @@
 """A flow ends with its Prefect server, in seconds and with one sentence."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """How a stage ends: its exit code, its one sentence, and the times it leaves."""
 
-from __future__ import annotations
-
 import errno
 import json
 from collections.abc import Callable

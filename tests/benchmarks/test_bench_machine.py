@@ -1,7 +1,5 @@
 """What the machine is called, what a process took, and where photographs lie."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The table of all benchmarks: what is met and missed, and its place in a document."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """A bundle whose network is no network: what is asked of it is not what it computes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

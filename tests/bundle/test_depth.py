@@ -1,7 +1,5 @@
 """Images of 16 bits a sample whose values take fewer (C10): the range comes from what the file says."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """The bundle of an ensemble: the weighted mean of what its members answer by themselves, on every road."""
 
-from __future__ import annotations
-
 import base64
 import io
 from pathlib import Path

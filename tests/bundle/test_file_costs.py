@@ -1,7 +1,5 @@
 """Files that cost more than their pixels do are refused before Pillow reads them (A7); ordinary ones are not."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

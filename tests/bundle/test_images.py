@@ -1,7 +1,5 @@
 """From files as cameras and programs write them to pixels."""
 
-from __future__ import annotations
-
 import io
 import struct
 import sys

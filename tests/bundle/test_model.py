@@ -1,7 +1,5 @@
 """A bundle as it is served: every road to the same answer, and errors that name the position."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """Paths: read for code that runs here, and for nobody else unless a folder was opened."""
 
-from __future__ import annotations
-
 import base64
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A bundle that was changed is refused before any of it is loaded."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`graft cache`: what is kept, whether it is whole, and making it smaller."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

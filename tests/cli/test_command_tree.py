@@ -1,7 +1,5 @@
 """Rules that hold for every command of the tree: what options are called, and how help reads."""
 
-from __future__ import annotations
-
 import collections
 import itertools
 import os

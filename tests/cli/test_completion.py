@@ -1,7 +1,5 @@
 """Names for the shell, out of a project's own files."""
 
-from __future__ import annotations
-
 import contextlib
 import sqlite3
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Commands with --json: standard output is one JSON document, whatever libraries print, and also where it is empty."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The command line as a whole: help, exit codes, and what starting it costs."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

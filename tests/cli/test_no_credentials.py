@@ -1,7 +1,5 @@
 """No password of a server's address comes out of any command, whatever goes wrong with that server."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

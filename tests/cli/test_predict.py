@@ -1,7 +1,5 @@
 """`graft predict` as it is typed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """`graft promote`, `rollback` and `history` as they are typed; the gate as a command is in tests/promotion."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

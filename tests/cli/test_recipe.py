@@ -1,7 +1,5 @@
 """`graft recipe` as typed: what it prints, what it writes, and that it can be undone."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`graft run` as typed: what it passes on to DVC, and what it refuses before anything is fetched or started."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """`graft schedule` and what belongs to it, as typed: refusals and their sentences."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """`graft serve`: what it refuses before anything is loaded."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`graft ui` as a process: who is let in to MLflow's and Prefect's servers, and that nothing is left of them."""
 
-from __future__ import annotations
-
 import base64
 import html
 import json

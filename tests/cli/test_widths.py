@@ -1,7 +1,5 @@
 """Tables on narrow terminals keep their results; what goes into a pipe is not folded."""
 
-from __future__ import annotations
-
 import os
 import pty
 import struct

@@ -1,7 +1,5 @@
 """Passwords and tokens leave no message."""
 
-from __future__ import annotations
-
 import pickle
 
 import pytest

@@ -1,7 +1,5 @@
 """Settings of a process: where its temporary files lie, and what goes through a proxy."""
 
-from __future__ import annotations
-
 import ast
 import getpass
 import os

@@ -1,7 +1,5 @@
 """git as a command."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

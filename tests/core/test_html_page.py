@@ -1,7 +1,5 @@
 """The pieces that pages are made of: whatever a name holds, it is text."""
 
-from __future__ import annotations
-
 from html.parser import HTMLParser
 from pathlib import Path
 

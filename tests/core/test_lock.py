@@ -1,7 +1,5 @@
 """One lock, one message."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

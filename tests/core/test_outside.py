@@ -1,7 +1,5 @@
 """Text from outside becomes a path only through one check."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

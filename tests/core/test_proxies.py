@@ -1,7 +1,5 @@
 """What goes through a proxy, and what a proxy that cannot be used stops."""
 
-from __future__ import annotations
-
 import os
 from urllib.request import getproxies
 

@@ -1,7 +1,5 @@
 """Cores and memory by the quotas of a container, as control groups state them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What is written beside its place and renamed goes through core/files, which has it on the disk first."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

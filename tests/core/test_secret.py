@@ -1,7 +1,5 @@
 """The secret of a project: one, its owner's alone, and refused where it may not be one any more."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

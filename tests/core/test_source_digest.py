@@ -1,7 +1,5 @@
 """Code is named by what it does: comments, docstrings, imports and places have no part in it, everything else has."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

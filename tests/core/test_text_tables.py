@@ -1,7 +1,5 @@
 """Tables come back as they were written, whatever names are in them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Spans, and the breakdown of a pipeline's wall time."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -1,7 +1,5 @@
 """The real rock-paper-scissors: hands filmed frame by frame, which a random split puts on both sides."""
 
-from __future__ import annotations
-
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path

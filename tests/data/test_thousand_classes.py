@@ -1,7 +1,5 @@
 """C1: a thousand classes go through import, validate, split and inspect, and every page and picture is bounded."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Made with Pillow and by hand; nothing is stored. ``READABLE`` gives format, mode
 reason; ``PASSED_OVER`` holds what is no image by its name, or without a suffix by its first bytes, and gets no row.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import struct

@@ -1,7 +1,5 @@
 """The quick ways to a bundle's probabilities come to what the bundle itself answers, or it answers."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """McNemar's test and the paired bootstrap, against values worked out by hand and exact ones."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import binom

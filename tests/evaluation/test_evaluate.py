@@ -1,7 +1,5 @@
 """The bundles of a tiny project on its test split."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Pictures: real PNG files with something on them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The temperature: found where it is known, sane where every image is right, and never one that makes things worse."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

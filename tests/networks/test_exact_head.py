@@ -1,7 +1,5 @@
 """The exact head: it is the solution, whichever way it is computed, and its folds are honest."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression

@@ -1,7 +1,5 @@
 """The head: what it pools, what stands in it, what it is penalised for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Images of a split as one array."""
 
-from __future__ import annotations
-
 import functools
 import os
 from pathlib import Path

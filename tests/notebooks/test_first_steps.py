@@ -1,7 +1,5 @@
 """notebooks/first_steps.ipynb, run cell by cell on real photographs; each cell's last expression is displayed."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import json

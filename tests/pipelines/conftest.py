@@ -1,7 +1,5 @@
 """Real projects, and what they share: photographs, downloads and one Prefect server."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A real project in a folder of its own: this checkout's code, a slice of the default photographs, few epochs."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

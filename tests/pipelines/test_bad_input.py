@@ -1,7 +1,5 @@
 """Everything a user can get wrong, as commands: one clear sentence, a non-zero exit, nothing lost."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The real pipeline on real photographs: DVC triggers Prefect, MLflow holds the runs and the model."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

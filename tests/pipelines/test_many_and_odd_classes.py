@@ -1,7 +1,5 @@
 """A thousand classes, some with names that programs trip over: from photographs to served and exported models."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A stage of dvc.yaml depends on all code that can change its results: the closure of its imports says which."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What git sees of what stages write: all that is not DVC's to keep, and nothing else, whatever became of a run."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from pathlib import Path

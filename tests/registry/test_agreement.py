@@ -1,7 +1,5 @@
 """Whether MLflow has what the pipeline's files say, after DVC has restored them without running a stage."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The best strategy by validation becomes a version, once, and the challenger."""
 
-from __future__ import annotations
-
 import base64
 import json
 from pathlib import Path

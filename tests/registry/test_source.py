@@ -1,7 +1,5 @@
 """Which model is meant, and that its files are those that were logged."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Augmentation: what it changes, when, and that it can be repeated."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """Batch-norm statistics are those of the training images under the weights that are kept."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """Batches: their order and their contents."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Epochs in one graph come to what Keras' own loop comes to."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from typing import Any

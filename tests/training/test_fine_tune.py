@@ -1,7 +1,5 @@
 """Fine-tuning on kept activations: without augmentation exactly what training end to end gives."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One fit: what it minimises, what it keeps, when it stops, what it reports."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

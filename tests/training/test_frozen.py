@@ -1,7 +1,5 @@
 """Strategy `frozen`: what the head learns from."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Frozen networks with a head each, blended into one model: figures out of fold, a bundle that answers alike."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The SavedModel of a head on a frozen trunk: exported once, and filled with the weights of each head."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A thousand classes go through training, ensembles, evaluation and export within bounded memory."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

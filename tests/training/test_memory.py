@@ -1,7 +1,5 @@
 """Out of memory: the error names half the batch; other errors pass as they are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

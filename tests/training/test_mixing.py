@@ -1,7 +1,5 @@
 """MixUp and CutMix: labels say what was done to the pixels, and a key says what is done."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Optimizers: the rate of each step, what decays, a rate for each layer, the running mean of weights."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

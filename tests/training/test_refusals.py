@@ -1,7 +1,5 @@
 """What cannot be trained is refused before an image is decoded."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

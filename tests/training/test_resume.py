@@ -1,7 +1,5 @@
 """A training that was stopped and started again ends as one that ran through."""
 
-from __future__ import annotations
-
 import errno
 import functools
 import json

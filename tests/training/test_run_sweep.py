@@ -1,7 +1,5 @@
 """Sweeps: every combination once, remembered through kills, ranked on validation, in MLflow as nested runs."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace

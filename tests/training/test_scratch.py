@@ -1,7 +1,5 @@
 """The small network from random weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, get_args
 

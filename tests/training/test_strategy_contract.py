@@ -1,7 +1,5 @@
 """One contract for every kind of strategy: another one is a class of params and the module of its name, and is here."""
 
-from __future__ import annotations
-
 import importlib
 import typing
 from collections.abc import Iterator

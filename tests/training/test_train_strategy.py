@@ -1,7 +1,5 @@
 """Training one strategy from split tables to files."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from contextlib import nullcontext

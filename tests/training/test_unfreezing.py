@@ -1,7 +1,5 @@
 """Unfreezing: which layers of a trunk training moves, and what is refused."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """Views of images: what may change does, within its bounds, and only by image and number."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

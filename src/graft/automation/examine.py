@@ -1,7 +1,5 @@
 """Examine what a machine and a project have of what graft needs, without importing the heavy libraries."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -3,8 +3,6 @@
 A stage leaves a file while it is at work. One whose process is gone was ended from outside, or crashed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

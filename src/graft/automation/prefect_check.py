@@ -1,7 +1,5 @@
 """Finding out in seconds, and in one sentence, that a Prefect server which the user has named is of no use."""
 
-from __future__ import annotations
-
 import os
 import re
 

@@ -11,8 +11,6 @@ where its process lives and is the one that listens at the port; only then is th
 else has taken the port learns nothing.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import json

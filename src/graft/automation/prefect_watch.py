@@ -1,7 +1,5 @@
 """Running flows only for as long as their Prefect server is there."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """Running the pipeline as a whole: one `dvc repro`, and what came of it."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

@@ -1,7 +1,5 @@
 """Runs the flow of one stage as a command: timing, one clear sentence on failure, and the exit code."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

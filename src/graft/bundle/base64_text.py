@@ -1,7 +1,5 @@
 """Bytes from base64 as programs write it: in lines, for URLs, without padding, or in a data URL."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

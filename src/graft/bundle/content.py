@@ -1,7 +1,5 @@
 """Names for what a file holds that is no image graft reads, by its first bytes."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -11,8 +11,6 @@ Two formats can say so, and both are read with care:
 PGM and PPM give their range, which Pillow applies.
 """
 
-from __future__ import annotations
-
 import io
 import struct
 import sys

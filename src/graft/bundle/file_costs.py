@@ -8,8 +8,6 @@ Pixels have a limit of their own. These have none in Pillow:
 * PGM and PPM: comments before the size are read letter by letter.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 

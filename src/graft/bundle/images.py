@@ -4,8 +4,6 @@ A copy of this file lies in every bundle and every export, so it needs NumPy and
 write, takes the package pillow-heif; without it such a file is refused by name.
 """
 
-from __future__ import annotations
-
 import io
 import warnings
 

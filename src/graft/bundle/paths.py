@@ -5,8 +5,6 @@ text is never taken for a path unless it comes in the column for paths, and then
 environment names; nothing in a request can change that.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -5,8 +5,6 @@ Who may write here may write the record too, so this is against damage; against 
 whole with the one that MLflow's database keeps (:mod:`graft.registry.store.logged_models`).
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -3,8 +3,6 @@
 They are made rather than stored, photographs of nobody, and of whole numbers, so that they are the same everywhere.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 COUNT = 8

@@ -1,7 +1,5 @@
 """`graft advise`: what suits the images, measured within a minute or two; nothing is trained."""
 
-from __future__ import annotations
-
 from graft.cli.app import opened
 from graft.cli.options import JsonOption
 from graft.cli.output import messages_aside, say

@@ -3,8 +3,6 @@
 Where something cannot be read there is nothing to complete; the command itself will say what is wrong.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`graft doctor`: what is installed, reachable and writable, and what to do about what is not."""
 
-from __future__ import annotations
-
 import typer
 
 from graft.cli.output import table_of

@@ -1,7 +1,5 @@
 """`graft init` and `graft upgrade`: a project of one's own, and its files brought to another version of graft."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -3,8 +3,6 @@
 Commands import what they need when they run: TensorFlow, MLflow, DVC and pandas take seconds.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """Options that several commands have in common, each with one meaning."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

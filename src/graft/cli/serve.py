@@ -1,7 +1,5 @@
 """`graft serve`: the champion over HTTP, with a page to drop photographs on."""
 
-from __future__ import annotations
-
 import os
 import signal
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`graft ui`: MLflow and Prefect in the browser, on loopback, until Ctrl-C."""
 
-from __future__ import annotations
-
 import secrets
 import signal
 import time

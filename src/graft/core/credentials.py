@@ -1,7 +1,5 @@
 """Removal of passwords and tokens from text that is shown, logged or sent."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import re

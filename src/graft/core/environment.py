@@ -3,8 +3,6 @@
 Every value is only a default: what the user has set in the environment stays.
 """
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import os

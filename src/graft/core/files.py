@@ -4,8 +4,6 @@ What is written lies under another name beside its target until it is complete a
 it in place, and the folder is synced so that the rename itself lasts.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

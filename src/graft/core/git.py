@@ -1,7 +1,5 @@
 """git as a command, with a time limit and one sentence where it refuses."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Locks between processes, which go with the process that holds them, however that ends."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@ Each has a folder of the same build: ``model/`` (a bundle), ``metrics.json`` (va
 ``val_predictions.csv`` and ``run.json`` (its MLflow run).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from graft.core.params import Params

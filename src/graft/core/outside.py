@@ -4,8 +4,6 @@ Outside is whatever graft did not write in this run: names in archives and table
 records that another program could have changed. Such text never becomes a path but through this file.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path, PurePosixPath

@@ -1,7 +1,5 @@
 """Ending processes that were started, with all that they started."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Progress bars for long work: drawn on a terminal, one closing line anywhere else."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator

@@ -11,8 +11,6 @@
 the stages in a copy below ``.dvc/tmp/exps``, and runs and caches must land in the project itself.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ httpx, through which flows speak to Prefect, fails before it asks anything where
 know, or an entry of NO_PROXY is of a form that it does not know; also where neither has to do with what it asks.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import ipaddress
 import os

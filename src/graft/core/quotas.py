@@ -4,8 +4,6 @@ Linux counts the host's cores wherever it is asked for them; a container's share
 (https://docs.kernel.org/admin-guide/cgroup-v2.html, and cgroup-v1/ there). A group's limit binds all groups below it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

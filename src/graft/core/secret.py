@@ -4,8 +4,6 @@ It is made on first need and lies where the owner's account alone can read it. S
 from it, one for each purpose, so that knowing one of them opens none of the others.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import re

@@ -4,8 +4,6 @@ Comments, docstrings, imports, the layout of the text and the file that a defini
 name, so that a comment or a move makes nothing anew.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

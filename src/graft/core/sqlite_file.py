@@ -1,7 +1,5 @@
 """A SQLite file that is there already, opened in a stated way."""
 
-from __future__ import annotations
-
 import sqlite3
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Work on a stream in threads, some items ahead of whoever takes the results."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -5,8 +5,6 @@ of the images its answers are compared with those of the bundle as it is served,
 for all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Calibrate logits by one temperature (:mod:`graft.networks.temperature`), judged on images left out of its fit."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

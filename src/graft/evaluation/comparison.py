@@ -13,8 +13,6 @@ not ask whether the champion is shown to be better, which would let every promot
 candidate is shown to lose no more than is accepted.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Running the bundle of every strategy and ensemble over the untouched test split, and writing what came of it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Images dealt to folds, so that what is fitted on validation images is judged on others than it was fitted to."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -3,8 +3,6 @@
 A page of arithmetic, as scikit-learn has it (the tests hold it to that), whose import takes as long as training a head.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Names for the code that stands between an image's file and a number: other code, other features."""
 
-from __future__ import annotations
-
 from importlib import metadata
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Folds for cross-validation: whole groups of images, about the same share of every class in each."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

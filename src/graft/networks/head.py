@@ -1,7 +1,5 @@
 """The new head on a trunk: pooling, hidden layers, and one dense layer to the logits."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -6,8 +6,6 @@ more features than images, nothing is lost and most of the arithmetic is saved (
 quadratic regularization for expression arrays, Biostatistics 5, 2004, section 2).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -9,8 +9,6 @@ as one (of 21 hands, out of fold, test log loss 0.73 to 0.32). The same was done
 machines by J. Platt, Probabilistic Outputs for Support Vector Machines, 1999, section 2.2.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 # Wider than anything sensible: Guo et al. found 0.7 to 3.4.

@@ -1,7 +1,5 @@
 """What versions are called in MLflow's registry, and the name that a project's models are registered under."""
 
-from __future__ import annotations
-
 from graft.core.params.models import RegisterParams
 from graft.core.project import Project
 from graft.data.folder.versioning import dataset_name

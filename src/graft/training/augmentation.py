@@ -1,7 +1,5 @@
 """Random changes to training images, as Keras layers that run inside the training model."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

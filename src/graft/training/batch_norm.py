@@ -1,7 +1,5 @@
 """Batch-norm statistics that belong to the weights which a training keeps."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

@@ -1,7 +1,5 @@
 """Batches for training and validation: an order, and blends, that depend on nothing but seed and epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import keras

@@ -1,7 +1,5 @@
 """A blend: several frozen networks with a head each, whose probabilities are averaged, as one model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

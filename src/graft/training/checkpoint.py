@@ -5,8 +5,6 @@ weights, optimizer, random layers, best epoch, patience and history are restored
 follows from seed and epoch.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import shutil

@@ -1,7 +1,5 @@
 """Settings that stage choose found, in the place of each ``auto`` in params.yaml."""
 
-from __future__ import annotations
-
 from graft.analysis.choose.chosen_values import read_chosen
 from graft.core.params.train_params import TrainParams
 from graft.core.project import Project

@@ -1,7 +1,5 @@
 """One fit for every strategy: loss, optimizer, early stopping on validation, checkpoint, progress."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence

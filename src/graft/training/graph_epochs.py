@@ -5,8 +5,6 @@ the batch over and on coming back to Python. Here a graph goes through many batc
 a step of Keras' own, and callbacks are told of each, so that figures and weights are those of ``keras.Model.fit``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

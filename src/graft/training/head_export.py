@@ -9,8 +9,6 @@ only the weights differ, and those of the trunk are copied from the export that 
     trial.npy        features float32 [8, D] of the trial images, by the exported trunk
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

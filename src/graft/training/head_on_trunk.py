@@ -1,7 +1,5 @@
 """A head and the trunk that it stands on: apart where only the head was trained, or as one model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import keras

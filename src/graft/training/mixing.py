@@ -4,8 +4,6 @@ Unlike the other random changes these need the labels, so they come before the m
 inside the model then holds for both images of a blend.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

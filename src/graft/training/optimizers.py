@@ -1,7 +1,5 @@
 """Optimizers as params name them: rate schedule, weight decay on kernels, a rate of its own for each layer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

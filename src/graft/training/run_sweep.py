@@ -9,8 +9,6 @@ frozen networks make of the images comes from the feature store, so that trials 
 pay for training alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Solving a linear head: the exact head's figures in the form of a fit, its weights in a Keras model."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """What every strategy is given and what it gives back."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Training one strategy on the split tables: from files in, to files out."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

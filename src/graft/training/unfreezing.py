@@ -1,7 +1,5 @@
 """Which layers of a trunk training may move."""
 
-from __future__ import annotations
-
 import keras
 
 from graft.core.errors import GraftError, did_you_mean

@@ -5,8 +5,6 @@ every image in every epoch. A view is drawn once for an image, whichever batch, 
 what the trunk makes of it can be kept.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Writing a trained model as a bundle: what is evaluated, registered and served, see graft.bundle.model."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from pathlib import Path

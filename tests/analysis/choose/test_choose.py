@@ -1,7 +1,5 @@
 """Measuring within a time: what is tried, what is left out and why, and what that fills in for each strategy."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What is measured, in which order, and what it costs."""
 
-from __future__ import annotations
-
 import pytest
 
 from graft.analysis.choose.plan import PLANS, Candidate, plan

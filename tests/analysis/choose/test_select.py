@@ -1,7 +1,5 @@
 """What is selected among measured candidates, and how sure a difference is."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

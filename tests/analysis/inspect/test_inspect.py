@@ -1,7 +1,5 @@
 """The whole inspection on generated photographs, and the page it makes."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

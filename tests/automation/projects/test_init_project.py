@@ -1,7 +1,5 @@
 """`graft init`: what a new project consists of, and where none is made."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A user without a checkout: the wheel in an environment of its own, `graft init`, photographs in, a model out."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """`graft upgrade`: a merge of three, in which nothing of the user's is lost."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

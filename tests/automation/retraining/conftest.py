@@ -1,7 +1,5 @@
 """A project after its first run, for the tests of whole retrainings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

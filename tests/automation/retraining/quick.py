@@ -4,8 +4,6 @@ DVC runs within this process, which saves its imports. The pipeline is a functio
 the registry is a file of the champions, the last one last.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

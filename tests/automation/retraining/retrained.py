@@ -1,7 +1,5 @@
 """What a retraining left, and how a person changes a project meanwhile."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@
 The gate passes whatever it is asked: what it judges is tested elsewhere.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

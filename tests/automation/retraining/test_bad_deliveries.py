@@ -1,7 +1,5 @@
 """What becomes of deliveries that cannot be taken, and that good ones do not wait for them."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Which images of a delivery may go into data/, and which deliveries may not at all."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import zipfile

@@ -1,7 +1,5 @@
 """Logged predictions held against the training images by a retraining, and what it makes of drift."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 import subprocess

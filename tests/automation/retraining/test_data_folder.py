@@ -1,7 +1,5 @@
 """data/ brought to what data.dvc says, with a real DVC."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The inbox: what counts as a delivery, and where it is when a run has dealt with it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """However a retraining is ended, the next one finishes its work; and whole ones in processes of their own."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

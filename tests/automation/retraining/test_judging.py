@@ -1,7 +1,5 @@
 """What a retraining makes of the gate's word, and of a person's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """What a delivery is held against: labels by hash, paths, classes, and which images are test."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from pathlib import Path

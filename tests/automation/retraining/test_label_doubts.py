@@ -1,7 +1,5 @@
 """Labels in doubt: a class mixed up with another is found, and other cameras and hard images are left alone."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Data of a colleague and of deliveries: each file's bytes are in data/, the inbox or the quarantine."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

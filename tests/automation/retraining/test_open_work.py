@@ -1,7 +1,5 @@
 """What a retraining has recorded stays, and what follows is tried again."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a person is told of a retraining."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

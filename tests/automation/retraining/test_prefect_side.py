@@ -1,7 +1,5 @@
 """What a retraining leaves in Prefect: artifacts, the name and state of a run, and messages to a server on loopback."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterator

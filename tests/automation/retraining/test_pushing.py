@@ -1,7 +1,5 @@
 """A retraining that pushes what it made: to a git remote and to DVC's, and with nobody there to take it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

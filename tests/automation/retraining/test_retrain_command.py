@@ -1,7 +1,5 @@
 """`graft retrain` where it starts no run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the project remembers of its retrainings."""
 
-from __future__ import annotations
-
 import json
 
 from graft.automation.retraining.outcome import DeliveryOutcome, Outcome, title

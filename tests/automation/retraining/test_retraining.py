@@ -1,7 +1,5 @@
 """Whole retrainings of a small project: what they leave, also where one fails or a person works meanwhile."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The simulated year of benchmarks/year.py, three weeks long: a real Prefect server and a schedule at work."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import random

@@ -1,7 +1,5 @@
 """What brings deliveries in: commands that fail, hang, or come right at the second try."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """The worktree of a retraining: what is in it, and what is left of it."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

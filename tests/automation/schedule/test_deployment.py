@@ -1,7 +1,5 @@
 """What `graft schedule` deploys is what prefect.yaml deploys for workers."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One schedule for a project, and a server that is found or missed."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 

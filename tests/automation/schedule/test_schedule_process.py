@@ -1,7 +1,5 @@
 """`graft schedule` as a process, with a Prefect server of its own: runs, commands beside it, and a clean end."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

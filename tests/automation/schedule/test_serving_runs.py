@@ -1,7 +1,5 @@
 """How Prefect's runner is ended: by a signal, and with Prefect's server."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

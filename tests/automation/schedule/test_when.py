@@ -1,7 +1,5 @@
 """What --cron, --every and --timezone mean, and what of it is refused."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

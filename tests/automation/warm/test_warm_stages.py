@@ -1,7 +1,5 @@
 """Stages run by forked children: they see what they would see by themselves, end as they would, and leave nobody."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

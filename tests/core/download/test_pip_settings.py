@@ -1,7 +1,5 @@
 """pip's settings, handed on to what does not read them."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Settings that say auto: they are known, filled in, and missed where stage choose has not run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

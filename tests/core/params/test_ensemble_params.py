@@ -1,7 +1,5 @@
 """The section ensemble: what is shipped is valid, and every mistake is named with its remedy."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """params.yaml into typed models: what is shipped is valid, and every mistake is named with its remedy."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The section `monitor`: settings of which no alarm could ever come are refused."""
 
-from __future__ import annotations
-
 import pytest
 from pydantic import ValidationError
 

@@ -1,7 +1,5 @@
 """The section serve: what is shipped is the default, and limits that contradict each other are refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

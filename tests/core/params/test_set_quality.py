@@ -1,7 +1,5 @@
 """Quality and minutes are written into params.yaml, and nothing else there changes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The section `sweep`: what may be tried, and what is refused with what would be right."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

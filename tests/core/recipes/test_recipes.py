@@ -1,7 +1,5 @@
 """Every recipe there is: its record, its data set, and settings that the whole pipeline can take."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

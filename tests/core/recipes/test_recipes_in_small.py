@@ -4,8 +4,6 @@ Networks have random weights and see the smallest images they take, for one epoc
 the layout of the data and the library go together, not what comes of it.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Putting sections into the text of params.yaml: what changes, and above all what does not."""
 
-from __future__ import annotations
-
 import pytest
 from ruamel.yaml import YAML
 

@@ -1,7 +1,5 @@
 """Each rule on the raw images by itself: only it fails, and its severity decides what that means."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable

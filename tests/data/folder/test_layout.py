@@ -1,7 +1,5 @@
 """A data/ that somebody has filled by hand."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A picture in a few numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter

@@ -1,7 +1,5 @@
 """Which images take no part, and why."""
 
-from __future__ import annotations
-
 import csv
 import os
 import shutil

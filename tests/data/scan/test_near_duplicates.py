@@ -1,7 +1,5 @@
 """Near-duplicates: against a search of every pair, and on pictures that are alike in one respect only."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

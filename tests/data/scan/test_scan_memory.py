@@ -1,7 +1,5 @@
 """A second scan opens only what is new or changed, and finds the same."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sqlite3

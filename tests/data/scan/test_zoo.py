@@ -1,7 +1,5 @@
 """Every odd or broken file ends as promised, alone and among the others."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Near-duplicates as the data grows: no image moves, and what arrives joins the part of what it is alike to (B11)."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from hypothesis import given, settings

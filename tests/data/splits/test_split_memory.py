@@ -1,7 +1,5 @@
 """B10: what earlier splits settled goes from run to run, and where it is lost or old the stage stops."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Rules on a split: each by itself, and series of frames through every way of dividing them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Split tables: through files, and back to the images' paths."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

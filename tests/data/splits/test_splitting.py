@@ -1,7 +1,5 @@
 """Official and stratified splits: what goes where, and what is refused."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 

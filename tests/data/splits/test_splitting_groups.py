@@ -1,7 +1,5 @@
 """Splits by whole groups, and folds: where groups come from, what is kept together, and what is refused."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Growing data moves nothing: properties of splits, over data sets that Hypothesis makes up."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Which training images belong together: by the split's groups, by near-duplicates, and along the chain of both."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

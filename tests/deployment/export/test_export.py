@@ -1,7 +1,5 @@
 """Every format, loaded in a fresh process as its README says, answers for the test split as the model does."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """One contract for every export format: another one is another module and another row of FORMATS."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 from importlib import metadata

@@ -1,7 +1,5 @@
 """An ensemble as one graph, in every format that is made from it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

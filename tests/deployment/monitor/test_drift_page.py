@@ -1,7 +1,5 @@
 """The page of a comparison, on made-up samples: it says when and of how many, and can be read on a telephone."""
 
-from __future__ import annotations
-
 import re
 import stat
 from datetime import UTC, datetime, timedelta

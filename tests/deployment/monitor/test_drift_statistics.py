@@ -1,7 +1,5 @@
 """Two-sample tests on made-up numbers: their level where nothing differs, their power where something does."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp

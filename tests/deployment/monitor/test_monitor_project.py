@@ -1,7 +1,5 @@
 """`graft monitor` and the log of `graft predict` as they are typed, on tiny images."""
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

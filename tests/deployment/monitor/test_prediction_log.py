@@ -1,7 +1,5 @@
 """The prediction log: whole under writers side by side, kills and full disks, bounded, private."""
 
-from __future__ import annotations
-
 import io
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """A classifier that is right by construction, and photographs for it: it answers with the brightest channel."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

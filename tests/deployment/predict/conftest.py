@@ -1,7 +1,5 @@
 """A folder of photographs with what lies among them, and a classifier for them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Networks of keras.applications with their head, as models to predict with."""
 
-from __future__ import annotations
-
 import importlib
 import io
 from collections.abc import Callable

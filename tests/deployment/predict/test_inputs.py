@@ -1,7 +1,5 @@
 """Files, folders, patterns and archives: each photograph once, in order, and what is wrong with it in its place."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tarfile

@@ -1,7 +1,5 @@
 """A stream of photographs through a classifier: in order, in chunks, in bounded memory, whatever is broken."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Answers on the way to a file: whole in each form, and carried on wherever a run was stopped."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

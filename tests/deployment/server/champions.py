@@ -1,7 +1,5 @@
 """Versions of the model `tints`, and which of them is champion."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from graft.core.project import Project

@@ -1,7 +1,5 @@
 """A project with registered models that are right by construction, and `graft serve` over it as a process."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

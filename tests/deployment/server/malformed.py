@@ -1,7 +1,5 @@
 """Requests that no server should answer: each a name and the bytes that go over the connection."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import io

@@ -1,7 +1,5 @@
 """`graft serve` as a process of its own on loopback, and a client that sends whatever bytes it is given."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

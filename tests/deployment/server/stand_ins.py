@@ -1,7 +1,5 @@
 """Models and registries that are fast and do as they are told."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Who may ask: without a token programs on loopback alone, by loopback's names, and no page of another origin."""
 
-from __future__ import annotations
-
 import pytest
 from starlette.datastructures import Headers
 

@@ -1,7 +1,5 @@
 """The endpoints over a stand-in for a model: waiting, busy, failing, and what OpenAPI and Prometheus are told."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib

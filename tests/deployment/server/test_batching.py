@@ -1,7 +1,5 @@
 """Images that are under way together are answered together; each gets its own answer."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 

@@ -1,7 +1,5 @@
 """Bodies within limits: read no further than these, and taken apart into the bytes of images."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import subprocess

@@ -1,7 +1,5 @@
 """What a peer leaves unfinished ends; what is no HTTP is refused as JSON."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

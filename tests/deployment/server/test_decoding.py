@@ -1,7 +1,5 @@
 """Decoding within a bound on the pixels that are decoded at a time."""
 
-from __future__ import annotations
-
 import threading
 from concurrent.futures import ThreadPoolExecutor
 

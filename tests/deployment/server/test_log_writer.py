@@ -1,7 +1,5 @@
 """What was answered is logged behind the answers: within bounds, whatever the disk does, and to the last row."""
 
-from __future__ import annotations
-
 import logging
 import subprocess
 import sys

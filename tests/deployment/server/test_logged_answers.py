@@ -1,7 +1,5 @@
 """The application with a prediction log: what it answers is in the log once it has ended."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 from dataclasses import replace

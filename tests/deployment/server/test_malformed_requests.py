@@ -1,7 +1,5 @@
 """A real server under requests that are malformed in every way: each is refused with a reason, and nothing stays."""
 
-from __future__ import annotations
-
 import psutil
 import pytest
 from malformed import encoded, malformed

@@ -1,7 +1,5 @@
 """A real server: what it answers, a new champion under load, bodies beyond limits, and its end."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib

@@ -1,7 +1,5 @@
 """Who does not belong gets nowhere: pages of other origins in a real browser, and other accounts of this machine."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

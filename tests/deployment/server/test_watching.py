@@ -1,7 +1,5 @@
 """The registry's champion is taken up when it changes; whatever goes wrong, the old one answers."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable

@@ -4,8 +4,6 @@ Keras' models start from random weights whose batch-norm statistics are those of
 of a sane size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Params of the backbones under test, whose weights are made once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Another backbone is another entry in SOURCES, another way to train one another entry in STRATEGIES.
 """
 
-from __future__ import annotations
-
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A backbone cut in two answers as the whole, and training what is above trains the backbone."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import keras

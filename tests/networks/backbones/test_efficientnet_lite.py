@@ -1,7 +1,5 @@
 """EfficientNet-Lite: built as published, and found like a model of keras.applications."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """Backbones from TensorFlow Hub: what of a module is trained, and which modules are refused."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Backbones of keras.applications: names, input scaling, sizes, features; and what holds for any backbone untrained."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from pathlib import Path

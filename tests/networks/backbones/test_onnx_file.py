@@ -1,7 +1,5 @@
 """Backbones from ONNX files: what is read from a file, what it answers, and which files are refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """ONNX's own examples of each operation, which say what it answers: https://onnx.ai/onnx/operators/."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 import warnings

@@ -1,7 +1,5 @@
 """The real ImageNet weights, by each road that can be had: the same tensors, known by their digest."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Reading a TF.js layers model: what it holds comes out as it went in, and what is torn is refused."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

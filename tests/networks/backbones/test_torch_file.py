@@ -1,7 +1,5 @@
 """Tensors out of PyTorch's first file format, and nothing else out of it."""
 
-from __future__ import annotations
-
 import io
 import os
 import pickle

@@ -1,7 +1,5 @@
 """The roads to pretrained weights: their order, what is checked on each, and what is said where none is left."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 import urllib.error

@@ -1,7 +1,5 @@
 """Networks in OpenVINO's form: converted once, read afterwards, never believed when damaged."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import keras

@@ -1,7 +1,5 @@
 """Devices and precision: two devices take the steps of one, half precision trains, what is kept is float32."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The engine for a bundle: OpenVINO where it answers as the network did when it was written, else TensorFlow."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Engines agree with Keras, on backbones of every build; what OpenVINO does not take over is run with Keras."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is made once and kept: whole or not there, under the name of all that decides it, the oldest going first."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

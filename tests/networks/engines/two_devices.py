@@ -4,8 +4,6 @@
 the bundles of ``SERVED``.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from pathlib import Path

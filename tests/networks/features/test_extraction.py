@@ -1,7 +1,5 @@
 """Extraction: each image is run through the network once, however often and by whomever it is asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

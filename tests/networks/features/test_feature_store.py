@@ -1,7 +1,5 @@
 """The feature store: what was written is what is read, or it is computed again; never anything else."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import multiprocessing

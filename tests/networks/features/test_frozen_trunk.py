@@ -1,7 +1,5 @@
 """A frozen trunk is built once for a file of weights, and then only where something has to be computed."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The names of ImageNet's classes: which road they come by."""
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile

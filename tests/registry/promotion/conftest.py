@@ -1,7 +1,5 @@
 """A registry with versions in it and no models behind them: what changing the champion needs, and no more."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A candidate that passes every rule of the gate, to be spoilt in one respect at a time."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -11,8 +11,6 @@ A write is whatever the change asks MLflow to store. Processes are forked before
 connections may not be shared.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """Changing the champion: whatever is killed, and whoever else does the same, there is one champion and one line."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

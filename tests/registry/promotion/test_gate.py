@@ -1,7 +1,5 @@
 """The gate as a whole, on models that were trained and registered: each is asked in a process of its own."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

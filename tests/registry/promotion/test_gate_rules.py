@@ -1,7 +1,5 @@
 """Every rule of the gate: there is a candidate whom that rule alone refuses."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

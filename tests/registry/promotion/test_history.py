@@ -1,7 +1,5 @@
 """The line of champions as it is told: what changed each time, and who is champion now."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Where a candidate comes from: the verdicts on its data, and the commit that holds what it was made from."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What must hold before the champion is changed, and what is told of the change."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What an ensemble leaves in MLflow, and that it is registered where it is the best."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

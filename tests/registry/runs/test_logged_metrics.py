@@ -1,7 +1,5 @@
 """Metrics as MLflow takes them: distinct valid names, and a bounded number of them."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

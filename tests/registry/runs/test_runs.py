@@ -1,7 +1,5 @@
 """What a strategy leaves in MLflow."""
 
-from __future__ import annotations
-
 import base64
 import json
 from pathlib import Path

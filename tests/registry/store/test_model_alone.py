@@ -1,7 +1,5 @@
 """The logged model where graft is not: its own code answers, and no code from elsewhere."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

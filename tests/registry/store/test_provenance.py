@@ -1,7 +1,5 @@
 """Where a run came from: git, DVC, and what is not known."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

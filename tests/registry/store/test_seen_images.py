@@ -1,7 +1,5 @@
 """Which images a model has seen, kept with its run."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 from mlflow import MlflowClient

@@ -1,7 +1,5 @@
 """MLflow's store: created once, opened by many."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

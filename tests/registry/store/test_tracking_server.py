@@ -1,7 +1,5 @@
 """A tracking server in the place of the project's own database: what a team has, and where MLflow is stricter."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

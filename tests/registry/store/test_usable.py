@@ -1,7 +1,5 @@
 """Servers of other people: what of them is of no use to graft is said before anything is trained."""
 
-from __future__ import annotations
-
 import json
 import threading
 import uuid

@@ -1,7 +1,5 @@
 """Weights of mixtures whose best weights are known, and figures on images that had no part in them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.optimize import minimize

@@ -1,7 +1,5 @@
 """From members' folders to an ensemble's, without any network being trained."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

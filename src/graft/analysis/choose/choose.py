@@ -1,7 +1,5 @@
 """Choose settings: measure candidates within the time that is given, and fill in what params.yaml leaves to auto."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Stage choose of a project: from its split tables to settings for each strategy."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

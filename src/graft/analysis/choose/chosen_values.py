@@ -1,7 +1,5 @@
 """Read what stage choose filled in for a strategy."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

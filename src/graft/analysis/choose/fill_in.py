@@ -1,7 +1,5 @@
 """Fill in the settings that params.yaml leaves to auto, from what was measured."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

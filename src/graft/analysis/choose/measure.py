@@ -1,7 +1,5 @@
 """Measure candidates: an exact head on each one's features, judged on images that it was not fitted to."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Select members from what was measured: the cheapest that nothing dearer is better than by more than its error."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Write what was chosen: settings for each strategy, the table of what was tried, and a page that says why."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Findings of an inspection as plain values: what the terminal, the page and the JSON are all made from."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
 from typing import Any
 

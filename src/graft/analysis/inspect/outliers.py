@@ -6,8 +6,6 @@ B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers", ASQC Basic R
 1993. Mean and standard deviation would not do: a few black frames move both until nothing stands out.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 LIMIT = 3.5

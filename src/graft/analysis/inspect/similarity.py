@@ -6,8 +6,6 @@ hands, features of MobileNetV2: of raw features, different hands reach 0.993 at 
 centred ones 0.965 and 0.848. Above 0.97, at either size, every pair is of one hand.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 # 0.97 separates the hands with a margin of 0.005; another data set and backbone deserve more than that.

@@ -1,7 +1,5 @@
 """A report as a table for the terminal."""
 
-from __future__ import annotations
-
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table

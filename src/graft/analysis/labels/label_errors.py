@@ -5,8 +5,6 @@ with the labels given: C. G. Northcutt, L. Jiang and I. L. Chuang, "Confident Le
 Dataset Labels", Journal of Artificial Intelligence Research 70, 2021, https://doi.org/10.1613/jair.1.12125.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 

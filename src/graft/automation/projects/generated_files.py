@@ -6,8 +6,6 @@
     in a wheel      the same files, copied by setup.py into the folder ``files`` beside this module
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

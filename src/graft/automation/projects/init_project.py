@@ -7,8 +7,6 @@
     <folder>/.graft-generated/<path>.base            each of these as it was written, for the next upgrade
 """
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections.abc import Iterator, Mapping

@@ -3,8 +3,6 @@
 A checkout of graft has no such file: its stages depend on the code itself.
 """
 
-from __future__ import annotations
-
 from graft import __version__
 from graft.core.errors import GraftError
 from graft.core.project import Project

@@ -4,8 +4,6 @@ Each file is merged three ways with `git merge-file`: as it was generated, as it
 was generated is kept in the project, see :mod:`graft.automation.projects.init_project`.
 """
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 from collections.abc import Mapping

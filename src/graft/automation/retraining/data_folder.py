@@ -4,8 +4,6 @@ A file is replaced or removed only where an earlier commit of data.dvc had exact
 then DVC's cache has it, and nobody has changed it since. Whatever else lies in data/ stays.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -12,8 +12,6 @@
 A file leaves the inbox only where the SHA-256 of its bytes is known to be in data/ or in the quarantine.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Bringing in what is new before the inbox is looked at: a command of the user's, or DVC's remote."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import tempfile

@@ -4,8 +4,6 @@ What is recorded is recorded: a step that fails is told, stays open, and is trie
 nothing else.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from graft.automation.retraining import landing

@@ -1,7 +1,5 @@
 """The deliveries of one run: found, checked, put into the quarantine or away."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from datetime import datetime

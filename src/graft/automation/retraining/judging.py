@@ -1,7 +1,5 @@
 """What follows the commit: the gate's word about the challenger, and the way to other machines."""
 
-from __future__ import annotations
-
 from graft.automation.retraining.outcome import Outcome
 from graft.automation.run_pipeline import read_registered
 from graft.core.errors import GraftError

@@ -8,8 +8,6 @@
 Step 2 decides whether the retraining happened. Step 3 may be repeated and cut off anywhere.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ The last is noted in ``.graft/state/retrain/open.json``. The file holds no absol
 two runs.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields

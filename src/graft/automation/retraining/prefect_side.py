@@ -1,7 +1,5 @@
 """What a retraining leaves in Prefect: artifacts, the message, and the state of a run that was killed."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 from urllib.parse import quote

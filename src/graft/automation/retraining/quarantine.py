@@ -7,8 +7,6 @@
       week-11/...        the delivery, or the files that were left out of it
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

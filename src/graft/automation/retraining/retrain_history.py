@@ -1,7 +1,5 @@
 """What the project itself remembers of its retrainings, whether or not a Prefect server answers."""
 
-from __future__ import annotations
-
 import json
 
 from graft.automation.retraining.outcome import Outcome, from_record

@@ -16,8 +16,6 @@ the next run deletes, and nothing to take back. From the commit on, what is left
 next run does it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

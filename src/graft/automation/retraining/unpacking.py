@@ -1,7 +1,5 @@
 """Copy a delivery into a folder of its own, images into class folders, where they can be checked."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections import Counter

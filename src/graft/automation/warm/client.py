@@ -3,8 +3,6 @@
 It is to start fast, so nothing is imported here but small modules of Python's own.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

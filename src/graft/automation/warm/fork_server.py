@@ -7,8 +7,6 @@ It takes clients from the listening socket DESCRIPTOR, and ends when its standar
 `graft run` ends, however that comes about. One thread does everything; requests wait while a library is imported.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib

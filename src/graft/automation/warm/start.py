@@ -1,7 +1,5 @@
 """Starting and ending the server of :mod:`graft.automation.warm` around a run of the pipeline."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

@@ -4,8 +4,6 @@ As a program it runs a command in an environment that hands them on to uv: ``pyt
 So it needs nothing but Python and its pip.
 """
 
-from __future__ import annotations
-
 import ast
 import os
 import subprocess

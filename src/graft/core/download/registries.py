@@ -4,8 +4,6 @@ A package is a file to read from: its archive is fetched and checked, and nothin
 Which registry, mirror or proxy is asked is the clients' affair, as ``.npmrc`` and apt's sources have it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

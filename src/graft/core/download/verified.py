@@ -1,7 +1,5 @@
 """Files whose bytes a table names by their hash."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Charts for pages as plain values: the macros ``svg`` and ``bars`` write them, the style sheet colours them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

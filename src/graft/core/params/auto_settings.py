@@ -1,7 +1,5 @@
 """Settings of a strategy that say ``auto``: stage choose fills them in from what it measured."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 

@@ -1,7 +1,5 @@
 """The sources of pretrained networks in params.yaml: a class for each, which answers what is asked of it."""
 
-from __future__ import annotations
-
 from glob import escape
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args

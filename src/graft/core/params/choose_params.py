@@ -1,7 +1,5 @@
 """Section `choose` of params.yaml: how long and among what stage choose measures, to fill in what says ``auto``."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

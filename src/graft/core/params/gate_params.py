@@ -1,7 +1,5 @@
 """The section ``gate`` of params.yaml: what a model must reach before it may become champion."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

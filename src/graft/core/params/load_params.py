@@ -1,7 +1,5 @@
 """Reading params.yaml: YAML 1.2 as DVC reads it, checked, with errors that name key, value and remedy."""
 
-from __future__ import annotations
-
 import sys
 import typing
 from collections.abc import Sequence

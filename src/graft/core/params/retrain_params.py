@@ -1,7 +1,5 @@
 """The section ``retrain`` of params.yaml: what a retraining brings in, when it acts, and whom it tells."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What all sections of params.yaml are made of: the base class, and the kinds of numbers and names in them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

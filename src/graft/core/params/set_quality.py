@@ -1,7 +1,5 @@
 """Set how long and how thoroughly graft chooses, in the text of params.yaml: all else keeps every byte."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The section ``sweep`` of params.yaml: which settings of which strategies `graft sweep` tries."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any, Literal
 

@@ -6,8 +6,6 @@ sections of params.yaml: those that a recipe names replace the user's, the other
 ``train`` that a recipe leaves out (:mod:`graft.core.recipes.splicing`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

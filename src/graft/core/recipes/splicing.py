@@ -4,8 +4,6 @@ A YAML library that writes the whole file back would take comments between two s
 and lose them with it.
 """
 
-from __future__ import annotations
-
 import textwrap
 from typing import Any
 

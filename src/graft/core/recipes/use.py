@@ -1,7 +1,5 @@
 """Making a recipe the project's params.yaml, in a way that can be undone."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -8,8 +8,6 @@ A package is an ar archive of three files, of which the last is a compressed tar
     data.tar.xz      the files
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

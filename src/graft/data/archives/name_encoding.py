@@ -1,7 +1,5 @@
 """Reading names in archives and folders that older programs wrote in their country's encoding, not in UTF-8."""
 
-from __future__ import annotations
-
 import codecs
 import struct
 import zipfile

@@ -10,8 +10,6 @@ error that names the member. What systems leave behind (hidden files, ``__MACOSX
 listed as left out. Nothing is ever held in memory whole.
 """
 
-from __future__ import annotations
-
 import abc
 import contextlib
 import lzma

@@ -1,7 +1,5 @@
 """Zip files, which wheels are too."""
 
-from __future__ import annotations
-
 import stat
 import zipfile
 from collections.abc import Collection, Iterator

@@ -11,8 +11,6 @@ partitions, says what its images belong to: a patient, a camera, a hand. So grou
 through DVC and back; a table beside data/ would have to be kept in step with it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

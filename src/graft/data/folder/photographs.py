@@ -1,7 +1,5 @@
 """Telling photographs from what else lies in folders, archives and deliveries: notes, films, leftovers of systems."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

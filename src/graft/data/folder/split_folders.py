@@ -1,7 +1,5 @@
 """Which folders are the splits of a data set, by the names that people give them: train, seg_train, Test Set, dev."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

@@ -13,8 +13,6 @@ All of it happens in ``.graft/state/staging``, on the same file system as data/,
 it the new data stays and the other steps are done again. Steps 4 and 6 are a single rename each too.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

@@ -14,8 +14,6 @@
 DVC keeps ``meta`` when it updates the file. Equal images give an equal file, byte by byte.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

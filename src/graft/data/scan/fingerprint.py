@@ -4,8 +4,6 @@ They are taken in the scan, while the picture is decoded anyway, and kept in the
 pictures that stand out are then found without reading a file again.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

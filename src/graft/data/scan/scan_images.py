@@ -1,7 +1,5 @@
 """Reading every image file once, into the rows of a manifest (:mod:`graft.data.scan.manifest`)."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

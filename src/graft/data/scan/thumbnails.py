@@ -1,7 +1,5 @@
 """Small pictures as data URIs: they stand inside the page, which then needs neither network nor files."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterable

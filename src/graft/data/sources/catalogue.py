@@ -1,7 +1,5 @@
 """The data sets that graft knows by name, read from catalogue.yaml, and bringing them into data/."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace as changed

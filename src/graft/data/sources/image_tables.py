@@ -11,8 +11,6 @@ keeps together.
 Folders around an image stay, but for those that all images share and those named after its split or class.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 import re

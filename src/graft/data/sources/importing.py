@@ -4,8 +4,6 @@ Every file is written into a staging folder, read back and compared with what wa
 checked; only then does the staging folder become data/ (:mod:`graft.data.folder.swap`). Bytes are kept as they are.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

@@ -8,8 +8,6 @@
 A file without a sha256 is held against what came the first time, and against its md5 where there is one.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -13,8 +13,6 @@ for it later is drawn by hash. Large classes need no memory of theirs. (What nea
 :mod:`graft.data.splits.settled_groups`.)
 """
 
-from __future__ import annotations
-
 import hashlib
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence

@@ -8,8 +8,6 @@ Without them, images of test could be drawn anew and land in training. So a file
 does not belong to the other, is an error.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

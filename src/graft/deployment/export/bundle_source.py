@@ -1,7 +1,5 @@
 """The one SavedModel that every format is made from: a bundle's own, or an ensemble's members in one graph."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whether an exported file answers as the model does, on real photographs, and what it costs to run."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What an exported file needs to be used: labels, and what was done to photographs before the network saw them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Exporting one model in one or several formats: made, loaded again, compared with the model, and only then kept."""
 
-from __future__ import annotations
-
 import importlib
 import tempfile
 from collections.abc import Iterator, Sequence

@@ -5,8 +5,6 @@ Such a module has ``write(source, folder)``, ``load(folder)``, which returns a f
 and ``INPUT_RANGE`` of the pixels that it takes. Nothing heavy is imported here: the command line names the formats.
 """
 
-from __future__ import annotations
-
 # Behind each, the libraries that make it, whose versions are recorded.
 FORMATS = {
     "saved_model": ("tensorflow",),

@@ -8,8 +8,6 @@ Its graph is the one that answers: without dropout, and with batch norm as it is
 Trainable are the variables that graft trained: the head alone where the trunk was frozen.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

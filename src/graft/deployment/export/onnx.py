@@ -1,7 +1,5 @@
 """ONNX, for ONNX Runtime and the many tools that read it; labels and description are in the file's metadata."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path

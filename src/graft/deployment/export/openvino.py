@@ -1,7 +1,5 @@
 """OpenVINO, for Intel's processors; labels and description are in the ``rt_info`` of its XML file."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

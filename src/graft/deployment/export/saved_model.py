@@ -1,7 +1,5 @@
 """TensorFlow SavedModel, for TensorFlow Serving and whatever reads it: the model's own graph, unchanged."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

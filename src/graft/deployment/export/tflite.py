@@ -5,8 +5,6 @@ description are appended to it as a zip archive, where these and other tools loo
 (https://ai.google.dev/edge/litert/models/metadata): ``unzip model.tflite`` shows them.
 """
 
-from __future__ import annotations
-
 import json
 import warnings
 import zipfile

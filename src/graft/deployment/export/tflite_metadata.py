@@ -5,8 +5,6 @@ buffers, after the schema 1.5.0 of MediaPipe (mediapipe/tasks/metadata/metadata_
 places of fields in it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

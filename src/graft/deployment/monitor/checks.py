@@ -5,8 +5,6 @@ is at most ``monitor.alpha``, and the difference is as large as ``monitor.effect
 comparison calls it drift where there is none is ``alpha`` at most.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

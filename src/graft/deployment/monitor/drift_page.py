@@ -1,7 +1,5 @@
 """The page of a comparison: one HTML file that holds its own pictures and style, and opens without a network."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

@@ -12,8 +12,6 @@ All writers must be on one machine, since that mode needs shared memory. Photogr
 each goes with the last row that shows it, and both are removed by their SHA-256.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sqlite3

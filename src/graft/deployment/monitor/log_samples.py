@@ -6,8 +6,6 @@ belong together is known of the training images (what the split keeps together, 
 images, near-duplicates are found, and what else belongs together is not known.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,7 +1,5 @@
 """A comparison in MLflow: a run in the data set's experiment, with a metric per check and the page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from graft.core.params.monitor_params import MonitorParams

@@ -6,8 +6,6 @@ significant, among few everything may be large. All tests take images for indepe
 :mod:`graft.deployment.monitor.log_samples` for what is done about images that repeat each other.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ A network of ``keras.applications`` with its head becomes a bundle in the cache,
 any other.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -3,8 +3,6 @@
 Nothing is held in memory but the names of one folder, of one pattern, or of one archive.
 """
 
-from __future__ import annotations
-
 import glob
 import os
 from collections import Counter

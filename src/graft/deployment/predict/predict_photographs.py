@@ -1,7 +1,5 @@
 """A classifier over a stream of photographs: reading, decoding and computing at the same time, in bounded memory."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Who may ask: whoever sends the token; without one, this machine's programs and the server's own page."""
 
-from __future__ import annotations
-
 import hmac
 import ipaddress
 from urllib.parse import urlsplit

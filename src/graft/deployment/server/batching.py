@@ -1,7 +1,5 @@
 """Images of requests that are under way at the same time go through the network together."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections import deque

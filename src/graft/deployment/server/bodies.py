@@ -4,8 +4,6 @@ A body is read whole, never past its limit, and taken apart only then, off the e
 decides neither how much memory is taken nor how long others wait.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import AsyncIterator, Callable

@@ -1,7 +1,5 @@
 """Connections: as uvicorn has them, but limited in number and in what a peer may leave unfinished."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

@@ -1,7 +1,5 @@
 """The endpoints, as an ASGI application; see :mod:`graft.deployment.server.server` for what runs it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -4,8 +4,6 @@ Looking at a photograph means decoding it whole, which may take longer than the 
 wait in a bounded queue; where it is full, they are dropped and counted, and nobody waits.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

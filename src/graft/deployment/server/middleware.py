@@ -1,7 +1,5 @@
 """What every request passes before it reaches an endpoint: the size of its head, the host's name, the token."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """One request for predictions, from its body to its answer."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

@@ -1,7 +1,5 @@
 """What the server answers with, as OpenAPI describes it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """A model that answers requests: opened, tried out, and with what is known of it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Names follow Prometheus' conventions: base units, ``_total`` for counters
 (https://prometheus.io/docs/practices/naming/).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest

@@ -1,7 +1,5 @@
 """The page to drop photographs on: one file, with nothing from elsewhere."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """What every backbone is to the rest of graft, whichever source it came from."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,8 +6,6 @@
                             below             cut              above
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ Photographs that are unlike ImageNet's differ from each other in what lower laye
 2022). All depths come from the one pass that the top takes anyway.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -6,8 +6,6 @@ blocks in the first and the last stage are those of EfficientNet-B0 in every siz
 what MobileNetV2 costs (Lite0: 0.40 GMACs at 224 pixels) with 74.8 instead of 71.3 % on ImageNet.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

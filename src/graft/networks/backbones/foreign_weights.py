@@ -10,8 +10,6 @@ is the dictionary of tensors, and then the bytes of each storage. Of what a pick
 with stand-ins of our own; anything else is refused.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math

@@ -4,8 +4,6 @@
 layer that adopts the module's own variables, so that training the layer trains the module.
 """
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Backbones of ``keras.applications`` by name, and EfficientNet-Lite beside them, each with its own input scaling."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Callable

@@ -4,8 +4,6 @@ Keys of the digests are names of ``keras.applications``, with ``_top`` behind th
 whole network with its ImageNet head (``include_top=True``) instead of the trunk.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The file says what its input and outputs are; params say how its pixels are scal
 has to come to the same features from the file as graft does, before anything is trained on them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 As TensorFlow's it goes wherever a Keras trunk goes: into bundles, every export format, and onto GPUs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path

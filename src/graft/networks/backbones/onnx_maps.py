@@ -3,8 +3,6 @@
 Convolutions and pooling turn them round and back: TensorFlow's CPU kernels know ``[N, H, W, C]`` alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """One operation of an ONNX graph, and the shapes in it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -5,8 +5,6 @@ list where a node has several). What follows from constants alone never comes he
 :mod:`graft.networks.backbones.onnx_graph`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import reduce

@@ -3,8 +3,6 @@
 An archive is a file to read from: nothing in it is imported, built or run.
 """
 
-from __future__ import annotations
-
 import io
 import tarfile
 import tempfile

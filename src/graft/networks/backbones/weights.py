@@ -5,8 +5,6 @@ reported. Whatever the road, loaded weights are identified by their digest: wher
 known, any other is an error.
 """
 
-from __future__ import annotations
-
 import socket
 import warnings
 from collections.abc import Iterator

@@ -9,8 +9,6 @@ The name is a hash of all that decides what the files hold, as that of a space o
 at any time: what is gone, or not what was written, is made anew.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

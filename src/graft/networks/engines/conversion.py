@@ -1,7 +1,5 @@
 """Networks in OpenVINO's form: to convert one takes seconds, to read one that was kept a tenth of a second."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What the arithmetic runs on, and in which precision."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext

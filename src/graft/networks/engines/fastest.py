@@ -1,7 +1,5 @@
 """What a frozen network is run with: OpenVINO on a CPU, where it is several times as fast as TensorFlow, else Keras."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import keras

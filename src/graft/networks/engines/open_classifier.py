@@ -4,8 +4,6 @@ OpenVINO reads a SavedModel by itself, so a classifier on a CPU is there within 
 whose import alone takes several.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Running a network with OpenVINO on the CPU: in float32, several small requests under way at a time."""
 
-from __future__ import annotations
-
 import math
 import sys
 from collections import deque

@@ -1,7 +1,5 @@
 """Importing TensorFlow, once and quietly."""
 
-from __future__ import annotations
-
 import gc
 import os
 import sys

@@ -3,8 +3,6 @@
 Keras' own export looks through every layer for tables and traces a graph several times: three times as long.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Rows for images, each computed once: what the store has is read, the rest goes through an engine and is kept."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """The project's backbone as a function from images to vectors, for whatever compares images rather than trains."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

@@ -1,7 +1,5 @@
 """Running a frozen network on images, each once: what the store has is read, the rest is computed and kept."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import keras

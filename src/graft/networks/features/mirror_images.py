@@ -1,7 +1,5 @@
 """Features of an image as it is, or of it and its mirror image."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from graft.networks.decode_images import KeyedImages, large_array

@@ -8,8 +8,6 @@ the columns
     row    fixed_size_list        the numbers
 """
 
-from __future__ import annotations
-
 import uuid
 import zlib
 from pathlib import Path

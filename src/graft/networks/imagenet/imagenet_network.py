@@ -1,7 +1,5 @@
 """A network of ``keras.applications`` whole, with the head that tells ImageNet's 1000 classes apart."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

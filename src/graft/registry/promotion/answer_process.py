@@ -9,8 +9,6 @@ at a time) and ``answers`` (the ``.npz`` file to write). Standard output tells t
 ``TOLD``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

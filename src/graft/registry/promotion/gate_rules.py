@@ -1,7 +1,5 @@
 """The rules of the gate: each looks at the evidence and says what it found. Nothing here reads a file or a registry."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 

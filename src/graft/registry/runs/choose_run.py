@@ -1,7 +1,5 @@
 """What stage choose leaves in MLflow: a run with what was tried, what was chosen, and why."""
 
-from __future__ import annotations
-
 from graft.analysis.choose.choose import Choice, tried_table
 from graft.analysis.choose.chosen_values import SETTINGS_FOLDER
 from graft.analysis.choose.write_choice import PAGE_FILE, RECORD_FILE, TRIED_FILE

@@ -1,7 +1,5 @@
 """What an ensemble leaves in MLflow: a run like a strategy's, with its members and their weights."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 
 import pandas as pd

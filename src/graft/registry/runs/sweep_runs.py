@@ -1,7 +1,5 @@
 """A sweep in MLflow: one run for the sweep, and in it a nested run for each trial."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 

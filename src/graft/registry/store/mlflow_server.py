@@ -5,8 +5,6 @@ loopback. This one asks for a password by HTTP Basic, which browsers remember by
 also send to the servers of other accounts, on other ports of this machine.
 """
 
-from __future__ import annotations
-
 import base64
 import hmac
 import os

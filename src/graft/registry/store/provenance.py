@@ -1,7 +1,5 @@
 """What a run was made from: git commit, DVC stage and experiment, and the hashes of data and splits."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

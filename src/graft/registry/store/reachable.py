@@ -4,8 +4,6 @@ MLflow's own patience is made for jobs that nobody waits for: seven retries of a
 ten of a database.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import time

@@ -1,7 +1,5 @@
 """Writing an ensemble as a bundle: its members' bundles and their weights, see graft.bundle.model."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from pathlib import Path

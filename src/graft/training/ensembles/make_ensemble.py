@@ -1,7 +1,5 @@
 """Making one ensemble from strategies that are trained: from their folders to a folder like theirs."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,8 +7,6 @@ greatest expected growth: T. M. Cover, An algorithm for maximizing expected log 
 on Information Theory 30 (2), 1984, from where the bound in :func:`fit_weights` is.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from graft.evaluation.folds import held_out_folds

@@ -1,7 +1,5 @@
 """Strategy ``fine_tune``: the head first, then the backbone too, in part or whole."""
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 

@@ -4,8 +4,6 @@ A training image may be seen from several sides, mirrored: the features of each 
 augmentation costs no epoch anything but the rows it adds.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import keras

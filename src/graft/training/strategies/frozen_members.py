@@ -4,8 +4,6 @@ Heads are fitted to all images of train and val, and judged on each image by a h
 (cross-validation): no image has to be spared for validation, and the figures flatter nobody.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import keras

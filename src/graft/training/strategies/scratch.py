@@ -1,7 +1,5 @@
 """Strategy ``scratch``: a network from random weights, which transfer has to beat."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

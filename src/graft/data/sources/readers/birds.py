@@ -6,8 +6,6 @@ classes.txt             1 001.Black_footed_Albatross
 train_test_split.txt    1 0           1 is train, 0 is test
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Literal

@@ -1,7 +1,5 @@
 """Class folders, with or without split folders around them; image files are taken as they are."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal

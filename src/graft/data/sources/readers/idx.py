@@ -4,8 +4,6 @@ images   0 0 8 3, count, height, width (32 bits each, big-endian), then a byte p
 labels   0 0 8 1, count, then a byte per image
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Sequence
 from typing import IO, Literal

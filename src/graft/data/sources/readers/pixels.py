@@ -4,8 +4,6 @@ The pixels stand in the file uncompressed. How well zlib packs differs between i
 would get another hash on another machine; and a file of a few kilobytes takes one block of a disk either way.
 """
 
-from __future__ import annotations
-
 import struct
 import zlib
 

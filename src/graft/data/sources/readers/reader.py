@@ -1,7 +1,5 @@
 """What all readers share: finding files by name in opened sources, and the plan of what will be written."""
 
-from __future__ import annotations
-
 import gzip
 import io
 from abc import ABC, abstractmethod

@@ -1,7 +1,5 @@
 """CIFAR-10's binary files: records of one label byte and then all red, all green and all blue samples."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import IO, Literal
 

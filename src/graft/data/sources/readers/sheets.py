@@ -1,7 +1,5 @@
 """PNG sheets with one image in each row of pixels, read left to right, and labels as lists in JSON."""
 
-from __future__ import annotations
-
 import json
 import math
 import struct

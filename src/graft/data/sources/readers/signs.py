@@ -9,8 +9,6 @@ Unpacked copies have the training folders as ``Train/00000/`` or ``Training/0000
 training images come without a split, for graft to divide by track.
 """
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A table in the archive that names each image, its class and its split, such as ELPV's labels.csv."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Literal
