@@ -54,7 +54,7 @@ class Roads:
 
 
 def bundle_probabilities(model: ImageClassifier, roads: Roads, label: str) -> np.ndarray:
-    """Probabilities float32 ``[N, C]`` of a loaded bundle; ``label`` is what progress bars call it."""
+    """Return the probabilities float32 ``[N, C]`` of a loaded bundle; progress bars show ``label``."""
     everything = np.arange(roads.count)
     if roads.count <= SAMPLE:
         return _served(model, roads, everything, label)
@@ -76,7 +76,7 @@ def bundle_probabilities(model: ImageClassifier, roads: Roads, label: str) -> np
 
 
 def _served(model: ImageClassifier, roads: Roads, indices: np.ndarray, label: str) -> np.ndarray:
-    """Answers of the bundle as it is served, for some of the images."""
+    """Return the bundle's probabilities for some of the images, computed as graft serves it."""
     images = {size: roads.images(size) for size in model.image_sizes}
     if len(indices) == roads.count:
         images = {size: DecodedImages(of_size.inputs) for size, of_size in images.items()}
@@ -91,7 +91,7 @@ def _served(model: ImageClassifier, roads: Roads, indices: np.ndarray, label: st
 
 
 def _by_images(part: Part, roads: Roads, label: str) -> np.ndarray:
-    """What the network answers for the images, which are decoded once for all networks of a size."""
+    """Return the network's outputs for the images, which are decoded once for all networks of a size."""
     images = DecodedImages(roads.images(part.image_size).inputs)
     outputs = np.empty((roads.count, len(read_settings(part.bundle)["classes"])), np.float32)
     fill(outputs, lambda _: part.network, images, label)
@@ -99,7 +99,10 @@ def _by_images(part: Part, roads: Roads, label: str) -> np.ndarray:
 
 
 def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
-    """What the head answers for the images' features; None where it was not trained alone, or these cannot be had."""
+    """Return the head's outputs for the images' cached features.
+
+    None where the head was not trained alone, or the features cannot be had.
+    """
     described = read_settings(part.bundle).get("features")
     if described is None or not (part.bundle / HEAD).is_dir():  # earlier bundles have none
         return None
@@ -118,7 +121,7 @@ def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
 
 
 def _features(part: Part, described: dict[str, Any], roads: Roads, label: str) -> np.ndarray | None:
-    """What the network's head is given: from the store, which gets what it lacks; None where that cannot be."""
+    """Return the features that the network's head takes, computing what the store lacks; None where that cannot be."""
     if roads.store is None or described["description"]["code"] != code_identity():
         return None  # other code decodes the images now
     images = roads.images(part.image_size)

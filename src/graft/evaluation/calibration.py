@@ -24,7 +24,7 @@ class Calibration:
 
 
 def calibrate(labels: np.ndarray, logits: np.ndarray, images: np.ndarray) -> Calibration:
-    """Fits the temperature; keeps 1 where the fitted one does not lower the log loss of images left out of the fit.
+    """Fit the temperature; keep 1 where the fitted one does not lower the log loss of images left out of the fit.
 
     Args:
         labels: class indices ``[N]`` of validation images.
@@ -40,7 +40,7 @@ def calibrate(labels: np.ndarray, logits: np.ndarray, images: np.ndarray) -> Cal
 
 
 def out_of_fold(labels: np.ndarray, logits: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Probabilities float64 ``[N, C]``, each image's with a temperature that was fitted without it.
+    """Return the probabilities float64 ``[N, C]``, each image's with a temperature that was fitted without it.
 
     Args:
         labels, logits, images: as :func:`calibrate` takes them.

@@ -50,7 +50,7 @@ class Comparison(BaseModel):
     answer: Answer
 
     def as_text(self) -> str:
-        """All of it in a sentence."""
+        """Return the comparison as a sentence."""
         return (
             f"{100 * self.difference:+.2f} points, at worst {100 * self.lower:+.2f} ({self.confidence:.0%} sure); "
             f"of {self.images} images {self.only_candidate_right} only the candidate gets right, "
@@ -59,7 +59,7 @@ class Comparison(BaseModel):
 
 
 def compare(candidate_right: np.ndarray, champion_right: np.ndarray, confidence: float) -> Comparison:
-    """Compares two classifiers image by image.
+    """Compare two classifiers image by image.
 
     Args:
         candidate_right, champion_right: bool ``[N]``, whether each answered the image correctly; N at least 1.

@@ -31,7 +31,7 @@ class TestImages:
         self._by_size: dict[int, Photographs] = {}
 
     def at(self, size: int) -> Photographs:
-        """The images in the order of the table, ``[N, size, size, 3]``."""
+        """Return the images in the order of the table, ``[N, size, size, 3]``."""
         if size not in self._by_size:
             label = f"test images at {size} px"
             self._by_size[size] = Photographs.of(self.project, self.table, size, label=label)
@@ -69,7 +69,7 @@ def evaluate_models(project: Project, folders: Mapping[str, Path], params: Param
 def evaluate_bundle(
     name: str, made: Path, images: TestImages, batch_size: int, clock: StageClock, store: FeatureStore | None = None
 ) -> Answers:
-    """Figures of one strategy or ensemble on the test split; writes nothing.
+    """Return the figures of one strategy or ensemble on the test split; write nothing.
 
     What is evaluated is the bundle in ``made``, see :mod:`graft.core.model_folders`: the very files that are registered
     and served, on the engine that serves them; by which way, and how that is made sure, is
@@ -85,7 +85,7 @@ def evaluate_bundle(
 
 
 def write_answers(name: str, found: Answers, images: TestImages) -> None:
-    """Writes figures, predictions and confusion matrix of one strategy or ensemble to the stage's files."""
+    """Write metrics, predictions and confusion matrix of one strategy or ensemble to the stage's files."""
     folder = images.project.artifacts("evaluate")
     evaluation, probabilities, classes = found.evaluation, found.probabilities, found.classes
     for part in ("metrics", "per_class", "predictions", "confusion", "pictures"):

@@ -8,7 +8,7 @@ FOLDS = 10
 
 
 def held_out_folds(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Of each fold, which images are in it: bool ``[N]``; every image is in one.
+    """Yield the images of each fold, bool ``[N]``; every image is in one fold.
 
     Args:
         images: what each image is, ``[N]``, such as its hash: copies are left out together. Images are dealt to the

@@ -35,16 +35,16 @@ class Evaluation:
     confusion: np.ndarray
 
     def headline(self) -> dict[str, float]:
-        """The three figures by which strategies are compared."""
+        """Return the three figures by which strategies are compared."""
         return {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "log_loss": self.log_loss}
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: headline figures, then per class."""
+        """Return the figures JSON-ready: headline figures, then those of each class."""
         return {**self.headline(), "per_class": self.per_class}
 
 
 def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> Evaluation:
-    """Figures from class indices ``[N]`` and probabilities ``[N, C]`` in the order of ``classes``.
+    """Compute the figures from class indices ``[N]`` and probabilities ``[N, C]`` in the order of ``classes``.
 
     A class that is never predicted, or has no image, has precision, or recall, 0. One that is neither has no part in
     ``macro_f1``: nothing was shown of it.
@@ -77,7 +77,7 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[st
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
-    """How far stated probabilities are from the shares that come true, 0..1: the mean over images.
+    """Return the mean gap, 0..1, between predicted probabilities and the shares of images that are right.
 
     Images are put into bins of equal width by the probability of their most probable class, which is compared, in
     each bin, with the share of images that are right (Guo et al., On Calibration of Modern Neural Networks, 2017,
@@ -96,7 +96,7 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
 
 
 def log_loss_of(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean of -ln(probability of the right class), in nats, as :func:`evaluate` has it.
+    """Return the mean of -ln(probability of the right class), in nats, as :func:`evaluate` has it.
 
     Args:
         labels: class indices ``[N]``.
@@ -106,5 +106,5 @@ def log_loss_of(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """0 of 0 is 0."""
+    """Divide element by element; 0 of 0 is 0."""
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)

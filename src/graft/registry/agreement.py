@@ -60,7 +60,7 @@ def mend(project: Project, params: Params) -> list[str]:
 
 
 def _metrics(client: MlflowClient, run_id: str, model_uri: str) -> dict[str, float] | None:
-    """The metrics of a run; None where it, or its model, is not in the store."""
+    """Return the metrics of a run; None where the run, or its model, is not in the store."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -73,7 +73,7 @@ def _metrics(client: MlflowClient, run_id: str, model_uri: str) -> dict[str, flo
 
 
 def _is_registered(client: MlflowClient, file: Path) -> bool:
-    """Whether the challenger is the version that the stage's file names, of the same run."""
+    """Return whether the challenger is the version that the stage's file names, of the same run."""
     from mlflow.exceptions import MlflowException
 
     registered = json.loads(file.read_text(encoding="utf-8"))

@@ -13,5 +13,5 @@ PREVIOUS_CHAMPION = "previous_champion"
 
 
 def registered_name(project: Project, params: RegisterParams) -> str:
-    """The name in the registry: that of the data set, unless params name another."""
+    """Return the model's name in the registry: that of the data set, unless params name another."""
     return dataset_name(project) if params.model_name == "auto" else params.model_name

@@ -77,7 +77,7 @@ def choose_best(folders: Mapping[str, Path], metric: str, groups: Path | None = 
 
 
 def _compared(one: Path, other: Path, metric: str, groups: Path | None) -> Difference:
-    """How much better the predictions in one folder are than those in another."""
+    """Return how much better the predictions in one folder are than those in another."""
     import numpy as np
 
     images, losses = _losses(one, metric)
@@ -92,7 +92,7 @@ def _compared(one: Path, other: Path, metric: str, groups: Path | None) -> Diffe
 
 
 def _losses(folder: Path, metric: str) -> tuple[list[str], np.ndarray]:
-    """SHA-256 of the validation images, and of each its log loss in nats, or 1 where it is wrong."""
+    """Return the validation images' SHA-256, and each one's log loss in nats, or for accuracy 1 where it is wrong."""
     import numpy as np
 
     table = read_prediction_table(folder / "val_predictions.csv")
@@ -104,7 +104,7 @@ def _losses(folder: Path, metric: str) -> tuple[list[str], np.ndarray]:
 
 
 def register_best(project: Project, params: RegisterParams, folders: Mapping[str, Path]) -> Registered:
-    """Registers the best model as ``challenger``.
+    """Register the best model as ``challenger``.
 
     The champion is not touched, not even where there is none yet: only :mod:`graft.registry.promotion` changes it. A
     run that is registered already keeps its version: repeating the stage makes no second one.

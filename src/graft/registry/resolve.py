@@ -43,7 +43,7 @@ class ResolvedModel:
 
 
 def resolve_model(project: Project, text: str | None = None) -> ResolvedModel:
-    """The model that ``text`` names; it may be downloaded for that.
+    """Return the model that ``text`` names; it may be downloaded for that.
 
     Args:
         text: a bundle's folder, or one that holds a bundle as ``model``; or a URI of MLflow's, such as
@@ -71,7 +71,7 @@ def resolve_model(project: Project, text: str | None = None) -> ResolvedModel:
 
 
 def model_name(project: Project) -> str:
-    """The name that the project registers its models under."""
+    """Return the name that the project registers its models under."""
     from graft.core.params import load_params
 
     return registered_name(project, load_params(project.params_file).register_)
@@ -127,14 +127,14 @@ def _aliases(client: MlflowClient, name: str) -> Mapping[str, Any]:
 
 
 def _version(project: Project, client: MlflowClient, name: str, version: str, alias: str) -> ResolvedModel:
-    """A version of a registered model."""
+    """Return a version of a registered model."""
     tags = client.get_model_version(name, version).tags
     location = client.get_model_version_download_uri(name, version)
     return _bundle_at(project, location, tags, ResolvedModel(Path(), name, version, alias, ""))
 
 
 def _bundle_at(project: Project, location: str, tags: Mapping[str, str], known: ResolvedModel) -> ResolvedModel:
-    """The model at a location, its files compared with the hash in its tags before anything is made of them."""
+    """Return the model at a location, its files compared with the hash in its tags before anything is made of them."""
     from mlflow.models import Model
 
     from graft.registry.store.logged_models import HASH_TAG
@@ -166,7 +166,7 @@ def _bundle_at(project: Project, location: str, tags: Mapping[str, str], known: 
 
 
 def _fetch(location: str, digest: str, kept: Path) -> tuple[Path, str]:
-    """The model's files on this disk, downloaded at most once, and the hash of what was found.
+    """Return the folder of the model's files on this disk and the hash of what was found; download them at most once.
 
     ``digest`` is a SHA-256, and so a plain name below ``kept``. Only files that have this hash are kept there; a copy
     that was damaged since is moved aside for a whole one.

@@ -26,7 +26,7 @@ TIMED, WARM_UP = 30, 3
 
 
 def answer(request: dict[str, Any]) -> None:
-    """Writes probabilities float64 ``[N, C]``, the classes as JSON, and the median milliseconds of one photograph."""
+    """Write probabilities float64 ``[N, C]``, the classes as JSON, and the median milliseconds of one photograph."""
     for name in ("mlflow.pyfunc", "mlflow.models.model", "mlflow.utils.requirements_utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
     import mlflow.pyfunc
@@ -66,7 +66,7 @@ def _predict(model: Any, photographs: list[bytes]) -> list[dict[str, float]]:
 
 
 def _read(path: Path, sha256: str) -> bytes:
-    """The bytes of a test image, which must be those that its table names."""
+    """Return the bytes of a test image; end the process where they are not those that its table names."""
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         _tell(changed=str(path))

@@ -195,7 +195,7 @@ class Change:
 
 @contextmanager
 def _no_longer_than(seconds: float) -> Iterator[None]:
-    """Have a call of MLflow's over HTTP take no longer; by itself it tries again and again for minutes."""
+    """Limit a call of MLflow's over HTTP to so many seconds; by itself it tries again and again for minutes."""
     # The first is a limit for the connection and for the answer, each.
     limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": f"{seconds / 2:g}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     before = {name: os.environ.get(name) for name in limits}
@@ -211,7 +211,7 @@ def _no_longer_than(seconds: float) -> Iterator[None]:
 
 
 def settle(registry: Registry) -> tuple[Line, list[str]]:
-    """Settle what was cut off; return the line as it is then, and a sentence for each thing that was done."""
+    """Complete or undo a change that was cut off; return the line as it is then, and a sentence for each thing done."""
     line = registry.line()
     if not line.aliases and not line.entries and not line.changing:
         return line, []  # there may be no such model yet, to keep the lock's tag

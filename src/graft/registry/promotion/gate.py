@@ -34,7 +34,7 @@ def run_gate(
     commit: str | None = None,
     limit: float | None = None,
 ) -> GateVerdict:
-    """Judges a version, and writes the verdict into the project and into the version's run.
+    """Judge a version, and write the verdict into the project and into the version's run.
 
     Args:
         project: whose test split the models are judged on, and which has the verdicts on the data.

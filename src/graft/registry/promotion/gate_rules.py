@@ -75,7 +75,7 @@ class Finding:
 
 
 def apply_rules(evidence: Evidence, params: GateParams) -> tuple[list[GateRule], list[str]]:
-    """The outcome of every rule that is not off, in order, and the names of the others."""
+    """Return the outcome of every rule that is not off, in order, and the names of the others."""
     severities = params.severity.model_dump()
     rules = []
     for name, (description, look) in RULES.items():

@@ -140,7 +140,7 @@ class GateVerdict(_Record):
         return [rule for rule in self.rules if not rule.passed and rule.severity == "error"]
 
     def text(self) -> str:
-        """As JSON, ending with a line feed; equal for equal verdicts."""
+        """Return the verdict as JSON, ending with a line feed; equal for equal verdicts."""
         return self.model_dump_json(indent=2) + "\n"
 
     @property
@@ -150,12 +150,12 @@ class GateVerdict(_Record):
 
 
 def verdict_file(project: Project) -> Path:
-    """Where the verdict lies in the project."""
+    """Return the path of the verdict in the project."""
     return project.artifacts("gate") / Path(VERDICT_FILE).name
 
 
 def publish_verdict(client: MlflowClient, verdict: GateVerdict) -> None:
-    """Puts a verdict into the candidate's run, and onto its version what the registry's pages show of it."""
+    """Write a verdict into the candidate's run, and its summary into tags of the version for the registry's pages."""
     client.log_text(verdict.candidate.run_id, verdict.text(), VERDICT_FILE)
     tags = {PASSED_TAG: "yes" if verdict.passed else "no", DIGEST_TAG: verdict.sha256, TIME_TAG: verdict.at}
     for name, value in tags.items():
@@ -163,7 +163,7 @@ def publish_verdict(client: MlflowClient, verdict: GateVerdict) -> None:
 
 
 def fetch_verdict(client: MlflowClient, version: ModelVersion) -> GateVerdict | None:
-    """The last verdict on a version, out of its run; None where the gate has not judged it.
+    """Return the last verdict on a version, read from its run; None where the gate has not judged it.
 
     Raises:
         GraftError: the run has not the verdict that the version's tag names, or not as it was written, or another

@@ -54,7 +54,7 @@ def judge(
     role: str,
     limit: float | None = None,
 ) -> tuple[Judged, np.ndarray]:
-    """Runs a version on the test images as it is registered.
+    """Run a version on the test images as it is registered.
 
     Args:
         table: the test split with paths, see :func:`graft.data.splits.split_tables.read_splits`.
@@ -116,7 +116,7 @@ def ask(
     role: str,
     limit: float | None = None,
 ) -> Answers:
-    """Asks the model in ``folder``, in a process of its own; arguments and errors as of :func:`judge`."""
+    """Predict with the model in ``folder``, in a process of its own; arguments and errors as of :func:`judge`."""
     with tempfile.TemporaryDirectory() as temporary:
         request, written = Path(temporary) / "request.json", Path(temporary) / "answers.npz"
         images = [
@@ -184,7 +184,7 @@ def _ended_after(process: subprocess.Popen[str], limit: float | None) -> Iterato
 
 
 def with_all_classes(answers: Answers, labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Classes and probabilities with a column of zeros for each label that the model does not know.
+    """Return classes and probabilities with a column of zeros for each label that the model does not know.
 
     So a champion from before a class was added can be compared: it is wrong about that class.
     """

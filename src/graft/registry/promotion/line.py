@@ -236,7 +236,7 @@ class Row:
     gained: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the entry's fields, and this class's beside them."""
+        """Return the entry's fields, and this class's beside them, for JSON."""
         return {
             **asdict(self.entry),
             "now": self.now,

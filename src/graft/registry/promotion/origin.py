@@ -26,7 +26,7 @@ _FILES_NAMED = 4
 
 
 def state_of_data(project: Project, seen: pd.DataFrame | None) -> Stated:
-    """Whether stages validate and split passed, about the very images that the candidate has seen.
+    """Find out whether stages validate and split passed, about the very images that the candidate has seen.
 
     Args:
         project: with the verdicts and the split tables.
@@ -69,7 +69,7 @@ def state_of_data(project: Project, seen: pd.DataFrame | None) -> Stated:
 def reproducibility(
     project: Project, tags: Mapping[str, str], run_id: str, folders: Mapping[str, Path], by: str | None = None
 ) -> Stated:
-    """Whether a commit holds what the candidate's run was made from: code, params, and the hash of data/.
+    """Find out whether a commit holds what the candidate's run was made from: code, params, and the hash of data/.
 
     It does where the run was made from a clean commit. Where it was not (as under ``dvc exp run -S``), a later commit
     may hold it: then the files here are those of that commit, its dvc.lock says that DVC's stage would do nothing, and

@@ -38,12 +38,15 @@ class Changed:
 
 
 def open_registry(project: Project, model: str) -> Registry:
-    """The registry's view of one model. Raises as :func:`graft.registry.store.tracking_store.open_store` does."""
+    """Return the registry's view of one model.
+
+    Raises as :func:`graft.registry.store.tracking_store.open_store` does.
+    """
     return Registry(open_store(project), model)
 
 
 def promote(registry: Registry, version: str | None = None, reason: str = "", forced: bool = False) -> Changed:
-    """Makes a version champion.
+    """Make a version champion.
 
     Args:
         version: the version; by default the challenger.
@@ -80,7 +83,7 @@ def promote(registry: Registry, version: str | None = None, reason: str = "", fo
 
 
 def roll_back(registry: Registry, reason: str = "") -> Changed:
-    """Makes the champion before the present one champion again; may be repeated down the line.
+    """Make the champion before the present one champion again; this may be repeated down the line.
 
     The version that is taken out of production comes back by force alone, with a reason.
 
@@ -99,7 +102,7 @@ def roll_back(registry: Registry, reason: str = "") -> Changed:
 
 
 def find_version(registry: Registry, line: Line, version: str | None) -> ModelVersion:
-    """A version of the registry's; without a number, the challenger.
+    """Return a version of the registry's; without a number, the challenger.
 
     Raises:
         GraftError: there is none.
@@ -161,7 +164,7 @@ def rolled_back(model: str, line: Line, number: str) -> str:
 
 
 def _check_verdict(model: str, line: Line, number: str, verdict: GateVerdict | None) -> None:
-    """Passes where the verdict lets this version take the place of the present champion."""
+    """Raise GraftError unless the verdict lets this version take the place of the present champion."""
     name = f"version {number} of '{model}'"
     if verdict is None:
         raise GraftError(f"The gate has not judged {name}", "Run `graft gate` first")
@@ -183,7 +186,7 @@ def _check_verdict(model: str, line: Line, number: str, verdict: GateVerdict | N
 
 
 def _check_files(registry: Registry, number: str, verdict: GateVerdict | None) -> None:
-    """Passes where a version's files are those that were judged."""
+    """Raise GraftError where a version's files are not those that were judged."""
     with files_of_version(registry.client, registry.model, number) as (_, digest):
         if verdict is not None and digest != verdict.candidate.digest:
             raise GraftError(
@@ -194,7 +197,7 @@ def _check_files(registry: Registry, number: str, verdict: GateVerdict | None) -
 
 
 def _facts(verdict: GateVerdict) -> dict[str, Any]:
-    """What an entry takes from a verdict."""
+    """Return the facts that an entry takes from a verdict."""
     failed = [rule.name for rule in verdict.broken]
     facts: dict[str, Any] = {"verdict": {"sha256": verdict.sha256, "passed": verdict.passed, "failed": failed}}
     return facts | ({"commit": verdict.made_from, "uncommitted": False} if verdict.made_from else {})

@@ -19,7 +19,7 @@ def ensemble_run(project: Project, params: EnsembleOf, name: str, clock: StageCl
 
 
 def record_ensemble(project: Project, run_id: str, result: Ensemble, val: pd.DataFrame, clock: StageClock) -> None:
-    """Logs weights, figures, data set and model into the run, and writes the run's id into the folder.
+    """Log weights, figures, data set and model into the run, and write the run's id into the folder.
 
     Args:
         val: the validation table with paths, see :func:`graft.data.splits.split_tables.read_splits`.

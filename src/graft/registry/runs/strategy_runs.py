@@ -53,7 +53,7 @@ _MATRIX_CLASSES = 100
 
 @contextmanager
 def open_run(project: Project, name: str, settings: Mapping[str, Any], clock: StageClock) -> Iterator[str]:
-    """Opens the run of a strategy or an ensemble, with its settings and where it comes from, and yields its id.
+    """Open the run of a strategy or an ensemble, with its settings and where it comes from, and yield its id.
 
     An exception in the block marks the run as failed.
     """
@@ -88,7 +88,7 @@ def training_run(project: Project, params: TrainParams, name: str, clock: StageC
 def record_training(
     project: Project, run_id: str, result: FittedStrategy, tables: Mapping[str, pd.DataFrame], clock: StageClock
 ) -> None:
-    """Logs what training left into its run and writes the run's id beside the strategy's other outputs.
+    """Log what training left into its run, and write the run's id beside the strategy's other outputs.
 
     Args:
         tables: train and val, with paths, see :func:`graft.data.splits.split_tables.read_splits`.
@@ -142,7 +142,7 @@ def log_result(
     clock: StageClock,
     curves_of: Callable[[str, Dataset], list[Metric]] = lambda model_id, val: [],
 ) -> None:
-    """Logs what strategies and ensembles have in common into the open run: data, validation figures, model, times.
+    """Log what strategies and ensembles have in common into the open run: data, validation figures, model, times.
 
     The model comes before any metric: MLflow would put those of epoch 0 onto its page.
 
@@ -187,7 +187,7 @@ def record_evaluations(project: Project, folders: Mapping[str, Path], clock: Sta
 
 
 def record_evaluation(project: Project, name: str, made: Path) -> None:
-    """Adds the figures of the test split, its confusion matrix and its picture to the run of a strategy or ensemble.
+    """Add the figures of the test split, its confusion matrix and its picture to the run of a strategy or ensemble.
 
     ``made`` is the folder of its outputs, see :mod:`graft.core.model_folders`.
     """
@@ -234,7 +234,7 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What :func:`log_result` wrote into the folder of a strategy or ensemble.
+    """Return the record that :func:`log_result` wrote into the folder of a strategy or ensemble.
 
     Keys are run_id, model_uri, seconds (of compute) and model_sha256 (of all the model's files, see
     :mod:`graft.registry.store.logged_models`).
@@ -272,7 +272,7 @@ def confusion_table(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level: ``{"augment": {"flip": "none"}}`` becomes ``{"augment.flip": "none"}``."""
+    """Flatten nested settings to one level: ``{"augment": {"flip": "none"}}`` becomes ``{"augment.flip": "none"}``."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
@@ -301,7 +301,7 @@ def _dataset(project: Project, table: pd.DataFrame, split: str) -> Dataset:
 
 
 def _log_inputs(client: MlflowClient, run_id: str, datasets: Mapping[str, Dataset]) -> None:
-    """Names the data sets, by split, as what a run has read."""
+    """Log the data sets, by split, as inputs of a run."""
     from mlflow.entities import DatasetInput, InputTag
 
     inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", split)]) for split, dataset in datasets.items()]

@@ -20,7 +20,7 @@ class SweepRun:
         self.run_id = ""
 
     def log(self, trial: Trial) -> None:
-        """Logs one trial as a nested run: what was tried, its figures on validation and its seconds."""
+        """Log one trial as a nested run: what was tried, its figures on validation and its seconds."""
         import mlflow
 
         client = open_store(self.project)
@@ -48,7 +48,7 @@ class SweepRun:
             client.set_terminated(run.info.run_id, "FAILED")
 
     def finish(self, trials: Sequence[Trial]) -> None:
-        """Logs the best trial into the sweep's run, where there is one."""
+        """Log the best trial into the sweep's run, where there is one."""
         if not self.run_id:
             return
         import mlflow

@@ -32,7 +32,7 @@ PACKAGES = ("tensorflow", "numpy", "pandas", "pillow")
 
 
 def log_bundle(bundle: Path, example: Path) -> tuple[str, str]:
-    """Logs the bundle into the active run as a pyfunc model; returns its URI and the hash of all its files.
+    """Log the bundle into the active run as a pyfunc model; return its URI and the hash of all its files.
 
     The hash becomes a tag of the run and of the logged model, see :mod:`graft.registry.store.logged_models`.
 
@@ -86,7 +86,7 @@ WRITTEN_LATER = frozenset({"registered_model_meta"})
 
 
 def model_hash(folder: Path) -> str:
-    """SHA-256, hexadecimal, over path and content of each file in a folder as ``log_model`` leaves it."""
+    """Return the SHA-256, hexadecimal, over path and content of each file in a folder as ``log_model`` leaves it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in WRITTEN_LATER)
     # Python leaves compiled code beside the code that MLflow loads. Graft itself runs neither.
     lines = [
@@ -98,7 +98,7 @@ def model_hash(folder: Path) -> str:
 
 
 def model_files(location: str, into: Path) -> Path:
-    """The folder of a model's files: where they lie on this disk already, else downloaded into ``into``.
+    """Return the folder of a model's files: where they lie on this disk already, else downloaded into ``into``.
 
     Args:
         location: where the store keeps them, a path or a URI, as MLflow's LoggedModel.artifact_location names it. A

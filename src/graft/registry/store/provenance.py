@@ -19,7 +19,7 @@ INPUTS = ("src", "pipelines", "params.yaml", "dvc.yaml", "data.dvc")
 
 
 def provenance_tags(project: Project) -> dict[str, str]:
-    """Tags for an MLflow run; a fact that is not known has no tag.
+    """Return the tags of provenance for an MLflow run; a fact that is not known has no tag.
 
     ``dvc.<stage>.<file>`` carries the hash of each output that dvc.lock knows from the stages before training.
     """
@@ -37,7 +37,9 @@ def provenance_tags(project: Project) -> dict[str, str]:
 
 
 def git_tags(project: Project) -> dict[str, str]:
-    """The commit that is checked out, and whether inputs of the pipeline differ from it; empty outside git."""
+    """Return tags of the commit that is checked out, and of whether the pipeline's inputs differ from it; empty outside
+    git.
+    """
     commit = head_commit(project)
     if commit is None:
         return {}
@@ -46,12 +48,12 @@ def git_tags(project: Project) -> dict[str, str]:
 
 
 def head_commit(project: Project) -> str | None:
-    """The commit that is checked out, 40 hex digits, or None outside git."""
+    """Return the commit that is checked out, 40 hex digits, or None outside git."""
     return try_git(project.root, "rev-parse", "HEAD")
 
 
 def changed_files(project: Project, *except_for: str, since: str = "HEAD") -> list[str] | None:
-    """Files of the project that differ from a commit, and new ones among ``INPUTS``; None where git does not say.
+    """Return files of the project that differ from a commit, and new files among ``INPUTS``; None where git fails.
 
     Args:
         except_for: paths in it, files or folders, that may differ.

@@ -19,7 +19,7 @@ IMAGES_FILE = "data/images.parquet"
 
 
 def images_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Columns split and sha256 (hexadecimal) of split tables by name."""
+    """Return the columns split and sha256 (hexadecimal) of split tables by name."""
     import pandas as pd
 
     parts = [table[["sha256"]].assign(split=split) for split, table in tables.items()]
@@ -27,7 +27,7 @@ def images_of(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def log_seen_images(client: MlflowClient, run_id: str, seen: pd.DataFrame) -> None:
-    """Writes the images that a model was trained and validated on into its run.
+    """Write the images that a model was trained and validated on into its run.
 
     Args:
         seen: see :func:`images_of`.
@@ -49,7 +49,7 @@ def log_seen_images(client: MlflowClient, run_id: str, seen: pd.DataFrame) -> No
 
 
 def read_seen_images(client: MlflowClient, run_id: str) -> pd.DataFrame | None:
-    """Columns split and sha256 (hexadecimal) of what :func:`log_seen_images` wrote, or None where the run has none.
+    """Return columns split and sha256 (hexadecimal) that :func:`log_seen_images` wrote, or None where the run has none.
 
     Runs of graft before this record existed have none, nor have those of other programs.
     """
@@ -67,7 +67,7 @@ def read_seen_images(client: MlflowClient, run_id: str) -> pd.DataFrame | None:
 
 
 def seen_by_members(client: MlflowClient, run_ids: Iterable[str]) -> pd.DataFrame | None:
-    """What an ensemble has seen: all that its members have, each image once.
+    """Return the images that any member of an ensemble was trained or validated on, each image once.
 
     None where a member has no record: half a record would pass for a whole one.
     """

@@ -26,7 +26,7 @@ _POINTING = threading.Lock()
 
 
 def open_store(project: Project) -> MlflowClient:
-    """A client of the project's tracking store and registry, which are created where they do not exist.
+    """Return a client of the project's tracking store and registry, which are created where they do not exist.
 
     Raises:
         GraftError: the store cannot be reached or created.
@@ -66,7 +66,7 @@ def open_store(project: Project) -> MlflowClient:
 
 
 def _creating(project: Project) -> contextlib.AbstractContextManager[None]:
-    """Lets one process at a time create the tables of a database: two at once would collide."""
+    """Let one process at a time create the tables of a database: two at once would collide."""
     if project.tracking_is_served:
         return contextlib.nullcontext()
     return locked(
@@ -79,7 +79,7 @@ def _creating(project: Project) -> contextlib.AbstractContextManager[None]:
 
 
 def _create(database: Path, artifacts: Path) -> None:
-    """Creates MLflow's database: beside its place, so that one that was interrupted is never taken for a whole one.
+    """Create MLflow's database: beside its place, so that one that was interrupted is never taken for a whole one.
 
     MLflow goes through some seventy versions of its tables, each of hundreds of steps written to the disk by itself:
     several seconds of waiting, which a file that nobody knows yet can do without.
@@ -115,7 +115,7 @@ def _point_mlflow_at(uri: str) -> None:
 
 
 def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
-    """The experiment of a data set, created at first use with its artifacts inside the project."""
+    """Return the experiment of a data set, created at first use with its artifacts inside the project."""
     from mlflow.exceptions import MlflowException
 
     location = None
@@ -136,7 +136,7 @@ def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
 
 
 def runs_page(client: MlflowClient, address: str, dataset: str) -> str:
-    """The page with the runs of a data set, or with all experiments where it has none yet.
+    """Return the address of the page with the runs of a data set, or with all experiments where it has none yet.
 
     In MLflow's view of training; by itself MLflow opens that of language models.
     """
@@ -156,7 +156,7 @@ _PLACES = (
 
 
 def bring_home(database: Path, artifacts: Path) -> list[str]:
-    """Have MLflow's own database name the files of this project, wherever it was moved or copied from.
+    """Rewrite MLflow's own database to name the files of this project, wherever it was moved or copied from.
 
     What graft put into the folder ``mlartifacts`` of another project is taken to lie in this one's, in one
     transaction. Other places, such as a bucket, stay as they are. The files themselves are not touched.
@@ -188,6 +188,6 @@ def bring_home(database: Path, artifacts: Path) -> list[str]:
 
 
 def _root(place: str, name: str) -> str:
-    """The folder ``name`` that a file URI lies below, as a URI; "" where it lies below none."""
+    """Return the folder ``name`` that a file URI lies below, as a URI; "" where it lies below none."""
     root, found, _ = place.rpartition(f"/{name}/")
     return f"{root}/{name}" if found and place.startswith("file://") else ""
