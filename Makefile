@@ -12,8 +12,10 @@ MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
 # Of the tests, side by side; each may hold a gigabyte or two, for TensorFlow and the servers it starts.
 WORKERS ?= 2
+# Of `make hard`, for each target of fuzz.
+MINUTES ?= 10
 
-.PHONY: help setup run test bench lint format docs ui doctor lock clean
+.PHONY: help setup run test bench hard lint format docs ui doctor lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +42,9 @@ test: setup ## everything that checks graft: lint, types, tests (WORKERS=2 side 
 bench: setup ## every benchmark with a target: DATA=folder-or-archive ONLY="..." HUB= WEIGHTS= WRITE=docs/performance.md
 	@$(BIN)/python -m benchmarks.all $(if $(DATA),--data $(DATA)) $(if $(ONLY),--only $(ONLY)) $(if $(HUB),--hub $(HUB)) \
 		$(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(WRITE),--write $(WRITE))
+
+hard: setup ## fuzz, faults and load in full: MINUTES=10 a target, ONLY="PART PART:TARGET" WRITE=docs/reliability.md
+	@$(BIN)/python tests/hard --minutes $(MINUTES) $(if $(ONLY),--only $(ONLY)) $(if $(WRITE),--write $(WRITE))
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
