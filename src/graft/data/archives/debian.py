@@ -26,7 +26,7 @@ class DebianSource(TarSource):
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BoundedTar]:
-        """The package's files at their beginning.
+        """Yield the package's files, open at their beginning.
 
         Raises:
             GraftError: they are packed with Zstandard, which Python reads from version 3.14 on only.
@@ -80,7 +80,7 @@ class _Window(io.RawIOBase):
 
 
 def _parts(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, position and size of every file in an ar archive."""
+    """Yield name, position and size of every file in an ar archive."""
     with path.open("rb") as stream:
         stream.seek(len("!<arch>\n"))
         while header := stream.read(_HEADER):

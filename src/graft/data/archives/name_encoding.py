@@ -92,7 +92,7 @@ def _reads(name: bytes, encoding: str) -> str:
 
 
 def _unicode_path(extra: bytes, name: bytes) -> str:
-    """The name that Info-ZIP writes beside one in another encoding, where it still belongs to that."""
+    """Return the name in UTF-8 that Info-ZIP stores beside one in another encoding, where it still belongs to that."""
     while len(extra) >= 4:
         kind, size = struct.unpack_from("<HH", extra)
         field, extra = extra[4 : 4 + size], extra[4 + size :]

@@ -78,11 +78,11 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def members(self) -> list[Member]:
-        """Every file that is not a system's leftover; duplicates stay in."""
+        """Return every file that is not a system's leftover; duplicates stay in."""
 
     @abc.abstractmethod
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """The bytes of the members so named, in pieces, in the source's own order.
+        """Yield the bytes of the members so named, in pieces, in the source's own order.
 
         The pieces of one member have to be taken before the next member is asked for.
         """
@@ -102,7 +102,7 @@ def open_source(
     encoding: str | None = None,
     guess: bool = False,
 ) -> Source:
-    """The folder or archive at ``path``; what an archive is follows from its bytes, not from its name.
+    """Open the folder or archive at ``path``; what an archive is follows from its bytes, not from its name.
 
     Args:
         path: a folder, or a zip, whl, tar, tar.gz, tar.bz2, tar.xz or deb file.
@@ -246,7 +246,7 @@ def is_utf_8(name: str) -> bool:
 
 
 def safe_name(name: str, source: Path) -> str:
-    """The member's name, normalised; raises where it could land outside, or cannot be written everywhere."""
+    """Return the member's name, normalised; raise where it could land outside, or cannot be written everywhere."""
     if not is_utf_8(name):
         raise GraftError(f"{source}: {name!r} is not a name in UTF-8", "Rename that file")
     parts = name.split("/")
@@ -283,7 +283,7 @@ def _raise(error: OSError) -> None:
 
 @contextlib.contextmanager
 def damage(path: Path, name: str = "") -> Iterator[None]:
-    """Turns what the libraries raise on damaged or unreadable files into one sentence."""
+    """Raise GraftError, one sentence, in the place of what the libraries raise on damaged or unreadable files."""
     where = f"{path}: '{name}'" if name else f"{path}"
     try:
         yield

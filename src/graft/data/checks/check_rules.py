@@ -52,7 +52,7 @@ class Outcomes:
 
 
 def run_rules(checks: Sequence[Check], tables: dict[str, pd.DataFrame], severities: Section) -> Outcomes:
-    """Runs rules on tables, a suite of Great Expectations for each table.
+    """Run rules on tables, a suite of Great Expectations for each table.
 
     Args:
         tables: by name; the column ``path`` is what an offending row is called by.
@@ -126,7 +126,7 @@ def _outcome(check: Check, result: dict[str, Any], severity: RunSeverity) -> tup
 
 
 def _varied(offenders: list[Offender]) -> list[Offender]:
-    """By path, but the first of each finding before the second of any: the first few shall tell the most."""
+    """Sort by path, but the first of each finding before the second of any: the first few shall show the most."""
     seen: Counter[str] = Counter()
     ranked: list[tuple[int, str, Offender]] = []
     for offender in sorted(offenders, key=lambda offender: offender.path):
@@ -136,7 +136,7 @@ def _varied(offenders: list[Offender]) -> list[Offender]:
 
 
 def _exceptions(info: dict[str, Any]) -> Iterator[str]:
-    """Tracebacks in a result's exception info, which is one entry or one per metric."""
+    """Yield the tracebacks in a result's exception info, which is one entry or one per metric."""
     entries = [info] if "raised_exception" in info else info.values()
     for entry in entries:
         if entry["raised_exception"]:

@@ -84,7 +84,7 @@ class Verdict(BaseModel):
 
 
 def make_verdict(outcomes: Outcomes, images: int, left_out: int) -> Verdict:
-    """The verdict that outcomes amount to; ``images`` is the number of files, ``left_out`` of those that stay out."""
+    """Return the verdict on outcomes; ``images`` is the number of files, ``left_out`` of those that stay out."""
     broken = [rule for rule in outcomes.rules if not rule.passed]
     return Verdict(
         passed=all(rule.severity != "error" for rule in broken),
@@ -97,12 +97,12 @@ def make_verdict(outcomes: Outcomes, images: int, left_out: int) -> Verdict:
 
 
 def write_verdict(verdict: Verdict, path: Path) -> None:
-    """Writes a verdict as JSON: UTF-8, LF, equal for equal verdicts."""
+    """Write a verdict as JSON: UTF-8, LF, equal for equal verdicts."""
     write_file(path, verdict.model_dump_json(indent=2) + "\n")
 
 
 def read_verdict(path: Path) -> Verdict:
-    """The verdict that :func:`write_verdict` wrote.
+    """Return the verdict that :func:`write_verdict` wrote.
 
     Raises:
         GraftError: there is none at ``path``, or it is not one.
@@ -125,7 +125,7 @@ def print_warnings(verdict: Verdict, docs: Path) -> None:
 
 
 def raise_for(verdict: Verdict, docs: Path, subject: str = "data/") -> None:
-    """Passes silently where no rule of severity ``error`` is broken.
+    """Raise GraftError where a rule of severity ``error`` is broken.
 
     Args:
         subject: what the rules are about, as it reads before "breaks rules".

@@ -56,7 +56,7 @@ class Gallery:
 
 
 def singles(offenders: Sequence[Offender], problems: Mapping[str, str]) -> list[list[Picture]]:
-    """Each of the first offenders by itself, with what was found under it; ``problems`` of images, by path."""
+    """Return each of the first offenders by itself, its finding under it; ``problems`` are those of images, by path."""
     return [
         [Picture(offender.path, (offender.found, offender.path), problems.get(offender.path, ""))]
         for offender in offenders[:PICTURES_SHOWN]
@@ -64,7 +64,7 @@ def singles(offenders: Sequence[Offender], problems: Mapping[str, str]) -> list[
 
 
 def families(offenders: Sequence[Offender], groups: pd.DataFrame, splits: Mapping[str, str]) -> list[list[Picture]]:
-    """The groups of the first offenders side by side, with split and label under each image.
+    """Return the groups of the first offenders side by side, with split and label under each image.
 
     An offender's group shows the offender and one member of every split and label before it shows more.
 

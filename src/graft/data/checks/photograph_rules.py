@@ -31,7 +31,7 @@ _MOST_OF_A_CLASS = 0.5  # left out, and something is wrong with all of the class
 def check(
     manifest: Path, near_duplicates: Path, params: ValidateParams, data: Path, verdict: Path, docs: Path
 ) -> Verdict:
-    """Runs every rule on a manifest; writes the verdict (JSON) and the Data Docs (HTML).
+    """Run every rule on a manifest; write the verdict (JSON) and the Data Docs (HTML).
 
     The folder ``docs`` is replaced whole. Its ``index.html`` is the page to open, and ``offenders.csv`` lists
     every image that breaks a rule (columns rule, path, found). Equal input gives equal bytes. Broken rules do
@@ -63,14 +63,14 @@ def check(
 
 
 def _left_out_words(images: pd.DataFrame) -> str:
-    """What is found, after a count: "images are left out (3 unreadable, 1 too small)"."""
+    """Return the finding, to stand after a count: "images are left out (3 unreadable, 1 too small)"."""
     kinds = Counter(sorted(kind_of(reason) for reason in images["left_out"] if reason))
     words = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     return "images are left out" + f" ({words})" * bool(words)
 
 
 def _left_out_remedy(images: pd.DataFrame) -> str:
-    """The one setting that lets the run go on."""
+    """Return the one setting that lets the run go on."""
     count = int((images["left_out"] != "").sum())
     if count == len(images):
         return "Bring in images that can be used with `graft data import FOLDER --replace`"

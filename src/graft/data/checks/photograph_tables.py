@@ -71,13 +71,13 @@ _NEARER = ("", "train", "val")  # splits, from the nearest to training
 
 
 def _found(images: pd.DataFrame, kind: str) -> pd.Series:
-    """What was found of the images that are left out for reasons of one kind; "" for others."""
+    """Return the details of images that are left out for reasons of one kind; "" for others."""
     reasons = images["left_out"]
     return reasons.map(lambda reason: reason.partition(": ")[2]).where(reasons.map(kind_of) == kind, "")
 
 
 def _bits_in_use(modes: pd.Series) -> pd.Series:
-    """How many bits of 16 the values of each image take, where that is 14 or fewer in all that have 16; else ""."""
+    """Return the bits of 16 that each image's values take, where that is at most 14 in all that have 16; else ""."""
     deep = modes[modes.str.contains(";16", regex=False)]
     bits = deep.str.extract(r" of (\d+) bits$", expand=False)
     is_full = bits.isna() | (bits.fillna("16").astype(int) > _SENSOR_BITS)
@@ -86,13 +86,13 @@ def _bits_in_use(modes: pd.Series) -> pd.Series:
 
 
 def _copies(images: pd.DataFrame, alike: list[str]) -> pd.Series:
-    """The path of the first image that is alike in some columns; "" where an image is that itself."""
+    """Return the path of the first image that is alike in some columns; "" where an image is that itself."""
     first = images.groupby(alike, sort=False)["path"].transform("first")
     return first.mask(first == images["path"], "")
 
 
 def _other_side(images: pd.DataFrame, alike: str, side: str, order: tuple[str, ...] = ()) -> pd.Series:
-    """The path of the first image that is alike in one column and on another side by another; "" where none is.
+    """Return the path of the first image alike in column ``alike`` and different in column ``side``; "" where none is.
 
     With an ``order`` of the sides, the last of them is taken, and only sides later than the image's own count.
     """

@@ -42,7 +42,7 @@ def check_split(
     verdict: Path,
     docs: Path,
 ) -> Verdict:
-    """Runs every rule on a split; writes the verdict (JSON) and the Data Docs (HTML).
+    """Run every rule on a split; write the verdict (JSON) and the Data Docs (HTML).
 
     The folder ``docs`` is replaced whole. Equal input gives equal bytes. Broken rules do not raise here: see
     :func:`graft.data.checks.check_verdict.raise_for`.
@@ -74,7 +74,7 @@ def check_split(
 
 
 def near_duplicates_across(images: pd.DataFrame, groups: Mapping[str, str]) -> pd.Series:
-    """For each image, the path of a near-duplicate in a split nearer to training; "" where there is none.
+    """Return for each image the path of a near-duplicate in a split nearer to training; "" where there is none.
 
     An image of test has one where its group is in train or val, an image of val where its group is in train.
 
@@ -100,7 +100,7 @@ def near_duplicates_across(images: pd.DataFrame, groups: Mapping[str, str]) -> p
 def _tables(
     tables: Mapping[str, pd.DataFrame], summary: Mapping[str, Any], near_duplicates: pd.DataFrame, params: SplitParams
 ) -> dict[str, pd.DataFrame]:
-    """The tables under test; ``path`` is what an offending row is called by."""
+    """Return the tables under test; ``path`` is what an offending row is called by."""
     import pandas as pd
 
     images = pd.concat([tables[split][["path", "sha256"]] for split in SPLITS], ignore_index=True)
@@ -128,7 +128,7 @@ def _tables(
 
 
 def _leaks(images: pd.DataFrame) -> pd.Series:
-    """The path of a copy in another split, or "" where there is none; of several, the first by path."""
+    """Return the path of a copy in another split, or "" where there is none; of several, the first by path."""
     import pandas as pd
 
     digests = pd.Series(numbered(images["sha256"])[0], index=images.index)
@@ -141,7 +141,7 @@ def _leaks(images: pd.DataFrame) -> pd.Series:
 
 
 def _size_problem(split: str, summary: Mapping[str, Any], params: SplitParams) -> str:
-    """What is wrong with the size of a part, or ""."""
+    """Return what is wrong with the size of a part, or ""."""
     count = summary["images"][split]
     if count < params.min_images:
         return f"{count} images, fewer than {params.min_images}"
@@ -224,7 +224,7 @@ def _checks(params: SplitParams, summary: Mapping[str, Any]) -> list[Check]:
 
 
 def _group_remedy(params: SplitParams, summary: Mapping[str, Any]) -> str:
-    """What to do about near-duplicates on two sides, which depends on who put them there."""
+    """Return what to do about near-duplicates on two sides, which depends on who put them there."""
     patterns = "or to a pattern that captures what belongs together, such as '(.+)-[0-9]+'"
     otherwise = "or raise split.max_near_duplicate_share in params.yaml"
     if params.group_by == "near_duplicates" and summary["method"] != "official":

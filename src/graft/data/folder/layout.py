@@ -40,14 +40,14 @@ class Layout:
         return bool(self.split_folders)
 
     def place(self, path: Path) -> tuple[str, str]:
-        """(label, split) of an image below the root; split is ``""`` without an official split."""
+        """Return (label, split) of an image below the root; split is ``""`` without an official split."""
         parts = path.relative_to(self.root).parts
         if self.is_official:
             return parts[1], self.split_folders[parts[0]]
         return parts[0], ""
 
     def group(self, path: Path) -> str:
-        """The group of an image below the root, as its outermost group folder names it, or ``""``."""
+        """Return the group of an image below the root, as its outermost group folder names it, or ``""``."""
         folders = path.relative_to(self.root).parts[2 if self.is_official else 1 : -1]
         for folder in folders:
             if folder.startswith(GROUP_PREFIX):
@@ -56,13 +56,13 @@ class Layout:
 
 
 def group_folder(group: str) -> str:
-    """The name of a group's folder; what a folder's name cannot hold is escaped as in a web address."""
+    """Return the name of a group's folder; what a folder's name cannot hold is escaped as in a web address."""
     safe = re.sub(rf"%|{UNSAFE.pattern}|[. ]$", lambda found: f"%{ord(found[0]):02X}", group)
     return f"{GROUP_PREFIX}{safe}"
 
 
 def read_layout(root: Path) -> Layout:
-    """The layout of ``root``.
+    """Return the layout of ``root``.
 
     Raises:
         GraftError: the folder is missing or holds no class folders, or split folders lie beside other folders,
@@ -147,7 +147,7 @@ class ImageFile:
 
 
 def image_files(layout: Layout, passed_over: Counter[str] | None = None) -> Iterator[ImageFile]:
-    """Every file that lies in a class folder and is an image, or was meant as one, in a fixed order.
+    """Yield every file that lies in a class folder and is an image, or was meant as one, in a fixed order.
 
     A folder's files come before those of its folders, each by name. What systems leave behind and notes beside images
     are passed over, and so are folders that cannot be read.
@@ -203,7 +203,7 @@ def _place(layout: Layout, folder: str) -> tuple[str, str, str]:
 
 
 def _common_name(name: str) -> str:
-    """What a leftover is counted under: macOS leaves one beside each file."""
+    """Return the name that a leftover is counted under: macOS leaves one beside each file."""
     return "._*" if name.startswith("._") else name
 
 

@@ -133,7 +133,7 @@ def by_suffix(names: Iterable[str]) -> str:
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """The image files in a folder and below it, hidden ones and leftovers passed over, in a fixed order.
+    """Yield the image files in a folder and below it, hidden ones and leftovers passed over, in a fixed order.
 
     Links to folders are not followed. No more than the names of one folder are held in memory.
 

@@ -31,12 +31,12 @@ _NOTHING = frozenset({".DS_Store", ".gitkeep", ".gitignore", "Thumbs.db", "deskt
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a folder is missing or holds nothing of anybody's."""
+    """Return whether a folder is missing or holds nothing of anybody's."""
     return not folder.is_dir() or all(entry.name in _NOTHING for entry in folder.iterdir())
 
 
 def recover(project: Project) -> None:
-    """Settle what an interrupted import left, if one did.
+    """Complete or undo an import that was interrupted, if one was.
 
     Raises:
         ProjectBusyError: another command is at work.
@@ -49,7 +49,7 @@ def recover(project: Project) -> None:
 
 @contextlib.contextmanager
 def incoming(project: Project) -> Iterator[Path]:
-    """A new, empty folder for the images to come; whatever is not put in place by the end of it is dropped.
+    """Make a new, empty folder for the images to come, and drop it at the end if it was not put in place.
 
     Raises:
         GraftError: data/ is a link, or lies on another disk than the folder.
@@ -65,7 +65,7 @@ def incoming(project: Project) -> Iterator[Path]:
 
 
 def put_in_place(project: Project, meta: Mapping[str, str]) -> None:
-    """Makes the incoming folder data/, tracks it with DVC under ``meta``, and drops what was there before.
+    """Make the incoming folder data/, track it with DVC under ``meta``, and drop what was there before.
 
     Raises:
         GraftError: the folders cannot be renamed (the old data/ is then back in its place), or DVC refuses.
@@ -115,7 +115,7 @@ def _move_in(project: Project) -> None:
 
 
 def _restore(project: Project) -> None:
-    """Brings the old data/ back where it was moved aside and nothing has taken its place."""
+    """Bring the old data/ back where it was moved aside and nothing has taken its place."""
     if _previous(project).exists() and is_empty(project.data):
         if project.data.exists():
             shutil.rmtree(project.data)
@@ -123,7 +123,7 @@ def _restore(project: Project) -> None:
 
 
 def settle(project: Project) -> None:
-    """Settle what an interrupted import left; to be called under the project's lock."""
+    """Complete or undo an interrupted import; to be called under the project's lock."""
     is_in_place = _journal(project).exists() and not _incoming(project).exists()
     if is_in_place and not is_empty(project.data):
         _drop(project, _previous(project))
@@ -134,7 +134,7 @@ def settle(project: Project) -> None:
 
 
 def _drop(project: Project, folder: Path) -> None:
-    """Removes a folder of those above; renamed first, since half of it would tell another story."""
+    """Remove a folder of those above; rename it first, since half of it would pass for another state."""
     if folder.exists():
         folder.rename(project.state / f"dropped-{uuid.uuid4().hex}")
     for dropped in project.state.glob("dropped-*"):

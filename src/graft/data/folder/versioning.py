@@ -62,12 +62,12 @@ def require_repository(project: Project) -> None:
 
 
 def pointer_file(project: Project) -> Path:
-    """The file that DVC keeps the hash of data/ in."""
+    """Return the path of the file that DVC keeps the hash of data/ in."""
     return project.root / "data.dvc"
 
 
 def dataset_name(project: Project) -> str:
-    """The data set that data/ holds, as data.dvc names it; ``"data"`` where nothing does.
+    """Return the name of the data set in data/, as data.dvc names it; ``"data"`` where nothing does.
 
     Raises:
         GraftError: data.dvc is there but is not what DVC writes.
@@ -78,7 +78,7 @@ def dataset_name(project: Project) -> str:
 
 
 def tracked_hash(project: Project) -> str | None:
-    """DVC's hash of the images that belong in data/ (``<md5>.dir``), or None where none are tracked.
+    """Return DVC's hash of the images that belong in data/ (``<md5>.dir``), or None where none are tracked.
 
     Raises:
         GraftError: data.dvc is there but is not what DVC writes.
@@ -90,7 +90,7 @@ def tracked_hash(project: Project) -> str | None:
 
 
 def track(project: Project, meta: Mapping[str, str]) -> None:
-    """Puts data/ into DVC's cache and its hash, with ``meta``, into data.dvc.
+    """Put data/ into DVC's cache and its hash, with ``meta``, into data.dvc.
 
     Args:
         meta: dataset (a name), licence and source, each one line.
@@ -113,7 +113,7 @@ def track(project: Project, meta: Mapping[str, str]) -> None:
 
 
 def add(project: Project) -> None:
-    """Puts data/ as it is now into DVC's cache, and its hash into data.dvc.
+    """Put data/ as it is now into DVC's cache, and its hash into data.dvc.
 
     Raises:
         GraftError: DVC refuses; the message gives its reason.
@@ -122,7 +122,7 @@ def add(project: Project) -> None:
 
 
 def copy_pointer(project: Project) -> Path | None:
-    """A copy of data.dvc that outlives the next import, or None where there is nothing to point to."""
+    """Copy data.dvc to where it outlives the next import; return the copy's path, or None where no data is tracked."""
     digest = tracked_hash(project)
     if digest is None:
         return None
@@ -132,7 +132,7 @@ def copy_pointer(project: Project) -> Path | None:
 
 
 def run_dvc(project: Project, *arguments: str, timeout: float | None = None) -> str:
-    """Runs a DVC command in the project and returns what it printed to standard output.
+    """Run a DVC command in the project and return what it printed to standard output.
 
     A process of its own: DVC's command line is what it promises to keep, and no state of it stays behind.
 

@@ -35,7 +35,7 @@ class Fingerprint:
 
 
 def fingerprint(image: Image.Image) -> Fingerprint:
-    """The fingerprint of an upright RGB picture; equal pixels give an equal one. Safe in threads."""
+    """Return the fingerprint of an upright RGB picture; equal pixels give an equal one. Safe in threads."""
     import imagehash
 
     small = image
@@ -54,7 +54,7 @@ def fingerprint(image: Image.Image) -> Fingerprint:
 
 
 def _laplacian_variance(luma: np.ndarray) -> float:
-    """Variance of the four-neighbour Laplacian of ``[H, W]`` values; 0 where there is no inner pixel."""
+    """Return the variance of the four-neighbour Laplacian of ``[H, W]`` values; 0 where there is no inner pixel."""
     if min(luma.shape) < 3:
         return 0.0
     centre = luma[1:-1, 1:-1]

@@ -60,7 +60,7 @@ FOR_SPLIT = ("path", "label", "split", "group", "sha256", "left_out")
 
 
 def read_manifest(path: Path, thumbnails: bool = False, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """The manifest as a table with the columns of this module's text; strings are never null.
+    """Return the manifest as a table with the columns of this module's text; strings are never null.
 
     Args:
         thumbnails: also load their column, which is larger than all others together.
@@ -87,7 +87,7 @@ def read_manifest(path: Path, thumbnails: bool = False, columns: Sequence[str] |
 
 
 def read_class_folders(path: Path) -> list[str]:
-    """Every class folder that the scan saw, also those without an image. Raises as :func:`read_manifest`."""
+    """Return every class folder that the scan found, also those without an image. Raises as :func:`read_manifest`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -111,7 +111,7 @@ def _broken_manifest(path: Path) -> GraftError:
 
 
 def schema(classes: list[str]) -> pa.Schema:
-    """Of the manifest's Parquet file, with every class folder, also those without an image, in its metadata."""
+    """Return the schema of the manifest's Parquet file; its metadata names every class folder, also the empty ones."""
     import pyarrow as pa
 
     fields = [pa.field(name, getattr(pa, kind)(), nullable=False) for name, kind in _COLUMNS.items()]

@@ -62,7 +62,7 @@ class Limits:
 
 
 def find_near_duplicates(images: pd.DataFrame, limits: Limits) -> pd.DataFrame:
-    """The images that take part and have a near-duplicate or an exact copy, with their group.
+    """Return the images that take part and have a near-duplicate or an exact copy, with their group.
 
     Args:
         images: a manifest with the columns path, sha256, label, left_out, phash and thumbnail.
@@ -82,7 +82,7 @@ def find_near_duplicates(images: pd.DataFrame, limits: Limits) -> pd.DataFrame:
 
 
 def components(hashes: np.ndarray, thumbnails: np.ndarray, limits: Limits) -> np.ndarray:
-    """The number of the group that each image belongs to, int32 ``[n]``; images without a partner have their own.
+    """Return the number of each image's group, int32 ``[n]``; images without a partner have their own.
 
     Args:
         hashes: perceptual hashes, uint64 ``[n]``.
@@ -95,13 +95,13 @@ def components(hashes: np.ndarray, thumbnails: np.ndarray, limits: Limits) -> np
 
 
 def write_near_duplicates(groups: pd.DataFrame, path: Path) -> None:
-    """Writes groups as CSV: UTF-8, LF, equal for equal groups."""
+    """Write groups as CSV: UTF-8, LF, equal for equal groups."""
     with replaced_file(path) as partial:
         groups[COLUMNS].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def read_near_duplicates(path: Path) -> pd.DataFrame:
-    """What :func:`write_near_duplicates` wrote; strings are never null.
+    """Return the groups that :func:`write_near_duplicates` wrote; strings are never null.
 
     Raises:
         GraftError: there is no such file, or it has other columns.
@@ -130,7 +130,7 @@ class _Search:
         self.links = _Links(len(hashes))
 
     def run(self) -> np.ndarray:
-        """The component of each item."""
+        """Return the component of each item."""
         count = len(self.order)
         own = np.repeat(np.arange(len(self.hashes)), np.diff(self.starts))
         # Neighbours first: in a static film this links all frames, and leaves nothing to compare below.
@@ -153,7 +153,7 @@ class _Search:
         return result
 
     def _across(self, left: np.ndarray, right: np.ndarray) -> None:
-        """Items of one hash with those of another, for many pairs of hashes."""
+        """Compare items of one hash with those of another, for many pairs of hashes."""
         known, firsts, lasts = self.links.components, self.starts[:-1], self.starts[1:] - 1
         uniform = self.links.next_other[firsts] > lasts
         linked = uniform[left] & uniform[right] & (known[firsts[left]] == known[firsts[right]])
@@ -165,7 +165,7 @@ class _Search:
             self._link(items, starts, ends)
 
     def _link(self, items: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
-        """Compares each item with a run of others, less those at the run's head that it is linked with already."""
+        """Compare each item with a run of others, less those at the run's head that it is linked with already."""
         known = self.links.components
         inside = starts < ends
         items, starts, ends = items[inside], starts[inside], ends[inside]
@@ -214,7 +214,7 @@ class _Links:
             self.settle()
 
     def settle(self) -> None:
-        """Turns links into components, after which they are not needed."""
+        """Merge the pending links into components, after which they are not needed."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -231,7 +231,7 @@ class _Links:
 
 
 def near_hashes(hashes: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every pair of hashes that differ in ``bits`` bits at most, once, in portions.
+    """Yield every pair of hashes that differ in ``bits`` bits at most, once, in portions.
 
     Args:
         hashes: uint64 ``[n]``, all different.
@@ -260,7 +260,7 @@ def near_hashes(hashes: np.ndarray, bits: int) -> Iterator[tuple[np.ndarray, np.
 
 
 def _runs(starts: np.ndarray, ends: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every number of every range ``starts[i] .. ends[i] - 1`` with its ``i``, about ``size`` at a time."""
+    """Yield every number of every range ``starts[i] .. ends[i] - 1`` with its ``i``, about ``size`` at a time."""
     lengths = ends - starts
     total = np.concatenate([[0], np.cumsum(lengths)])
     for begin in range(0, int(total[-1]), size):

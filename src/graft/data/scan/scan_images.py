@@ -67,7 +67,7 @@ class ScanSummary:
 
 
 def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | None = None) -> ScanSummary:
-    """Reads and decodes every image below ``layout.root`` once and writes the manifest to ``target``.
+    """Read and decode every image below ``layout.root`` once and write the manifest to ``target``.
 
     A file that takes no part gets a row with the reason; only a full or read-only disk ends the scan.
     Memory does not grow with the number of files. ``target`` appears when it is complete.
@@ -159,7 +159,7 @@ class _Reader:
         return self._finish(seen)
 
     def read(self, file: ImageFile) -> _SeenFile:
-        """The file from its bytes."""
+        """Return the file's findings, read from its bytes."""
         seen = self._start(file)
         try:
             if file.unread:
@@ -238,7 +238,7 @@ def _status(file: ImageFile) -> os.stat_result | None:
 
 
 def _code(params: ValidateParams) -> str:
-    """Names everything that what a scan finds in a file depends on: the code itself, its libraries, and a limit."""
+    """Return a text that names all that a scan's findings in a file depend on: the code, its libraries, and a limit."""
     import PIL
 
     digest = source_digest(*CODE)
@@ -246,7 +246,7 @@ def _code(params: ValidateParams) -> str:
 
 
 def _storable(name: str) -> str:
-    """The name itself, or with escapes where it holds bytes that are not UTF-8."""
+    """Return the name itself, or with escapes where it holds bytes that are not UTF-8."""
     return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -263,7 +263,7 @@ def _class_folders(layout: Layout) -> list[str]:
 
 
 def _in_order(reader: _Reader, files: Iterable[ImageFile]) -> Iterator[_SeenFile]:
-    """Every one of ``files`` in their order; those that have to be read are read in threads.
+    """Yield every one of ``files`` in their order; those that have to be read are read in threads.
 
     Decoding and hashing release the interpreter's lock. Only a window of files is under way at any time, so
     that neither paths nor results pile up.
@@ -289,7 +289,7 @@ def _result(file: Future[_SeenFile] | _SeenFile) -> _SeenFile:
 
 
 def _groups(files: Iterable[_SeenFile], size: int, advance: Advance) -> Iterator[list[_SeenFile]]:
-    """Files in lists of ``size``; reports each as done."""
+    """Yield the files in lists of ``size``; report each as done."""
     group: list[_SeenFile] = []
     for file in files:
         group.append(file)

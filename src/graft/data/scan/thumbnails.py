@@ -19,7 +19,7 @@ _LOSSLESS_PIXELS = 64 * 64  # up to here PNG is as small as JPEG, and shows the 
 
 
 def make_thumbnails(root: Path, paths: Iterable[str], max_pixels: int, budget: int = BUDGET_BYTES) -> dict[str, str]:
-    """Data URIs by path, in order until their bytes would exceed ``budget``; upright, as training sees them.
+    """Return data URIs by path, in order until their bytes would exceed ``budget``; upright, as training sees them.
 
     A file that is gone or unreadable by now has none.
 

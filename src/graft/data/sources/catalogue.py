@@ -43,15 +43,15 @@ class Source(Block):
     by_hand: str = ""
 
     def is_kept(self, folder: Path) -> bool:
-        """Whether all its files are in ``folder``."""
+        """Return whether all its files are in ``folder``."""
         return all(file.kept(folder) is not None for file in self.files)
 
     def answers(self) -> bool:
-        """Whether all its files could be fetched right now."""
+        """Return whether all its files could be fetched right now."""
         return not self.by_hand and all(file.answers() for file in self.files)
 
     def copies(self, paths: Iterable[Path], classes: list[str]) -> Copies:
-        """A feed of the files, or of unpacked copies of them, at these paths."""
+        """Return a feed of the files, or of unpacked copies of them, at these paths."""
         names = {path: file.name for path, file in zip(paths, self.files, strict=False)}
         return Copies(names, self.reader, classes)
 
@@ -85,7 +85,7 @@ class Entry(Block):
         return self.split.method == "official"
 
     def split_settings(self, counts: Counts) -> dict[str, Any]:
-        """Settings for ``split`` in params.yaml that fit what was brought in."""
+        """Return settings for ``split`` in params.yaml that fit what was brought in."""
         settings = self.split.model_dump(exclude_none=True)
         if self.is_official and "" in counts:  # a copy of the training images only
             settings["method"] = "group" if self.split.group_by else "stratified"
@@ -94,13 +94,13 @@ class Entry(Block):
 
 @cache
 def read_catalogue() -> Mapping[str, Entry]:
-    """Every data set by name, in the catalogue's order."""
+    """Return every data set by name, in the catalogue's order."""
     raw = YAML(typ="safe").load(Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8"))
     return {name: Entry.model_validate(block) for name, block in raw.items()}
 
 
 def find_entry(name: str) -> Entry:
-    """The data set of that name.
+    """Return the data set of that name.
 
     Raises:
         GraftError: there is none; the message names the nearest one.
@@ -112,7 +112,7 @@ def find_entry(name: str) -> Entry:
 
 
 def availability(project: Project, names: Iterable[str] | None = None) -> dict[str, Availability]:
-    """For data sets (all, if not named) whether their bytes are here, could be fetched now, or could not.
+    """Return for data sets (all, if not named) whether their bytes are here, could be fetched now, or could not.
 
     Takes seconds. ``by hand`` are those that graft can read but not fetch.
     """
@@ -130,7 +130,7 @@ def availability(project: Project, names: Iterable[str] | None = None) -> dict[s
 
 
 def use(project: Project, name: str, source: Path | None = None, *, replace: bool = False) -> Imported:
-    """Brings a data set of the catalogue into data/.
+    """Bring a data set of the catalogue into data/.
 
     Its sources are tried in the catalogue's order, those that are here already first; which one it was, and
     why not an earlier one, is said in the result's notes and in data.dvc.
@@ -165,7 +165,7 @@ def use(project: Project, name: str, source: Path | None = None, *, replace: boo
 
 
 def fetch_default(project: Project) -> Imported | None:
-    """Brings in the default data set where data/ is missing or empty, and leaves it alone where it is not.
+    """Bring in the default data set where data/ is missing or empty, and leave data/ alone where it is not.
 
     Raises:
         GraftError: data/ is empty, but data.dvc says that other images belong there; or see :func:`use`.
@@ -185,12 +185,12 @@ def fetch_default(project: Project) -> Imported | None:
 
 
 def downloads(project: Project) -> Path:
-    """Where fetched archives are kept."""
+    """Return the folder in which fetched archives are cached."""
     return project.cache / "downloads"
 
 
 def _fetched(project: Project, name: str, entry: Entry) -> tuple[Copies, str, list[str]]:
-    """The first source that can be had, its origin, and what the user should know about it."""
+    """Return the first source that can be had, its origin, and what the user should know about it."""
     failures: list[tuple[Source, GraftError]] = []
     for source in sorted(entry.sources, key=lambda source: not source.is_kept(downloads(project))):
         try:
@@ -217,7 +217,7 @@ def _by_hand(name: str, source: Source) -> GraftError:
 
 
 def _local_copy(entry: Entry, path: Path) -> tuple[Copies, str]:
-    """A local copy as a feed, and its origin: the source's own where the archives are the published ones."""
+    """Return a local copy as a feed, and its origin: the source's own where the archives are the published ones."""
     candidates = sorted(path.iterdir()) if path.is_dir() else [path]
     for source in entry.sources:
         found = {
@@ -244,7 +244,7 @@ def _local_copy(entry: Entry, path: Path) -> tuple[Copies, str]:
 
 
 def _require_same(name: str, entry: Entry, counts: Counts, path: Path, *, may_be_part: bool) -> None:
-    """Raises GraftError where the images are not those of the entry, nor a part where parts are allowed."""
+    """Raise GraftError where the images are not those of the entry, nor a part where parts are allowed."""
     labels = sorted({label for classes in counts.values() for label in classes})
     images = sum(sum(classes.values()) for classes in counts.values())
     is_official = "" not in counts

@@ -37,7 +37,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def is_table(path: Path) -> bool:
-    """Whether a path is a table of images, going by its suffix."""
+    """Return whether a path is a table of images, going by its suffix."""
     return path.is_file() and path.suffix.lower() in (*_CSV, *_PARQUET)
 
 
@@ -59,7 +59,7 @@ class Table:
     path: Path
 
     def open(self, stack: ExitStack, limit: int) -> Plan:
-        """What the table's images become in data/.
+        """Return the plan of what the table's images become in data/.
 
         Raises:
             GraftError: the table cannot be read or lacks a column; or, with the row's number and the value: a
@@ -211,7 +211,7 @@ class Table:
             yield number, dict(zip(columns, cells, strict=True))
 
     def _csv(self) -> Iterator[tuple[int, list[str]]]:
-        """Lines with their numbers; the first is the header."""
+        """Yield the lines with their numbers; the first is the header."""
         number = 0
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as stream:
@@ -234,8 +234,8 @@ class Table:
 
 
 def _text(cell: Any) -> str:
-    """A cell as text. Parquet files made from tables with gaps hold numbers as 3.0 and gaps as NaN; those of older
-    programs hold text as bytes.
+    """Return a cell as text. Parquet files made from tables with gaps hold numbers as 3.0 and gaps as NaN; those of
+    older programs hold text as bytes.
 
     Raises:
         UnicodeDecodeError: such bytes are not UTF-8.
@@ -250,7 +250,7 @@ def _text(cell: Any) -> str:
 
 
 def _folder_problem(name: str) -> str:
-    """Why a class folder cannot have this name, on this system or another; empty where it can."""
+    """Return why a class folder cannot have this name, on this system or another; empty where it can."""
     if not name:
         return "it is empty"
     if name.startswith("."):
@@ -275,7 +275,7 @@ def _common_folder(rows: list[_Row]) -> str:
 
 
 def _target(row: _Row, top: str) -> str:
-    """The image's name in data/."""
+    """Return the image's name in data/."""
     *folders, name = PurePath(os.path.relpath(row.path, top)).parts
     split = split_of(row.split)
     for known in (row.split, row.label):

@@ -69,7 +69,7 @@ class Feed(Protocol):
     """Where images come from."""
 
     def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
-        """What will be written into data/; what has to stay open until then closes with ``stack``.
+        """Return the plan of what will be written into data/; what has to stay open until then closes with ``stack``.
 
         Raises GraftError: what is there cannot be read, or unpacks to more than ``limit`` bytes.
         """
@@ -92,7 +92,7 @@ class Copies:
     encoding: str | None = None
 
     def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
-        """See :class:`Feed`."""
+        """Return the plan; see :class:`Feed`."""
         sources = [
             stack.enter_context(open_source(path, limit, alone, lenient=True, encoding=self.encoding))
             for path, alone in self.paths.items()
@@ -103,7 +103,7 @@ class Copies:
 def import_images(
     project: Project, source: Path, *, name: str | None = None, replace: bool = False, encoding: str | None = None
 ) -> Imported:
-    """Imports the user's own images.
+    """Import the user's own images.
 
     Args:
         source: a folder or archive of class folders, or of train/, val/ and test/ with class folders inside;
@@ -137,7 +137,7 @@ def bring_in(
     replace: bool = False,
     check: Callable[[Counts], None] | None = None,
 ) -> Imported:
-    """Makes the images of a feed the project's data/, tracked by DVC.
+    """Make the images of a feed the project's data/, tracked by DVC.
 
     Args:
         meta: what data.dvc says about them: dataset, licence, source.
@@ -176,7 +176,7 @@ def bring_in(
 
 
 def require_replaceable(project: Project, replace: bool) -> None:
-    """Raises GraftError where data/ holds something and ``replace`` is not set, or DVC could not track it."""
+    """Raise GraftError where data/ holds something and ``replace`` is not set, or DVC could not track it."""
     versioning.require_repository(project)
     if swap.is_empty(project.data) or replace:
         return
@@ -208,7 +208,7 @@ def _require_below(folder: Path, targets: Iterable[str], source: str) -> None:
 
 
 def _require_distinct(targets: Iterable[str]) -> None:
-    """No two files, and no two folders, may be one where upper and lower case are (macOS, Windows)."""
+    """Raise GraftError where two files, or two folders, would be one on a disk that ignores case (macOS, Windows)."""
     spelled: dict[str, str] = {}
     folders: set[str] = set()
     for target in targets:
@@ -237,7 +237,7 @@ def _require_space(sizes: Iterable[int], free: int, project: Project) -> None:
 
 
 def _make_folders(root: Path, targets: Sequence[str]) -> tuple[Counts, bool]:
-    """Makes the folders for the images to come; counts them by split and class, and says whether any has a group."""
+    """Make the folders for the images to come; return their counts by split and class, and whether any has a group."""
     for folder in sorted({PurePosixPath(target).parent for target in targets}):
         (root / folder).mkdir(parents=True, exist_ok=True)
     loose = [target for target in targets if "/" not in target]

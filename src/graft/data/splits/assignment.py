@@ -56,7 +56,7 @@ class Draw:
         return f"{self.name}: seed {self.seed}, shares {shares}" + (f", {self.settings}" if self.settings else "")
 
     def position(self, group: str) -> float:
-        """Where in [0, 1) the hash puts a group: it depends on name, seed and group, and nothing else."""
+        """Return the place in [0, 1) where the hash puts a group: it depends on name, seed and group alone."""
         return hash_position(self.name, group, self.seed)
 
     def part_of(self, group: str, memory: Memory) -> int:
@@ -65,12 +65,12 @@ class Draw:
         return int(self.parts_at(np.array([self.position(group)]))[0]) if exchanged is None else exchanged
 
     def parts_at(self, positions: np.ndarray) -> np.ndarray:
-        """The part that each of many positions falls into."""
+        """Return the part that each of many positions falls into."""
         return np.searchsorted(np.cumsum(self.shares[:-1]), positions, side="right")
 
 
 def hash_position(name: str, group: str, seed: int) -> float:
-    """A number in [0, 1), evenly spread over groups and unlike for another name or seed."""
+    """Return a number in [0, 1), evenly spread over groups and unlike for another name or seed."""
     digest = hashlib.sha256(f"{seed}:{name}:{group}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
@@ -139,7 +139,7 @@ def assign(
 
 
 def position_in(names: Names, name: str) -> int | None:
-    """Where a name is among sorted ones, or None."""
+    """Return the position of a name among sorted ones, or None."""
     position = bisect_left(names, name)
     return position if position < len(names) and names[position] == name else None
 
@@ -150,7 +150,7 @@ def _any_there(groups: Sequence[str], names: Names, assigned: np.ndarray) -> boo
 
 
 def _settle(members: np.ndarray, assigned: np.ndarray, fixed: np.ndarray, draw: Draw) -> dict[int, int]:
-    """The exchanges that bring a class to its quotas, if one of the parts is small or empty."""
+    """Return the exchanges that bring a class to its quotas, if one of the parts is small or empty."""
     count = len(members)
     sizes = np.bincount(assigned[members], minlength=len(draw.shares))
     lacking = any(size < least for size, least in zip(sizes, draw.minima, strict=True))
@@ -171,7 +171,7 @@ def _settle(members: np.ndarray, assigned: np.ndarray, fixed: np.ndarray, draw: 
 
 
 def _donation(held: list[list[int]], wanted: list[int], fixed: np.ndarray) -> tuple[int, int] | None:
-    """The part furthest above its quota, and the last of its groups that may move; None where none may."""
+    """Return the part furthest above its quota, and the last of its groups that may move; None where none may."""
     for source in sorted(range(len(held)), key=lambda part: (wanted[part] - len(held[part]), part)):
         if len(held[source]) <= wanted[source]:
             return None
@@ -206,7 +206,7 @@ def _refuse_empty_part(label: str, members: np.ndarray, assigned: np.ndarray, dr
 def quotas(
     count: int, shares: Sequence[float], minima: Sequence[int], maxima: Sequence[int] | None = None
 ) -> list[int]:
-    """``count`` divided by shares into whole numbers: nearest to the shares, within minima and maxima.
+    """Divide ``count`` by shares into whole numbers: nearest to the shares, within minima and maxima.
 
     The minima may add up to no more than ``count``, the maxima to no less.
     """
@@ -222,7 +222,7 @@ def quotas(
 
 
 def exact_quotas(counts: Mapping[str, int], number: int, keep: int, setting: str) -> dict[str, int]:
-    """How many images to take of each class so that they are ``number`` in all, in the classes' proportions.
+    """Return how many images to take of each class so that they are ``number`` in all, in the classes' proportions.
 
     Every class gives at least one and keeps at least ``keep``.
 

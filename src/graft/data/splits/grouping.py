@@ -34,7 +34,7 @@ class Grouping:
 
 
 def group_images(images: pd.DataFrame, group_by: str) -> Grouping:
-    """The groups of images (columns path, sha256 and, for ``column``, group).
+    """Return the groups of images (columns path, sha256 and, for ``column``, group).
 
     Args:
         group_by: ``none``, ``column``, ``near_duplicates``, or a regular expression, as ``split.group_by`` in

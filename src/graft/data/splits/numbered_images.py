@@ -39,12 +39,12 @@ class Names:
         return str(self.texts[number])
 
     def of(self, numbers: np.ndarray) -> ExtensionArray:
-        """The text of each of many numbers."""
+        """Return the text of each of many numbers."""
         return self.texts.take(numbers)
 
 
 def numbered(texts: pd.Series) -> tuple[np.ndarray, Names]:
-    """The number of each text, int32 ``[n]``, and what the numbers stand for."""
+    """Return the number of each text, int32 ``[n]``, and what the numbers stand for."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -63,7 +63,7 @@ def numbered(texts: pd.Series) -> tuple[np.ndarray, Names]:
 
 
 def coded(images: pd.DataFrame) -> tuple[pd.DataFrame, Names]:
-    """A manifest's images with numbers in place of their SHA-256, and what the numbers stand for.
+    """Return a manifest's images with numbers in place of their SHA-256, and what the numbers stand for.
 
     Columns path (str), label and split (categories) and sha256 (int32), with the images' index.
     """
@@ -83,7 +83,7 @@ def coded(images: pd.DataFrame) -> tuple[pd.DataFrame, Names]:
 
 
 def differing(keys: pd.Series, values: pd.Series) -> np.ndarray:
-    """For each image, whether images of the same key have other values: bool ``[n]``.
+    """Return for each image whether images of the same key have other values: bool ``[n]``.
 
     Args:
         keys: numbers, 0 or more.
@@ -96,14 +96,14 @@ def differing(keys: pd.Series, values: pd.Series) -> np.ndarray:
 
 
 def members(numbers: np.ndarray, size: int) -> np.ndarray:
-    """Which numbers below ``size`` are among those given: bool ``[size]``."""
+    """Return which numbers below ``size`` are among those given: bool ``[size]``."""
     found = np.zeros(size, dtype=bool)
     found[numbers] = True
     return found
 
 
 def as_tables(images: pd.DataFrame, digests: Names, groups: Names) -> dict[str, pd.DataFrame]:
-    """The table of each split: columns sha256, label, path, group, all str, sorted by them.
+    """Return the table of each split: columns sha256, label, path, group, all str, sorted by them.
 
     Args:
         images: coded, with the column group (int32), sorted by path.
@@ -130,7 +130,7 @@ def as_tables(images: pd.DataFrame, digests: Names, groups: Names) -> dict[str, 
 
 
 def mapped(texts: pd.Series, function: Callable[[str], str]) -> pd.Series:
-    """What a function makes of each text, as str with the same index; few of them are Python objects at a time."""
+    """Map a function over texts, to str with the same index; few of them are Python objects at a time."""
     import pandas as pd
 
     starts = range(0, max(len(texts), 1), _CHUNK)

@@ -18,7 +18,7 @@ _MOST_OF_A_CLASS = 0.5
 
 
 def drop_leaks(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Without the images of train that are in val or test too, and those of val that are in test.
+    """Drop the images of train that are in val or test too, and those of val that are in test.
 
     Also gives what was dropped: path, split, copy_of (a path) and copy_in (a split) of each.
     """
@@ -45,7 +45,7 @@ def drop_leaks(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]
 def drop_near_duplicates(
     images: pd.DataFrame, digests: Names, near_duplicates: pd.DataFrame | None
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Without the images of train that show what val or test shows, and those of val that show what test does.
+    """Drop the images of train that show what val or test shows, and those of val that show what test does.
 
     The data's own parts stay what they are; nothing is moved. A class that would lose most of its images keeps them:
     the rules judge what is left.
@@ -81,7 +81,7 @@ def drop_near_duplicates(
 
 
 def drop_small_classes(images: pd.DataFrame, needed: int) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Without the classes that have too few groups in train to be divided.
+    """Drop the classes that have too few groups in train to be divided.
 
     Args:
         images: with the column group; an image by itself is one.
@@ -110,7 +110,7 @@ def drop_small_classes(images: pd.DataFrame, needed: int) -> tuple[pd.DataFrame,
 
 
 def refuse_torn_groups(images: pd.DataFrame, groups: Names) -> None:
-    """Raises GraftError where a group lies in two splits: then figures on one say nothing about new groups."""
+    """Raise GraftError where a group lies in two splits: then figures on one say nothing about new groups."""
     several = differing(images["group"], images["split"])
     if not several.any():
         return
@@ -126,7 +126,7 @@ def refuse_torn_groups(images: pd.DataFrame, groups: Names) -> None:
 
 
 def refuse_unknown_classes(images: pd.DataFrame) -> None:
-    """Raises GraftError where val or test holds a class that train has no image of."""
+    """Raise GraftError where val or test holds a class that train has no image of."""
     known = images.loc[images["split"] == "train", "label"].unique()
     strangers = images[~images["label"].isin(known)]
     if not strangers.empty:
@@ -139,7 +139,7 @@ def refuse_unknown_classes(images: pd.DataFrame) -> None:
 
 
 def refuse_empty_parts(images: pd.DataFrame, carved: list[str]) -> None:
-    """Raises GraftError where a split is empty, or one that was carved out lacks a class that train has."""
+    """Raise GraftError where a split is empty, or one that was carved out lacks a class that train has."""
     for split in SPLITS:
         labels = set(images.loc[images["split"] == split, "label"].unique())
         if not labels:

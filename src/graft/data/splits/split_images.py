@@ -267,7 +267,7 @@ class _Carver:
         return sum(position is not None and bool(present[position]) for position in found)
 
     def _assign(self, draw: Draw) -> np.ndarray:
-        """The part of each group of train, by the group's number."""
+        """Return the part of each group of train, by the group's number."""
         train = self.images.loc[self.images["split"] == "train", ["group", "label"]]
         labels = list(train["label"].cat.categories)
         held = np.unique(train["group"].to_numpy(np.int64) * len(labels) + train["label"].cat.codes.to_numpy())
@@ -304,7 +304,7 @@ def _method(manifest: pd.DataFrame, params: SplitParams) -> str:
 
 
 def _counts(images: pd.DataFrame, asked: dict[str, float]) -> dict[str, Any]:
-    """Images and groups per split, images per class and split, and the shares that were reached.
+    """Return images and groups per split, images per class and split, and the shares that were reached.
 
     A share is a fraction of what the part was carved from: of all images for test, of those outside test for val.
     ``asked`` is the fraction, or the number of images, of the params; None where the data brought the part.

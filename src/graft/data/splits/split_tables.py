@@ -26,7 +26,7 @@ _FIX = "Make it with `dvc repro split`"
 
 
 def write_split_tables(tables: dict[str, pd.DataFrame], summary: dict[str, Any], folder: Path) -> None:
-    """Writes ``train.csv``, ``val.csv``, ``test.csv``, ``summary.json``: UTF-8, LF, equal for equal input."""
+    """Write ``train.csv``, ``val.csv``, ``test.csv``, ``summary.json``: UTF-8, LF, equal for equal input."""
     for name, table in tables.items():
         with replaced_file(folder / f"{name}.csv") as partial:
             table[COLUMNS].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
@@ -34,7 +34,7 @@ def write_split_tables(tables: dict[str, pd.DataFrame], summary: dict[str, Any],
 
 
 def read_split_table(path: Path) -> pd.DataFrame:
-    """One split's table: columns sha256, label (str, never null), sorted by them.
+    """Return one split's table: columns sha256, label (str, never null), sorted by them.
 
     Raises:
         GraftError: there is no table at ``path``, or it is not one of graft's.
@@ -43,7 +43,7 @@ def read_split_table(path: Path) -> pd.DataFrame:
 
 
 def read_splits(project: Project, names: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The tables of several splits with the paths of their images: columns path, label, sha256.
+    """Return the tables of several splits with the paths of their images: columns path, label, sha256.
 
     Raises:
         GraftError: a table or the manifest is missing or damaged, or they do not belong together.
@@ -53,7 +53,7 @@ def read_splits(project: Project, names: Sequence[str]) -> dict[str, pd.DataFram
 
 
 def with_paths(table: pd.DataFrame, manifest: pd.DataFrame, split: str = "") -> pd.DataFrame:
-    """A table with a column sha256, in its order, and each image's path from the manifest in front.
+    """Return a table with a column sha256, in its order, and each image's path from the manifest in front.
 
     Of several files with the same bytes each row gets its own, those in the data's own folder for ``split``
     first, then in order of path.

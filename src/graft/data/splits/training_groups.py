@@ -42,13 +42,13 @@ def training_groups(images: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.D
 
 
 def write_training_groups(groups: pd.DataFrame, path: Path) -> None:
-    """Writes them as CSV: UTF-8, LF, equal for equal groups."""
+    """Write the groups as CSV: UTF-8, LF, equal for equal groups."""
     with replaced_file(path) as partial:
         groups[COLUMNS].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def read_training_groups(path: Path, sha256: Sequence[str]) -> np.ndarray:
-    """The group of each image, str ``[N]``; one that belongs with no other is a group by itself.
+    """Return the group of each image, str ``[N]``; one that belongs with no other is a group by itself.
 
     Raises:
         GraftError: there is no such file, or it has other columns.

@@ -32,7 +32,7 @@ class ExportSource:
 
 
 def prepare_saved_model(bundle: Path, folder: Path) -> tuple[Path, int]:
-    """The SavedModel of a bundle, and the size of its images; an ensemble's is written into ``folder``.
+    """Return the SavedModel of a bundle, and the size of its images; an ensemble's is written into ``folder``.
 
     Raises:
         GraftError: members of the ensemble see images of different sizes, which one graph cannot be given.

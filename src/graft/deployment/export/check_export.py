@@ -44,7 +44,7 @@ class Checked:
 
 
 def check(run: Run, pixels: np.ndarray, expected: np.ndarray, labels: np.ndarray) -> Checked:
-    """Compares an exported file with the model's own answers.
+    """Compare an exported file with the model's own predictions.
 
     Args:
         pixels: uint8 ``[N, S, S, 3]``.
@@ -64,7 +64,7 @@ def check(run: Run, pixels: np.ndarray, expected: np.ndarray, labels: np.ndarray
 
 
 def require_agreement(name: str, checked: Checked) -> None:
-    """Raises a GraftError where a format in float32 is off by more than :data:`TOLERANCE`."""
+    """Raise GraftError where a format in float32 is off by more than :data:`TOLERANCE`."""
     if not checked.largest_difference <= TOLERANCE:  # nor is nan
         raise GraftError(
             f"The export as {name} does not answer as the model does: a probability is off by "
@@ -75,7 +75,7 @@ def require_agreement(name: str, checked: Checked) -> None:
 
 
 def require_accuracy(name: str, checked: Checked, most_lost: float) -> None:
-    """Raises a GraftError where a format in 8 bits loses more accuracy than ``most_lost``, a share of 1."""
+    """Raise GraftError where a format in 8 bits loses more accuracy than ``most_lost``, a share of 1."""
     if not checked.accuracy_lost <= most_lost:
         raise GraftError(
             f"The export as {name} loses {checked.accuracy_lost:.2%} of accuracy on {checked.images} validation "

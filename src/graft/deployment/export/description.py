@@ -31,7 +31,7 @@ README_FILE = "README.md"
 def describe(
     model: Mapping[str, str], settings: Mapping[str, Any], image_size: int, versions: Sequence[str]
 ) -> dict[str, Any]:
-    """What every format tells of itself, JSON-ready.
+    """Return the description that every format carries, JSON-ready.
 
     Args:
         model: name, version and digest of what is exported.

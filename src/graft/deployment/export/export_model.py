@@ -58,7 +58,7 @@ def export(
     out: Path,
     replace: bool,
 ) -> Iterator[Exported]:
-    """Exports a model, format by format; each is in place, checked, when it is yielded.
+    """Export a model, format by format; each is in place, checked, when it is yielded.
 
     Args:
         project: whose validation photographs check the exports, and whose training photographs calibrate 8 bits.
@@ -108,7 +108,8 @@ def export(
 
 
 def load_exported(folder: Path, name: str) -> Run:
-    """Runs an exported model: images ``[N, S, S, 3]``, RGB in 0..255, to probabilities float32 ``[N, C]``.
+    """Return a function that runs an exported model: images ``[N, S, S, 3]``, RGB in 0..255, to probabilities float32
+    ``[N, C]``.
 
     Args:
         name: a key of :data:`graft.deployment.export.formats.FORMATS`.

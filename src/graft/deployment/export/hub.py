@@ -24,7 +24,7 @@ INPUT_KIND, INPUT_RANGE = "float32", (0, 1)
 
 
 def write(source: ExportSource, folder: Path) -> None:
-    """Writes the format into a folder that is there."""
+    """Write the format into an existing folder."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(source.saved_model))
@@ -52,8 +52,9 @@ def write(source: ExportSource, folder: Path) -> None:
 
 
 def load(folder: Path) -> Run:
-    """Runs what :func:`write` wrote, by ``hub.load``; images as :func:`graft.deployment.export.saved_model.load`
-    takes them.
+    """Return a function that runs what :func:`write` wrote, by ``hub.load``.
+
+    It takes images as :func:`graft.deployment.export.saved_model.load` describes them.
     """
     import warnings
 

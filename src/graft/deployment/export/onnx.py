@@ -22,7 +22,7 @@ INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
 
 
 def write(source: ExportSource, folder: Path) -> None:
-    """Writes the format into a folder that is there."""
+    """Write the format into an existing folder."""
     import onnx
     import tensorflow as tf
     import tf2onnx
@@ -52,7 +52,10 @@ def write(source: ExportSource, folder: Path) -> None:
 
 
 def load(folder: Path) -> Run:
-    """Runs what :func:`write` wrote; images as :func:`graft.deployment.export.saved_model.load` takes them."""
+    """Return a function that runs what :func:`write` wrote.
+
+    It takes images as :func:`graft.deployment.export.saved_model.load` describes them.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

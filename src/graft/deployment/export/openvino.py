@@ -19,7 +19,7 @@ INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
 
 
 def write(source: ExportSource, folder: Path) -> None:
-    """Writes the format into a folder that is there."""
+    """Write the format into an existing folder."""
     ov = import_openvino()
     model = ov.Core().read_model(source.saved_model)
     model.input(0).get_tensor().set_names({INPUT})
@@ -39,7 +39,10 @@ def write(source: ExportSource, folder: Path) -> None:
 
 
 def load(folder: Path) -> Run:
-    """Runs what :func:`write` wrote; images as :func:`graft.deployment.export.saved_model.load` takes them."""
+    """Return a function that runs what :func:`write` wrote.
+
+    It takes images as :func:`graft.deployment.export.saved_model.load` describes them.
+    """
     ov = import_openvino()
     model = ov.Core().compile_model(str(folder / FILE), "CPU", cpu_settings("LATENCY"))
 

@@ -18,12 +18,15 @@ INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
 
 
 def write(source: ExportSource, folder: Path) -> None:
-    """Writes the format into a folder that is there."""
+    """Write the format into an existing folder."""
     shutil.copytree(source.saved_model, folder, dirs_exist_ok=True)
 
 
 def load(folder: Path) -> Run:
-    """Runs what :func:`write` wrote: images ``[N, S, S, 3]``, RGB in 0..255, to probabilities ``[N, C]``."""
+    """Return a function that runs what :func:`write` wrote.
+
+    It takes images ``[N, S, S, 3]``, RGB in 0..255, and returns probabilities ``[N, C]``.
+    """
     import tensorflow as tf
 
     module = tf.saved_model.load(str(folder))

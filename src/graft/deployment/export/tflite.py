@@ -33,7 +33,7 @@ INT8_INPUT_KIND = "uint8"
 
 
 def write(source: ExportSource, folder: Path, calibration: np.ndarray | None = None) -> None:
-    """Writes the format into a folder that is there.
+    """Write the format into an existing folder.
 
     Args:
         calibration: training images uint8 ``[N, S, S, 3]``, whose activations set the ranges of 8-bit numbers; None
@@ -65,8 +65,9 @@ def write(source: ExportSource, folder: Path, calibration: np.ndarray | None = N
 
 
 def load(folder: Path) -> Run:
-    """Runs what :func:`write` wrote, an image at a time; images as :func:`graft.deployment.export.saved_model.load`
-    takes them.
+    """Return a function that runs what :func:`write` wrote, an image at a time.
+
+    It takes images as :func:`graft.deployment.export.saved_model.load` describes them.
     """
     import tensorflow as tf
 

@@ -122,7 +122,7 @@ def _about_predictions(
 
 
 def _rounded(confidence: np.ndarray) -> np.ndarray:
-    """Probabilities to four digits: the last ones differ between engines, and between batches of one engine."""
+    """Round probabilities to four digits: the last ones differ between engines, and between batches of one engine."""
     return np.round(confidence.astype(np.float64), 4)
 
 

@@ -115,7 +115,7 @@ class LogFile:
             first += max(1, (last - first) // 20)
 
     def shrink(self) -> None:
-        """Give pages that are no longer used back to the disk; outside of a transaction."""
+        """Return pages that are no longer used to the disk; outside of a transaction."""
         # As a script: execute() would stop after the first page.
         self.open().executescript("PRAGMA incremental_vacuum")
 

@@ -74,13 +74,13 @@ class Sample:
         return self.seen - self.unreadable
 
     def counts(self) -> dict[str, int]:
-        """How many images were compared, and how many were left out for what, JSON-ready."""
+        """Return how many images were compared, and how many were left out for what, JSON-ready."""
         names = ("seen", "unreadable", "repeats", "passed_over")
         return {"images": len(self), **{name: getattr(self, name) for name in names}}
 
 
 def one_per_group(sha256: Sequence[str], groups: np.ndarray, most: int) -> np.ndarray:
-    """Indices of independent images, rising: of each group the one with the smallest hash, ``most`` of them at most.
+    """Return indices of independent images, rising: of each group the one with the smallest hash, at most ``most``.
 
     Hashes are as good as dice, and the choice moves little as the images grow in number.
 
@@ -94,7 +94,7 @@ def one_per_group(sha256: Sequence[str], groups: np.ndarray, most: int) -> np.nd
 
 
 def repeats_among(images: Sequence[Observation], limits: Limits) -> np.ndarray:
-    """Groups of near-duplicates among readable images, int ``[N]``.
+    """Return groups of near-duplicates among readable images, int ``[N]``.
 
     Where thumbnails were not kept, as in a log, perceptual hashes alone decide.
     """

@@ -59,7 +59,7 @@ class DriftReport:
         return self.stuck or any(check.drift for check in self.checks)
 
     def as_record(self) -> dict[str, Any]:
-        """All of it but the images, JSON-ready."""
+        """Return everything but the images, JSON-ready."""
         return {
             "dataset": self.dataset,
             "source": self.source,
@@ -123,7 +123,7 @@ def monitor_log(
 
 
 def least_alike(report: DriftReport, count: int) -> list[tuple[str, np.ndarray]]:
-    """Names and pixels of the recent images that are least like any training image, by the cosine of their features.
+    """Return names and pixels of the recent images least like any training image, by the cosine of their features.
 
     Empty where there are no features or no pictures.
     """
@@ -141,7 +141,7 @@ def least_alike(report: DriftReport, count: int) -> list[tuple[str, np.ndarray]]
 
 
 def _open_model(project: Project, model: str | None) -> tuple[ImageClassifier | None, str, str]:
-    """The classifier, in words which it is, and its digest; without one, why there is none."""
+    """Return the classifier, which one it is in words, and its digest; without a classifier, why there is none."""
     from graft.networks.engines.open_classifier import open_classifier
     from graft.registry.resolve import resolve_model
 

@@ -41,7 +41,7 @@ class Observation:
 
 
 def observe(data: bytes, max_pixels: int, sizes: Sequence[int] = ()) -> Observation:
-    """Looks at the bytes of an image file.
+    """Return what is found in the bytes of an image file.
 
     Args:
         max_pixels: larger images count as unreadable.
@@ -62,7 +62,7 @@ def observe(data: bytes, max_pixels: int, sizes: Sequence[int] = ()) -> Observat
 def observe_all(
     photographs: Iterable[Photograph], max_pixels: int, sizes: Sequence[int]
 ) -> Iterator[tuple[str, Observation]]:
-    """Name and observation of each photograph, in order, some of them being read and decoded ahead in threads."""
+    """Yield name and observation of each photograph, in order, some of them being read and decoded ahead in threads."""
 
     def look(photograph: Photograph) -> tuple[str, Observation]:
         try:

@@ -13,7 +13,7 @@ from graft.registry.store.tracking_store import experiment_id, open_store
 
 
 def record_comparison(project: Project, params: MonitorParams, report: DriftReport, page: Path) -> str:
-    """Logs a comparison and returns the run's id; the runs of one data set chart its drift over time.
+    """Log a comparison and return the run's id; the runs of one data set chart its drift over time.
 
     Metrics are ``drift`` (0 or 1), and of each check ``<check>_p``, ``<check>_p_adjusted``, ``<check>_effect`` and
     ``<check>_drift``; and how many images there were, see :meth:`graft.deployment.monitor.log_samples.Sample.counts`.

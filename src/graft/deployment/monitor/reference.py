@@ -33,7 +33,7 @@ _WANTED = ("path", "sha256", "left_out", "group", "width", "height", "brightness
 
 
 def read_reference(project: Project, params: Params) -> tuple[Sample, pd.DataFrame]:
-    """Independent training images without features or predictions, and their rows of the manifest, in order.
+    """Return independent training images without features or predictions, and their rows of the manifest, in order.
 
     Raises:
         GraftError: the data was not validated and split, or changed since, or there are too few images.
@@ -52,7 +52,7 @@ def read_reference(project: Project, params: Params) -> tuple[Sample, pd.DataFra
 
 
 def with_features(project: Project, sample: Sample, images: pd.DataFrame, embedder: Embedder) -> Sample:
-    """The sample with its images' features, which are computed once and shared with training."""
+    """Return the sample with its images' features, which are computed once and shared with training."""
     from graft.networks.decode_images import Photographs
 
     photographs = Photographs.of(project, images, embedder.image_size)
@@ -60,7 +60,7 @@ def with_features(project: Project, sample: Sample, images: pd.DataFrame, embedd
 
 
 def with_predictions(project: Project, params: Params, sample: Sample, classifier: Classifier) -> Sample:
-    """The sample with what the model says of independent validation images."""
+    """Return the sample with the model's predictions for independent validation images."""
     from graft.core.progress import progress_bar
     from graft.deployment.predict.inputs import Files
     from graft.deployment.predict.predict_photographs import predict_photographs
@@ -78,7 +78,7 @@ def with_predictions(project: Project, params: Params, sample: Sample, classifie
 
 
 def predictions_of(probabilities: np.ndarray, classifier: Classifier, images: str) -> Predictions:
-    """Of probabilities ``[N, C]``, the best class and how likely it is."""
+    """Return the best class and its probability for each row of probabilities ``[N, C]``."""
     labels = np.array(classifier.classes)[probabilities.argmax(axis=1)]
     return Predictions(labels, probabilities.max(axis=1), images)
 

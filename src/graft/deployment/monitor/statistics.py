@@ -28,7 +28,7 @@ class Outcome:
 
 
 def values_differ(reference: np.ndarray, recent: np.ndarray) -> Outcome:
-    """Whether one figure per image is distributed otherwise: Kolmogorov-Smirnov, two-sided.
+    """Test whether one figure per image is distributed otherwise: Kolmogorov-Smirnov, two-sided.
 
     The effect is its statistic D, 0 to 1: the largest gap between the shares of images up to any one value. With
     ties the p-value errs on the side of no alarm. Both sides are compared as float32: where one of them was stored in
@@ -44,7 +44,7 @@ def values_differ(reference: np.ndarray, recent: np.ndarray) -> Outcome:
 
 
 def shares_differ(reference: np.ndarray, recent: np.ndarray) -> Outcome:
-    """Whether classes have other shares: Pearson's chi-square over the table of counts.
+    """Test whether classes have other shares: Pearson's chi-square over the table of counts.
 
     Where a class is expected less than five times in a cell, chi-square's own distribution is no guide (Cochran,
     "Some methods for strengthening the common chi-square tests", Biometrics 10, 1954); then the p-value is from
@@ -70,7 +70,7 @@ def shares_differ(reference: np.ndarray, recent: np.ndarray) -> Outcome:
 
 
 def share_rose(reference: tuple[int, int], recent: tuple[int, int]) -> Outcome:
-    """Whether a share is larger than it was: Fisher's exact test, one-sided. The effect is by how much, 0 to 1.
+    """Test whether a share is larger than it was: Fisher's exact test, one-sided. The effect is by how much, 0 to 1.
 
     Args:
         reference, recent: how many there are of it, and of all.
@@ -83,7 +83,7 @@ def share_rose(reference: tuple[int, int], recent: tuple[int, int]) -> Outcome:
 
 
 def features_differ(reference: np.ndarray, recent: np.ndarray, permutations: int, seed: int) -> Outcome:
-    """Whether features are distributed otherwise, in whatever way: maximum mean discrepancy, by permutation.
+    """Test whether features are distributed otherwise, in whatever way: maximum mean discrepancy, by permutation.
 
     Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012: the unbiased estimate (their equation 3) under a
     Gaussian kernel as wide as the median distance between images (their section 8). The p-value is exact, but no
@@ -117,7 +117,7 @@ def features_differ(reference: np.ndarray, recent: np.ndarray, permutations: int
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """p-values that hold for all tests together: each may be compared with the level that the whole is to have.
+    """Adjust p-values so that they hold for all tests together: each may be compared with the level of the whole.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979: the
     chance that any of the tests is wrong about there being a difference stays at the level, however the tests
@@ -131,7 +131,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def _gaussian_kernel(rows: np.ndarray) -> np.ndarray:
-    """exp(-d² / 2m²) of all pairs, float32 ``[N, N]``, with m the median distance."""
+    """Return exp(-d² / 2m²) of all pairs, float32 ``[N, N]``, with m the median distance."""
     squares = np.einsum("nd,nd->n", rows, rows)
     distances = np.maximum(squares[:, None] + squares[None, :] - 2 * rows @ rows.T, 0)
     some = np.linspace(0, len(rows) - 1, min(len(rows), _MEDIAN_ROWS)).astype(int)

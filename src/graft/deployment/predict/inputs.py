@@ -48,11 +48,11 @@ class Photographs(Protocol):
     """Where photographs come from."""
 
     def names(self) -> Iterator[str]:
-        """Of all, in order, without reading any."""
+        """Yield the names of all, in order, without reading any."""
         ...
 
     def read(self, wanted: Wanted = all_of_them) -> Iterator[Photograph]:
-        """Those wanted, in order; each is asked for once, in order too."""
+        """Yield the photographs wanted, in order; ``wanted`` is asked once for each, in order too."""
         ...
 
 
@@ -63,11 +63,11 @@ class Files:
         self._paths = paths
 
     def names(self) -> Iterator[str]:
-        """See :class:`Photographs`."""
+        """Yield the names; see :class:`Photographs`."""
         return map(_printable, self._paths())
 
     def read(self, wanted: Wanted = all_of_them) -> Iterator[Photograph]:
-        """See :class:`Photographs`; a file is read when its photograph is."""
+        """Yield the photographs wanted, see :class:`Photographs`; a file is read when its photograph is."""
         for path in self._paths():
             name, key = _printable(path), file_key(path)
             if wanted(name, key):
@@ -85,7 +85,7 @@ class Archive:
         self._path = path
 
     def names(self) -> Iterator[str]:
-        """See :class:`Photographs`."""
+        """Yield the names; see :class:`Photographs`."""
         try:
             for member in self._images():
                 yield self._name_of(member)
@@ -93,7 +93,7 @@ class Archive:
             yield _printable(self._path)
 
     def read(self, wanted: Wanted = all_of_them) -> Iterator[Photograph]:
-        """See :class:`Photographs`; the bytes have been read when a photograph is given out."""
+        """Yield the photographs wanted, see :class:`Photographs`; a photograph's bytes have been read by then."""
         place = file_key(self._path)
         try:
             # A tar file may hold a name more than once; then all of that name are read, in the same order.
@@ -126,7 +126,7 @@ class Archive:
 
 
 def find_photographs(texts: Sequence[str]) -> list[Photographs]:
-    """Where the photographs are that the arguments name; each photograph is in one of them only.
+    """Return where the photographs are that the arguments name; each photograph is in one of them only.
 
     Args:
         texts: files, folders (all images at any depth), archives, and patterns with ``*``, ``?``, ``[...]`` or
@@ -228,7 +228,7 @@ def _read_file(path: Path) -> bytes:
 
 
 def _take(chunks: Iterator[bytes], size: int) -> Callable[[], bytes]:
-    """The bytes of an archive's member, read now."""
+    """Read an archive's member now; return a function that returns the bytes or raises for a broken one."""
     if size > MAX_BYTES:
         return _broken(f"{size / 1e6:.0f} MB are too many for a photograph")
     try:
@@ -246,5 +246,5 @@ def _broken(problem: str) -> Callable[[], bytes]:
 
 
 def _printable(path: Path) -> str:
-    """A path as text, also where its bytes are no text."""
+    """Return a path as text, also where its bytes are no text."""
     return os.fsencode(path).decode(errors="replace")

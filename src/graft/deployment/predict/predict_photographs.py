@@ -55,7 +55,7 @@ class _Decoded:
 
 
 def predict_photographs(classifier: Classifier, photographs: Iterable[Photograph]) -> Iterator[Answers]:
-    """The classifier's answers, some hundred photographs at a time, in order.
+    """Yield the classifier's predictions, some hundred photographs at a time, in order.
 
     A photograph that cannot be read has its problem in its place and stops nothing.
     """

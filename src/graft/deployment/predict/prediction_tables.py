@@ -24,7 +24,7 @@ Write = Callable[[Iterable["pa.Table"], IO[bytes], list[str]], None]
 
 
 def rows_of(answers: Answers, classes: Sequence[str]) -> pa.Table:
-    """A row for each photograph, in order; the same columns also where none could be read."""
+    """Return a row for each photograph, in order; the same columns also where none could be read."""
     import pyarrow as pa
 
     has_none = np.array([bool(problem) for problem in answers.problems], bool)
@@ -53,7 +53,7 @@ def write_table(tables: Iterable[pa.Table], path: Path, classes: Sequence[str]) 
 
 
 def require_known_form(path: Path) -> None:
-    """Raises a GraftError where a path's ending is none of the forms that can be written."""
+    """Raise GraftError where a path's ending is none of the forms that can be written."""
     if path.suffix.lower() not in _FORMS:
         raise GraftError(
             f"{path} ends in {path.suffix or 'nothing'}, which is no form of table known here",

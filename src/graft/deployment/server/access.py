@@ -14,7 +14,7 @@ MAKE_TOKEN = "python -c 'import secrets; print(secrets.token_urlsafe())'"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to bind to, or the name in a request's Host header, means this machine alone."""
+    """Return whether an address to bind to, or the name in a request's Host header, means this machine alone."""
     if host.lower().rstrip(".") == "localhost":
         return True
     try:
@@ -59,7 +59,7 @@ class Access:
         return self._expected is not None
 
     def allows(self, authorization: str | None) -> bool:
-        """Whether the header ``Authorization`` holds the token; compared in constant time."""
+        """Return whether the header ``Authorization`` holds the token; it is compared in constant time."""
         if self._expected is None:
             return True
         scheme, _, token = (authorization or "").partition(" ")
@@ -68,7 +68,7 @@ class Access:
         return hmac.compare_digest(given.encode(), self._expected)
 
     def knows_host(self, host: str | None) -> bool:
-        """Whether the header ``Host`` names this server.
+        """Return whether the header ``Host`` names this server.
 
         Without a token any page that the user has open could have its own name resolved to loopback and read the
         answers (DNS rebinding); with one, the name does not matter.
@@ -81,7 +81,7 @@ class Access:
             return False
 
     def is_from_elsewhere(self, headers: Headers) -> bool:
-        """Whether a browser says that a page of another origin sent the request.
+        """Return whether a browser says that a page of another origin sent the request.
 
         Without a token every page that the user has open could send photographs, or post a form. Browsers name a page's
         origin (https://fetch.spec.whatwg.org/#origin-header) and how it relates to this server

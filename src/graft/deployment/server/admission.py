@@ -19,7 +19,7 @@ class Admission:
         self.bytes = 0
 
     def require_room(self) -> None:
-        """Takes nothing.
+        """Raise BusyError where there is no room for an image; take none.
 
         Raises:
             BusyError: no image can be taken at the moment.
@@ -46,7 +46,7 @@ class Place:
         self._admission.images -= self._images
 
     def hold_bytes(self, count: int) -> None:
-        """Takes room for bytes that have arrived.
+        """Take room for bytes that have arrived.
 
         Raises:
             BusyError: the bodies of all requests under way would exceed the limit.
@@ -57,7 +57,7 @@ class Place:
         self._bytes += count
 
     def hold_images(self, count: int) -> None:
-        """Takes room for images.
+        """Take room for images.
 
         Raises:
             BusyError: there would be more under way than the limit.

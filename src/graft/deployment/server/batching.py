@@ -49,11 +49,11 @@ class Batcher:
     )
 
     def start(self) -> None:
-        """Begins to work through what arrives; to be called in the running loop."""
+        """Start to work through what arrives; to be called in the running loop."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Ends; images that still wait are given up."""
+        """Stop; images that still wait are given up."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -62,7 +62,7 @@ class Batcher:
 
     @contextlib.contextmanager
     def decoding(self) -> Iterator[None]:
-        """While an image is decoded in this block, a batch may wait for it."""
+        """Let a batch wait for the image that is decoded in this block."""
         self._being_decoded += 1
         try:
             yield
@@ -71,7 +71,7 @@ class Batcher:
             self._changed.set()
 
     async def probabilities(self, model: ServedModel, pixels: Pixels) -> np.ndarray:
-        """The answer for one image, float32 ``[C]``.
+        """Return the probabilities of one image, float32 ``[C]``.
 
         Args:
             model: that the image was decoded for; a batch never mixes two.
@@ -108,7 +108,7 @@ class Batcher:
                 self.metrics.batch(len(batch), loop.time() - started)
 
     async def _gather(self) -> None:
-        """Waits for images that are being decoded, within limits."""
+        """Wait for images that are being decoded, within limits."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.max_wait
         while self._being_decoded and len(self._waiting) < self.max_batch:
@@ -121,7 +121,7 @@ class Batcher:
                     await self._changed.wait()
 
     def _take(self) -> list[_Waiting]:
-        """The images of the next batch, in order of arrival; those that nobody waits for any more are dropped."""
+        """Return the images of the next batch, in order of arrival; drop those that nobody waits for any more."""
         batch: list[_Waiting] = []
         while self._waiting and len(batch) < self.max_batch:
             if self._waiting[0].answer.done():

@@ -48,7 +48,7 @@ class Kind(Enum):
 
 
 def kind_of(content_type: str, content_encoding: str = "") -> Kind:
-    """How images stand in a body by these two headers.
+    """Return how images stand in a body, by these two headers.
 
     Raises:
         RefusedError: 415, no images are taken from such a body.
@@ -73,7 +73,7 @@ def kind_of(content_type: str, content_encoding: str = "") -> Kind:
 async def read_body(
     chunks: AsyncIterator[bytes], declared: str | None, limit: int, hold: Callable[[int], None]
 ) -> bytes:
-    """The whole body; no byte past the limit is kept.
+    """Return the whole body; no byte past the limit is held.
 
     Args:
         declared: the header Content-Length, where there is one.
@@ -97,12 +97,12 @@ async def read_body(
 
 
 def body_limit(kind: Kind, params: ServeParams) -> int:
-    """The most bytes a body of this kind may have."""
+    """Return the most bytes that a body of this kind may have."""
     return params.max_image_bytes if kind is Kind.RAW else params.max_request_bytes
 
 
 def images_in(kind: Kind, content_type: str, body: bytes, params: ServeParams) -> list[bytes]:
-    """The images' bytes, at least one and at most ``params.max_images``; whether they are images is not looked at.
+    """Return the images' bytes, at least one and at most ``params.max_images``; whether they are images is not checked.
 
     Raises:
         RefusedError: 400 where the body is not what its content type says, 413 where there are too many images or

@@ -84,18 +84,18 @@ class PatientProtocol(H11Protocol):
         self._watch()
 
     def pause_writing(self) -> None:
-        """The peer does not take its answer: it gets a while."""
+        """Set the deadline for a peer that does not take its answer."""
         super().pause_writing()
         seconds = END_SECONDS if self._is_ending else WRITE_SECONDS
         self._write_deadline = self.loop.call_later(seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The peer has taken all of it."""
+        """Lift the deadline: the peer has taken all of its answer."""
         super().resume_writing()
         self._end_write_deadline()
 
     def shutdown(self) -> None:
-        """The server ends: a request under way is answered, but nobody is waited for who does not read."""
+        """Shut down: a request under way is answered, but nobody is waited for who does not read."""
         self._is_ending = True
         super().shutdown()
         if self._write_deadline is not None:
@@ -114,7 +114,7 @@ class PatientProtocol(H11Protocol):
             self._deadline.cancel()
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is no HTTP; uvicorn calls this while it handles h11's error, which knows the status."""
+        """Answer what is no HTTP; uvicorn calls this while it handles h11's error, which knows the status."""
         error = sys.exception()
         hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
         # Its 501, for an unknown transfer coding, would blame the server for what the peer sent.
@@ -123,7 +123,7 @@ class PatientProtocol(H11Protocol):
         self._refuse(status, f"This is no HTTP request that can be read: {what}.")
 
     def _watch(self) -> None:
-        """Sets the deadline where the peer owes something, and lifts it where not."""
+        """Set the deadline where the peer owes something, and lift it where not."""
         owes_head = self.conn.their_state is h11.IDLE
         owes_body = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
         if owes_head or owes_body:

@@ -36,7 +36,7 @@ def create_app(
     log_writer: LogWriter | None = None,
     kept: Kept = "nothing",
 ) -> FastAPI:
-    """The application.
+    """Return the application.
 
     Args:
         champion: the model that answers; started and stopped with the application.
@@ -84,19 +84,19 @@ def create_app(
 
     @app.get("/model", response_model=Description, responses=_refusals(401, 503), dependencies=protected)
     async def model() -> Description:
-        """The model that answers, and its classes."""
+        """Return the model that answers, and its classes."""
         if champion.model is None:
             raise BusyError("the model is being loaded")
         return description(champion.model, champion.tags, kept)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
-        """Whether the server runs; says nothing of the model."""
+        """Return whether the server runs; says nothing of the model."""
         return {"status": "ok"}
 
     @app.get("/ready", response_model=Readiness, responses={503: {"model": Readiness}})
     async def ready(request: Request) -> Response:
-        """Whether photographs are answered."""
+        """Return whether photographs are answered."""
         found = champion.model
         answer = Readiness(ready=found is not None)
         if request.state.allowed:
@@ -107,7 +107,7 @@ def create_app(
 
     @app.get("/metrics", response_class=Response, dependencies=protected)
     async def metrics_text() -> Response:
-        """Counters in Prometheus' text format."""
+        """Return the counters in Prometheus' text format."""
         metrics.images_under_way.set(predictor.admission.images)
         metrics.bytes_held.set(predictor.admission.bytes)
         return Response(metrics.text(), media_type=CONTENT_TYPE)
@@ -120,7 +120,7 @@ def create_app(
 
 
 def _refuse_in_one_form(app: FastAPI) -> None:
-    """Every refusal is a :class:`Refusal`, whoever makes it."""
+    """Make every refusal a :class:`Refusal`, whoever raises it."""
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, RefusedError)

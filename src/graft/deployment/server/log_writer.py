@@ -57,7 +57,7 @@ class Asked:
 
 
 def prediction_log(project: Project, params: LogParams, wanted: bool | None = None) -> PredictionLog | None:
-    """The log that a server of this project writes, if any.
+    """Return the log that a server of this project writes, if any.
 
     Args:
         params: whether there is one, and what it keeps.
@@ -107,7 +107,7 @@ class LogWriter:
         self._thread = threading.Thread(target=self._run, name="prediction log", daemon=True)
 
     def start(self, is_answering: Callable[[], bool]) -> None:
-        """Begins to work through what arrives.
+        """Start to work through what arrives.
 
         Args:
             is_answering: whether requests are under way, which go first; asked in the writer's thread.
@@ -116,7 +116,7 @@ class LogWriter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Logs what waits, within limits; waits for that."""
+        """Log what waits, within limits, and return when that is done."""
         with self._changed:
             self._stop_at = time.monotonic() + self._stop_seconds
             self._changed.notify()
@@ -124,7 +124,7 @@ class LogWriter:
         self._thread.join()
 
     def put(self, asked: Sequence[Asked]) -> None:
-        """Takes images to be logged, or drops them; neither waits nor raises."""
+        """Take images to be logged, or drop them; neither wait nor raise."""
         dropped = 0
         with self._changed:
             for one in asked:
@@ -154,7 +154,7 @@ class LogWriter:
         self._log.close()
 
     def _next(self) -> Asked | None:
-        """The next image, once there is one; None when the server ends."""
+        """Return the next image, once there is one; None when the server ends."""
         with self._changed:
             is_idle = not self._waiting and self._stop_at is None
             self._changed.wait_for(lambda: self._waiting or self._stop_at is not None)

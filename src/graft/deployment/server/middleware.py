@@ -33,7 +33,7 @@ class Gate:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, as ASGI has it."""
+        """Handle one request, as ASGI has it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -50,7 +50,7 @@ class Predictor:
         self._decoders = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
 
     def start(self) -> None:
-        """To be called in the running loop."""
+        """Start the batcher; to be called in the running loop."""
         self.batcher.start()
 
     async def stop(self) -> None:
@@ -58,7 +58,7 @@ class Predictor:
         self._decoders.shutdown(wait=False, cancel_futures=True)
 
     async def answer(self, request: Request) -> dict[str, object]:
-        """The predictions for the images of a request, see :class:`graft.deployment.server.responses.Predictions`.
+        """Return the predictions for a request's images, see :class:`graft.deployment.server.responses.Predictions`.
 
         Raises:
             RefusedError: the request is malformed, too large or too slow.
@@ -89,7 +89,7 @@ class Predictor:
         return predictions(model, rows)
 
     async def _receive(self, request: Request, place: Place) -> tuple[Kind, bytes]:
-        """The body; refused before it is read where its headers are wrong or there is no room anyway."""
+        """Return the body's kind and bytes; refuse it unread where its headers are wrong or there is no room."""
         headers = request.headers
         kind = kind_of(headers.get("content-type", ""), headers.get("content-encoding", ""))
         if self._champion.model is None:
@@ -103,7 +103,7 @@ class Predictor:
     async def _run(
         self, kind: Kind, content_type: str, body: bytes, place: Place
     ) -> tuple[ServedModel, list[bytes], list[np.ndarray]]:
-        """The model that answers, the images' files, and its probabilities ``[C]`` for each."""
+        """Return the model that answers, the images' files, and its probabilities ``[C]`` for each."""
         images = [body]
         if kind is not Kind.RAW:
             images = await self._in_thread(images_in, kind, content_type, body, self._params)
@@ -175,7 +175,7 @@ class PixelBudget:
 
     @contextmanager
     def taken(self, pixels: int) -> Iterator[None]:
-        """Waits until so many are free, and holds them during the block; ``pixels`` is at most the total."""
+        """Wait until so many are free, and hold them during the block; ``pixels`` is at most the total."""
         # One waits at a time, so that smaller ones never overtake a large one for ever.
         with self._turn, self._changed:
             self._changed.wait_for(lambda: self._free >= pixels)
@@ -189,7 +189,7 @@ class PixelBudget:
 
 
 def decode_image(model: ServedModel, data: bytes, max_pixels: int, budget: PixelBudget) -> Pixels:
-    """An image file's bytes as the model wants them.
+    """Decode an image file's bytes as the model wants them.
 
     Raises:
         UnreadableImageError: it is no image that can be read, or one of more than ``max_pixels``, or than the model's

@@ -65,7 +65,7 @@ class Description(BaseModel):
 
 
 def predictions(model: ServedModel, rows: list[np.ndarray]) -> dict[str, Any]:
-    """A :class:`Predictions` as JSON-ready values; ``rows`` are probabilities ``[C]``, one an image."""
+    """Return a :class:`Predictions` as JSON-ready values; ``rows`` are probabilities ``[C]``, one an image."""
     classes = model.classifier.classes
     answers = []
     for row in rows:
@@ -81,7 +81,7 @@ def predictions(model: ServedModel, rows: list[np.ndarray]) -> dict[str, Any]:
 
 
 def description(model: ServedModel, tags: Mapping[str, str], kept: Kept) -> Description:
-    """The model that answers; ``tags`` are those of its version, ``kept`` is what stays of a photograph."""
+    """Describe the model that answers; ``tags`` are its version's, ``kept`` is what is logged of a photograph."""
     try:
         promoted = datetime.fromisoformat(tags[PROMOTED_TAG])
     except (KeyError, ValueError):  # anybody may write tags

@@ -35,7 +35,7 @@ class ServedModel:
 
 
 def open_model(source: ResolvedModel, max_batch: int) -> ServedModel:
-    """Opens a model and lets it answer for blank images, so that the first request is as fast as the others.
+    """Open a model and run it on blank images, so that the first request is as fast as the others.
 
     Raises:
         GraftError: its answers are no probabilities.
@@ -58,6 +58,6 @@ def open_model(source: ResolvedModel, max_batch: int) -> ServedModel:
 
 
 def run_batch(model: ServedModel, images: Sequence[Pixels]) -> np.ndarray:
-    """Probabilities float32 ``[N, C]`` of decoded images."""
+    """Return the probabilities float32 ``[N, C]`` of decoded images."""
     sizes = model.classifier.image_sizes
     return model.classifier.probabilities({size: np.stack([one[size] for one in images]) for size in sizes})

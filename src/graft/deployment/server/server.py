@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
     """uvicorn's server, with a long queue of connections that it accepts few at a time."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begins to listen."""
+        """Start to listen."""
         self.config.backlog = max(1, int(ACCEPTED_AT_ONCE * connection_limit()))
         await super().startup(sockets)
         for listener in sockets or ():
@@ -49,7 +49,7 @@ def serve(
     model: str | None,
     log: PredictionLog | None = None,
 ) -> None:
-    """Serves a model until the process gets SIGINT or SIGTERM; what is under way then is still answered, and logged.
+    """Serve a model until the process gets SIGINT or SIGTERM; what is under way then is still answered, and logged.
 
     Args:
         model: see :func:`graft.registry.resolve.resolve_model`; None is the champion.
@@ -96,7 +96,7 @@ def serve(
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """Return a listening socket.
 
     Raises:
         GraftError: the port is taken, or the address is none of this machine's.

@@ -57,12 +57,12 @@ class Metrics:
             self._logged.labels(outcome)
 
     def request(self, path: str, status: int, seconds: float) -> None:
-        """Counts an answered request; ``path`` must be one of a few."""
+        """Count an answered request; ``path`` must be one of a few."""
         self._requests.labels(path, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
     def stage(self, name: str, seconds: float) -> None:
-        """Time of a request for predictions: ``read``, ``decode`` (with waiting for a thread) or ``infer``."""
+        """Record a stage's time in a request: ``read``, ``decode`` (with waiting for a thread) or ``infer``."""
         self._stages.labels(name).observe(seconds)
 
     def batch(self, images: int, seconds: float) -> None:
@@ -74,7 +74,7 @@ class Metrics:
         self._top.observe(probability)
 
     def model(self, name: str, version: str) -> None:
-        """The model that answers from now on."""
+        """Record the model that answers from now on."""
         self._model.clear()
         self._model.labels(name, version).set(1)
         self._loads.labels("loaded").inc()
@@ -83,12 +83,12 @@ class Metrics:
         self._loads.labels("failed").inc()
 
     def prediction_log(self, outcome: str, images: int) -> None:
-        """Counts what became of images that were to be logged; ``outcome`` is one of LOG_OUTCOMES."""
+        """Count what became of images that were to be logged; ``outcome`` is one of LOG_OUTCOMES."""
         self._logged.labels(outcome).inc(images)
 
     def champion_problem(self, present: bool) -> None:
         self._problem.set(present)
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

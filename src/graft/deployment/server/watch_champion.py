@@ -59,7 +59,7 @@ class ModelSource:
             self.alias = alias if at else ""
 
     def ask(self) -> Meant:
-        """What the alias means now; nothing where the model is meant for good.
+        """Return what the alias means now; nothing where the model is meant for good.
 
         Raises:
             GraftError: there is no such model or alias, or the registry cannot be reached.
@@ -86,7 +86,7 @@ class ModelSource:
             raise self._unreachable(error) from error
 
     def load(self, version: str) -> ServedModel:
-        """The model, opened and tried out.
+        """Return the model, opened and tried out.
 
         Raises:
             Exception: it cannot be loaded; of whatever kind the store or the engine raises.
@@ -137,7 +137,7 @@ class Champion:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="champion")
 
     def start(self, on_failure: Callable[[], None]) -> None:
-        """Loads the first model and then watches, in the running loop; returns at once.
+        """Load the first model and then watch, in the running loop; return at once.
 
         Args:
             on_failure: called where the first model cannot be loaded; ``failure`` says why.
@@ -164,7 +164,7 @@ class Champion:
             await self.look()
 
     async def look(self) -> None:
-        """Asks the registry once, and loads what it means now where that is another version."""
+        """Ask the registry once, and load what it means now where that is another version."""
         assert self.model is not None
         now = monotonic()
         try:
@@ -189,7 +189,7 @@ class Champion:
             self._report(f"Version {meant.version} cannot be loaded: {first_line(error)}.")
 
     def _take(self, model: ServedModel, meant: Meant) -> None:
-        """From here on new requests are answered by ``model``; the old one goes with its last request."""
+        """Answer new requests with ``model`` from here on; the old one goes with its last request."""
         self.model, self.tags = model, meant.tags
         self._failed_version = None
         self._metrics.model(model.source.name, model.source.version)

@@ -39,7 +39,7 @@ class BirdsReader(Reader):
 
 
 def _pairs(name: str, files: Files) -> dict[str, str]:
-    """A table of numbers and what belongs to them."""
+    """Return the values of a table of numbers and values, by number."""
     pairs = {}
     for position, line in enumerate(files.text(files.get(name)).splitlines(), 1):
         number, _, value = line.strip().partition(" ")

@@ -107,7 +107,7 @@ def _mapped(name: str, folders: Mapping[str, str]) -> str:
 
 
 def _shared_folders(names: Sequence[str]) -> int:
-    """How many folders lie around all images: archive/rps/rock/1.png has two, if rock is one of several."""
+    """Return how many folders lie around all images: archive/rps/rock/1.png has two, if rock is one of several."""
     depth = 0
     folders = [name.split("/")[:-1] for name in names]
     # The innermost one is a class, however alone it is.

@@ -12,7 +12,7 @@ _COLOUR_TYPES = {1: 0, 3: 2}  # channels -> PNG's number for grey and for RGB
 
 
 def png(pixels: bytes, width: int, height: int, channels: int) -> bytes:
-    """A PNG file of 8-bit samples, row by row, channels together; ``channels`` is 1 (grey) or 3 (RGB)."""
+    """Return a PNG file of 8-bit samples, row by row, channels together; ``channels`` is 1 (grey) or 3 (RGB)."""
     stride = width * channels
     rows = b"".join(b"\0" + pixels[start : start + stride] for start in range(0, height * stride, stride))
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
@@ -22,18 +22,18 @@ def png(pixels: bytes, width: int, height: int, channels: int) -> bytes:
 
 
 def png_size(width: int, height: int, channels: int) -> int:
-    """Bytes of a file that :func:`png` makes."""
+    """Return the size in bytes of a file that :func:`png` makes."""
     rows = height * (1 + width * channels)
     return 57 + 6 + 5 * max(1, -(-rows // _STORED)) + rows
 
 
 def target(split: str, label: str, position: int) -> str:
-    """The name in data/ of an image that has no name of its own: its position in the split, as published."""
+    """Return the name in data/ of an image that has no name of its own: its position in the split, as published."""
     return f"{split}/{label}/{position:05d}.png"
 
 
 def _store(data: bytes) -> bytes:
-    """What zlib would make of the data at level 0, spelled out."""
+    """Return the bytes that zlib would make of the data at level 0, spelled out."""
     blocks = []
     for start in range(0, len(data), _STORED):
         block = data[start : start + _STORED]

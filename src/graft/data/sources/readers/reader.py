@@ -74,7 +74,7 @@ class Files:
         return {name: why for source in self._sources for name, why in getattr(source, "left_out", {}).items()}
 
     def find(self, *ends: str) -> str | None:
-        """The name of the first file that ends so, or None; an earlier end wins over a later one."""
+        """Return the name of the first file that ends so, or None; an earlier end wins over a later one."""
         for end in ends:
             for _, member in self._members:
                 if f"/{member.name}".endswith(f"/{end}"):
@@ -82,21 +82,21 @@ class Files:
         return None
 
     def get(self, *ends: str) -> str:
-        """The name of the first file that ends so. Raises GraftError where there is none."""
+        """Return the name of the first file that ends so. Raises GraftError where there is none."""
         name = self.find(*ends)
         if name is None:
             raise GraftError(f"{self.where} holds no '{ends[0]}'", "Check that it is the archive you meant")
         return name
 
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """The bytes of the files so named, in pieces, in the sources' own order."""
+        """Yield the bytes of the files so named, in pieces, in the sources' own order."""
         wanted = set(names)
         for source in self._sources:
             for member, pieces in source.read(wanted):
                 yield member.name, pieces
 
     def open(self, names: Iterable[str]) -> Iterator[tuple[str, IO[bytes]]]:
-        """Each of the files so named as a stream, unpacked where it is gzip's; in the sources' own order.
+        """Yield each of the files so named as a stream, unpacked where it is gzip's; in the sources' own order.
 
         A stream that ends early, or is damaged, raises GraftError while it is read.
         """
@@ -108,7 +108,7 @@ class Files:
                 yield member.name, io.BufferedReader(_Pieces(pieces), _PIECE)
 
     def text(self, name: str) -> str:
-        """A small file's text. Raises GraftError where it is not UTF-8."""
+        """Return a small file's text. Raises GraftError where it is not UTF-8."""
         for _, stream in self.open([name]):
             try:
                 return stream.read().decode("utf-8-sig")
@@ -117,7 +117,7 @@ class Files:
         raise GraftError(f"{self.where} holds no '{name}'", "Check that it is the archive you meant")
 
     def copy(self, targets: Mapping[str, str]) -> Plan:
-        """A plan to take the files so named, bytes as they are, to their names in data/.
+        """Return a plan to take the files so named, bytes as they are, to their names in data/.
 
         Raises:
             GraftError: one of them is not there, or two would get one name.
@@ -150,11 +150,11 @@ class Reader(BaseModel, ABC):
 
     @abstractmethod
     def fits(self, files: Files) -> bool:
-        """Whether the files seem to have this layout."""
+        """Return whether the files seem to have this layout."""
 
     @abstractmethod
     def plan(self, files: Files, classes: Sequence[str]) -> Plan:
-        """What of the files goes where.
+        """Return the plan of what of the files goes where.
 
         Args:
             files: those of the archives, in any order and below any folders.
@@ -166,12 +166,12 @@ class Reader(BaseModel, ABC):
 
 
 def damaged(name: str, files: Files, why: str) -> GraftError:
-    """The error for a file whose content is not as its format has it."""
+    """Return the error for a file whose content is not as its format has it."""
     return GraftError(f"'{name}' in {files.where} is damaged: {why}", "Fetch it again")
 
 
 def label_of(number: int, classes: Sequence[str], name: str, files: Files) -> str:
-    """The class with that number. Raises GraftError where there is none."""
+    """Return the class with that number. Raises GraftError where there is none."""
     if not 0 <= number < len(classes):
         raise damaged(name, files, f"it has a class number {number}, and there are {len(classes)} classes")
     return classes[number]

@@ -70,7 +70,7 @@ class SheetsReader(Reader):
 
 
 def _shape(start: bytes, name: str, files: Files) -> tuple[int, int]:
-    """Pixels a side of the images in a sheet, and how many there are."""
+    """Return the side of the images in a sheet in pixels, and how many there are."""
     if len(start) < _HEADER.size or not start.startswith(b"\x89PNG\r\n\x1a\n"):
         raise damaged(name, files, "it is no PNG file")
     _, width, height = _HEADER.unpack(start)

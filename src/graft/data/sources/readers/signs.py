@@ -56,7 +56,7 @@ class SignsReader(Reader):
         return files.copy(targets)
 
     def _labels(self, files: Files, classes: Sequence[str]) -> dict[str, str]:
-        """The class of every test image by its file's name."""
+        """Return the class of every test image by its file's name."""
         name = files.find(self.table)
         if name is None:
             raise GraftError(
