@@ -60,7 +60,7 @@ def errors_without_credentials(function: Callable[Arguments, Result]) -> Callabl
 
 
 def guard_output() -> None:
-    """Have this process's tracebacks and log records, of all libraries, show no password or token."""
+    """Remove passwords and tokens from this process's tracebacks and log records, those of all libraries."""
     if logging.getLogRecordFactory() is _clean_record:
         return
     global _make_record

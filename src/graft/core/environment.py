@@ -91,7 +91,7 @@ def configure(project: Project) -> None:
 
 
 def name_the_user() -> None:
-    """Give a user who has a number and no name one for this process: DVC, MLflow and Prefect ask for it.
+    """Name a user who has a number and no name, for this process: DVC, MLflow and Prefect ask for the name.
 
     Containers are often started so (``docker run -u 54321``).
     """
@@ -116,7 +116,7 @@ def share_with_the_group(project: Project) -> None:
 
 
 def _use_scratch(folder: Path) -> None:
-    """Have all temporary files of this process lie in a folder, those of libraries too.
+    """Put all temporary files of this process into a folder, those of libraries too.
 
     The system's own is memory on many machines, and small on others; an array that is too large for memory has to lie
     on the disk that the project is on.

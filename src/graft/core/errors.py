@@ -36,13 +36,13 @@ def _as_sentence(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's exception says, short enough to stand inside a sentence."""
+    """Return the message of another library's exception, short enough to stand inside a sentence."""
     lines = without_credentials(str(error)).strip().splitlines()
     return lines[0][:200].rstrip(".") if lines else type(error).__name__
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """The nearest known name as a sentence, or the list of known names where none is near."""
+    """Return the nearest of the ``known`` names as a sentence, or the list of them where none is near."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:

@@ -131,7 +131,7 @@ def _beside(path: Path, start: str, end: str = "") -> Path:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold a file's bytes, or a folder's names, before this returns.
+    """Sync a file's bytes, or a folder's names, to the disk before this returns.
 
     File systems that know no sync of folders are left as they are.
     """
@@ -146,7 +146,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Have the disk hold all of a folder: its files, and the names in it and below. Links are not followed."""
+    """Sync all of a folder to the disk: its files, and the names in it and below. Links are not followed."""
     for where, _, names in os.walk(folder, topdown=False):
         for name in names:
             path = Path(where, name)

@@ -18,7 +18,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def illustration(draw: Callable[Concatenate[Path, Arguments], None]) -> Callable[Concatenate[Path, Arguments], bool]:
-    """Have a function that draws into a file return whether it could, and never raise.
+    """Make a function that draws into a file return whether it could, and never raise.
 
     Where it could not, the reason is printed, and there is no file.
     """

@@ -11,7 +11,7 @@ from graft.core.project import Project
 
 
 def model_folders(project: Project, params: Params) -> dict[str, Path]:
-    """Their folders by name: strategies first, each in the order of ``run``."""
+    """Return the folders of strategies and ensembles by name: strategies first, each in the order of ``run``."""
     strategies = {name: project.strategy(name) for name in params.train.run}
     ensembles = {name: project.ensemble(name) for name in params.ensemble.run}
     return {**strategies, **ensembles}

@@ -9,7 +9,7 @@ _PATIENCE_SECONDS = 10
 
 
 def end_tree(pid: int) -> None:
-    """Ends a process and everything below it: asked first, and after ten seconds no longer asked."""
+    """End a process and everything below it: ask first, and kill after ten seconds."""
     try:
         process = psutil.Process(pid)
         end([process, *process.children(recursive=True)])
@@ -18,7 +18,8 @@ def end_tree(pid: int) -> None:
 
 
 def end_marked(name: str, value: str) -> int:
-    """Ends every process of this user's whose environment has ``name`` set to ``value``, but not this one; how many.
+    """End every process of this user's whose environment has ``name`` set to ``value``, but not this one; return how
+    many.
 
     So that of a run that was killed, whatever it had started can be found, whoever has adopted it since.
     """
@@ -34,7 +35,7 @@ def end_marked(name: str, value: str) -> int:
 
 
 def end(processes: Sequence[psutil.Process]) -> None:
-    """Ends processes: asked first, and after ten seconds no longer asked."""
+    """End processes: ask first, and kill after ten seconds."""
     for process in processes:
         try:
             process.terminate()

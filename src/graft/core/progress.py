@@ -29,7 +29,7 @@ Advance = Callable[[int], None]
 
 @contextmanager
 def progress_bar(label: str, total: int) -> Iterator[Advance]:
-    """Yields a function that counts steps done; the bar stays on the terminal when it is full."""
+    """Yield a function that counts steps done; the bar stays on the terminal when it is full."""
     started = time.perf_counter()
     if not console.is_terminal:
         yield lambda steps: None
@@ -43,7 +43,7 @@ def progress_bar(label: str, total: int) -> Iterator[Advance]:
 
 @contextmanager
 def download_bar(label: str, done: int, rest: int) -> Iterator[Advance]:
-    """Yields a function that counts bytes received; the bar goes when it is full, and shows on terminals only.
+    """Yield a function that counts bytes received; the bar goes when it is full, and shows on terminals only.
 
     Args:
         rest: bytes to come, 0 where that is not known.

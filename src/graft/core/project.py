@@ -182,11 +182,11 @@ class Project:
         return self.artifacts("validate") / "near_duplicates.csv"
 
     def artifacts(self, stage: str) -> Path:
-        """The folder of one stage's outputs."""
+        """Return the folder of one stage's outputs."""
         return self.root / "artifacts" / stage
 
     def split_table(self, split: str) -> Path:
-        """The table of one split: sha256 and label of each image."""
+        """Return the path of one split's table: sha256 and label of each image."""
         return self.artifacts("split") / f"{split}.csv"
 
     @property
@@ -205,11 +205,11 @@ class Project:
         return self.artifacts("split") / "settled_groups.csv"
 
     def strategy(self, name: str) -> Path:
-        """The folder of what training one strategy left: model, history, validation predictions."""
+        """Return the folder that training one strategy fills: model, history, validation predictions."""
         return self.artifacts("train") / name
 
     def ensemble(self, name: str) -> Path:
-        """The folder of what making one ensemble left; built like a strategy's."""
+        """Return the folder that making one ensemble fills; built like a strategy's."""
         return self.artifacts("ensemble") / name
 
 

@@ -21,7 +21,7 @@ _VARIABLES = ("https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY", "HTTP_PRO
 
 
 def settle_proxies() -> None:
-    """Have the environment name proxies in forms that all libraries take, and none for this machine.
+    """Rewrite the environment's proxies to forms that all libraries take, and none for this machine.
 
     A proxy that they cannot use is taken out for this process and those it starts; :func:`require_proxy` says so where
     it would have been used.
@@ -77,7 +77,7 @@ def _is_usable(value: str) -> bool:
 
 
 def _plain_entry(entry: str) -> str:
-    """An entry of NO_PROXY as all libraries take it; ``""`` where none knows its form, such as a range of IPv6."""
+    """Return an entry of NO_PROXY as all libraries take it; ``""`` where none knows its form, such as a range of IPv6."""
     entry = re.sub(r"^\[([0-9A-Fa-f:.]+)\](:\d+|:\*)?$", r"\1", entry).removesuffix(":*")
     if entry.startswith("[") or (entry.count(":") > 1 and "://" not in entry):
         try:

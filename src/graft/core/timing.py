@@ -38,7 +38,7 @@ _forked: tuple[float, float] | None = None
 
 
 def forked(asked_by: int, waited: float) -> None:
-    """Says that this process does the work of another, whose start is then the stage's.
+    """Record that this process does the work of another, whose start is then the stage's.
 
     Args:
         asked_by: id of the other process, which still runs.
@@ -57,12 +57,12 @@ class StageClock:
 
     @classmethod
     def of_this_process(cls, stage: str) -> StageClock:
-        """The clock of the stage that this process runs, with what it waited for before."""
+        """Return the clock of the stage that this process runs, with what it waited for before."""
         return cls(stage, [Span("libraries", "imports", _forked[1])] if _forked else [])
 
     @contextmanager
     def span(self, name: str, kind: Kind = "compute") -> Iterator[None]:
-        """Times the block; it counts also when the block fails."""
+        """Time the block; it counts also when the block fails."""
         start = time.perf_counter()
         try:
             yield
@@ -74,14 +74,14 @@ class StageClock:
         return sum(span.seconds for span in self.spans if kind in (None, span.kind))
 
     def by_name(self) -> dict[str, float]:
-        """Seconds of the spans of each name, added up."""
+        """Return the seconds of the spans of each name, added up."""
         sums: dict[str, float] = {}
         for span in self.spans:
             sums[span.name] = sums.get(span.name, 0.0) + span.seconds
         return sums
 
     def write(self, folder: Path) -> None:
-        """Writes the spans and the age of the stage's process as its total."""
+        """Write the spans, and the age of the stage's process as its total."""
         total = time.time() - (_forked[0] if _forked else psutil.Process().create_time())
         record = {"total": total, "finished": time.time(), "spans": [vars(span) for span in self.spans]}
         write_file(folder / f"{self.stage}.json", json.dumps(record, indent=1))
@@ -105,7 +105,7 @@ class Breakdown:
 
 
 def read_breakdown(folder: Path, started: float, wall: float) -> Breakdown:
-    """Adds up the stages that finished after ``started`` (seconds since the epoch).
+    """Add up the stages that finished after ``started`` (seconds since the epoch).
 
     Args:
         wall: how long it ran, in seconds.

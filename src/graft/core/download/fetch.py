@@ -53,7 +53,7 @@ class _DroppedError(Exception):
 
 
 def registry_archive(package: str, version: str, sha256: str, folder: Path) -> Path:
-    """The wheel or source archive of a package that has this digest, fetched unless it is in ``folder``.
+    """Return the wheel or source archive of a package with this digest, fetched unless it is in ``folder``.
 
     The index is the one that PIP_INDEX_URL, UV_DEFAULT_INDEX, UV_INDEX_URL or pip.conf names, else the public one.
 
@@ -92,7 +92,7 @@ def registry_archive(package: str, version: str, sha256: str, folder: Path) -> P
 
 
 def download(url: str, folder: Path, sha256: str | None = None) -> Path:
-    """The file at an https address, fetched unless it is in ``folder``; an interrupted one is continued.
+    """Return the file at an https address, fetched unless it is in ``folder``; an interrupted one is continued.
 
     Without ``sha256`` the digest of what came first is noted beside the file, and held against it ever after.
 
@@ -110,7 +110,7 @@ def download(url: str, folder: Path, sha256: str | None = None) -> Path:
 
 
 def downloaded(url: str, folder: Path, sha256: str | None = None) -> Path | None:
-    """The whole file that :func:`download` left in ``folder``, if it did."""
+    """Return the whole file that :func:`download` left in ``folder``, or None."""
     target = _target(url, folder, sha256)
     return target if _is_whole(target, sha256) else None
 
@@ -125,7 +125,7 @@ def _plain(name: str) -> str:
 
 
 def kept(folder: Path, sha256: str) -> Path | None:
-    """The whole file with this digest in ``folder``, if it is there."""
+    """Return the whole file with this digest in ``folder``, or None."""
     for path in folder.glob(f"{sha256[:12]}-*"):
         if path.suffix not in (".part", ".tag", ".sha256") and _is_whole(path, sha256):
             return path
@@ -133,7 +133,7 @@ def kept(folder: Path, sha256: str) -> Path | None:
 
 
 def index_has(package: str, seconds: float = CONNECT_SECONDS) -> bool:
-    """Whether the package index answers for a package right now."""
+    """Return whether the package index answers for a package right now."""
     from pypi_simple import PyPISimple
 
     with PyPISimple(index_address(), session=index_session()) as client:
@@ -141,7 +141,7 @@ def index_has(package: str, seconds: float = CONNECT_SECONDS) -> bool:
 
 
 def is_reachable(url: str, seconds: float = CONNECT_SECONDS) -> bool:
-    """Whether an address answers right now, without fetching what is there."""
+    """Return whether an address answers right now, without fetching what is there."""
     with new_session() as session:
         return _answers(session, url, seconds)
 
@@ -186,7 +186,7 @@ def _fetch(session: requests.Session, url: str, target: Path, sha256: str | None
 
 
 def _receive(session: requests.Session, url: str, part: Path, label: str, host: str, known: bool) -> bool:
-    """Receives the rest of a file into ``part``; returns whether there was a beginning to go on from."""
+    """Receive the rest of a file into ``part``; return whether there was a beginning to go on from."""
     from requests import RequestException
 
     have = part.stat().st_size if part.exists() else 0
@@ -233,7 +233,7 @@ def _target(url: str, folder: Path, sha256: str | None) -> Path:
 
 
 def _validator(response: requests.Response) -> str:
-    """What tells this version of the file from another; weak tags do not vouch for single bytes."""
+    """Return what tells this version of the file from another; weak tags do not vouch for single bytes."""
     tag = response.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 
@@ -256,7 +256,7 @@ def _tag_of(part: Path) -> Path:
 
 
 def _within(seconds: float, call: Callable[[], _T]) -> _T:
-    """The call's result, or TimeoutError: a lookup in a silent name server can only be left behind."""
+    """Return the call's result, or raise TimeoutError: a lookup in a silent name server can only be left behind."""
     future: Future[_T] = Future()
 
     def run() -> None:
@@ -312,7 +312,7 @@ def _unreachable(label: str, host: str, reason: str, advice: str) -> GraftError:
 
 
 def _reason(error: Exception) -> str:
-    """A connection's failure in a few words; the full text would repeat addresses, with passwords in them."""
+    """Return why a connection failed in a few words; the full text would repeat addresses, with passwords in them."""
     from requests import exceptions
 
     if isinstance(error, exceptions.HTTPError) and error.response is not None:

@@ -27,7 +27,7 @@ _APT_PATIENCE = (
 
 
 def npm_archive(package: str, version: str, sha256: str, folder: Path) -> Path:
-    """The archive of an npm package, fetched unless it is in ``folder``; an interrupted one is continued.
+    """Return the archive of an npm package, fetched unless it is in ``folder``; an interrupted one is continued.
 
     Raises:
         GraftError: npm is not installed, its registry does not answer or does not have the package, what it
@@ -49,7 +49,7 @@ def npm_archive(package: str, version: str, sha256: str, folder: Path) -> Path:
 
 
 def npm_has(package: str, version: str) -> bool:
-    """Whether npm's registry answers for a package right now."""
+    """Return whether npm's registry answers for a package right now."""
     try:
         return bool(_npm_address(package, version))
     except GraftError:
@@ -57,7 +57,7 @@ def npm_has(package: str, version: str) -> bool:
 
 
 def debian_archive(package: str, sha256: str, folder: Path) -> Path:
-    """The .deb file of a Debian package, fetched unless it is in ``folder``.
+    """Return the .deb file of a Debian package, fetched unless it is in ``folder``.
 
     Raises:
         GraftError: apt is not installed or knows no such package, its mirror does not answer, what it sent has
@@ -73,7 +73,7 @@ def debian_archive(package: str, sha256: str, folder: Path) -> Path:
 
 
 def debian_has(package: str) -> bool:
-    """Whether apt's lists have a package; the mirror itself is not asked."""
+    """Return whether apt's lists have a package; the mirror itself is not asked."""
     try:
         command = ["apt-get", "download", "--print-uris", package]
         return bool(_run(command, package, "apt-get", Path(tempfile.gettempdir()), ASK_SECONDS))
@@ -91,7 +91,7 @@ def _npm_address(package: str, version: str) -> str:
 
 
 def _run(command: Sequence[str], label: str, client: str, folder: Path, seconds: float) -> str:
-    """Output of a client's command. Raises GraftError with the client's own reason."""
+    """Run a client's command and return its output. Raises GraftError with the client's own reason."""
     if shutil.which(client) is None:
         raise GraftError(f"{label} cannot be fetched: {client} is not installed", f"Install {client}")
     environment = {**os.environ, "LC_ALL": "C"}
@@ -116,7 +116,7 @@ def _run(command: Sequence[str], label: str, client: str, folder: Path, seconds:
 
 
 def _reason(output: str) -> str:
-    """The first line of a client's complaint, without addresses: they may hold passwords."""
+    """Return the first line of a client's complaint, without addresses: they may hold passwords."""
     lines = [re.sub(r"^(npm (ERR!|error)|E:|W:)\s*", "", line) for line in output.splitlines()]
     said = [re.sub(r"\w+://\S+", "its registry", line) for line in lines if line and not line.startswith("code ")]
     return said[0].rstrip(".")[:200] if said else "it does not say why"
@@ -130,7 +130,7 @@ def _advice(client: str) -> str:
 
 @contextlib.contextmanager
 def _workshop(folder: Path, label: str) -> Iterator[Path]:
-    """A folder beside the finished downloads, gone at the end."""
+    """Make a folder beside the finished downloads, gone at the end."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as room:
@@ -143,7 +143,7 @@ def _workshop(folder: Path, label: str) -> Iterator[Path]:
 
 
 def _adopt(room: Path, pattern: str, label: str, host: str, sha256: str, folder: Path) -> Path:
-    """Moves the one file that a client left to its place among the downloads, if it is the right one."""
+    """Move the one file that a client left to its place among the downloads, if it is the right one."""
     files = list(room.glob(pattern))
     if len(files) != 1:
         raise GraftError(f"{label} from {host} is not one file but {len(files)}", "Try again later")

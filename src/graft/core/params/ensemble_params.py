@@ -52,7 +52,7 @@ class EnsembleParams(Section):
         return self
 
     def check_against(self, trained: list[str], strategies: list[str]) -> None:
-        """Passes where every ensemble that is made has only members that are trained, and a name of its own.
+        """Raise ValueError unless every ensemble has only members that are trained, and a name of its own.
 
         Args:
             trained: ``train.run``.

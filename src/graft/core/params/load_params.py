@@ -16,7 +16,7 @@ from graft.core.project import Project
 
 
 def load_params(path: Path) -> Params:
-    """Params from a YAML file.
+    """Read params from a YAML file.
 
     Raises:
         GraftError: the file is missing, is not YAML, or a key or a value in it is wrong; the message names
@@ -32,12 +32,12 @@ def load_params(path: Path) -> Params:
 
 
 def parse_text(text: str, source: str = "params.yaml") -> Params:
-    """Params from the text of a file; ``source`` names it in errors. Raises as :func:`load_params` does."""
+    """Read params from the text of a file; ``source`` names it in errors. Raises as :func:`load_params` does."""
     return parse_params(read_yaml(text, source, YAML(typ="safe")), source)
 
 
 def read_yaml(text: str, source: str, yaml: YAML) -> Any:
-    """What a reader of YAML makes of a text; ``source`` names it in errors.
+    """Parse a text with a reader of YAML; ``source`` names it in errors.
 
     Raises:
         GraftError: it is not YAML; the message names the line.
@@ -52,7 +52,7 @@ def read_yaml(text: str, source: str, yaml: YAML) -> Any:
 
 
 def parse_params(raw: Any, source: str = "params.yaml", folders: Sequence[Path] | None = None) -> Params:
-    """Params from parsed YAML; ``source`` names it in errors. Raises as :func:`load_params` does.
+    """Make params of parsed YAML; ``source`` names it in errors. Raises as :func:`load_params` does.
 
     Args:
         folders: where relative paths may begin beside the working directory.
@@ -87,7 +87,7 @@ def _renamed(raw: Any, source: str) -> Any:
 
 
 def _explain(problem: Any, raw: Any) -> tuple[str, str]:
-    """One pydantic problem as (what was found, what would be right)."""
+    """Return one pydantic problem as (what was found, what would be right)."""
     location = problem["loc"]
     kind = problem["type"]
     key = ".".join(_without_tags(location, raw, kind == "missing"))

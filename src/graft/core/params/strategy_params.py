@@ -230,7 +230,7 @@ OF_TRAINED_HEADS = frozenset(HeadParams.model_fields) - {"pooling"}
 
 
 def _takes_epochs(settings: Mapping[str, Any]) -> list[str]:
-    """Names of the settings that only a head trained in epochs has."""
+    """Return names of the settings that only a head trained in epochs has."""
     head = settings.get("head")
     named = OF_TRAINED_HEADS & (head.model_fields_set if isinstance(head, HeadParams) else set(head or {}))
     return [*sorted(OF_EPOCHS & set(settings)), *(f"head.{name}" for name in sorted(named))]

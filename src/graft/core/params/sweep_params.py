@@ -60,7 +60,7 @@ class SweepParams(Section):
     settings: dict[Name, dict[str, Choices]] = Field(default={}, alias="try")
 
     def check_against(self, train: TrainParams) -> None:
-        """Passes where all strategies and settings exist, and each value may be set.
+        """Raise ValueError unless all strategies and settings exist, and each value may be set.
 
         Asked by the sweep, not with the rest of params.yaml: a recipe puts other strategies in the place of those
         that the section names, and runs all the same.
@@ -90,14 +90,14 @@ class SweepParams(Section):
 
 
 def whole(value: Any, choices: list[Any] | Range) -> Any:
-    """A number of a range as a whole one where both ends of it are."""
+    """Round a number of a range where both ends of the range are whole."""
     if isinstance(choices, Range) and choices.low.is_integer() and choices.high.is_integer():
         return round(value)
     return value
 
 
 def with_settings(strategy: StrategyParams, settings: dict[str, Any]) -> StrategyParams:
-    """A strategy with other settings, by dotted key, validated anew.
+    """Return a strategy with other settings, by dotted key, validated anew.
 
     Raises:
         ValidationError: there is no such setting, or it may not have that value.

@@ -83,7 +83,7 @@ class TrainParams(Section):
         return self
 
     def strategy(self, name: str) -> StrategyParams:
-        """One strategy with all that it shares with the others filled in where it names none of its own."""
+        """Return one strategy, with the shared settings filled in where it names none of its own."""
         own = self.strategies[name]
         shared: dict[str, object] = {
             key: getattr(self, key) for key in ("image_size", "seed", "precision") if getattr(own, key) is None

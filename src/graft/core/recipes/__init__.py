@@ -42,12 +42,12 @@ class Recipe:
 
 
 def recipe_names() -> list[str]:
-    """Names of all recipes, in order."""
+    """Return the names of all recipes, in order."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def read_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """Return the recipe of that name.
 
     Raises:
         GraftError: there is none.
@@ -62,7 +62,7 @@ def read_recipe(name: str) -> Recipe:
 
 
 def with_recipe(params_text: str, recipe: Recipe) -> str:
-    """The text of params.yaml with the recipe's sections in place of its own; all else stays, comments included.
+    """Return the text of params.yaml with the recipe's sections in place of its own; all else stays, comments included.
 
     Ensembles are of strategies: those of the user do not outlive the strategies that a recipe replaces.
 
@@ -73,7 +73,7 @@ def with_recipe(params_text: str, recipe: Recipe) -> str:
 
 
 def _records(text: str) -> dict[str, str]:
-    """Entries of the head comment; a line that begins with none of their names carries the one before on."""
+    """Return the entries of the head comment; a line that begins with none of their names carries the one before on."""
     records: dict[str, str] = {}
     current = ""
     for line in text.splitlines():

@@ -20,7 +20,7 @@ NO_ENSEMBLES = ["ensemble:\n", "  run: []                      # ensembles of th
 
 
 def splice(params_text: str, recipe_text: str, sections: list[str]) -> str:
-    """The text of params.yaml with these sections of the recipe in place of its own.
+    """Return the text of params.yaml with these sections of the recipe in place of its own.
 
     Args:
         sections: top-level keys of the recipe. One that params.yaml lacks is put at its end.
@@ -56,12 +56,12 @@ class _Lines:
         self.spans = self._spans(self.content, len(self.lines)) if self.content is not None else {}
 
     def block(self, section: str) -> list[str]:
-        """The lines of a section, its key among them."""
+        """Return the lines of a section, its key among them."""
         span = self.spans[section]
         return self.lines[span.start : span.stop]
 
     def settings(self, section: str) -> dict[str, list[str]]:
-        """The lines of each setting of a section."""
+        """Return the lines of each setting of a section."""
         if section not in self.spans:
             return {}
         spans = self._spans(self.content[section], self.spans[section].stop)
@@ -91,7 +91,7 @@ def _is_between(line: str, column: int) -> bool:
 
 
 def _left_out(recipe: _Lines, params: _Lines) -> list[str]:
-    """The user's lines for what the recipe's train leaves out, indented as the recipe is."""
+    """Return the user's lines for what the recipe's train leaves out, indented as the recipe is."""
     own = recipe.settings("train")
     first = next(iter(own.values()))[0]
     indent = " " * (len(first) - len(first.lstrip()))

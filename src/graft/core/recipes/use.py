@@ -11,7 +11,7 @@ from graft.core.recipes import Recipe, with_recipe
 
 
 def use_recipe(project: Project, recipe: Recipe) -> Path | None:
-    """Puts the recipe's sections into params.yaml, which is at any moment the old file or the new one.
+    """Put the recipe's sections into params.yaml, which is at any moment the old file or the new one.
 
     Returns:
         A copy of the params.yaml that was there, named by its content, so that no copy takes another's place;
