@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _with_hub(handle: str, classes: int) -> Any:
-    """The article's model: Keras 2, which is what TensorFlow Hub's layer belongs to."""
+    """Return the article's model: Keras 2, which is what TensorFlow Hub's layer belongs to."""
     import tensorflow_hub as hub
     import tf_keras
 
@@ -82,7 +82,7 @@ def _with_hub(handle: str, classes: int) -> Any:
 
 
 def _saved_and_loaded(model: Any, place: Path, hub: str | None) -> Any:
-    """The model, written and read again; Keras 2 writes a SavedModel, which holds the module."""
+    """Write the model and read it again; Keras 2 writes a SavedModel, which holds the module."""
     if hub:
         import tf_keras
 
@@ -95,7 +95,7 @@ def _saved_and_loaded(model: Any, place: Path, hub: str | None) -> Any:
 
 
 def _with_keras(weights: str, classes: int) -> Any:
-    """The same network where there is no module at hand; it wants -1..1."""
+    """Return the same network where there is no module at hand; it wants -1..1."""
     import keras
 
     trunk = keras.applications.MobileNetV2(

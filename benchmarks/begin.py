@@ -7,7 +7,7 @@ from graft.core.project import Project, find_project
 
 
 def begin(cache: Path | None) -> Path:
-    """Fills in the environment and imports TensorFlow and Keras as graft does; returns the cache of weights.
+    """Fill in the environment and import TensorFlow and Keras as graft does; return the cache of weights.
 
     Args:
         cache: None is that of the project here.
@@ -24,7 +24,7 @@ def begin(cache: Path | None) -> Path:
 
 
 def spread_paths(root: Path, most: int) -> list[str]:
-    """Names below ``root`` of at most so many of its images, spread over all of them."""
+    """Return names below ``root`` of at most so many of its images, spread over all of them."""
     from graft.data.folder.layout import image_files, read_layout
 
     paths = [file.name for file in image_files(read_layout(root))]

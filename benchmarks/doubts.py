@@ -50,7 +50,7 @@ def noisy(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def elsewhere(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """In front of coloured blots instead of what is bright and grey."""
+    """Put the photograph in front of coloured blots instead of what is bright and grey."""
     blots = Image.fromarray(random.integers(40, 160, (6, 6, 3)).astype(np.uint8))
     behind = np.asarray(blots.resize(pixels.shape[1::-1], Image.Resampling.BICUBIC))
     share = np.clip((pixels.min(axis=2, keepdims=True) - 120.0) / 80, 0, 1)
@@ -58,7 +58,7 @@ def elsewhere(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def cheap_camera(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Darker, warmer, blurred and noisy at once."""
+    """Make the photograph darker, warmer, blurred and noisy at once."""
     dim = np.clip(pixels * np.array([0.66, 0.6, 0.48]), 0, 255).astype(np.uint8)
     soft = np.asarray(Image.fromarray(dim).filter(ImageFilter.GaussianBlur(1)))
     return np.clip(soft + random.normal(0, 8, soft.shape), 0, 255).astype(np.uint8)
@@ -81,7 +81,7 @@ def measured(embedder: Embedder, pixels: np.ndarray, labels: np.ndarray, what: s
 
 
 def held_out(labels: np.ndarray, groups: np.ndarray, chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Rows of whole groups that together have enough images of the chosen classes for a large delivery."""
+    """Return rows of whole groups that together have enough images of the chosen classes for a large delivery."""
     held = np.zeros(len(labels), bool)
     for group in random.permutation(np.unique(groups)):
         lacking = [name for name in chosen if (held & (labels == name)).sum() < SIZES[1] // len(chosen)]
@@ -91,7 +91,7 @@ def held_out(labels: np.ndarray, groups: np.ndarray, chosen: np.ndarray, random:
 
 
 def wrong_labels(labels: np.ndarray, classes: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """Labels of a delivery, wrong in several ways."""
+    """Return labels of a delivery, wrong in several ways."""
     one, second = random.permutation(np.unique(labels))[:2]
     other = random.choice(classes[classes != one])
     swap = {one: second, second: one}
@@ -152,7 +152,7 @@ def main() -> None:
 def one_draw(
     images: Images, changed: dict[str, Images], groups: np.ndarray, away: np.ndarray, most: int, seed: int
 ) -> dict[str, list[bool]]:
-    """Whether each kind of delivery is doubted, for each of SHARES."""
+    """Return whether each kind of delivery is doubted, for each of SHARES."""
     random = np.random.default_rng(seed)
     classes = np.unique(images.labels)
     chosen = random.permutation(classes)[:most]

@@ -63,7 +63,7 @@ class Pool:
         return len(self.images)
 
     def changed(self, change: Callable[[np.ndarray], np.ndarray], params: Params) -> Pool:
-        """The same images otherwise; they are changed at the size that the network sees."""
+        """Return the same images otherwise; they are changed at the size that the network sees."""
         other = object.__new__(Pool)
         other.embedder, other.labels, other.read = self.embedder, self.labels, self.read
         other.images = [changed_image(image, change, self.embedder.image_size, params) for image in self.images]
@@ -78,7 +78,7 @@ class Pool:
 def changed_image(
     image: Observation, change: Callable[[np.ndarray], np.ndarray], size: int, params: Params
 ) -> Observation:
-    """An image after a change of its pixels, with width and height as they were."""
+    """Return an image after a change of its pixels, with width and height as they were."""
     from dataclasses import replace
 
     from PIL import Image
@@ -175,7 +175,7 @@ def _deals(
 
 
 def _across(pool: Pool, other: Pool, reference: int, recent: int) -> Deal:
-    """Other images on each side; ``other`` is the pool, or the same images changed, or of another folder."""
+    """Deal other images to each side; ``other`` is the pool, or the same images changed, or of another folder."""
     same = len(pool) == len(other) and pool.labels is other.labels
 
     def deal(random: np.random.Generator) -> tuple[Sample, Sample]:
@@ -190,7 +190,7 @@ def _across(pool: Pool, other: Pool, reference: int, recent: int) -> Deal:
 
 
 def _new_class(pool: Pool, reference: int, recent: int, share: float) -> Deal:
-    """A class, another one in each deal, is left out of the training side, and is a share of the recent one."""
+    """Deal so that a class, another one each time, is missing in training, and is a share of the recent side."""
     classes = np.unique(pool.labels)
 
     def deal(random: np.random.Generator) -> tuple[Sample, Sample]:
@@ -205,7 +205,7 @@ def _new_class(pool: Pool, reference: int, recent: int, share: float) -> Deal:
 
 
 def measure(deal: Deal, params: Params, count: int) -> dict[str, object]:
-    """The share of deals that are called drift at each level, with and without least effects, and by which check."""
+    """Return the share of deals called drift at each level, with and without least effects, and by which check."""
     results = []
     for seed in range(count):
         reference, recent = deal(np.random.default_rng(seed))

@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def rows(folder: Path, cache: Path, hub: str | None, weights: str) -> list[Row]:
-    """Both sides, each run in a process of its own."""
+    """Measure both sides, each run in a process of its own."""
     peer = measure(["-m", "benchmarks.article", str(folder), "--weights", weights, *(["--hub", hub] if hub else [])])
     with tempfile.TemporaryDirectory() as place:
         cold_cache(cache, Path(place) / ".graft" / "cache")
@@ -88,12 +88,12 @@ def rows(folder: Path, cache: Path, hub: str | None, weights: str) -> list[Row]:
 
 
 def spans(seconds: dict[str, float]) -> str:
-    """Where the time went, longest first."""
+    """Return where the time went, longest first."""
     return ", ".join(f"{name} {value:.1f} s" for name, value in sorted(seconds.items(), key=lambda s: -s[1]))
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Graft's side; accuracy, number of images and seconds of each part."""
+    """Run graft's side; return accuracy, number of images and seconds of each part."""
     project = Project(arguments.home.resolve())
     configure(project)
     from graft.core.params.load_params import parse_params
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def settings(arguments: argparse.Namespace, images: int) -> dict[str, Any]:
-    """params.yaml of the recipe, with the article's batches; sizes in proportion where there are fewer images."""
+    """Return params.yaml of the recipe, with the article's batches; sizes shrink with the number of images."""
     from ruamel.yaml import YAML
 
     from graft.core.recipes import read_recipe, with_recipe
@@ -144,7 +144,7 @@ def settings(arguments: argparse.Namespace, images: int) -> dict[str, Any]:
 
 
 def write_hashes(project: Project) -> int:
-    """A manifest that says of each image where it lies, what it shows and which bytes it is; how many there are."""
+    """Write a manifest of where each image lies, what it shows and which bytes it is; return how many there are."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def rows(folder: Path, cache: Path, weights: str) -> list[Row]:
-    """Measured in a process of its own."""
+    """Measure in a process of its own."""
     with tempfile.TemporaryDirectory() as place:
         cold_cache(cache, Path(place) / "cache")
         command = ["-m", "benchmarks.extraction", str(folder), "--weights", weights, "--json"]
@@ -102,7 +102,7 @@ def table(found: dict[str, Any]) -> list[Row]:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of each way, and what the machine's arithmetic gives."""
+    """Return the seconds of each way, and what the machine's arithmetic gives."""
     cache = begin(arguments.cache)
     os.environ["GRAFT_CACHE"] = str(cache)
     from graft.core.params.backbone_params import KerasBackboneParams
@@ -155,7 +155,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _product(times: int = 5) -> float:
-    """GFLOP/s of the quickest of some products of two float32 matrices."""
+    """Return the GFLOP/s of the quickest of some products of two float32 matrices."""
     left, right = np.random.default_rng(0).normal(size=(2, SIDE, SIDE)).astype(np.float32)
     best = np.inf
     for _ in range(times):

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def rows(folder: Path, cache: Path, weights: str) -> list[Row]:
-    """For two cuts, each in a process of its own."""
+    """Measure two cuts, each in a process of its own."""
     found = []
     for name in ("block_13_expand", "block_15_expand"):
         with tempfile.TemporaryDirectory() as place:
@@ -67,7 +67,7 @@ def table(found: dict[str, Any]) -> list[Row]:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of the quickest epoch of each."""
+    """Return the seconds of the quickest epoch of each."""
     cache = begin(arguments.cache)
     import keras
 
@@ -157,7 +157,7 @@ class _EpochSeconds:
 
 
 def keras_model(cut: str, size: int, classes: int, weights: str, cache: Path) -> Any:
-    """MobileNetV2, frozen below ``cut``, and a head, as Keras' guide to transfer learning puts them together."""
+    """Return MobileNetV2, frozen below ``cut``, and a head, as Keras' guide to transfer learning puts them together."""
     import keras
 
     from graft.core.params.backbone_params import KerasBackboneParams

@@ -238,7 +238,7 @@ def graft(words: list[str], folder: Path, environment: dict[str, str]) -> int:
 
 
 def watch(pid: int, ended: Event, peak: list[int]) -> None:
-    """Take down the memory of a process and all below it; pages that they share count once for each."""
+    """Record the memory of a process and all below it; pages that they share count once for each."""
     while not ended.wait(SECONDS_BETWEEN_LOOKS):
         try:
             parent = psutil.Process(pid)

@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def rows(arguments: argparse.Namespace) -> list[Row]:
-    """A case that fails is a row that says so."""
+    """Measure all cases; a case that fails is a row that says so."""
     common = [str(arguments.folder), "--weights", arguments.weights]
     common += ["--image-size", str(arguments.image_size), "--images", str(arguments.images)]
     common += ["--cache", str(arguments.cache)] if arguments.cache else []
@@ -115,7 +115,7 @@ def _rate(answer: dict[str, Any]) -> str:
 
 
 def features(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Writes what Keras makes of the images on what its backend sees; seconds of the second pass."""
+    """Write what Keras makes of the images on what its backend sees; return the seconds of the second pass."""
     cache = begin(arguments.cache)
     import keras
 

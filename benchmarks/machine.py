@@ -45,7 +45,7 @@ class Measured:
 
 
 def describe_machine() -> dict[str, str]:
-    """Processor, cores, memory, system, versions, and how busy it was before this."""
+    """Return processor, cores, memory, system, versions, and how busy it was before this."""
     import psutil
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -62,7 +62,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def _cpu_model(info: Path = Path("/proc/cpuinfo")) -> str:
-    """What the system calls the processor, with the vector units that matter here."""
+    """Return what the system calls the processor, with the vector units that matter here."""
     text = info.read_text(encoding="utf-8") if info.is_file() else ""
     name = re.search(r"model name\s*: (.+)", text)
     clock = re.search(r"cpu MHz\s*: (\d+)", text)
@@ -73,7 +73,7 @@ def _cpu_model(info: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def measure(arguments: Sequence[str], cwd: Path | None = None, **environment: str) -> Measured:
-    """Runs ``python`` with these arguments in a process of its own.
+    """Run ``python`` with these arguments in a process of its own.
 
     Raises:
         RuntimeError: it failed, with the end of what it wrote.
@@ -101,7 +101,7 @@ def measure(arguments: Sequence[str], cwd: Path | None = None, **environment: st
 
 
 def cold_cache(cache: Path, target: Path) -> None:
-    """A cache with the weights and downloads of ``cache``, and nothing that was computed."""
+    """Make a cache with the weights and downloads of ``cache``, and nothing that was computed."""
     target.mkdir(parents=True)
     for name in ("weights", "downloads"):
         if (cache / name).is_dir():
@@ -109,7 +109,7 @@ def cold_cache(cache: Path, target: Path) -> None:
 
 
 def photographs_folder(data: Path, scratch: Path) -> Path:
-    """The folder of class folders, or of train/ and test/ with these: ``data`` itself, or what an archive holds.
+    """Return the folder of class folders, or of train/ and test/ with these: ``data`` itself, or what an archive holds.
 
     Raises:
         FileNotFoundError: there is nothing at ``data``, or it is an empty folder.

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def rows(few: int = 10_000, many: int = 100_000) -> list[Row]:
-    """The second against the first."""
+    """Measure the second against the first."""
     with tempfile.TemporaryDirectory(prefix="graft-memory-") as folder:
         root = Path(folder)
         generate(root / "data", 0, few, SIDE)

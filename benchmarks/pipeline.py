@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def rows(home: Project, data: Path | None = None) -> list[Row]:
-    """A run with the settings and code of ``home``, on ``data``, else on what is in its data/, else the default set."""
+    """Run with the settings and code of ``home``, on ``data``, else on what is in its data/, else the default set."""
     source = data or home.data
     with tempfile.TemporaryDirectory(prefix="graft-pipeline-") as place:
         copy = fresh_copy(home, Path(place) / "project")
@@ -56,7 +56,7 @@ def rows(home: Project, data: Path | None = None) -> list[Row]:
 
 
 def fresh_copy(home: Project, target: Path) -> Path:
-    """The project's tracked files as they are now, in a repository of their own: DVC and provenance ask for one."""
+    """Copy the project's tracked files as they are now to a repository of their own: DVC and provenance ask for one."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=home.root, check=True, capture_output=True, text=True)
     for name in filter(None, listed.stdout.split("\0")):
         source = home.root / name
@@ -70,7 +70,7 @@ def fresh_copy(home: Project, target: Path) -> Path:
 
 
 def _stages(copy: Path) -> str:
-    """Seconds of compute of each stage, for people."""
+    """Return the seconds of compute of each stage, for people."""
     import json
 
     parts = []

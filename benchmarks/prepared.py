@@ -7,7 +7,7 @@ from graft.core.project import Project
 
 
 def prepare(root: Path, data: Path, params: Params) -> Project:
-    """A project in ``root`` over the photographs in ``data``, with the split that ``params`` names."""
+    """Make a project in ``root`` over the photographs in ``data``, with the split that ``params`` names."""
     from graft.data.folder.layout import read_layout
     from graft.data.scan.manifest import read_manifest
     from graft.data.scan.near_duplicates import Limits, find_near_duplicates

@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def rows(home: Project, folder: Path) -> list[Row]:
-    """Three runs over the photographs of ``folder``, with the settings and code of ``home``."""
+    """Measure three runs over the photographs of ``folder``, with the settings and code of ``home``."""
     with tempfile.TemporaryDirectory(prefix="graft-retraining-") as place:
         project = Project(fresh_copy(home, Path(place) / "project"))
         change_params(project, SETTINGS)
@@ -77,7 +77,7 @@ def rows(home: Project, folder: Path) -> list[Row]:
 
 
 def _retrain(project: Project) -> tuple[Measured, int]:
-    """What one retraining took, and by how many rows the feature store grew."""
+    """Return what one retraining took, and by how many rows the feature store grew."""
     before = _features(project)
     done = measure(["-c", RUN, "retrain"], cwd=project.root, GRAFT_CACHE="")
     return done, _features(project) - before
@@ -91,7 +91,7 @@ def _features(project: Project) -> int:
 
 
 def _divide(folder: Path, first: Path, delivery: Path) -> Path:
-    """Copies all but every hundredth training image to ``first``, and these to ``delivery``."""
+    """Copy all but every hundredth training image to ``first``, and these to ``delivery``."""
     train = folder / "train" if (folder / "train").is_dir() else folder
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     count = 0

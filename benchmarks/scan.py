@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def compare(folder: Path, files: int, side: int) -> None:
-    """Prints a line for each of the three scans of ``files`` generated images."""
+    """Print a line for each of the three scans of ``files`` generated images."""
     data = folder / "data"
     generate(data, 0, files, side)
     time.sleep(3)  # the scan's memory trusts no file that is younger than a tick of the coarsest clock
@@ -66,7 +66,7 @@ def compare(folder: Path, files: int, side: int) -> None:
 
 
 def measure(data: Path, out: Path) -> dict[str, float]:
-    """One scan in this process: images, files opened, seconds, those of CPU, and the process's peak memory in MB."""
+    """Scan in this process; return images, files opened, seconds, those of CPU, and the process's peak memory in MB."""
     from graft.core.params.models import ValidateParams
     from graft.data.folder.layout import read_layout
     from graft.data.scan.scan_images import scan
@@ -87,7 +87,7 @@ def measure(data: Path, out: Path) -> dict[str, float]:
 
 
 def generate(data: Path, start: int, count: int, side: int) -> None:
-    """Writes images ``start`` to ``start + count - 1`` into class folders: noise of low frequency, as JPEG."""
+    """Write images ``start`` to ``start + count - 1`` into class folders: noise of low frequency, as JPEG."""
     import numpy as np
     from PIL import Image
 

@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
-    """params.yaml, or a recipe on top of it, with the command line's changes, as plain YAML data."""
+    """Return params.yaml, or a recipe on top of it, with the command line's changes, as plain YAML data."""
     from ruamel.yaml import YAML
 
     from graft.core.recipes import read_recipe, with_recipe
@@ -109,7 +109,7 @@ def read_params(home: Project, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_once(raw: dict[str, Any], data: Path, name: str, seed: int, fold: int = 0) -> dict[str, float]:
-    """Splits, trains and evaluates one strategy with one seed; figures of the test split, and of validation."""
+    """Split, train and evaluate one strategy with one seed; return figures of the test split, and of validation."""
     from graft.core.params import parse_params
     from graft.core.timing import StageClock
     from graft.networks.engines.tensorflow_import import import_tensorflow

@@ -66,7 +66,7 @@ def main() -> None:
 def measure_alone(
     classifier: ImageClassifier, photographs: list[bytes], max_batch: int, seconds: float
 ) -> tuple[float, float]:
-    """Images a second, and CPU seconds an image, of the forward pass in batches; prints the other figures too."""
+    """Return images a second, and CPU seconds an image, of the forward pass in batches; print the other figures too."""
     pixels = [classifier.to_pixels(one) for one in photographs[:max_batch]]
     stacked = {size: np.stack([one[size] for one in pixels]) for size in classifier.image_sizes}
     in_turn = cycle(photographs)
@@ -99,7 +99,7 @@ def measure_alone(
 async def measure_server(
     port: int, photographs: list[bytes], clients: list[int], seconds: float, bare: tuple[float, float]
 ) -> None:
-    """Throughput and latencies at each number of clients."""
+    """Print throughput and latencies at each number of clients."""
     await until_ready(port)
     print("clients  images/s  of forward pass  CPU ms an image  p50 ms  p95 ms  p99 ms  refused")
     for count in clients:
@@ -128,7 +128,7 @@ async def measure_server(
 
 
 async def cpu_seconds(port: int) -> float:
-    """CPU time that the server has used so far."""
+    """Return the CPU time that the server has used so far."""
     connection = await asyncio.open_connection(HOST, port)
     _, text = await ask(connection, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
     connection[1].close()
@@ -155,7 +155,7 @@ async def post(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], da
 
 
 async def ask(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes) -> tuple[int, bytes]:
-    """Sends a request and reads the answer; by hand, because the client shares the machine with the server."""
+    """Send a request and read the answer; by hand, because the client shares the machine with the server."""
     reader, writer = connection
     writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()

@@ -64,7 +64,7 @@ def main() -> None:
 async def compare(
     ports: dict[str, int], photographs: list[bytes], clients: list[int], requests: int, rounds: int
 ) -> None:
-    """Rounds of both servers in turn, the first one changing; then what the log made of it."""
+    """Run rounds of both servers in turn, the first one changing; then print what the log made of it."""
     for port in ports.values():
         await until_ready(port)
         await measure(port, photographs, 4, 100)
@@ -84,7 +84,7 @@ async def compare(
 
 
 async def measure(port: int, photographs: list[bytes], clients: int, requests: int) -> list[float]:
-    """CPU milliseconds an image, and three percentiles of the latency in milliseconds."""
+    """Return CPU milliseconds an image, and three percentiles of the latency in milliseconds."""
     latencies: list[float] = []
     waiting = islice(cycle(photographs), requests)
     used = await cpu_seconds(port)

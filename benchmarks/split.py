@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measure(folder: Path, group_by: str, checks: bool) -> dict[str, float]:
-    """One split in this process: seconds, and this process's peak memory in MB after the imports and at the end."""
+    """Split in this process; return seconds, and this process's peak memory in MB after the imports and at the end."""
     os.environ.update(MEMORY)
     import pandas as pd
     import pyarrow.parquet  # noqa: F401
@@ -94,13 +94,13 @@ def measure(folder: Path, group_by: str, checks: bool) -> dict[str, float]:
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process ever held, in MB."""
+    """Return the most memory that this process ever held, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6  # bytes there, KiB elsewhere
 
 
 def generate(folder: Path, images: int) -> None:
-    """Writes manifest.parquet and near_duplicates.csv, as stage validate leaves them."""
+    """Write manifest.parquet and near_duplicates.csv, as stage validate leaves them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -36,19 +36,19 @@ class Row:
     def at_least(
         cls, case: str, ours: str, against: str, theirs: str, ratio: float, target: float, unit: str = "x"
     ) -> Row:
-        """A row whose ratio should be ``target`` or more; ``unit`` is ``x`` or ``%``."""
+        """Return a row whose ratio should be ``target`` or more; ``unit`` is ``x`` or ``%``."""
         return cls(case, ours, against, theirs, _ratio(ratio, unit), f">= {target:g} {unit}", ratio >= target)
 
     @classmethod
     def at_most(
         cls, case: str, ours: str, against: str, theirs: str, ratio: float, target: float, unit: str = "x"
     ) -> Row:
-        """A row whose ratio should be ``target`` or less."""
+        """Return a row whose ratio should be ``target`` or less."""
         return cls(case, ours, against, theirs, _ratio(ratio, unit), f"<= {target:g} {unit}", ratio <= target)
 
     @classmethod
     def failed(cls, case: str, reason: str) -> Row:
-        """A case that came to no figure."""
+        """Return a row for a case that came to no figure."""
         return cls(case, "-", "-", "-", "-", reason, None)
 
     @property
@@ -62,17 +62,17 @@ class Row:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """What :func:`from_json` reads."""
+    """Return what :func:`from_json` reads."""
     return json.dumps([asdict(row) for row in rows])
 
 
 def from_json(text: str) -> list[Row]:
-    """Rows of another process."""
+    """Read the rows of another process."""
     return [Row(**row) for row in json.loads(text)]
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """Columns side by side, for a terminal."""
+    """Return columns side by side, for a terminal."""
     lines = [list(COLUMNS), *(row.cells for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     return "\n".join(
@@ -81,7 +81,7 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def as_markdown(rows: Sequence[Row], machine: Mapping[str, str], date: str) -> str:
-    """The machine, and the table; a missed target is in bold."""
+    """Return the machine, and the table; a missed target is in bold."""
     facts = "; ".join(f"{name} {value}" for name, value in machine.items())
     lines = [f"Measured {date} on: {facts}.", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for row in rows:
@@ -93,7 +93,7 @@ def as_markdown(rows: Sequence[Row], machine: Mapping[str, str], date: str) -> s
 
 
 def write_between_markers(document: Path, text: str) -> None:
-    """Puts ``text`` in the place of what stands between the markers.
+    """Put ``text`` in the place of what stands between the markers.
 
     Raises:
         ValueError: the document does not hold both, once each and in order.

@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[Week]]:
-    """A committed project with the first images, and the year's deliveries."""
+    """Make a committed project with the first images, and the year's deliveries."""
     data = arguments.data.resolve()
     train = data / "train" if (data / "train").is_dir() else data
     grouped = arguments.group_by != "none"
@@ -111,7 +111,7 @@ def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[W
 
 
 def run_year(project: Project, weeks: list[Week], work: Path, chance: random.Random) -> list[Seen]:
-    """Delivers week after week to a schedule that is at work, and looks at what came of it."""
+    """Deliver week after week to a schedule that is at work, and record what came of it."""
     rows: list[Seen] = []
     bad: set[str] = set()
     with scheduled(project):
@@ -140,7 +140,7 @@ def run_year(project: Project, weeks: list[Week], work: Path, chance: random.Ran
 
 @contextlib.contextmanager
 def scheduled(project: Project) -> Iterator[None]:
-    """`graft schedule` with its own Prefect server, until the block ends."""
+    """Run `graft schedule` with its own Prefect server, until the block ends."""
     log = (project.state / "schedule.log").open("wb")
     command = [sys.executable, "-c", RUN, "schedule", "--every", str(EVERY_SECONDS)]
     process = subprocess.Popen(command, cwd=project.root, stdout=log, stderr=subprocess.STDOUT)
@@ -155,12 +155,12 @@ def scheduled(project: Project) -> Iterator[None]:
 
 
 def wait_for_runs(project: Project, count: int) -> None:
-    """Until so many runs are in the project's history."""
+    """Wait until so many runs are in the project's history."""
     wait_until(lambda: len(outcomes(project)) >= count, f"{count} runs")
 
 
 def wait_for_deliveries(project: Project, since: int, names: set[str]) -> None:
-    """Until a run has dealt with each of these deliveries, or, without any, one more run has ended."""
+    """Wait until a run has dealt with each of these deliveries, or, without any, one more run has ended."""
 
     def dealt_with() -> bool:
         ended = outcomes(project)[since:]
@@ -179,7 +179,7 @@ def wait_until(condition: Any, what: str) -> None:
 
 
 def kill_a_run(project: Project, chance: random.Random) -> None:
-    """Kills the next run that has begun to change something, some moments later."""
+    """Kill the next run that has begun to change something, some moments later."""
     import psutil
 
     wait_until(lambda: under_way(project), "a run to begin its work")
@@ -198,7 +198,7 @@ def under_way(project: Project) -> bool:
 
 
 def look(project: Project, week: Week, test: set[str], bad: set[str], ended: list[dict[str, Any]]) -> Seen:
-    """What a week came to, from the project itself."""
+    """Return what a week came to, from the project itself."""
     tables = {name: split_images(project, name) for name in ("train", "val", "test")}
     line = line_of(project)
     told = [one for outcome in ended for one in outcome["deliveries"]]
@@ -230,13 +230,13 @@ def look(project: Project, week: Week, test: set[str], bad: set[str], ended: lis
 
 
 def challenger_accuracy(ended: list[dict[str, Any]]) -> float:
-    """Of the last version that was judged."""
+    """Return the accuracy of the last version that was judged."""
     judged = [outcome["figures"]["challenger"] for outcome in ended if "challenger" in outcome["figures"]]
     return float(judged[-1]["accuracy"]) if judged else float("nan")
 
 
 def outcomes(project: Project) -> list[dict[str, Any]]:
-    """All runs that have ended, the first one first."""
+    """Return all runs that have ended, the first one first."""
     path = project.retraining / "history.jsonl"
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
@@ -261,7 +261,7 @@ def line_of(project: Project) -> Any:
 
 
 def accuracy_of(line: Any) -> float:
-    """Of the present champion, as its entry has it; nan where there is none."""
+    """Return the accuracy of the present champion, as its entry has it; nan where there is none."""
     for entry in reversed(line.entries):
         if entry.version == line.champion:
             return float(entry.figures.get("accuracy", "nan"))
@@ -273,7 +273,7 @@ def inbox_of(project: Project) -> Path:
 
 
 def change_params(project: Project, changes: dict[str, Any]) -> None:
-    """Sets dotted keys in params.yaml, comments kept."""
+    """Set dotted keys in params.yaml, comments kept."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
@@ -290,7 +290,7 @@ def change_params(project: Project, changes: dict[str, Any]) -> None:
 
 
 def configure_anew(project: Project) -> None:
-    """Settings of another project in this process' environment must not lead there."""
+    """Remove settings of another project from this process' environment, which must not lead there."""
     for name in (
         "PREFECT_HOME",
         "PREFECT_API_URL",

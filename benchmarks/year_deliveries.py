@@ -34,12 +34,12 @@ class Week:
 
 
 def first_images(pool: Mapping[str, Sequence[Path]], share: float) -> dict[str, list[Path]]:
-    """What the year begins with: the first share of each class."""
+    """Return what the year begins with: the first share of each class."""
     return {label: list(files[: _first(files, share)]) for label, files in pool.items()}
 
 
 def make_weeks(pool: Mapping[str, Sequence[Path]], first_share: float, weeks: int) -> list[Week]:
-    """The rest of the images, in their order, over the weeks.
+    """Divide the rest of the images, in their order, over the weeks.
 
     Args:
         pool: by class, image files that may be trained on.
@@ -61,7 +61,7 @@ def make_weeks(pool: Mapping[str, Sequence[Path]], first_share: float, weeks: in
 
 
 def put(delivery: dict[str, bytes], folder: Path, inbox: Path, name: str) -> None:
-    """Writes a delivery beside the inbox, and moves it in whole."""
+    """Write a delivery beside the inbox, and move it in whole."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path, content in delivery.items():
@@ -101,7 +101,7 @@ def _deliveries(name: str, kind: str, images: dict[str, bytes], before: Sequence
 
 
 def _other_camera(data: bytes) -> bytes:
-    """Darker, warmer, softer and noisier, as from a cheap camera in the evening."""
+    """Make the photograph darker, warmer, softer and noisier, as from a cheap camera in the evening."""
     image = Image.open(io.BytesIO(data)).convert("RGB").filter(ImageFilter.GaussianBlur(1.5))
     random = np.random.default_rng(int.from_bytes(hashlib.sha256(data).digest()[:4]))
     pixels = np.asarray(image, np.float32) * (0.7, 0.6, 0.5) + random.normal(0, 6, (*image.size[::-1], 3))

@@ -52,14 +52,14 @@ def report(row: Seen) -> None:
 
 
 def write(rows: list[Seen], work: Path) -> None:
-    """The rows as ``year.csv`` in ``work``."""
+    """Write the rows as ``year.csv`` in ``work``."""
     import pandas as pd
 
     pd.DataFrame([asdict(row) for row in rows]).to_csv(work / FILE, index=False, lineterminator="\n")
 
 
 def read(work: Path) -> list[Seen]:
-    """The rows that :func:`write` has written there."""
+    """Return the rows that :func:`write` has written there."""
     import pandas as pd
 
     kinds = {field.name: field.type for field in fields(Seen)}
@@ -69,7 +69,7 @@ def read(work: Path) -> list[Seen]:
 
 
 def as_table(rows: list[Seen]) -> str:
-    """Markdown: a sentence that sums the year up, and a line for each week."""
+    """Return Markdown: a sentence that sums the year up, and a line for each week."""
     lines = [
         summary(rows),
         "",
@@ -85,7 +85,7 @@ def as_table(rows: list[Seen]) -> str:
 
 
 def summary(rows: list[Seen]) -> str:
-    """What must not happen, counted over all weeks, and what a week took."""
+    """Return what must not happen, counted over all weeks, and what a week took."""
     trained = [row.seconds for row in rows[1:] if "taken in" in row.verdict]
     others = [row.seconds for row in rows[1:] if "taken in" not in row.verdict]
     moved, bad = sum(row.test_moved for row in rows), sum(row.bad_in_data for row in rows)
@@ -101,7 +101,7 @@ def summary(rows: list[Seen]) -> str:
 
 
 def what_became(row: Seen) -> str:
-    """Of a week's deliveries, and of the model that was trained on them, in a few words."""
+    """Return what became of a week's deliveries, and of the model that was trained on them, in a few words."""
     words = [row.verdict] if row.verdict else []  # of the beginning, when nothing was delivered
     why = row.why.replace("|", "/")
     if "promoted" in row.event:
@@ -116,12 +116,12 @@ def what_became(row: Seen) -> str:
 
 
 def _begin(text: str, most: int = 150) -> str:
-    """Whole words from the beginning of a text."""
+    """Return whole words from the beginning of a text."""
     return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " ..."
 
 
 def draw(rows: list[Seen], path: Path) -> None:
-    """Accuracy of champion and challengers over the year, with the odd weeks marked."""
+    """Draw accuracy of champion and challengers over the year, with the odd weeks marked."""
     import matplotlib
 
     matplotlib.use("Agg")

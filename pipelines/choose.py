@@ -13,7 +13,7 @@ from graft.core.timing import StageClock
 
 @step("measure")
 def measure(project: Project, params: Params, clock: StageClock) -> Any:
-    """Measures candidates within the time that is given, and writes settings for each strategy."""
+    """Measure candidates within the time that is given, and write settings for each strategy."""
     from graft.analysis.choose.choose_project import choose_for_project
 
     return choose_for_project(project, params, clock)
@@ -21,7 +21,7 @@ def measure(project: Project, params: Params, clock: StageClock) -> Any:
 
 @step("record", **RETRIES)
 def record(project: Project, params: Params, choice: Any, clock: StageClock) -> None:
-    """Logs what was tried and what was chosen to a run in MLflow."""
+    """Log what was tried and what was chosen to a run in MLflow."""
     from graft.registry.runs.choose_run import record_choice
 
     record_choice(project, params, choice, clock)
@@ -29,7 +29,7 @@ def record(project: Project, params: Params, choice: Any, clock: StageClock) -> 
 
 @flow(name="choose", validate_parameters=False)
 def choose(project: Project, clock: StageClock) -> None:
-    """Fills in what says auto; with nothing left open it writes that down, and measures nothing."""
+    """Fill in what says auto; with nothing left open write that down, and measure nothing."""
     params = load_params(project.params_file)
     with clock.span("tensorflow import", "imports"):
         from graft.networks.engines.tensorflow_import import import_tensorflow

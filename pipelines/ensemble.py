@@ -20,7 +20,7 @@ from graft.data.splits.split_tables import read_splits
 
 @step("combine")
 def combine(project: Project, params: EnsembleOf, name: str, clock: StageClock) -> Any:
-    """Fits the weights and writes the ensemble's folder of outputs."""
+    """Fit the weights and write the ensemble's folder of outputs."""
     from graft.training.ensembles.make_ensemble import make_ensemble
 
     made = make_ensemble(project, params, name, clock)
@@ -30,7 +30,7 @@ def combine(project: Project, params: EnsembleOf, name: str, clock: StageClock) 
 
 @step("record", **RETRIES)
 def record(project: Project, run_id: str, made: Any, clock: StageClock) -> None:
-    """Logs weights, figures, data set and model to the ensemble's MLflow run."""
+    """Log weights, figures, data set and model to the ensemble's MLflow run."""
     from graft.registry.runs.ensemble_runs import record_ensemble
 
     record_ensemble(project, run_id, made, read_splits(project, ["val"])["val"], clock)
@@ -38,7 +38,7 @@ def record(project: Project, run_id: str, made: Any, clock: StageClock) -> None:
 
 @flow(name="ensemble", flow_run_name="ensemble {name}", validate_parameters=False)
 def ensemble(project: Project, clock: StageClock, name: str) -> None:
-    """Makes one ensemble inside one MLflow run."""
+    """Make one ensemble inside one MLflow run."""
     ensembles = load_params(project.params_file).ensemble.ensembles
     if name not in ensembles:
         raise GraftError(f"There is no ensemble '{name}'", f"Known: {', '.join(ensembles)}")

@@ -14,7 +14,7 @@ from graft.registry.runs.strategy_runs import record_evaluations
 
 @step("evaluate")
 def evaluate_all(project: Project, folders: dict[str, Path], params: Params, clock: StageClock) -> None:
-    """Runs each bundle over the test images; writes figures, predictions and pictures."""
+    """Run each bundle over the test images; write figures, predictions and pictures."""
     from graft.evaluation.evaluate import evaluate_models
 
     evaluate_models(project, folders, params, clock)
@@ -25,7 +25,7 @@ record = step("record", **RETRIES)(record_evaluations)
 
 @flow(name="evaluate", validate_parameters=False)
 def evaluate(project: Project, clock: StageClock) -> None:
-    """Evaluates all strategies that are trained, and all ensembles that are made of them."""
+    """Evaluate all strategies that are trained, and all ensembles that are made of them."""
     params = load_params(project.params_file)
     folders = model_folders(project, params)
     evaluate_all(project, folders, params, clock)

@@ -11,7 +11,7 @@ from graft.core.timing import StageClock
 
 @step("register", **RETRIES)
 def register_version(project: Project, params: Params, clock: StageClock) -> None:
-    """Chooses, registers and sets the aliases; safe to repeat."""
+    """Choose, register and set the aliases; safe to repeat."""
     with clock.span("mlflow import", "imports"):
         import mlflow  # noqa: F401
     with clock.span("mlflow register", "mlflow"):
@@ -22,7 +22,7 @@ def register_version(project: Project, params: Params, clock: StageClock) -> Non
 
 @flow(name="register", validate_parameters=False)
 def register(project: Project, clock: StageClock) -> None:
-    """Registers the best model."""
+    """Register the best model."""
     register_version(project, load_params(project.params_file), clock)
 
 

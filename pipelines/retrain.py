@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @task(name="recover", task_run_name="recover", cache_policy=NO_CACHE)
 def recover(retraining: Retraining) -> None:
-    """Removes what an earlier run left, and does what is open after its commit."""
+    """Remove what an earlier run left, and do what is open after its commit."""
     from graft.automation.retraining.prefect_side import mark_as_crashed
 
     for run in retraining.recover():
@@ -35,13 +35,13 @@ def recover(retraining: Retraining) -> None:
 
 @task(name="bring in", task_run_name="bring in", cache_policy=NO_CACHE)
 def bring_in(retraining: Retraining) -> None:
-    """Runs the user's command, and has DVC bring data/ up to date."""
+    """Run the user's command, and let DVC bring data/ up to date."""
     retraining.bring_in()
 
 
 @task(name="look at deliveries", task_run_name="look at deliveries", cache_policy=NO_CACHE)
 def look(retraining: Retraining) -> None:
-    """Checks what lies in the inbox; what cannot be taken in goes into the quarantine."""
+    """Check what lies in the inbox; what cannot be taken in goes into the quarantine."""
     from graft.automation.retraining.outcome import delivery_line
 
     retraining.look()
@@ -50,7 +50,7 @@ def look(retraining: Retraining) -> None:
 
 @task(name="decide", task_run_name="decide", cache_policy=NO_CACHE)
 def decide(retraining: Retraining) -> bool:
-    """Whether there is something to do."""
+    """Return whether there is something to do."""
     something = retraining.decide()
     _log("; ".join(retraining.outcome.reasons) or "Nothing to do", retraining.outcome.drift)
     return something
@@ -58,13 +58,13 @@ def decide(retraining: Retraining) -> bool:
 
 @task(name="train", task_run_name="train", cache_policy=NO_CACHE)
 def train(retraining: Retraining) -> None:
-    """Runs the pipeline with the new images, in a worktree of its own."""
+    """Run the pipeline with the new images, in a worktree of its own."""
     retraining.train()
 
 
 @task(name="record", task_run_name="record", cache_policy=NO_CACHE)
 def record(retraining: Retraining) -> None:
-    """Commits what changed, and brings the user's folder to it."""
+    """Commit what changed, and bring the user's folder to it."""
     retraining.record()
     if retraining.outcome.commit:
         _log(f"Commit {retraining.outcome.commit[:10]}")
@@ -72,7 +72,7 @@ def record(retraining: Retraining) -> None:
 
 @task(name="judge", task_run_name="judge", cache_policy=NO_CACHE)
 def judge(retraining: Retraining) -> None:
-    """Lets the gate decide about the challenger, and promotes it where it passes."""
+    """Let the gate decide about the challenger, and promote it where it passes."""
     from graft.automation.retraining.outcome import challenger_line, headline
 
     retraining.judge()
@@ -84,7 +84,7 @@ def judge(retraining: Retraining) -> None:
 
 @task(name="tell", task_run_name="tell", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
 def tell(retraining: Retraining) -> None:
-    """Leaves Prefect's artifacts, and sends the message where somebody wants it."""
+    """Create Prefect's artifacts, and send the message where somebody wants it."""
     from graft.automation.retraining.outcome import message
     from graft.automation.retraining.prefect_side import leave_artifacts, name_run, send
 
@@ -95,7 +95,7 @@ def tell(retraining: Retraining) -> None:
 
 
 def _told(retraining: Retraining) -> Any:
-    """Tell, and note that it was done: outside of the task, which Prefect repeats, and with it the message."""
+    """Notify, and record that it was done: outside of the task, which Prefect repeats, and with it the message."""
     state = tell(retraining, return_state=True)
     if not state.is_failed():
         retraining.told()
@@ -104,7 +104,7 @@ def _told(retraining: Retraining) -> Any:
 
 @flow(name="retrain", flow_run_name="retrain", validate_parameters=False)
 def retrain(force: bool = False) -> Any:
-    """Brings in, checks, trains, records, judges, tells; see :mod:`graft.automation.retraining.retraining`."""
+    """Bring in, check, train, record, judge, notify; see :mod:`graft.automation.retraining.retraining`."""
     project = find_project()
     configure(project)
     from prefect.states import Cancelled, Completed
@@ -139,14 +139,14 @@ def retrain(force: bool = False) -> Any:
 
 
 def _log(*sentences: str) -> None:
-    """For Prefect's pages; the terminal gets the message at the end."""
+    """Log sentences for Prefect's pages; the terminal gets the message at the end."""
     for sentence in sentences:
         if sentence:
             get_run_logger().info(sentence)
 
 
 def main() -> int:
-    """Runs the flow once; the exit code."""
+    """Run the flow once; return the exit code."""
     try:
         with required_server(find_project()):
             state = retrain(force="--force" in sys.argv[1:], return_state=True)

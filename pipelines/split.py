@@ -13,7 +13,7 @@ split_images = step("split")(split_stage.split_images)
 
 @flow(name="split", validate_parameters=False)
 def split(project: Project, clock: StageClock) -> None:
-    """Divides the images as params.yaml says; nothing downstream runs on a split that broke a rule."""
+    """Divide the images as params.yaml says; nothing downstream runs on a split that broke a rule."""
     split_images(project, load_params(project.params_file), clock)
 
 

@@ -18,7 +18,7 @@ from graft.data.splits.split_tables import read_splits
 
 @step("fit")
 def fit_strategy(project: Project, params: Params, name: str, clock: StageClock) -> Any:
-    """Trains the strategy and writes its folder of outputs."""
+    """Train the strategy and write its folder of outputs."""
     from graft.training.train import train_strategy
 
     return train_strategy(project, params.train, name, clock)
@@ -26,7 +26,7 @@ def fit_strategy(project: Project, params: Params, name: str, clock: StageClock)
 
 @step("record", **RETRIES)
 def record(project: Project, run_id: str, result: Any, clock: StageClock) -> None:
-    """Logs parameters, curves, figures, data set and model to the strategy's MLflow run."""
+    """Log parameters, curves, figures, data set and model to the strategy's MLflow run."""
     from graft.registry.runs.strategy_runs import record_training
 
     record_training(project, run_id, result, read_splits(project, ["train", "val"]), clock)
@@ -34,7 +34,7 @@ def record(project: Project, run_id: str, result: Any, clock: StageClock) -> Non
 
 @flow(name="train", flow_run_name="train {name}", validate_parameters=False)
 def train(project: Project, clock: StageClock, name: str) -> None:
-    """Trains one strategy inside one MLflow run."""
+    """Train one strategy inside one MLflow run."""
     params = load_params(project.params_file)
     with clock.span("tensorflow import", "imports"):
         from graft.networks.engines.tensorflow_import import import_tensorflow

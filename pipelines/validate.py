@@ -15,7 +15,7 @@ check = step("check")(validate_stage.check_images)
 
 @flow(name="validate", validate_parameters=False)
 def validate(project: Project, clock: StageClock) -> None:
-    """Checks the raw images; nothing downstream runs on data that broke a rule."""
+    """Check the raw images; nothing downstream runs on data that broke a rule."""
     params = load_params(project.params_file).validate_
     scan(project, params, clock)
     near_duplicates(project, params, clock)

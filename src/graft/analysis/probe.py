@@ -48,7 +48,7 @@ class OutOfFold:
 
 
 def fit_probe(features: np.ndarray, targets: np.ndarray) -> Pipeline:
-    """The classifier, trained on features ``[N, D]`` and labels ``[N]``, two different ones at least."""
+    """Return the classifier, trained on features ``[N, D]`` and labels ``[N]``, two different ones at least."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -65,7 +65,7 @@ def fit_probe(features: np.ndarray, targets: np.ndarray) -> Pipeline:
 def out_of_fold(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int, label: str = "", folds: int = FOLDS
 ) -> OutOfFold:
-    """Probabilities of every label from stratified cross-validation that never tears a group apart.
+    """Return probabilities of every label from stratified cross-validation that never tears a group apart.
 
     There are ``folds``, fewer where a class has fewer groups. Classes of less than three groups are left out;
     with less than two classes left there are no folds.

@@ -63,7 +63,7 @@ def examine(project: Project) -> list[Finding]:
 
 
 def _probes(project: Project) -> list[tuple[str, State, Callable[[], Iterable[Finding]]]]:
-    """Each with its name, what it is where it fails or hangs, and what it looks at."""
+    """Return the probes, each with its name, its state where it fails or hangs, and what it examines."""
     return [
         ("Python", "bad", lambda: [_python(project)]),
         ("packages", "bad", lambda: _packages(project)),
@@ -138,7 +138,7 @@ def _packages(project: Project) -> Iterator[Finding]:
 
 
 def _locked_versions(lock: Path) -> dict[str, list[str]]:
-    """Versions per package; a universal lock may name one per Python version."""
+    """Return the versions per package; a universal lock may name one per Python version."""
     versions: dict[str, list[str]] = {}
     if lock.is_file():
         for line in lock.read_text(encoding="utf-8").splitlines():

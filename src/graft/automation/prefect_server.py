@@ -100,7 +100,7 @@ def running_server(project: Project, that_stays: bool = False) -> PrefectServer 
 
 
 def adopt_server(project: Project, wait_seconds: float = 10) -> PrefectServer | None:
-    """Take over the project's running server where whoever started it was killed; None where that is not so.
+    """Take over the project's running server where whoever started it was killed; return None where that is not so.
 
     Whoever adopts it has to end it, with :func:`stop_server`.
     """

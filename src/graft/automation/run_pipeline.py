@@ -46,16 +46,17 @@ class StrategyResult:
 def reproduce(
     project: Project, arguments: list[str], timeout: float | None = None, environment: Mapping[str, str] | None = None
 ) -> Breakdown | None:
-    """Runs `dvc repro` with one Prefect server for all its flows, and their libraries imported once, on Linux.
+    """Run `dvc repro` with one Prefect server for all its flows, and their libraries imported once, on Linux.
 
     After a run of the whole pipeline MLflow is compared with its files, and what disagrees is run again.
-
-    Returns where the time went, None where there was nothing to do.
 
     Args:
         arguments: passed on to DVC: stage names, ``--force`` and so on.
         timeout: seconds that it may take; None for no limit.
         environment: of the stages, on top of this process's own.
+
+    Returns:
+        Where the time went; None where there was nothing to do.
 
     Raises:
         GraftError: there is no git repository; a stage failed, which has printed its reason already; or it took
@@ -160,7 +161,7 @@ def stage_names(project: Project) -> list[str]:
 
 
 def _looked_up(value: Any, params: dict[str, Any]) -> Any:
-    """What a `${section.key}` of dvc.yaml stands for; anything else as it is."""
+    """Return what a `${section.key}` of dvc.yaml stands for; anything else as it is."""
     if not (isinstance(value, str) and value.startswith("${")):
         return value
     found: Any = params
@@ -170,7 +171,7 @@ def _looked_up(value: Any, params: dict[str, Any]) -> Any:
 
 
 def read_results(project: Project, folders: Mapping[str, Path]) -> list[StrategyResult]:
-    """The test figures of strategies and ensembles, in the order of ``folders``, see :mod:`graft.core.model_folders`.
+    """Return the test figures of strategies and ensembles, in the order of ``folders``.
 
     Raises:
         GraftError: the pipeline has not been run to its end.
@@ -182,7 +183,7 @@ def read_results(project: Project, folders: Mapping[str, Path]) -> list[Strategy
 
 
 def read_registered(project: Project) -> dict[str, object]:
-    """What the last register stage wrote: model, version, aliases, strategy, metric, value, run_id.
+    """Return the record of the last register stage: model, version, aliases, strategy, metric, value, run_id.
 
     Raises:
         GraftError: nothing has been registered yet.
@@ -210,6 +211,6 @@ def _read_result(project: Project, name: str, folder: Path) -> StrategyResult:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment with its own Python first, so that stages run in it without an activated venv."""
+    """Return this process's environment with its own Python first, so that stages need no activated venv."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return {**os.environ, "PATH": path}

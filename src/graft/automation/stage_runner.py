@@ -30,7 +30,7 @@ FOR_THE_USER = {
 
 
 def _is_worth_a_retry(task: Any, run: Any, state: Any) -> bool:
-    """False for a problem that only the user can mend: the same sentence would come back after each wait."""
+    """Return False for a problem that only the user can mend: the same sentence would come back after each wait."""
     outcome = state.result(raise_on_failure=False)
     return not isinstance(outcome, GraftError)
 
@@ -59,7 +59,7 @@ def step(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
 
 @contextmanager
 def _without_heartbeats() -> Iterator[None]:
-    """Spares a flow the thread that tells Prefect it is alive: nobody listens, and its end takes up to a second."""
+    """Run flows without the thread that tells Prefect they are alive: nobody listens, and its end takes a second."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     if PREFECT_FLOWS_HEARTBEAT_FREQUENCY.name in os.environ:
@@ -71,7 +71,7 @@ def _without_heartbeats() -> Iterator[None]:
 
 
 def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
-    """Calls ``flow(project, clock, *arguments)`` and ends the process.
+    """Call ``flow(project, clock, *arguments)`` and end the process.
 
     A :class:`GraftError`, or a disk that is full, is printed as a sentence and ends with 1, Ctrl-C with 130;
     anything else is a defect and shows its traceback. DVC removes what a failed stage wrote before it runs again.

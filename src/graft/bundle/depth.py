@@ -73,7 +73,7 @@ def eight_bits(image: ImageFile, bits: int) -> tuple[Image.Image, int]:
     upper, lower = np.asarray(image), None if low is None else np.asarray(low)
 
     def band(rows: slice) -> np.ndarray:
-        """Samples of some rows, uint16 ``[rows, W]`` or ``[rows, W, C]``: all at once would take 20 bytes a pixel."""
+        """Return samples of some rows, uint16 ``[rows, W]`` or ``[rows, W, C]``: all would take 20 bytes a pixel."""
         samples = upper[rows].astype(np.uint16)
         return samples if lower is None else samples << 8 | lower[rows]
 
@@ -97,7 +97,7 @@ def mode_name(mode: str, taken: int) -> str:
 
 
 def _low_bytes(image: ImageFile) -> Image.Image | None:
-    """The same image with the lower byte of each sample, where Pillow can be had to take that."""
+    """Return the same image with the lower byte of each sample, where Pillow can be had to take that."""
     raw = _raw_mode(image)
     other = _OTHER_BYTE.get(raw)
     if other is None:
@@ -111,14 +111,14 @@ def _low_bytes(image: ImageFile) -> Image.Image | None:
 
 
 def _raw_mode(image: ImageFile) -> str:
-    """Pillow's name for how samples lie in the file, such as ``RGB;16B``; ``""`` where it is not known."""
+    """Return Pillow's name for how samples lie in the file, such as ``RGB;16B``; ``""`` where it is not known."""
     args = image.tile[0].args if image.tile else ""
     first = args[0] if isinstance(args, tuple) and args else args
     return first if isinstance(first, str) else ""
 
 
 def _significant_bits(data: bytes) -> bytes:
-    """What a PNG file's sBIT holds, a byte a channel; nothing where it has none."""
+    """Return the content of a PNG file's sBIT, a byte a channel; nothing where it has none."""
     at = 8
     while at + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)

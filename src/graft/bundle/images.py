@@ -79,7 +79,7 @@ class TooLargeError(UnreadableImageError):
 
 
 def _brands(start: bytes) -> set[bytes]:
-    """What kinds of media an ISO base media file says it is, by its first bytes."""
+    """Return what kinds of media an ISO base media file says it is, by its first bytes."""
     if start[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(start[:4], "big"), len(start))
@@ -87,7 +87,7 @@ def _brands(start: bytes) -> set[bytes]:
 
 
 def is_image_start(start: bytes) -> bool:
-    """Whether a file that begins so is an image of a readable format, whatever it is called.
+    """Return whether a file that begins so is an image of a readable format, whatever it is called.
 
     Args:
         start: :data:`START_BYTES` of it, or all where it has fewer.
@@ -102,7 +102,7 @@ def is_image_start(start: bytes) -> bool:
 
 
 def _formats_of(data: bytes) -> tuple[str, ...]:
-    """The formats that Pillow shall try: HEIF is read by a package of its own, where that is installed.
+    """Return the formats that Pillow shall try: HEIF is read by a package of its own, where that is installed.
 
     Raises:
         UnreadableImageError: it is not, and this is such a file.
@@ -119,7 +119,7 @@ def _formats_of(data: bytes) -> tuple[str, ...]:
 
 
 def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
-    """Opens an image file's bytes; reads its header only, pixels follow on demand.
+    """Open an image file's bytes; read its header only, pixels follow on demand.
 
     Raises:
         UnreadableImageError: empty, not an image, of an unknown format, larger than ``max_pixels``, or made to take
@@ -151,7 +151,7 @@ def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The first frame, upright, as 8-bit RGB; transparent parts show white, as on a page.
+    """Convert the first frame, upright, to 8-bit RGB; transparent parts show white, as on a page.
 
     Where a sample has 16 bits, the range is what the file says, see :mod:`.depth`; ``image.info[TAKEN_BITS]`` is set.
 
@@ -190,7 +190,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the camera was held, 1 to 8, whatever other tags there are; 1 where nothing says it."""
+    """Return how the camera was held, 1 to 8, whatever other tags there are; 1 where nothing says it."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
         # Some programs write it as a byte, or more than once.
@@ -201,7 +201,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _exif_of(image: Image.Image) -> bytes:
-    """What Pillow reads Exif from, but in JPEG and TIFF, where it does so when it opens the file."""
+    """Return what Pillow reads Exif from, but in JPEG and TIFF, where it does so when it opens the file."""
     text = image.info.get("Raw profile type exif", "")
     try:
         return image.info.get("exif") or bytes.fromhex("".join(text.split("\n")[3:]))
@@ -210,7 +210,7 @@ def _exif_of(image: Image.Image) -> bytes:
 
 
 def decode(data: bytes, size: int, max_pixels: int = DEFAULT_MAX_PIXELS, view: str = WHOLE) -> np.ndarray:
-    """Pixels of an image file, uint8 ``[size, size, 3]``, RGB in 0..255; see :func:`resize`.
+    """Decode an image file to pixels, uint8 ``[size, size, 3]``, RGB in 0..255; see :func:`resize`.
 
     Raises:
         UnreadableImageError: see :func:`open_image` and :func:`to_rgb`.
@@ -246,7 +246,7 @@ def require_pixel_range(pixels: np.ndarray) -> None:
 
 
 def resize(image: Image.Image, size: int, view: str = WHOLE) -> np.ndarray:
-    """An RGB image as uint8 ``[size, size, 3]``: bilinear, with antialiasing when it shrinks.
+    """Resize an RGB image to uint8 ``[size, size, 3]``: bilinear, with antialiasing when it shrinks.
 
     Args:
         view: ``whole`` squeezes all of it to a square; ``centre`` is the square in its middle of 7/8 of the shorter

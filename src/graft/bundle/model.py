@@ -44,7 +44,7 @@ class Network(Protocol):
     """The network of a bundle that is no ensemble's, run with whatever engine."""
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities float32 ``[N, C]`` of images ``[N, S, S, 3]``, RGB in 0..255."""
+        """Return probabilities float32 ``[N, C]`` of images ``[N, S, S, 3]``, RGB in 0..255."""
         ...
 
 
@@ -101,7 +101,7 @@ class ImageClassifier:
         self.image_sizes = sorted({part.image_size for part in self.parts})
 
     def probabilities(self, pixels: Mapping[int, np.ndarray]) -> np.ndarray:
-        """Probabilities float32 ``[N, C]`` of images.
+        """Return probabilities float32 ``[N, C]`` of images.
 
         Args:
             pixels: the images at each of ``image_sizes``: by S, ``[N, S, S, 3]``, RGB in 0..255.
@@ -115,7 +115,7 @@ class ImageClassifier:
         return np.asarray(answer, np.float32)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """MLflow's entry point.
+        """Predict, as MLflow's entry point.
 
         Args:
             model_input: a DataFrame with the column ``image``, a list, an array ``[N, H, W, 3]``, or a single
@@ -151,7 +151,7 @@ class ImageClassifier:
     def to_pixels(
         self, item: bytes | str | os.PathLike[str] | _Named | Sequence[Any] | np.ndarray
     ) -> dict[int, np.ndarray]:
-        """One photograph at each of ``image_sizes``: by S, uint8 ``[S, S, 3]``.
+        """Return one photograph at each of ``image_sizes``: by S, uint8 ``[S, S, 3]``.
 
         Args:
             item: the bytes of an image file, the same as base64 text, or pixels ``[H, W, 3]``, RGB in 0..255. A
@@ -244,5 +244,5 @@ def _items_of(frame: Any) -> Iterable[Any]:
 
 
 def _load_pyfunc(data_path: str) -> ImageClassifier:
-    """MLflow's loader calls this with the path of the bundle."""
+    """Open the bundle at a path; MLflow's loader calls this."""
     return ImageClassifier(Path(data_path))

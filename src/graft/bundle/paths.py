@@ -15,7 +15,7 @@ ALLOWED_FOLDERS = "GRAFT_MODEL_PATHS"
 
 
 def read_named(text: str) -> bytes:
-    """The bytes of the file at a path that came as text.
+    """Return the bytes of the file at a path that came as text.
 
     Raises:
         UnreadableImageError: it does not lie, links followed, below an allowed folder, or cannot be read. What lies
@@ -35,7 +35,7 @@ def read_named(text: str) -> bytes:
 
 
 def read_file(path: os.PathLike[str]) -> bytes:
-    """The bytes of a file.
+    """Return the bytes of a file.
 
     Raises:
         UnreadableImageError: there is none, or it cannot be read; the message says why in a few words.

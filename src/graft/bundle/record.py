@@ -19,20 +19,20 @@ class ChangedModelError(ValueError):
 
 
 def write_settings(bundle: Path, settings: dict[str, Any]) -> None:
-    """Writes the bundle's model.json: ``settings``, and a record of all other files, which are in place by now."""
+    """Write the bundle's model.json: ``settings``, and a record of all other files, which are in place by now."""
     recorded = {**settings, FILES: hashes(bundle)}
     (bundle / SETTINGS_FILE).write_text(json.dumps(recorded, indent=1), encoding="utf-8")
 
 
 def read_settings(bundle: Path) -> dict[str, Any]:
-    """What a bundle's model.json says; the files are not looked at."""
+    """Return a bundle's model.json; the files are not looked at."""
     settings = json.loads((bundle / SETTINGS_FILE).read_text(encoding="utf-8"))
     assert isinstance(settings, dict)
     return settings
 
 
 def read_checked(bundle: Path) -> dict[str, Any]:
-    """What a bundle's model.json says, once every file is found to be as it records.
+    """Return a bundle's model.json, once every file is found to be as it records.
 
     Raises:
         ChangedModelError: a file is changed, missing or not recorded, or there is no record.
@@ -55,13 +55,13 @@ def read_checked(bundle: Path) -> dict[str, Any]:
 
 
 def hashes(bundle: Path) -> dict[str, str]:
-    """SHA-256 of each file in a bundle but its own model.json, hexadecimal, by path with forward slashes."""
+    """Return the SHA-256 of each file in a bundle but its own model.json, hexadecimal, by path with forward slashes."""
     own = bundle / SETTINGS_FILE
     files = sorted(path for path in bundle.rglob("*") if path.is_file() and path != own)
     return {path.relative_to(bundle).as_posix(): sha256(path) for path in files}
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """Return the SHA-256 of a file, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -17,7 +17,7 @@ TOLERANCE = 1e-4
 
 
 def trial_images(size: int) -> np.ndarray:
-    """Blocks of colour, uint8 ``[8, size, size, 3]``."""
+    """Return blocks of colour, uint8 ``[8, size, size, 3]``."""
     colours = np.random.default_rng(0).integers(0, 256, (COUNT, BLOCKS, BLOCKS, 3))
     percent = np.linspace(*CONTRASTS, COUNT).round(2) * 100
     colours = 128 + (colours - 128) * percent.astype(np.int64)[:, None, None, None] // 100
@@ -26,7 +26,7 @@ def trial_images(size: int) -> np.ndarray:
 
 
 def require_agreement(found: np.ndarray, recorded: np.ndarray) -> None:
-    """Raises where an engine answers for the trial images otherwise than the network did when it was written.
+    """Raise ValueError where an engine's probabilities for the trial images are not those recorded with the network.
 
     Args:
         found, recorded: probabilities ``[8, C]``.

@@ -52,7 +52,7 @@ def graft(
         bool, typer.Option("--version", help="Show graft's version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """What is done before every command; --version and --help end before that."""
+    """Prepare the process for any command; --version and --help end before that."""
     name_the_user()
     with contextlib.suppress(GraftError):  # no project, which the command itself says where it needs one
         share_with_the_group(find_project())
@@ -82,7 +82,7 @@ app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Entry point of the `graft` command."""
+    """Run the `graft` command."""
     try:
         app()
     except GraftError as error:

@@ -122,7 +122,7 @@ def _require_writable(out: Path, replace: bool) -> None:
 def _watching(
     project: Project, model: ResolvedModel, classifier: ImageClassifier, wanted: bool | None
 ) -> Iterator[Watcher | None]:
-    """What logs the predictions, where that is wanted here or in params.yaml. At the end it says what was lost."""
+    """Yield what logs the predictions, where that is wanted here or in params.yaml; print at the end what was lost."""
     from graft.core.params import load_params
 
     params = load_params(project.params_file) if wanted is not False else None

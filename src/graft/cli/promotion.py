@@ -180,7 +180,7 @@ def _print_changed(changed: Changed, as_json: bool) -> None:
 
 
 def _print_rows(rows: list[Row]) -> None:
-    """A line of figures for each champion, and below it how it came to be, and what is different from the last."""
+    """Print figures of each champion in a line, and below it how it came to be, and what differs from the last."""
     width = max(len("strategy"), *(len(row.entry.strategy) for row in rows))
     head = f"{'since (UTC)':<17} {'version':<8} {'strategy':<{width}} {'accuracy':>9} {'macro-F1':>9} {'log loss':>9}"
     console.print(head, style="bold", soft_wrap=True)

@@ -93,7 +93,7 @@ def use(name: Name) -> None:
 
 
 def _data_state(project: Project, recipe: Recipe) -> tuple[str, str]:
-    """Whether data/ holds the recipe's data set, in words, and the command that brings it, or "" where it does."""
+    """Return whether data/ holds the recipe's data set, in words, and the command that brings it, or ""."""
     from rich.markup import escape
 
     from graft.data.folder.swap import is_empty

@@ -188,7 +188,7 @@ def _name(project: Project, name: str | None) -> str:
 
 
 def _deployed(project: Project, name: str | None) -> DeploymentResponse:
-    """What Prefect knows of the schedule; points this process at the server first."""
+    """Return what Prefect knows of the schedule; point this process at the server first."""
     from graft.automation.schedule.service import server_in_use
 
     server_in_use(project)
@@ -198,7 +198,7 @@ def _deployed(project: Project, name: str | None) -> DeploymentResponse:
 
 
 def _check_executed(project: Project, deployed: DeploymentResponse) -> None:
-    """Raises GraftError where nothing would execute a run."""
+    """Raise GraftError where nothing would execute a run."""
     from graft.automation.schedule.service import is_at_work
 
     pool = deployed.work_pool_name

@@ -85,7 +85,7 @@ def _print_trials(params: Params, trials: list[Trial]) -> None:
 
 
 def _print_best(params: Params, best: Trial) -> None:
-    """The best trial's settings as lines to put under its strategy."""
+    """Print the best trial's settings as lines to put under its strategy."""
     import io
 
     from ruamel.yaml import YAML

@@ -77,7 +77,7 @@ def _is_usable(value: str) -> bool:
 
 
 def _plain_entry(entry: str) -> str:
-    """Return an entry of NO_PROXY as all libraries take it; ``""`` where none knows its form, such as a range of IPv6."""
+    """Return an entry of NO_PROXY as all libraries take it; ``""`` where none knows its form (a range of IPv6)."""
     entry = re.sub(r"^\[([0-9A-Fa-f:.]+)\](:\d+|:\*)?$", r"\1", entry).removesuffix(":*")
     if entry.startswith("[") or (entry.count(":") > 1 and "://" not in entry):
         try:

@@ -12,7 +12,10 @@ _Result = TypeVar("_Result")
 
 
 def in_threads(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """Yield the results in order. Pillow lets go of the interpreter lock while it decodes: such work runs side by side."""
+    """Yield the results in order, some computed ahead in threads.
+
+    Pillow lets go of the interpreter lock while it decodes: such work runs side by side.
+    """
     threads = cores()
     ahead: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:

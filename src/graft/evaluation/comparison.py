@@ -1,4 +1,4 @@
-"""Two classifiers on the same images: is one better, and how much worse can it be at most?
+"""Compare two classifiers on the same images: is one better, and how much worse can it be at most.
 
 Only images that exactly one of the two gets right tell them apart. McNemar's test (Psychometrika 12, 1947) asks
 whether they divide as a fair coin would; its exact form is the binomial test of that, which Dietterich (Neural

@@ -45,7 +45,7 @@ class KeyedImages(Protocol):
         ...
 
     def at(self, indices: np.ndarray) -> np.ndarray:
-        """Pixels of some, uint8 ``[n, S, S, 3]``."""
+        """Return the pixels of some images, uint8 ``[n, S, S, 3]``."""
         ...
 
 
@@ -129,7 +129,7 @@ class Photographs:
             return load_images(self._root, self._paths, self._sha256, self._size, self._label)
 
     def at(self, indices: np.ndarray) -> np.ndarray:
-        """Pixels of some; decoded now, unless all of them are there."""
+        """Return the pixels of some images; decode them now, unless all of them are there."""
         if "inputs" in self.__dict__:
             return np.asarray(self.inputs[indices])
         paths, sha256 = [self._paths[index] for index in indices], [self._sha256[index] for index in indices]
@@ -179,7 +179,8 @@ def load_images(
 
 
 def large_array(shape: tuple[int, ...], dtype: Any, in_memory_bytes: int = IN_MEMORY_BYTES) -> np.ndarray:
-    """An array to be filled; above ``in_memory_bytes`` it lies in a temporary file that vanishes with the process.
+    """Return an array to be filled; above ``in_memory_bytes`` it lies in a temporary file that vanishes with the
+    process.
 
     Raises:
         GraftError: the disk has no room for that file.
@@ -203,7 +204,7 @@ def large_array(shape: tuple[int, ...], dtype: Any, in_memory_bytes: int = IN_ME
 
 
 def rows_of(array: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """A copy of some rows; where the array lies in a file, its pages are given back after every few of them.
+    """Copy some rows; where the array lies in a file, give its pages back after every few of them.
 
     A row that is read brings what lies around it into the process's memory, up to megabytes with large pages, so that
     a thousand rows from all over a file would be all of the file.
@@ -219,7 +220,7 @@ def rows_of(array: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 def release_pages(array: np.ndarray) -> None:
-    """Lets the operating system have the pages of an array that lies in a file; others are left as they are.
+    """Let the operating system have the pages of an array that lies in a file; leave other arrays as they are.
 
     What was written stays written: it is in the file, and comes back from there. Without this, a process that goes
     once through a file keeps all of it among its own memory until another process asks for that. Not for arrays that

@@ -8,7 +8,7 @@ from graft.core.params.strategy_params import HeadParams, Pooling
 
 
 def pool(features: Any, pooling: Pooling) -> Any:
-    """A trunk's map ``[N, H, W, D]`` to vectors ``[N, D]``, or ``[N, H * W * D]`` for ``flatten``.
+    """Pool a backbone's map ``[N, H, W, D]`` to vectors ``[N, D]``, or ``[N, H * W * D]`` for ``flatten``.
 
     Vectors stay as they are: the trunk has pooled already.
     """
@@ -23,7 +23,7 @@ def pool(features: Any, pooling: Pooling) -> Any:
 
 
 def build_head(features: int, classes: int, params: HeadParams, seed: int) -> keras.Model:
-    """Features float32 ``[N, D]`` to logits float32 ``[N, C]``, behind what :func:`pool` gives."""
+    """Build the head: features float32 ``[N, D]``, as :func:`pool` gives them, to logits float32 ``[N, C]``."""
     layers = keras.layers
     penalty = keras.regularizers.L1L2(params.l1, params.l2) if params.l1 or params.l2 else None
 

@@ -16,7 +16,7 @@ LEAST, MOST = 0.01, 100.0
 
 
 def fit_temperature(labels: np.ndarray, logits: np.ndarray, images: np.ndarray | None = None) -> float:
-    """The T above 0 that ``softmax(logits / T)`` fits labels ``[N]`` best with, for logits ``[N, C]``.
+    """Return the T above 0 that ``softmax(logits / T)`` fits labels ``[N]`` best with, for logits ``[N, C]``.
 
     Args:
         labels: class indices ``[N]`` of images that the logits were not fitted to.

@@ -28,7 +28,7 @@ class _RandomAffine(keras.layers.Layer):
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Images float32 ``[N, S, S, 3]``, changed in training alone."""
+        """Return images float32 ``[N, S, S, 3]``, changed in training alone."""
         if not training:
             return images
         shape = (keras.ops.shape(images)[0], 6)
@@ -37,7 +37,7 @@ class _RandomAffine(keras.layers.Layer):
 
 
 def augmentation_layers(params: AugmentParams, seed: int) -> list[keras.layers.Layer]:
-    """Layers for images float32 ``[N, S, S, 3]`` in 0..255, active in training only; empty for no change.
+    """Return layers for images float32 ``[N, S, S, 3]`` in 0..255, active in training only; empty for no change.
 
     Geometry comes before colour, so that what is filled in at the edges changes colour with the rest. MixUp and
     CutMix need labels, and are :mod:`graft.training.mixing`'s.

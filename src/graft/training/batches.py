@@ -68,18 +68,18 @@ class Batches(keras.utils.PyDataset):
         return with_copies(inputs, missing), with_zeros(targets, missing), with_zeros(weights, missing)
 
     def joined(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Several batches, ``start`` to ``stop - 1``, one after another; unmixed, and not filled up."""
+        """Return several batches, ``start`` to ``stop - 1``, one after another; unmixed, and not filled up."""
         rows, targets, weights = self.rows(start, stop)
         return rows_of(self.inputs, rows), targets, weights
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The same, with the rows of ``inputs`` that are meant, int ``[n]``, in the place of what is in them."""
+        """Return what :meth:`joined` does, but row indices into ``inputs``, int ``[n]``, instead of the rows."""
         chosen = self.order[start * self.batch_size : stop * self.batch_size]
         targets = self.one_hot[self.labels[chosen]]
         return chosen + self.epoch % self.views * len(self.labels), targets, targets @ self.class_weights
 
     def start_epoch(self, epoch: int) -> None:
-        """Puts the images in the order of this epoch (counted from 0)."""
+        """Put the images in the order of this epoch (counted from 0)."""
         self.epoch = epoch
         self.order = np.arange(len(self.labels))
         if self.seed is not None:
@@ -87,6 +87,6 @@ class Batches(keras.utils.PyDataset):
 
 
 def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Weights N / (C * N_c), float32 ``[C]``: every class then counts the same in the loss (mean weight 1)."""
+    """Return weights N / (C * N_c), float32 ``[C]``: every class then counts the same in the loss (mean weight 1)."""
     counts = np.bincount(labels, minlength=classes)
     return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)

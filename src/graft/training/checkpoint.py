@@ -46,7 +46,7 @@ class Checkpoint:
     best_weights: list[np.ndarray]
 
     def write(self, folder: Path) -> None:
-        """Puts this checkpoint in the place of the one before, whole or not at all."""
+        """Put this checkpoint in the place of the one before, whole or not at all."""
         arrays = {f"state_{i}": array for i, array in enumerate(self.state)}
         arrays |= {f"best_{i}": array for i, array in enumerate(self.best_weights)}
         record = np.frombuffer(json.dumps(self.record).encode(), np.uint8)
@@ -56,9 +56,9 @@ class Checkpoint:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """The checkpoint in ``folder``, or None where there is none.
+    """Return the checkpoint in ``folder``, or None where there is none.
 
-    One that is not what was written is removed, with a word about it, and counts as none.
+    A damaged checkpoint is deleted with a warning and treated as missing.
 
     Raises:
         GraftError: it is there and cannot be read; it stays.
@@ -116,7 +116,7 @@ class TrainingState(keras.callbacks.Callback):
         self._own_values: list[np.ndarray] | None = None  # of the weights, while their running means stand in
 
     def resume(self) -> int:
-        """Restores the checkpoint where there is one; returns the epoch to go on with, 0 for a fresh start.
+        """Restore the checkpoint where there is one; return the epoch to go on with, 0 for a fresh start.
 
         The model must be compiled and its optimizer built.
 
@@ -150,14 +150,14 @@ class TrainingState(keras.callbacks.Callback):
         return len(self.epochs) - 1 - self.best_epoch >= self.patience
 
     def restore_best(self) -> None:
-        """Gives the model the weights of its best epoch."""
+        """Set the model's weights to those of its best epoch."""
         if self.best_weights is not None:
             self.model.set_weights(self.best_weights)
 
     # --- called by Keras ------------------------------------------------------------------------------------
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Puts the batches in order and starts counting."""
+        """Put the batches in order and start to count."""
         # Not left to the batches' own on_epoch_end, which Keras calls once before the first epoch too.
         self.batches.start_epoch(epoch)
         self._epoch_start = time.perf_counter()
@@ -165,7 +165,7 @@ class TrainingState(keras.callbacks.Callback):
         self._seen, self._loss = 0, 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Notes the figures of the batch; refuses a loss that is no number."""
+        """Record the figures of the batch; refuse a loss that is no number."""
         logs = logs or {}
         self._refuse_not_finite("loss", logs["loss"], f", step {batch + 1}")
         size = min(self.batches.batch_size, len(self.batches.labels) - self._seen)
@@ -183,7 +183,7 @@ class TrainingState(keras.callbacks.Callback):
             self.steps[column].append(value)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Puts the running means of the weights in their place, where the optimizer keeps any: they are validated."""
+        """Assign the weights' running means, where the optimizer has any: they are what is validated."""
         optimizer = self._inner_optimizer()
         if optimizer.use_ema:
             weights = optimizer._trainable_variables
@@ -192,7 +192,7 @@ class TrainingState(keras.callbacks.Callback):
                 weight.assign(mean)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Notes the figures of the epoch, keeps its weights if they are the best, ends where patience does."""
+        """Record the figures of the epoch, save its weights if they are the best, end where patience does."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
         figures["loss"] = self._loss / self._seen
         # The step that ends the epoch may be the one that breaks the model: its own loss was of before.
@@ -216,18 +216,18 @@ class TrainingState(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Writes the checkpoint of the whole training, where there was none after each epoch."""
+        """Write the checkpoint of the whole training, where there was none after each epoch."""
         if self.folder is not None and not self.every_epoch:
             self._write_checkpoint(self.folder)
 
     # --------------------------------------------------------------------------------------------------------
 
     def _inner_optimizer(self) -> keras.optimizers.Optimizer:
-        """The one that was asked for: with mixed_float16 Keras puts another around it, which scales the loss."""
+        """Return the optimizer asked for: with mixed_float16 Keras puts another around it, which scales the loss."""
         return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
 
     def _variables(self) -> list[keras.Variable]:
-        """All that training changes; unlike ``weights`` it counts the seeds of random layers in."""
+        """Return all that training changes; unlike ``weights`` it counts the seeds of random layers in."""
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def _write_checkpoint(self, folder: Path) -> None:

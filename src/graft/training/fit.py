@@ -193,7 +193,7 @@ class EpochLines(keras.callbacks.Callback):
             self._line()
 
     def close(self) -> None:
-        """Gives the terminal back, also after a fit that failed."""
+        """Give the terminal back, also after a fit that failed."""
         if self.status is not None:
             self.status.stop()
 

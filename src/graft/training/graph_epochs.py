@@ -21,7 +21,7 @@ CALL_BYTES = 16 * 1024**2
 
 
 def suits_graph(batches: Batches) -> bool:
-    """Whether the batches are of vectors that go to one device: what this module is for."""
+    """Return whether the batches are of vectors that go to one device: what this module is for."""
     return batches.inputs.ndim == 2 and batches.mix is None and batches.devices == 1
 
 
@@ -33,7 +33,7 @@ def fit_features(
     initial_epoch: int,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    """As ``model.fit`` of a compiled model whose metrics are loss, accuracy and log_loss.
+    """Fit as ``model.fit`` does for a compiled model whose metrics are loss, accuracy and log_loss.
 
     Callbacks hear of each batch after the call of the graph that it was part of.
 
@@ -77,7 +77,7 @@ def _held(batches: Batches) -> Any | None:
 
 
 def _calls(run: Any, batches: Batches, held: Any | None) -> Any:
-    """Goes through an epoch; yields the place of the first batch of each call, and the figures after each batch."""
+    """Run an epoch; yield the place of the first batch of each call, and the figures after each batch."""
     row = batches.one_hot[:1].nbytes + (batches.inputs[:1].nbytes if held is None else 0)
     at_a_time = max(1, CALL_BYTES // (row * batches.batch_size))
     for first in range(0, len(batches), at_a_time):
@@ -90,9 +90,9 @@ def _calls(run: Any, batches: Batches, held: Any | None) -> Any:
 
 
 def _graph(step: Any, batches: Batches) -> Any:
-    """One call for many steps: inputs, the rows of them that make up the batches one after another, and the targets
-    and weights of these, to figures ``[steps]``.
+    """Return one call for many steps, to figures ``[steps]``.
 
+    It takes inputs, the rows of them that make up the batches one after another, and the targets and weights of these.
     The inputs are an argument, since TensorFlow frees what a graph has captured only as the process ends.
     """
     import tensorflow as tf

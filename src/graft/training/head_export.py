@@ -36,7 +36,7 @@ CODE = (Path(__file__), Path(tracing.__file__), Path(trial.__file__))
 
 
 def save_with_trunk(network: HeadOnTrunk, temperature: float, folder: Path) -> np.ndarray:
-    """Writes both SavedModels: images to ``softmax(logits / temperature)``, and features to the same.
+    """Write both SavedModels: images to ``softmax(logits / temperature)``, and features to the same.
 
     Args:
         network: with a trunk of Keras', under TensorFlow.
@@ -53,7 +53,7 @@ def save_with_trunk(network: HeadOnTrunk, temperature: float, folder: Path) -> n
 
 
 def _description(network: HeadOnTrunk) -> dict[str, Any]:
-    """All that decides the graph and the trunk's weights, JSON-ready."""
+    """Return all that decides the graph and the backbone's weights, JSON-ready."""
     import tensorflow as tf
 
     params = network.head_params
@@ -62,7 +62,7 @@ def _description(network: HeadOnTrunk) -> dict[str, Any]:
 
 
 def _export(network: HeadOnTrunk, folder: Path) -> None:
-    """Traces trunk and head, and writes what is described above."""
+    """Trace backbone and head, and write what is described above."""
     import tensorflow as tf
 
     trunk, head = network.trunk.backbone.model, network.head
@@ -84,7 +84,7 @@ def _export(network: HeadOnTrunk, folder: Path) -> None:
 
 
 def _fill(export: Path, head: keras.Model, temperature: float, folder: Path) -> np.ndarray:
-    """Copies an export, with the weights of this head in it; returns what that answers for the trial images."""
+    """Copy an export, with the weights of this head in it; return its probabilities for the trial images."""
     scale = np.float32(1 / temperature)
     for name in MODELS:
         shutil.rmtree(folder / name, ignore_errors=True)  # begun from an export that was removed meanwhile
@@ -94,7 +94,7 @@ def _fill(export: Path, head: keras.Model, temperature: float, folder: Path) -> 
 
 
 def _fill_model(source: Path, weights: list[np.ndarray], scale: np.float32, target: Path) -> None:
-    """Copies a SavedModel, with other values for the last of its variables, and for the scale."""
+    """Copy a SavedModel, with other values for the last of its variables, and for the scale."""
     import tensorflow as tf
 
     reader = tf.train.load_checkpoint(str(source / VARIABLES))

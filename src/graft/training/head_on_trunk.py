@@ -26,12 +26,12 @@ class HeadOnTrunk:
 
 
 def as_model(network: keras.Model | HeadOnTrunk) -> keras.Model:
-    """The network as one model, images to logits; a trunk that was not needed so far is built for it."""
+    """Return the network as one model, images to logits; a backbone that was not needed so far is built for it."""
     if isinstance(network, HeadOnTrunk):
         return classifier(network.trunk.backbone.model, network.head)
     return network
 
 
 def classifier(backbone: keras.Model, head: keras.Model) -> keras.Model:
-    """Backbone and head as one model, images to logits; weights are shared with both."""
+    """Return backbone and head as one model, images to logits; weights are shared with both."""
     return keras.Model(backbone.input, head(backbone.output), name="classifier")

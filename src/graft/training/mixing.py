@@ -29,7 +29,7 @@ class Mixing:
         return bool(self.kinds)
 
     def __call__(self, images: np.ndarray, one_hot: np.ndarray, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Images float32 ``[N, S, S, 3]`` and labels float32 ``[N, C]``, rows summing to 1, blended.
+        """Blend images float32 ``[N, S, S, 3]`` and labels float32 ``[N, C]``, rows summing to 1.
 
         Args:
             images: ``[N, S, S, 3]`` in 0..255.

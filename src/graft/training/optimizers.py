@@ -14,7 +14,7 @@ WITHOUT_DECAY = r"(^|/)(bias|gamma|beta)(:\d+)?$"
 def build_optimizer(
     params: FitParams, steps_per_epoch: int, rate_factors: Mapping[str, float] | None = None
 ) -> keras.optimizers.Optimizer:
-    """The optimizer for one fit.
+    """Build the optimizer for one fit.
 
     Args:
         params: which one, with its rate, schedule, decay, momentum and running mean.
@@ -46,7 +46,7 @@ def build_optimizer(
 
 
 def _schedule(params: FitParams, steps_per_epoch: int) -> Any:
-    """A number, or Keras' cosine decay with a linear warm-up before it.
+    """Return a number, or Keras' cosine decay with a linear warm-up before it.
 
     https://arxiv.org/abs/1608.03983 (cosine) and https://arxiv.org/abs/1706.02677 (warm-up). With ``alpha`` 1
     the cosine stays where it starts, which is a warm-up alone.
@@ -67,7 +67,7 @@ def _schedule(params: FitParams, steps_per_epoch: int) -> Any:
 def _with_rate_factors(
     kind: type[keras.optimizers.Optimizer], factors: Mapping[str, float]
 ) -> type[keras.optimizers.Optimizer]:
-    """The optimizer with a factor on the rate of each variable named; weight decay goes by the rate without it.
+    """Return the optimizer with a factor on the rate of each variable named; weight decay goes by the rate without it.
 
     Scaling gradients instead would do nothing: Adam divides by their size.
     """
@@ -83,10 +83,11 @@ def _with_rate_factors(
 
 
 def layer_rate_factors(trunk: keras.Model, decay: float) -> dict[str, float]:
-    """Factor on the rate of each variable of a trunk, by path: ``decay`` per layer with weights, counted from the top.
+    """Return the factor on the rate of each variable of a backbone, by path.
 
-    The last layer with weights has ``decay``, so that the head above it learns fastest. Layer-wise decay is from
-    https://arxiv.org/abs/1801.06146, there between groups of layers.
+    It is ``decay`` per layer with weights, counted from the top. The last layer with weights has ``decay``, so that the
+    head above it learns fastest. Layer-wise decay is from https://arxiv.org/abs/1801.06146, there between groups of
+    layers.
     """
     factors: dict[str, float] = {}
     factor = 1.0

@@ -57,12 +57,12 @@ class Trial:
 
 
 def tried(params: Params, trial: Trial) -> StrategyParams:
-    """The strategy as the trial trained it."""
+    """Return the strategy as the trial trained it."""
     return with_settings(params.train.strategies[trial.strategy], trial.settings)
 
 
 def combinations(sweep: SweepParams) -> list[dict[str, Any]]:
-    """All trials of a grid, as Optuna's parameters.
+    """Return all trials of a grid, as Optuna's parameters.
 
     Raises:
         GraftError: there is nothing to try.
@@ -77,7 +77,7 @@ def combinations(sweep: SweepParams) -> list[dict[str, Any]]:
 
 
 def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None] | None = None) -> list[Trial]:
-    """Runs the trials that are missing; returns all of them, best first, failed ones last.
+    """Run the trials that are missing; return all of them, best first, failed ones last.
 
     A sweep that was stopped or killed carries on as if it had not been: what trial n tries follows from the seed, n and
     the trials before it. Trials are remembered under what decides their outcome, see :func:`_identity`.
@@ -168,7 +168,7 @@ def _run_trial(project: Project, params: Params, asked: Any, number: int) -> tup
 
 
 def _suggest(sweep: SweepParams, trial: Any) -> tuple[str, dict[str, Any]]:
-    """A strategy and its settings, from what Optuna wants to see next."""
+    """Return a strategy and its settings, from what Optuna wants to try next."""
     name = trial.suggest_categorical(STRATEGY, list(sweep.settings))
     settings = {}
     for key, choices in sweep.settings[name].items():
@@ -183,7 +183,8 @@ def _suggest(sweep: SweepParams, trial: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _identity(project: Project, params: Params) -> str:
-    """Name a sweep by all that decides its outcome but the number of trials, which may be raised later.
+    """Return a name of the sweep that follows from all that decides its outcome but the number of trials, which may
+    grow.
 
     That is the section, and of each strategy in it what :func:`graft.training.train.work_key` counts: settings,
     images, weights, versions and code.

@@ -24,7 +24,7 @@ def solve_head(
     class_weight: Literal["none", "balanced"] = "none",
     folds: int = FOLDS,
 ) -> tuple[FitResult, OutOfFold]:
-    """Give the one dense layer of ``head`` the weights of the exact head.
+    """Set the one dense layer of ``head`` to the weights of the exact head.
 
     The fit has an epoch, of one step, for each penalty that was tried, from the largest down. Its figures are those of
     a head with that penalty, fitted to all training images, and beside them those out of fold, which choose.

@@ -129,7 +129,7 @@ def fit_end_to_end(
     task: Task,
     rate_factors: Mapping[str, float] | None = None,
 ) -> tuple[FitResult, np.ndarray]:
-    """Fits a model to the task's images, augmented, carrying on from the task's checkpoint where there is one.
+    """Fit a model to the task's images, augmented, carrying on from the task's checkpoint where there is one.
 
     Returns the fit, and the logits of the validation images; ``rate_factors`` as :func:`build_optimizer` takes them.
     """

@@ -105,7 +105,7 @@ def checkpoint_folder(project: Project, params: TrainParams, name: str) -> Path:
 
 
 def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageClock) -> FittedStrategy:
-    """Trains one strategy and looks at it on validation; writes nothing but its checkpoint.
+    """Train one strategy and evaluate it on validation; write nothing but its checkpoint.
 
     Raises:
         GraftError: no such strategy, or whatever the strategy raises.
@@ -141,7 +141,7 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
 
 @contextmanager
 def _training_context(strategy: StrategyParams, params: TrainParams) -> Iterator[None]:
-    """The arithmetic and the devices that a strategy is trained with."""
+    """Set the arithmetic and the devices that a strategy is trained with, for the block."""
     assert strategy.seed is not None  # filled in by TrainParams.strategy, as is
     assert strategy.precision is not None
     keras.utils.set_random_seed(strategy.seed)
@@ -158,7 +158,7 @@ def _training_context(strategy: StrategyParams, params: TrainParams) -> Iterator
 def _prepare(
     project: Project, params: TrainParams, name: str, clock: StageClock
 ) -> tuple[StrategyParams, Task, pd.DataFrame]:
-    """A strategy with all settings, what it is to do, and the table of the validation images."""
+    """Return a strategy with all settings, what it is to do, and the table of the validation images."""
     if name not in params.strategies:
         raise GraftError(f"There is no strategy '{name}'", did_you_mean(name, params.strategies))
     strategy = params.strategy(name)
@@ -194,7 +194,7 @@ def _prepare(
 
 
 def _cross_validates(strategy: StrategyParams) -> bool:
-    """Whether training leaves groups of its own images out, for the penalty of a head."""
+    """Return whether training leaves groups of its own images out, for the penalty of a head."""
     if isinstance(strategy, FrozenParams):
         return strategy.solver == "exact"
     if isinstance(strategy, FineTuneParams):
@@ -216,7 +216,7 @@ def _image_size(strategy: StrategyParams) -> int:
 
 
 def _backbones(strategy: StrategyParams) -> list[BackboneParams]:
-    """Those that it may train on; none for a network from random weights."""
+    """Return the backbones that a strategy may train on; none for a network from random weights."""
     if isinstance(strategy, FrozenParams) and strategy.members:
         return [member.backbone for member in strategy.members]
     if isinstance(strategy, TransferParams):
@@ -244,7 +244,8 @@ def _python_files(place: Path) -> list[Path]:
 
 
 def work_key(project: Project, params: TrainParams, strategy: StrategyParams) -> str:
-    """Name a piece of work by all that decides its outcome: settings, images with labels, weights, versions, code.
+    """Return a name for a piece of work by all that decides its outcome: settings, images, labels, weights, versions,
+    code.
 
     Returns:
         16 hex digits.

@@ -8,7 +8,7 @@ from graft.networks.backbones.backbone import WholeTrunk
 
 
 def unfreeze(trunk: keras.layers.Layer, start: str | int | float, batch_norm: str) -> None:
-    """Makes the trunk trainable from a layer up.
+    """Make the backbone trainable from a layer up.
 
     Args:
         trunk: a ``keras.applications`` model, or a trunk without layers, which is trained whole.
@@ -33,7 +33,7 @@ def unfreeze(trunk: keras.layers.Layer, start: str | int | float, batch_norm: st
 
 
 def first_trained_layer(trunk: keras.Model, start: str | int | float) -> int:
-    """Index in ``trunk.layers`` of the first layer to train; arguments and errors as for :func:`unfreeze`."""
+    """Return the index in ``trunk.layers`` of the first layer to train; arguments and errors as of :func:`unfreeze`."""
     names = [layer.name for layer in trunk.layers]
     if start == "all":
         return 0

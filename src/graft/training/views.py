@@ -19,12 +19,12 @@ from graft.core.source_digest import source_digest
 
 @functools.cache
 def views_identity() -> str:
-    """Names the code of this file: other code, other views."""
+    """Return a digest of this file's code: other code, other views."""
     return source_digest(Path(__file__))
 
 
 def view(images: np.ndarray, keys: Sequence[bytes], number: int, params: AugmentParams, seed: int) -> np.ndarray:
-    """One view of each image, float32 ``[N, S, S, 3]`` in 0..255.
+    """Return one view of each image, float32 ``[N, S, S, 3]`` in 0..255.
 
     All that moves pixels is one affine map, so that they are interpolated once; amounts are drawn uniformly, as by
     the random layers of the same names.
@@ -50,7 +50,7 @@ def view(images: np.ndarray, keys: Sequence[bytes], number: int, params: Augment
 
 
 def moves_pixels(params: AugmentParams) -> bool:
-    """Whether any change moves pixels, rather than changing their values."""
+    """Return whether any change moves pixels, rather than changing their values."""
     return params.flip != "none" or any((params.rotate, params.zoom, params.translate))
 
 
@@ -82,7 +82,7 @@ def changed_places(images: Any, draws: Any, params: AugmentParams, ops: Any) -> 
 
 
 def _draw(key: bytes, number: int, seed: int) -> np.ndarray:
-    """Eight numbers in -1..1."""
+    """Draw eight numbers in -1..1."""
     entropy = [int.from_bytes(key, "little"), number, seed]
     return np.random.default_rng(entropy).uniform(-1, 1, 8)
 
@@ -90,7 +90,7 @@ def _draw(key: bytes, number: int, seed: int) -> np.ndarray:
 def _affine(
     mirror_x: Any, mirror_y: Any, turns: Any, zooms: Any, right: Any, down: Any, centre: float, ops: Any
 ) -> Any:
-    """Maps from where a pixel is to go to where it comes from, about the image's centre, as Keras takes them.
+    """Map where a pixel is to go to where it comes from, about the image's centre, as Keras takes it.
 
     Args:
         mirror_x, mirror_y: ``[N]``, -1 where x, or y, is mirrored.

@@ -28,7 +28,7 @@ def write_bundle(
     temperature: float = 1.0,
     view: str = WHOLE,
 ) -> None:
-    """Exports a network (images to logits) with ``softmax(logits / temperature)`` behind it, and its settings.
+    """Export a network (images to logits) with ``softmax(logits / temperature)`` behind it, and its settings.
 
     A SavedModel holds graph and weights whole, also those of a Hub module, and needs neither graft nor Keras to
     be loaded. A head on a frozen trunk has one of its own too. What is in ``folder`` already goes.
@@ -75,7 +75,7 @@ def _write_blend(blend: Blend, classes: list[str], folder: Path) -> None:
 
 
 def _save(model: keras.Model, temperature: float, path: Path, trial: np.ndarray) -> np.ndarray:
-    """Writes the SavedModel of a model, which answers for images; returns what it answers for the images ``trial``."""
+    """Write the SavedModel of a model for images; return its probabilities for the images ``trial``."""
     cooled = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(model.output)
     softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
     served = keras.Model(model.input, softmax(cooled), name="served")

@@ -57,7 +57,7 @@ def _default_backbone(params: Params) -> KerasBackboneParams:
 
 
 def _sample(project: Project, params: Params, tables: dict[str, Any]) -> Sample:
-    """The images of train and val, or as many of them as are to be measured on."""
+    """Return the images of train and val, or as many of them as are to be measured on."""
     paths = [path for table in tables.values() for path in table["path"]]
     sha256 = [digest for table in tables.values() for digest in table["sha256"]]
     names = np.array([label for table in tables.values() for label in table["label"]])

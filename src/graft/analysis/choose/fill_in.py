@@ -79,7 +79,9 @@ def _frozen(choice: Choice) -> dict[str, Any]:
 
 
 def _fine_tune(strategy: FineTuneParams, choice: Choice, train_images: int) -> dict[str, Any]:
-    """The network that costs least for each pixel, at as many as there is time for, from the layer that errors say."""
+    """Return settings: the network that costs least a pixel, the most pixels that time allows, the first layer by
+    errors.
+    """
     left_open = strategy.to_choose
     named = strategy.backbone if "backbone" not in left_open else None
     plain = [one for one in choice.measured if one.candidate.pooling == "average" and not one.candidate.mirrored]
@@ -121,7 +123,7 @@ def _epochs(network: Candidate, share: float, views: int, images: int, budget: f
 
 
 def _scratch(choice: Choice, train_images: int) -> dict[str, Any]:
-    """The most pixels that the usual epochs fit into the time with, else fewer epochs of the least."""
+    """Return settings: the most pixels that the usual epochs fit into the time with, else fewer epochs of the least."""
     budget = choice.minutes * 60 * SHARE_FOR_SCRATCH * cores()
     for size in SCRATCH_SIZES:
         epochs = int(budget / (train_images * size**2 * SCRATCH_SECONDS_PER_PIXEL))

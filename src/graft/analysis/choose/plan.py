@@ -135,5 +135,5 @@ def plan(params: ChooseParams, default: KerasBackboneParams, median_side: float)
 
 
 def _usual(name: str, default: KerasBackboneParams) -> KerasBackboneParams:
-    """A backbone by name; train.backbone stands where the plan has the usual one."""
+    """Return a backbone by name; train.backbone stands where the plan has the usual one."""
     return default if name == USUAL else KerasBackboneParams(source="keras", name=name)

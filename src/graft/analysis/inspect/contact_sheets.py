@@ -18,9 +18,10 @@ IN_ALL = 960
 
 
 def contact_sheets(images: pd.DataFrame, per_class: int = PER_CLASS, in_all: int = IN_ALL) -> dict[str, list[Picture]]:
-    """Images of each class by label, evenly spaced in the order of the manifest, so from all its folders and films.
+    """Return images of each class by label, evenly spaced in the order of the manifest.
 
-    With very many classes each gets one image, and classes after the first ``in_all`` get none.
+    So they come from all folders and films of a class. With very many classes each gets one image, and classes after
+    the first ``in_all`` get none.
 
     Args:
         per_class: images of one class at most.
@@ -38,5 +39,5 @@ def contact_sheets(images: pd.DataFrame, per_class: int = PER_CLASS, in_all: int
 
 
 def _evenly(total: int, count: int) -> np.ndarray:
-    """``count`` of the numbers below ``total`` (all, if there are fewer), evenly spaced, first and last among them."""
+    """Return ``count`` numbers below ``total`` (all, if there are fewer), evenly spaced, first and last among them."""
     return np.unique(np.linspace(0, total - 1, min(total, count)).round().astype(int))

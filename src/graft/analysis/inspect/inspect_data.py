@@ -45,7 +45,7 @@ UNASKED_PROBABILITIES = 500_000
 
 
 def inspect_data(project: Project, params: Params, check_labels: bool | None = None) -> tuple[Report, pd.DataFrame]:
-    """Scans data/ as it is now and reports on it; the pipeline's own manifest is neither needed nor touched.
+    """Scan data/ as it is now and report on it; the pipeline's own manifest is neither needed nor touched.
 
     Returns the report, and the images of the manifest that take part.
 
@@ -97,7 +97,7 @@ def inspect_data(project: Project, params: Params, check_labels: bool | None = N
 
 
 def label_check(images: pd.DataFrame, features: np.ndarray, groups: np.ndarray, seed: int, backbone: str) -> LabelCheck:
-    """The search for label errors in images whose features are known.
+    """Search for label errors in images whose features are known.
 
     Args:
         features: float32 ``[N, D]``, one row per image.
@@ -170,7 +170,7 @@ def _look_at_labels(
 
 
 def _too_much_unasked(images: pd.DataFrame, params: TrainParams) -> str:
-    """Why the search for label errors would take minutes; ``""`` where it would not."""
+    """Return why the search for label errors would take minutes; ``""`` where it would not."""
     classes = images["label"].nunique()
     # A backbone's own size is found only by building it; most were made for this one.
     size = 224 if params.image_size == "auto" else params.image_size
@@ -182,21 +182,21 @@ def _too_much_unasked(images: pd.DataFrame, params: TrainParams) -> str:
 
 
 def _near_duplicate_groups(images: pd.DataFrame, params: ValidateParams) -> pd.Series:
-    """The near-duplicate group of each image, an image without any being a group by itself, with their index."""
+    """Return the near-duplicate group of each image, with their index; an image without any is a group by itself."""
     found = find_near_duplicates(images, Limits.of(params))
     group_of = dict(zip(found["path"], found["group"], strict=True))
     return images["path"].map(group_of).fillna(images["sha256"])
 
 
 def _log_sharpness(images: pd.DataFrame) -> np.ndarray:
-    """Logarithm of the sharpness: as a variance it is skewed, and blur is a matter of factors."""
+    """Return the logarithm of the sharpness: as a variance it is skewed, and blur is a matter of factors."""
     sharpness = images["sharpness"].to_numpy(np.float64)
     positive = sharpness[sharpness > 0]
     return np.log(np.maximum(sharpness, positive.min() if len(positive) else 1.0))
 
 
 def _extremes(images: pd.DataFrame, column: str, scale: np.ndarray, low: bool) -> Extremes:
-    """Outliers of one column on one side; ``scale`` is the column as it is judged, ``[N]``."""
+    """Return the outliers of one column on one side; ``scale`` is the column as it is judged, ``[N]``."""
     limits = outliers.limits(scale)
     if limits is None:
         return Extremes([], None)

@@ -35,7 +35,7 @@ _NAME_LENGTH = 22  # characters of a file's name below its picture: two lines
 
 
 def write_page(target: Path, report: Report, images: pd.DataFrame, data: Path, max_pixels: int) -> int:
-    """Writes the page of a report; returns its size in bytes.
+    """Write the page of a report; return its size in bytes.
 
     Args:
         target: the HTML file; its folder is made.
@@ -51,7 +51,7 @@ def write_page(target: Path, report: Report, images: pd.DataFrame, data: Path, m
 
 
 def _pictures_shown(report: Report, sheets: dict[str, list[Picture]]) -> list[str]:
-    """Paths of what the page shows, what matters most first: where thumbnails must be saved, contact sheets shrink."""
+    """Return paths of the page's pictures by importance: the last ones go without thumbnails where room is short."""
     groups = [*report.copies[:MAX_GROUPS], *report.near_duplicates[:MAX_GROUPS]]
     extremes = (report.darkest, report.brightest, report.blurriest)
     shown: Iterable[Picture] = chain(

@@ -173,7 +173,7 @@ class Report:
     similar: list[SimilarPair]
 
     def as_json(self) -> dict[str, Any]:
-        """The report as dictionaries, lists, strings and numbers."""
+        """Return the report as dictionaries, lists, strings and numbers."""
         result = asdict(self)
         for name, groups in (("copies", self.copies), ("near_duplicates", self.near_duplicates)):
             for entry, group in zip(result[name], groups, strict=True):

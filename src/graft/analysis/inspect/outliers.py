@@ -15,7 +15,7 @@ _MEAN_FACTOR = 1.253314
 
 
 def modified_z_scores(values: np.ndarray) -> np.ndarray:
-    """Modified z-scores of values, float64 ``[N]``; all 0 where the values do not vary.
+    """Return the modified z-scores of values, float64 ``[N]``; all 0 where the values do not vary.
 
     Where more than half of the values are equal, the MAD is 0 and the mean absolute deviation takes its place.
     """
@@ -24,7 +24,7 @@ def modified_z_scores(values: np.ndarray) -> np.ndarray:
 
 
 def limits(values: np.ndarray) -> tuple[float, float] | None:
-    """The values below and above which one is an outlier; None where they do not vary."""
+    """Return the values below and above which one is an outlier; None where they do not vary."""
     centre, scale = _centre_and_scale(np.asarray(values, np.float64))
     return None if scale == 0 else (centre - LIMIT * scale, centre + LIMIT * scale)
 

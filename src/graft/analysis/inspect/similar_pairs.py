@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def pictures(images: pd.DataFrame) -> list[Picture]:
-    """Rows of a manifest (columns path, label, split) as pictures, in order."""
+    """Return rows of a manifest (columns path, label, split) as pictures, in order."""
     return [Picture(*row) for row in images[["path", "label", "split"]].itertuples(index=False, name=None)]
 
 
 def exact_copies(images: pd.DataFrame) -> list[Alike]:
-    """Groups of readable images with equal bytes, in the order of :func:`worst_first`."""
+    """Return groups of readable images with equal bytes, in the order of :func:`worst_first`."""
     return worst_first(_groups(images[images["sha256"].duplicated(keep=False)], "sha256"))
 
 
 def near_duplicates(images: pd.DataFrame, groups: pd.Series) -> list[Alike]:
-    """Groups of near-duplicates that are more than exact copies, in the order of :func:`worst_first`.
+    """Return groups of near-duplicates that are more than exact copies, in the order of :func:`worst_first`.
 
     Args:
         groups: the near-duplicate group of each, with the index of ``images``.
@@ -33,7 +33,7 @@ def near_duplicates(images: pd.DataFrame, groups: pd.Series) -> list[Alike]:
 
 
 def worst_first(groups: Iterable[Alike]) -> list[Alike]:
-    """Groups with several labels first, then those across splits, then large ones; each part in order of paths."""
+    """Sort groups: with several labels first, then those across splits, then large ones; equals by path."""
     return sorted(
         groups, key=lambda group: (not group.conflicts, not group.leaks, -len(group.pictures), group.pictures[0].path)
     )

@@ -16,7 +16,7 @@ _BLOCK = 1024  # rows compared at once: 1024 x N float32 are in memory
 def similar_pairs(
     features: np.ndarray, groups: np.ndarray, min_cosine: float = MIN_COSINE
 ) -> list[tuple[int, int, float]]:
-    """Each image with the one most like it, as (i, j, cosine) with i < j, most alike first.
+    """Return each image with the one most like it, as (i, j, cosine) with i < j, most alike first.
 
     At most one pair per image, so that a film of a thousand frames does not make half a million pairs.
 

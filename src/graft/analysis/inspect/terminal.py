@@ -12,7 +12,7 @@ MAX_LISTED = 5
 
 
 def as_table(report: Report) -> RenderableType:
-    """Classes with their counts, and below them what else was found, with the first few of each kind."""
+    """Return classes with their counts, and below them what else was found, with the first few of each kind."""
     return Group(_classes(report), "", _findings(report))
 
 
@@ -83,7 +83,7 @@ def _findings(report: Report) -> Table:
 
 
 def _first(lines: list[str], count: int = MAX_LISTED) -> str:
-    """The first lines, and how many more there are; as markup."""
+    """Return the first lines, and how many more there are; as markup."""
     more = [f"[dim]{len(lines) - count:,} more[/]"] if len(lines) > count else []
     return "\n".join([*(escape(line) for line in lines[:count]), *more])
 

@@ -24,7 +24,7 @@ class Suspect:
 
 
 def find_suspects(labels: np.ndarray, judged: OutOfFold) -> list[Suspect]:
-    """Images whose label is likely wrong, least believable first.
+    """Return images whose label is likely wrong, least believable first.
 
     Args:
         labels: names of all images, ``[N]``.
@@ -57,7 +57,7 @@ def find_suspects(labels: np.ndarray, judged: OutOfFold) -> list[Suspect]:
 
 
 def agreement(labels: np.ndarray, judged: OutOfFold) -> float:
-    """Share of the checked images whose given label is the most probable one; 0 where none was checked."""
+    """Return the share of checked images whose given label is the most probable one; 0 where none was checked."""
     if not len(judged.checked):
         return 0.0
     best = np.asarray(judged.classes)[judged.probabilities.argmax(axis=1)]

@@ -95,7 +95,7 @@ class Checked:
 def check_delivery(
     delivery: Delivery, folder: Path, known: Known, rules: ValidateParams, params: DeliveryParams
 ) -> Checked:
-    """Unpacks a delivery and looks at each of its images.
+    """Unpack a delivery and check each of its images.
 
     Args:
         folder: where its files are unpacked to; they are needed until data/ has them.
@@ -125,7 +125,7 @@ def check_delivery(
 
 
 def in_short(left_out: Sequence[LeftOut]) -> str:
-    """The most frequent reasons, each with a number and an example."""
+    """Return the most frequent reasons, each with a number and an example."""
     examples = {kind_of(one.why): one for one in reversed(left_out)}
     found = Counter(kind_of(one.why) for one in left_out).most_common()
     words = [
@@ -137,7 +137,7 @@ def in_short(left_out: Sequence[LeftOut]) -> str:
 
 
 def _as_delivered(sentence: str, delivery: Delivery) -> str:
-    """Files are named as whoever delivered them knows them: it lies elsewhere when somebody reads that."""
+    """Name files as whoever delivered them knows them: they lie elsewhere when somebody reads that."""
     for path in delivery.paths:
         sentence = sentence.replace(str(path), path.name)
     return sentence

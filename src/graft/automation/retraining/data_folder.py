@@ -147,7 +147,7 @@ def _disk(folder: Path) -> int:
 
 
 def _earlier_files(project: Project, cache: Path) -> set[tuple[str, str]]:
-    """Name and MD5 of every file that earlier commits of data.dvc had in data/."""
+    """Return name and MD5 of every file that earlier commits of data.dvc had in data/."""
     commits = run_git(project.root, "log", f"-{_VERSIONS}", "--format=%H", "--", "data.dvc").split()
     found: set[tuple[str, str]] = set()
     for text in {try_git(project.root, "show", f"{commit}:./data.dvc") or "" for commit in commits}:
@@ -157,7 +157,7 @@ def _earlier_files(project: Project, cache: Path) -> set[tuple[str, str]]:
 
 
 def _files(cache: Path, text: str) -> dict[str, str] | None:
-    """From path below data/ to MD5, of the data set that the text of a data.dvc names; None where it is not here."""
+    """Return MD5s by path below data/ for the data set that a data.dvc's text names; None where it is not here."""
     out = _out(text)
     try:
         rows = json.loads(_object(cache, text, out["md5"]).read_text(encoding="utf-8"))

@@ -104,7 +104,7 @@ def find_deliveries(inbox: Path, settle_seconds: float) -> Inbox:
 
 
 def wait_until_settled(inbox: Path, settle_seconds: float, wait: Callable[[float], None] = time.sleep) -> None:
-    """Give what has just been copied into the inbox the time to count as complete; a long one is not waited for."""
+    """Wait until what has just been copied into the inbox counts as complete; a long copy is not waited for."""
     changes = {entry.name: _last_change(entry) for entry in _entries(inbox) if not _is_unfinished(entry)}
     left = max(changes.values(), default=0.0) + settle_seconds - time.time()
     if 0 < left <= min(settle_seconds, PATIENCE_SECONDS):
@@ -171,7 +171,7 @@ def move_file(file: Path, target: Path) -> None:
 
 
 def _entries(inbox: Path) -> list[Path]:
-    """What may be a delivery, by name."""
+    """Return what may be a delivery, by name."""
     return [
         entry
         for entry in sorted(inbox.iterdir())
@@ -202,7 +202,7 @@ def _not_allowed(entry: Path) -> str:
 
 
 def _is_pinned(path: Path) -> bool:
-    """Whether the folder around it lets accounts move their own files alone, as /tmp does, and this is another's."""
+    """Return whether its folder lets accounts move their own files alone, as /tmp does, and this is another's."""
     folder, me = path.parent.stat(), os.geteuid()
     return bool(folder.st_mode & stat.S_ISVTX) and me not in (0, folder.st_uid, path.lstat().st_uid)
 
@@ -216,7 +216,7 @@ def _is_unfinished(entry: Path) -> bool:
 
 
 def _would_nobody_miss(file: Path) -> bool:
-    """Whether a system has left it behind; hidden files may be a person's."""
+    """Return whether a system has left the file behind; hidden files may be a person's."""
     return any(is_leftover(part.removeprefix(".")) or part.startswith("._") for part in file.parts)
 
 
@@ -229,7 +229,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _last_change(path: Path) -> float:
-    """When anything in a file or folder last changed, in seconds since 1970: content, name or place."""
+    """Return when anything in a file or folder last changed, in seconds since 1970: content, name or place."""
     return max((_changed(one) for one in _everything(path)), default=0.0)
 
 

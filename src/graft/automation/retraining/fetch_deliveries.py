@@ -20,7 +20,7 @@ _LINES_KEPT = 3
 
 
 def run_command(project: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep) -> None:
-    """Runs the command that puts deliveries into the inbox, where there is one.
+    """Run the command that puts deliveries into the inbox, where there is one.
 
     Raises:
         GraftError: it failed, or took too long, each time.
@@ -30,7 +30,7 @@ def run_command(project: Project, params: SourceParams, wait: Callable[[float], 
 
 
 def fetch(project: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep) -> None:
-    """Have DVC's cache hold the images that data.dvc names; data/ and data.dvc stay as they are.
+    """Fetch the images that data.dvc names into DVC's cache; data/ and data.dvc stay as they are.
 
     Raises:
         GraftError: DVC failed, or took too long, each time.
@@ -39,7 +39,7 @@ def fetch(project: Project, params: SourceParams, wait: Callable[[float], None] 
 
 
 def update(project: Project, own: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep) -> None:
-    """Have DVC bring data/ of a worktree up to date with where `dvc import` took it from.
+    """Bring data/ of a worktree up to date, with DVC, with where `dvc import` took it from.
 
     Args:
         project: the user's; the way in data.dvc to a repository on this machine begins there.

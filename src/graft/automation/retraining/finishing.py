@@ -66,7 +66,7 @@ def finish(
 
 
 def tell_late(one: OpenCommit, outcome: Outcome) -> None:
-    """Have the message of this run say what that of an earlier one should have said."""
+    """Add to this run's message what that of an earlier one should have said."""
     earlier = from_record(one.outcome)
     when = one.at[:16].replace("T", " ")
     outcome.settled.append(f"Nobody was told yet of the run of {when} UTC: {headline(earlier)}.")
@@ -89,7 +89,7 @@ def abandon(project: Project) -> list[str]:
 
 
 def without_tell(project: Project) -> None:
-    """Note that a person was told of everything that is open."""
+    """Record that a person was notified of everything that is open."""
     write_open(project, [_without(one, "tell") for one in read_open(project)])
 
 

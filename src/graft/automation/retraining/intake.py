@@ -119,7 +119,7 @@ class Intake:
         )
 
     def count_failure(self, error: GraftError) -> None:
-        """Note that the pipeline failed without a word about the deliveries; the third time they are refused."""
+        """Count that the pipeline failed without a word about the deliveries; the third time they are refused."""
         for checked in count_failure(self.project, self.with_images):
             self.refuse(checked, [f"{MOST} runs in a row have failed with it, the last one so: {error}"])
 
@@ -132,7 +132,7 @@ class Intake:
         forget_failures(self.project, self.checked)
 
     def preview(self) -> None:
-        """Tell the outcome what would become of each delivery."""
+        """Add to the outcome what would become of each delivery."""
         for checked in self.checked:
             verdict = "would be taken in" if checked.images else "nothing new"
             reasons = checked.notes + _left_out(checked)
@@ -173,7 +173,7 @@ class Intake:
         return checked.sha256 <= self._held | {sha256_of(one.file) for one in checked.left_out}
 
     def _leave_one_that_failed(self) -> None:
-        """Where deliveries have failed again and again, leave one of them alone in this run, the least tried one."""
+        """Leave one delivery alone in this run, the least tried one, where deliveries have failed again and again."""
         failed = {checked.delivery.name: failures_of(self.project, checked) for checked in self.with_images}
         suspects = [name for name, count in failed.items() if count >= ALONE_AFTER]
         if not suspects:

@@ -41,14 +41,17 @@ class Known:
     test: Collection[str]
 
     def accept(self, images: Iterable[NewImage]) -> None:
-        """Have the next delivery held against these too. Not to be called for one that is refused."""
+        """Add images to what the next delivery is compared with.
+
+        Not to be called for a delivery that is refused.
+        """
         for image in images:
             self.labels[image.sha256] = image.label
             self.paths.add(image.target.casefold())
 
 
 def read_known(project: Project, params: ValidateParams, manifest: Path) -> Known:
-    """Scans data/, of which only new and changed files are opened.
+    """Scan data/, of which only new and changed files are opened.
 
     Args:
         manifest: a file to write what was found to.
@@ -72,7 +75,7 @@ def read_known(project: Project, params: ValidateParams, manifest: Path) -> Know
 
 
 def _test_images(project: Project, images: pd.DataFrame) -> set[str]:
-    """Those of the last split; before the first one, those of a test folder in data/."""
+    """Return the test images of the last split; before the first one, those of a test folder in data/."""
     table = project.split_table("test")
     rows = read_split_table(table) if table.is_file() else images[images["split"] == "test"]
     return set(rows["sha256"])

@@ -75,7 +75,7 @@ class Images:
         return len(self.labels)
 
     def some(self, rows: np.ndarray) -> Images:
-        """Those of some rows."""
+        """Return the images of some rows."""
         return Images(self.features[rows], self.labels[rows], self.looks[rows])
 
 
@@ -194,9 +194,7 @@ class Judge:
         return found
 
     def _heard(self, new: Images, given: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each image the class that it is taken for, how far it leans to that, and whether it speaks against the
-        label that it was given.
-        """
+        """Return each image's likely class, how far it leans to that, and whether it speaks against the label given."""
         rows = np.arange(len(new))
         probabilities = self.probe.predict_proba(new.features)
         taken = probabilities.argmax(axis=1)
@@ -213,7 +211,7 @@ class Judge:
 
 
 def _nearest(images: Images, known: Images, classes: Sequence[str], without: np.ndarray | None = None) -> np.ndarray:
-    """Distance of each image to the nearest known one of each class ``[N, C]``, ``without`` some pairs ``[N, K]``."""
+    """Return each image's distance ``[N, C]`` to the nearest known one of each class, ``without`` pairs ``[N, K]``."""
     from sklearn.metrics.pairwise import euclidean_distances
 
     distances = euclidean_distances(images.features, known.features)
@@ -265,7 +263,7 @@ class LabelCheck:
 
 
 def _known_images(project: Project, params: Params, known: Known) -> pd.DataFrame:
-    """Rows of the manifest, of train and val of the last split; of very many, those with the smallest hashes."""
+    """Return rows of the manifest, of train and val of the last split; of very many, those with the smallest hashes."""
     from graft.data.splits.split_tables import read_split_table
 
     tables = [project.split_table(split) for split in ("train", "val")]
@@ -275,7 +273,7 @@ def _known_images(project: Project, params: Params, known: Known) -> pd.DataFram
 
 
 def _groups(rows: pd.DataFrame, params: Params) -> np.ndarray:
-    """Which images belong together, as in training: by ``split.group_by``, and where they are near-duplicates."""
+    """Return which images belong together, as in training: by ``split.group_by``, or as near-duplicates."""
     from graft.data.scan.near_duplicates import Limits, find_near_duplicates
     from graft.data.splits.grouping import group_images
     from graft.data.splits.training_groups import training_groups
@@ -306,7 +304,7 @@ def _delivered(checked: Checked, embedder: Embedder, max_pixels: int) -> Images:
 
 
 def _features(embedder: Embedder, files: Sequence[Path], sha256: Sequence[str], label: str) -> np.ndarray:
-    """Under the keys, and from the pixels, that training takes them by."""
+    """Return the features under the keys, and from the pixels, that training takes them by."""
     from graft.networks.decode_images import Photographs
 
     root = Path(files[0].anchor)
@@ -315,7 +313,7 @@ def _features(embedder: Embedder, files: Sequence[Path], sha256: Sequence[str], 
 
 
 def _with_example(doubt: Doubt, checked: Checked, train_folder: str) -> Doubt:
-    """With the path of the first example in the delivery, without what lies around the class folders there."""
+    """Return the doubt with its first example's path in the delivery, without the folders around the classes."""
     image = checked.images[doubt.examples[0]]
     place = PurePosixPath(image.target).relative_to(train_folder).with_name(image.file.name)
     return replace(doubt, example=f"{checked.delivery.name}/{place}")

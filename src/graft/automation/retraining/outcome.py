@@ -108,7 +108,7 @@ class Outcome:
         return found or ["nothing"]
 
     def as_record(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the outcome JSON-ready."""
         return {**asdict(self), "events": self.events}
 
 
@@ -128,12 +128,12 @@ def from_record(record: dict[str, Any]) -> Outcome:
 
 
 def title(outcome: Outcome) -> str:
-    """One line that says what matters most, and of which data set."""
+    """Return one line that says what matters most, and of which data set."""
     return f"graft, {outcome.dataset}: {headline(outcome)}"
 
 
 def headline(outcome: Outcome) -> str:
-    """What matters most, in a few words."""
+    """Return what matters most, in a few words."""
     return {
         "failed": "retraining failed" if outcome.failure else "recorded, and not finished",
         "promoted": f"version {outcome.version} is champion",
@@ -144,12 +144,12 @@ def headline(outcome: Outcome) -> str:
 
 
 def message(outcome: Outcome) -> str:
-    """Title and details, in Markdown."""
+    """Return title and details, in Markdown."""
     return f"**{title(outcome)}**\n\n{details(outcome)}"
 
 
 def details(outcome: Outcome) -> str:
-    """What happened and what a person can do about it, in Markdown."""
+    """Return what happened and what a person can do about it, in Markdown."""
     lines: list[str] = []
     if outcome.failure:
         stands = (
@@ -180,7 +180,7 @@ def details(outcome: Outcome) -> str:
 
 
 def promotion_reason(outcome: Outcome) -> str:
-    """Why the challenger became champion, for the line of champions: no longer than that takes."""
+    """Return why the challenger became champion, for the line of champions: no longer than that takes."""
     taken = [f"{one.images} images of {one.name}" for one in outcome.deliveries if one.images]
     more = [f"and {len(taken) - _NAMED} more"] if len(taken) > _NAMED else []
     what = ", ".join([*taken[:_NAMED], *more]) or "; ".join(outcome.reasons)
@@ -188,7 +188,7 @@ def promotion_reason(outcome: Outcome) -> str:
 
 
 def delivery_line(one: DeliveryOutcome) -> str:
-    """What became of a delivery, and why."""
+    """Return what became of a delivery, and why."""
     counts = ", ".join(f"{count} {label}" for label, count in one.counts.items())
     words = [f"{one.name}: {one.verdict}" + (f", {counts}" if counts else "")]
     if one.known:
@@ -200,7 +200,7 @@ def delivery_line(one: DeliveryOutcome) -> str:
 
 
 def challenger_line(outcome: Outcome) -> str:
-    """What the challenger and the champion before it are right on."""
+    """Return the accuracy of the challenger and of the champion before it, in words."""
     both = outcome.figures
     new = both.get("challenger", {}).get("accuracy")
     old = both.get("champion", {}).get("accuracy")
@@ -277,7 +277,7 @@ def read_open(project: Project) -> list[OpenCommit]:
 
 
 def write_open(project: Project, commits: Sequence[OpenCommit]) -> None:
-    """Note the commits whose retraining is not finished; those with nothing left to do are dropped."""
+    """Write the commits whose retraining is not finished; those with nothing left to do are dropped."""
     left = [asdict(one) for one in commits if one.todo]
     if left:
         write_file(_file(project), json.dumps(left, indent=1, ensure_ascii=False) + "\n")

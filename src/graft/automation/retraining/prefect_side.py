@@ -10,7 +10,7 @@ from graft.core.params.retrain_params import NotifyParams
 
 
 def leave_artifacts(outcome: Outcome, params: NotifyParams) -> None:
-    """A table of the deliveries, the message, and a link to MLflow; to be called in a flow or task."""
+    """Create a table of deliveries, the message, and a link to MLflow in Prefect; to be called in a flow or task."""
     from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
     name = re.sub(r"[^a-z0-9]+", "-", outcome.dataset.lower()).strip("-")
@@ -29,7 +29,7 @@ def leave_artifacts(outcome: Outcome, params: NotifyParams) -> None:
 
 
 def deliveries_table(outcome: Outcome) -> list[dict[str, Any]]:
-    """A row for each delivery."""
+    """Return a row for each delivery."""
     return [
         {
             "delivery": one.name,
@@ -44,7 +44,7 @@ def deliveries_table(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def send(outcome: Outcome, params: NotifyParams) -> bool:
-    """Sends the message through Prefect's notification block, where one is named and somebody wants to know.
+    """Send the message through Prefect's notification block, where one is named and somebody wants to know.
 
     Returns:
         Whether it was sent.
@@ -75,7 +75,7 @@ def send(outcome: Outcome, params: NotifyParams) -> bool:
 
 
 def name_run(flow_run: str, outcome: Outcome) -> None:
-    """Calls a run after what came of it, so that a list of runs is a history."""
+    """Rename a run after what came of it, so that a list of runs is a history."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -83,7 +83,7 @@ def name_run(flow_run: str, outcome: Outcome) -> None:
 
 
 def mark_as_crashed(flow_run: str) -> None:
-    """Tells Prefect that a run is over whose process was killed; else its pages show it as running for ever."""
+    """Mark a run whose process was killed as crashed; else Prefect's pages show it as running for ever."""
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
     from prefect.states import Crashed

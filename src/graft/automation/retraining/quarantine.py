@@ -79,7 +79,7 @@ def unacknowledged(folder: Path) -> list[str]:
 
 
 def acknowledge(folder: Path, name: str) -> None:
-    """Have a delivery stop no more runs; it stays where it is.
+    """Acknowledge a delivery, which then stops no more runs; it stays where it is.
 
     Args:
         name: of the delivery, or of its folder in the quarantine.
@@ -149,7 +149,7 @@ def failures_of(project: Project, checked: Checked) -> int:
 
 
 def count_failure(project: Project, tried: Sequence[Checked]) -> list[Checked]:
-    """Note that a run has failed with these deliveries; return those that have failed too often."""
+    """Count a run that has failed with these deliveries; return those that have failed too often."""
     counts = _read(project)
     counts |= {_key(checked): counts.get(_key(checked), 0) + 1 for checked in tried}
     write_file(project.retraining / "failures.json", json.dumps(counts, indent=1) + "\n")
@@ -165,7 +165,7 @@ def forget_failures(project: Project, dealt_with: Iterable[Checked]) -> None:
 
 
 def _key(checked: Checked) -> str:
-    """Name and contents: one that was mended begins anew."""
+    """Return a key of name and contents: a delivery that was mended begins anew."""
     contents = hashlib.sha256("".join(sorted(checked.sha256)).encode()).hexdigest()
     return f"{checked.delivery.name} {contents}"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def what_changed(status: dict[str, Any]) -> str:
-    """From `dvc status --json`, in words, without what follows from it."""
+    """Return what `dvc status --json` says, in words, without what follows from it."""
     paths: set[str] = set()
     for changes in status.values():
         for change in changes:
@@ -30,7 +30,7 @@ def what_changed(status: dict[str, Any]) -> str:
 
 
 def broken_rules(project: Project, since: float) -> list[str]:
-    """What stages validate and split refused after a moment, a sentence each.
+    """Return what stages validate and split refused after a moment, a sentence each.
 
     Args:
         since: seconds since the epoch; older verdicts are of other runs.
@@ -82,7 +82,11 @@ def compare_predictions(project: Project, params: Params) -> Compared | None:
 
 
 def remember(project: Project, compared: Compared | None) -> list[str]:
-    """Have the next comparison be of what is logged after this one; return what hinders that, a sentence."""
+    """Mark what was compared, so that the next comparison is of later predictions.
+
+    Returns:
+        What hinders that, a sentence; usually none.
+    """
     try:
         if compared is not None and compared.until is not None:
             _log(project).mark(_READER, compared.until)

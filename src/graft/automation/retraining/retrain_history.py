@@ -17,7 +17,7 @@ def add_outcome(project: Project, outcome: Outcome) -> None:
 
 
 def last_outcomes(project: Project, count: int) -> list[Outcome]:
-    """What came of the last retrainings, the last one first; lines that a kill has torn are passed over."""
+    """Return what came of the last retrainings, the last one first; lines that a kill has torn are passed over."""
     try:
         lines = (project.retraining / HISTORY_FILE).read_text(encoding="utf-8").splitlines()
     except OSError:

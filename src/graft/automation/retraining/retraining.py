@@ -146,7 +146,7 @@ class Retraining:
                 data_folder.bring_up_to_date(self.project)
 
     def look(self) -> None:
-        """Look at the deliveries in the inbox, and move those that are refused into the quarantine.
+        """Check the deliveries in the inbox, and move those that are refused into the quarantine.
 
         Raises:
             GraftError: one is refused, and ``retrain.deliveries.on_bad`` is ``stop``, now or since an earlier run.
@@ -165,7 +165,7 @@ class Retraining:
         return bool(self._all_reasons)
 
     def preview(self) -> None:
-        """Tell the outcome what a run would do now. Nothing is moved, trained or recorded."""
+        """Add to the outcome what a run would do now. Nothing is moved, trained or recorded."""
         with retraining_lock(self.project):
             try:
                 self.outcome.settled += [f"Still open: {one}" for one in read_open(self.project)]
@@ -228,13 +228,13 @@ class Retraining:
         self._intake.put_away()
 
     def judge(self) -> None:
-        """Let the gate decide about the challenger, and push where told to; what fails stays open."""
+        """Let the gate decide about the challenger, and push where params say so; what fails stays open."""
         if self._open is not None:
             self._open = finish(self.project, self.params, self._open, self.outcome, self._space)
             write_open(self.project, [self._open])
 
     def told(self) -> None:
-        """Note that a person was told what came of this run."""
+        """Record that a person was notified of what came of this run."""
         if self._recovered:  # else it does not say what earlier runs should have said
             without_tell(self.project)
 

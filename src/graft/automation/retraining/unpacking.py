@@ -141,7 +141,7 @@ def _open(path: Path, target: Path) -> Source:
 
 
 def _folders_around(names: Sequence[str], known: Collection[str]) -> int:
-    """How many folders lie around the class folders, or the split folders around these.
+    """Return how many folders lie around the class folders, or the split folders around these.
 
     As many as lie around the outermost folder with a ``known`` name; where none has, around all images.
     """

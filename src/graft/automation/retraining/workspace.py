@@ -260,7 +260,7 @@ def commit_tree(folder: Path, tree: str, parents: Sequence[str], message: str) -
 
 
 def _configure_dvc(project: Project, own: Project) -> None:
-    """Have DVC in the worktree use the project's cache and remotes, and keep its own notes in the worktree."""
+    """Configure DVC in the worktree to use the project's cache and remotes, and a site cache of the worktree's own."""
     from dvc.config import Config
 
     folder, user_s = own.root / ".dvc", project.root / ".dvc"

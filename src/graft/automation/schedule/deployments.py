@@ -58,11 +58,9 @@ def describe(project: Project, name: str, when: When) -> RunnerDeployment:
 
 
 def check_place(project: Project, name: str) -> None:
-    """Refuses a deployment that belongs to another project: their runs would mix.
+    """Raise GraftError where a deployment of that name belongs to another project: their runs would mix.
 
-    Raises:
-        GraftError: there is one of that name, whose runs start in a folder that is there and is not this project's,
-            or that a work pool executes.
+    It does where its runs start in a folder that is there and is not this project's, or a work pool executes them.
     """
     there = _read(name)
     if there is None:
@@ -79,7 +77,7 @@ def check_place(project: Project, name: str) -> None:
 
 
 def find(name: str) -> DeploymentResponse:
-    """The deployment ``retrain/<name>``.
+    """Return the deployment ``retrain/<name>``.
 
     Raises:
         GraftError: there is none; those that are there are named.
@@ -136,7 +134,7 @@ def last_runs(deployed: DeploymentResponse, count: int) -> list[FlowRun]:
 
 
 def set_paused(deployed: DeploymentResponse, paused: bool) -> None:
-    """Pauses or resumes the schedule; runs that are under way go on."""
+    """Pause or resume the schedule; runs that are under way go on."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -149,7 +147,7 @@ def run_under_way(deployed: DeploymentResponse) -> FlowRun | None:
 
 
 def settle_runs(deployment: UUID) -> None:
-    """Give up runs that an earlier process of this schedule was executing when it, or the machine, was killed.
+    """Mark runs as crashed that an earlier process of this schedule was executing when it, or the machine, was killed.
 
     Prefect would take them to be under way for ever, and let no other one begin.
     """
@@ -158,7 +156,7 @@ def settle_runs(deployment: UUID) -> None:
 
 
 def start_run(deployed: DeploymentResponse, force: bool) -> str:
-    """Have a run begin; return Prefect's id of it. It is called off where another one is under way."""
+    """Start a run; return Prefect's id of it. It is called off where another one is under way."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -175,7 +173,7 @@ def read_run(run: str) -> FlowRun:
 
 
 def page_of(run: str = "") -> str:
-    """Address of Prefect's pages, or of a run in them."""
+    """Return the address of Prefect's pages, or of a run in them."""
     from prefect.settings import PREFECT_UI_URL
 
     url = PREFECT_UI_URL.value() or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")

@@ -44,7 +44,7 @@ class When:
         return f"every {in_words(self.seconds)}"
 
     def as_prefect(self) -> Schedule:
-        """The same for Prefect."""
+        """Return the same schedule for Prefect."""
         from prefect.schedules import Cron, Interval
 
         if self.cron:
@@ -54,7 +54,7 @@ class When:
 
 
 def parse_when(cron: str | None, every: str | None, timezone: str | None) -> When:
-    """What the options of `graft schedule` mean.
+    """Return what the options of `graft schedule` mean.
 
     Raises:
         GraftError: both or neither of ``cron`` and ``every`` are given, or one of them cannot be understood.
@@ -107,7 +107,7 @@ def next_times(schedule: SCHEDULE_TYPES, count: int) -> list[datetime]:
 
 
 def parse_interval(text: str) -> float:
-    """Seconds of ``90``, ``15m``, ``1h30m`` or ``2d``.
+    """Return the seconds of ``90``, ``15m``, ``1h30m`` or ``2d``.
 
     Raises:
         GraftError: it is nothing of the kind, or less than a second.
@@ -128,7 +128,7 @@ def parse_interval(text: str) -> float:
 
 
 def in_words(seconds: float) -> str:
-    """A length of time as one would type it: ``1h 30m``."""
+    """Return a length of time as one would type it: ``1h 30m``."""
     found = []
     rest = seconds
     for unit in ("d", "h", "m"):
@@ -141,7 +141,7 @@ def in_words(seconds: float) -> str:
 
 
 def machine_timezone(zone_file: Path = Path("/etc/timezone"), zone_link: Path = Path("/etc/localtime")) -> str:
-    """Name of this machine's time zone; ``UTC`` where it does not say."""
+    """Return the name of this machine's time zone; ``UTC`` where it does not say."""
     candidates = [os.environ.get("TZ", "").removeprefix(":")]
     # The link is what the C library goes by; the file is Debian's and may be older.
     target = str(zone_link.resolve()) if zone_link.is_symlink() else ""
@@ -152,7 +152,7 @@ def machine_timezone(zone_file: Path = Path("/etc/timezone"), zone_link: Path = 
 
 
 def local(moment: datetime, timezone: str) -> str:
-    """A moment as a clock there shows it."""
+    """Return a moment as a clock there shows it."""
     return moment.astimezone(ZoneInfo(timezone) if _is_zone(timezone) else UTC).strftime("%a %Y-%m-%d %H:%M:%S %Z")
 
 

@@ -24,7 +24,7 @@ ANSWER_BYTES = 1024
 
 
 def hand_over() -> None:
-    """Has this process's stage run by the server, and ends with its exit code.
+    """Let the server run this process's stage, and end with its exit code.
 
     Returns where there is no server, this process is not ``python -m pipelines.<stage>``, or the server does not take
     it on: then nothing has happened yet.
@@ -65,7 +65,7 @@ def _request(module: str, arguments: list[str]) -> bytes:
 
 
 def _wait(client: socket.socket, child: int, module: str) -> NoReturn:
-    """Passes signals on to the child, a pidfd, and ends as it ends."""
+    """Pass signals on to the child, a pidfd, and end as it ends."""
 
     def forward(number: int, _: FrameType | None) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -86,7 +86,7 @@ class StageServer:
         self._selector.register(lifeline, selectors.EVENT_READ)
 
     def serve(self) -> Stage | None:
-        """Works until the lifeline ends, and returns None then; returns in a forked child, with what it is to run."""
+        """Work until the lifeline ends, and return None then; in a forked child, return the stage that it is to run."""
         while True:
             for key, _ in self._selector.select(0 if self._libraries else None):
                 if key.fileobj == self._lifeline:
@@ -101,7 +101,7 @@ class StageServer:
                 load(self._libraries.popleft())
 
     def _accept(self) -> Stage | None:
-        """Answers one client: forks, and returns the stage in the child, or declines."""
+        """Answer one client: fork, and return the stage in the child, or decline."""
         client, _ = self._listener.accept()
         client.settimeout(10)  # a client sends at once, or was never one
         try:
@@ -125,7 +125,7 @@ class StageServer:
         return None
 
     def _what_is_against(self, request: dict[str, Any]) -> str | None:
-        """What of a client is other than of this process, in a few words; None where nothing is."""
+        """Return how a client differs from this process, in a few words; None where it does not."""
         mine = {"Python": sys.executable, "folder": str(Path.cwd()), **self._environment}
         theirs = {"Python": request["python"], "folder": request["folder"], **request["environment"]}
         names = [name for name in differing(mine, theirs) if not MAY_DIFFER.fullmatch(name)]
@@ -149,7 +149,7 @@ class StageServer:
         return None
 
     def _leave(self, client: socket.socket) -> None:
-        """In a child: closes all that belongs to the server, so that each end is seen by the other side."""
+        """Close, in a child, all that belongs to the server, so that each end is seen by the other side."""
         self._selector.close()
         self._listener.close()
         client.close()
@@ -158,7 +158,7 @@ class StageServer:
             os.close(child.pidfd)
 
     def _settle(self, child: Running, ended: bool) -> None:
-        """Reports the end of a child to its client, or ends a child whose client has gone."""
+        """Report the end of a child to its client, or end a child whose client has gone."""
         if not ended:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
@@ -175,7 +175,7 @@ class StageServer:
 
 
 def load(library: str) -> None:
-    """Imports a library, once; one that cannot be imported is left to the stage, which says so."""
+    """Import a library, once; one that cannot be imported is left to the stage, which says so."""
     if library in sys.modules:
         return
     started = time.perf_counter()
@@ -187,12 +187,12 @@ def load(library: str) -> None:
 
 
 def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """Names of the variables that two environments do not share, in order."""
+    """Return names of the variables that two environments do not share, in order."""
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
 def run(stage: Stage, environment: dict[str, str]) -> None:
-    """Makes this forked process what the client's would have been, and runs the stage in it.
+    """Make this forked process what the client's would have been, and run the stage in it.
 
     Args:
         environment: the server's when it started; what libraries have set since stays.
@@ -224,7 +224,7 @@ def run(stage: Stage, environment: dict[str, str]) -> None:
 
 
 def main(libraries: tuple[str, ...] = ALL) -> None:
-    """Serves until standard input ends; what it does is in standard output, for whoever looks for a reason."""
+    """Serve until standard input ends; write what it does to standard output, for whoever looks for a reason."""
     from graft.core.environment import configure
     from graft.core.project import find_project
 

@@ -15,7 +15,7 @@ class WholeTrunk(keras.layers.Layer):
     """Base of trunks that are no Keras model: trained whole or not at all, float32 always, saved by Keras itself."""
 
     def unfreeze(self, batch_norm_updates: bool) -> None:
-        """Let training move the trunk's weights; batch norm's statistics too where ``batch_norm_updates``."""
+        """Let training change the backbone's weights; batch norm's statistics too where ``batch_norm_updates``."""
         raise NotImplementedError
 
 
@@ -67,7 +67,7 @@ class Backbone:
 
 
 def weights_digest(tensors: Sequence[Any]) -> str:
-    """SHA-256 over shapes and float32 bytes of the tensors, in order; hexadecimal.
+    """Return the SHA-256 over shapes and float32 bytes of the tensors, in order; hexadecimal.
 
     The official download, a copy in a package and a file of one's own are the same weights exactly if their
     digests agree. Names stay out of it: Keras numbers them differently from one process to the next.

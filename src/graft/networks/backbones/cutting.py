@@ -33,7 +33,7 @@ class CutBackbone:
 
 
 def cut(backbone: Backbone, first: int) -> CutBackbone | None:
-    """Cuts as high as can be below the trunk's layer of index ``first``; None where nothing is left below.
+    """Cut as high as can be below the trunk's layer of index ``first``; None where nothing is left below.
 
     The cut goes through a single tensor. Where a skip connection leads past the layer itself, it goes below the
     block: the layers in between are run with what is above, and stay as they are.
@@ -65,7 +65,7 @@ def cut(backbone: Backbone, first: int) -> CutBackbone | None:
 
 
 def nodes_in_order(trunk: keras.Model) -> list[Any]:
-    """All operations of a trunk, each after those it depends on; the first is the input.
+    """Return all operations of a trunk, each after those it depends on; the first is the input.
 
     Nodes rather than layers: some operations are no layers, and a layer may stand in other graphs too.
     """
@@ -73,7 +73,7 @@ def nodes_in_order(trunk: keras.Model) -> list[Any]:
 
 
 def single_tensors(order: list[Any]) -> list[int]:
-    """Indices of the nodes whose output is all that goes on from them and the nodes before; not the input's.
+    """Return indices of the nodes whose output is all that goes on from them and the nodes before; not the input's.
 
     Args:
         order: see :func:`nodes_in_order`.

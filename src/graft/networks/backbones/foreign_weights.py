@@ -27,7 +27,7 @@ from graft.core.errors import GraftError, first_line
 
 
 def read_layers_model(files: Mapping[str, bytes], model: str) -> dict[tuple[str, str], np.ndarray]:
-    """Tensors of a layers model, float32, by name of layer and of tensor.
+    """Return the tensors of a layers model, float32, by name of layer and of tensor.
 
     Args:
         files: contents by path; shards are looked up here and nowhere else.
@@ -56,7 +56,7 @@ def read_layers_model(files: Mapping[str, bytes], model: str) -> dict[tuple[str,
 
 
 def _groups(files: Mapping[str, bytes], model: str) -> list[Any]:
-    """The manifest's groups, each checked to be of float32 tensors as they are."""
+    """Return the manifest's groups, each checked to be of float32 tensors as they are."""
     if model not in files:
         raise _damaged(model, "it is missing")
     try:

@@ -42,7 +42,7 @@ class HubModule(WholeTrunk):
         self.built = True
 
     def unfreeze(self, batch_norm_updates: bool) -> None:
-        """Lets training move the module's trainable variables.
+        """Let training change the module's trainable variables.
 
         Args:
             batch_norm_updates: run the module in training mode when the model does, which moves its
@@ -59,11 +59,11 @@ class HubModule(WholeTrunk):
             adopted.trainable = id(variable) in learned and not is_held
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Features of images, float32 ``[N, S, S, 3]`` in [0, 1], as the module answers them."""
+        """Return the module's features of images, float32 ``[N, S, S, 3]`` in [0, 1]."""
         return self.module(images, training=bool(training and self.batch_norm_updates and self.trainable))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """``[N, D]``, found by asking the module once."""
+        """Return the shape ``[N, D]``, found by running the module once."""
         sample = keras.ops.zeros((1, *input_shape[1:]), "float32")
         return (input_shape[0], *self.module(sample, training=False).shape[1:])
 
@@ -115,7 +115,7 @@ def weights_files(params: HubBackboneParams, cache: Path) -> list[Path]:
 
 
 def default_image_size(params: HubBackboneParams) -> int:
-    """Pixels a side that the module's own graph names.
+    """Return the pixels a side that the module's own graph names.
 
     Raises:
         GraftError: the module cannot be loaded, or takes images of any size.
@@ -137,7 +137,7 @@ def default_image_size(params: HubBackboneParams) -> int:
 
 
 def _graph_digest(handle: str) -> str:
-    """SHA-256 of the module's graph: a module may be exported anew with other operations around equal variables."""
+    """Return the SHA-256 of the module's graph: a new export may have other operations around equal variables."""
     import tensorflow_hub
 
     folder = Path(tensorflow_hub.resolve(handle if "://" in handle else str(Path(handle).expanduser())))

@@ -52,7 +52,7 @@ def application_names() -> list[str]:
 
 
 def image_size_of(name: str) -> int:
-    """Pixels a side of the images that a model's ImageNet weights were trained on.
+    """Return the pixels a side of the images that a model's ImageNet weights were trained on.
 
     Raises:
         GraftError: no such model.
@@ -72,7 +72,7 @@ def weights_files(params: KerasBackboneParams, cache: Path) -> list[Path]:
 
 
 def build(params: KerasBackboneParams, image_size: int, cache: Path, pooling: Pooling = "average") -> Backbone:
-    """The backbone with its weights loaded; ``cache`` is where downloaded weights are kept.
+    """Build the backbone with its weights loaded; ``cache`` is the folder for downloaded weights.
 
     Raises:
         GraftError: no such model, images too small for it, or its weights cannot be had.
@@ -117,7 +117,7 @@ def find_application(name: str) -> Callable[..., Any]:
 
 
 def input_scaling(application: Callable[..., Any]) -> Callable[[Any], Any]:
-    """The model's own ``preprocess_input`` as a layer, RGB in 0..255 in.
+    """Return the model's own ``preprocess_input`` as a layer, RGB in 0..255 in.
 
     Each of Keras' preprocessing functions is an affine map of the channels, some after a flip to BGR. It is
     read off the function itself, by its values at black and at the three primary colours, so that no table
@@ -139,7 +139,7 @@ def input_scaling(application: Callable[..., Any]) -> Callable[[Any], Any]:
 
 
 def as_pretrained(efficient_net: keras.Model) -> keras.Model:
-    """EfficientNet with the input scaling that its ImageNet weights were trained with.
+    """Return EfficientNet with the input scaling that its ImageNet weights were trained with.
 
     Keras divides by the square root of ImageNet's deviations once more, and puts the layer for it into the model
     only where it loads the weights itself.

@@ -11,7 +11,7 @@ from typing import Literal
 
 
 def todays_resnet_layer(name: str) -> str:
-    """Today's name of a layer of Keras' first ResNet50: ``res3b_branch2a`` is ``conv3_block2_1_conv`` now."""
+    """Return today's name of a layer of Keras' first ResNet50: ``res3b_branch2a`` is ``conv3_block2_1_conv`` now."""
     outside_blocks = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn", "fc1000": "predictions"}
     parts = re.fullmatch(r"(res|bn)(\d)([a-z])_branch(1|2a|2b|2c)", name)
     if parts is None:

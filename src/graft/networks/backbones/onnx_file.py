@@ -199,7 +199,7 @@ def _or_any(*sides: Any) -> set[int]:
 
 
 def _outside(model: Any) -> set[str]:
-    """Names of the files that weights are kept in beside the network's own."""
+    """Return names of the files that hold weights beside the network's own."""
     tensors = onnx.external_data_helper._get_all_tensors(model)
     return {
         entry.value
@@ -211,7 +211,7 @@ def _outside(model: Any) -> set[str]:
 
 
 def _pooled(features: Any, file: _OnnxFile, params: OnnxBackboneParams) -> Any:
-    """Vectors ``[N, D]`` of a network's vectors, tokens ``[N, T, D]``, or map ``[N, C, H, W]`` or ``[N, H, W, C]``."""
+    """Return vectors ``[N, D]`` of vectors, tokens ``[N, T, D]``, or a map ``[N, C, H, W]`` or ``[N, H, W, C]``."""
     shape = features.shape
     if len(shape) not in (2, 3, 4) or None in shape[1:]:
         raise GraftError(
@@ -265,7 +265,7 @@ def _require_agreement(file: _OnnxFile, trunk: OnnxTrunk, scaling: keras.Model, 
 
 
 def _graph_digest(params: OnnxBackboneParams) -> str:
-    """SHA-256 of the files and of what else decides the features."""
+    """Return the SHA-256 of the files and of what else decides the features."""
     described = {
         "files": [sha256_of(path) for path in params.own_files()],
         "settings": params.model_dump(exclude={"name"}),

@@ -87,7 +87,7 @@ class OnnxTrunk(WholeTrunk):
             ) from error
 
     def _kept(self, name: str, value: Any) -> Any:
-        """What an operation is given, where it is a large constant, as a weight of this layer."""
+        """Return an operation's input, where it is a large constant, as a weight of this layer."""
         if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.size < LEAST_WEIGHTS:
             return value
         if name not in self._held:
@@ -105,7 +105,7 @@ def free_inputs(model: Any) -> list[str]:
 
 
 def _nodes(model: Any, output: str) -> Iterator[Node]:
-    """The operations that an output needs, in order."""
+    """Yield the operations that an output needs, in order."""
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     needed, found = {output}, []
     for node in reversed(model.graph.node):
@@ -127,13 +127,13 @@ def _attribute(node: Any, attribute: Any) -> Any:
 
 
 def _array(tensor: Any) -> np.ndarray:
-    """The numbers of a constant; half precision in float32, in which all is computed."""
+    """Return the numbers of a constant; half precision in float32, in which all is computed."""
     array = np.asarray(onnx.numpy_helper.to_array(tensor))
     return array.astype(np.float32) if tensor.data_type in _HALF else array
 
 
 def _folded(node: Node, given: list[Any]) -> list[np.ndarray] | None:
-    """The outputs of a node that follow from constants; None where an image, or the number of images, has a say."""
+    """Return the outputs of a node that follow from constants; None where images, or their number, have a say."""
     if node.op == "Constant":
         (value,) = node.attributes.values()
         return [np.asarray(value, None if isinstance(value, np.ndarray) else _kind(value))]
@@ -153,7 +153,7 @@ def _kind(value: Any) -> type:
 
 
 def _computed(node: Node, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """What ONNX Runtime makes of constants, in whatever operation."""
+    """Run a node on constants with ONNX Runtime, whatever its operation."""
     import onnxruntime
 
     domain, _, op = node.op.rpartition(".")

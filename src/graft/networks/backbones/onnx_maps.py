@@ -59,7 +59,7 @@ def _channels_first(x: Any) -> Any:
 
 
 def _around(node: Node, x: Any, window: Sequence[int]) -> list[list[int]]:
-    """Pixels that are added before and behind rows and columns of a map ``[N, C, H, W]``.
+    """Return the pixels to add before and behind rows and columns of a map ``[N, C, H, W]``.
 
     With ceil_mode the last window may begin inside the map and end beyond it.
     """

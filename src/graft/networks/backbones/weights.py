@@ -34,7 +34,7 @@ _ADVICE = "Connect to a network once, or name a weights file as train.backbone.w
 
 
 def load_weights(model: keras.Model, params: KerasBackboneParams, cache: Path, include_top: bool = False) -> str:
-    """Fills ``model`` with the weights that ``params`` names; returns the road taken, in words.
+    """Fill ``model`` with the weights that ``params`` names; return their source, in words.
 
     Args:
         model: a ``keras.applications`` model, still with random weights.
@@ -66,12 +66,12 @@ def load_weights(model: keras.Model, params: KerasBackboneParams, cache: Path, i
 
 
 def cached_weights(key: str, cache: Path) -> list[Path]:
-    """The files in the cache for a model, in the order in which they are tried."""
+    """Return the cached files of a model, in the order in which they are tried."""
     return sorted((cache / WEIGHTS).glob(f"{key}-*.weights.h5"))
 
 
 def heads_at_hand(cache: Path) -> list[str]:
-    """Names of the models whose ImageNet head is in the cache or in a registry package."""
+    """Return the names of models whose ImageNet head is in the cache or in a registry package."""
     kept = [path.name.partition(_TOP)[0] for path in (cache / WEIGHTS).glob(f"*{_TOP}-*.weights.h5")]
     return sorted({*kept, *(name for name, entry in REGISTRY.items() if entry.has_top)})
 
@@ -132,7 +132,7 @@ def _into_cache(model: keras.Model, target: Path) -> None:
 
 
 def _from_network(model: keras.Model, name: str, cache: Path, include_top: bool) -> tuple[str, str | None]:
-    """The road taken, in words, and the digest that what it brought must have, where one is known."""
+    """Fill ``model`` from the network; return the source, in words, and the digest that it must have, where known."""
     key = _key(name, include_top)
     reasons = []
     try:
@@ -174,7 +174,7 @@ def _official(model: keras.Model, name: str, include_top: bool) -> None:
 
 @contextmanager
 def socket_timeout(seconds: float) -> Iterator[None]:
-    """Limits how long new connections may be silent: Keras and TensorFlow Hub download with urllib and name none."""
+    """Limit how long new connections may be silent: Keras and TensorFlow Hub download with urllib and name none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -30,18 +30,18 @@ T = TypeVar("T")
 
 
 def kept_folder(parent: Path, description: Mapping[str, Any]) -> Path:
-    """Where that lies below ``parent`` which ``description`` (JSON-ready) decides."""
+    """Return the folder below ``parent`` in which artefacts for ``description`` (JSON-ready) are cached."""
     text = json.dumps(description, sort_keys=True)
     return parent / hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def is_kept(folder: Path | None) -> bool:
-    """Whether something is kept there, whole or not."""
+    """Return whether something is cached there, whole or not."""
     return folder is not None and (folder / DIGEST).is_file()
 
 
 def is_whole(folder: Path | None) -> bool:
-    """Whether what is kept there is what was written; what is not is removed, as it could never be written anew."""
+    """Return whether the cached files are as they were written; remove them where not."""
     if folder is None or not folder.is_dir():
         return False
     with suppress(OSError):  # another process may have removed it
@@ -54,7 +54,7 @@ def is_whole(folder: Path | None) -> bool:
 
 
 def kept_or_made(folder: Path | None, make: Callable[[Path], None], use: Callable[[Path], T]) -> T:
-    """What ``use`` makes of the kept folder, or of one that is made now, and kept.
+    """Return ``use`` of the cached folder, or of one that is made now and cached.
 
     Args:
         folder: where it is kept; None keeps nothing.
@@ -75,7 +75,7 @@ def kept_or_made(folder: Path | None, make: Callable[[Path], None], use: Callabl
 
 
 def keep(made: Path, folder: Path) -> None:
-    """Copies the folder ``made`` into its place, whole or not at all; where that fails it is made again next time."""
+    """Copy the folder ``made`` into its place, whole or not at all; where that fails it is made again next time."""
     with suppress(OSError), new_folder(folder) as partial:
         shutil.copytree(made, partial, dirs_exist_ok=True)
         (partial / DIGEST).write_text(folder_digest(partial), encoding="ascii")
@@ -83,7 +83,7 @@ def keep(made: Path, folder: Path) -> None:
 
 
 def prune_kept(parent: Path, limit_bytes: int, keep: Path | None = None) -> int:
-    """Removes what was used longest ago, until the limit holds; returns the bytes removed."""
+    """Remove what was used longest ago, until the limit holds; return the bytes removed."""
     found = []
     for folder in parent.glob("*/"):
         with suppress(OSError):  # another process may have removed it
@@ -99,12 +99,12 @@ def prune_kept(parent: Path, limit_bytes: int, keep: Path | None = None) -> int:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Of all files below ``folder``."""
+    """Return the total size in bytes of all files below ``folder``."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 of the names and bytes of all files below ``folder`` but the digest itself; hexadecimal."""
+    """Return the SHA-256 of the names and bytes of all files below ``folder`` but the digest itself; hexadecimal."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DIGEST):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")

@@ -14,14 +14,14 @@ NETWORK = "network.xml"
 
 
 def kept_network(core: Any, folder: Path | None) -> Any | None:
-    """The network that is kept in a folder, see :mod:`.kept`, as OpenVINO's; None where there is none that is whole."""
+    """Return the network cached in a folder, see :mod:`.artifact_cache`, as OpenVINO's; None where none is whole."""
     if folder is None or not is_whole(folder):
         return None
     return core.read_model(folder / NETWORK)
 
 
 def openvino_network(core: Any, model: keras.Model, folder: Path | None) -> Any:
-    """The network as OpenVINO's: read from ``folder``, or converted, and kept there; None keeps nothing.
+    """Return the network as OpenVINO's: read from ``folder``, or converted and cached there; None caches nothing.
 
     Raises:
         Exception: OpenVINO cannot take the network over; of whatever kind its converter raises.
@@ -36,7 +36,7 @@ def openvino_network(core: Any, model: keras.Model, folder: Path | None) -> Any:
 
 
 def _convert(model: keras.Model, path: Path) -> None:
-    """Writes the network in OpenVINO's form."""
+    """Write the network in OpenVINO's form."""
     ov = import_openvino()
     # Not save_model, which would halve the precision of the weights.
     ov.serialize(ov.convert_model(inference_graph(model)), path)

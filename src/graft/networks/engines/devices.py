@@ -21,7 +21,7 @@ def gpu_count() -> int:
 
 
 def whole_float32() -> None:
-    """Has GPUs multiply float32 as float32, for as long as the process lives.
+    """Make GPUs multiply float32 as float32, for as long as the process lives.
 
     Left to itself, TensorFlow has them round it to ten bits first where they can (TensorFloat-32, from NVIDIA's Ampere
     on). MobileNetV2's features of photographs were off by 1.5 % of the largest then, on an H200: as much as in half
@@ -33,10 +33,10 @@ def whole_float32() -> None:
 
 
 def all_devices(names: Sequence[str] | None = None) -> AbstractContextManager[Any]:
-    """Under this, models are built on every GPU, each of which is given its share of every batch.
+    """Return a context in which models are built on every GPU, each of which is given its share of every batch.
 
-    One device needs nothing of the kind. Steps are those that one device would
-    take, except that random layers draw, and batch norm in training looks, at the share of each device.
+    With one device it changes nothing. Steps are those that one device would take, except that random layers draw, and
+    batch norm in training looks, at the share of each device.
 
     Args:
         names: other devices than all GPUs, for example ``["CPU:0", "CPU:1"]``.
@@ -49,21 +49,21 @@ def all_devices(names: Sequence[str] | None = None) -> AbstractContextManager[An
 
 @functools.cache
 def _mirrored(names: tuple[str, ...] | None) -> Any:
-    """The strategy of TensorFlow's; a second one in a process would take its messages for those of the first."""
+    """Return TensorFlow's strategy; a second one in a process would take its messages for those of the first."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(names)
 
 
 def device_count(model: keras.Model) -> int:
-    """Devices that each batch of the model is shared out to. A batch must give each of them as many images."""
+    """Return how many devices share each batch of the model. A batch must give each of them as many images."""
     strategy = getattr(model, "distribute_strategy", None)
     return int(strategy.num_replicas_in_sync) if strategy is not None else 1
 
 
 @contextmanager
 def arithmetic(precision: Precision, deterministic: bool = False) -> Iterator[str]:
-    """Under this, models are built for a precision; yields the one that ``auto`` came to.
+    """Build models in this block for a precision; yield the precision that ``auto`` stands for.
 
     Mixed precision keeps weights in float32 and multiplies in half, which the matrix units of GPUs are made for
     (https://arxiv.org/abs/1710.03740). What is float32 is :func:`whole_float32`.
@@ -105,7 +105,7 @@ def machine_record(precision: str) -> dict[str, str]:
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """A copy of a model trained in mixed precision that computes in float32: half precision is slow on CPUs.
+    """Copy a model trained in mixed precision to one that computes in float32: half precision is slow on CPUs.
 
     Trunks without layers, which are float32 always, are shared with the original.
     """
@@ -127,10 +127,10 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def with_copies(batch: np.ndarray, count: int) -> np.ndarray:
-    """The batch ``[N, ...]`` with ``count`` more of what is in it."""
+    """Return the batch ``[N, ...]`` with ``count`` more of what is in it."""
     return np.concatenate([batch, batch[np.arange(count) % len(batch)]]) if count else batch
 
 
 def with_zeros(batch: np.ndarray, count: int) -> np.ndarray:
-    """The batch ``[N, ...]`` with ``count`` rows of zeros behind it."""
+    """Return the batch ``[N, ...]`` with ``count`` rows of zeros behind it."""
     return np.concatenate([batch, np.zeros_like(batch, shape=(count, *batch.shape[1:]))]) if count else batch

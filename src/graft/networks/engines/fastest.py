@@ -19,7 +19,7 @@ WORTH_CONVERTING = 200
 
 
 def keras_engine(model: keras.Model) -> Run:
-    """Runs the network with Keras, on whatever devices its backend sees."""
+    """Return a function that runs the network with Keras, on whatever devices its backend sees."""
     from graft.networks.engines.devices import device_count, with_copies
 
     devices = device_count(model)
@@ -35,7 +35,9 @@ def keras_engine(model: keras.Model) -> Run:
 def openvino_engine(
     model: keras.Model, kept: Path | None = None, count: int | None = None, kind: DTypeLike = np.float32
 ) -> Run:
-    """Runs a copy of the network, in float32, with OpenVINO on the CPU; later changes to ``model`` do not reach it.
+    """Return a function that runs a copy of the network, in float32, with OpenVINO on the CPU.
+
+    Later changes to ``model`` do not reach the copy.
 
     Args:
         kept: see :func:`graft.networks.engines.conversion.openvino_network`.
@@ -49,9 +51,10 @@ def openvino_engine(
 
 
 def kept_engine(kept: Path, count: int, kind: DTypeLike) -> Run | None:
-    """Runs the network that is kept in OpenVINO's form on ``count`` inputs of a ``kind``, without Keras.
+    """Return a function that runs the network cached in OpenVINO's form on ``count`` inputs of a ``kind``, without
+    Keras.
 
-    None where there is none, or Keras is what networks are run with here.
+    None where nothing is cached, or Keras is what networks are run with here.
     """
     if not suits_openvino() or not is_kept(kept):
         return None
@@ -65,12 +68,12 @@ def kept_engine(kept: Path, count: int, kind: DTypeLike) -> Run | None:
 
 
 def fastest_engine(model: keras.Model, count: int, kept: Path | None = None, kind: DTypeLike = np.float32) -> Run:
-    """The engine for ``count`` inputs of a ``kind`` here.
+    """Return the engine for ``count`` inputs of a ``kind`` here.
 
-    Where OpenVINO cannot take the network over, that is Keras, and a word about it.
-    ``kept`` is where the network is, or will be, in OpenVINO's form: see :mod:`graft.networks.engines.conversion`.
+    Where OpenVINO cannot take the network over, that is Keras, with a warning. ``kept`` is the folder in which the
+    network is cached, or will be, in OpenVINO's form: see :mod:`graft.networks.engines.conversion`.
 
-    Answers of both agree to 1e-4 of the largest output, which the contract test checks for the backbones.
+    Outputs of both agree to 1e-4 of the largest output, which the contract test checks for the backbones.
     """
     is_worth_it = count >= WORTH_CONVERTING or is_kept(kept)
     if not is_worth_it or not suits_openvino():
@@ -86,7 +89,7 @@ def fastest_engine(model: keras.Model, count: int, kept: Path | None = None, kin
 
 
 def suits_openvino() -> bool:
-    """Whether there is no GPU to run on, and no half precision to run in."""
+    """Return whether there is no GPU to run on, and no half precision to run in."""
     from graft.networks.engines.devices import gpu_count
 
     return not gpu_count() and keras.config.dtype_policy().name == "float32"

@@ -41,7 +41,7 @@ class OpenVinoNetwork:
 
 
 def open_classifier(bundle: Path, count: int | None = None) -> ImageClassifier:
-    """The classifier of a bundle, on the engine that is fastest here; it may be used from several threads in turn.
+    """Open the classifier of a bundle on the engine that is fastest here; several threads may use it in turn.
 
     Args:
         count: how many images it will be shown, where that is known.

@@ -29,7 +29,7 @@ MANY = 64
 
 
 def import_openvino() -> Any:
-    """The package, with nothing to report with: it would tell its makers of each import and conversion."""
+    """Import the package with nothing to report with: it would tell its makers of each import and conversion."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -37,7 +37,7 @@ def import_openvino() -> Any:
 
 
 def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeLike = np.float32) -> Run:
-    """Compiles a network of one input and one output for throughput, and returns what runs it.
+    """Compile a network of one input and one output for throughput, and return what runs it.
 
     Args:
         core: an ``openvino.Core``.
@@ -54,7 +54,7 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
 
     @cache
     def requests_for(is_fixed: bool, takes_bytes: bool) -> list[Any]:
-        """What runs some of the inputs."""
+        """Return the requests that run some of the inputs."""
         chosen = fixed if is_fixed else network
         settings = cpu_settings("THROUGHPUT")
         compiled = core.compile_model(_taking_bytes(chosen) if takes_bytes else chosen, "CPU", settings)
@@ -110,7 +110,7 @@ def cpu_settings(hint: str) -> dict[str, Any]:
 
 
 def _taking_bytes(network: Any) -> Any:
-    """The network with bytes for its input, which it makes floats of, exactly."""
+    """Return the network with bytes for its input, which it makes floats of, exactly."""
     from openvino.preprocess import PrePostProcessor
 
     before = PrePostProcessor(network.clone())
@@ -119,7 +119,7 @@ def _taking_bytes(network: Any) -> Any:
 
 
 def _inputs_of_a_request(network: Any) -> int:
-    """A power of two, into which chunks and batches divide evenly."""
+    """Return how many inputs a request takes: a power of two, into which chunks and batches divide evenly."""
     shape = list(network.input(0).partial_shape)[1:]
     numbers = math.prod(side.get_length() if side.is_static else 1 for side in shape)
     fitting = max(1, min(MOST_INPUTS, REQUEST_NUMBERS // numbers))
@@ -127,7 +127,7 @@ def _inputs_of_a_request(network: Any) -> int:
 
 
 def saved_model_run(folder: Path, kind: DTypeLike = np.float32) -> Run:
-    """What runs the default signature of a SavedModel, of one input and one output.
+    """Return a function that runs the default signature of a SavedModel, of one input and one output.
 
     ``kind`` is of the inputs that are to come, as :func:`compiled_run` takes it.
 

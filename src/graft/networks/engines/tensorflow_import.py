@@ -17,7 +17,7 @@ CONVOLUTIONS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and Keras; later imports of either are free.
+    """Import TensorFlow and Keras; later imports of either are free.
 
     Keras does without its wrappers for scikit-learn and its galleries of images for as long as the process lives.
 
@@ -41,7 +41,7 @@ def import_tensorflow() -> None:
 
 @contextmanager
 def hidden(packages: Iterable[str]) -> Iterator[None]:
-    """Lets whoever imports one of these packages within the block believe that it is not installed.
+    """Hide packages from whoever imports them within the block, as if they were not installed.
 
     What has been imported before stays, and afterwards all can be imported.
     """
@@ -56,9 +56,10 @@ def hidden(packages: Iterable[str]) -> Iterator[None]:
 
 @contextmanager
 def without_collecting() -> Iterator[None]:
-    """Keeps Python's collector from going through what is being imported, then and later: none of it becomes garbage.
+    """Stop Python's collector from going through what is imported in the block, then and later.
 
-    Half a million objects: a quarter of the rest of TensorFlow's import, and a fifth of saving a model.
+    None of it becomes garbage. It is half a million objects: a quarter of the rest of TensorFlow's import, and a fifth
+    of saving a model.
     """
     was_enabled, before = gc.isenabled(), len(sys.modules)
     gc.disable()
@@ -73,7 +74,7 @@ def without_collecting() -> Iterator[None]:
 
 @contextmanager
 def stderr_silenced() -> Iterator[None]:
-    """Sends file descriptor 2 to nowhere: native code does not go through ``sys.stderr``."""
+    """Send file descriptor 2 to nowhere: native code does not go through ``sys.stderr``."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -11,7 +11,7 @@ GRAPH = "_graft_inference_graph"
 
 
 def traced(function: Callable[[Any], Any], shape: Sequence[int | None], name: str, dtype: Any = "float32") -> Any:
-    """The graph of a function of one tensor, ``name`` of ``shape``, as TensorFlow's concrete function.
+    """Return the graph of a function of one tensor, ``name`` of ``shape``, as TensorFlow's concrete function.
 
     Traced here: saving would trace a function that is not, and running it would do so again.
     """
@@ -22,7 +22,7 @@ def traced(function: Callable[[Any], Any], shape: Sequence[int | None], name: st
 
 
 def inference_graph(model: Any) -> Any:
-    """The graph of a Keras model of one input, in inference mode: traced once, and kept for as long as the model is."""
+    """Return the graph of a Keras model of one input, in inference mode; trace it once and cache it with the model."""
     graph = getattr(model, GRAPH, None)
     if graph is None:
         (given,) = model.inputs
@@ -35,7 +35,7 @@ def inference_graph(model: Any) -> Any:
 def save_traced(
     signatures: Mapping[str, Any], variables: Sequence[Any], trainable: Sequence[Any], path: Path, **others: Any
 ) -> None:
-    """Writes a SavedModel of graphs.
+    """Write a SavedModel of graphs.
 
     Args:
         signatures: of :func:`traced`, whose functions return dictionaries.

@@ -30,7 +30,7 @@ def fill(
     space: Space | None = None,
     prepare: Prepare | None = None,
 ) -> None:
-    """Fills ``outputs`` ``[N, ...]``, a row per image; ``engine`` is asked for with the number of images to compute.
+    """Fill ``outputs`` ``[N, ...]``, a row per image; ``engine`` is called with the number of images to compute.
 
     The rest as :func:`graft.networks.features.extract.extract` takes it.
     """

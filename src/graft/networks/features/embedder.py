@@ -38,5 +38,5 @@ class Embedder:
         self.identity = hashlib.sha256(described.encode()).hexdigest()[:12]
 
     def features(self, images: KeyedImages, label: str) -> np.ndarray:
-        """Features float32 ``[N, D]`` of images in order; ``label`` is what the progress bar calls them."""
+        """Return the features float32 ``[N, D]`` of images in order; the progress bar shows ``label``."""
         return self._trunk.features(images, label)

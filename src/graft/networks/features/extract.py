@@ -22,7 +22,8 @@ def extract(
     network: Path | None = None,
     kind: DTypeLike = np.uint8,
 ) -> np.ndarray:
-    """Outputs of ``model`` in inference mode, float32 ``[N, ...]``, in memory or, where that is too small, on disk.
+    """Return outputs of ``model`` in inference mode, float32 ``[N, ...]``, in memory or, where that is too small, on
+    disk.
 
     Args:
         model: images float32 ``[N, S, S, 3]`` in 0..255 to one tensor; nothing in it may change later.
@@ -43,5 +44,5 @@ def extract(
 
 
 def predict(model: keras.Model, inputs: np.ndarray, label: str) -> np.ndarray:
-    """As :func:`extract`, for inputs of any kind that are in memory, or a memory map, already."""
+    """Compute as :func:`extract` does, for inputs of any kind that are in memory, or a memory map, already."""
     return extract(model, DecodedImages(inputs), label, kind=inputs.dtype)

@@ -68,7 +68,7 @@ class FeatureStore:
         return cls(project.features, params.limit_bytes, params.precision)
 
     def space(self, description: Mapping[str, Any], label: str = "") -> Space:
-        """The space of what ``description`` (JSON-ready) decides; ``label`` tells people what that is."""
+        """Return the space for ``description`` (JSON-ready), which decides its rows; ``label`` names it for people."""
         rows = {} if self.precision == "float32" else {"rows": self.precision}
         text = json.dumps({"format": FORMAT, **rows, **description}, sort_keys=True)
         written = json.dumps({"label": label, **json.loads(text)}, indent=1)
@@ -80,19 +80,19 @@ class FeatureStore:
         return self.folder / NETWORKS
 
     def network(self, description: Mapping[str, Any]) -> Path:
-        """Where the network that ``description`` (JSON-ready) decides is kept in OpenVINO's form."""
+        """Return the folder in which the network for ``description`` (JSON-ready) is cached in OpenVINO's form."""
         return self.kept({"openvino": metadata.version("openvino"), **description})
 
     def kept(self, description: Mapping[str, Any]) -> Path:
-        """Where that is kept which ``description`` (JSON-ready) decides."""
+        """Return the folder in which artefacts for ``description`` (JSON-ready) are cached."""
         return kept_folder(self.networks, description)
 
     def kept_folders(self) -> list[Path]:
-        """Each thing that is kept below :attr:`networks`."""
+        """Return each folder that is cached below :attr:`networks`."""
         return sorted(path for path in self.networks.glob("*/") if not path.name.startswith("."))
 
     def shards(self) -> list[Path]:
-        """Files of all shards, those used longest ago first."""
+        """Return the files of all shards, those used longest ago first."""
         found = []
         for path in (path for folder in self._folders() for path in shards_of(folder)):
             with suppress(OSError):  # another process may have pruned it
@@ -100,11 +100,11 @@ class FeatureStore:
         return [path for _, path in sorted(found)]
 
     def bytes_used(self) -> int:
-        """Of all shards together."""
+        """Return the total size of all shards in bytes."""
         return sum(_size(path) for path in self.shards())
 
     def spaces(self) -> list[SpaceInfo]:
-        """What each space is of, and how much there is of it."""
+        """Return the description of each space, and its size."""
         found = []
         for folder in self._folders():
             paths = shards_of(folder)
@@ -122,7 +122,7 @@ class FeatureStore:
         return sorted(folder for folder in self.folder.glob("*/") if folder.name != NETWORKS)
 
     def verify(self, path: Path) -> bool:
-        """Whether every row of a shard is what was written; a shard of which that is not so is removed."""
+        """Return whether every row of a shard is as it was written; remove the shard where not."""
         try:
             shard = Shard(path)
             is_whole = bool(shard.rows(np.arange(len(shard.keys)))[1].all())
@@ -134,10 +134,10 @@ class FeatureStore:
         return is_whole
 
     def grown(self, size: int, keep: frozenset[Path]) -> None:
-        """Tells that ``size`` bytes were written, and prunes where that may have gone beyond the limit.
+        """Count ``size`` bytes as written, and prune where that may have gone beyond the limit.
 
-        The disk is looked at first, and again once what was then free is written, or a small share of the limit:
-        other processes may be writing too.
+        The disk is looked at first, and again once what was then free is written, or a small share of the limit: other
+        processes may be writing too.
         """
         self._until_look -= size
         if self._until_look < 0:
@@ -146,7 +146,7 @@ class FeatureStore:
             self._until_look = min(max(free, 0), UNSEEN_SHARE * self.limit_bytes)
 
     def prune(self, limit_bytes: int | None = None, keep: frozenset[Path] = frozenset()) -> int:
-        """Removes shards, those used longest ago first, until the limit holds; returns the bytes removed.
+        """Remove shards, those used longest ago first, until the limit holds; return the bytes removed.
 
         Args:
             limit_bytes: instead of the store's own; 0 removes all, kept networks too, which are small and count in no
@@ -224,7 +224,7 @@ class Space:
         return bool((self._find([key])[:, 0] >= 0).all())
 
     def read(self, keys: Sequence[bytes], out: np.ndarray) -> np.ndarray:
-        """Puts the rows that are there in their places in ``out``; returns the indices of those that are not.
+        """Copy the stored rows to their places in ``out``; return the indices of those that are missing.
 
         A row that is not what was written counts as missing, and its shard is removed.
 
@@ -264,12 +264,12 @@ class Space:
         return np.sort(np.concatenate([np.empty(0, np.int64), *missing])).astype(np.int64)
 
     def as_kept(self, rows: np.ndarray) -> np.ndarray:
-        """Rows in the store's precision, as they will be read back; as they are where they are too large for it."""
+        """Return rows in the store's precision, as they will be read back; unchanged where too large for it."""
         kept = rows.astype(self.store.precision, copy=False)
         return kept if np.isfinite(kept).all() else rows
 
     def write(self, keys: Sequence[bytes], rows: np.ndarray) -> bool:
-        """Keeps rows, ``[N, ...]``, under their keys; False, with a word about it, where there is no room for them.
+        """Store rows, ``[N, ...]``, under their keys; return False, with a warning, where there is no room for them.
 
         That is where the disk does not take them, or where this space alone would go beyond the limit. Never raises
         for either: what is not kept is computed again next time.
@@ -302,7 +302,7 @@ class Space:
         return True
 
     def _add(self, path: Path, keys: np.ndarray) -> int:
-        """Takes the keys, uint8 ``[N, 32]``, of a shard into the index; returns the shard's bytes."""
+        """Add the keys, uint8 ``[N, 32]``, of a shard to the index; return the shard's bytes."""
         places = np.empty((len(keys), 2), np.int32)
         places[:, 0], places[:, 1] = len(self._shards), np.arange(len(keys))
         self._shards.append(path)
@@ -313,7 +313,7 @@ class Space:
         return size
 
     def _index(self) -> tuple[np.ndarray, np.ndarray]:
-        """All keys in order, and their places."""
+        """Return all keys in order, and their places."""
         if len(self._keys) > 1:
             keys, places = np.concatenate(self._keys), np.concatenate(self._places)
             order = np.argsort(keys, kind="stable")
@@ -321,7 +321,7 @@ class Space:
         return self._keys[0], self._places[0]
 
     def _find(self, keys: Sequence[bytes]) -> np.ndarray:
-        """Places of keys, int ``[N, 2]``; -1 where there is no such row."""
+        """Return the places of keys, int ``[N, 2]``; -1 where there is no such row."""
         known, places = self._index()
         wanted = np.frombuffer(b"".join(keys), KEY)
         if not len(known):
@@ -330,7 +330,7 @@ class Space:
         return np.where((known[at] == wanted)[:, None], places[at], np.int32(-1))
 
     def _remove(self, path: Path, reason: str) -> None:
-        """Takes a damaged shard away, with all that is known of it."""
+        """Remove a damaged shard, and its keys from the index."""
         console.print(f"{GraftError(reason)} It is removed, and computed again", soft_wrap=True)
         with suppress(OSError):
             path.unlink()

@@ -66,7 +66,7 @@ class FrozenTrunk:
 
     @classmethod
     def of(cls, backbone: Backbone, store: FeatureStore | None = None, pooling: Pooling = "average") -> FrozenTrunk:
-        """One that is built already."""
+        """Return the frozen trunk of a backbone that is built already."""
         return cls(backbone.identity, backbone.feature_count, pooling, store, lambda: backbone)
 
     @classmethod
@@ -77,7 +77,7 @@ class FrozenTrunk:
         store: FeatureStore | None,
         build: Callable[[], Backbone],
     ) -> FrozenTrunk:
-        """The one whose :attr:`description` this is; its backbone may be there no longer."""
+        """Return the frozen trunk with this :attr:`description`; its backbone may be there no longer."""
         rest = ("part", "pooling", "mirrored")
         identity = {name: value for name, value in description.items() if name not in rest}
         return cls(identity, feature_count, description["pooling"], store, build)
@@ -116,7 +116,7 @@ class FrozenTrunk:
         return {**self.network, "mirrored": list(mirrored)}
 
     def space(self, mirrored: tuple[int, ...] = ()) -> Space:
-        """Where the store keeps its features; ``mirrored`` as :meth:`features` takes it."""
+        """Return the store's space for its features; ``mirrored`` as :meth:`features` takes it."""
         assert self.store is not None
         what = f"features, {self.pooling}" + (", mirrored" if mirrored else "")
         return self.store.space(self._features_of(mirrored), what)
@@ -124,7 +124,7 @@ class FrozenTrunk:
     def features(
         self, images: KeyedImages, label: str, mirrored: tuple[int, ...] = (), out: np.ndarray | None = None
     ) -> np.ndarray:
-        """Features float32 ``[N, D]`` of images in order, each computed once.
+        """Return the features float32 ``[N, D]`` of images in order, each computed once.
 
         Args:
             images: see :func:`graft.networks.features.extract.extract`, as ``label``.
@@ -151,7 +151,7 @@ class FrozenTrunk:
             top.write([images.keys[row] for row in rows], features[rows, : self.top_count])
 
     def _engine(self, count: int) -> Run:
-        """The engine for ``count`` images; the one for many is opened once, and takes few as well."""
+        """Return the engine for ``count`` images; the one for many is opened once, and takes few as well."""
         if self._run is not None:
             return self._run
         kept = self.store.network(self.network) if self.store else None
@@ -171,7 +171,7 @@ def frozen_trunk(
     store: FeatureStore | None = None,
     pooling: Pooling = "average",
 ) -> FrozenTrunk:
-    """The backbone that ``params`` names: as it was recorded in the store when it was built, or built now.
+    """Return the backbone that ``params`` names: as it was recorded in the store when it was built, or built now.
 
     A record is of the very bytes of the weights, and of the code that builds; a backbone with random weights, or one
     that TensorFlow Hub keeps, has none.

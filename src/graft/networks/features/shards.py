@@ -84,7 +84,7 @@ class Shard:
             raise GraftError(f"The shard {path} is damaged ({first_line(error)})") from error
 
     def rows(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows by their place in the shard, ``[n, D]``, and for each whether it is what was written."""
+        """Return rows by their place in the shard, ``[n, D]``, and for each whether it is as it was written."""
         rows, keys = self._rows[indices], self.keys[indices]
         return rows, _checksums(keys, rows) == self.crcs[indices]
 

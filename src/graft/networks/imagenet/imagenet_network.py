@@ -86,7 +86,7 @@ def _from_network(cache: Path) -> list[str]:
 
 
 def _official() -> list[str]:
-    """The names that Keras' ``decode_predictions`` gives, which downloads its list and checks it by MD5."""
+    """Return the names of Keras' ``decode_predictions``, which downloads its list and checks it by MD5."""
     import numpy as np
     from keras.applications.imagenet_utils import decode_predictions
 

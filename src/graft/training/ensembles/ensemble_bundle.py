@@ -9,7 +9,7 @@ from graft.bundle.record import read_settings, write_settings
 
 
 def write_ensemble_bundle(members: Mapping[str, tuple[float, Path]], folder: Path) -> None:
-    """Copies the members' bundles into one, so that it needs nothing outside its folder.
+    """Copy the members' bundles into one, so that it needs nothing outside its folder.
 
     Args:
         members: weight and bundle of each by name; weights sum to 1, classes are in the same order in all.

@@ -43,14 +43,14 @@ class Ensemble:
     folder: Path
 
     def summary(self) -> str:
-        """Weights and validation log losses in one line."""
+        """Return weights and validation log losses in one line."""
         weights = ", ".join(f"{member} {weight:.3f}" for member, weight in self.weights.items())
         alone = ", ".join(f"{member} {figures.log_loss:.4f}" for member, figures in self.members.items())
         return f"{self.name}: weights {weights}; validation log loss {self.validation.log_loss:.4f} (alone: {alone})"
 
 
 def make_ensemble(project: Project, params: EnsembleOf, name: str, clock: StageClock) -> Ensemble:
-    """Fits the weights and writes the ensemble's folder: bundle, weights, validation figures and predictions.
+    """Fit the weights and write the ensemble's folder: bundle, weights, validation figures and predictions.
 
     Raises:
         GraftError: a member is not trained, or the members were trained on different splits or classes.
@@ -84,7 +84,7 @@ def make_ensemble(project: Project, params: EnsembleOf, name: str, clock: StageC
 
 
 def _read_predictions(project: Project, member: str) -> pd.DataFrame:
-    """A member's validation predictions: sha256 and label as text, a float column ``p_<class>`` for each class."""
+    """Return a member's validation predictions: text columns sha256 and label, a float column ``p_<class>`` a class."""
     path = project.strategy(member) / "val_predictions.csv"
     if not path.is_file():
         raise GraftError(f"Strategy '{member}' is not trained: there is no {path}", "Train it: dvc repro train")
@@ -107,7 +107,7 @@ def _common_classes(project: Project, members: list[str]) -> list[str]:
 
 
 def _common_images(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Columns sha256 and label, in the order in which all members have them."""
+    """Return the columns sha256 and label, in the order in which all members have them."""
     (first, table), *others = [(member, own[["sha256", "label"]]) for member, own in tables.items()]
     for member, own in others:
         if not own.equals(table):

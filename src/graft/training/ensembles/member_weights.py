@@ -22,17 +22,17 @@ LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
 
 
 def mix(weights: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities ``[N, C]`` of the mixture with weights ``[K]`` of members' probabilities ``[K, N, C]``."""
+    """Return the mixture's probabilities ``[N, C]``, with weights ``[K]`` of members' probabilities ``[K, N, C]``."""
     return np.asarray(np.tensordot(weights, probabilities, axes=1))
 
 
 def equal_weights(members: int) -> np.ndarray:
-    """The same weight for each, float64 ``[K]``."""
+    """Return the same weight for each, float64 ``[K]``."""
     return np.full(members, 1 / members)
 
 
 def fit_weights(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The weights float64 ``[K]`` of the least log loss; exactly 0 for members that would count next to nothing.
+    """Return the weights float64 ``[K]`` of the least log loss; exactly 0 for members that would count next to nothing.
 
     Args:
         labels: class indices ``[N]``.
@@ -53,7 +53,7 @@ def fit_weights(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def out_of_fold(labels: np.ndarray, probabilities: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Probabilities ``[N, C]`` of the mixture, each image's with weights that were fitted without it.
+    """Return the mixture's probabilities ``[N, C]``, each image's with weights that were fitted without it.
 
     The figures of weights on the very images they were fitted to would flatter the ensemble beside its members.
 
@@ -74,7 +74,7 @@ def out_of_fold(labels: np.ndarray, probabilities: np.ndarray, images: np.ndarra
 
 
 def _least_loss(right: np.ndarray) -> np.ndarray:
-    """EM on the members' probabilities of the right classes, ``[K, N]``, from equal weights."""
+    """Run EM on the members' probabilities of the right classes, ``[K, N]``, from equal weights."""
     weights = equal_weights(len(right))
     for _ in range(MAX_STEPS):
         gain = (right / (weights @ right)).mean(axis=1)

@@ -25,7 +25,7 @@ from graft.training.views import view, views_identity
 
 
 def train(params: FineTuneParams, task: Task) -> Trained:
-    """Two phases: a head on the frozen backbone's features, then both at a low rate.
+    """Train in two phases: a head on the frozen backbone's features, then both at a low rate.
 
     A killed training carries on from its last whole epoch of the second phase.
     """
@@ -57,9 +57,9 @@ def train(params: FineTuneParams, task: Task) -> Trained:
 
 
 def _start_head(head: keras.Model, train: Labelled, val: Labelled, params: FineTuneParams, task: Task) -> None:
-    """The first phase: a linear head is solved on features, one with hidden layers is trained in epochs.
+    """Solve a linear head on features, or train one with hidden layers in epochs: the first phase.
 
-    A head that has converged sends the least into a trunk that would only undo it: A. Kumar et al., Fine-tuning can
+    A head that has converged sends the least into a backbone that would only undo it: A. Kumar et al., Fine-tuning can
     distort pretrained features and underperform out-of-distribution, ICLR 2022.
     """
     if params.head.hidden:
@@ -74,7 +74,7 @@ def _start_head(head: keras.Model, train: Labelled, val: Labelled, params: FineT
 
 
 def head_phase(params: FineTuneParams) -> FineTuneParams:
-    """The settings of the first phase: its own epochs and rate, and nothing that is meant for a trunk."""
+    """Return the settings of the first phase: its own epochs and rate, and nothing that is meant for a backbone."""
     return params.model_copy(
         update={
             "epochs": params.head_epochs,
@@ -87,7 +87,7 @@ def head_phase(params: FineTuneParams) -> FineTuneParams:
 
 
 def _view_count(params: FineTuneParams) -> int:
-    """Views that differ: without augmentation all would be the image as it is."""
+    """Return how many views differ: without augmentation all would be the image as it is."""
     return params.views if params.augment != AugmentParams() else 1
 
 
@@ -109,7 +109,7 @@ def _fit_whole(
 def _fit_above(
     pieces: CutBackbone, backbone: Backbone, head: keras.Model, params: FineTuneParams, task: Task
 ) -> tuple[FitResult, np.ndarray]:
-    """What is above the cut, on kept activations of the images' views."""
+    """Fit what is above the cut, on cached activations of the images' views."""
     is_changed = params.augment != AugmentParams()
     count = _view_count(params)
     size = len(task.train.labels)

@@ -56,7 +56,7 @@ def train(params: FrozenParams, task: Task) -> Trained:
 
 
 def features(trunk: FrozenTrunk, task: Task, flip: Flip = "none") -> tuple[Labelled, Labelled]:
-    """The trunk's features of the task's images for training and validation, each computed once.
+    """Return the backbone's features of the task's images for training and validation, each computed once.
 
     With ``flip`` the training images count once for each way that it mirrors them, and once as they are.
     """

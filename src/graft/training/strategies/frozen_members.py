@@ -116,7 +116,7 @@ def _at_size(images: LabelledImages, size: int, task: Task) -> LabelledImages:
 
 
 def _network(one: _Fitted, task: Task) -> keras.Model | HeadOnTrunk:
-    """The member as it goes into the bundle."""
+    """Return the member as it goes into the bundle."""
     params = HeadParams(dropout=0.0, pooling=one.member.pooling)
     head = build_head(one.trunk.feature_count, len(task.classes), params, task.seed)
     head.get_layer("logits").set_weights([one.head.kernel, one.head.bias])

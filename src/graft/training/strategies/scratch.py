@@ -13,7 +13,7 @@ from graft.training.strategy import Task, Trained, fit_end_to_end
 
 
 def train(params: ScratchParams, task: Task) -> Trained:
-    """Trains the network end to end; a killed training carries on from its last whole epoch."""
+    """Train the network end to end; a killed training carries on from its last whole epoch."""
     model = build_network(params, task.image_size, len(task.classes), task.seed)
     digest = weights_digest(model.weights)
     result, val_logits = fit_end_to_end(model, params, task)
@@ -21,7 +21,8 @@ def train(params: ScratchParams, task: Task) -> Trained:
 
 
 def build_network(params: ScratchParams, image_size: int, classes: int, seed: int) -> keras.Model:
-    """The network that ``params`` names under its head: images float32 ``[N, S, S, 3]``, 0..255, to logits ``[N, C]``.
+    """Build the network that ``params`` names, with its head: images float32 ``[N, S, S, 3]``, 0..255, to logits ``[N,
+    C]``.
 
     Raises:
         GraftError: the network cannot be built for images of that size, or with that head.
@@ -34,7 +35,7 @@ def build_network(params: ScratchParams, image_size: int, classes: int, seed: in
 
 
 def _cnn(images: Any, params: ScratchParams, seed: int) -> Any:
-    """Blocks of 3x3 convolution, batch norm and relu, each ended by 2x2 pooling, to ``[N, S/2^B, S/2^B, F]``.
+    """Return blocks of 3x3 convolution, batch norm and relu, each ended by 2x2 pooling: ``[N, S/2^B, S/2^B, F]``.
 
     Raises:
         GraftError: the images are too small to be halved once per block.
@@ -68,7 +69,7 @@ def _cnn(images: Any, params: ScratchParams, seed: int) -> Any:
 
 
 def _mlp(images: Any, params: ScratchParams, seed: int) -> Any:
-    """The images as they are, for a head whose hidden layers are the network.
+    """Return the images as they are, for a head whose hidden layers are the network.
 
     Raises:
         GraftError: the head pools: three means of colour are all that would be left of an image.
