@@ -276,7 +276,8 @@ def test_a1_a_page_in_a_browser_reaches_neither_server(
             return json.load(answer)
 
     try:
-        wait_for(lambda: (profile / "DevToolsActivePort").exists())
+        port_file = profile / "DevToolsActivePort"
+        wait_for(lambda: port_file.exists() and port_file.stat().st_size > 0)
         wait_for(lambda: any(tab["title"] == "MLflow" for tab in devtools("list")))
         devtools(f"new?{address}", "PUT")
         wait_for(lambda: bool(reports))
