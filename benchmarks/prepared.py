@@ -12,9 +12,9 @@ def prepare(root: Path, data: Path, params: Params) -> Project:
     from graft.data.scan.manifest import read_manifest
     from graft.data.scan.near_duplicates import Limits, find_near_duplicates
     from graft.data.scan.scan_images import scan
+    from graft.data.splits.image_groups import image_groups, write_groups
     from graft.data.splits.split_images import make_split
     from graft.data.splits.split_tables import write_split_tables
-    from graft.data.splits.training_groups import training_groups, write_training_groups
 
     root.mkdir(parents=True, exist_ok=True)
     if not (root / "data").exists():
@@ -27,5 +27,5 @@ def prepare(root: Path, data: Path, params: Params) -> Project:
     near = find_near_duplicates(manifest, limits)
     division = make_split(read_manifest(project.manifest), params.split, near_duplicates=near)
     write_split_tables(division.tables, division.summary, project.artifacts("split"))
-    write_training_groups(training_groups(division.tables["train"], near), project.training_groups)
+    write_groups(image_groups(division.tables["train"], near), project.training_groups)
     return project

@@ -50,7 +50,8 @@ def make_project(root: Path, dataset: str = "tints") -> Project:
         table = pd.DataFrame(rows).sort_values("sha256")
         table[["sha256", "label"]].to_csv(project.split_table(split), index=False, lineterminator="\n")
         files.append(table.assign(split="", left_out=""))
-    project.training_groups.write_text("sha256,group\n")  # no image belongs with another
+    for groups in (project.training_groups, project.test_groups):
+        groups.write_text("sha256,group\n")  # no image belongs with another
     project.artifacts("validate").mkdir(parents=True)
     pd.concat(files).to_parquet(project.manifest, index=False)
     return project

@@ -191,8 +191,13 @@ class Project:
 
     @property
     def training_groups(self) -> Path:
-        """Which images of train belong together."""
+        """Which images of train and val belong together."""
         return self.artifacts("split") / "training_groups.csv"
+
+    @property
+    def test_groups(self) -> Path:
+        """Which images of test belong together."""
+        return self.artifacts("split") / "test_groups.csv"
 
     @property
     def split_memory(self) -> Path:

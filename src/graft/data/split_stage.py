@@ -32,9 +32,9 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
 
         from graft.data.scan.manifest import FOR_SPLIT, read_manifest
         from graft.data.scan.near_duplicates import read_near_duplicates
+        from graft.data.splits.image_groups import image_groups, write_groups
         from graft.data.splits.split_images import make_split
         from graft.data.splits.split_tables import write_split_tables
-        from graft.data.splits.training_groups import training_groups, write_training_groups
 
     with clock.span("split"):
         manifest = read_manifest(project.manifest, columns=FOR_SPLIT)
@@ -42,7 +42,8 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
         division = make_split(manifest, params.split, read_memory(project), near_duplicates)
         write_split_tables(division.tables, division.summary, project.artifacts("split"))
         seen = pd.concat([division.tables["train"], division.tables["val"]], ignore_index=True)
-        write_training_groups(training_groups(seen, near_duplicates), project.training_groups)
+        write_groups(image_groups(seen, near_duplicates), project.training_groups)
+        write_groups(image_groups(division.tables["test"], near_duplicates), project.test_groups)
     _print_summary(division.summary, manifest, params.split)
     verdict = _check(project, params.split, division.tables, division.summary, near_duplicates, manifest, clock)
     write_memory(division.memory, project)

@@ -13,7 +13,7 @@ from graft.core.files import write_file
 from graft.core.paired import Difference, difference, log_losses
 from graft.core.params.models import RegisterParams
 from graft.core.project import Project
-from graft.data.splits.training_groups import read_training_groups
+from graft.data.splits.image_groups import read_groups
 from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.evaluation.prediction_table import read_prediction_table
 from graft.registry.aliases import CHALLENGER, registered_name
@@ -87,7 +87,7 @@ def _compared(one: Path, other: Path, metric: str, groups: Path | None) -> Diffe
             f"The strategies in {one} and {other} were validated on different images",
             "Train them again on the same split: dvc repro",
         )
-    names = read_training_groups(groups, images) if groups else np.asarray(images)
+    names = read_groups(groups, images) if groups else np.asarray(images)
     return difference(losses, other_losses, names)
 
 

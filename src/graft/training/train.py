@@ -21,8 +21,8 @@ from graft.core.params.train_params import TrainParams
 from graft.core.project import Project
 from graft.core.source_digest import source_digest
 from graft.core.timing import StageClock
+from graft.data.splits.image_groups import read_groups
 from graft.data.splits.split_tables import read_splits
-from graft.data.splits.training_groups import read_training_groups
 from graft.evaluation.calibration import Calibration, calibrate
 from graft.evaluation.metrics import Evaluation, evaluate
 from graft.evaluation.prediction_table import class_indices, with_probabilities
@@ -173,9 +173,7 @@ def _prepare(
 
     groups = dict.fromkeys(("train", "val"))
     if _cross_validates(strategy):
-        groups |= {
-            split: read_training_groups(project.training_groups, list(tables[split]["sha256"])) for split in groups
-        }
+        groups |= {split: read_groups(project.training_groups, list(tables[split]["sha256"])) for split in groups}
     task = Task(
         name=name,
         classes=classes,

@@ -29,9 +29,9 @@ from graft.data.scan.near_duplicates import Limits, find_near_duplicates
 from graft.data.scan.scan_images import scan
 from graft.data.sources import catalogue
 from graft.data.sources.catalogue import find_entry, read_catalogue
+from graft.data.splits.image_groups import image_groups, write_groups
 from graft.data.splits.split_images import make_split
 from graft.data.splits.split_tables import write_split_tables
-from graft.data.splits.training_groups import training_groups, write_training_groups
 
 SMALLEST = 32  # pixels a side, where a network has no lower limit of its own
 CLASSES = 10  # of a data set, which hundreds of classes would make large even with a few images of each
@@ -142,7 +142,7 @@ def divide(root: Path, data: Path, params: Params) -> Project:
     near = find_near_duplicates(manifest, limits)
     division = make_split(manifest, params.split, near_duplicates=near)
     write_split_tables(division.tables, division.summary, project.artifacts("split"))
-    write_training_groups(training_groups(division.tables["train"], near), project.training_groups)
+    write_groups(image_groups(division.tables["train"], near), project.training_groups)
     return project
 
 

@@ -12,8 +12,8 @@ from graft.core.params.models import Params
 from graft.core.project import Project
 from graft.core.timing import StageClock
 from graft.data.scan.manifest import read_manifest
+from graft.data.splits.image_groups import read_groups
 from graft.data.splits.split_tables import read_split_table, read_splits
-from graft.data.splits.training_groups import read_training_groups
 from graft.networks.decode_images import Photographs
 from graft.networks.features.feature_store import FeatureStore
 
@@ -62,7 +62,7 @@ def _sample(project: Project, params: Params, tables: dict[str, Any]) -> Sample:
     sha256 = [digest for table in tables.values() for digest in table["sha256"]]
     names = np.array([label for table in tables.values() for label in table["label"]])
     classes, labels = np.unique(names, return_inverse=True)
-    groups = read_training_groups(project.training_groups, sha256)
+    groups = read_groups(project.training_groups, sha256)
     rows = draw(labels, groups, params.choose.max_images, params.train.seed)
     sizes = read_manifest(project.manifest, columns=["path", "width", "height"]).set_index("path")
     sides = sizes.loc[[paths[row] for row in rows], ["width", "height"]].min(axis=1)

@@ -276,12 +276,12 @@ def _groups(rows: pd.DataFrame, params: Params) -> np.ndarray:
     """Return which images belong together, as in training: by ``split.group_by``, or as near-duplicates."""
     from graft.data.scan.near_duplicates import Limits, find_near_duplicates
     from graft.data.splits.grouping import group_images
-    from graft.data.splits.training_groups import training_groups
+    from graft.data.splits.image_groups import image_groups
 
     group_by = params.split.group_by
     named = group_by if group_by != "near_duplicates" else "none"  # those are joined in any case
     images = rows.assign(group=group_images(rows, named).keys)
-    together = training_groups(images, find_near_duplicates(images, Limits.of(params.validate_)))
+    together = image_groups(images, find_near_duplicates(images, Limits.of(params.validate_)))
     groups = images["sha256"].map(together.set_index("sha256")["group"]).fillna(images["sha256"])
     return groups.to_numpy(str)
 

@@ -19,8 +19,8 @@ from graft.data.scan.leaving_out import is_unreadable
 from graft.data.scan.manifest import read_manifest
 from graft.data.scan.near_duplicates import read_near_duplicates
 from graft.data.splits.grouping import group_images
+from graft.data.splits.image_groups import image_groups
 from graft.data.splits.split_tables import read_splits
-from graft.data.splits.training_groups import training_groups
 from graft.deployment.monitor.log_samples import FIGURES, Predictions, Sample, one_per_group
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _independent(project: Project, params: Params, manifest: pd.DataFrame, split
     readable = manifest[manifest["left_out"] == ""]
     readable = readable.assign(group=group_images(readable, named).keys)
     images = readable.set_index("path").loc[table["path"]].reset_index()
-    together = training_groups(images, read_near_duplicates(project.near_duplicates))
+    together = image_groups(images, read_near_duplicates(project.near_duplicates))
     names = together.set_index("sha256")["group"]
     groups = images["sha256"].map(names).fillna(images["sha256"]).to_numpy(str)
     chosen = one_per_group(list(images["sha256"]), groups, params.monitor.max_images)

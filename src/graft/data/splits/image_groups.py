@@ -1,6 +1,7 @@
-"""Which images of train and val belong together, for cross-validation within them.
+"""Which images belong together: those of train and val for cross-validation within them, those of test for intervals.
 
-A fold that holds one frame of a film and trains on the next tells of memory. Two images belong together where the
+A fold that holds one frame of a film and trains on the next tells of memory, and a hundred frames of one film say less
+of a model than a hundred photographs. Two images belong together where the
 split kept them together (``split.group_by``), or where they are near-duplicates; and so on along the chain.
 """
 
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 COLUMNS = ["sha256", "group"]
 
 
-def training_groups(images: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.DataFrame:
+def image_groups(images: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.DataFrame:
     """Return the images that belong with others, and their groups; columns sha256 and group, sorted.
 
     A group is called by the smallest SHA-256 in it, so that renaming a file, or a group, changes nothing.
 
     Args:
-        images: of train and val; columns sha256 and group, see :class:`graft.data.splits.split_images.Split`.
+        images: of train and val, or of test; columns sha256 and group, as of
+            :class:`graft.data.splits.split_images.Split`.
         near_duplicates: columns sha256 and group.
     """
     images = images.drop_duplicates("sha256")[COLUMNS].reset_index(drop=True)
@@ -41,19 +43,19 @@ def training_groups(images: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.D
     return together.sort_values(COLUMNS, ignore_index=True)
 
 
-def write_training_groups(groups: pd.DataFrame, path: Path) -> None:
+def write_groups(groups: pd.DataFrame, path: Path) -> None:
     """Write the groups as CSV: UTF-8, LF, equal for equal groups."""
     with replaced_file(path) as partial:
         groups[COLUMNS].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def read_training_groups(path: Path, sha256: Sequence[str]) -> np.ndarray:
+def read_groups(path: Path, sha256: Sequence[str]) -> np.ndarray:
     """Return the group of each image, str ``[N]``; one that belongs with no other is a group by itself.
 
     Raises:
         GraftError: there is no such file, or it has other columns.
     """
-    what = "a list of training images that belong together"
+    what = "a list of images that belong together"
     table = read_text_table(path, what, "Make it with `dvc repro -f split`", COLUMNS)
     names = dict(zip(table["sha256"], table["group"], strict=True))
     return np.array([names.get(digest, digest) for digest in sha256])

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from graft.core.errors import GraftError
-from graft.data.splits.training_groups import read_training_groups, training_groups, write_training_groups
+from graft.data.splits.image_groups import image_groups, read_groups, write_groups
 
 
 def table(**groups: str) -> pd.DataFrame:
@@ -17,25 +17,25 @@ def test_chains_of_groups_and_near_duplicates_become_one_group_named_by_its_smal
     # a and b are of one film, b and c look alike, c and d are of another film; e is alone, x is not in train.
     train = table(d="film2", b="film1", a="film1", c="film2", e="e")
     near = table(b="b", c="b", x="b")
-    found = training_groups(train, near)
+    found = image_groups(train, near)
     assert found.to_dict("list") == {"sha256": ["a", "b", "c", "d"], "group": ["a"] * 4}
 
 
 def test_names_of_groups_play_no_part() -> None:
-    one = training_groups(table(a="film1", b="film1", c="c"), table())
-    other = training_groups(table(a="renamed", b="renamed", c="c"), table())
+    one = image_groups(table(a="film1", b="film1", c="c"), table())
+    other = image_groups(table(a="renamed", b="renamed", c="c"), table())
     assert one.equals(other)
     assert one["group"].tolist() == ["a", "a"]
 
 
 def test_exact_copies_are_one_image() -> None:
     train = pd.DataFrame({"sha256": ["a", "a", "b"], "group": ["a", "a", "b"]})
-    assert training_groups(train, table()).empty
+    assert image_groups(train, table()).empty
 
 
 def test_written_and_read_back_in_any_order(tmp_path: Path) -> None:
     path = tmp_path / "training_groups.csv"
-    write_training_groups(training_groups(table(a="f", b="f", c="c"), table()), path)
-    assert read_training_groups(path, ["c", "b", "a"]).tolist() == ["c", "a", "a"]
+    write_groups(image_groups(table(a="f", b="f", c="c"), table()), path)
+    assert read_groups(path, ["c", "b", "a"]).tolist() == ["c", "a", "a"]
     with pytest.raises(GraftError, match=r"dvc repro -f split"):
-        read_training_groups(tmp_path / "none.csv", ["a"])
+        read_groups(tmp_path / "none.csv", ["a"])
