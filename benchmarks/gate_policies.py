@@ -107,18 +107,18 @@ Policy = Callable[[Years, int], np.ndarray]
 
 
 def newest(years: Years, week: int) -> np.ndarray:
-    """Always the newest."""
+    """Promote always the newest."""
     return np.full(len(years.lines), week)
 
 
 def images_interval(years: Years, week: int) -> np.ndarray:
-    """The newest where an interval that takes images for independent excludes a loss of more than 2 points."""
+    """Promote the newest where an interval of independent images excludes a loss of more than 2 points."""
     difference = years.measured[:, week] - years.measured[years.lines, years.champion]
     return _moved(years, week, difference >= _SURE * years.setting.images_error - MAX_LOSS)
 
 
 def right_interval(years: Years, week: int) -> np.ndarray:
-    """The same with an interval that has its level: over groups, or a score interval's width."""
+    """Do the same with an interval that has its level: over groups, or a score interval's width."""
     difference = years.measured[:, week] - years.measured[years.lines, years.champion]
     units = years.setting.units
     if years.errors.shape[2] > 1:
@@ -130,7 +130,7 @@ def right_interval(years: Years, week: int) -> np.ndarray:
 
 
 def line_of_last_ten(years: Years, week: int) -> np.ndarray:
-    """The newest where it is better once both are drawn to a straight line through the last ten figures."""
+    """Promote the newest where it is better once both are drawn to a straight line through the last ten figures."""
     first = max(0, week - 9)
     weeks = np.arange(first, week + 1)
     centred = weeks - weeks.mean()
@@ -149,19 +149,19 @@ def line_of_last_ten(years: Years, week: int) -> np.ndarray:
 
 
 def graft_by_test(years: Years, week: int) -> np.ndarray:
-    """The gate of graft, with the test images alone."""
+    """Decide as graft's gate does, with the test images alone."""
     noise = np.full(week + 1, years.setting.noise**2)
     return _by_line(years, week, years.measured[:, : week + 1], noise, np.array([week]))
 
 
 def graft_by_deliveries(years: Years, week: int) -> np.ndarray:
-    """The gate of graft, with deliveries that are judged before they are trained on."""
+    """Decide as graft's gate does, with deliveries that are judged before they are trained on."""
     figures, noise = years.with_deliveries(week)
     return _by_line(years, week, figures, noise, np.array([week]))
 
 
 def graft_by_deliveries_of_five(years: Years, week: int) -> np.ndarray:
-    """The same, where the last five challengers may still be chosen."""
+    """Do the same, where the last five challengers may still be chosen."""
     figures, noise = years.with_deliveries(week)
     return _by_line(years, week, figures, noise, np.arange(max(0, week - 4), week + 1))
 
