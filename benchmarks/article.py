@@ -98,14 +98,14 @@ def _with_keras(weights: str, classes: int) -> Any:
     """Return the same network where there is no module at hand; it wants -1..1."""
     import keras
 
-    trunk = keras.applications.MobileNetV2(
+    network = keras.applications.MobileNetV2(
         include_top=False, pooling="avg", weights=weights, input_shape=(SIZE, SIZE, 3)
     )
-    trunk.trainable = False
+    network.trainable = False
     return keras.Sequential(
         [
             keras.layers.Rescaling(2.0, offset=-1.0),
-            trunk,
+            network,
             keras.layers.Dropout(0.5),
             keras.layers.Dense(classes, activation="softmax"),
         ]

@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from graft.networks.backbones import build_backbone
     from graft.networks.decode_images import Photographs, load_images
     from graft.networks.features.feature_store import FeatureStore
-    from graft.networks.features.frozen_trunk import FrozenTrunk
+    from graft.networks.features.frozen_backbone import FrozenBackbone
 
     root, size = arguments.folder.resolve(), arguments.image_size
     paths = spread_paths(root, arguments.images)
@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         def extracted(name: str, store: FeatureStore, chosen: slice) -> np.ndarray:
             images = Photographs(root, paths[chosen], digests[chosen], size)
             started = time.perf_counter()
-            features = FrozenTrunk.of(backbone, store).features(images, f"graft, {name}")
+            features = FrozenBackbone.of(backbone, store).features(images, f"graft, {name}")
             seconds[name] = time.perf_counter() - started
             return features
 

@@ -163,14 +163,14 @@ def keras_model(cut: str, size: int, classes: int, weights: str, cache: Path) ->
     from graft.core.params.backbone_params import KerasBackboneParams
     from graft.networks.backbones import build_backbone
 
-    trunk = build_backbone(KerasBackboneParams(source="keras", weights=weights), size, cache).trunk
-    names = [layer.name for layer in trunk.layers]
-    for index, layer in enumerate(trunk.layers):
+    network = build_backbone(KerasBackboneParams(source="keras", weights=weights), size, cache).network
+    names = [layer.name for layer in network.layers]
+    for index, layer in enumerate(network.layers):
         is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = index >= names.index(cut) and not is_batch_norm
     inputs = keras.Input((size, size, 3))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
-    x = keras.layers.GlobalAveragePooling2D()(trunk(x, training=False))
+    x = keras.layers.GlobalAveragePooling2D()(network(x, training=False))
     outputs = keras.layers.Dense(classes, activation="softmax", dtype="float32")(keras.layers.Dropout(0.2)(x))
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.Adam(1e-4), "categorical_crossentropy", metrics=["accuracy"])

@@ -54,13 +54,13 @@ def main() -> None:
     digests = [sha256_of(path) for path in paths]
     params = KerasBackboneParams(source="keras", name=arguments.backbone, weights=arguments.weights)
     keras.utils.set_random_seed(0)
-    trunk = build_backbone(params, size, home.cache).model
-    pooled = keras.layers.GlobalAveragePooling2D()(trunk.output) if len(trunk.output_shape) == 4 else trunk.output
+    network = build_backbone(params, size, home.cache).model
+    pooled = keras.layers.GlobalAveragePooling2D()(network.output) if len(network.output_shape) == 4 else network.output
     logits = keras.layers.Dense(5)(pooled)
-    with_softmax = keras.Model(trunk.input, keras.layers.Softmax()(logits))
+    with_softmax = keras.Model(network.input, keras.layers.Softmax()(logits))
 
     with tempfile.TemporaryDirectory() as folder:
-        write_bundle(keras.Model(trunk.input, logits), list("abcde"), size, Path(folder) / "model")
+        write_bundle(keras.Model(network.input, logits), list("abcde"), size, Path(folder) / "model")
         started = time.perf_counter()
         classifier = open_classifier(Path(folder) / "model", len(paths))
         opened = time.perf_counter() - started

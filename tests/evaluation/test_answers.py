@@ -26,7 +26,7 @@ from graft.networks.backbones import build_backbone
 from graft.networks.engines.fastest import openvino_engine
 from graft.networks.engines.open_classifier import open_classifier
 from graft.networks.features.feature_store import FeatureStore
-from graft.networks.features.frozen_trunk import FrozenTrunk
+from graft.networks.features.frozen_backbone import FrozenBackbone
 from graft.training.train import train_strategy
 
 SIDE = 32  # the least that MobileNet takes
@@ -64,10 +64,10 @@ def train(project: Project, name: str, **changes: object) -> ImageClassifier:
     weights = project.root / "mobilenet.weights.h5"
     if not weights.exists():
         keras.utils.set_random_seed(1)
-        trunk = keras.applications.MobileNet(include_top=False, input_shape=(SIDE, SIDE, 3), weights=None)
+        network = keras.applications.MobileNet(include_top=False, input_shape=(SIDE, SIDE, 3), weights=None)
         # Larger than random weights are: through those all images come to nearly the same.
-        trunk.set_weights([6 * value if value.ndim > 1 else value for value in trunk.get_weights()])
-        trunk.save_weights(weights)
+        network.set_weights([6 * value if value.ndim > 1 else value for value in network.get_weights()])
+        network.save_weights(weights)
     params = tiny_params(backbone={"source": "keras", "name": "MobileNet", "weights": str(weights)})
     raw = params.train.model_dump()
     raw["strategies"]["kept"] = {**FROZEN, **changes}
@@ -108,7 +108,7 @@ def test_a_kept_network_is_run_without_its_backbone_being_built(
     store, (part,) = FeatureStore(project.features, 10**9), model.parts
     described = read_settings(part.bundle)["features"]
     backbone = build_backbone(TypeAdapter(BackboneParams).validate_python(described["backbone"]), SIDE, project.cache)
-    network = FrozenTrunk.of(backbone).network
+    network = FrozenBackbone.of(backbone).network_description
     kept = store.network(network)
     openvino_engine(backbone.model, kept)
     builds: list[str] = []

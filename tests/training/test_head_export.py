@@ -1,4 +1,4 @@
-"""The SavedModel of a head on a frozen trunk: exported once, and filled with the weights of each head."""
+"""The SavedModel of a head on a frozen backbone: exported once, and filled with the weights of each head."""
 
 import shutil
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from graft.networks.backbones.backbone import Backbone
 from graft.networks.engines import artifact_cache as kept
 from graft.networks.engines.openvino_run import saved_model_run
 from graft.networks.features.feature_store import FeatureStore
-from graft.networks.features.frozen_trunk import FrozenTrunk
+from graft.networks.features.frozen_backbone import FrozenBackbone
 from graft.networks.head import build_head
 from graft.networks.temperature import softmax
 from graft.training import head_export
-from graft.training.head_export import save_with_trunk
-from graft.training.head_on_trunk import HeadOnTrunk, as_model
+from graft.training.head_export import save_with_backbone
+from graft.training.head_on_backbone import HeadOnBackbone, as_model
 
 SIZE, CLASSES = 32, 3
 PARAMS = KerasBackboneParams(source="keras", name="MobileNet", weights="none")
@@ -37,7 +37,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     keras.utils.set_random_seed(3)
     built = build_backbone(PARAMS, SIZE, tmp_path_factory.mktemp("cache"))
     # Larger than random weights are: through those all images come to nearly the same.
-    built.trunk.set_weights([6 * value if value.ndim > 1 else value for value in built.trunk.get_weights()])
+    built.network.set_weights([6 * value if value.ndim > 1 else value for value in built.network.get_weights()])
     return built
 
 
@@ -56,8 +56,8 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def head_on(backbone: Backbone) -> Callable[..., HeadOnTrunk]:
-    def make(store: FeatureStore | None, seed: int = 1, **settings: Any) -> HeadOnTrunk:
+def head_on(backbone: Backbone) -> Callable[..., HeadOnBackbone]:
+    def make(store: FeatureStore | None, seed: int = 1, **settings: Any) -> HeadOnBackbone:
         params = HeadParams(**settings)
         head = build_head(backbone.feature_count, CLASSES, params, seed)
         generator = np.random.default_rng(seed)
@@ -68,12 +68,12 @@ def head_on(backbone: Backbone) -> Callable[..., HeadOnTrunk]:
                 for weight in head.get_weights()
             ]
         )
-        return HeadOnTrunk(head, params, PARAMS, FrozenTrunk.of(backbone, store))
+        return HeadOnBackbone(head, params, PARAMS, FrozenBackbone.of(backbone, store))
 
     return make
 
 
-def answers_of(network: HeadOnTrunk, temperature: float, images: np.ndarray) -> np.ndarray:
+def answers_of(network: HeadOnBackbone, temperature: float, images: np.ndarray) -> np.ndarray:
     logits = as_model(network).predict(images, verbose=0)
     return softmax(logits / temperature)
 
@@ -88,44 +88,44 @@ SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_it_answers_for_images_and_for_features_as_the_model_does(
-    head_on: Callable[..., HeadOnTrunk], store: FeatureStore, tmp_path: Path, settings: dict[str, Any]
+    head_on: Callable[..., HeadOnBackbone], store: FeatureStore, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     network = head_on(store, **settings)
     expected = answers_of(network, 1.7, IMAGES)
     assert np.ptp(expected, axis=0).max() > 1e-3
-    answers = save_with_trunk(network, 1.7, tmp_path)
+    answers = save_with_backbone(network, 1.7, tmp_path)
     np.testing.assert_allclose(answers, answers_of(network, 1.7, trial_images(SIZE)), atol=1e-5)
     tf.config.experimental.enable_tensor_float_32_execution(True)  # as TensorFlow does by itself
     np.testing.assert_allclose(SavedModelNetwork(tmp_path)(IMAGES), expected, atol=1e-5)
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
-    features = network.trunk.backbone.model.predict(IMAGES, verbose=0)
+    features = network.backbone.built.model.predict(IMAGES, verbose=0)
     np.testing.assert_allclose(saved_model_run(tmp_path / HEAD)(features), expected, atol=1e-5)
     np.testing.assert_allclose(saved_model_run(tmp_path / SAVED_MODEL)(IMAGES), expected, atol=1e-4)
 
 
 def test_another_head_is_filled_in_without_the_trunk(
-    head_on: Callable[..., HeadOnTrunk], store: FeatureStore, tmp_path: Path, exports: list[str]
+    head_on: Callable[..., HeadOnBackbone], store: FeatureStore, tmp_path: Path, exports: list[str]
 ) -> None:
-    save_with_trunk(head_on(store), 1.0, tmp_path / "first")
+    save_with_backbone(head_on(store), 1.0, tmp_path / "first")
 
     def gone() -> Backbone:
         raise AssertionError("built")
 
     # With dropout: its seed is no weight.
     other = head_on(store, seed=2, dropout=0.5)
-    described = FrozenTrunk.described(other.trunk.description, other.trunk.feature_count, store, gone)
-    without = HeadOnTrunk(other.head, other.head_params, PARAMS, described)
+    described = FrozenBackbone.described(other.backbone.description, other.backbone.feature_count, store, gone)
+    without = HeadOnBackbone(other.head, other.head_params, PARAMS, described)
     target = tmp_path / "other"
-    answers = save_with_trunk(without, 2.5, target)
+    answers = save_with_backbone(without, 2.5, target)
     assert exports == ["export"]
     np.testing.assert_allclose(answers, answers_of(other, 2.5, trial_images(SIZE)), atol=1e-5)
     expected = answers_of(other, 2.5, IMAGES)
     np.testing.assert_allclose(SavedModelNetwork(target)(IMAGES), expected, atol=1e-5)
-    features = other.trunk.backbone.model.predict(IMAGES, verbose=0)
+    features = other.backbone.built.model.predict(IMAGES, verbose=0)
     np.testing.assert_allclose(saved_model_run(target / HEAD)(features), expected, atol=1e-5)
     # The same files as where nothing had been kept.
     alone = tmp_path / "alone"
-    save_with_trunk(head_on(None, seed=2, dropout=0.5), 2.5, alone)
+    save_with_backbone(head_on(None, seed=2, dropout=0.5), 2.5, alone)
     assert exports == ["export"] * 2
     names = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
     assert names == {str(path.relative_to(alone)) for path in alone.rglob("*") if path.is_file()}
@@ -136,7 +136,7 @@ def test_another_head_is_filled_in_without_the_trunk(
 
 @pytest.mark.parametrize("settings", [{"hidden": [7]}, {"hidden": [7], "batch_norm": True}, {"hidden": [8]}])
 def test_other_layers_are_another_export(
-    head_on: Callable[..., HeadOnTrunk],
+    head_on: Callable[..., HeadOnBackbone],
     store: FeatureStore,
     tmp_path: Path,
     exports: list[str],
@@ -144,7 +144,7 @@ def test_other_layers_are_another_export(
 ) -> None:
     for number, given in enumerate([{}, {"hidden": [6]}, settings, settings]):
         network = head_on(store, seed=number, **given)
-        save_with_trunk(network, 1.0, tmp_path / str(number))
+        save_with_backbone(network, 1.0, tmp_path / str(number))
         np.testing.assert_allclose(
             SavedModelNetwork(tmp_path / str(number))(IMAGES), answers_of(network, 1.0, IMAGES), atol=1e-5
         )
@@ -153,7 +153,7 @@ def test_other_layers_are_another_export(
 
 @pytest.mark.parametrize("gone", ["trial.npy", "saved_model/saved_model.pb", "head/variables"])
 def test_an_export_that_is_removed_while_it_is_read_is_made_anew(
-    head_on: Callable[..., HeadOnTrunk],
+    head_on: Callable[..., HeadOnBackbone],
     store: FeatureStore,
     tmp_path: Path,
     exports: list[str],
@@ -161,7 +161,7 @@ def test_an_export_that_is_removed_while_it_is_read_is_made_anew(
     gone: str,
 ) -> None:
     network = head_on(store)
-    first = save_with_trunk(network, 1.0, tmp_path / "first")
+    first = save_with_backbone(network, 1.0, tmp_path / "first")
 
     def whole_until_now(folder: Path) -> bool:
         path = folder / gone
@@ -170,19 +170,19 @@ def test_an_export_that_is_removed_while_it_is_read_is_made_anew(
 
     monkeypatch.setattr(kept, "is_whole", whole_until_now)
     target = tmp_path / "second"
-    np.testing.assert_array_equal(save_with_trunk(network, 1.0, target), first)
+    np.testing.assert_array_equal(save_with_backbone(network, 1.0, target), first)
     assert len(exports) == 2
     np.testing.assert_allclose(SavedModelNetwork(target)(IMAGES), answers_of(network, 1.0, IMAGES), atol=1e-5)
 
 
 def test_a_damaged_export_is_made_anew(
-    head_on: Callable[..., HeadOnTrunk], store: FeatureStore, tmp_path: Path, exports: list[str]
+    head_on: Callable[..., HeadOnBackbone], store: FeatureStore, tmp_path: Path, exports: list[str]
 ) -> None:
     network = head_on(store)
-    first = save_with_trunk(network, 1.0, tmp_path / "first")
+    first = save_with_backbone(network, 1.0, tmp_path / "first")
     (graph,) = store.networks.glob("*/saved_model/saved_model.pb")
     damaged = bytearray(graph.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     graph.write_bytes(damaged)
-    np.testing.assert_array_equal(save_with_trunk(network, 1.0, tmp_path / "second"), first)
+    np.testing.assert_array_equal(save_with_backbone(network, 1.0, tmp_path / "second"), first)
     assert len(exports) == 2

@@ -135,7 +135,7 @@ def test_weight_decay_goes_by_the_rate_without_the_factor() -> None:
 
 
 def test_the_rate_falls_from_layer_to_layer_and_frozen_ones_have_none() -> None:
-    trunk = keras.Sequential(
+    network = keras.Sequential(
         [
             keras.Input((3,)),
             keras.layers.Dense(4, name="bottom"),
@@ -144,15 +144,15 @@ def test_the_rate_falls_from_layer_to_layer_and_frozen_ones_have_none() -> None:
             keras.layers.BatchNormalization(name="norm"),
             keras.layers.Dense(4, name="top"),
         ],
-        name="trunk",
+        name="network",
     )
-    trunk.get_layer("norm").trainable = False
-    factors = layer_rate_factors(trunk, 0.5)
+    network.get_layer("norm").trainable = False
+    factors = layer_rate_factors(network, 0.5)
     by_layer = {path.split("/")[-2]: factor for path, factor in factors.items()}
     assert by_layer == {"top": 0.5, "middle": 0.25, "bottom": 0.125}
-    assert set(factors) == {variable.path for variable in trunk.trainable_variables}
-    trunk.get_layer("bottom").trainable = False
-    assert {path.split("/")[-2] for path in layer_rate_factors(trunk, 0.5)} == {"top", "middle"}
+    assert set(factors) == {variable.path for variable in network.trainable_variables}
+    network.get_layer("bottom").trainable = False
+    assert {path.split("/")[-2] for path in layer_rate_factors(network, 0.5)} == {"top", "middle"}
 
 
 # --- the running mean of weights --------------------------------------------------------------------------------

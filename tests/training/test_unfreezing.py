@@ -1,4 +1,4 @@
-"""Unfreezing: which layers of a trunk training moves, and what is refused."""
+"""Unfreezing: which layers of a backbone training moves, and what is refused."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from graft.training.unfreezing import first_trained_layer, unfreeze
 NAMES = ["in", "conv_1", "norm_1", "relu_1", "conv_2", "norm_2", "relu_2", "top"]
 
 
-def trunk() -> keras.Model:
+def network() -> keras.Model:
     """Eight layers, frozen; weights in both convolutions, both batch norms and the top."""
     layers = keras.layers
     x = inputs = keras.Input((8, 8, 3), name="in")
@@ -27,7 +27,7 @@ def trunk() -> keras.Model:
 
 def trained(start: Any, batch_norm: str = "inference") -> list[str]:
     """Names of the layers whose weights training would move."""
-    model = trunk()
+    model = network()
     unfreeze(model, start, batch_norm)
     moved = {id(variable) for variable in model.trainable_variables}
     return [
@@ -57,8 +57,8 @@ def test_layers_are_trained_from_the_start_named_up(start: Any, expected: list[s
 
 
 def test_a_count_and_a_fraction_of_one_are_not_the_same() -> None:
-    assert first_trained_layer(trunk(), 1) == 7
-    assert first_trained_layer(trunk(), 1.0) == 0
+    assert first_trained_layer(network(), 1) == 7
+    assert first_trained_layer(network(), 1.0) == 0
 
 
 @pytest.mark.parametrize("start", ["all", "norm_1", 7, 1.0])
@@ -73,7 +73,7 @@ def test_batch_norm_below_the_start_stays_where_it_is_updated_above() -> None:
 
 def test_batch_norm_that_is_kept_answers_in_training_as_it_does_after_it() -> None:
     for batch_norm in ("inference", "update"):
-        model = trunk()
+        model = network()
         unfreeze(model, "all", batch_norm)
         images = keras.random.normal((4, 8, 8, 3), seed=1)
         before = [keras.ops.convert_to_numpy(weight) for weight in model.get_layer("norm_1").weights]
@@ -85,7 +85,7 @@ def test_batch_norm_that_is_kept_answers_in_training_as_it_does_after_it() -> No
 
 
 def test_a_trunk_may_be_unfrozen_again_to_less() -> None:
-    model = trunk()
+    model = network()
     unfreeze(model, "all", "update")
     unfreeze(model, "top", "inference")
     assert [variable.path.split("/")[-2] for variable in model.trainable_variables] == ["top", "top"]
@@ -94,16 +94,16 @@ def test_a_trunk_may_be_unfrozen_again_to_less() -> None:
 @pytest.mark.parametrize("count", [9, 100])
 def test_more_layers_than_there_are_is_refused(count: int) -> None:
     with pytest.raises(GraftError, match=rf"unfreeze is {count}, and tiny_trunk has 8 layers.*count from 1 to 8"):
-        unfreeze(trunk(), count, "inference")
+        unfreeze(network(), count, "inference")
 
 
 def test_a_share_of_less_than_a_layer_is_refused() -> None:
     with pytest.raises(GraftError, match=r"unfreeze is 0.01, and tiny_trunk has 8 layers.*at least one layer"):
-        unfreeze(trunk(), 0.01, "inference")
+        unfreeze(network(), 0.01, "inference")
 
 
 def test_a_name_that_is_not_there_suggests_the_nearest_and_changes_nothing() -> None:
-    model = trunk()
+    model = network()
     with pytest.raises(GraftError, match=r"tiny_trunk has no layer 'conv2' to unfreeze from. Did you mean 'conv_2'?"):
         unfreeze(model, "conv2", "inference")
     assert model.trainable_variables == []

@@ -132,21 +132,21 @@ def _features(part: Part, described: dict[str, Any], roads: Roads, label: str) -
     import_tensorflow()
     from graft.networks.backbones import build_backbone
     from graft.networks.backbones.backbone import Backbone
-    from graft.networks.features.frozen_trunk import FrozenTrunk
+    from graft.networks.features.frozen_backbone import FrozenBackbone
 
     def build() -> Backbone:
         params = TypeAdapter(BackboneParams).validate_python(described["backbone"])
         backbone = build_backbone(params, part.image_size, roads.cache, described["pooling"])
-        if FrozenTrunk.of(backbone, pooling=described["pooling"]).description != description:
-            raise _OtherTrunkError
+        if FrozenBackbone.of(backbone, pooling=described["pooling"]).description != description:
+            raise _OtherBackboneError
         return backbone
 
-    trunk = FrozenTrunk.described(description, count, roads.store, build)
+    frozen = FrozenBackbone.described(description, count, roads.store, build)
     try:
-        return trunk.features(images, label, out=features)
-    except _OtherTrunkError:
+        return frozen.features(images, label, out=features)
+    except _OtherBackboneError:
         return None
 
 
-class _OtherTrunkError(Exception):
+class _OtherBackboneError(Exception):
     """There is another weights file now under the name of that which the bundle was trained with."""

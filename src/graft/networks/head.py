@@ -1,4 +1,4 @@
-"""The new head on a trunk: pooling, hidden layers, and one dense layer to the logits."""
+"""The new head on a backbone: pooling, hidden layers, and one dense layer to the logits."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from graft.core.params.strategy_params import HeadParams, Pooling
 def pool(features: Any, pooling: Pooling) -> Any:
     """Pool a backbone's map ``[N, H, W, D]`` to vectors ``[N, D]``, or ``[N, H * W * D]`` for ``flatten``.
 
-    Vectors stay as they are: the trunk has pooled already.
+    Vectors stay as they are: the backbone has pooled already.
     """
     if len(features.shape) == 2:
         return features

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import keras
 
-from graft.training.head_on_trunk import HeadOnTrunk, classifier
+from graft.training.head_on_backbone import HeadOnBackbone, classifier
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class BlendMember:
     """
 
     name: str
-    network: keras.Model | HeadOnTrunk
+    network: keras.Model | HeadOnBackbone
     image_size: int
     weight: float
     temperature: float
@@ -38,12 +38,12 @@ class Blend:
     members: Sequence[BlendMember]
 
 
-def mirrored_classifier(network: HeadOnTrunk) -> keras.Model:
+def mirrored_classifier(network: HeadOnBackbone) -> keras.Model:
     """Return the network as one model that looks at each image and at its mirror image: the mean of both logits.
 
     A linear head's logits of the mean of two features are that mean, so its features are averaged.
     """
-    backbone = network.trunk.backbone.model
+    backbone = network.backbone.built.model
     inputs = keras.Input(backbone.input_shape[1:], dtype="float32", name="image")
     both = [backbone(inputs), backbone(keras.ops.flip(inputs, axis=2))]
     features = keras.layers.Average(name="views")(both)

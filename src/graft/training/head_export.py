@@ -1,12 +1,12 @@
-"""The SavedModels of a frozen trunk with a head, and of the head: exported once, then filled with other heads' weights.
+"""Export the SavedModels of a frozen backbone with a head, and of the head: once; other heads are filled in.
 
-Most of an export is the trunk's: to build it, to trace it, and to write its graph. Of another head with the same layers
-only the weights differ, and those of the trunk are copied from the export that is kept beside its features, see
-:mod:`graft.networks.engines.artifact_cache`::
+Most of an export is the backbone's: to build it, to trace it, and to write its graph. Of another head with the same
+layers only the weights differ, and those of the backbone are copied from the export that is cached beside its features,
+see :mod:`graft.networks.engines.artifact_cache`::
 
     saved_model/     as a bundle holds it, with the weights of some head
     head/            likewise
-    trial.npy        features float32 [8, D] of the trial images, by the exported trunk
+    trial.npy        features float32 [8, D] of the trial images, by the exported backbone
 """
 
 import shutil
@@ -23,11 +23,11 @@ from graft.core.source_digest import source_digest
 from graft.networks.engines import trace as tracing
 from graft.networks.engines.artifact_cache import kept_or_made
 from graft.networks.engines.trace import inference_graph, save_traced, traced
-from graft.training.head_on_trunk import HeadOnTrunk
+from graft.training.head_on_backbone import HeadOnBackbone
 
 TRIAL_FILE = "trial.npy"
 MODELS = (SAVED_MODEL, HEAD)
-# Of a SavedModel, and what its variables are called there: those of the trunk first, then those of the head.
+# Of a SavedModel, and what its variables are called there: those of the backbone first, then those of the head.
 VARIABLES = "variables/variables"
 WEIGHT = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"
 SCALE = "scale/.ATTRIBUTES/VARIABLE_VALUE"
@@ -35,39 +35,44 @@ SCALE = "scale/.ATTRIBUTES/VARIABLE_VALUE"
 CODE = (Path(__file__), Path(tracing.__file__), Path(trial.__file__))
 
 
-def save_with_trunk(network: HeadOnTrunk, temperature: float, folder: Path) -> np.ndarray:
+def save_with_backbone(network: HeadOnBackbone, temperature: float, folder: Path) -> np.ndarray:
     """Write both SavedModels: images to ``softmax(logits / temperature)``, and features to the same.
 
     Args:
-        network: with a trunk of Keras', under TensorFlow.
+        network: with a backbone of Keras', under TensorFlow.
         folder: of a bundle, where neither is yet.
 
     Returns:
         Probabilities float32 ``[8, C]`` of the trial images.
     """
-    store = network.trunk.store
+    store = network.backbone.store
     kept = None if store is None else store.kept(_description(network))
     return kept_or_made(
         kept, lambda made: _export(network, made), lambda export: _fill(export, network.head, temperature, folder)
     )
 
 
-def _description(network: HeadOnTrunk) -> dict[str, Any]:
+def _description(network: HeadOnBackbone) -> dict[str, Any]:
     """Return all that decides the graph and the backbone's weights, JSON-ready."""
     import tensorflow as tf
 
     params = network.head_params
     layers = {"hidden": params.hidden, "batch_norm": params.batch_norm, "classes": network.head.output_shape[1]}
-    return {"export": network.trunk.network, "head": layers, "code": source_digest(*CODE), "tensorflow": tf.__version__}
+    return {
+        "export": network.backbone.network_description,
+        "head": layers,
+        "code": source_digest(*CODE),
+        "tensorflow": tf.__version__,
+    }
 
 
-def _export(network: HeadOnTrunk, folder: Path) -> None:
+def _export(network: HeadOnBackbone, folder: Path) -> None:
     """Trace backbone and head, and write what is described above."""
     import tensorflow as tf
 
-    trunk, head = network.trunk.backbone.model, network.head
+    backbone, head = network.backbone.built.model, network.head
     scale = tf.Variable(1.0, trainable=False, name="scale")
-    features_of = inference_graph(trunk)
+    features_of = inference_graph(backbone)
 
     def answer(features: Any) -> dict[str, Any]:
         return {"probabilities": tf.nn.softmax(head(features, training=False) * scale)}
@@ -76,10 +81,10 @@ def _export(network: HeadOnTrunk, folder: Path) -> None:
         save_traced({"serving_default": graph}, weights, head.trainable_weights, folder / name, scale=scale)
 
     # Weights alone, without the seeds of dropout, which a head may lack that has the same layers otherwise.
-    served = traced(lambda images: answer(features_of(images)), trunk.inputs[0].shape, "image")
-    save(served, [*trunk.weights, *head.weights], SAVED_MODEL)
+    served = traced(lambda images: answer(features_of(images)), backbone.inputs[0].shape, "image")
+    save(served, [*backbone.weights, *head.weights], SAVED_MODEL)
     save(traced(answer, head.inputs[0].shape, "features"), head.weights, HEAD)
-    images = trial_images(network.trunk.backbone.image_size).astype(np.float32)
+    images = trial_images(network.backbone.built.image_size).astype(np.float32)
     np.save(folder / TRIAL_FILE, features_of(tf.constant(images)).numpy())
 
 

@@ -82,7 +82,7 @@ def _with_rate_factors(
     return WithRateFactors
 
 
-def layer_rate_factors(trunk: keras.Model, decay: float) -> dict[str, float]:
+def layer_rate_factors(network: keras.Model, decay: float) -> dict[str, float]:
     """Return the factor on the rate of each variable of a backbone, by path.
 
     It is ``decay`` per layer with weights, counted from the top. The last layer with weights has ``decay``, so that the
@@ -91,7 +91,7 @@ def layer_rate_factors(trunk: keras.Model, decay: float) -> dict[str, float]:
     """
     factors: dict[str, float] = {}
     factor = 1.0
-    for layer in reversed(trunk.layers):
+    for layer in reversed(network.layers):
         if layer.trainable_weights:
             factor *= decay
             factors |= {variable.path: factor for variable in layer.trainable_weights}

@@ -16,7 +16,7 @@ from graft.networks.features.feature_store import FeatureStore
 from graft.training.augmentation import augmentation_layers
 from graft.training.blend import Blend
 from graft.training.fit import FitResult, Labelled, fit
-from graft.training.head_on_trunk import HeadOnTrunk, as_model
+from graft.training.head_on_backbone import HeadOnBackbone, as_model
 from graft.training.mixing import Mixing
 
 
@@ -74,14 +74,14 @@ class Trained:
 
     Attributes:
         network: float32 images ``[N, S, S, 3]`` in 0..255 to logits ``[N, C]``: a model, or a head that alone was
-            trained, with its trunk.
+            trained, with its backbone.
         val_logits: of the validation images, in their order.
         fit: the history of the (last) fit.
         weights_source, weights_digest: where the initial weights came from, and which they were.
         out_of_fold: of a head that was cross-validated; None of others.
     """
 
-    network: keras.Model | HeadOnTrunk | Blend
+    network: keras.Model | HeadOnBackbone | Blend
     val_logits: np.ndarray
     fit: FitResult
     weights_source: str
@@ -90,7 +90,7 @@ class Trained:
 
     @property
     def model(self) -> keras.Model:
-        """The network as one model; a trunk that was not needed so far is built for it."""
+        """The network as one model; a backbone that was not needed so far is built for it."""
         assert not isinstance(self.network, Blend)  # has several, in float32
         return as_model(self.network)
 
@@ -99,8 +99,8 @@ class Trained:
         """Of the arithmetic that it was trained in: float32, or a mixed one."""
         if isinstance(self.network, Blend):
             return "float32"
-        if isinstance(self.network, HeadOnTrunk):
-            return str(self.network.trunk.identity["precision"])
+        if isinstance(self.network, HeadOnBackbone):
+            return str(self.network.backbone.identity["precision"])
         policies = {layer.dtype_policy.name for layer in self.network._flatten_layers()}
         return next((name for name in policies if name.startswith("mixed")), "float32")
 
@@ -112,11 +112,11 @@ class Trained:
         return sum(total for total, _ in counts), sum(trained for _, trained in counts)
 
 
-def _parameter_counts(network: keras.Model | HeadOnTrunk) -> tuple[int, int]:
-    if not isinstance(network, HeadOnTrunk):
+def _parameter_counts(network: keras.Model | HeadOnBackbone) -> tuple[int, int]:
+    if not isinstance(network, HeadOnBackbone):
         return _count(network.weights), _count(network.trainable_weights)
     head = network.head
-    return network.trunk.parameter_count + _count(head.weights), _count(head.trainable_weights)
+    return network.backbone.parameter_count + _count(head.weights), _count(head.trainable_weights)
 
 
 def _count(weights: Sequence[keras.Variable]) -> int:

@@ -145,7 +145,7 @@ def _training_context(strategy: StrategyParams, params: TrainParams) -> Iterator
     assert strategy.seed is not None  # filled in by TrainParams.strategy, as is
     assert strategy.precision is not None
     keras.utils.set_random_seed(strategy.seed)
-    # TensorFlow cannot run a trunk without layers, the graph of a Hub module, that was loaded for several devices.
+    # TensorFlow cannot run a backbone without layers, the graph of a Hub module, that was loaded for several devices.
     is_whole = any(backbone.no_layers for backbone in _backbones(strategy))
     devices = nullcontext() if is_whole else all_devices()
     # What a frozen backbone makes of an image is computed once: nothing is gained by half precision there, and in

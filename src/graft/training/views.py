@@ -1,8 +1,8 @@
 """Views: changed copies of an image that are a function of its hash, a number and the seed, and of nothing else.
 
-The random layers of :mod:`graft.training.augmentation` draw anew in every epoch, so that a trunk has to be run on
+The random layers of :mod:`graft.training.augmentation` draw anew in every epoch, so that a backbone has to be run on
 every image in every epoch. A view is drawn once for an image, whichever batch, order or run it stands in, so that
-what the trunk makes of it can be kept.
+what the backbone makes of it can be kept.
 """
 
 import functools

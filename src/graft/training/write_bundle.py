@@ -12,16 +12,16 @@ from graft.bundle.images import DEFAULT_MAX_PIXELS, WHOLE
 from graft.bundle.model import SAVED_MODEL
 from graft.bundle.record import write_settings
 from graft.bundle.trial import trial_images
-from graft.networks.backbones.backbone import WholeTrunk
+from graft.networks.backbones.backbone import LayerlessNetwork
 from graft.networks.engines.trace import save_traced, traced
 from graft.training.blend import Blend
 from graft.training.ensembles.ensemble_bundle import write_ensemble_bundle
-from graft.training.head_export import save_with_trunk
-from graft.training.head_on_trunk import HeadOnTrunk, as_model
+from graft.training.head_export import save_with_backbone
+from graft.training.head_on_backbone import HeadOnBackbone, as_model
 
 
 def write_bundle(
-    network: keras.Model | HeadOnTrunk | Blend,
+    network: keras.Model | HeadOnBackbone | Blend,
     classes: list[str],
     image_size: int,
     folder: Path,
@@ -31,7 +31,7 @@ def write_bundle(
     """Export a network (images to logits) with ``softmax(logits / temperature)`` behind it, and its settings.
 
     A SavedModel holds graph and weights whole, also those of a Hub module, and needs neither graft nor Keras to
-    be loaded. A head on a frozen trunk has one of its own too. What is in ``folder`` already goes.
+    be loaded. A head on a frozen backbone has one of its own too. What is in ``folder`` already goes.
 
     Args:
         view: what the network is shown of a photograph, see :func:`graft.bundle.images.resize`.
@@ -48,13 +48,13 @@ def write_bundle(
         "temperature": temperature,
         **({"view": view} if view != WHOLE else {}),
     }
-    if isinstance(network, HeadOnTrunk) and not network.backbone_params.no_layers:
-        answers = save_with_trunk(network, temperature, folder)
+    if isinstance(network, HeadOnBackbone) and not network.backbone_params.no_layers:
+        answers = save_with_backbone(network, temperature, folder)
         settings["features"] = {
             "backbone": network.backbone_params.model_dump(),
-            "pooling": network.trunk.pooling,
-            "count": network.trunk.feature_count,
-            "description": network.trunk.description,
+            "pooling": network.backbone.pooling,
+            "count": network.backbone.feature_count,
+            "description": network.backbone.description,
         }
     else:
         trial = trial_images(image_size).astype(np.float32)
@@ -79,7 +79,7 @@ def _save(model: keras.Model, temperature: float, path: Path, trial: np.ndarray)
     cooled = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(model.output)
     softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
     served = keras.Model(model.input, softmax(cooled), name="served")
-    if any(isinstance(layer, WholeTrunk) for layer in served._flatten_layers()):
+    if any(isinstance(layer, LayerlessNetwork) for layer in served._flatten_layers()):
         # Hub modules may hold tables, which Keras looks for.
         served.export(str(path), verbose=False)
         return np.asarray(keras.ops.convert_to_numpy(served(trial, training=False)))

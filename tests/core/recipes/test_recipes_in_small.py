@@ -182,7 +182,7 @@ def test_a_recipe_runs_on_a_miniature_of_its_data(
 
 
 def network_of(params: Params, strategy: str) -> str:
-    """What decides how a trained strategy is exported: its trunk, or its network, and its head."""
+    """What decides how a trained strategy is exported: its backbone, or its network, and its head."""
     settings = params.train.strategy(strategy)
-    trunk = settings.backbone if isinstance(settings, TransferParams) else settings.network
-    return f"{trunk} {settings.head.pooling} {bool(settings.head.hidden)} {settings.head.batch_norm}"
+    backbone = settings.backbone if isinstance(settings, TransferParams) else settings.network
+    return f"{backbone} {settings.head.pooling} {bool(settings.head.hidden)} {settings.head.batch_norm}"

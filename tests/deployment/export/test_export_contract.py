@@ -23,7 +23,7 @@ CLASSES, SIZE = ["a <b>", "ß", "c"], 8
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3)).astype(np.uint8)
 
 
-@pytest.fixture(scope="module", params=["layers", "onnx trunk"])
+@pytest.fixture(scope="module", params=["layers", "onnx backbone"])
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.utils.set_random_seed(1)
     folder = tmp_path_factory.mktemp("bundle")

@@ -84,10 +84,10 @@ def test_a_model_is_made_once_and_again_where_it_is_damaged_or_of_other_weights(
 
 
 def test_weights_of_the_trunk_alone_are_refused(project: Project) -> None:
-    trunk = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(32, 32, 3))
-    trunk.save_weights(project.root / "trunk.weights.h5")
+    network = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(32, 32, 3))
+    network.save_weights(project.root / "network.weights.h5")
     with pytest.raises(GraftError, match=r"no weights for MobileNet with its ImageNet head.*include_top=True"):
-        imagenet_model(project, "imagenet:MobileNet:trunk.weights.h5")
+        imagenet_model(project, "imagenet:MobileNet:network.weights.h5")
     assert not list(project.cache.rglob("model.json"))
 
 

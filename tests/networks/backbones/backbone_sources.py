@@ -67,10 +67,10 @@ def prepare(source: Source, folder: Path, shared: Callable[[str], Path]) -> Back
         keras.utils.set_random_seed(SEED)
         none = KerasBackboneParams(source="keras", name=source.name, weights="none")
         backbone = build_backbone(none, source.size, folder)
-        for layer in backbone.trunk.layers:
+        for layer in backbone.network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = 0.0
         images, _ = tinted_images(16, source.size)
         backbone.model(images.astype(np.float32), training=True)
-        backbone.trunk.save_weights(path)
+        backbone.network.save_weights(path)
     return KerasBackboneParams(source="keras", name=source.name, weights=str(path))

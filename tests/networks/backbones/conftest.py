@@ -23,7 +23,7 @@ def backbone_params(
 def no_official(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keras' own download does not answer."""
 
-    def refuse(trunk: keras.Model, name: str, include_top: bool) -> None:
+    def refuse(network: keras.Model, name: str, include_top: bool) -> None:
         # As Keras' get_file puts it.
         raise Exception(f"URL fetch failure on https://example.org/{name}: None -- timed out\nand more")
 

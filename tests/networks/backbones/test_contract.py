@@ -78,8 +78,8 @@ class Outcome:
 
     @property
     def first_trained(self) -> int:
-        """Index in the trunk of the first layer that was to be trained."""
-        names = [layer.name for layer in self.before.trunk.layers]
+        """Index in the backbone of the first layer that was to be trained."""
+        names = [layer.name for layer in self.before.network.layers]
         start = STRATEGIES[self.strategy].get("unfreeze")
         if start is None or start == "all":
             return len(names) if start is None else 0
@@ -96,8 +96,8 @@ class Outcome:
         return STRATEGIES[self.strategy].get("batch_norm") == "update"
 
     @property
-    def trunk(self) -> keras.layers.Layer:
-        return self.trained.model.get_layer(self.before.trunk.name)
+    def network(self) -> keras.layers.Layer:
+        return self.trained.model.get_layer(self.before.network.name)
 
     @cached_property
     def bundle(self) -> ImageClassifier:
@@ -134,7 +134,7 @@ def outcome(
     else:
         if settings["unfreeze"] == MIDDLE:
             settings["unfreeze"] = source.middle
-        # The head is solved already: steps that are large for a trunk's activations would only undo it.
+        # The head is solved already: steps that are large for a backbone's activations would only undo it.
         rate = {"tiny hub module": 1e-2, "VGG16": 1e-5}.get(source.name, 1e-4)
         both = FineTuneParams(kind="fine_tune", epochs=3, learning_rate=rate, head_epochs=1, **settings)
         trained = fine_tune.train(both, task)
@@ -156,8 +156,8 @@ def test_training_moves_what_was_unfrozen_and_nothing_else(outcome: Outcome) -> 
     if outcome.source.kind == "hub":
         assert_variables_moved(outcome)
     elif outcome.source.kind == "onnx":
-        assert steps(outcome.before.trunk, outcome.trunk)
-        assert not any(steps(outcome.before.trunk, outcome.trunk))
+        assert steps(outcome.before.network, outcome.network)
+        assert not any(steps(outcome.before.network, outcome.network))
     else:
         assert_layers_moved(outcome)
     if decay := STRATEGIES[outcome.strategy].get("layer_decay"):
@@ -166,8 +166,8 @@ def test_training_moves_what_was_unfrozen_and_nothing_else(outcome: Outcome) -> 
 
 def assert_layers_moved(outcome: Outcome) -> None:
     """All weights from the first trained layer up, those of batch norm only where it is updated."""
-    layers = outcome.trunk.layers
-    for index, (before, after) in enumerate(zip(outcome.before.trunk.layers, layers, strict=True)):
+    layers = outcome.network.layers
+    for index, (before, after) in enumerate(zip(outcome.before.network.layers, layers, strict=True)):
         is_batch_norm = isinstance(after, keras.layers.BatchNormalization)
         expected = index >= outcome.first_trained and not (is_batch_norm and not outcome.updates_batch_norm)
         if isinstance(after, keras.layers.Normalization):
@@ -179,7 +179,7 @@ def assert_layers_moved(outcome: Outcome) -> None:
 
 def assert_variables_moved(outcome: Outcome) -> None:
     """The module's own variables, those of batch norm only where it is updated."""
-    before, after = outcome.before.trunk.module, outcome.trunk.module
+    before, after = outcome.before.network.module, outcome.network.module
     kinds = {"kernel": [], "scale": [], "statistic": []}  # type: ignore[var-annotated]
     for one, other in zip(before.variables, after.variables, strict=True):
         last = one.name.rpartition("/")[2]
@@ -193,7 +193,7 @@ def assert_variables_moved(outcome: Outcome) -> None:
 
 def assert_lower_layers_move_less(outcome: Outcome, decay: float) -> None:
     """Adam's steps are about as large as the rate, whatever the gradient."""
-    pairs = zip(outcome.before.trunk.layers, outcome.trunk.layers, strict=True)
+    pairs = zip(outcome.before.network.layers, outcome.network.layers, strict=True)
     moves = [max(steps(before, after)) for before, after in pairs if after.trainable_weights]
     factor = decay ** (len(moves) - 1)
     assert 0.3 * factor < moves[0] / moves[-1] < 3 * factor

@@ -39,21 +39,21 @@ def test_below_and_above_are_the_whole(name: str, tmp_path: Path) -> None:
     images = tinted_images(3, 32)[0].astype(np.float32)
     expected = keras.ops.convert_to_numpy(whole.model(images))
     for share in (0.1, 0.5):
-        first = first_trained_layer(whole.trunk, share)
+        first = first_trained_layer(whole.network, share)
         pieces = cut(whole, first)
         assert pieces is not None
-        names = [layer.name for layer in whole.trunk.layers]
+        names = [layer.name for layer in whole.network.layers]
         assert names.index(pieces.layer) < first if pieces.layer in names else True
         found = keras.ops.convert_to_numpy(pieces.above(pieces.below(images)))
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
-        trained = {id(weight) for layer in whole.trunk.layers[first:] for weight in layer.weights}
+        trained = {id(weight) for layer in whole.network.layers[first:] for weight in layer.weights}
         assert trained <= {id(weight) for weight in pieces.above.weights}
         assert not trained & {id(weight) for weight in pieces.below.weights}
 
 
 def test_the_cut_goes_below_a_block_that_a_skip_connection_passes(tmp_path: Path) -> None:
     whole = backbone("MobileNetV2", tmp_path)
-    names = [layer.name for layer in whole.trunk.layers]
+    names = [layer.name for layer in whole.network.layers]
     # block_14 has one, so that inside it two tensors go on; block_13, which halves the map, has none.
     cuts = {name: cut(whole, names.index(name)) for name in ("block_14_project", "block_13_project")}
     assert {name: pieces.layer if pieces else None for name, pieces in cuts.items()} == {
@@ -64,7 +64,7 @@ def test_the_cut_goes_below_a_block_that_a_skip_connection_passes(tmp_path: Path
 
 def test_pooling_is_above_the_cut(tmp_path: Path) -> None:
     whole = backbone("MobileNet", tmp_path, "flatten")
-    pieces = cut(whole, first_trained_layer(whole.trunk, 3))
+    pieces = cut(whole, first_trained_layer(whole.network, 3))
     assert pieces is not None
     assert pieces.above.output_shape == whole.model.output_shape == (None, 1024)
     assert len(pieces.below.output_shape) == 4

@@ -19,8 +19,8 @@ def test_the_network_is_of_the_published_size(name: str) -> None:
     assert whole.input_shape == (None, size, size, 3)
     assert whole.output_shape == (None, 1000)
     assert whole.count_params() == PARAMETERS[name]
-    trunk = find_application(name)(include_top=False, input_shape=(64, 64, 3))
-    assert trunk.output_shape == (None, 2, 2, 1280)
+    network = find_application(name)(include_top=False, input_shape=(64, 64, 3))
+    assert network.output_shape == (None, 2, 2, 1280)
 
 
 def test_every_weight_has_its_place_in_the_published_files() -> None:

@@ -27,17 +27,17 @@ def hub(path: object) -> HubBackboneParams:
 def test_a_hub_module_cannot_be_unfrozen_in_part(tiny_hub: Path, tmp_path: Path) -> None:
     backbone = build_backbone(hub(tiny_hub), TINY_HUB_SIZE, tmp_path)
     with pytest.raises(GraftError, match=r"unfreeze is 'conv'.*no layers to start from.*unfreeze: all"):
-        unfreeze(backbone.trunk, "conv", "inference")
+        unfreeze(backbone.network, "conv", "inference")
 
 
 def test_a_hub_module_is_frozen_until_it_is_unfrozen(tiny_hub: Path, tmp_path: Path) -> None:
-    trunk = build_backbone(hub(tiny_hub), TINY_HUB_SIZE, tmp_path).trunk
-    assert trunk.trainable_weights == []
-    unfreeze(trunk, "all", "inference")
-    assert len(trunk.trainable_weights) == 1  # the kernel
-    unfreeze(trunk, "all", "update")
-    assert len(trunk.trainable_weights) == 3  # and the scales
-    assert len(trunk.weights) == 5
+    network = build_backbone(hub(tiny_hub), TINY_HUB_SIZE, tmp_path).network
+    assert network.trainable_weights == []
+    unfreeze(network, "all", "inference")
+    assert len(network.trainable_weights) == 1  # the kernel
+    unfreeze(network, "all", "update")
+    assert len(network.trainable_weights) == 3  # and the scales
+    assert len(network.weights) == 5
 
 
 def test_images_of_another_size_than_the_modules_are_refused(tiny_hub: Path, tmp_path: Path) -> None:
@@ -77,5 +77,5 @@ def test_a_saved_model_that_is_no_feature_vector_is_refused(tmp_path: Path) -> N
 def test_the_shared_module_holds_the_weights_of_mobile_net_v2(shared: Callable[[str], Path], tmp_path: Path) -> None:
     backbone = build_backbone(hub(shared("hub/mobilenet_v2_feature_vector")), 224, tmp_path)
     assert backbone.weights_digest == KNOWN_DIGESTS["MobileNetV2"]
-    assert weights_digest(backbone.trunk.adopted) == KNOWN_DIGESTS["MobileNetV2"]
+    assert weights_digest(backbone.network.adopted) == KNOWN_DIGESTS["MobileNetV2"]
     assert backbone.feature_count == 1280

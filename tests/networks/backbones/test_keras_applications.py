@@ -95,7 +95,7 @@ def test_features_are_those_of_keras_own_road(tmp_path: Path) -> None:
     params = KerasBackboneParams(source="keras", name="VGG16", weights="none")
     backbone = build_backbone(params, 32, tmp_path)
     images = tinted_images(2, 32)[0].astype(np.float32)
-    maps = backbone.trunk(keras.applications.vgg16.preprocess_input(images.copy()))
+    maps = backbone.network(keras.applications.vgg16.preprocess_input(images.copy()))
     np.testing.assert_allclose(backbone.model(images), np.asarray(maps).mean(axis=(1, 2)), rtol=1e-4, atol=1e-6)
 
 
@@ -115,4 +115,4 @@ def test_a_layer_that_is_not_there_suggests_the_nearest(tmp_path: Path) -> None:
     params = KerasBackboneParams(source="keras", name="MobileNet", weights="none")
     backbone = build_backbone(params, 32, tmp_path)
     with pytest.raises(GraftError, match=r"no layer 'conv_dw_31' to unfreeze from. Did you mean 'conv_dw_1?3'?"):
-        unfreeze(backbone.trunk, "conv_dw_31", "inference")
+        unfreeze(backbone.network, "conv_dw_31", "inference")

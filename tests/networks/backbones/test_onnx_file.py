@@ -49,7 +49,7 @@ def test_a_map_is_averaged(kind: int, tmp_path: Path) -> None:
     backbone = build(path)
     np.testing.assert_allclose(backbone.model(IMAGES), expected, rtol=1e-5 if kind == TensorProto.FLOAT else 3e-3)
     assert expected.std() > 0.05
-    assert backbone.trunk.trainable_weights == []
+    assert backbone.network.trainable_weights == []
     assert backbone.model.count_params() >= KERNEL.size
 
 

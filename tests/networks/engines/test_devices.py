@@ -23,7 +23,7 @@ from graft.networks.engines.fastest import keras_engine
 from graft.networks.head import build_head
 from graft.training.batches import Batches
 from graft.training.fit import Labelled, fit
-from graft.training.head_on_trunk import classifier
+from graft.training.head_on_backbone import classifier
 from graft.training.strategies.scratch import build_network
 from graft.training.strategy import Trained
 from graft.training.train import train_strategy
@@ -211,7 +211,7 @@ def test_a_model_in_a_model_is_kept_in_float32_whole(tmp_path: Path) -> None:
         params = KerasBackboneParams(source="keras", name="MobileNet", weights="none")
         backbone = build_backbone(params, 32, tmp_path)
         model = classifier(backbone.model, build_head(backbone.feature_count, 2, HeadParams(), seed=1))
-    assert "bfloat16" in {layer.compute_dtype for layer in layers_of(backbone.trunk)}
+    assert "bfloat16" in {layer.compute_dtype for layer in layers_of(backbone.network)}
     assert_float32_and_alike(model, tinted_images(3, 32)[0])
 
 

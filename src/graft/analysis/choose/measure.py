@@ -11,7 +11,7 @@ from graft.core.paired import log_losses
 from graft.networks.decode_images import KeyedImages
 from graft.networks.exact_head import cross_validate
 from graft.networks.features.feature_store import FeatureStore
-from graft.networks.features.frozen_trunk import frozen_trunk
+from graft.networks.features.frozen_backbone import frozen_backbone
 from graft.networks.features.mirror_images import view_features
 from graft.networks.temperature import fit_temperature, softmax
 
@@ -71,10 +71,10 @@ def measure(
         GraftError: the backbone's weights cannot be had, it cannot take images of that size, or an image is gone.
     """
     start = time.perf_counter()
-    trunk = frozen_trunk(candidate.backbone, candidate.image_size, cache, store, "depths")
-    features = view_features(trunk, images, candidate.name, candidate.mirrored)
+    backbone = frozen_backbone(candidate.backbone, candidate.image_size, cache, store, "depths")
+    features = view_features(backbone, images, candidate.name, candidate.mirrored)
     found = []
-    for one, columns in ((candidate, slice(0, trunk.top_count)), (candidate.with_all_depths, slice(None))):
+    for one, columns in ((candidate, slice(0, backbone.top_count)), (candidate.with_all_depths, slice(None))):
         logits, penalty = cross_validate(features[:, columns], labels, classes, groups=groups, folds=folds)
         probabilities = calibrated(logits, labels, groups)
         seconds, start = time.perf_counter() - start, time.perf_counter()

@@ -16,8 +16,8 @@ class SourceParams(Section):
         module: the file in ``graft.networks.backbones`` that makes its backbones; see
             :mod:`graft.networks.backbones` for the functions in it.
         words: what one is called in a sentence.
-        no_layers: why training cannot reach its layers, in words; "" where its trunk is a Keras model. Without layers
-            a trunk is trained whole or not at all, pooled as it is, on one device, and saved with its head.
+        no_layers: why training cannot reach its layers, in words; "" where it is a Keras model. Without layers
+            a backbone is trained whole or not at all, pooled as it is, on one device, and saved with its head.
         is_frozen: whether it cannot be trained at all.
     """
 

@@ -1,4 +1,4 @@
-"""The kinds of strategies in params.yaml: what is trained, on which trunk, under which head, and how."""
+"""The kinds of strategies in params.yaml: what is trained, on which backbone, under which head, and how."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Unfreeze = Annotated[str | int | float, PlainValidator(_unfreeze)]
 
 
 class HeadParams(Section):
-    """From the trunk's last map to the logits: pooling, hidden layers, dropout, one dense layer.
+    """From the backbone's last map to the logits: pooling, hidden layers, dropout, one dense layer.
 
     Attributes:
         pooling: ``average`` or ``max`` over the map; ``flatten``, which keeps where things are and needs one weight
@@ -147,7 +147,7 @@ class FitParams(WithAuto):
 
 
 class TransferParams(FitParams):
-    """What strategies with a pretrained trunk share."""
+    """What strategies with a pretrained backbone share."""
 
     backbone: BackboneParams | None = None
 
@@ -240,11 +240,11 @@ class FineTuneParams(TransferParams):
     """The backbone trained too, in part or whole, end to end with the head.
 
     Attributes:
-        unfreeze: what of the trunk is trained: ``all``, the name of the first layer that is, how many of its last
+        unfreeze: what of the backbone is trained: ``all``, the name of the first layer that is, how many of its last
             layers as Keras counts them (``5``), or which share of them (``0.25``).
-        head_epochs: epochs for a head with hidden layers before the trunk is unfrozen; a linear head is solved, as
+        head_epochs: epochs for a head with hidden layers before the backbone is unfrozen; a linear head is solved, as
             under ``frozen``. 0 leaves both out. A head of random weights would send large, meaningless gradients into
-            the trunk.
+            the backbone.
         head_learning_rate: of those epochs; Adam's own default suits a new head.
         layer_decay: factor on the rate from each layer with weights to the one below it; 1 trains all at one rate.
         batch_norm: ``inference`` keeps the statistics (and scales) of the pretrained network, ``update``

@@ -39,7 +39,7 @@ class TrainParams(Section):
         precision: of the arithmetic. ``auto`` is mixed_float16 where a network is trained on a GPU, else float32; a
             head on stored features is trained in float32 everywhere.
         deterministic: have TensorFlow use only operations that give the same bits each time, which costs speed.
-        backbone: the trunk.
+        backbone: the pretrained network; a strategy may name its own.
         store: where what frozen networks make of images is kept.
         strategies: by name.
     """

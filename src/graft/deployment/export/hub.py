@@ -5,7 +5,7 @@ https://www.tensorflow.org/hub/reusable_saved_models: ``__call__(images, trainin
 them (https://www.tensorflow.org/hub/common_signatures/images).
 
 Its graph is the one that answers: without dropout, and with batch norm as it is, also where ``training`` is true.
-Trainable are the variables that graft trained: the head alone where the trunk was frozen.
+Trainable are the variables that graft trained: the head alone where the backbone was frozen.
 """
 
 from pathlib import Path

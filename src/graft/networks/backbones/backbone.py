@@ -11,8 +11,8 @@ import numpy as np
 from graft.networks.code_identity import code_identity
 
 
-class WholeTrunk(keras.layers.Layer):
-    """Base of trunks that are no Keras model: trained whole or not at all, float32 always, saved by Keras itself."""
+class LayerlessNetwork(keras.layers.Layer):
+    """Base of networks that are no Keras model: trained whole or not at all, float32 always, saved by Keras itself."""
 
     def unfreeze(self, batch_norm_updates: bool) -> None:
         """Let training change the backbone's weights; batch norm's statistics too where ``batch_norm_updates``."""
@@ -21,24 +21,24 @@ class WholeTrunk(keras.layers.Layer):
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pretrained trunk that takes photographs as they are and answers with one feature vector each.
+    """A pretrained network that takes photographs as they are and gives one feature vector each.
 
     Attributes:
         name: as the user named it in params.
         model: float32 ``[N, S, S, 3]``, RGB in 0..255, to ``[N, D]``. Holds the input scaling that the weights
-            were trained with, the trunk, and pooling where the trunk ends in a map.
-        scaled: symbolic output of the input scaling in ``model``, which is the trunk's input there.
-        trunk: the pretrained network itself, a layer of ``model``; what is unfrozen is unfrozen in here.
+            were trained with, the network, and pooling where the network ends in a map.
+        scaled: symbolic output of the input scaling in ``model``, which is the network's input there.
+        network: the pretrained network itself, a layer of ``model``; what is unfrozen is unfrozen in here.
         image_size: S, in pixels.
-        weights_source: the road by which the weights came, in words.
-        weights_digest: see :func:`weights_digest`; equal for equal weights, whatever their road or file.
+        weights_source: the source of the weights, in words.
+        weights_digest: see :func:`weights_digest`; equal for equal weights, whatever their source or file.
         graph_digest: of the graph, where it comes from elsewhere than Keras' code: of a Hub module's file.
     """
 
     name: str
     model: keras.Model
     scaled: Any
-    trunk: keras.layers.Layer
+    network: keras.layers.Layer
     image_size: int
     weights_source: str
     weights_digest: str
@@ -46,7 +46,7 @@ class Backbone:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides what ``trunk`` answers, JSON-ready; what is asked of it comes on top."""
+        """All that decides the outputs of ``network``, JSON-ready; what is asked of it comes on top."""
         return {
             "backbone": self.name,
             "weights": self.weights_digest,
@@ -58,8 +58,8 @@ class Backbone:
 
     @property
     def has_layers(self) -> bool:
-        """Whether the trunk can be cut and unfrozen in part."""
-        return not isinstance(self.trunk, WholeTrunk)
+        """Whether the backbone can be cut and unfrozen in part."""
+        return not isinstance(self.network, LayerlessNetwork)
 
     @property
     def feature_count(self) -> int:

@@ -23,7 +23,7 @@ class CutBackbone:
         above: activations to features ``[N, D]``.
         layer: name of the layer whose output the cut goes through, for people: Keras numbers some names anew in
             every process.
-        position: the same by its place among all operations of the trunk.
+        position: the same by its place among all operations of the backbone.
     """
 
     below: keras.Model
@@ -33,28 +33,28 @@ class CutBackbone:
 
 
 def cut(backbone: Backbone, first: int) -> CutBackbone | None:
-    """Cut as high as can be below the trunk's layer of index ``first``; None where nothing is left below.
+    """Cut as high as can be below the backbone's layer of index ``first``; None where nothing is left below.
 
     The cut goes through a single tensor. Where a skip connection leads past the layer itself, it goes below the
     block: the layers in between are run with what is above, and stay as they are.
     """
-    trunk = backbone.trunk
-    order = nodes_in_order(trunk)
-    trained = {id(layer) for layer in trunk.layers[first:]}
+    network = backbone.network
+    order = nodes_in_order(network)
+    trained = {id(layer) for layer in network.layers[first:]}
     first_trained = next(index for index, node in enumerate(order) if id(node.operation) in trained)
     index = max((index for index in single_tensors(order) if index < first_trained), default=None)
     if index is None:
         return None
     (tensor,) = order[index].outputs
-    below = keras.Model(trunk.input, tensor, name="bottom")(backbone.scaled)
+    below = keras.Model(network.input, tensor, name="bottom")(backbone.scaled)
     activations = keras.Input(tensor.shape[1:], dtype=tensor.dtype, name="activations")
     values = {id(tensor): activations}
     for node in order[index + 1 :]:
         arguments, options = node.arguments.fill_in(values)
         (output,) = node.outputs
         values[id(output)] = node.operation(*arguments, **options)
-    x = values[id(trunk.output)]
-    for after in backbone.model.layers[backbone.model.layers.index(trunk) + 1 :]:
+    x = values[id(network.output)]
+    for after in backbone.model.layers[backbone.model.layers.index(network) + 1 :]:
         x = after(x)
     return CutBackbone(
         below=keras.Model(backbone.model.input, below, name="below"),
@@ -64,12 +64,12 @@ def cut(backbone: Backbone, first: int) -> CutBackbone | None:
     )
 
 
-def nodes_in_order(trunk: keras.Model) -> list[Any]:
-    """Return all operations of a trunk, each after those it depends on; the first is the input.
+def nodes_in_order(network: keras.Model) -> list[Any]:
+    """Return all operations of a backbone, each after those it depends on; the first is the input.
 
     Nodes rather than layers: some operations are no layers, and a layer may stand in other graphs too.
     """
-    return [node for depth in sorted(trunk._nodes_by_depth, reverse=True) for node in trunk._nodes_by_depth[depth]]
+    return [node for depth in sorted(network._nodes_by_depth, reverse=True) for node in network._nodes_by_depth[depth]]
 
 
 def single_tensors(order: list[Any]) -> list[int]:

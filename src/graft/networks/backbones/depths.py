@@ -14,13 +14,13 @@ from graft.networks.backbones.cutting import nodes_in_order, single_tensors
 DEPTHS = 6
 
 
-def pooled_depths(trunk: keras.Model, count: int = DEPTHS) -> keras.Model:
-    """Return a model from the trunk's input to averages over ``count`` of its maps, ``[N, D]``, the top's first.
+def pooled_depths(network: keras.Model, count: int = DEPTHS) -> keras.Model:
+    """Return a model from the backbone's input to averages over ``count`` of its maps, ``[N, D]``, the top's first.
 
     The maps are spread evenly over the layers, fewer where there are fewer. Of those near a place the smallest is
     taken: there an architecture is narrow, between its blocks.
     """
-    order = nodes_in_order(trunk)
+    order = nodes_in_order(network)
     places = single_tensors(order)
     chosen = [len(order) - 1]
     for number in reversed(range(count - 1)):
@@ -30,7 +30,7 @@ def pooled_depths(trunk: keras.Model, count: int = DEPTHS) -> keras.Model:
             chosen.append(min(near, key=lambda index: (math.prod(order[index].outputs[0].shape[1:]), -index)))
     pooled = [_averages(order[index].outputs[0]) for index in chosen]
     joined = keras.layers.Concatenate(name="depths")(pooled) if len(pooled) > 1 else pooled[0]
-    return keras.Model(trunk.input, joined, name="pooled_depths")
+    return keras.Model(network.input, joined, name="pooled_depths")
 
 
 def _averages(tensor: Any) -> Any:

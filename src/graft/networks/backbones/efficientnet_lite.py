@@ -2,7 +2,7 @@
 
 Keras has no such networks. They are built here as its own applications are, from the settings in
 https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite: the stem, the head and the number of
-blocks in the first and the last stage are those of EfficientNet-B0 in every size. As a trunk for transfer they cost
+blocks in the first and the last stage are those of EfficientNet-B0 in every size. As a backbone for transfer they cost
 what MobileNetV2 costs (Lite0: 0.40 GMACs at 224 pixels) with 74.8 instead of 71.3 % on ImageNet.
 """
 

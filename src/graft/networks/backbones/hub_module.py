@@ -15,11 +15,11 @@ from graft.core.errors import GraftError, first_line
 from graft.core.files import sha256_of
 from graft.core.params.backbone_params import HubBackboneParams
 from graft.core.params.strategy_params import Pooling
-from graft.networks.backbones.backbone import Backbone, WholeTrunk, weights_digest
+from graft.networks.backbones.backbone import Backbone, LayerlessNetwork, weights_digest
 from graft.networks.backbones.weights import NETWORK_TIMEOUT_SECONDS, socket_timeout
 
 
-class HubModule(WholeTrunk):
+class HubModule(LayerlessNetwork):
     """A TF2 SavedModel with the reusable interface as a Keras 3 layer: ``module(images, training=...)``.
 
     A SavedModel has no layers, so it can be trained whole or not at all. It starts frozen.
@@ -93,15 +93,15 @@ def build(params: HubBackboneParams, image_size: int, cache: Path, pooling: Pool
             f"The Hub module {params.name} answers with shape {tuple(features_shape)} instead of [N, D]",
             "Name a feature-vector module rather than a classifier or a detector",
         )
-    trunk = HubModule(module, name="hub_module")
+    network = HubModule(module, name="hub_module")
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
     # The common image input of Hub modules is [0, 1]: https://www.tensorflow.org/hub/common_signatures/images
     scaled = keras.layers.Rescaling(1 / 255, dtype="float32", name="input_scaling")(inputs)
     return Backbone(
         name=params.name,
-        model=keras.Model(inputs, trunk(scaled), name="backbone"),
+        model=keras.Model(inputs, network(scaled), name="backbone"),
         scaled=scaled,
-        trunk=trunk,
+        network=network,
         image_size=image_size,
         weights_source="Hub module",
         weights_digest=weights_digest(module.variables),

@@ -80,28 +80,28 @@ def build(params: KerasBackboneParams, image_size: int, cache: Path, pooling: Po
     application = find_application(params.name)
     arguments: dict[str, Any] = {"include_top": False, "input_shape": (image_size, image_size, 3), "weights": None}
     try:
-        trunk = application(**arguments)
+        network = application(**arguments)
     except ValueError as error:
         raise GraftError(
             f"{params.name} cannot take images of {image_size}x{image_size} pixels: {error}",
             "Raise image_size under train, or under the strategy, in params.yaml",
         ) from None
     if params.weights != "none" and params.name.startswith("EfficientNetB"):
-        trunk = as_pretrained(trunk)
-    source = load_weights(trunk, params, cache)
+        network = as_pretrained(network)
+    source = load_weights(network, params, cache)
 
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
     scaled = input_scaling(application)(inputs)
-    features = pooled_depths(trunk)(scaled) if pooling == "depths" else pool(trunk(scaled), pooling)
+    features = pooled_depths(network)(scaled) if pooling == "depths" else pool(network(scaled), pooling)
     model = keras.Model(inputs, features, name="backbone")
     return Backbone(
         name=params.name,
         model=model,
         scaled=scaled,
-        trunk=trunk,
+        network=network,
         image_size=image_size,
         weights_source=source,
-        weights_digest=weights_digest(trunk.weights),
+        weights_digest=weights_digest(network.weights),
     )
 
 

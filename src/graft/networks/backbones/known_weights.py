@@ -1,7 +1,7 @@
 """Pretrained weights that are known by their digest, and registry packages that carry them.
 
 Keys of the digests are names of ``keras.applications``, with ``_top`` behind them where the digest is that of the
-whole network with its ImageNet head (``include_top=True``) instead of the trunk.
+whole network with its ImageNet head (``include_top=True``) instead of the backbone.
 """
 
 import re

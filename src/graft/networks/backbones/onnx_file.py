@@ -21,7 +21,7 @@ from graft.core.files import sha256_of
 from graft.core.params.backbone_params import OnnxBackboneParams
 from graft.core.params.strategy_params import Pooling
 from graft.networks.backbones.backbone import Backbone, weights_digest
-from graft.networks.backbones.onnx_graph import OnnxTrunk, free_inputs
+from graft.networks.backbones.onnx_graph import OnnxNetwork, free_inputs
 
 # Between features by ONNX Runtime and by TensorFlow, of the largest: sums of float32 in another order differ by 1e-5,
 # an operation that is taken for another by far more.
@@ -46,7 +46,7 @@ def build(params: OnnxBackboneParams, image_size: int, cache: Path, pooling: Poo
             f"Set image_size: {file.size}, or auto, in params.yaml",
         )
     shape = (None, image_size, image_size, 3) if file.is_channels_last else (None, 3, image_size, image_size)
-    trunk = OnnxTrunk(file.model, file.output, shape, file.path, name="onnx_network")
+    network = OnnxNetwork(file.model, file.output, shape, file.path, name="onnx_network")
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="image")
     mean, deviation = params.mean_and_deviation
     scaled = keras.layers.Rescaling(
@@ -57,16 +57,16 @@ def build(params: OnnxBackboneParams, image_size: int, cache: Path, pooling: Poo
     )(inputs)
     if not file.is_channels_last:
         scaled = keras.layers.Permute((3, 1, 2), dtype="float32", name="channels_first")(scaled)
-    model = keras.Model(inputs, _pooled(trunk(scaled), file, params), name="backbone")
-    _require_agreement(file, trunk, keras.Model(inputs, scaled), image_size)
+    model = keras.Model(inputs, _pooled(network(scaled), file, params), name="backbone")
+    _require_agreement(file, network, keras.Model(inputs, scaled), image_size)
     return Backbone(
         name=params.name,
         model=model,
         scaled=scaled,
-        trunk=trunk,
+        network=network,
         image_size=image_size,
         weights_source="ONNX file given in params",
-        weights_digest=weights_digest(trunk.weights),
+        weights_digest=weights_digest(network.weights),
         graph_digest=_graph_digest(params),
     )
 
@@ -236,8 +236,8 @@ def _pooled(features: Any, file: _OnnxFile, params: OnnxBackboneParams) -> Any:
     return features[:, 0]
 
 
-def _require_agreement(file: _OnnxFile, trunk: OnnxTrunk, scaling: keras.Model, image_size: int) -> None:
-    """Raise a GraftError where ONNX Runtime makes other features of the file than the trunk does."""
+def _require_agreement(file: _OnnxFile, network: OnnxNetwork, scaling: keras.Model, image_size: int) -> None:
+    """Raise a GraftError where ONNX Runtime makes other features of the file than the backbone does."""
     import onnxruntime
 
     images = np.asarray(scaling(trial_images(image_size)[-COMPARED:].astype(np.float32)))
@@ -253,7 +253,7 @@ def _require_agreement(file: _OnnxFile, trunk: OnnxTrunk, scaling: keras.Model, 
             f"ONNX Runtime does not run the ONNX file {file.path}: {first_line(error)}",
             "Export the network anew, for images of this size or of any",
         ) from error
-    found = np.asarray(trunk(images))
+    found = np.asarray(network(images))
     off = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
     if not off <= TOLERANCE * max(float(np.abs(expected).max()), 1e-30):  # nor is nan
         raise GraftError(

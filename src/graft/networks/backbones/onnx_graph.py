@@ -1,6 +1,6 @@
 """The graph of an ONNX file as a layer: what follows from constants computed once, the rest run with TensorFlow.
 
-As TensorFlow's it goes wherever a Keras trunk goes: into bundles, every export format, and onto GPUs.
+As TensorFlow's it goes wherever a Keras backbone goes: into bundles, every export format, and onto GPUs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ import onnx
 import tensorflow as tf
 
 from graft.core.errors import GraftError, first_line
-from graft.networks.backbones.backbone import WholeTrunk
+from graft.networks.backbones.backbone import LayerlessNetwork
 from graft.networks.backbones.onnx_node import BATCH, Node, shape_of
 from graft.networks.backbones.onnx_operations import OPERATIONS
 
@@ -24,7 +24,7 @@ _OF_SHAPES = ("ConstantOfShape", "Expand", "Reshape", "Tile")
 _HALF = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
 
 
-class OnnxTrunk(WholeTrunk):
+class OnnxNetwork(LayerlessNetwork):
     """A frozen network: float32 images ``[N, H, W, 3]``, or ``[N, 3, H, W]``, to one output of the file.
 
     Args:

@@ -1,4 +1,4 @@
-"""The operations of ONNX that image trunks are made of, as TensorFlow's: https://onnx.ai/onnx/operators/.
+"""The operations of ONNX that image backbones are made of, as TensorFlow's: https://onnx.ai/onnx/operators/.
 
 Each takes its :class:`Node` and the node's inputs in order, tensors or constant arrays, and returns the first output (a
 list where a node has several). What follows from constants alone never comes here, see

@@ -2,7 +2,7 @@
 
 ::
 
-    <folder>/<name>/...       a network in OpenVINO's form, a trunk's record, or an exported model
+    <folder>/<name>/...       a network in OpenVINO's form, a backbone's record, or an exported model
     <folder>/<name>/sha256    of all of its files together
 
 The name is a hash of all that decides what the files hold, as that of a space of the feature store is. Safe to delete

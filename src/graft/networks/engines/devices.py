@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from graft.core.params.strategy_params import Precision
-from graft.networks.backbones.backbone import WholeTrunk
+from graft.networks.backbones.backbone import LayerlessNetwork
 
 
 def gpu_count() -> int:
@@ -107,11 +107,11 @@ def machine_record(precision: str) -> dict[str, str]:
 def in_float32(model: keras.Model) -> keras.Model:
     """Copy a model trained in mixed precision to one that computes in float32: half precision is slow on CPUs.
 
-    Trunks without layers, which are float32 always, are shared with the original.
+    Backbones without layers, which are float32 always, are shared with the original.
     """
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, WholeTrunk):
+        if isinstance(layer, LayerlessNetwork):
             return layer
         if isinstance(layer, keras.Sequential):
             return keras.Sequential([copy(part) for part in layer.layers], name=layer.name)

@@ -27,16 +27,16 @@ class Embedder:
         import_tensorflow()
         from graft.networks.backbones import default_image_size
         from graft.networks.features.feature_store import FeatureStore
-        from graft.networks.features.frozen_trunk import frozen_trunk
+        from graft.networks.features.frozen_backbone import frozen_backbone
 
         size = params.image_size if params.image_size != "auto" else default_image_size(params.backbone)
         self.image_size: int = size
         store = FeatureStore.of(project, params.store)
-        self._trunk = frozen_trunk(params.backbone, size, project.cache, store)
+        self._backbone = frozen_backbone(params.backbone, size, project.cache, store)
         self.name = f"{params.backbone.name} at {size} pixels"
-        described = json.dumps(self._trunk.identity, sort_keys=True)
+        described = json.dumps(self._backbone.identity, sort_keys=True)
         self.identity = hashlib.sha256(described.encode()).hexdigest()[:12]
 
     def features(self, images: KeyedImages, label: str) -> np.ndarray:
         """Return the features float32 ``[N, D]`` of images in order; the progress bar shows ``label``."""
-        return self._trunk.features(images, label)
+        return self._backbone.features(images, label)

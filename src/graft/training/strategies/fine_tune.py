@@ -11,11 +11,11 @@ from graft.networks.backbones.backbone import Backbone
 from graft.networks.backbones.cutting import CutBackbone, cut
 from graft.networks.decode_images import LabelledImages, large_array
 from graft.networks.features.extract import extract, predict
-from graft.networks.features.frozen_trunk import FrozenTrunk
+from graft.networks.features.frozen_backbone import FrozenBackbone
 from graft.networks.head import build_head
 from graft.training.checkpoint import read_checkpoint
 from graft.training.fit import FitResult, Labelled, fit
-from graft.training.head_on_trunk import classifier
+from graft.training.head_on_backbone import classifier
 from graft.training.optimizers import layer_rate_factors
 from graft.training.solve_head import solve_head
 from graft.training.strategies.frozen import features, fit_head
@@ -33,9 +33,9 @@ def train(params: FineTuneParams, task: Task) -> Trained:
     with task.clock.span("backbone"):
         backbone = build_backbone(params.backbone, task.image_size, task.cache, params.head.pooling)
     # A layer that is not there is refused before any time goes into the head.
-    unfreeze(backbone.trunk, params.unfreeze, params.batch_norm)
+    unfreeze(backbone.network, params.unfreeze, params.batch_norm)
     head = build_head(backbone.feature_count, len(task.classes), params.head, task.seed)
-    first = first_trained_layer(backbone.trunk, params.unfreeze) if backbone.has_layers else None
+    first = first_trained_layer(backbone.network, params.unfreeze) if backbone.has_layers else None
     pieces = None if first is None else cut(backbone, first)
     if params.views and pieces is None:
         raise GraftError(
@@ -67,7 +67,7 @@ def _start_head(head: keras.Model, train: Labelled, val: Labelled, params: FineT
         return
     _, cross = solve_head(head, train, val, task, params.class_weight)
     # As sure as it was right out of fold: of images that are easily told apart, the solution has a kernel so large that
-    # the first step of the trunk, however small, overturns the answers.
+    # the first step of the backbone, however small, overturns the answers.
     temperature = fit_temperature(cross.labels, cross.logits, cross.groups)
     layer = head.get_layer("logits")
     layer.set_weights([weight / temperature for weight in layer.get_weights()])
@@ -96,8 +96,8 @@ def _fit_whole(
 ) -> tuple[FitResult, np.ndarray]:
     """End to end, with changes to the images that are drawn anew in every epoch."""
     if params.head_epochs and read_checkpoint(task.checkpoint) is None:
-        trunk = FrozenTrunk.of(backbone, task.store, params.head.pooling)
-        _start_head(head, *features(trunk, task), params, task)
+        frozen = FrozenBackbone.of(backbone, task.store, params.head.pooling)
+        _start_head(head, *features(frozen, task), params, task)
     trained = backbone.model
     if pieces:
         # What stays frozen answers as it does in inference: left to Keras, its dropout layers would go on dropping.
@@ -171,4 +171,4 @@ def _fit_above(
 
 
 def _rate_factors(backbone: Backbone, params: FineTuneParams) -> dict[str, float] | None:
-    return layer_rate_factors(backbone.trunk, params.layer_decay) if params.layer_decay < 1 else None
+    return layer_rate_factors(backbone.network, params.layer_decay) if params.layer_decay < 1 else None

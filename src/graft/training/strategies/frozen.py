@@ -12,10 +12,10 @@ import numpy as np
 from graft.core.params.strategy_params import FitParams, Flip, FrozenParams
 from graft.networks.decode_images import large_array
 from graft.networks.engines.fastest import keras_engine
-from graft.networks.features.frozen_trunk import FrozenTrunk, frozen_trunk
+from graft.networks.features.frozen_backbone import FrozenBackbone, frozen_backbone
 from graft.networks.head import build_head
 from graft.training.fit import FitResult, Labelled, fit
-from graft.training.head_on_trunk import HeadOnTrunk
+from graft.training.head_on_backbone import HeadOnBackbone
 from graft.training.solve_head import solve_head
 from graft.training.strategies import frozen_members
 from graft.training.strategy import Task, Trained
@@ -35,39 +35,39 @@ def train(params: FrozenParams, task: Task) -> Trained:
         return frozen_members.train(params, task)
     assert params.backbone is not None  # filled in by TrainParams.strategy
     with task.clock.span("backbone"):
-        trunk = frozen_trunk(params.backbone, task.image_size, task.cache, task.store, params.head.pooling)
+        backbone = frozen_backbone(params.backbone, task.image_size, task.cache, task.store, params.head.pooling)
     is_exact = params.solver == "exact"
     head_params = params.head.model_copy(update={"dropout": 0.0}) if is_exact else params.head
-    head = build_head(trunk.feature_count, len(task.classes), head_params, task.seed)
-    train, val = features(trunk, task, params.flip)
+    head = build_head(backbone.feature_count, len(task.classes), head_params, task.seed)
+    train, val = features(backbone, task, params.flip)
     out_of_fold = None
     if is_exact:
         result, out_of_fold = solve_head(head, train, val, task, params.class_weight, params.folds)
     else:
         result = fit_head(head, train, val, params, task, task.checkpoint)
     return Trained(
-        network=HeadOnTrunk(head, head_params, params.backbone, trunk),
+        network=HeadOnBackbone(head, head_params, params.backbone, backbone),
         val_logits=keras_engine(head)(val.inputs),
         fit=result,
-        weights_source=trunk.weights_source,
-        weights_digest=trunk.identity["weights"],
+        weights_source=backbone.weights_source,
+        weights_digest=backbone.identity["weights"],
         out_of_fold=out_of_fold,
     )
 
 
-def features(trunk: FrozenTrunk, task: Task, flip: Flip = "none") -> tuple[Labelled, Labelled]:
+def features(backbone: FrozenBackbone, task: Task, flip: Flip = "none") -> tuple[Labelled, Labelled]:
     """Return the backbone's features of the task's images for training and validation, each computed once.
 
     With ``flip`` the training images count once for each way that it mirrors them, and once as they are.
     """
     label, ways, count = f"{task.name}: features of", MIRRORS[flip], len(task.train.labels)
     with task.clock.span("features"):
-        train = large_array((len(ways) * count, trunk.feature_count), np.float32)
+        train = large_array((len(ways) * count, backbone.feature_count), np.float32)
         for number, axes in enumerate(ways):
             what = f"{label} train images" + (", mirrored" if axes else "")
             part = train[number * count : (number + 1) * count]
-            trunk.features(task.train, what, axes, part)
-        val = trunk.features(task.val, f"{label} val images")
+            backbone.features(task.train, what, axes, part)
+        val = backbone.features(task.val, f"{label} val images")
     return Labelled(train, np.tile(task.train.labels, len(ways))), Labelled(val, task.val.labels)
 
 

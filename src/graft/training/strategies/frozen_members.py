@@ -13,14 +13,14 @@ from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FrozenParams, HeadParams, MemberParams
 from graft.networks.decode_images import LabelledImages, Photographs
 from graft.networks.exact_head import ExactHead, fit_exact_head
-from graft.networks.features.frozen_trunk import FrozenTrunk, frozen_trunk
+from graft.networks.features.frozen_backbone import FrozenBackbone, frozen_backbone
 from graft.networks.features.mirror_images import view_features
 from graft.networks.head import build_head
 from graft.networks.temperature import fit_temperature, softmax
 from graft.training.batches import balanced_class_weights
 from graft.training.blend import Blend, BlendMember, mirrored_classifier
 from graft.training.ensembles.member_weights import LEAST_PROBABILITY, mix
-from graft.training.head_on_trunk import HeadOnTrunk
+from graft.training.head_on_backbone import HeadOnBackbone
 from graft.training.solve_head import penalties_as_fit
 from graft.training.strategy import OutOfFold, Task, Trained
 
@@ -31,7 +31,7 @@ class _Fitted:
 
     Attributes:
         member: as params have it.
-        trunk: its backbone.
+        backbone: it computes the features.
         head: fitted to all images of train and val.
         labels: class indices of these, train first, ``[N]``.
         groups: of each, what belongs together, ``[N]``.
@@ -39,7 +39,7 @@ class _Fitted:
     """
 
     member: MemberParams
-    trunk: FrozenTrunk
+    backbone: FrozenBackbone
     head: ExactHead
     labels: np.ndarray
     groups: np.ndarray
@@ -59,7 +59,7 @@ def train(params: FrozenParams, task: Task) -> Trained:
     validation = slice(len(task.train.labels), None)
     heaviest = fitted[int(np.argmax(weights))]
     if len(fitted) == 1:
-        network: keras.Model | HeadOnTrunk | Blend = _network(heaviest, task)
+        network: keras.Model | HeadOnBackbone | Blend = _network(heaviest, task)
         logits = heaviest.head.out_of_fold[validation]
         cross = OutOfFold(heaviest.head.out_of_fold, heaviest.labels, heaviest.groups)
     else:
@@ -75,17 +75,17 @@ def train(params: FrozenParams, task: Task) -> Trained:
         val_logits=logits,
         fit=penalties_as_fit(heaviest.head, [0.0] * len(heaviest.head.path)),  # all penalties are one solution
         out_of_fold=cross,
-        weights_source="; ".join(dict.fromkeys(one.trunk.weights_source for one in fitted)),
-        weights_digest="; ".join(dict.fromkeys(one.trunk.identity["weights"] for one in fitted)),
+        weights_source="; ".join(dict.fromkeys(one.backbone.weights_source for one in fitted)),
+        weights_digest="; ".join(dict.fromkeys(one.backbone.identity["weights"] for one in fitted)),
     )
 
 
 def _fit(member: MemberParams, params: FrozenParams, task: Task) -> _Fitted:
     with task.clock.span("backbone"):
-        trunk = frozen_trunk(member.backbone, member.image_size, task.cache, task.store, member.pooling)
+        backbone = frozen_backbone(member.backbone, member.image_size, task.cache, task.store, member.pooling)
     with task.clock.span("features"):
         rows = [
-            view_features(trunk, _at_size(images, member.image_size, task), label, member.mirrored)
+            view_features(backbone, _at_size(images, member.image_size, task), label, member.mirrored)
             for images, label in ((task.train, f"{task.name}: train"), (task.val, f"{task.name}: val"))
         ]
         features = np.concatenate(rows)
@@ -105,7 +105,7 @@ def _fit(member: MemberParams, params: FrozenParams, task: Task) -> _Fitted:
         head = fit_exact_head(
             features, labels, len(task.classes), groups=groups, weights=weights, folds=params.folds, seed=task.seed
         )
-    return _Fitted(member, trunk, head, labels, groups, fit_temperature(labels, head.out_of_fold, groups))
+    return _Fitted(member, backbone, head, labels, groups, fit_temperature(labels, head.out_of_fold, groups))
 
 
 def _at_size(images: LabelledImages, size: int, task: Task) -> LabelledImages:
@@ -115,10 +115,10 @@ def _at_size(images: LabelledImages, size: int, task: Task) -> LabelledImages:
     return images.at_size(size)
 
 
-def _network(one: _Fitted, task: Task) -> keras.Model | HeadOnTrunk:
+def _network(one: _Fitted, task: Task) -> keras.Model | HeadOnBackbone:
     """Return the member as it goes into the bundle."""
     params = HeadParams(dropout=0.0, pooling=one.member.pooling)
-    head = build_head(one.trunk.feature_count, len(task.classes), params, task.seed)
+    head = build_head(one.backbone.feature_count, len(task.classes), params, task.seed)
     head.get_layer("logits").set_weights([one.head.kernel, one.head.bias])
-    network = HeadOnTrunk(head, params, one.member.backbone, one.trunk)
+    network = HeadOnBackbone(head, params, one.member.backbone, one.backbone)
     return mirrored_classifier(network) if one.member.mirrored else network

@@ -1,7 +1,7 @@
 """A backbone as nothing has trained it: one vector per image, which heads, duplicate search and label checks share.
 
-It is built no sooner than something has to be computed that the feature store lacks. What is known of a backbone, and
-its network in OpenVINO's form, lie beside its features, so that training another head on known images builds none.
+It is built no sooner than something has to be computed that the feature store lacks. The record of a backbone, and
+its network in OpenVINO's form, lie beside its features, so that training another head on the same images builds none.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ FORMAT = 2
 ROWS_AT_A_TIME = 4096
 
 
-class FrozenTrunk:
-    """A backbone, its pooling, and the store that keeps what it answers.
+class FrozenBackbone:
+    """A backbone, its pooling, and the store of its features.
 
     Args:
         identity: see :attr:`graft.networks.backbones.backbone.Backbone.identity`.
         pooling: as ``build`` builds it.
         store: None keeps nothing.
         build: the backbone; called once, when it is needed.
-        record: what is known of it besides: weights_source, parameter_count and top_count, see below.
+        record: facts of it that need no build: weights_source, parameter_count and top_count, see below.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class FrozenTrunk:
         self._record = record or {}
 
     @classmethod
-    def of(cls, backbone: Backbone, store: FeatureStore | None = None, pooling: Pooling = "average") -> FrozenTrunk:
-        """Return the frozen trunk of a backbone that is built already."""
+    def of(cls, backbone: Backbone, store: FeatureStore | None = None, pooling: Pooling = "average") -> FrozenBackbone:
+        """Return the frozen form of a backbone that is built already."""
         return cls(backbone.identity, backbone.feature_count, pooling, store, lambda: backbone)
 
     @classmethod
@@ -76,34 +76,34 @@ class FrozenTrunk:
         feature_count: int,
         store: FeatureStore | None,
         build: Callable[[], Backbone],
-    ) -> FrozenTrunk:
-        """Return the frozen trunk with this :attr:`description`; its backbone may be there no longer."""
+    ) -> FrozenBackbone:
+        """Return the frozen backbone with this :attr:`description`; what built it may be there no longer."""
         rest = ("part", "pooling", "mirrored")
         identity = {name: value for name, value in description.items() if name not in rest}
         return cls(identity, feature_count, description["pooling"], store, build)
 
     @cached_property
-    def backbone(self) -> Backbone:
+    def built(self) -> Backbone:
         """The backbone; raises as :func:`graft.networks.backbones.build_backbone` does."""
         return self._build()
 
     @property
     def weights_source(self) -> str:
-        """The road by which the weights came, when it was first built here."""
-        return str(self._record.get("weights_source") or self.backbone.weights_source)
+        """The source of the weights, when the backbone was first built here."""
+        return str(self._record.get("weights_source") or self.built.weights_source)
 
     @property
     def parameter_count(self) -> int:
         """Numbers in its weights."""
-        return int(self._record.get("parameter_count") or self.backbone.model.count_params())
+        return int(self._record.get("parameter_count") or self.built.model.count_params())
 
     @property
     def top_count(self) -> int:
         """Features of the top alone, which stand first where ``pooling`` is ``depths``."""
-        return int(self._record.get("top_count") or self.backbone.trunk.output_shape[-1])
+        return int(self._record.get("top_count") or self.built.network.output_shape[-1])
 
     @property
-    def network(self) -> dict[str, Any]:
+    def network_description(self) -> dict[str, Any]:
         """All that decides what it makes of pixels, JSON-ready."""
         return {**self.identity, "part": "features", "pooling": self.pooling}
 
@@ -113,7 +113,7 @@ class FrozenTrunk:
         return self._features_of(())
 
     def _features_of(self, mirrored: tuple[int, ...]) -> dict[str, Any]:
-        return {**self.network, "mirrored": list(mirrored)}
+        return {**self.network_description, "mirrored": list(mirrored)}
 
     def space(self, mirrored: tuple[int, ...] = ()) -> Space:
         """Return the store's space for its features; ``mirrored`` as :meth:`features` takes it."""
@@ -144,7 +144,7 @@ class FrozenTrunk:
 
     def _keep_top(self, images: KeyedImages, features: np.ndarray, mirrored: tuple[int, ...]) -> None:
         """Keep the features of the top as those of this backbone pooled by ``average``, which they are."""
-        top = FrozenTrunk(self.identity, self.top_count, "average", self.store, self._build).space(mirrored)
+        top = FrozenBackbone(self.identity, self.top_count, "average", self.store, self._build).space(mirrored)
         new = [row for row, key in enumerate(images.keys) if key not in top]
         for start in range(0, len(new), ROWS_AT_A_TIME):
             rows = new[start : start + ROWS_AT_A_TIME]
@@ -154,23 +154,23 @@ class FrozenTrunk:
         """Return the engine for ``count`` images; the one for many is opened once, and takes few as well."""
         if self._run is not None:
             return self._run
-        kept = self.store.network(self.network) if self.store else None
+        kept = self.store.network(self.network_description) if self.store else None
         run = kept_engine(kept, count, np.uint8) if kept else None
         if run is None:
-            run = fastest_engine(self.backbone.model, count, kept, np.uint8)
+            run = fastest_engine(self.built.model, count, kept, np.uint8)
             if count < WORTH_CONVERTING:
                 return run
         self._run = run
         return run
 
 
-def frozen_trunk(
+def frozen_backbone(
     params: BackboneParams,
     image_size: int,
     cache: Path,
     store: FeatureStore | None = None,
     pooling: Pooling = "average",
-) -> FrozenTrunk:
+) -> FrozenBackbone:
     """Return the backbone that ``params`` names: as it was recorded in the store when it was built, or built now.
 
     A record is of the very bytes of the weights, and of the code that builds; a backbone with random weights, or one
@@ -182,7 +182,7 @@ def frozen_trunk(
 
     def build() -> Backbone:
         backbone = build_backbone(params, image_size, cache, pooling)
-        backbone.trunk.trainable = False
+        backbone.network.trainable = False
         return backbone
 
     def record_folder() -> Path | None:
@@ -205,20 +205,20 @@ def frozen_trunk(
     with suppress(OSError):  # removed since it was looked at
         if folder is not None and is_whole(folder):
             record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-            return FrozenTrunk(record["identity"], record["feature_count"], pooling, store, build, record)
+            return FrozenBackbone(record["identity"], record["feature_count"], pooling, store, build, record)
     backbone = build()
-    trunk = FrozenTrunk.of(backbone, store, pooling)
+    frozen = FrozenBackbone.of(backbone, store, pooling)
     # Asked again: building may have brought the weights.
     if (folder := record_folder()) is not None:
         record = {
-            "identity": trunk.identity,
-            "feature_count": trunk.feature_count,
-            "weights_source": trunk.weights_source,
-            "parameter_count": trunk.parameter_count,
+            "identity": frozen.identity,
+            "feature_count": frozen.feature_count,
+            "weights_source": frozen.weights_source,
+            "parameter_count": frozen.parameter_count,
         }
         if pooling == "depths":
-            record["top_count"] = trunk.top_count
+            record["top_count"] = frozen.top_count
         with tempfile.TemporaryDirectory() as made:
             (Path(made) / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
             keep(Path(made), folder)
-    return trunk
+    return frozen
