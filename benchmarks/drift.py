@@ -23,7 +23,7 @@ import numpy as np
 from graft.core.environment import configure
 from graft.core.params import Params, load_params
 from graft.core.project import find_project
-from graft.deployment.monitor.checks import Check, run_checks
+from graft.deployment.monitor.checks import DriftCheck, run_checks
 from graft.deployment.monitor.log_samples import FIGURES, Sample
 from graft.deployment.monitor.observation import Observation
 from graft.deployment.monitor.recent import features_of, independent
@@ -39,10 +39,10 @@ class Pool:
     def __init__(self, folder: Path, params: Params, embedder: Embedder, most: int) -> None:
         from graft.data.folder.photographs import images_below
         from graft.deployment.monitor.observation import observe_all
-        from graft.deployment.predict.inputs import Files
+        from graft.deployment.predict.inputs import PhotographFiles
 
         paths = list(images_below(folder))
-        stream = Files(lambda: iter(paths)).read()
+        stream = PhotographFiles(lambda: iter(paths)).read()
         sizes = [embedder.image_size]
         found = [
             (Path(name).parent.name, image)
@@ -230,7 +230,7 @@ def measure(deal: Deal, params: Params, count: int) -> dict[str, object]:
     return found
 
 
-def _drifts(check: Check, level: float) -> bool:
+def _drifts(check: DriftCheck, level: float) -> bool:
     return check.adjusted <= level and check.effect >= check.least_effect
 
 

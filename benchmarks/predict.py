@@ -40,7 +40,7 @@ def main() -> None:
 
     from graft.core.params.backbone_params import KerasBackboneParams
     from graft.data.folder.photographs import images_below
-    from graft.deployment.predict.inputs import Files
+    from graft.deployment.predict.inputs import PhotographFiles
     from graft.deployment.predict.predict_photographs import predict_photographs
     from graft.networks.backbones import build_backbone
     from graft.networks.decode_images import load_images
@@ -71,7 +71,7 @@ def main() -> None:
             expected = with_softmax.predict(pixels, batch_size=32, verbose=0)
             seconds["Keras model.predict"].append(time.perf_counter() - started)
             started = time.perf_counter()
-            photographs = Files(lambda: iter(paths)).read()
+            photographs = PhotographFiles(lambda: iter(paths)).read()
             found = np.concatenate([some.probabilities for some in predict_photographs(classifier, photographs)])
             seconds["graft predict"].append(time.perf_counter() - started)
     best = {name: min(of) for name, of in seconds.items()}

@@ -1,4 +1,4 @@
-"""The bundle of an ensemble: the weighted mean of what its members answer by themselves, on every road."""
+"""The bundle of an ensemble: the weighted mean of what its members answer by themselves, on every way."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from graft.bundle import model as module
 from graft.bundle.model import ImageClassifier
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation.evaluate import TestImages as Images
-from graft.evaluation.evaluate import evaluate_bundle, write_answers
+from graft.evaluation.evaluate import evaluate_bundle, write_evaluation
 from graft.training.ensembles.ensemble_bundle import write_ensemble_bundle
 
 WEIGHTS = {"small": 0.2, "large": 0.5, "other": 0.3}
@@ -68,7 +68,7 @@ def test_it_answers_with_the_weighted_mean(bundles: dict[str, Path], ensemble: P
     # JPEG is decoded at a fraction of its size, which differs between members.
     data = [photograph(1, "JPEG"), photograph(2, "PNG")]
     pixels = [np.asarray(Image.open(io.BytesIO(one))) for one in data]
-    roads = {
+    ways = {
         "bytes": data,
         "base64": [base64.b64encode(one).decode() for one in data],
         "arrays": pixels,
@@ -77,10 +77,10 @@ def test_it_answers_with_the_weighted_mean(bundles: dict[str, Path], ensemble: P
     }
     classifier = ImageClassifier(ensemble)
     assert classifier.classes == CLASSES
-    for road, items in roads.items():
+    for way, items in ways.items():
         answers = classifier.predict(items)
         found = np.array([[row[label] for label in CLASSES] for row in answers["probabilities"]])
-        np.testing.assert_allclose(found, mean_of_members(bundles, items), atol=1e-6, err_msg=road)
+        np.testing.assert_allclose(found, mean_of_members(bundles, items), atol=1e-6, err_msg=way)
         assert answers["label"].tolist() == [CLASSES[i] for i in found.argmax(axis=1)]
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
 
@@ -123,7 +123,7 @@ def test_an_item_that_cannot_be_used_is_named_by_its_position(ensemble: Path) ->
 def test_it_is_evaluated_like_a_strategy(ensemble: Path, bundles: dict[str, Path], tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     images = Images(project)
-    write_answers("mean", evaluate_bundle("mean", ensemble.parent, images, 4, clock()), images)
+    write_evaluation("mean", evaluate_bundle("mean", ensemble.parent, images, 4, clock()), images)
     table = read_splits(project, ["test"])["test"]
     data = [(project.data / path).read_bytes() for path in table["path"]]
     written = pd.read_csv(project.artifacts("evaluate") / "predictions" / "mean.csv")

@@ -1,4 +1,4 @@
-"""A bundle as it is served: every road to the same answer, and errors that name the position."""
+"""A bundle as it is served: every way to the same answer, and errors that name the position."""
 
 import base64
 import io
@@ -83,7 +83,7 @@ def test_every_road_gives_the_same_answer(classifier: ImageClassifier) -> None:
     pixels = picture(1)
     data = png(pixels)
     text = base64.b64encode(data).decode()
-    roads = {
+    ways = {
         "list of bytes": [data],
         "bytes": data,
         "bytearray": [bytearray(data)],
@@ -102,8 +102,8 @@ def test_every_road_gives_the_same_answer(classifier: ImageClassifier) -> None:
         "objects": [np.array([*map(list, pixels.tolist())], dtype=object)],
     }
     expected = classifier.predict([data])
-    for road, model_input in roads.items():
-        pd.testing.assert_frame_equal(classifier.predict(model_input), expected, obj=road)
+    for way, model_input in ways.items():
+        pd.testing.assert_frame_equal(classifier.predict(model_input), expected, obj=way)
 
 
 def test_c4_pixels_scaled_to_0_1_are_refused_wherever_arrays_come_in(classifier: ImageClassifier, bundle: Path) -> None:

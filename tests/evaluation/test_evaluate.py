@@ -13,7 +13,7 @@ from tiny import CLASSES, COUNTS, SIZE, clock
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation import evaluate as module
-from graft.evaluation.evaluate import evaluate_bundle, write_answers
+from graft.evaluation.evaluate import evaluate_bundle, write_evaluation
 from graft.evaluation.metrics import Evaluation
 from graft.networks import decode_images as images_module
 from graft.training.write_bundle import write_bundle
@@ -37,7 +37,7 @@ def evaluated(project: Project) -> tuple[Project, Evaluation]:
     folder = project.strategy(NAME)
     images = module.TestImages(project)
     found = evaluate_bundle(NAME, folder, images, 4, clock())
-    write_answers(NAME, found, images)
+    write_evaluation(NAME, found, images)
     return project, found.evaluation
 
 

@@ -13,7 +13,7 @@ from graft.core.params import Params
 from graft.core.params.models import RegisterParams
 from graft.core.project import Project
 from graft.evaluation.evaluate import TestImages as Images
-from graft.evaluation.evaluate import evaluate_bundle, write_answers
+from graft.evaluation.evaluate import evaluate_bundle, write_evaluation
 from graft.registry.agreement import mend
 from graft.registry.register import register_best
 from graft.registry.runs.strategy_runs import read_run, record_evaluation
@@ -32,7 +32,7 @@ def finished(recorded: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
         images = Images(project)
         open_store(project)
         for name in NAMES:
-            write_answers(name, evaluate_bundle(name, project.strategy(name), images, 8, clock()), images)
+            write_evaluation(name, evaluate_bundle(name, project.strategy(name), images, 8, clock()), images)
             record_evaluation(project, name, project.strategy(name))
         register_best(project, RegisterParams(), {name: project.strategy(name) for name in NAMES})
     return project

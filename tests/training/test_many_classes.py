@@ -17,7 +17,7 @@ from tiny import clock, tiny_params, write_hub_module
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.evaluation.evaluate import TestImages as Images
-from graft.evaluation.evaluate import evaluate_bundle, write_answers
+from graft.evaluation.evaluate import evaluate_bundle, write_evaluation
 from graft.networks.features.feature_store import FeatureStore
 
 CLASSES, SIDE = 1000, 8
@@ -88,7 +88,7 @@ def through_all_stages(folder: Path) -> dict[str, float]:
     made = {name: project.strategy(name) for name in params.train.run} | {"both": project.ensemble("both")}
     for name, of in made.items():
         found = evaluate_bundle(name, of, images, 64, clock(), store)
-        write_answers(name, found, images)
+        write_evaluation(name, found, images)
         accuracies[name] = found.evaluation.accuracy
         assert (project.artifacts("evaluate") / "pictures" / f"{name}.png").stat().st_size < 3e6
         assert found.probabilities.shape == (OF_EACH["test"] * CLASSES, CLASSES)

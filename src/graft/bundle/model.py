@@ -149,7 +149,7 @@ class ImageClassifier:
         )
 
     def to_pixels(
-        self, item: bytes | str | os.PathLike[str] | _Named | Sequence[Any] | np.ndarray
+        self, item: bytes | str | os.PathLike[str] | _NamedPhotograph | Sequence[Any] | np.ndarray
     ) -> dict[int, np.ndarray]:
         """Return one photograph at each of ``image_sizes``: by S, uint8 ``[S, S, 3]``.
 
@@ -160,7 +160,7 @@ class ImageClassifier:
         Raises:
             UnreadableImageError: it is none of these.
         """
-        if isinstance(item, _Named):
+        if isinstance(item, _NamedPhotograph):
             item = read_named(item.text)
         if isinstance(item, os.PathLike):
             item = read_file(item)
@@ -222,7 +222,7 @@ class SavedModelNetwork:
 
 
 @dataclass(frozen=True)
-class _Named:
+class _NamedPhotograph:
     """A photograph that a row names by path."""
 
     text: str
@@ -240,7 +240,7 @@ def _items_of(frame: Any) -> Iterable[Any]:
     for image, path in zip(images, paths, strict=True):
         # None, or what pandas puts in its place.
         is_missing = image is None or (isinstance(image, float) and np.isnan(image))
-        yield _Named(path) if is_missing and isinstance(path, str) else image
+        yield _NamedPhotograph(path) if is_missing and isinstance(path, str) else image
 
 
 def _load_pyfunc(data_path: str) -> ImageClassifier:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from graft.bundle.model import ImageClassifier
     from graft.core.project import Project
     from graft.deployment.monitor.watch_logged import Watcher
-    from graft.deployment.predict.inputs import Photographs, Wanted
-    from graft.deployment.predict.predict_photographs import Answers
+    from graft.deployment.predict.inputs import PhotographSource, Wanted
+    from graft.deployment.predict.predict_photographs import PredictedBatch
     from graft.deployment.predict.results import Run
     from graft.registry.resolve import ResolvedModel
 
@@ -150,7 +150,7 @@ def _watching(
 
 def _write(
     classifier: ImageClassifier,
-    photographs: list[Photographs],
+    photographs: list[PhotographSource],
     total: int,
     run: Run,
     out: Path,
@@ -170,7 +170,7 @@ def _write(
 
 
 def _show(
-    classifier: ImageClassifier, photographs: list[Photographs], total: int, watcher: Watcher | None, top: int
+    classifier: ImageClassifier, photographs: list[PhotographSource], total: int, watcher: Watcher | None, top: int
 ) -> Counter[str]:
     from rich.markup import escape
 
@@ -196,11 +196,11 @@ def _show(
 
 def _predict(
     classifier: ImageClassifier,
-    photographs: list[Photographs],
+    photographs: list[PhotographSource],
     count: int,
     wanted: Wanted | None,
     watcher: Watcher | None,
-) -> Iterator[Answers]:
+) -> Iterator[PredictedBatch]:
     from graft.deployment.predict.inputs import all_of_them
     from graft.deployment.predict.predict_photographs import predict_photographs
 

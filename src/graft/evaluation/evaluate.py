@@ -13,7 +13,7 @@ from graft.core.params import Params
 from graft.core.project import Project
 from graft.core.timing import StageClock
 from graft.data.splits.split_tables import read_splits
-from graft.evaluation.bundle_answers import Roads, bundle_probabilities
+from graft.evaluation.bundle_probabilities import EvaluationInputs, bundle_probabilities
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
 from graft.evaluation.prediction_table import class_indices, with_probabilities
@@ -39,7 +39,7 @@ class TestImages:
 
 
 @dataclass(frozen=True)
-class Answers:
+class EvaluatedBundle:
     """What a bundle said of the test images, and how good that is.
 
     Attributes:
@@ -63,28 +63,28 @@ def evaluate_models(project: Project, folders: Mapping[str, Path], params: Param
     store = FeatureStore.of(project, params.train.store)
     for name, folder in folders.items():
         found = evaluate_bundle(name, folder, images, params.evaluate.batch_size, clock, store)
-        write_answers(name, found, images)
+        write_evaluation(name, found, images)
 
 
 def evaluate_bundle(
     name: str, made: Path, images: TestImages, batch_size: int, clock: StageClock, store: FeatureStore | None = None
-) -> Answers:
+) -> EvaluatedBundle:
     """Return the figures of one strategy or ensemble on the test split; write nothing.
 
     What is evaluated is the bundle in ``made``, see :mod:`graft.core.model_folders`: the very files that are registered
     and served, on the engine that serves them; by which way, and how that is made sure, is
-    :mod:`graft.evaluation.bundle_answers`'s. Features in ``store`` are not computed again.
+    :mod:`graft.evaluation.bundle_probabilities`'s. Features in ``store`` are not computed again.
     """
     with clock.span(f"load {name}"):
         model = open_classifier(made / "model", len(images.table))
     with clock.span(f"predict {name}"):
-        roads = Roads(images.at, len(images.table), batch_size, store, images.project.cache)
-        probabilities = bundle_probabilities(model, roads, f"{name}: test images")
+        inputs = EvaluationInputs(images.at, len(images.table), batch_size, store, images.project.cache)
+        probabilities = bundle_probabilities(model, inputs, f"{name}: test images")
     labels = class_indices(images.table["label"], model.classes)
-    return Answers(probabilities, model.classes, evaluate(labels, probabilities, model.classes))
+    return EvaluatedBundle(probabilities, model.classes, evaluate(labels, probabilities, model.classes))
 
 
-def write_answers(name: str, found: Answers, images: TestImages) -> None:
+def write_evaluation(name: str, found: EvaluatedBundle, images: TestImages) -> None:
     """Write metrics, predictions and confusion matrix of one strategy or ensemble to the stage's files."""
     folder = images.project.artifacts("evaluate")
     evaluation, probabilities, classes = found.evaluation, found.probabilities, found.classes

@@ -13,7 +13,7 @@ from graft.core.progress import console
 from graft.networks.exact_head import FOLDS, ExactHead, PenaltyScore, fit_exact_head
 from graft.training.batches import balanced_class_weights
 from graft.training.fit import FitResult, Labelled
-from graft.training.strategy import OutOfFold, Task
+from graft.training.strategy import OutOfFoldLogits, Task
 
 
 def solve_head(
@@ -23,7 +23,7 @@ def solve_head(
     task: Task,
     class_weight: Literal["none", "balanced"] = "none",
     folds: int = FOLDS,
-) -> tuple[FitResult, OutOfFold]:
+) -> tuple[FitResult, OutOfFoldLogits]:
     """Set the one dense layer of ``head`` to the weights of the exact head.
 
     The fit has an epoch, of one step, for each penalty that was tried, from the largest down. Its figures are those of
@@ -74,7 +74,7 @@ def solve_head(
         soft_wrap=True,
     )
     fit = penalties_as_fit(exact, np.diff(seconds))
-    return fit, OutOfFold(exact.out_of_fold[:count], np.asarray(task.train.labels), groups)
+    return fit, OutOfFoldLogits(exact.out_of_fold[:count], np.asarray(task.train.labels), groups)
 
 
 def penalties_as_fit(head: ExactHead, seconds: Sequence[float] | np.ndarray) -> FitResult:

@@ -54,7 +54,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class OutOfFold:
+class OutOfFoldLogits:
     """What cross-validation within the training images answered.
 
     Attributes:
@@ -86,7 +86,7 @@ class Trained:
     fit: FitResult
     weights_source: str
     weights_digest: str
-    out_of_fold: OutOfFold | None = None
+    out_of_fold: OutOfFoldLogits | None = None
 
     @property
     def model(self) -> keras.Model:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graft.analysis.choose import choose as module
-from graft.analysis.choose.choose import Choice, Sample, choose, tried_table
+from graft.analysis.choose.choose import Choice, MeasuredImages, choose, tried_table
 from graft.analysis.choose.fill_in import settings_for
 from graft.analysis.choose.measure import Measured
 from graft.analysis.choose.plan import Candidate
@@ -43,7 +43,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Choice
             return [result(one, accuracy(one)) for one in (candidate, candidate.with_all_depths)]
 
         monkeypatch.setattr(module, "measure", measure)
-        sample = Sample(lambda size: [], LABELS, ["a", "b"], np.arange(COUNT), 500.0, images)  # type: ignore[arg-type, return-value]
+        sample = MeasuredImages(lambda size: [], LABELS, ["a", "b"], np.arange(COUNT), 500.0, images)  # type: ignore[arg-type, return-value]
         return choose(ChooseParams(**params), USUAL, sample, tmp_path, None)
 
     return start

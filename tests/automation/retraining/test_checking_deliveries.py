@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from small_project import deliver, picture
 
-from graft.automation.retraining.checking import Checked, check_delivery
+from graft.automation.retraining.checking import CheckedDelivery, check_delivery
 from graft.automation.retraining.deliveries import Delivery, find_deliveries
 from graft.automation.retraining.known_images import Known, read_known
 from graft.automation.retraining.unpacking import unpack
@@ -39,7 +39,7 @@ def known_in(project: Project) -> Known:
     return read_known(project, RULES, project.root / "known.parquet")
 
 
-def check(project: Project, params: DeliveryParams = TOLERANT, known: Known | None = None) -> Checked:
+def check(project: Project, params: DeliveryParams = TOLERANT, known: Known | None = None) -> CheckedDelivery:
     """Of the one delivery in the inbox."""
     (one,) = find_deliveries(project.root / "inbox", 0).deliveries
     folder = project.root / "unpacked" / one.name
@@ -47,11 +47,11 @@ def check(project: Project, params: DeliveryParams = TOLERANT, known: Known | No
     return check_delivery(one, folder, known or known_in(project), RULES, params)
 
 
-def targets(checked: Checked) -> list[str]:
+def targets(checked: CheckedDelivery) -> list[str]:
     return sorted(image.target for image in checked.images)
 
 
-def reasons(checked: Checked) -> list[str]:
+def reasons(checked: CheckedDelivery) -> list[str]:
     return sorted(one.why for one in checked.left_out)
 
 

@@ -21,7 +21,7 @@ from graft.automation.retraining.deliveries import (
     wait_until_settled,
 )
 from graft.automation.retraining.quarantine import quarantine, quarantine_files
-from graft.automation.retraining.unpacking import LeftOut
+from graft.automation.retraining.unpacking import LeftOutFile
 from graft.core.errors import GraftError
 from graft.core.project import Project
 
@@ -127,7 +127,7 @@ def test_a_delivery_moved_back_from_the_quarantine_is_one_again(tmp_path: Path) 
 def test_single_files_are_copied_with_what_is_wrong_with_each(tmp_path: Path) -> None:
     file = tmp_path / "somewhere.png"
     file.write_bytes(b"no picture")
-    left_out = [LeftOut(file, "red/1.png", "broken"), LeftOut(file, "reasons.json", "no image", False)]
+    left_out = [LeftOutFile(file, "red/1.png", "broken"), LeftOutFile(file, "reasons.json", "no image", False)]
     place, copies = quarantine_files("week", tmp_path / "quarantine", AT, left_out, ["One."])
     assert (place / "week/red/1.png").read_bytes() == b"no picture"
     assert copies == {hashlib.sha256(b"no picture").hexdigest()}
@@ -140,7 +140,7 @@ def test_a_file_that_would_leave_the_quarantine_is_refused(tmp_path: Path) -> No
     file = tmp_path / "somewhere.png"
     file.write_bytes(b"no picture")
     with pytest.raises(GraftError, match="does not stay below"):
-        quarantine_files("week", tmp_path / "quarantine", AT, [LeftOut(file, "../../1.png", "")], [])
+        quarantine_files("week", tmp_path / "quarantine", AT, [LeftOutFile(file, "../../1.png", "")], [])
 
 
 def test_b2_what_is_not_proved_to_be_elsewhere_stays(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from tiny import SIZE, clock, tiny_params, write_hub_module
 
-from graft.automation.retraining.checking import Checked, NewImage
+from graft.automation.retraining.checking import CheckedDelivery, NewImage
 from graft.automation.retraining.deliveries import Delivery
 from graft.automation.retraining.known_images import Known, read_known
-from graft.automation.retraining.label_doubts import Doubt, Images, Judge, LabelCheck
+from graft.automation.retraining.label_doubts import DeliveryLabelCheck, Doubt, Images, Judge
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.data.scan.near_duplicates import Limits, find_near_duplicates
@@ -175,12 +175,12 @@ def known_here(project: Project, params: Params) -> Known:
     return known
 
 
-def delivered(folder: Path, labels: list[str], renamed: dict[str, str] | None = None) -> Checked:
+def delivered(folder: Path, labels: list[str], renamed: dict[str, str] | None = None) -> CheckedDelivery:
     """Images of these classes; ``renamed`` ones under another name."""
     channels = [COLOURS.index(label) for label in labels]
     noise = np.random.default_rng(77).integers(0, 90, (len(labels), 20, 20, 3)).astype(np.uint8)
     noise[np.arange(len(labels)), :, :, channels] += 150
-    checked = Checked(Delivery(folder.name, (folder,)))
+    checked = CheckedDelivery(Delivery(folder.name, (folder,)))
     for number, (label, image) in enumerate(zip(labels, noise, strict=True)):
         name = (renamed or {}).get(label, label)
         file = folder / "data" / name / f"{number:04d}.png"
@@ -196,7 +196,7 @@ def test_a_delivery_with_a_renamed_class_is_doubted_in_words(
 ) -> None:
     good = delivered(tmp_path / "week-11", ["red", "green", "blue"] * 6)
     bad = delivered(tmp_path / "week-12", ["blue"] * 8 + ["green"] * 8, {"blue": "red"})
-    check = LabelCheck(project, params, known_here)
+    check = DeliveryLabelCheck(project, params, known_here)
     assert check.doubts(good) == []
     (doubt,) = check.doubts(bad)
     assert (doubt.label, doubt.suggested) == ("red", "blue")
@@ -213,7 +213,7 @@ def test_before_the_first_split_nothing_is_doubted(
     bad = delivered(tmp_path / "week-12", ["blue"] * 8, {"blue": "red"})
     for split in ("train", "val"):
         project.split_table(split).unlink()
-    assert LabelCheck(project, params, known_here).doubts(bad) == []
+    assert DeliveryLabelCheck(project, params, known_here).doubts(bad) == []
 
 
 def test_images_of_test_have_no_say(
@@ -227,7 +227,7 @@ def test_images_of_test_have_no_say(
         label_doubts, "_features", lambda embedder, files, *more: seen.extend(files) or really(embedder, files, *more)
     )
     checked = delivered(tmp_path / "week-12", ["blue"] * 8)
-    LabelCheck(project, params, known_here).doubts(checked)
+    DeliveryLabelCheck(project, params, known_here).doubts(checked)
     digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in seen}
     tables = {split: set(pd.read_csv(project.split_table(split))["sha256"]) for split in ("train", "val", "test")}
     assert digests == tables["train"] | tables["val"] | {image.sha256 for image in checked.images}
@@ -238,7 +238,7 @@ def test_training_decodes_no_image_that_was_looked_at(
     project: Project, params: Params, known_here: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = delivered(tmp_path / "week-12", ["red", "green", "blue"] * 4)
-    LabelCheck(project, params, known_here).doubts(checked)
+    DeliveryLabelCheck(project, params, known_here).doubts(checked)
     rows = []
     for image in checked.images:  # as data/ and its split have them once they are taken in
         shutil.copyfile(image.file, project.data / image.target)

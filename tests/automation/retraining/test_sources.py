@@ -13,7 +13,7 @@ from graft.automation.retraining.fetch_deliveries import fetch, run_command, upd
 from graft.automation.retraining.retraining import Retraining
 from graft.core.errors import GraftError
 from graft.core.params import load_params
-from graft.core.params.retrain_params import SourceParams
+from graft.core.params.retrain_params import DeliverySourceParams
 from graft.core.project import Project
 
 
@@ -23,32 +23,34 @@ def waits() -> list[float]:
 
 
 def test_a_command_runs_in_the_project(tmp_path: Path, waits: list[float]) -> None:
-    run_command(Project(tmp_path), SourceParams(command="mkdir -p inbox && echo x > inbox/file"), waits.append)
+    run_command(Project(tmp_path), DeliverySourceParams(command="mkdir -p inbox && echo x > inbox/file"), waits.append)
     assert (tmp_path / "inbox/file").read_text() == "x\n"
     assert waits == []
 
 
 def test_without_a_command_nothing_runs(tmp_path: Path, waits: list[float]) -> None:
-    run_command(Project(tmp_path), SourceParams(), waits.append)
+    run_command(Project(tmp_path), DeliverySourceParams(), waits.append)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_command_that_fails_is_tried_again_with_longer_waits(tmp_path: Path, waits: list[float]) -> None:
     command = "echo once more >> tries; test $(wc -l < tries) -ge 3"
-    run_command(Project(tmp_path), SourceParams(command=command, retries=3), waits.append)
+    run_command(Project(tmp_path), DeliverySourceParams(command=command, retries=3), waits.append)
     assert waits == [10.0, 20.0]
 
 
 def test_a_command_that_never_works_says_what_it_printed(tmp_path: Path, waits: list[float]) -> None:
     with pytest.raises(GraftError, match="ended with 3: no route to the camera"):
         run_command(
-            Project(tmp_path), SourceParams(command="echo no route to the camera; exit 3", retries=2), waits.append
+            Project(tmp_path),
+            DeliverySourceParams(command="echo no route to the camera; exit 3", retries=2),
+            waits.append,
         )
     assert waits == [10.0, 20.0]
 
 
 def test_l16_what_a_command_leaves_at_work_is_not_waited_for(tmp_path: Path, waits: list[float]) -> None:
-    params = SourceParams(command="sleep 600 & echo $! > child", timeout_seconds=60, retries=0)
+    params = DeliverySourceParams(command="sleep 600 & echo $! > child", timeout_seconds=60, retries=0)
     try:
         run_command(Project(tmp_path), params, waits.append)
     finally:
@@ -60,7 +62,9 @@ def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path, wait
 
     command = "sleep 600 & echo $! > child; wait"
     with pytest.raises(GraftError, match="had not ended after 1 s"):
-        run_command(Project(tmp_path), SourceParams(command=command, timeout_seconds=1, retries=0), waits.append)
+        run_command(
+            Project(tmp_path), DeliverySourceParams(command=command, timeout_seconds=1, retries=0), waits.append
+        )
     child = int((tmp_path / "child").read_text())
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
@@ -73,7 +77,7 @@ def test_a_transfer_of_dvc_s_that_hangs_is_ended_and_tried_again(
     hanging.write_text("#!/bin/sh\nexec sleep 600\n")
     hanging.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(hanging))
-    project, params = Project(tmp_path), SourceParams(timeout_seconds=1, retries=1)
+    project, params = Project(tmp_path), DeliverySourceParams(timeout_seconds=1, retries=1)
     (tmp_path / "data.dvc").write_text("deps:\n- repo:\n    url: ../registry\n")
     with pytest.raises(GraftError, match=f"`dvc {command} data.dvc` had not ended after 1 s"):
         if command == "fetch":
@@ -98,14 +102,14 @@ def test_what_dvc_imports_from_beside_the_project_is_brought_up_to_date_in_the_w
     shell(registry.root, *dvc, "add", "-q", "data")
     shell(registry.root, "git", "commit", "-qam", "More")
     before = pictures_in(project)
-    update(project, own, SourceParams(retries=0), waits.append)
+    update(project, own, DeliverySourceParams(retries=0), waits.append)
     assert pictures_in(own) == pictures_in(registry) != before == pictures_in(project)
     assert "url: ../registry" in (own.root / "data.dvc").read_text()
 
 
 def test_what_dvc_refuses_is_tried_again_and_told(tmp_path: Path, waits: list[float]) -> None:
     with pytest.raises(GraftError, match="dvc fetch"):
-        fetch(Project(tmp_path), SourceParams(retries=1), waits.append)
+        fetch(Project(tmp_path), DeliverySourceParams(retries=1), waits.append)
     assert waits == [10.0]
 
 

@@ -13,7 +13,15 @@ from graft.core.errors import GraftError
 from graft.core.project import Project
 from graft.data.folder import versioning
 from graft.data.sources import catalogue, published
-from graft.data.sources.catalogue import Entry, availability, downloads, fetch_default, find_entry, read_catalogue, use
+from graft.data.sources.catalogue import (
+    CatalogueEntry,
+    availability,
+    downloads,
+    fetch_default,
+    find_entry,
+    read_catalogue,
+    use,
+)
 
 # The layout of the published traffic_lights package, in small.
 INSIDE = {
@@ -36,7 +44,7 @@ def small(monkeypatch, tmp_path):
     block = find_entry("traffic_lights").model_dump()
     block["images"] = len(INSIDE)
     block["sources"][0]["files"][0]["sha256"] = hashlib.sha256(archive.read_bytes()).hexdigest()
-    entries = {**read_catalogue(), "traffic_lights": Entry.model_validate(block)}
+    entries = {**read_catalogue(), "traffic_lights": CatalogueEntry.model_validate(block)}
     monkeypatch.setattr(catalogue, "read_catalogue", lambda: entries)
     return archive
 
@@ -71,10 +79,10 @@ def test_what_may_not_be_used_freely_says_so():
 def test_a_mistyped_key_in_an_entry_is_an_error():
     block = find_entry("traffic_lights").model_dump()
     with pytest.raises(ValueError, match="licens"):
-        Entry.model_validate({**block, "licens": "MIT"})
+        CatalogueEntry.model_validate({**block, "licens": "MIT"})
     block["sources"][0]["reader"]["kind"] = "foldres"
     with pytest.raises(ValueError, match="foldres"):
-        Entry.model_validate(block)
+        CatalogueEntry.model_validate(block)
 
 
 def test_an_unknown_name(project):
@@ -164,7 +172,7 @@ def test_what_is_here_is_taken_before_the_network_is_asked(project, monkeypatch,
     entry = find_entry("mnist").model_dump()
     entry["images"] = 70
     entry["sources"][1]["files"][0]["sha256"] = digest
-    entries = {"mnist": Entry.model_validate(entry)}
+    entries = {"mnist": CatalogueEntry.model_validate(entry)}
     monkeypatch.setattr(catalogue, "read_catalogue", lambda: entries)
     monkeypatch.setattr(published, "download", lambda *arguments: pytest.fail("asked the network"))
     write(downloads(project), {f"{digest[:12]}-{archive.name}": archive.read_bytes()})

@@ -21,10 +21,10 @@ from graft.deployment.export import check_export as check
 from graft.deployment.export import export_model as module
 from graft.deployment.export import onnx, openvino
 from graft.deployment.export.bundle_source import ExportSource, prepare_saved_model
-from graft.deployment.export.check_export import Checked, require_accuracy, require_agreement
+from graft.deployment.export.check_export import ExportCheck, require_accuracy, require_agreement
 from graft.deployment.export.export_model import Exported, export
 from graft.deployment.export.formats import FORMATS
-from graft.deployment.predict.inputs import Files
+from graft.deployment.predict.inputs import PhotographFiles
 from graft.deployment.predict.predict_photographs import predict_photographs
 from graft.networks.code_identity import ANSWERING, DECODING
 from graft.networks.engines.open_classifier import open_classifier
@@ -101,7 +101,7 @@ def test_c11_each_answers_in_a_fresh_process_as_graft_does(
     done = subprocess.run(command, cwd=out, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     model = open_classifier(recorded.strategy("first") / "model")
-    answered = list(predict_photographs(model, Files(lambda: iter(files)).read()))
+    answered = list(predict_photographs(model, PhotographFiles(lambda: iter(files)).read()))
     assert not any(problem for some in answered for problem in some.problems)
     expected = np.concatenate([some.probabilities for some in answered])
     assert np.ptp(expected, axis=0).max() > 0.02  # it does tell images apart
@@ -261,9 +261,9 @@ def test_a_changed_model_is_not_exported(recorded: Project, tmp_path: Path) -> N
         make(project, tmp_path / "out", ["saved_model"])
 
 
-def figures(**changes: float) -> Checked:
+def figures(**changes: float) -> ExportCheck:
     same = {"images": 200, "largest_difference": 1e-5, "same_label": 1.0, "accuracy": 0.98}
-    return Checked(**{**same, "accuracy_of_model": 0.985, "milliseconds": 1.0, **changes})  # type: ignore[arg-type]
+    return ExportCheck(**{**same, "accuracy_of_model": 0.985, "milliseconds": 1.0, **changes})  # type: ignore[arg-type]
 
 
 def test_limits_are_where_they_are_said_to_be() -> None:

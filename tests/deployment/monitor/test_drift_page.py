@@ -11,7 +11,7 @@ import numpy as np
 from graft.core.params.monitor_params import MonitorParams
 from graft.deployment.monitor.checks import run_checks
 from graft.deployment.monitor.drift_page import LATEST, write_page
-from graft.deployment.monitor.log_samples import FIGURES, Predictions, Sample
+from graft.deployment.monitor.log_samples import FIGURES, ModelPredictions, Sample
 from graft.deployment.monitor.monitor_predictions import DriftReport
 
 AT = datetime(2026, 3, 1, 9, 5, tzinfo=UTC)
@@ -23,7 +23,7 @@ def sample(images: int, classes: int, **more: Any) -> Sample:
     random = np.random.default_rng(images)
     figures = {name: random.uniform(0, 1, images) for name in FIGURES}
     labels = np.array([f"<b>class & {number}" for number in random.integers(0, classes, images)])
-    predictions = Predictions(labels, random.uniform(0, 1, images), "images")
+    predictions = ModelPredictions(labels, random.uniform(0, 1, images), "images")
     return Sample(figures, images, 0, predictions=predictions, **more)
 
 

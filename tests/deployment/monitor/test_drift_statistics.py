@@ -6,8 +6,15 @@ from scipy.stats import ks_2samp
 
 from graft.core.params.monitor_params import MonitorParams
 from graft.deployment.monitor.checks import run_checks
-from graft.deployment.monitor.log_samples import FIGURES, Predictions, Sample
-from graft.deployment.monitor.statistics import Outcome, features_differ, holm, share_rose, shares_differ, values_differ
+from graft.deployment.monitor.log_samples import FIGURES, ModelPredictions, Sample
+from graft.deployment.monitor.statistics import (
+    TwoSampleResult,
+    features_differ,
+    holm,
+    share_rose,
+    shares_differ,
+    values_differ,
+)
 
 
 def test_features_of_one_kind_are_called_different_as_often_as_the_level_says() -> None:
@@ -92,12 +99,12 @@ def test_holm_by_hand() -> None:
 def test_c8_values_in_two_precisions_are_the_same_values() -> None:
     values = np.repeat([0.1, 0.2, 0.7], 100)
     for first, second in ((values, values.astype(np.float32)), (values.astype(np.float32), values)):
-        assert values_differ(first, second) == Outcome(1.0, 0.0)
+        assert values_differ(first, second) == TwoSampleResult(1.0, 0.0)
 
 
 def test_c8_the_last_digits_of_probabilities_are_no_drift() -> None:
     sure = np.repeat(np.array([1.0, 0.75], np.float32), 50)
-    predictions = [Predictions(np.repeat(["a", "b"], 50), one, "images") for one in (sure, sure * (1 - 1e-6))]
+    predictions = [ModelPredictions(np.repeat(["a", "b"], 50), one, "images") for one in (sure, sure * (1 - 1e-6))]
     figures = {name: np.zeros(100) for name in FIGURES}
     first, second = (Sample(figures, 100, 0, predictions=one) for one in predictions)
     checks, _ = run_checks(first, second, MonitorParams())

@@ -13,7 +13,7 @@ import pytest
 
 from graft.core.errors import GraftError
 from graft.deployment.predict import results as module
-from graft.deployment.predict.predict_photographs import Answers
+from graft.deployment.predict.predict_photographs import PredictedBatch
 from graft.deployment.predict.results import PartialResults, Run
 
 # One looks like a number, one like nothing, one needs quotes.
@@ -21,25 +21,25 @@ CLASSES = ["001", "NA", 'a "b", c']
 RUN = Run("digest", ("/photos",))
 
 
-def answers(start: int, count: int) -> Answers:
+def answers(start: int, count: int) -> PredictedBatch:
     """Row i is of class i % 3; every tenth is broken."""
     names = [f"photos/{index:04}, ü.png" for index in range(start, start + count)]
     problems = ["truncated" if index % 10 == 9 else "" for index in range(start, start + count)]
     rows = np.full((count, 3), 0.1, np.float32)
     rows[np.arange(count), np.arange(start, start + count) % 3] = 0.8
     rows[[bool(problem) for problem in problems]] = np.nan
-    return Answers(names, [f"/{name}|1" for name in names], problems, rows)
+    return PredictedBatch(names, [f"/{name}|1" for name in names], problems, rows)
 
 
 def open_results(out: Path, run: Run = RUN) -> PartialResults:
     return PartialResults(out, run, CLASSES)
 
 
-def add(results: PartialResults, some: Answers) -> int:
+def add(results: PartialResults, some: PredictedBatch) -> int:
     """Adds those that are wanted, and returns how many these are."""
     wanted = [row for row, key in enumerate(some.keys) if results.wants(some.names[row], key)]
     columns = ([column[row] for row in wanted] for column in (some.names, some.keys, some.problems))
-    results.add(Answers(*columns, some.probabilities[wanted]))
+    results.add(PredictedBatch(*columns, some.probabilities[wanted]))
     return len(wanted)
 
 
@@ -98,7 +98,7 @@ def test_each_form_holds_all(tmp_path: Path, suffix: str) -> None:
 def test_columns_have_types_also_where_nothing_could_be_read(tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     with open_results(out) as results:
-        add(results, Answers(["a"], ["/a"], ["gone"], np.full((1, 3), np.nan, np.float32)))
+        add(results, PredictedBatch(["a"], ["/a"], ["gone"], np.full((1, 3), np.nan, np.float32)))
         assert results.finish() == {"": 1}
     frame = pd.read_parquet(out)
     assert frame["probability"].dtype == np.float32

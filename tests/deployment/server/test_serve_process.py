@@ -59,11 +59,11 @@ def rows(answer: dict) -> np.ndarray:
 @pytest.mark.usefixtures("champion_1")
 def test_every_road_leads_to_the_models_answer(server: Running, expected: dict[str, np.ndarray]) -> None:
     texts = [base64.b64encode(one).decode("ascii") for one in PHOTOGRAPHS]
-    roads = {
+    ways = {
         "form": server.predict(form_of(*PHOTOGRAPHS), FORM),
         "JSON": server.predict(json_of({"images": texts}), JSON),
     }
-    for name, answer in roads.items():
+    for name, answer in ways.items():
         found = answer.json()
         assert (answer.status, found["model"], found["version"]) == (200, "tints", "1"), name
         np.testing.assert_allclose(rows(found), expected["1"], atol=1e-4, err_msg=name)

@@ -49,7 +49,7 @@ OF_KIND = {
     "hub": {*FROZEN, "fine_tune all", "fine_tune all, batch norm updated"},
     "onnx": FROZEN,
 }
-ROADS = {"keras": "file given in params", "hub": "Hub module", "onnx": "ONNX file given in params"}
+WEIGHTS_SOURCES = {"keras": "file given in params", "hub": "Hub module", "onnx": "ONNX file given in params"}
 
 
 def cases() -> Iterator[object]:
@@ -201,7 +201,7 @@ def assert_lower_layers_move_less(outcome: Outcome, decay: float) -> None:
 
 def test_the_outcome_says_which_weights_it_started_from(outcome: Outcome) -> None:
     assert outcome.trained.weights_digest == outcome.before.weights_digest
-    assert outcome.trained.weights_source == ROADS[outcome.source.kind]
+    assert outcome.trained.weights_source == WEIGHTS_SOURCES[outcome.source.kind]
 
 
 def test_validation_logits_are_those_of_the_model_that_is_kept(outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""The real ImageNet weights, by each road that can be had: the same tensors, known by their digest."""
+"""The real ImageNet weights, by each source that can be had: the same tensors, known by their digest."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,9 +34,9 @@ def test_the_real_weights_by_path_and_from_the_cache_have_the_known_digest(
         weights, "_official", lambda target, name, include_top: target.set_weights(network.get_weights())
     )
     by_name = KerasBackboneParams(source="keras", name="MobileNetV2", weights="imagenet")
-    for road in ("official Keras download", "local cache"):
+    for source in ("official Keras download", "local cache"):
         other = mobile_net_v2()
-        assert load_weights(other, by_name, tmp_path) == road
+        assert load_weights(other, by_name, tmp_path) == source
         assert weights_digest(other.weights) == known
 
 

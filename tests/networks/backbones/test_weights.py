@@ -1,4 +1,4 @@
-"""The roads to pretrained weights: their order, what is checked on each, and what is said where none is left."""
+"""The sources of pretrained weights: their order, what is checked on each, and what is said where none is left."""
 
 import io
 import tarfile
@@ -107,12 +107,12 @@ def test_none_keeps_random_weights(official: list[str], tmp_path: Path) -> None:
 
 
 def test_what_was_fetched_once_comes_from_the_cache(digest: str, official: list[str], tmp_path: Path) -> None:
-    roads = []
+    sources = []
     for seed in (2, 3):
         network = tiny_net(seed)
-        roads.append(load_weights(network, IMAGENET, tmp_path))
+        sources.append(load_weights(network, IMAGENET, tmp_path))
         assert weights_digest(network.weights) == digest
-    assert roads == ["official Keras download", "local cache"]
+    assert sources == ["official Keras download", "local cache"]
     assert official == [NAME]
     assert [path.name for path in cached(tmp_path)] == [f"{NAME}-{digest[:16]}.weights.h5"]
 
@@ -252,10 +252,10 @@ def test_head_and_trunk_are_kept_apart(
         "_official",
         lambda model, name, include_top: model.set_weights((whole if include_top else original).get_weights()),
     )
-    for road in ("official Keras download", "local cache"):
-        assert load_weights(tiny_net(seed=2), IMAGENET, tmp_path) == road
+    for source in ("official Keras download", "local cache"):
+        assert load_weights(tiny_net(seed=2), IMAGENET, tmp_path) == source
         model = tiny_net(seed=2, filters=6)
-        assert load_weights(model, IMAGENET, tmp_path, include_top=True) == road
+        assert load_weights(model, IMAGENET, tmp_path, include_top=True) == source
         assert weights_digest(model.weights) == weights_digest(whole.weights)
     assert NAME in heads_at_hand(tmp_path)
     assert len(cached(tmp_path)) == 2

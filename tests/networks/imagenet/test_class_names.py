@@ -1,4 +1,4 @@
-"""The names of ImageNet's classes: which road they come by."""
+"""The names of ImageNet's classes: which source they come by."""
 
 import io
 import json

@@ -7,7 +7,7 @@ import numpy as np
 
 from graft.core.params.gate_params import GateParams
 from graft.evaluation.comparison import compare
-from graft.registry.promotion.gate_rules import Evidence, Seen, Stated, apply_rules
+from graft.registry.promotion.gate_rules import Evidence, SeenTestImages, Stated, apply_rules
 from graft.registry.promotion.gate_verdict import ClassFigures, GateVerdict, Judged, JudgedOn
 
 IMAGES = 300
@@ -48,7 +48,7 @@ def good() -> Evidence:
         test=JudgedOn(images=IMAGES, table_sha256="e" * 64),
         comparison=compare(right(range(9)), right(range(1, 10)), 0.95),
         is_champion=False,
-        seen=(Seen("candidate", "2", True, 0), Seen("champion", "1", True, 0)),
+        seen=(SeenTestImages("candidate", "2", True, 0), SeenTestImages("champion", "1", True, 0)),
         data=Stated(True, "validate passed, split passed", ""),
         origin=Stated(True, "made from commit cccccccccc", "", "c" * 40),
     )

@@ -27,7 +27,7 @@ from graft.core.project import Project
 from graft.registry.aliases import CHAMPION
 from graft.registry.promotion import change_champion as change
 from graft.registry.promotion.change_champion import Registry, settle
-from graft.registry.promotion.line import CHANGE_PREFIX, REIGNS_TAG, Entry
+from graft.registry.promotion.line import CHANGE_PREFIX, REIGNS_TAG, ChampionEntry
 from graft.registry.promotion.promote import promote, roll_back
 
 PROMOTER = Path(__file__).with_name("promoter.py")
@@ -64,7 +64,7 @@ def settled_at_once(registry: Registry) -> list[str]:
         return settle(registry)[1]
 
 
-def held(registry: Registry, entry: Entry | None = None) -> str:
+def held(registry: Registry, entry: ChampionEntry | None = None) -> str:
     """The lock as somebody else left it: taken, or with the change announced."""
     key = f"{CHANGE_PREFIX}0000"
     text = entry.text() if entry else '{"by": "somebody"}'
@@ -72,7 +72,7 @@ def held(registry: Registry, entry: Entry | None = None) -> str:
     return key
 
 
-def entry_for(registry: Registry, version: str) -> Entry:
+def entry_for(registry: Registry, version: str) -> ChampionEntry:
     with registry.changing() as mine:
         return mine.make_entry("promoted", version, "lost", forced=True)
 

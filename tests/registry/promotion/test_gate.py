@@ -23,7 +23,7 @@ from graft.evaluation.metrics import evaluate
 from graft.registry.promotion.change_champion import Registry
 from graft.registry.promotion.gate import run_gate
 from graft.registry.promotion.gate_verdict import GateVerdict, fetch_verdict, verdict_file
-from graft.registry.promotion.judge_challenger import Answers, ask, with_all_classes
+from graft.registry.promotion.judge_challenger import VersionPredictions, ask, with_all_classes
 from graft.registry.promotion.promote import open_registry, promote
 from graft.registry.register import register_best
 from graft.registry.store.logged_models import HASH_TAG, model_hash
@@ -167,7 +167,7 @@ def test_m10_a_model_that_does_not_answer_is_ended(
 
 
 def test_a_class_that_a_model_does_not_know_is_one_that_it_never_names() -> None:
-    answers = Answers(["a", "c"], np.array([[0.3, 0.7], [0.9, 0.1]]), 1.0)
+    answers = VersionPredictions(["a", "c"], np.array([[0.3, 0.7], [0.9, 0.1]]), 1.0)
     classes, probabilities = with_all_classes(answers, ["b", "a"])
     assert classes == ["a", "c", "b"]
     assert probabilities.tolist() == [[0.3, 0.7, 0.0], [0.9, 0.1, 0.0]]

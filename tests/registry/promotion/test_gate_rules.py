@@ -7,7 +7,7 @@ from evidence import good, judged, right, verdict_on, with_candidate
 
 from graft.core.params.gate_params import GateParams, GateSeverity
 from graft.evaluation.comparison import compare
-from graft.registry.promotion.gate_rules import RULES, Evidence, Seen, Stated, apply_rules
+from graft.registry.promotion.gate_rules import RULES, Evidence, SeenTestImages, Stated, apply_rules
 from graft.registry.promotion.gate_verdict import ClassFigures, GateRule
 
 STRICT = GateParams(severity=GateSeverity(**dict.fromkeys(GateSeverity.model_fields, "error")))  # type: ignore[arg-type]
@@ -15,7 +15,7 @@ FEW = {"blue": ClassFigures(recall=0.98, images=200), "red": ClassFigures(recall
 # What breaks each rule, and what its finding then says.
 SPOILT: dict[str, tuple[Evidence, str]] = {
     "unseen_test": (
-        replace(good(), seen=(Seen("candidate", "2", True, 0), Seen("champion", "1", True, 3))),
+        replace(good(), seen=(SeenTestImages("candidate", "2", True, 0), SeenTestImages("champion", "1", True, 3))),
         "the champion (version 1) has seen 3 of 300",
     ),
     "minimum": (with_candidate(accuracy=0.7), "accuracy 0.7000"),

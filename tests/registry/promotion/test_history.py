@@ -9,16 +9,16 @@ import pytest
 
 from graft.core.errors import GraftError
 from graft.registry.promotion.change_champion import Registry
-from graft.registry.promotion.line import REIGNS_TAG, Action, Entry, Line, rows_of
+from graft.registry.promotion.line import REIGNS_TAG, Action, ChampionEntry, Line, rows_of
 
 
-def entry(number: int, action: Action, version: str, before: str | None, **changes: Any) -> Entry:
+def entry(number: int, action: Action, version: str, before: str | None, **changes: Any) -> ChampionEntry:
     at = f"2026-01-{number:02d}T00:00:00+00:00"
     known: dict[str, Any] = {"strategy": "frozen", "commit": "c1", "data": "d1", "figures": {"accuracy": 0.9}}
-    return Entry(action, version, before, at, "somebody", **{**known, **changes})
+    return ChampionEntry(action, version, before, at, "somebody", **{**known, **changes})
 
 
-def line(*entries: Entry, champion: str | None = None, unrecorded: bool = False) -> Line:
+def line(*entries: ChampionEntry, champion: str | None = None, unrecorded: bool = False) -> Line:
     return Line("tints", {"champion": champion} if champion else {}, entries, unrecorded=unrecorded)
 
 

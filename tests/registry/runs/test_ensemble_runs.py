@@ -19,7 +19,7 @@ from graft.core.params.models import RegisterParams
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation.evaluate import TestImages as Images
-from graft.evaluation.evaluate import evaluate_bundle, write_answers
+from graft.evaluation.evaluate import evaluate_bundle, write_evaluation
 from graft.registry.register import register_best
 from graft.registry.runs.ensemble_runs import ensemble_run, record_ensemble
 from graft.registry.runs.strategy_runs import read_run, record_evaluation
@@ -44,7 +44,7 @@ def made(recorded: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
             record_ensemble(project, run_id, ensemble, read_splits(project, ["val"])["val"], watch)
         images = Images(project)
         for name, folder in model_folders(project, params()).items():
-            write_answers(name, evaluate_bundle(name, folder, images, 8, clock()), images)
+            write_evaluation(name, evaluate_bundle(name, folder, images, 8, clock()), images)
             record_evaluation(project, name, folder)
     return project
 

@@ -16,7 +16,7 @@ from tiny import CLASSES, COUNTS, SIZE, clock, tiny_params, write_hub_module
 from graft.bundle.model import ImageClassifier
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
-from graft.evaluation.evaluate import evaluate_bundle, write_answers
+from graft.evaluation.evaluate import evaluate_bundle, write_evaluation
 from graft.registry.runs.strategy_runs import confusion_table, flatten, read_run, record_evaluation, training_run
 from graft.registry.store.tracking_store import experiment_id, open_store
 
@@ -154,7 +154,7 @@ def test_figures_of_the_test_split_are_added_to_the_run(recorded: Project, tmp_p
     folder = project.strategy("first")
     images = Images(project)
     found = evaluate_bundle("first", folder, images, 8, clock())
-    write_answers("first", found, images)
+    write_evaluation("first", found, images)
     evaluation = found.evaluation
     record_evaluation(project, "first", folder)
     run = client.get_run(read_run(project.strategy("first"))["run_id"])

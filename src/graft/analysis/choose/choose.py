@@ -30,7 +30,7 @@ SHARE_FOR_MEASURING = 0.45
 
 
 @dataclass(frozen=True)
-class Sample:
+class MeasuredImages:
     """The images that are measured on.
 
     Attributes:
@@ -94,7 +94,7 @@ def minutes_for(params: ChooseParams, images: int) -> float:
 
 
 def choose(
-    params: ChooseParams, default: KerasBackboneParams, sample: Sample, cache: Path, store: FeatureStore | None
+    params: ChooseParams, default: KerasBackboneParams, sample: MeasuredImages, cache: Path, store: FeatureStore | None
 ) -> Choice:
     """Measure candidates until the time is up, the likely best first, and select members among them.
 
@@ -166,7 +166,10 @@ def choose(
 
 
 def _try_mirrored(
-    measured: list[Measured], selection: Selection, sample: Sample, try_one: Callable[[Candidate, bool], list[Measured]]
+    measured: list[Measured],
+    selection: Selection,
+    sample: MeasuredImages,
+    try_one: Callable[[Candidate, bool], list[Measured]],
 ) -> Difference | None:
     """Measure the members with mirror images too; return how much better the best one answers with them."""
     found = None

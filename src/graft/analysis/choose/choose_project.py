@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from graft.analysis.choose.choose import Choice, Sample, choose, draw
+from graft.analysis.choose.choose import Choice, MeasuredImages, choose, draw
 from graft.analysis.choose.fill_in import own_size, settings_for
 from graft.analysis.choose.write_choice import write_choice
 from graft.core.params.backbone_params import KerasBackboneParams
@@ -56,7 +56,7 @@ def _default_backbone(params: Params) -> KerasBackboneParams:
     return shared if isinstance(shared, KerasBackboneParams) else KerasBackboneParams(source="keras")
 
 
-def _sample(project: Project, params: Params, tables: dict[str, Any]) -> Sample:
+def _sample(project: Project, params: Params, tables: dict[str, Any]) -> MeasuredImages:
     """Return the images of train and val, or as many of them as are to be measured on."""
     paths = [path for table in tables.values() for path in table["path"]]
     sha256 = [digest for table in tables.values() for digest in table["sha256"]]
@@ -72,6 +72,6 @@ def _sample(project: Project, params: Params, tables: dict[str, Any]) -> Sample:
         return Photographs(project.data, chosen_paths, chosen, size, labels[rows])
 
     in_test = len(read_split_table(project.split_table("test")))
-    return Sample(
+    return MeasuredImages(
         images_at, labels[rows], classes.tolist(), groups[rows], float(np.median(sides)), len(paths) + in_test
     )

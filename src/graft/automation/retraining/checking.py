@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.automation.retraining.deliveries import Delivery
 from graft.automation.retraining.known_images import Known
-from graft.automation.retraining.unpacking import LeftOut, Unpacked, unpack
+from graft.automation.retraining.unpacking import LeftOutFile, Unpacked, unpack
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
 from graft.core.params.models import ValidateParams
@@ -52,7 +52,7 @@ class NewImage:
 
 
 @dataclass
-class Checked:
+class CheckedDelivery:
     """Hold what the check of a delivery has found.
 
     Attributes:
@@ -69,7 +69,7 @@ class Checked:
 
     delivery: Delivery
     images: list[NewImage] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[LeftOutFile] = field(default_factory=list)
     known: int = 0
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Checked:
         return not self.refused
 
     @property
-    def pictures_left_out(self) -> list[LeftOut]:
+    def pictures_left_out(self) -> list[LeftOutFile]:
         """Return the photographs of the delivery that do not go into data/."""
         return [one for one in self.left_out if one.is_picture]
 
@@ -94,7 +94,7 @@ class Checked:
 
 def check_delivery(
     delivery: Delivery, folder: Path, known: Known, rules: ValidateParams, params: DeliveryParams
-) -> Checked:
+) -> CheckedDelivery:
     """Unpack a delivery and check each of its images.
 
     Args:
@@ -102,7 +102,7 @@ def check_delivery(
         known: what data/ holds, and what was accepted before; see
         :meth:`graft.automation.retraining.known_images.Known.accept`.
     """
-    checked = Checked(delivery)
+    checked = CheckedDelivery(delivery)
     try:
         unpacked = unpack(delivery, folder, known.classes, bool(known.train_folder))
         checked.archives = {sha256_of(path) for path in delivery.paths if path.is_file()}
@@ -124,7 +124,7 @@ def check_delivery(
     return checked
 
 
-def in_short(left_out: Sequence[LeftOut]) -> str:
+def in_short(left_out: Sequence[LeftOutFile]) -> str:
     """Return the most frequent reasons, each with a number and an example."""
     examples = {kind_of(one.why): one for one in reversed(left_out)}
     found = Counter(kind_of(one.why) for one in left_out).most_common()
@@ -143,7 +143,9 @@ def _as_delivered(sentence: str, delivery: Delivery) -> str:
     return sentence
 
 
-def _sort_out(checked: Checked, unpacked: Unpacked, rows: pd.DataFrame, known: Known, rules: ValidateParams) -> None:
+def _sort_out(
+    checked: CheckedDelivery, unpacked: Unpacked, rows: pd.DataFrame, known: Known, rules: ValidateParams
+) -> None:
     checked.sha256 = set(rows["sha256"])
     labels_here: dict[str, set[str]] = {}
     for sha256, label in zip(rows["sha256"], rows["label"], strict=True):
@@ -156,7 +158,7 @@ def _sort_out(checked: Checked, unpacked: Unpacked, rows: pd.DataFrame, known: K
         path = unpacked.images[place]
         found = next(_problems(row, known, rules, labels_here[sha256], beside_test), None)
         if found:
-            checked.left_out.append(LeftOut(unpacked.folder / place, path, found))
+            checked.left_out.append(LeftOutFile(unpacked.folder / place, path, found))
         elif sha256 in known.labels or sha256 in taken:
             checked.known += 1
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from graft.core.errors import GraftError
 from graft.core.files import write_file
-from graft.core.params.retrain_params import SourceParams
+from graft.core.params.retrain_params import DeliverySourceParams
 from graft.core.processes import end_tree
 from graft.core.progress import console
 from graft.core.project import Project
@@ -19,7 +19,7 @@ FIRST_WAIT_SECONDS = 10.0
 _LINES_KEPT = 3
 
 
-def run_command(project: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep) -> None:
+def run_command(project: Project, params: DeliverySourceParams, wait: Callable[[float], None] = time.sleep) -> None:
     """Run the command that puts deliveries into the inbox, where there is one.
 
     Raises:
@@ -29,7 +29,7 @@ def run_command(project: Project, params: SourceParams, wait: Callable[[float], 
         _repeated(lambda: _shell(project, params), params.retries, wait)
 
 
-def fetch(project: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep) -> None:
+def fetch(project: Project, params: DeliverySourceParams, wait: Callable[[float], None] = time.sleep) -> None:
     """Fetch the images that data.dvc names into DVC's cache; data/ and data.dvc stay as they are.
 
     Raises:
@@ -38,7 +38,9 @@ def fetch(project: Project, params: SourceParams, wait: Callable[[float], None] 
     _repeated(lambda: run_dvc(project, "fetch", "data.dvc", timeout=params.timeout_seconds), params.retries, wait)
 
 
-def update(project: Project, own: Project, params: SourceParams, wait: Callable[[float], None] = time.sleep) -> None:
+def update(
+    project: Project, own: Project, params: DeliverySourceParams, wait: Callable[[float], None] = time.sleep
+) -> None:
     """Bring data/ of a worktree up to date, with DVC, with where `dvc import` took it from.
 
     Args:
@@ -72,7 +74,7 @@ def _replace(file: Path, old: str, new: str) -> None:
         write_file(file, changed)
 
 
-def _shell(project: Project, params: SourceParams) -> None:
+def _shell(project: Project, params: DeliverySourceParams) -> None:
     # Not subprocess.run: it ends the shell alone at a timeout, and then waits for what the shell had started.
     # Into a file: what it leaves at work in the background may hold its output open for ever.
     with tempfile.TemporaryFile() as output:

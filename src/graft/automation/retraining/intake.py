@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.automation.retraining import deliveries
-from graft.automation.retraining.checking import Checked, check_delivery, in_short
+from graft.automation.retraining.checking import CheckedDelivery, check_delivery, in_short
 from graft.automation.retraining.data_folder import fresh_folder
 from graft.automation.retraining.known_images import Known, read_known
 from graft.automation.retraining.outcome import DeliveryOutcome, Outcome
@@ -27,7 +27,7 @@ from graft.core.params.models import Params
 from graft.core.project import Project
 
 if TYPE_CHECKING:
-    from graft.automation.retraining.label_doubts import LabelCheck
+    from graft.automation.retraining.label_doubts import DeliveryLabelCheck
 
 INCOMING = "incoming"  # the folder that the run's deliveries are unpacked into
 _EXAMPLES = 3
@@ -45,12 +45,12 @@ class Intake:
         self.project, self.params, self.began, self.outcome = project, params, began, outcome
         self.inbox = deliveries.inbox_folder(project, params.retrain.source.inbox)
         self.quarantine = (project.root / Path(params.retrain.deliveries.quarantine).expanduser()).resolve()
-        self.checked: list[Checked] = []
-        self._labels: LabelCheck | None = None
+        self.checked: list[CheckedDelivery] = []
+        self._labels: DeliveryLabelCheck | None = None
         self._held: set[str] = set()  # SHA-256 of what data/ holds, as the scan has read it
 
     @property
-    def with_images(self) -> list[Checked]:
+    def with_images(self) -> list[CheckedDelivery]:
         """Deliveries that are accepted and bring something new."""
         return [checked for checked in self.checked if checked.accepted and checked.images and not checked.set_aside]
 
@@ -108,7 +108,7 @@ class Intake:
                 self.checked.remove(checked)
         self.require_acknowledged()
 
-    def refuse(self, checked: Checked, reasons: list[str]) -> None:
+    def refuse(self, checked: CheckedDelivery, reasons: list[str]) -> None:
         """Move a delivery into the quarantine."""
         checked.refused = reasons
         stops = self.params.retrain.deliveries.on_bad == "stop"
@@ -144,7 +144,7 @@ class Intake:
         """Return what a commit says of the deliveries whose images it holds."""
         return [self._told(one, "taken in", one.notes + _left_out(one)) for one in self.with_images]
 
-    def _put_away(self, checked: Checked, verdict: str) -> None:
+    def _put_away(self, checked: CheckedDelivery, verdict: str) -> None:
         reasons, copies, place = checked.notes + _left_out(checked), set[str](), ""
         if checked.left_out:
             where, copies = quarantine_files(
@@ -169,7 +169,7 @@ class Intake:
         else:
             self.outcome.deliveries.append(told)
 
-    def _is_held(self, checked: Checked) -> bool:
+    def _is_held(self, checked: CheckedDelivery) -> bool:
         return checked.sha256 <= self._held | {sha256_of(one.file) for one in checked.left_out}
 
     def _leave_one_that_failed(self) -> None:
@@ -185,21 +185,21 @@ class Intake:
                 why = f"Waits for the next run: this one tries {alone} alone, with which others have failed."
                 self.outcome.deliveries.append(DeliveryOutcome(checked.delivery.name, "left", reasons=[why]))
 
-    def _doubt_labels(self, own: Project, known: Known, checked: Checked) -> None:
+    def _doubt_labels(self, own: Project, known: Known, checked: CheckedDelivery) -> None:
         params = self.params.retrain.deliveries
         if params.labels == "off" or not checked.images or not checked.accepted:
             return
         if self._labels is None:
-            from graft.automation.retraining.label_doubts import LabelCheck
+            from graft.automation.retraining.label_doubts import DeliveryLabelCheck
 
-            self._labels = LabelCheck(own, self.params, known)
+            self._labels = DeliveryLabelCheck(own, self.params, known)
         sentences = [f"Labels in doubt: {doubt}." for doubt in self._labels.doubts(checked)]
         if params.labels == "quarantine":
             checked.refused += sentences
         else:
             checked.notes += sentences
 
-    def _told(self, checked: Checked, verdict: str, reasons: list[str], place: str = "") -> DeliveryOutcome:
+    def _told(self, checked: CheckedDelivery, verdict: str, reasons: list[str], place: str = "") -> DeliveryOutcome:
         count = len(checked.pictures_left_out)
         counts = checked.counts if checked.accepted else {}
         return DeliveryOutcome(checked.delivery.name, verdict, counts, count, checked.known, reasons, place)
@@ -209,7 +209,7 @@ class Intake:
         return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def _left_out(checked: Checked) -> list[str]:
+def _left_out(checked: CheckedDelivery) -> list[str]:
     pictures, sentences = checked.pictures_left_out, []
     if pictures:
         count = len(pictures)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graft.automation.retraining.checking import Checked
+from graft.automation.retraining.checking import CheckedDelivery
 from graft.automation.retraining.known_images import Known
 from graft.core.errors import GraftError
 from graft.core.params.models import Params
@@ -220,7 +220,7 @@ def _nearest(images: Images, known: Images, classes: Sequence[str], without: np.
     return np.stack([distances[:, known.labels == name].min(axis=1) for name in classes], axis=1)
 
 
-class LabelCheck:
+class DeliveryLabelCheck:
     """What is known, made ready when the first delivery asks.
 
     Known labels are those of images that the last split has in train and val: none of test has a say in what is
@@ -231,7 +231,7 @@ class LabelCheck:
     def __init__(self, project: Project, params: Params, known: Known) -> None:
         self._project, self._params, self._known = project, params, known
 
-    def doubts(self, checked: Checked) -> list[Doubt]:
+    def doubts(self, checked: CheckedDelivery) -> list[Doubt]:
         """Return the classes of a delivery whose labels are in doubt; indices are of its images.
 
         Raises:
@@ -286,12 +286,12 @@ def _groups(rows: pd.DataFrame, params: Params) -> np.ndarray:
     return groups.to_numpy(str)
 
 
-def _delivered(checked: Checked, embedder: Embedder, max_pixels: int) -> Images:
+def _delivered(checked: CheckedDelivery, embedder: Embedder, max_pixels: int) -> Images:
     from graft.deployment.monitor.observation import observe_all
-    from graft.deployment.predict.inputs import Files
+    from graft.deployment.predict.inputs import PhotographFiles
 
     files = [image.file for image in checked.images]
-    stream = Files(lambda: iter(files)).read()
+    stream = PhotographFiles(lambda: iter(files)).read()
     seen = [image for _, image in observe_all(stream, max_pixels, [])]
     for file, image in zip(files, seen, strict=True):
         if image.problem:
@@ -312,7 +312,7 @@ def _features(embedder: Embedder, files: Sequence[Path], sha256: Sequence[str], 
     return embedder.features(Photographs(root, paths, sha256, embedder.image_size), label)
 
 
-def _with_example(doubt: Doubt, checked: Checked, train_folder: str) -> Doubt:
+def _with_example(doubt: Doubt, checked: CheckedDelivery, train_folder: str) -> Doubt:
     """Return the doubt with its first example's path in the delivery, without the folders around the classes."""
     image = checked.images[doubt.examples[0]]
     place = PurePosixPath(image.target).relative_to(train_folder).with_name(image.file.name)

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from graft.automation.retraining.checking import Checked
+from graft.automation.retraining.checking import CheckedDelivery
 from graft.automation.retraining.deliveries import Delivery, move_file, stamped
-from graft.automation.retraining.unpacking import LeftOut
+from graft.automation.retraining.unpacking import LeftOutFile
 from graft.core.errors import GraftError
 from graft.core.files import new_folder, sha256_of, write_file
 from graft.core.outside import path_below
@@ -31,7 +31,7 @@ def quarantine(
     folder: Path,
     at: datetime,
     reasons: Sequence[str],
-    left_out: Iterable[LeftOut] = (),
+    left_out: Iterable[LeftOutFile] = (),
     stops: bool = False,
 ) -> Path:
     """Move a whole delivery into the quarantine, with its reasons beside it; return where it lies then.
@@ -52,7 +52,7 @@ def quarantine(
 
 
 def quarantine_files(
-    name: str, folder: Path, at: datetime, left_out: Sequence[LeftOut], reasons: Sequence[str]
+    name: str, folder: Path, at: datetime, left_out: Sequence[LeftOutFile], reasons: Sequence[str]
 ) -> tuple[Path, set[str]]:
     """Copy single files of a delivery into the quarantine.
 
@@ -110,7 +110,7 @@ def _stopping(folder: Path) -> Iterable[tuple[Path, dict[str, Any]]]:
 
 
 def _write_reasons(
-    place: Path, name: str, at: datetime, reasons: Sequence[str], left_out: Iterable[LeftOut], stops: bool = False
+    place: Path, name: str, at: datetime, reasons: Sequence[str], left_out: Iterable[LeftOutFile], stops: bool = False
 ) -> None:
     record = {
         "delivery": name,
@@ -143,12 +143,12 @@ ALONE_AFTER = 2
 MOST = 3
 
 
-def failures_of(project: Project, checked: Checked) -> int:
+def failures_of(project: Project, checked: CheckedDelivery) -> int:
     """Return how many runs in a row have failed with exactly this delivery."""
     return _read(project).get(_key(checked), 0)
 
 
-def count_failure(project: Project, tried: Sequence[Checked]) -> list[Checked]:
+def count_failure(project: Project, tried: Sequence[CheckedDelivery]) -> list[CheckedDelivery]:
     """Count a run that has failed with these deliveries; return those that have failed too often."""
     counts = _read(project)
     counts |= {_key(checked): counts.get(_key(checked), 0) + 1 for checked in tried}
@@ -156,7 +156,7 @@ def count_failure(project: Project, tried: Sequence[Checked]) -> list[Checked]:
     return [checked for checked in tried if counts[_key(checked)] >= MOST]
 
 
-def forget_failures(project: Project, dealt_with: Iterable[Checked]) -> None:
+def forget_failures(project: Project, dealt_with: Iterable[CheckedDelivery]) -> None:
     """Forget deliveries that were dealt with."""
     counts, gone = _read(project), {_key(checked) for checked in dealt_with}
     if gone & counts.keys():
@@ -164,7 +164,7 @@ def forget_failures(project: Project, dealt_with: Iterable[Checked]) -> None:
         write_file(project.retraining / "failures.json", json.dumps(left, indent=1) + "\n")
 
 
-def _key(checked: Checked) -> str:
+def _key(checked: CheckedDelivery) -> str:
     """Return a key of name and contents: a delivery that was mended begins anew."""
     contents = hashlib.sha256("".join(sorted(checked.sha256)).encode()).hexdigest()
     return f"{checked.delivery.name} {contents}"

@@ -18,7 +18,7 @@ _ARCHIVES = ("zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar", "deb", "whl")
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOutFile:
     """A file of a delivery that does not go into data/.
 
     Attributes:
@@ -46,7 +46,7 @@ class Unpacked:
 
     folder: Path
     images: dict[str, str]
-    astray: list[LeftOut]
+    astray: list[LeftOutFile]
 
 
 def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_official: bool) -> Unpacked:
@@ -99,7 +99,7 @@ def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_offici
                 with place[name].open("wb") as out:
                     for piece in pieces:
                         out.write(piece)
-    left = [LeftOut(place[name], name, why, is_picture) for name, (why, is_picture) in astray.items()]
+    left = [LeftOutFile(place[name], name, why, is_picture) for name, (why, is_picture) in astray.items()]
     return Unpacked(folder, images, left)
 
 
@@ -113,7 +113,7 @@ def _not_read(name: str) -> tuple[str, bool]:
 
 
 @dataclass(frozen=True)
-class _Named:
+class _PrefixedSource:
     """A source whose names begin with ``prefix``: that of the class folder where the delivery has several of these."""
 
     source: Source
@@ -129,10 +129,10 @@ class _Named:
             yield f"{self.prefix}{member.name}", pieces
 
 
-def _named(source: Source, delivery: Delivery) -> _Named:
+def _named(source: Source, delivery: Delivery) -> _PrefixedSource:
     path = source.path
     is_class = path.is_dir() and any(child.is_file() and is_image_file(child) for child in path.iterdir())
-    return _Named(source, f"{path.name}/" if len(delivery.paths) > 1 or is_class else "")
+    return _PrefixedSource(source, f"{path.name}/" if len(delivery.paths) > 1 or is_class else "")
 
 
 def _open(path: Path, target: Path) -> Source:

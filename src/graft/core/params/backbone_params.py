@@ -9,7 +9,7 @@ from pydantic import Field
 from graft.core.params.sections import OwnFile, Section
 
 
-class SourceParams(Section):
+class BackboneSourceParams(Section):
     """Base of every source.
 
     Attributes:
@@ -31,7 +31,7 @@ class SourceParams(Section):
         raise NotImplementedError
 
 
-class KerasBackboneParams(SourceParams):
+class KerasBackboneParams(BackboneSourceParams):
     """A ``keras.applications`` model by name."""
 
     module: ClassVar[str] = "keras_applications"
@@ -46,7 +46,7 @@ class KerasBackboneParams(SourceParams):
         return [own] if self.weights not in ("imagenet", "none") and own.is_file() else []
 
 
-class HubBackboneParams(SourceParams):
+class HubBackboneParams(BackboneSourceParams):
     """A TensorFlow Hub image feature-vector module: a handle (https://...) or a local folder."""
 
     module: ClassVar[str] = "hub_module"
@@ -68,7 +68,7 @@ class MeanAndDeviation(Section):
     std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
 
 
-class OnnxBackboneParams(SourceParams):
+class OnnxBackboneParams(BackboneSourceParams):
     """A frozen network as an ONNX file, such as DINOv2, SigLIP or an export of timm.
 
     Attributes:
@@ -110,5 +110,5 @@ SCALINGS = {
     "0..255": MeanAndDeviation(mean=[0.0] * 3, std=[1 / 255] * 3),
 }
 BackboneParams = Annotated[KerasBackboneParams | HubBackboneParams | OnnxBackboneParams, Field(discriminator="source")]
-SOURCES: tuple[type[SourceParams], ...] = get_args(get_args(BackboneParams)[0])
+SOURCES: tuple[type[BackboneSourceParams], ...] = get_args(get_args(BackboneParams)[0])
 TRAIN_IT_WHOLE = "Set unfreeze: all, or use the same network as a keras backbone"

@@ -9,7 +9,7 @@ from graft.core.params.sections import Count, CountOrNone, Section, Share
 Event = Literal["promoted", "refused", "quarantined", "failed", "nothing"]
 
 
-class SourceParams(Section):
+class DeliverySourceParams(Section):
     """Where new images come from.
 
     Attributes:
@@ -97,7 +97,7 @@ class RetrainParams(Section):
         notify: who is told.
     """
 
-    source: SourceParams = SourceParams()
+    source: DeliverySourceParams = DeliverySourceParams()
     deliveries: DeliveryParams = DeliveryParams()
     drift: Literal["off", "report", "retrain"] = "report"
     promote: Literal["auto", "never"] = "auto"

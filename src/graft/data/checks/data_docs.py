@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from graft.core.files import new_folder, write_file
 from graft.core.html.html_page import PageSection, render, sections_by_key
-from graft.data.checks.gallery import Picture, gallery
+from graft.data.checks.gallery import GalleryPicture, gallery
 
 if TYPE_CHECKING:
     from graft.data.checks.check_rules import Outcomes
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def write_data_docs(
-    folder: Path, outcomes: Outcomes, verdict: Verdict, pictures: Mapping[str, Sequence[Sequence[Picture]]], data: Path
+    folder: Path,
+    outcomes: Outcomes,
+    verdict: Verdict,
+    pictures: Mapping[str, Sequence[Sequence[GalleryPicture]]],
+    data: Path,
 ) -> None:
     """Replace ``folder`` by ``index.html`` and ``offenders.csv`` (columns rule, path, found; UTF-8, LF).
 

@@ -21,7 +21,7 @@ _FAMILY_SHOWN = 5  # of a group of near-duplicates
 
 
 @dataclass(frozen=True)
-class Picture:
+class GalleryPicture:
     """An image to show.
 
     Attributes:
@@ -55,15 +55,17 @@ class Gallery:
         return len(self.alone) + sum(map(len, self.groups))
 
 
-def singles(offenders: Sequence[Offender], problems: Mapping[str, str]) -> list[list[Picture]]:
+def singles(offenders: Sequence[Offender], problems: Mapping[str, str]) -> list[list[GalleryPicture]]:
     """Return each of the first offenders by itself, its finding under it; ``problems`` are those of images, by path."""
     return [
-        [Picture(offender.path, (offender.found, offender.path), problems.get(offender.path, ""))]
+        [GalleryPicture(offender.path, (offender.found, offender.path), problems.get(offender.path, ""))]
         for offender in offenders[:PICTURES_SHOWN]
     ]
 
 
-def families(offenders: Sequence[Offender], groups: pd.DataFrame, splits: Mapping[str, str]) -> list[list[Picture]]:
+def families(
+    offenders: Sequence[Offender], groups: pd.DataFrame, splits: Mapping[str, str]
+) -> list[list[GalleryPicture]]:
     """Return the groups of the first offenders side by side, with split and label under each image.
 
     An offender's group shows the offender and one member of every split and label before it shows more.
@@ -76,7 +78,7 @@ def families(offenders: Sequence[Offender], groups: pd.DataFrame, splits: Mappin
     of = dict(zip(groups["path"], groups["group"], strict=True))
     wanted = list(dict.fromkeys(of[offender.path] for offender in offenders if offender.path in of))
     broken = {offender.path for offender in offenders}
-    shown: list[list[Picture]] = []
+    shown: list[list[GalleryPicture]] = []
     room = PICTURES_SHOWN
     by_group = dict(list(groups[groups["group"].isin(wanted[:PICTURES_SHOWN])].groupby("group")))
     for members in (by_group[group] for group in wanted[:PICTURES_SHOWN]):
@@ -96,17 +98,17 @@ def families(offenders: Sequence[Offender], groups: pd.DataFrame, splits: Mappin
         more = len(rows) - len(chosen)
         shown.append(
             [
-                Picture(path, (" / ".join(part for part in (split, label) if part), path))
+                GalleryPicture(path, (" / ".join(part for part in (split, label) if part), path))
                 for path, label, split in chosen
             ]
         )
         if more:
             last = shown[-1][-1]
-            shown[-1][-1] = Picture(last.path, (*last.captions, f"and {more} more in this group"))
+            shown[-1][-1] = GalleryPicture(last.path, (*last.captions, f"and {more} more in this group"))
     return shown
 
 
-def gallery(pictures: Sequence[Sequence[Picture]], data: Path, page: Path) -> Gallery:
+def gallery(pictures: Sequence[Sequence[GalleryPicture]], data: Path, page: Path) -> Gallery:
     """Return what a page shows of rows of pictures: small ones, or the reason why there is none.
 
     Args:
@@ -118,7 +120,7 @@ def gallery(pictures: Sequence[Sequence[Picture]], data: Path, page: Path) -> Ga
     return Gallery([row[0] for row in rows if len(row) == 1], [row for row in rows if len(row) > 1])
 
 
-def _captioned(picture: Picture, data: Path, to_data: str) -> Captioned:
+def _captioned(picture: GalleryPicture, data: Path, to_data: str) -> Captioned:
     uri, instead = "", picture.problem
     if not instead:
         try:

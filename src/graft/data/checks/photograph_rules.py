@@ -14,7 +14,7 @@ from graft.core.params.models import ValidateParams
 from graft.data.checks.check_rules import Check, run_rules
 from graft.data.checks.check_verdict import Verdict, make_verdict, write_verdict
 from graft.data.checks.data_docs import write_data_docs
-from graft.data.checks.gallery import Picture, families, singles
+from graft.data.checks.gallery import GalleryPicture, families, singles
 from graft.data.checks.photograph_tables import CLASSES, IMAGES, READABLE, TAKEN, photograph_tables, trainable
 from graft.data.scan.leaving_out import is_unreadable, kind_of
 from graft.data.scan.manifest import read_class_folders, read_manifest
@@ -51,7 +51,7 @@ def check(
     result = make_verdict(outcomes, len(images), int((images["left_out"] != "").sum()))
     broken = images[is_unreadable(images["left_out"])]
     problems = dict(zip(broken["path"], broken["left_out"], strict=True))
-    pictures: dict[str, list[list[Picture]]] = {
+    pictures: dict[str, list[list[GalleryPicture]]] = {
         rule: singles(offenders, problems) for rule, offenders in outcomes.offenders.items() if rule not in _OF_CLASSES
     }
     if disagreeing := outcomes.offenders.get("near_duplicates_agree"):

@@ -16,7 +16,7 @@ from graft.core.project import SPLITS
 from graft.data.checks.check_rules import Check, run_rules
 from graft.data.checks.check_verdict import Verdict, make_verdict, write_verdict
 from graft.data.checks.data_docs import write_data_docs
-from graft.data.checks.gallery import Picture, families, singles
+from graft.data.checks.gallery import GalleryPicture, families, singles
 from graft.data.splits.numbered_images import differing, mapped, numbered
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def check_split(
         for split in SPLITS
         for path in tables[split].loc[tables[split]["path"].isin(near_duplicates["path"]), "path"]
     }
-    pictures: dict[str, list[list[Picture]]] = {
+    pictures: dict[str, list[list[GalleryPicture]]] = {
         "no_leaked_copies": singles(outcomes.offenders.get("no_leaked_copies", []), {}),
         **{
             name: families(outcomes.offenders.get(name, []), near_duplicates, splits)

@@ -28,7 +28,7 @@ from graft.data.scan import fingerprint as fingerprints
 from graft.data.scan.fingerprint import fingerprint
 from graft.data.scan.leaving_out import TOO_LARGE, UNREADABLE, leave_out_conflicts, why_left_out
 from graft.data.scan.manifest import schema
-from graft.data.scan.scan_memory import ScanMemory, Seen, scan_memory
+from graft.data.scan.scan_memory import RememberedFile, ScanMemory, scan_memory
 
 ROWS_PER_GROUP = 4096  # rows held in memory, and rows of one Parquet row group
 _RECALLED = 256  # files asked for in one query of the memory
@@ -101,7 +101,7 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
             writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=columns))
             if known is not None:
                 known.keep(
-                    (file.name, file.status, Seen(file.row["sha256"], _storable_facts(file.facts)))
+                    (file.name, file.status, RememberedFile(file.row["sha256"], _storable_facts(file.facts)))
                     for file in seen
                     if file.status is not None and file.row["sha256"]
                 )
@@ -152,7 +152,7 @@ class _Reader:
             for file, status, one in zip(files, states, known, strict=True)
         ]
 
-    def _recalled(self, file: ImageFile, status: os.stat_result, known: Seen) -> _SeenFile:
+    def _recalled(self, file: ImageFile, status: os.stat_result, known: RememberedFile) -> _SeenFile:
         seen = self._start(file)
         seen.status, seen.facts = status, _from_memory(known.facts)
         seen.row["bytes"], seen.row["sha256"] = status.st_size, known.sha256

@@ -41,7 +41,7 @@ _TABLES = """
 """
 
 
-class Seen(NamedTuple):
+class RememberedFile(NamedTuple):
     """What is known of a file: the SHA-256 of its bytes, and what they hold (JSON-able)."""
 
     sha256: str
@@ -86,7 +86,7 @@ class ScanMemory:
                 self._old.close()
             self._old = None
 
-    def files(self, names: Sequence[str], states: Sequence[os.stat_result | None]) -> list[Seen | None]:
+    def files(self, names: Sequence[str], states: Sequence[os.stat_result | None]) -> list[RememberedFile | None]:
         """Return what is known of each file that is as it was, else None; one query for all of them."""
         marks = ",".join("?" * len(names))
         rows = self._look_up(
@@ -95,12 +95,12 @@ class ScanMemory:
             [os.fsencode(name) for name in names],
         )
         known = {os.fsdecode(path): rest for path, *rest in rows}
-        found: list[Seen | None] = []
+        found: list[RememberedFile | None] = []
         for name, status in zip(names, states, strict=True):
             state, sha256, crc, facts, facts_crc = known.get(name, ("", "", 0, "", 0))
             is_as_it_was = status is not None and state == _state(status) and crc == _crc(name, state, sha256)
             is_whole = is_as_it_was and facts_crc == _crc(sha256, facts)
-            found.append(Seen(sha256, json.loads(facts)) if is_whole else None)
+            found.append(RememberedFile(sha256, json.loads(facts)) if is_whole else None)
         return found
 
     def picture(self, sha256: str) -> dict[str, Any] | None:
@@ -111,7 +111,7 @@ class ScanMemory:
                 return found
         return None
 
-    def keep(self, files: Iterable[tuple[str, os.stat_result, Seen]]) -> None:
+    def keep(self, files: Iterable[tuple[str, os.stat_result, RememberedFile]]) -> None:
         """Remember files: name, status, and what was found in each."""
         rows, pictures = [], []
         for name, status, (sha256, facts) in files:

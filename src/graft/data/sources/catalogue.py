@@ -33,7 +33,7 @@ class SplitAdvice(Block):
     test_size: int | float | None = None
 
 
-class Source(Block):
+class DataSetSource(Block):
     """One way to have a data set: its files, and how to read them."""
 
     origin: str
@@ -56,7 +56,7 @@ class Source(Block):
         return Copies(names, self.reader, classes)
 
 
-class Entry(Block):
+class CatalogueEntry(Block):
     """One data set of the catalogue; catalogue.yaml says what the keys mean."""
 
     title: str
@@ -67,7 +67,7 @@ class Entry(Block):
     split: SplitAdvice
     groups: str = ""
     parts: bool = False
-    sources: list[Source] = Field(min_length=1)
+    sources: list[DataSetSource] = Field(min_length=1)
     dvc_hash: str | None = None
 
     @property
@@ -93,13 +93,13 @@ class Entry(Block):
 
 
 @cache
-def read_catalogue() -> Mapping[str, Entry]:
+def read_catalogue() -> Mapping[str, CatalogueEntry]:
     """Return every data set by name, in the catalogue's order."""
     raw = YAML(typ="safe").load(Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8"))
-    return {name: Entry.model_validate(block) for name, block in raw.items()}
+    return {name: CatalogueEntry.model_validate(block) for name, block in raw.items()}
 
 
-def find_entry(name: str) -> Entry:
+def find_entry(name: str) -> CatalogueEntry:
     """Return the data set of that name.
 
     Raises:
@@ -118,7 +118,7 @@ def availability(project: Project, names: Iterable[str] | None = None) -> dict[s
     """
     entries = {name: find_entry(name) for name in names or read_catalogue()}
 
-    def find(entry: Entry) -> Availability:
+    def find(entry: CatalogueEntry) -> Availability:
         if any(source.is_kept(downloads(project)) for source in entry.sources):
             return "here"
         if any(source.answers() for source in entry.sources):
@@ -189,9 +189,9 @@ def downloads(project: Project) -> Path:
     return project.cache / "downloads"
 
 
-def _fetched(project: Project, name: str, entry: Entry) -> tuple[Copies, str, list[str]]:
+def _fetched(project: Project, name: str, entry: CatalogueEntry) -> tuple[Copies, str, list[str]]:
     """Return the first source that can be had, its origin, and what the user should know about it."""
-    failures: list[tuple[Source, GraftError]] = []
+    failures: list[tuple[DataSetSource, GraftError]] = []
     for source in sorted(entry.sources, key=lambda source: not source.is_kept(downloads(project))):
         try:
             if source.by_hand:
@@ -208,7 +208,7 @@ def _fetched(project: Project, name: str, entry: Entry) -> tuple[Copies, str, li
     raise GraftError(what, f"{failures[-1][1].fix}. Or take a copy: graft data use {name} --from PATH")
 
 
-def _by_hand(name: str, source: Source) -> GraftError:
+def _by_hand(name: str, source: DataSetSource) -> GraftError:
     addresses = " ".join(str(file.url) for file in source.files if isinstance(file, WebFile))
     return GraftError(
         f"{name} is published as {source.by_hand}, which graft does not read",
@@ -216,7 +216,7 @@ def _by_hand(name: str, source: Source) -> GraftError:
     )
 
 
-def _local_copy(entry: Entry, path: Path) -> tuple[Copies, str]:
+def _local_copy(entry: CatalogueEntry, path: Path) -> tuple[Copies, str]:
     """Return a local copy as a feed, and its origin: the source's own where the archives are the published ones."""
     candidates = sorted(path.iterdir()) if path.is_dir() else [path]
     for source in entry.sources:
@@ -243,7 +243,7 @@ def _local_copy(entry: Entry, path: Path) -> tuple[Copies, str]:
     return Copies({path: ""}, FoldersReader()), path.name
 
 
-def _require_same(name: str, entry: Entry, counts: Counts, path: Path, *, may_be_part: bool) -> None:
+def _require_same(name: str, entry: CatalogueEntry, counts: Counts, path: Path, *, may_be_part: bool) -> None:
     """Raise GraftError where the images are not those of the entry, nor a part where parts are allowed."""
     labels = sorted({label for classes in counts.values() for label in classes})
     images = sum(sum(classes.values()) for classes in counts.values())

@@ -19,7 +19,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Checked:
+class ExportCheck:
     """What checking came to.
 
     Attributes:
@@ -43,7 +43,7 @@ class Checked:
         return self.accuracy_of_model - self.accuracy
 
 
-def check(run: Run, pixels: np.ndarray, expected: np.ndarray, labels: np.ndarray) -> Checked:
+def check(run: Run, pixels: np.ndarray, expected: np.ndarray, labels: np.ndarray) -> ExportCheck:
     """Compare an exported file with the model's own predictions.
 
     Args:
@@ -53,7 +53,7 @@ def check(run: Run, pixels: np.ndarray, expected: np.ndarray, labels: np.ndarray
     """
     found = np.concatenate([run(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
     best = found.argmax(axis=1)
-    return Checked(
+    return ExportCheck(
         images=len(pixels),
         largest_difference=float(np.abs(found - expected).max()),
         same_label=float(np.mean(best == expected.argmax(axis=1))),
@@ -63,7 +63,7 @@ def check(run: Run, pixels: np.ndarray, expected: np.ndarray, labels: np.ndarray
     )
 
 
-def require_agreement(name: str, checked: Checked) -> None:
+def require_agreement(name: str, checked: ExportCheck) -> None:
     """Raise GraftError where a format in float32 is off by more than :data:`TOLERANCE`."""
     if not checked.largest_difference <= TOLERANCE:  # nor is nan
         raise GraftError(
@@ -74,7 +74,7 @@ def require_agreement(name: str, checked: Checked) -> None:
         )
 
 
-def require_accuracy(name: str, checked: Checked, most_lost: float) -> None:
+def require_accuracy(name: str, checked: ExportCheck, most_lost: float) -> None:
     """Raise GraftError where a format in 8 bits loses more accuracy than ``most_lost``, a share of 1."""
     if not checked.accuracy_lost <= most_lost:
         raise GraftError(

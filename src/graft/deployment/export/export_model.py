@@ -18,7 +18,7 @@ from graft.data.splits.split_tables import read_splits
 from graft.deployment.export import check_export as check
 from graft.deployment.export import tflite
 from graft.deployment.export.bundle_source import ExportSource, prepare_saved_model
-from graft.deployment.export.check_export import Checked
+from graft.deployment.export.check_export import ExportCheck
 from graft.deployment.export.description import describe, write_description
 from graft.deployment.export.formats import FORMATS
 from graft.evaluation.prediction_table import class_indices
@@ -46,7 +46,7 @@ class Exported:
     name: str
     folder: Path
     bytes: int
-    checked: Checked
+    checked: ExportCheck
 
 
 def export(
@@ -151,7 +151,7 @@ def _make(name: str, source: ExportSource, folder: Path, calibration: np.ndarray
         ) from error
 
 
-def _describe(name: str, source: ExportSource, folder: Path, is_int8: bool, checked: Checked, written: str) -> None:
+def _describe(name: str, source: ExportSource, folder: Path, is_int8: bool, checked: ExportCheck, written: str) -> None:
     module = _module(name)
     kind = tflite.INT8_INPUT_KIND if is_int8 else module.INPUT_KIND
     form = {

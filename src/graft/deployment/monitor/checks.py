@@ -11,14 +11,21 @@ import numpy as np
 
 from graft.core.params.monitor_params import MonitorParams
 from graft.deployment.monitor.log_samples import FIGURES, Sample
-from graft.deployment.monitor.statistics import Outcome, features_differ, holm, share_rose, shares_differ, values_differ
+from graft.deployment.monitor.statistics import (
+    TwoSampleResult,
+    features_differ,
+    holm,
+    share_rose,
+    shares_differ,
+    values_differ,
+)
 
 # Of the permutations and random tables: a comparison of equal samples says the same each time.
 SEED = 0
 
 
 @dataclass(frozen=True)
-class Check:
+class DriftCheck:
     """One test and what it says.
 
     Attributes:
@@ -43,7 +50,7 @@ class Check:
     words: str
 
 
-def run_checks(reference: Sample, recent: Sample, params: MonitorParams) -> tuple[list[Check], dict[str, str]]:
+def run_checks(reference: Sample, recent: Sample, params: MonitorParams) -> tuple[list[DriftCheck], dict[str, str]]:
     """Return all checks that the two samples allow, and of the others, why they were not made, by name.
 
     Unreadable images are compared however few could be read.
@@ -68,13 +75,15 @@ def run_checks(reference: Sample, recent: Sample, params: MonitorParams) -> tupl
     ], skipped
 
 
-def _check(name: str, test: str, least_effect: float, images: tuple[int, int], words: str, outcome: Outcome) -> Check:
+def _check(
+    name: str, test: str, least_effect: float, images: tuple[int, int], words: str, outcome: TwoSampleResult
+) -> DriftCheck:
     """Return a check as if it was the only one."""
     p_value = outcome.p_value
-    return Check(name, test, p_value, p_value, outcome.effect, least_effect, False, *images, words)
+    return DriftCheck(name, test, p_value, p_value, outcome.effect, least_effect, False, *images, words)
 
 
-def _about_features(reference: Sample, recent: Sample, params: MonitorParams) -> list[Check]:
+def _about_features(reference: Sample, recent: Sample, params: MonitorParams) -> list[DriftCheck]:
     first, second = reference.features, recent.features
     if first is None or second is None:
         return []
@@ -92,7 +101,7 @@ def _about_features(reference: Sample, recent: Sample, params: MonitorParams) ->
 
 def _about_predictions(
     reference: Sample, recent: Sample, params: MonitorParams, skipped: dict[str, str]
-) -> list[Check]:
+) -> list[DriftCheck]:
     first, second = reference.predictions, recent.predictions
     if first is None or second is None:
         return []
@@ -130,11 +139,11 @@ def _partly(recent: Sample, check: str) -> str:
     return f"; {recent.partial[check]}" if check in recent.partial else ""
 
 
-def _about_figures(reference: Sample, recent: Sample, params: MonitorParams) -> list[Check]:
+def _about_figures(reference: Sample, recent: Sample, params: MonitorParams) -> list[DriftCheck]:
     return [_about_values(name, reference.figures[name], recent.figures[name], params) for name in FIGURES]
 
 
-def _about_values(name: str, first: np.ndarray, second: np.ndarray, params: MonitorParams) -> Check:
+def _about_values(name: str, first: np.ndarray, second: np.ndarray, params: MonitorParams) -> DriftCheck:
     return _check(
         name,
         "Kolmogorov-Smirnov",
@@ -146,7 +155,7 @@ def _about_values(name: str, first: np.ndarray, second: np.ndarray, params: Moni
     )
 
 
-def _about_unreadable(reference: Sample, recent: Sample, params: MonitorParams) -> Check:
+def _about_unreadable(reference: Sample, recent: Sample, params: MonitorParams) -> DriftCheck:
     first, second = (reference.unreadable, reference.seen), (recent.unreadable, recent.seen)
     return _check(
         "unreadable",

@@ -10,7 +10,7 @@ import numpy as np
 from graft.core.files import make_private_folder, write_file
 from graft.core.html.charts import BarLine, BarPart, BarRow, Drawing, histogram
 from graft.core.html.html_page import PageSection, ShownPicture, render, sections_by_key
-from graft.deployment.monitor.log_samples import FIGURES, Predictions
+from graft.deployment.monitor.log_samples import FIGURES, ModelPredictions
 from graft.deployment.monitor.monitor_predictions import DriftReport, least_alike
 
 # Pictures of recent images that are least like the training images.
@@ -119,7 +119,7 @@ def _figures(report: DriftReport) -> list[Drawing]:
     ]
 
 
-def _predictions(first: Predictions, second: Predictions) -> tuple[list[BarRow], Drawing]:
+def _predictions(first: ModelPredictions, second: ModelPredictions) -> tuple[list[BarRow], Drawing]:
     """Return the shares of predicted classes, and how the confidence is spread."""
     title = "confidence: probability of the best class"
     return _class_shares(first.labels, second.labels), histogram(first.confidence, title, recent=second.confidence)

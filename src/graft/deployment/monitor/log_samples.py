@@ -20,7 +20,7 @@ FIGURES = ("brightness", "sharpness", "width", "height")
 
 
 @dataclass(frozen=True)
-class Predictions:
+class ModelPredictions:
     """What a model says of images.
 
     Attributes:
@@ -59,7 +59,7 @@ class Sample:
     repeats: int = 0
     passed_over: int = 0
     features: np.ndarray | None = None
-    predictions: Predictions | None = None
+    predictions: ModelPredictions | None = None
     missing: dict[str, str] = field(default_factory=dict)
     partial: dict[str, str] = field(default_factory=dict)
     thumbnails: tuple[Sequence[str], Sequence[np.ndarray]] = ((), ())

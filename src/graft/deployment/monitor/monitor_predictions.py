@@ -14,7 +14,7 @@ from graft.core.errors import GraftError
 from graft.core.params.models import Params
 from graft.core.progress import console
 from graft.core.project import Project
-from graft.deployment.monitor.checks import Check, run_checks
+from graft.deployment.monitor.checks import DriftCheck, run_checks
 from graft.deployment.monitor.log_samples import Sample
 from graft.deployment.monitor.reference import read_reference, with_features, with_predictions
 
@@ -48,7 +48,7 @@ class DriftReport:
     model: str
     backbone: str
     alpha: float
-    checks: list[Check]
+    checks: list[DriftCheck]
     skipped: dict[str, str]
     reference: Sample
     recent: Sample

@@ -19,13 +19,13 @@ import numpy as np
 from graft.core.params.models import Params
 from graft.core.progress import progress_bar
 from graft.data.scan.near_duplicates import Limits
-from graft.deployment.monitor.log_samples import FIGURES, Predictions, Sample, one_per_group, repeats_among
+from graft.deployment.monitor.log_samples import FIGURES, ModelPredictions, Sample, one_per_group, repeats_among
 from graft.deployment.monitor.observation import Observation, observe, observe_all
 from graft.deployment.monitor.reference import predictions_of
 
 if TYPE_CHECKING:
     from graft.deployment.monitor.prediction_log import LoggedPrediction, PredictionLog
-    from graft.deployment.predict.inputs import Photographs
+    from graft.deployment.predict.inputs import PhotographSource
     from graft.deployment.predict.predict_photographs import Classifier
     from graft.networks.features.embedder import Embedder
 
@@ -68,7 +68,7 @@ class _Observed:
 
 
 def sample_photographs(
-    photographs: Sequence[Photographs], params: Params, embedder: Embedder, asked: AskedModel
+    photographs: Sequence[PhotographSource], params: Params, embedder: Embedder, asked: AskedModel
 ) -> Sample:
     """Return independent photographs of those given, and what backbone and model make of them.
 
@@ -171,7 +171,7 @@ def sample_log(
         unreadable=unreadable,
         repeats=seen - unreadable - len(images),
         features=features,
-        predictions=Predictions(
+        predictions=ModelPredictions(
             np.array([one.label for one in answered], str),
             np.array([one.probability for one in answered]),
             "recent images",

@@ -21,7 +21,7 @@ from graft.data.scan.near_duplicates import read_near_duplicates
 from graft.data.splits.grouping import group_images
 from graft.data.splits.image_groups import image_groups
 from graft.data.splits.split_tables import read_splits
-from graft.deployment.monitor.log_samples import FIGURES, Predictions, Sample, one_per_group
+from graft.deployment.monitor.log_samples import FIGURES, ModelPredictions, Sample, one_per_group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def with_features(project: Project, sample: Sample, images: pd.DataFrame, embedd
 def with_predictions(project: Project, params: Params, sample: Sample, classifier: Classifier) -> Sample:
     """Return the sample with the model's predictions for independent validation images."""
     from graft.core.progress import progress_bar
-    from graft.deployment.predict.inputs import Files
+    from graft.deployment.predict.inputs import PhotographFiles
     from graft.deployment.predict.predict_photographs import predict_photographs
 
     manifest = read_manifest(project.manifest, columns=_WANTED)
@@ -70,17 +70,17 @@ def with_predictions(project: Project, params: Params, sample: Sample, classifie
     paths = [project.data / path for path in images["path"]]
     found = []
     with progress_bar("Validation images", len(paths)) as advance:
-        for some in predict_photographs(classifier, Files(lambda: iter(paths)).read()):
+        for some in predict_photographs(classifier, PhotographFiles(lambda: iter(paths)).read()):
             found.append(some.probabilities[[not problem for problem in some.problems]])
             advance(len(some.names))
     probabilities = np.concatenate([*found, np.empty((0, len(classifier.classes)))])
     return replace(sample, predictions=predictions_of(probabilities, classifier, "validation images"))
 
 
-def predictions_of(probabilities: np.ndarray, classifier: Classifier, images: str) -> Predictions:
+def predictions_of(probabilities: np.ndarray, classifier: Classifier, images: str) -> ModelPredictions:
     """Return the best class and its probability for each row of probabilities ``[N, C]``."""
     labels = np.array(classifier.classes)[probabilities.argmax(axis=1)]
-    return Predictions(labels, probabilities.max(axis=1), images)
+    return ModelPredictions(labels, probabilities.max(axis=1), images)
 
 
 def _independent(project: Project, params: Params, manifest: pd.DataFrame, split: str) -> tuple[pd.DataFrame, int]:

@@ -15,7 +15,7 @@ _MEDIAN_ROWS = 500
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TwoSampleResult:
     """What a test says.
 
     Attributes:
@@ -27,7 +27,7 @@ class Outcome:
     effect: float
 
 
-def values_differ(reference: np.ndarray, recent: np.ndarray) -> Outcome:
+def values_differ(reference: np.ndarray, recent: np.ndarray) -> TwoSampleResult:
     """Test whether one figure per image is distributed otherwise: Kolmogorov-Smirnov, two-sided.
 
     The effect is its statistic D, 0 to 1: the largest gap between the shares of images up to any one value. With
@@ -40,10 +40,10 @@ def values_differ(reference: np.ndarray, recent: np.ndarray) -> Outcome:
     from scipy.stats import ks_2samp
 
     found = ks_2samp(reference.astype(np.float32), recent.astype(np.float32))
-    return Outcome(float(found.pvalue), float(found.statistic))
+    return TwoSampleResult(float(found.pvalue), float(found.statistic))
 
 
-def shares_differ(reference: np.ndarray, recent: np.ndarray) -> Outcome:
+def shares_differ(reference: np.ndarray, recent: np.ndarray) -> TwoSampleResult:
     """Test whether classes have other shares: Pearson's chi-square over the table of counts.
 
     Where a class is expected less than five times in a cell, chi-square's own distribution is no guide (Cochran,
@@ -59,17 +59,17 @@ def shares_differ(reference: np.ndarray, recent: np.ndarray) -> Outcome:
     table = np.stack([reference, recent])
     table = table[:, table.sum(axis=0) > 0]
     if table.shape[1] < 2:
-        return Outcome(1.0, 0.0)
+        return TwoSampleResult(1.0, 0.0)
     shares = table / table.sum(axis=1, keepdims=True)
     effect = float(np.abs(shares[0] - shares[1]).sum() / 2)
     found = chi2_contingency(table, correction=False)
     if found.expected_freq.min() >= 5:
-        return Outcome(float(found.pvalue), effect)
+        return TwoSampleResult(float(found.pvalue), effect)
     method = MonteCarloMethod(rng=np.random.default_rng(0))
-    return Outcome(float(chi2_contingency(table, correction=False, method=method).pvalue), effect)
+    return TwoSampleResult(float(chi2_contingency(table, correction=False, method=method).pvalue), effect)
 
 
-def share_rose(reference: tuple[int, int], recent: tuple[int, int]) -> Outcome:
+def share_rose(reference: tuple[int, int], recent: tuple[int, int]) -> TwoSampleResult:
     """Test whether a share is larger than it was: Fisher's exact test, one-sided. The effect is by how much, 0 to 1.
 
     Args:
@@ -79,10 +79,10 @@ def share_rose(reference: tuple[int, int], recent: tuple[int, int]) -> Outcome:
 
     table = [[recent[0], recent[1] - recent[0]], [reference[0], reference[1] - reference[0]]]
     p_value = float(fisher_exact(table, alternative="greater").pvalue)
-    return Outcome(p_value, max(0.0, recent[0] / recent[1] - reference[0] / reference[1]))
+    return TwoSampleResult(p_value, max(0.0, recent[0] / recent[1] - reference[0] / reference[1]))
 
 
-def features_differ(reference: np.ndarray, recent: np.ndarray, permutations: int, seed: int) -> Outcome:
+def features_differ(reference: np.ndarray, recent: np.ndarray, permutations: int, seed: int) -> TwoSampleResult:
     """Test whether features are distributed otherwise, in whatever way: maximum mean discrepancy, by permutation.
 
     Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012: the unbiased estimate (their equation 3) under a
@@ -113,7 +113,7 @@ def features_differ(reference: np.ndarray, recent: np.ndarray, permutations: int
     # Equal dealings must count as equal, whatever the last digits say.
     p_value = float((discrepancy >= discrepancy[0] - 1e-9).mean())
     spread = 1 - (within[0][0] + within[1][0]) / 2
-    return Outcome(p_value, float(np.sqrt(max(0.0, discrepancy[0]) / spread)) if spread > 0 else 0.0)
+    return TwoSampleResult(p_value, float(np.sqrt(max(0.0, discrepancy[0]) / spread)) if spread > 0 else 0.0)
 
 
 def holm(p_values: list[float]) -> list[float]:

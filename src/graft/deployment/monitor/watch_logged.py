@@ -16,7 +16,7 @@ from graft.deployment.monitor.recent import features_of
 
 if TYPE_CHECKING:
     from graft.deployment.predict.inputs import Photograph
-    from graft.deployment.predict.predict_photographs import Answers
+    from graft.deployment.predict.predict_photographs import PredictedBatch
     from graft.networks.features.embedder import Embedder
 
 
@@ -55,7 +55,7 @@ class Watcher:
             self._seen.append(slot)
             yield replace(photograph, read=partial(self._look, photograph, slot))
 
-    def log(self, answers: Answers) -> None:
+    def log(self, answers: PredictedBatch) -> None:
         """Log the answers for the next photographs that were watched; what cannot be logged is counted."""
         seen = [self._seen.popleft()[0] for _ in answers.names]
         readable = [row for row, one in enumerate(seen) if not one.image.problem]

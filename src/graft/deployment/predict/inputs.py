@@ -44,7 +44,7 @@ def all_of_them(name: str, key: str) -> bool:
     return True
 
 
-class Photographs(Protocol):
+class PhotographSource(Protocol):
     """Where photographs come from."""
 
     def names(self) -> Iterator[str]:
@@ -56,18 +56,18 @@ class Photographs(Protocol):
         ...
 
 
-class Files:
+class PhotographFiles:
     """Image files on the disk."""
 
     def __init__(self, paths: Callable[[], Iterator[Path]]) -> None:
         self._paths = paths
 
     def names(self) -> Iterator[str]:
-        """Yield the names; see :class:`Photographs`."""
+        """Yield the names; see :class:`PhotographSource`."""
         return map(_printable, self._paths())
 
     def read(self, wanted: Wanted = all_of_them) -> Iterator[Photograph]:
-        """Yield the photographs wanted, see :class:`Photographs`; a file is read when its photograph is."""
+        """Yield the photographs wanted, see :class:`PhotographSource`; a file is read when its photograph is."""
         for path in self._paths():
             name, key = _printable(path), file_key(path)
             if wanted(name, key):
@@ -85,7 +85,7 @@ class Archive:
         self._path = path
 
     def names(self) -> Iterator[str]:
-        """Yield the names; see :class:`Photographs`."""
+        """Yield the names; see :class:`PhotographSource`."""
         try:
             for member in self._images():
                 yield self._name_of(member)
@@ -93,7 +93,7 @@ class Archive:
             yield _printable(self._path)
 
     def read(self, wanted: Wanted = all_of_them) -> Iterator[Photograph]:
-        """Yield the photographs wanted, see :class:`Photographs`; a photograph's bytes have been read by then."""
+        """Yield the photographs wanted, see :class:`PhotographSource`; a photograph's bytes have been read by then."""
         place = file_key(self._path)
         try:
             # A tar file may hold a name more than once; then all of that name are read, in the same order.
@@ -125,7 +125,7 @@ class Archive:
         return f"{_printable(self._path)}/{member}"
 
 
-def find_photographs(texts: Sequence[str]) -> list[Photographs]:
+def find_photographs(texts: Sequence[str]) -> list[PhotographSource]:
     """Return where the photographs are that the arguments name; each photograph is in one of them only.
 
     Args:
@@ -135,7 +135,7 @@ def find_photographs(texts: Sequence[str]) -> list[Photographs]:
     Raises:
         GraftError: there is nothing at one of them.
     """
-    found: list[Photographs] = []
+    found: list[PhotographSource] = []
     folders: list[str] = []
     named: set[str] = set()
 
@@ -149,10 +149,10 @@ def find_photographs(texts: Sequence[str]) -> list[Photographs]:
         place = os.path.abspath(path)  # noqa: PTH100
         if path.is_dir():
             earlier, before = frozenset(named), tuple(folders)
-            found.append(Files(lambda: _below(path, earlier, before)))
+            found.append(PhotographFiles(lambda: _below(path, earlier, before)))
             folders.append(place.rstrip(os.sep) + os.sep)
         else:
-            found.append(Archive(path) if _is_archive(path) else Files(lambda: iter([path])))
+            found.append(Archive(path) if _is_archive(path) else PhotographFiles(lambda: iter([path])))
             named.add(place)
 
     for text in texts:
@@ -173,7 +173,7 @@ def find_photographs(texts: Sequence[str]) -> list[Photographs]:
             (images if is_image_file(path) and path.is_file() else others).append(path)
         images = [path for path in images if is_new(path)]
         if images:
-            found.append(Files(lambda images=images: iter(images)))  # type: ignore[misc]
+            found.append(PhotographFiles(lambda images=images: iter(images)))  # type: ignore[misc]
             named.update(os.path.abspath(path) for path in images)  # noqa: PTH100
         for path in others:
             if path.is_dir() or _is_archive(path):

@@ -30,7 +30,7 @@ class Classifier(Protocol):
 
 
 @dataclass(frozen=True)
-class Answers:
+class PredictedBatch:
     """Of some photographs, in order.
 
     Attributes:
@@ -54,7 +54,7 @@ class _Decoded:
     pixels: dict[int, np.ndarray]
 
 
-def predict_photographs(classifier: Classifier, photographs: Iterable[Photograph]) -> Iterator[Answers]:
+def predict_photographs(classifier: Classifier, photographs: Iterable[Photograph]) -> Iterator[PredictedBatch]:
     """Yield the classifier's predictions, some hundred photographs at a time, in order.
 
     A photograph that cannot be read has its problem in its place and stops nothing.
@@ -64,7 +64,7 @@ def predict_photographs(classifier: Classifier, photographs: Iterable[Photograph
     decoded = _decode(classifier, photographs)
     with ThreadPoolExecutor(1) as pool:
         # One chunk is computed while the next one is read and decoded.
-        under_way: Future[Answers] | None = None
+        under_way: Future[PredictedBatch] | None = None
         while batch := list(islice(decoded, chunk)):
             following = pool.submit(_answer, classifier, batch)
             if under_way is not None:
@@ -84,12 +84,12 @@ def _decode(classifier: Classifier, photographs: Iterable[Photograph]) -> Iterat
     return in_threads(decode, photographs)
 
 
-def _answer(classifier: Classifier, batch: list[_Decoded]) -> Answers:
+def _answer(classifier: Classifier, batch: list[_Decoded]) -> PredictedBatch:
     probabilities = np.full((len(batch), len(classifier.classes)), np.nan, np.float32)
     whole = [index for index, one in enumerate(batch) if not one.problem]
     if whole:
         pixels = {size: np.stack([batch[index].pixels[size] for index in whole]) for size in classifier.image_sizes}
         probabilities[whole] = classifier.probabilities(pixels)
-    return Answers(
+    return PredictedBatch(
         [one.name for one in batch], [one.key for one in batch], [one.problem for one in batch], probabilities
     )

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from graft.core.errors import GraftError
-from graft.deployment.predict.predict_photographs import Answers
+from graft.deployment.predict.predict_photographs import PredictedBatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Write = Callable[[Iterable["pa.Table"], IO[bytes], list[str]], None]
 
 
-def rows_of(answers: Answers, classes: Sequence[str]) -> pa.Table:
+def rows_of(answers: PredictedBatch, classes: Sequence[str]) -> pa.Table:
     """Return a row for each photograph, in order; the same columns also where none could be read."""
     import pyarrow as pa
 
@@ -63,7 +63,7 @@ def require_known_form(path: Path) -> None:
 
 def no_rows(classes: Sequence[str]) -> pa.Table:
     """Return the columns without a row."""
-    return rows_of(Answers([], [], [], np.empty((0, len(classes)), np.float32)), classes)
+    return rows_of(PredictedBatch([], [], [], np.empty((0, len(classes)), np.float32)), classes)
 
 
 def _write_parquet(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:

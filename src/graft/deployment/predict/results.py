@@ -19,7 +19,7 @@ import numpy as np
 
 from graft.core.errors import GraftError, first_line
 from graft.core.files import replaced_file
-from graft.deployment.predict.predict_photographs import Answers
+from graft.deployment.predict.predict_photographs import PredictedBatch
 from graft.deployment.predict.prediction_tables import rows_of, write_table
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class PartialResults:
             self._places[key] = self._place
         return is_new
 
-    def add(self, answers: Answers) -> None:
+    def add(self, answers: PredictedBatch) -> None:
         """Write the rows of some photographs that were wanted. Raises GraftError where the disk is full."""
         rows = zip(answers.keys, answers.names, answers.problems, answers.probabilities, strict=True)
         with self._errors():
@@ -119,7 +119,7 @@ class PartialResults:
             while rows := found.fetchmany(PART_ROWS):
                 names, keys, problems, stored = (list(column) for column in zip(*rows, strict=True))
                 probabilities = np.frombuffer(b"".join(stored), "<f4").reshape(len(rows), -1)
-                table = rows_of(Answers(names, keys, problems, probabilities), self._classes)
+                table = rows_of(PredictedBatch(names, keys, problems, probabilities), self._classes)
                 counts.update(label or "" for label in table["label"].to_pylist())
                 yield table
 

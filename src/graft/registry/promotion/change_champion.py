@@ -37,7 +37,7 @@ from graft.registry.promotion.line import (
     CHANGE_PREFIX,
     REIGNS_TAG,
     Action,
-    Entry,
+    ChampionEntry,
     Line,
     announced,
     is_missing,
@@ -114,13 +114,13 @@ class Change:
     settled: list[str]
     since: float
 
-    def make_entry(self, action: Action, version: str, reason: str, **facts: Any) -> Entry:
+    def make_entry(self, action: Action, version: str, reason: str, **facts: Any) -> ChampionEntry:
         """Return the entry of a change from the present champion to ``version``; ``facts`` as Entry has them."""
         described = describe(self.registry.client, self.registry.model, version)
         at, by = self.line.next_time(), getpass.getuser()
-        return Entry(action, version, self.line.champion, at, by, reason, **{**described, **facts})
+        return ChampionEntry(action, version, self.line.champion, at, by, reason, **{**described, **facts})
 
-    def carry_out(self, entry: Entry) -> None:
+    def carry_out(self, entry: ChampionEntry) -> None:
         """Make the change. Raises GraftError where the lock was held for too long to be sure of it."""
         registry = self.registry
         registry.client.set_registered_model_tag(registry.model, self.key, entry.text())
@@ -133,7 +133,7 @@ class Change:
             registry.client.set_registered_model_alias(registry.model, CHAMPION, entry.version)
         self.record(entry)
 
-    def record(self, entry: Entry) -> None:
+    def record(self, entry: ChampionEntry) -> None:
         """Write an entry onto its version, and what follows from it; may be repeated."""
         registry = self.registry
         tags = registry.client.get_model_version(registry.model, entry.version).tags

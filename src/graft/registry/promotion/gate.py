@@ -13,7 +13,7 @@ from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation.comparison import compare
 from graft.registry.promotion.change_champion import Registry
-from graft.registry.promotion.gate_rules import Evidence, Seen, apply_rules
+from graft.registry.promotion.gate_rules import Evidence, SeenTestImages, apply_rules
 from graft.registry.promotion.gate_verdict import GateVerdict, JudgedOn, publish_verdict, verdict_file
 from graft.registry.promotion.judge_challenger import judge
 from graft.registry.promotion.origin import reproducibility, state_of_data
@@ -101,8 +101,8 @@ def run_gate(
     return verdict
 
 
-def _seen(registry: Registry, version: ModelVersion, test: pd.DataFrame, role: str) -> Seen:
+def _seen(registry: Registry, version: ModelVersion, test: pd.DataFrame, role: str) -> SeenTestImages:
     record = read_seen_images(registry.client, version.run_id) if version.run_id else None
     if record is None:
-        return Seen(role, str(version.version), False, 0)
-    return Seen(role, str(version.version), True, int(test["sha256"].isin(record["sha256"]).sum()))
+        return SeenTestImages(role, str(version.version), False, 0)
+    return SeenTestImages(role, str(version.version), True, int(test["sha256"].isin(record["sha256"]).sum()))

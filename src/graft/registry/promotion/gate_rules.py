@@ -9,7 +9,7 @@ from graft.registry.promotion.gate_verdict import GateRule, Judged, JudgedOn
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenTestImages:
     """Test images that a model was trained or validated on.
 
     Attributes:
@@ -57,13 +57,13 @@ class Evidence:
     test: JudgedOn
     comparison: Comparison | None
     is_champion: bool
-    seen: tuple[Seen, ...]
+    seen: tuple[SeenTestImages, ...]
     data: Stated
     origin: Stated
 
 
 @dataclass(frozen=True)
-class Finding:
+class RuleFinding:
     """What one rule found; see :class:`graft.registry.promotion.gate_verdict.GateRule`."""
 
     passed: bool
@@ -86,13 +86,13 @@ def apply_rules(evidence: Evidence, params: GateParams) -> tuple[list[GateRule],
     return rules, [name for name in RULES if severities[name] == "off"]
 
 
-def _unseen_test(evidence: Evidence, params: GateParams) -> Finding:
+def _unseen_test(evidence: Evidence, params: GateParams) -> RuleFinding:
     unknown = [model for model in evidence.seen if not model.known]
     leaked = [model for model in evidence.seen if model.images]
     needed = "no image of test seen in training or validation"
     if unknown:
         names = " and ".join(f"{model.role} (version {model.version})" for model in unknown)
-        return Finding(
+        return RuleFinding(
             False,
             f"the run of {names} has no record of the images it has seen",
             needed,
@@ -105,8 +105,8 @@ def _unseen_test(evidence: Evidence, params: GateParams) -> Finding:
         )
     worst = max((model.images for model in evidence.seen), default=0)
     if not leaked:
-        return Finding(True, f"0 of {evidence.test.images} images seen", needed, "", 0, 0)
-    return Finding(
+        return RuleFinding(True, f"0 of {evidence.test.images} images seen", needed, "", 0, 0)
+    return RuleFinding(
         False,
         "; ".join(
             f"the {model.role} (version {model.version}) has seen {model.images} of {evidence.test.images}"
@@ -119,9 +119,9 @@ def _unseen_test(evidence: Evidence, params: GateParams) -> Finding:
     )
 
 
-def _minimum(evidence: Evidence, params: GateParams) -> Finding:
+def _minimum(evidence: Evidence, params: GateParams) -> RuleFinding:
     value = float(getattr(evidence.candidate, params.metric))
-    return Finding(
+    return RuleFinding(
         value >= params.minimum,
         f"{params.metric} {value:.4f}",
         f"at least {params.minimum:g}",
@@ -131,11 +131,11 @@ def _minimum(evidence: Evidence, params: GateParams) -> Finding:
     )
 
 
-def _not_worse(evidence: Evidence, params: GateParams) -> Finding:
+def _not_worse(evidence: Evidence, params: GateParams) -> RuleFinding:
     needed = f"at worst {-100 * params.max_loss:g} points, {params.confidence:.0%} sure"
     if evidence.comparison is None:
         observed = "the candidate is the champion" if evidence.is_champion else "no champion: nothing to compare with"
-        return Finding(True, observed, needed, "", None, -params.max_loss)
+        return RuleFinding(True, observed, needed, "", None, -params.max_loss)
     found = evidence.comparison
     passed = found.lower >= -params.max_loss
     if found.difference >= -params.max_loss:
@@ -145,16 +145,16 @@ def _not_worse(evidence: Evidence, params: GateParams) -> Finding:
         )
     else:
         remedy = "Train a better model; the champion stays meanwhile"
-    return Finding(passed, found.as_text(), needed, "" if passed else remedy, found.lower, -params.max_loss)
+    return RuleFinding(passed, found.as_text(), needed, "" if passed else remedy, found.lower, -params.max_loss)
 
 
-def _class_recall(evidence: Evidence, params: GateParams) -> Finding:
+def _class_recall(evidence: Evidence, params: GateParams) -> RuleFinding:
     classes = evidence.candidate.classes
     worst = min(classes, key=lambda name: classes[name].recall)
     below = [name for name in classes if classes[name].recall < params.min_class_recall]
     others = f", and {len(below) - 1} more below" if len(below) > 1 else ""
     lowest = classes[worst]
-    return Finding(
+    return RuleFinding(
         not below,
         f"lowest: {worst}, {lowest.recall:.4f} of {lowest.images} images{others}",
         f"at least {params.min_class_recall:g} in every class",
@@ -164,9 +164,9 @@ def _class_recall(evidence: Evidence, params: GateParams) -> Finding:
     )
 
 
-def _calibration(evidence: Evidence, params: GateParams) -> Finding:
+def _calibration(evidence: Evidence, params: GateParams) -> RuleFinding:
     value = evidence.candidate.calibration_error
-    return Finding(
+    return RuleFinding(
         value <= params.max_calibration_error,
         f"expected calibration error {value:.4f}",
         f"at most {params.max_calibration_error:g}",
@@ -177,10 +177,10 @@ def _calibration(evidence: Evidence, params: GateParams) -> Finding:
     )
 
 
-def _latency(evidence: Evidence, params: GateParams) -> Finding:
+def _latency(evidence: Evidence, params: GateParams) -> RuleFinding:
     value = evidence.candidate.latency_ms
     than = f" (champion: {evidence.champion.latency_ms:.1f} ms)" if evidence.champion else ""
-    return Finding(
+    return RuleFinding(
         value <= params.max_latency_ms,
         f"{value:.1f} ms a photograph{than}",
         f"at most {params.max_latency_ms:g} ms",
@@ -190,9 +190,9 @@ def _latency(evidence: Evidence, params: GateParams) -> Finding:
     )
 
 
-def _size(evidence: Evidence, params: GateParams) -> Finding:
+def _size(evidence: Evidence, params: GateParams) -> RuleFinding:
     value = evidence.candidate.size_mb
-    return Finding(
+    return RuleFinding(
         value <= params.max_size_mb,
         f"{value:.1f} MB",
         f"at most {params.max_size_mb:g} MB",
@@ -202,11 +202,11 @@ def _size(evidence: Evidence, params: GateParams) -> Finding:
     )
 
 
-def _stated(stated: Stated, needed: str) -> Finding:
-    return Finding(stated.holds, stated.observed, needed, stated.remedy)
+def _stated(stated: Stated, needed: str) -> RuleFinding:
+    return RuleFinding(stated.holds, stated.observed, needed, stated.remedy)
 
 
-RULES: Mapping[str, tuple[str, Callable[[Evidence, GateParams], Finding]]] = {
+RULES: Mapping[str, tuple[str, Callable[[Evidence, GateParams], RuleFinding]]] = {
     "unseen_test": ("Neither model has seen an image of the test split", _unseen_test),
     "minimum": ("The candidate is good enough by itself", _minimum),
     "not_worse": ("The candidate is not worse than the champion on the same images", _not_worse),

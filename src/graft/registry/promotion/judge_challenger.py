@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answers:
+class VersionPredictions:
     """What one model answered.
 
     Attributes:
@@ -115,7 +115,7 @@ def ask(
     name: str,
     role: str,
     limit: float | None = None,
-) -> Answers:
+) -> VersionPredictions:
     """Predict with the model in ``folder``, in a process of its own; arguments and errors as of :func:`judge`."""
     with tempfile.TemporaryDirectory() as temporary:
         request, written = Path(temporary) / "request.json", Path(temporary) / "answers.npz"
@@ -160,7 +160,7 @@ def ask(
                 )
         with np.load(written) as answers:
             classes = list(json.loads(str(answers["classes"])))
-            return Answers(classes, answers["probabilities"], float(answers["latency_ms"]))
+            return VersionPredictions(classes, answers["probabilities"], float(answers["latency_ms"]))
 
 
 @contextlib.contextmanager
@@ -183,7 +183,7 @@ def _ended_after(process: subprocess.Popen[str], limit: float | None) -> Iterato
         end_tree(process.pid)
 
 
-def with_all_classes(answers: Answers, labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def with_all_classes(answers: VersionPredictions, labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Return classes and probabilities with a column of zeros for each label that the model does not know.
 
     So a champion from before a class was added can be compared: it is wrong about that class.

@@ -1,7 +1,7 @@
 """The line of champions: who was in production, since when and why, as tags of the versions.
 
 MLflow knows which version an alias names, not which it named before. So each version that becomes champion gets the
-tag ``champion.reigns``: a JSON list with an :class:`Entry` for each time. Sorted by time they are the line, and
+tag ``champion.reigns``: a JSON list with an :class:`ChampionEntry` for each time. Sorted by time they are the line, and
 everybody who uses the tracking server sees the same one.
 
 The alias ``champion`` is the truth about the present; the tags are the truth about the past. How both are changed
@@ -33,7 +33,7 @@ Action = Literal["promoted", "rolled back", "found"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class ChampionEntry:
     """One change of champion.
 
     Attributes:
@@ -86,7 +86,7 @@ class Line:
 
     model: str
     aliases: Mapping[str, str]
-    entries: tuple[Entry, ...]
+    entries: tuple[ChampionEntry, ...]
     changing: Mapping[str, str] = field(default_factory=dict)
     unrecorded: bool = False
 
@@ -116,7 +116,7 @@ class Line:
                 stack.append(entry.version)
         return stack
 
-    def rollback_of(self, version: str) -> Entry | None:
+    def rollback_of(self, version: str) -> ChampionEntry | None:
         """Return the rollback that took ``version`` out of production, where nothing has brought it back since."""
         found = None
         for entry in self.entries:
@@ -150,7 +150,7 @@ def read_line(client: MlflowClient, model: str) -> Line:
         return Line(model, {}, ())
     aliases = {alias: str(version) for alias, version in registered.aliases.items()}
     changing = {key: value for key, value in registered.tags.items() if key.startswith(CHANGE_PREFIX)}
-    entries: list[Entry] = []
+    entries: list[ChampionEntry] = []
     for version in _versions_with_reigns(client):
         if version.name == model:
             entries += read_reigns(version.tags[REIGNS_TAG], str(version.version))
@@ -171,7 +171,7 @@ def _versions_with_reigns(client: MlflowClient) -> Iterator[Any]:
             return
 
 
-def read_reigns(text: str, version: str) -> list[Entry]:
+def read_reigns(text: str, version: str) -> list[ChampionEntry]:
     """Return the entries in a version's tag. Raises GraftError where it holds something else."""
     where = f"{REIGNS_TAG} of version {version}"
     try:
@@ -183,18 +183,18 @@ def read_reigns(text: str, version: str) -> list[Entry]:
     return [read_entry(json.dumps(one), where) for one in reigns]
 
 
-def read_entry(text: str, where: str) -> Entry:
+def read_entry(text: str, where: str) -> ChampionEntry:
     """Return the entry in a tag, fields of a later graft left out. Raises GraftError where it holds something else."""
-    known = {one.name for one in fields(Entry)}
+    known = {one.name for one in fields(ChampionEntry)}
     try:
-        entry = Entry(**{name: value for name, value in json.loads(text).items() if name in known})
+        entry = ChampionEntry(**{name: value for name, value in json.loads(text).items() if name in known})
         datetime.fromisoformat(entry.at)
     except (ValueError, TypeError, AttributeError):
         raise _unreadable(where) from None
     return entry
 
 
-def announced(text: str, where: str) -> Entry | None:
+def announced(text: str, where: str) -> ChampionEntry | None:
     """Return the change that a tag of :mod:`graft.registry.promotion.change_champion` announces; None where it only
     holds the lock.
     """
@@ -228,7 +228,7 @@ class Row:
         gained: by figure, its value less that of the champion before, where both are known.
     """
 
-    entry: Entry
+    entry: ChampionEntry
     now: bool
     cut_off: bool
     first: bool
@@ -249,7 +249,7 @@ class Row:
 def rows_of(line: Line) -> list[Row]:
     """Return the changes, oldest first; the last is the present one, if its version still is champion."""
     rows = []
-    before: Entry | None = None
+    before: ChampionEntry | None = None
     for entry in line.entries:
         changed: tuple[str, ...] = ()
         gained: dict[str, float] = {}

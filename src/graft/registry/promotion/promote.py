@@ -10,7 +10,7 @@ from graft.core.project import Project
 from graft.registry.aliases import CHALLENGER
 from graft.registry.promotion.change_champion import Change, Registry, earlier_champions
 from graft.registry.promotion.gate_verdict import GateVerdict, fetch_verdict
-from graft.registry.promotion.line import MAX_REASON, Entry, Line
+from graft.registry.promotion.line import MAX_REASON, ChampionEntry, Line
 from graft.registry.store.logged_models import files_of_version
 from graft.registry.store.tracking_store import open_store
 
@@ -32,7 +32,7 @@ class Changed:
     """
 
     model: str
-    entry: Entry
+    entry: ChampionEntry
     settled: list[str]
     previous: str | None
 
@@ -207,6 +207,6 @@ def _champion(version: str | None) -> str:
     return f"champion {version}" if version else "no champion"
 
 
-def _carry_out(change: Change, entry: Entry) -> Changed:
+def _carry_out(change: Change, entry: ChampionEntry) -> Changed:
     change.carry_out(entry)
     return Changed(change.registry.model, entry, change.settled, change.line.previous)

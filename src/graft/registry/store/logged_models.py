@@ -1,7 +1,7 @@
 """A bundle as an MLflow model: with signature, input example, its own code, a list of packages, and a hash of it all.
 
 The hash is over all files of a model in MLflow's store, and kept in MLflow's database: a tag of its run and version.
-Files and database are written by different roads, often on different machines. Who changes a model's files (its
+Files and database are written in different ways, often on different machines. Who changes a model's files (its
 network, the code that travels with it, or the file that tells MLflow which code to run) changes the hash, and would
 have to change the database too.
 """

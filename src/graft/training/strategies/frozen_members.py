@@ -22,7 +22,7 @@ from graft.training.blend import Blend, BlendMember, mirrored_classifier
 from graft.training.ensembles.member_weights import LEAST_PROBABILITY, mix
 from graft.training.head_on_backbone import HeadOnBackbone
 from graft.training.solve_head import penalties_as_fit
-from graft.training.strategy import OutOfFold, Task, Trained
+from graft.training.strategy import OutOfFoldLogits, Task, Trained
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def train(params: FrozenParams, task: Task) -> Trained:
     if len(fitted) == 1:
         network: keras.Model | HeadOnBackbone | Blend = _network(heaviest, task)
         logits = heaviest.head.out_of_fold[validation]
-        cross = OutOfFold(heaviest.head.out_of_fold, heaviest.labels, heaviest.groups)
+        cross = OutOfFoldLogits(heaviest.head.out_of_fold, heaviest.labels, heaviest.groups)
     else:
         members = [
             BlendMember(f"m{number}", _network(one, task), one.member.image_size, weight, one.temperature)

@@ -35,7 +35,7 @@ ImagesAt = Callable[[int], LabelledImages]
 
 
 @dataclass(frozen=True)
-class Roads:
+class EvaluationInputs:
     """The images to answer for, and what there is to answer with.
 
     Attributes:
@@ -53,52 +53,52 @@ class Roads:
     cache: Path
 
 
-def bundle_probabilities(model: ImageClassifier, roads: Roads, label: str) -> np.ndarray:
+def bundle_probabilities(model: ImageClassifier, inputs: EvaluationInputs, label: str) -> np.ndarray:
     """Return the probabilities float32 ``[N, C]`` of a loaded bundle; progress bars show ``label``."""
-    everything = np.arange(roads.count)
-    if roads.count <= SAMPLE:
-        return _served(model, roads, everything, label)
-    by_features = [_by_features(part, roads, label) for part in model.parts]
-    probabilities = np.zeros((roads.count, len(model.classes)), np.float32)
+    everything = np.arange(inputs.count)
+    if inputs.count <= SAMPLE:
+        return _served(model, inputs, everything, label)
+    by_features = [_by_features(part, inputs, label) for part in model.parts]
+    probabilities = np.zeros((inputs.count, len(model.classes)), np.float32)
     for part, answers in zip(model.parts, by_features, strict=True):
-        probabilities += part.weight * (_by_images(part, roads, label) if answers is None else answers)
+        probabilities += part.weight * (_by_images(part, inputs, label) if answers is None else answers)
     if all(answers is None for answers in by_features):
         return probabilities
-    sample = np.unique(np.linspace(0, roads.count - 1, SAMPLE).astype(np.int64))
-    expected = _served(model, roads, sample, f"{label}, as served")
+    sample = np.unique(np.linspace(0, inputs.count - 1, SAMPLE).astype(np.int64))
+    expected = _served(model, inputs, sample, f"{label}, as served")
     difference = float(np.abs(probabilities[sample] - expected).max())
     if not difference <= TOLERANCE:
         console.print(
             f"{label}: what is served differs by {difference:.2g}: running that for all of them", soft_wrap=True
         )
-        return _served(model, roads, everything, label)
+        return _served(model, inputs, everything, label)
     return probabilities
 
 
-def _served(model: ImageClassifier, roads: Roads, indices: np.ndarray, label: str) -> np.ndarray:
+def _served(model: ImageClassifier, inputs: EvaluationInputs, indices: np.ndarray, label: str) -> np.ndarray:
     """Return the bundle's probabilities for some of the images, computed as graft serves it."""
-    images = {size: roads.images(size) for size in model.image_sizes}
-    if len(indices) == roads.count:
+    images = {size: inputs.images(size) for size in model.image_sizes}
+    if len(indices) == inputs.count:
         images = {size: DecodedImages(of_size.inputs) for size, of_size in images.items()}
     probabilities = np.empty((len(indices), len(model.classes)), np.float32)
     with progress_bar(label, len(indices)) as advance:
-        for start in range(0, len(indices), roads.batch_size):
-            chosen = indices[start : start + roads.batch_size]
+        for start in range(0, len(indices), inputs.batch_size):
+            chosen = indices[start : start + inputs.batch_size]
             answers = model.probabilities({size: of_size.at(chosen) for size, of_size in images.items()})
             probabilities[start : start + len(chosen)] = answers
             advance(len(chosen))
     return probabilities
 
 
-def _by_images(part: Part, roads: Roads, label: str) -> np.ndarray:
+def _by_images(part: Part, inputs: EvaluationInputs, label: str) -> np.ndarray:
     """Return the network's outputs for the images, which are decoded once for all networks of a size."""
-    images = DecodedImages(roads.images(part.image_size).inputs)
-    outputs = np.empty((roads.count, len(read_settings(part.bundle)["classes"])), np.float32)
+    images = DecodedImages(inputs.images(part.image_size).inputs)
+    outputs = np.empty((inputs.count, len(read_settings(part.bundle)["classes"])), np.float32)
     fill(outputs, lambda _: part.network, images, label)
     return outputs
 
 
-def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
+def _by_features(part: Part, inputs: EvaluationInputs, label: str) -> np.ndarray | None:
     """Return the head's outputs for the images' cached features.
 
     None where the head was not trained alone, or the features cannot be had.
@@ -106,7 +106,7 @@ def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
     described = read_settings(part.bundle).get("features")
     if described is None or not (part.bundle / HEAD).is_dir():  # earlier bundles have none
         return None
-    features = _features(part, described, roads, label)
+    features = _features(part, described, inputs, label)
     if features is None:
         return None
     try:
@@ -120,14 +120,14 @@ def _by_features(part: Part, roads: Roads, label: str) -> np.ndarray | None:
         return None
 
 
-def _features(part: Part, described: dict[str, Any], roads: Roads, label: str) -> np.ndarray | None:
+def _features(part: Part, described: dict[str, Any], inputs: EvaluationInputs, label: str) -> np.ndarray | None:
     """Return the features that the network's head takes, computing what the store lacks; None where that cannot be."""
-    if roads.store is None or described["description"]["code"] != code_identity():
+    if inputs.store is None or described["description"]["code"] != code_identity():
         return None  # other code decodes the images now
-    images = roads.images(part.image_size)
+    images = inputs.images(part.image_size)
     description, count = described["description"], described["count"]
-    features = large_array((roads.count, count), np.float32)
-    if not len(roads.store.space(description).read(images.keys, features)):
+    features = large_array((inputs.count, count), np.float32)
+    if not len(inputs.store.space(description).read(images.keys, features)):
         return features  # without Keras, whose import takes longer than all else here
     import_tensorflow()
     from graft.networks.backbones import build_backbone
@@ -136,12 +136,12 @@ def _features(part: Part, described: dict[str, Any], roads: Roads, label: str) -
 
     def build() -> Backbone:
         params = TypeAdapter(BackboneParams).validate_python(described["backbone"])
-        backbone = build_backbone(params, part.image_size, roads.cache, described["pooling"])
+        backbone = build_backbone(params, part.image_size, inputs.cache, described["pooling"])
         if FrozenBackbone.of(backbone, pooling=described["pooling"]).description != description:
             raise _OtherBackboneError
         return backbone
 
-    frozen = FrozenBackbone.described(description, count, roads.store, build)
+    frozen = FrozenBackbone.described(description, count, inputs.store, build)
     try:
         return frozen.features(images, label, out=features)
     except _OtherBackboneError:

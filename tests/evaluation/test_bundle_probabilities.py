@@ -17,8 +17,8 @@ from graft.bundle.model import HEAD, ImageClassifier
 from graft.bundle.record import read_settings, write_settings
 from graft.core.params.backbone_params import BackboneParams
 from graft.core.project import Project
-from graft.evaluation import bundle_answers as answers
-from graft.evaluation.bundle_answers import Roads, bundle_probabilities
+from graft.evaluation import bundle_probabilities as answers
+from graft.evaluation.bundle_probabilities import EvaluationInputs, bundle_probabilities
 from graft.evaluation.evaluate import TestImages as Images
 from graft.networks import backbones
 from graft.networks import decode_images as images_module
@@ -75,8 +75,8 @@ def train(project: Project, name: str, **changes: object) -> ImageClassifier:
     return open_classifier(project.strategy(name) / "model")
 
 
-def roads(project: Project, images: Images, store: FeatureStore | None) -> Roads:
-    return Roads(images.at, len(images.table), 4, store, project.cache)
+def evaluation_inputs(project: Project, images: Images, store: FeatureStore | None) -> EvaluationInputs:
+    return EvaluationInputs(images.at, len(images.table), 4, store, project.cache)
 
 
 def served(model: ImageClassifier, images: Images, size: int) -> np.ndarray:
@@ -87,14 +87,14 @@ def test_of_a_head_only_the_features_are_asked_for(project: Project, decoded: li
     model = train(project, "kept")
     store, images = FeatureStore(project.features, 10**9), Images(project)
     decoded.clear()
-    first = bundle_probabilities(model, roads(project, images, store), "test")
+    first = bundle_probabilities(model, evaluation_inputs(project, images, store), "test")
     assert set(decoded) == set(images.table["path"])
     np.testing.assert_allclose(first, served(model, images, SIDE), atol=1e-4)
     # Another head: its features are known, and only the sample that is held against it is decoded.
     other = train(project, "kept", head={"dropout": 0.5}, learning_rate=0.05)
     again = Images(project)
     decoded.clear()
-    found = bundle_probabilities(other, roads(project, again, store), "test")
+    found = bundle_probabilities(other, evaluation_inputs(project, again, store), "test")
     assert len(decoded) == answers.SAMPLE
     np.testing.assert_allclose(found, served(other, again, SIDE), atol=1e-4)
     assert np.abs(found - first).max() > 1e-3
@@ -114,34 +114,36 @@ def test_a_kept_network_is_run_without_its_backbone_being_built(
     builds: list[str] = []
     build = backbones.build_backbone
     monkeypatch.setattr(backbones, "build_backbone", lambda *given: builds.append("") or build(*given))
-    found = bundle_probabilities(model, roads(project, images, store), "test")
+    found = bundle_probabilities(model, evaluation_inputs(project, images, store), "test")
     assert not builds
     np.testing.assert_allclose(found, served(model, images, SIDE), atol=1e-4)
     # One that is not what was written is not run: the backbone is built again.
     (kept / "network.bin").write_bytes(b"torn")
     empty = FeatureStore(project.features, 10**9, "float16")
     assert empty.network(network) == kept
-    again = bundle_probabilities(model, roads(project, images, empty), "test")
+    again = bundle_probabilities(model, evaluation_inputs(project, images, empty), "test")
     assert builds
     np.testing.assert_allclose(again, found, atol=1e-3)
 
 
 def test_of_any_other_bundle_the_images_are_run(project: Project) -> None:
     model, images = train(project, "small"), Images(project)
-    found = bundle_probabilities(model, roads(project, images, FeatureStore(project.features, 10**9)), "test")
+    found = bundle_probabilities(
+        model, evaluation_inputs(project, images, FeatureStore(project.features, 10**9)), "test"
+    )
     np.testing.assert_allclose(found, served(model, images, SIZE), atol=1e-4)
 
 
 def test_of_a_bundle_of_before_heads_were_kept_apart_the_images_are_run(project: Project) -> None:
     model, images = train(project, "kept"), Images(project)
     store, (part,) = FeatureStore(project.features, 10**9), model.parts
-    expected = bundle_probabilities(model, roads(project, images, store), "test")
+    expected = bundle_probabilities(model, evaluation_inputs(project, images, store), "test")
     shutil.rmtree(part.bundle / HEAD)
     settings = read_settings(part.bundle)
     del settings["features"]["count"]
     write_settings(part.bundle, settings)
     earlier = open_classifier(part.bundle)
-    found = bundle_probabilities(earlier, roads(project, images, store), "test")
+    found = bundle_probabilities(earlier, evaluation_inputs(project, images, store), "test")
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -150,9 +152,9 @@ def test_what_differs_from_the_bundle_is_not_believed(
 ) -> None:
     model, images = train(project, "kept"), Images(project)
     monkeypatch.setattr(
-        answers, "_by_features", lambda part, roads, label: np.roll(served(model, images, SIDE), 1, axis=1)
+        answers, "_by_features", lambda part, inputs, label: np.roll(served(model, images, SIDE), 1, axis=1)
     )
-    found = bundle_probabilities(model, roads(project, images, None), "test")
+    found = bundle_probabilities(model, evaluation_inputs(project, images, None), "test")
     assert "what is served differs by" in capsys.readouterr().out
     np.testing.assert_allclose(found, served(model, images, SIDE), atol=1e-6)
 
@@ -166,7 +168,7 @@ def test_a_head_that_openvino_does_not_take_over_is_run_with_all_of_the_network(
     monkeypatch.setattr(answers, "saved_model_run", refuse)
     model, images = train(project, "kept"), Images(project)
     store = FeatureStore(project.features, 10**9)
-    found = bundle_probabilities(model, roads(project, images, store), "test")
+    found = bundle_probabilities(model, evaluation_inputs(project, images, store), "test")
     assert "(no such operation): running all of the network" in capsys.readouterr().out
     np.testing.assert_allclose(found, served(model, images, SIDE), atol=1e-6)
 
@@ -179,11 +181,11 @@ def test_features_of_other_code_are_not_taken_for_those_of_the_bundle(
     settings = read_settings(part.bundle)
     described = settings["features"]
     other = {**described, "description": {**described["description"], "code": "of another day"}}
-    all_roads = roads(project, images, store)
-    assert answers._features(part, described, all_roads, "test") is not None
-    assert answers._features(part, other, all_roads, "test") is None
+    inputs = evaluation_inputs(project, images, store)
+    assert answers._features(part, described, inputs, "test") is not None
+    assert answers._features(part, other, inputs, "test") is None
     monkeypatch.setattr(answers, "read_settings", lambda bundle: {**settings, "features": other})
-    found = bundle_probabilities(model, all_roads, "test")
+    found = bundle_probabilities(model, inputs, "test")
     np.testing.assert_allclose(found, served(model, images, SIDE), atol=1e-4)
 
 
@@ -192,7 +194,7 @@ def test_known_images_are_answered_for_without_keras(project: Project) -> None:
     evaluation = """
 import sys
 from pathlib import Path
-from graft.evaluation import bundle_answers as answers
+from graft.evaluation import bundle_probabilities as answers
 from graft.evaluation.evaluate import TestImages, evaluate_bundle
 from graft.networks.features.feature_store import FeatureStore
 from graft.core.project import Project
