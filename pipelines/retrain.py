@@ -98,7 +98,7 @@ def _told(retraining: Retraining) -> Any:
     """Notify, and record that it was done: outside of the task, which Prefect repeats, and with it the message."""
     state = tell(retraining, return_state=True)
     if not state.is_failed():
-        retraining.told()
+        retraining.notified()
     return state
 
 

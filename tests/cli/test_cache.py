@@ -40,7 +40,7 @@ def test_info_names_what_is_kept(store: FeatureStore) -> None:
     assert "0.00 GB of 20 in" in result.output
     assert "beside that" not in result.output
     (store.folder.parent / "made").mkdir()
-    keep(store.folder.parent / "made", store.kept({"export": 1}))
+    keep(store.folder.parent / "made", store.artifact_folder({"export": 1}))
     assert "0.00 GB of 2 beside that" in CliRunner().invoke(app, ["cache", "info"]).output
 
 
@@ -54,7 +54,7 @@ def test_verify_finds_and_removes_what_is_damaged(store: FeatureStore) -> None:
     made = store.folder.parent / "made"
     made.mkdir()
     (made / "graph").write_bytes(b"graph")
-    kept = store.kept({"export": 1})
+    kept = store.artifact_folder({"export": 1})
     keep(made, kept)
     output = CliRunner().invoke(app, ["cache", "verify"]).output
     assert output.endswith("All 3 shards and 1 kept networks are whole\n")

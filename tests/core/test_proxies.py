@@ -10,7 +10,7 @@ from graft.automation.prefect_check import check_named_server
 from graft.core import proxies
 from graft.core.download.fetch import download
 from graft.core.errors import GraftError
-from graft.core.proxies import UNUSABLE, require_proxy, settle_proxies
+from graft.core.proxies import UNUSABLE, normalise_proxies, require_proxy
 from graft.registry.store.reachable import require_answer
 
 LOOPBACK = ("http://127.0.0.1:4200/api", "http://localhost:4200", "http://[::1]:4200")
@@ -39,7 +39,7 @@ def require_direct_loopback() -> None:
 @pytest.mark.parametrize("value", ["http://proxy.example:3128", "proxy.example:3128", "http://me:p%40ss@proxy.example"])
 def test_case_2_loopback_never_goes_through_a_proxy_and_downloads_do(name: str, value: str) -> None:
     os.environ[name] = value
-    settle_proxies()
+    normalise_proxies()
     require_direct_loopback()
     assert getproxies()[name.lower().removesuffix("_proxy")] == value
     require_proxy(ELSEWHERE)
@@ -68,7 +68,7 @@ NO_PROXY = {
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
 def test_case_3_entries_of_no_proxy_in_any_form_stop_nothing(name: str, stated: str) -> None:
     os.environ |= {name: stated, "http_proxy": "http://proxy.example:3128"}
-    settle_proxies()
+    normalise_proxies()
     require_direct_loopback()
     kept = os.environ["NO_PROXY"]
     assert kept == os.environ["no_proxy"]
@@ -93,7 +93,7 @@ def test_case_3_a_proxy_that_cannot_be_used_stops_what_needs_it_and_nothing_else
 ) -> None:
     monkeypatch.setattr(proxies.importlib.util, "find_spec", lambda name: None)
     os.environ[name] = value
-    settle_proxies()
+    normalise_proxies()
     require_direct_loopback()
     for url in LOOPBACK:
         require_proxy(url)
@@ -108,7 +108,7 @@ def test_case_3_a_proxy_that_cannot_be_used_stops_what_needs_it_and_nothing_else
 def test_case_3_a_proxy_for_everything_matters_only_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxies.importlib.util, "find_spec", lambda name: None)
     os.environ |= {"all_proxy": "socks://proxy.example:1080/", "https_proxy": "http://proxy.example:3128"}
-    settle_proxies()
+    normalise_proxies()
     require_proxy(ELSEWHERE)
     os.environ |= {"NO_PROXY": "plain.example", "no_proxy": "plain.example"}
     require_proxy("http://plain.example/")
@@ -119,6 +119,6 @@ def test_case_3_a_proxy_for_everything_matters_only_where_there_is_no_other(monk
 def test_case_3_socks_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxies.importlib.util, "find_spec", lambda name: object())
     os.environ["ALL_PROXY"] = "socks://proxy.example:1080"
-    settle_proxies()
+    normalise_proxies()
     assert os.environ["ALL_PROXY"] == "socks5://proxy.example:1080"
     assert UNUSABLE not in os.environ

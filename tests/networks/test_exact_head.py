@@ -126,7 +126,7 @@ def test_other_images_are_scored_and_choose_nothing() -> None:
     alone = fit_exact_head(features[:60], labels[:60], 3)
     heard: list[exact_head.PenaltyScore] = []
     watched = fit_exact_head(
-        features[:60], labels[:60], 3, val=(features[60:], (labels[60:] + 1) % 3), tell=heard.append
+        features[:60], labels[:60], 3, val=(features[60:], (labels[60:] + 1) % 3), on_score=heard.append
     )
     np.testing.assert_array_equal(alone.kernel, watched.kernel)
     assert heard == watched.path

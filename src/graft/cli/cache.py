@@ -41,7 +41,7 @@ def info() -> None:
         f"{used / 1e9:.2f} GB of {store.limit_bytes / 1e9:g} in {store.folder} (train.store.limit_gb in params.yaml)",
         soft_wrap=True,
     )
-    if networks := store.kept_folders():
+    if networks := store.artifact_folders():
         size = sum(map(folder_bytes, networks)) / 1e9
         console.print(
             f"{size:.2f} GB of {LIMIT_BYTES / 1e9:g} beside that: networks as OpenVINO reads them, and exported models"
@@ -57,7 +57,7 @@ def verify() -> None:
     from graft.networks.engines.artifact_cache import is_whole
 
     store = _store()
-    shards, networks = store.shards(), store.kept_folders()
+    shards, networks = store.shards(), store.artifact_folders()
     damaged_shards = 0
     with progress_bar("Shards", len(shards)) as advance:
         for path in shards:

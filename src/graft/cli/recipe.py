@@ -73,10 +73,10 @@ def use(name: Name) -> None:
     recipe = read_recipe(name)
     project = find_project()
     state, bring = _data_state(project, recipe)  # a broken data.dvc is refused before anything is written
-    kept = use_recipe(project, recipe)
+    backup = use_recipe(project, recipe)
     if not recipe.sections:
         console.print(f"[bold]{name}[/] has nothing to set: params.yaml stays as it is.")
-    elif kept is None:
+    elif backup is None:
         console.print(f"params.yaml already holds [bold]{name}[/]: nothing was written.")
     else:
         sections = " and ".join(recipe.sections)
@@ -85,7 +85,7 @@ def use(name: Name) -> None:
         console.print(
             f"params.yaml now holds {sections} of [bold]{name}[/]{without}; other sections stay.", soft_wrap=True
         )
-        back = " ".join(shlex.quote(str(short(path))) for path in (kept, project.params_file))
+        back = " ".join(shlex.quote(str(short(path))) for path in (backup, project.params_file))
         say(f"What was there comes back with: cp {back}")
     console.print(state, soft_wrap=True)
     command = "graft run" if recipe.sections else recipe.records["Command"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from graft.core.credentials import guard_output
 from graft.core.files import make_private_folder
 from graft.core.project import Project
-from graft.core.proxies import settle_proxies
+from graft.core.proxies import normalise_proxies
 from graft.core.quotas import THREAD_VARIABLES, fewer_cores
 
 # A pipeline over private photographs must run offline and tell nobody.
@@ -81,7 +81,7 @@ def configure(project: Project) -> None:
         os.environ.setdefault(name, value)
     # Bundles, exports and serving are TensorFlow's; Keras would take what somebody's variable or file says.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    settle_proxies()
+    normalise_proxies()
     # Prefect creates its home but not the folders above it, and then fails at its database.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     if os.environ["PREFECT_HOME"] == str(project.prefect):

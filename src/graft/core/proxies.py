@@ -20,7 +20,7 @@ UNUSABLE = "GRAFT_UNUSABLE_PROXY"
 _VARIABLES = ("https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
-def settle_proxies() -> None:
+def normalise_proxies() -> None:
     """Rewrite the environment's proxies to forms that all libraries take, and none for this machine.
 
     A proxy that they cannot use is taken out for this process and those it starts; :func:`require_proxy` says so where
@@ -33,8 +33,8 @@ def settle_proxies() -> None:
         if value and not _is_usable(value):
             os.environ[UNUSABLE] = f"{name}={value}"
             del os.environ[name]
-    stated = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    names = [name for entry in re.split(r"[,\s]+", stated) if (name := _plain_entry(entry))]
+    value = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [name for entry in re.split(r"[,\s]+", value) if (name := _plain_entry(entry))]
     if "*" not in names:
         # Libraries read one or the other.
         os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*names, *LOOPBACK]))

@@ -109,7 +109,7 @@ def fit_exact_head(
     folds: int = FOLDS,
     seed: int = 0,
     val: tuple[np.ndarray, np.ndarray] | None = None,
-    tell: Callable[[PenaltyScore], None] = lambda score: None,
+    on_score: Callable[[PenaltyScore], None] = lambda score: None,
 ) -> ExactHead:
     """Fit a linear head to features, with the penalty that stratified, grouped cross-validation chooses.
 
@@ -125,7 +125,7 @@ def fit_exact_head(
         folds: at most; fewer where there are fewer groups.
         seed: of the folds.
         val: features ``[M, D]`` and class indices ``[M]`` of other images. They choose nothing.
-        tell: called with each score as it is found.
+        on_score: called with each score as it is found.
 
     Raises:
         ValueError: fewer than two groups, or shapes that do not fit.
@@ -145,7 +145,7 @@ def fit_exact_head(
                 _score(problem.answers(heads), rows),
                 _score(heads[-1].logits(others.coordinates), others) if others else None,
             )
-            tell(score)
+            on_score(score)
             path.append(score)
             if score.out_of_fold.log_loss <= path[chosen].out_of_fold.log_loss:
                 chosen, best = len(path) - 1, heads

@@ -37,8 +37,8 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray, images: np.ndarray |
     while high - low > 1e-6:
         middle = (low + high) / 2
         weights = np.exp(shifted / np.exp(middle))
-        stated = np.einsum("nc,nc->n", weights, shifted) / weights.sum(axis=1)
-        low, high = (middle, high) if stated.mean() > wanted else (low, middle)
+        expected = np.einsum("nc,nc->n", weights, shifted) / weights.sum(axis=1)
+        low, high = (middle, high) if expected.mean() > wanted else (low, middle)
     return float(np.exp((low + high) / 2))
 
 

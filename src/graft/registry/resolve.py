@@ -133,7 +133,7 @@ def _version(project: Project, client: MlflowClient, name: str, version: str, al
     return _bundle_at(project, location, tags, ResolvedModel(Path(), name, version, alias, ""))
 
 
-def _bundle_at(project: Project, location: str, tags: Mapping[str, str], known: ResolvedModel) -> ResolvedModel:
+def _bundle_at(project: Project, location: str, tags: Mapping[str, str], named: ResolvedModel) -> ResolvedModel:
     """Return the model at a location, its files compared with the hash in its tags before anything is made of them."""
     from mlflow.models import Model
 
@@ -142,55 +142,55 @@ def _bundle_at(project: Project, location: str, tags: Mapping[str, str], known: 
     expected = tags.get(HASH_TAG)
     if not expected:
         raise GraftError(
-            f"MLflow keeps no hash of {known}: it was not logged by graft, or by an older one",
+            f"MLflow keeps no hash of {named}: it was not logged by graft, or by an older one",
             "Train and register it again: dvc repro",
         )
-    expected = require_sha256(expected, f"The tag {HASH_TAG} of {known}")
+    expected = require_sha256(expected, f"The tag {HASH_TAG} of {named}")
     try:
         folder, found = _fetch(location, expected, project.fetched_models)
         flavour = Model.load(str(folder)).flavors.get("python_function", {}) if found == expected else {}
     except Exception as error:
         # Every kind of store raises its own.
         raise GraftError(
-            f"The files of {known} cannot be read at {location}: {first_line(error)}",
+            f"The files of {named} cannot be read at {location}: {first_line(error)}",
             "Check that the store is there and complete",
         ) from error
     if found != expected:
         raise GraftError(
-            f"The files of {known} at {location} are not those that were logged: their hash is {found[:12]}..., "
+            f"The files of {named} at {location} are not those that were logged: their hash is {found[:12]}..., "
             f"and MLflow's tag {HASH_TAG} says {expected[:12]}...",
             "Find out who changed them; train and register the model again: dvc repro --force --downstream train",
         )
-    bundle = path_below(folder, str(flavour.get("data")), f"The MLmodel file of {known}")
-    return replace(known, bundle=bundle, digest=_digest(bundle))
+    bundle = path_below(folder, str(flavour.get("data")), f"The MLmodel file of {named}")
+    return replace(named, bundle=bundle, digest=_digest(bundle))
 
 
-def _fetch(location: str, digest: str, kept: Path) -> tuple[Path, str]:
+def _fetch(location: str, digest: str, cache: Path) -> tuple[Path, str]:
     """Return the folder of the model's files on this disk and the hash of what was found; download them at most once.
 
-    ``digest`` is a SHA-256, and so a plain name below ``kept``. Only files that have this hash are kept there; a copy
+    ``digest`` is a SHA-256, and so a plain name below ``cache``. Only files that have this hash are kept there; a copy
     that was damaged since is moved aside for a whole one.
     """
     from graft.registry.store.logged_models import model_files, model_hash
 
-    known = kept / digest
-    if known.is_dir() and model_hash(known) == digest:
-        return known, digest
-    kept.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept) as temporary:
+    cached = cache / digest
+    if cached.is_dir() and model_hash(cached) == digest:
+        return cached, digest
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as temporary:
         folder = model_files(location, Path(temporary) / "model")
         found = model_hash(folder)
         if not folder.is_relative_to(temporary):
             return folder, found
         if found == digest:
             try:
-                folder.replace(known)
+                folder.replace(cached)
             except OSError:
                 # Something is there: another process was quicker, or it is the copy that was damaged.
-                if not known.is_dir() or model_hash(known) != digest:
-                    known.rename(Path(temporary) / "damaged")
-                    folder.replace(known)
-    return known, found
+                if not cached.is_dir() or model_hash(cached) != digest:
+                    cached.rename(Path(temporary) / "damaged")
+                    folder.replace(cached)
+    return cached, found
 
 
 def _digest(bundle: Path) -> str:

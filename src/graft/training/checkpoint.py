@@ -162,13 +162,13 @@ class TrainingState(keras.callbacks.Callback):
         self.batches.start_epoch(epoch)
         self._epoch_start = time.perf_counter()
         self._sums = {"loss": (0.0, 0), "accuracy": (0.0, 0)}
-        self._seen, self._loss = 0, 0.0
+        self._images_done, self._loss = 0, 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Record the figures of the batch; refuse a loss that is no number."""
         logs = logs or {}
         self._refuse_not_finite("loss", logs["loss"], f", step {batch + 1}")
-        size = min(self.batches.batch_size, len(self.batches.labels) - self._seen)
+        size = min(self.batches.batch_size, len(self.batches.labels) - self._images_done)
         filled = size + -size % self.batches.devices  # the loss counts what fills a batch up too
         step: dict[str, float] = {"epoch": len(self.epochs), "step": len(self.steps["step"])}
         # Keras reports means since the epoch began; a batch's own value is the difference of two sums.
@@ -177,7 +177,7 @@ class TrainingState(keras.callbacks.Callback):
             sum_now = float(logs[name]) * (seen + count)
             step[name] = (sum_now - sum_before) / count
             self._sums[name] = (sum_now, seen + count)
-        self._seen += size
+        self._images_done += size
         self._loss += step["loss"] * size
         for column, value in step.items():
             self.steps[column].append(value)
@@ -194,7 +194,7 @@ class TrainingState(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record the figures of the epoch, save its weights if they are the best, end where patience does."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        figures["loss"] = self._loss / self._seen
+        figures["loss"] = self._loss / self._images_done
         # The step that ends the epoch may be the one that breaks the model: its own loss was of before.
         self._refuse_not_finite("validation log loss", figures[MONITOR])
         seconds = time.perf_counter() - self._epoch_start

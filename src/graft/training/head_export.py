@@ -21,7 +21,7 @@ from graft.bundle.model import HEAD, SAVED_MODEL
 from graft.bundle.trial import trial_images
 from graft.core.source_digest import source_digest
 from graft.networks.engines import trace as tracing
-from graft.networks.engines.artifact_cache import kept_or_made
+from graft.networks.engines.artifact_cache import cached_or_made
 from graft.networks.engines.trace import inference_graph, save_traced, traced
 from graft.training.head_on_backbone import HeadOnBackbone
 
@@ -46,9 +46,9 @@ def save_with_backbone(network: HeadOnBackbone, temperature: float, folder: Path
         Probabilities float32 ``[8, C]`` of the trial images.
     """
     store = network.backbone.store
-    kept = None if store is None else store.kept(_description(network))
-    return kept_or_made(
-        kept, lambda made: _export(network, made), lambda export: _fill(export, network.head, temperature, folder)
+    cached = None if store is None else store.artifact_folder(_description(network))
+    return cached_or_made(
+        cached, lambda made: _export(network, made), lambda export: _fill(export, network.head, temperature, folder)
     )
 
 

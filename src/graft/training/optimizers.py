@@ -75,8 +75,8 @@ def _with_rate_factors(
     class WithRateFactors(kind):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
             # Under TensorFlow the variable is a bare one, without the path that Keras knows it by.
-            known = self._trainable_variables[self._get_variable_index(variable)]
-            return super().update_step(gradient, variable, learning_rate * factors.get(known.path, 1.0))
+            own = self._trainable_variables[self._get_variable_index(variable)]
+            return super().update_step(gradient, variable, learning_rate * factors.get(own.path, 1.0))
 
     WithRateFactors.__name__ = kind.__name__
     return WithRateFactors

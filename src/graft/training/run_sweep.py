@@ -117,9 +117,9 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
             study.tell(trial.number, state=state.FAIL)  # cut off, and as good as never begun
         ended = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
         trials = [Trial(**json.loads(trial.user_attrs["trial"])) for trial in ended]
-        known = [trial.params for trial in ended]
+        earlier = [trial.params for trial in ended]
         wanted = combinations(sweep) if sweep.order == "grid" else [{}] * (sweep.trials - len(trials))
-        for combination in [one for one in wanted if one not in known]:
+        for combination in [one for one in wanted if one not in earlier]:
             # One for all trials would go through its random numbers from the first again in every process.
             seed = int(np.random.SeedSequence([params.train.seed, len(trials)]).generate_state(1)[0])
             study.sampler = optuna.samplers.TPESampler(seed=seed)

@@ -64,7 +64,7 @@ def solve_head(
             folds=folds,
             seed=task.seed,
             val=(val.inputs, val.labels),
-            tell=lambda score: seconds.append(time.perf_counter()),
+            on_score=lambda score: seconds.append(time.perf_counter()),
         )
     head.get_layer("logits").set_weights([exact.kernel, exact.bias])
     found = exact.path[exact.chosen]

@@ -138,7 +138,7 @@ def retrain(project: Project, change: Callable[[Any], None] = lambda retraining:
         if retraining.decide():
             for step in (retraining.train, retraining.record, retraining.judge):
                 step()
-    retraining.told()
+    retraining.notified()
     return retraining.outcome
 
 

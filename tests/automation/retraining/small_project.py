@@ -169,7 +169,7 @@ def _run() -> None:
         if retraining.decide():
             for step in (retraining.train, retraining.record, retraining.judge):
                 step()
-    retraining.told()
+    retraining.notified()
 
 
 if __name__ == "__main__":

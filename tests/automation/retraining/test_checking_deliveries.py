@@ -12,7 +12,7 @@ from small_project import deliver, picture
 
 from graft.automation.retraining.checking import CheckedDelivery, check_delivery
 from graft.automation.retraining.deliveries import Delivery, find_deliveries
-from graft.automation.retraining.known_images import Known, read_known
+from graft.automation.retraining.known_images import ExistingImages, read_existing
 from graft.automation.retraining.unpacking import unpack
 from graft.core.params.models import ValidateParams
 from graft.core.params.retrain_params import DeliveryParams
@@ -35,11 +35,11 @@ def inbox(tmp_path: Path) -> Path:
     return folder
 
 
-def known_in(project: Project) -> Known:
-    return read_known(project, RULES, project.root / "known.parquet")
+def known_in(project: Project) -> ExistingImages:
+    return read_existing(project, RULES, project.root / "known.parquet")
 
 
-def check(project: Project, params: DeliveryParams = TOLERANT, known: Known | None = None) -> CheckedDelivery:
+def check(project: Project, params: DeliveryParams = TOLERANT, known: ExistingImages | None = None) -> CheckedDelivery:
     """Of the one delivery in the inbox."""
     (one,) = find_deliveries(project.root / "inbox", 0).deliveries
     folder = project.root / "unpacked" / one.name

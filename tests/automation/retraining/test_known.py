@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_project import deliver, picture
 
-from graft.automation.retraining.known_images import Known, read_known
+from graft.automation.retraining.known_images import ExistingImages, read_existing
 from graft.core.errors import GraftError
 from graft.core.params.models import ValidateParams
 from graft.core.project import Project
@@ -29,8 +29,8 @@ def official(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def known_in(project: Project) -> Known:
-    return read_known(project, ValidateParams(), project.state / "known.parquet")
+def known_in(project: Project) -> ExistingImages:
+    return read_existing(project, ValidateParams(), project.state / "known.parquet")
 
 
 def digest(project: Project, name: str) -> str:

@@ -12,7 +12,7 @@ from tiny import SIZE, clock, tiny_params, write_hub_module
 
 from graft.automation.retraining.checking import CheckedDelivery, NewImage
 from graft.automation.retraining.deliveries import Delivery
-from graft.automation.retraining.known_images import Known, read_known
+from graft.automation.retraining.known_images import ExistingImages, read_existing
 from graft.automation.retraining.label_doubts import DeliveryLabelCheck, Doubt, Images, Judge
 from graft.core.params import Params
 from graft.core.project import Project
@@ -168,8 +168,8 @@ def params(tmp_path: Path) -> Params:
 
 
 @pytest.fixture
-def known_here(project: Project, params: Params) -> Known:
-    known = read_known(project, params.validate_, project.state / "known.parquet")
+def known_here(project: Project, params: Params) -> ExistingImages:
+    known = read_existing(project, params.validate_, project.state / "known.parquet")
     # Noise of one colour is near-duplicate by nature, and would be one group.
     assert len(find_near_duplicates(known.images, Limits(4, 0.02))) == 0
     return known
@@ -192,7 +192,7 @@ def delivered(folder: Path, labels: list[str], renamed: dict[str, str] | None = 
 
 
 def test_a_delivery_with_a_renamed_class_is_doubted_in_words(
-    project: Project, params: Params, known_here: Known, tmp_path: Path
+    project: Project, params: Params, known_here: ExistingImages, tmp_path: Path
 ) -> None:
     good = delivered(tmp_path / "week-11", ["red", "green", "blue"] * 6)
     bad = delivered(tmp_path / "week-12", ["blue"] * 8 + ["green"] * 8, {"blue": "red"})
@@ -208,7 +208,7 @@ def test_a_delivery_with_a_renamed_class_is_doubted_in_words(
 
 
 def test_before_the_first_split_nothing_is_doubted(
-    project: Project, params: Params, known_here: Known, tmp_path: Path
+    project: Project, params: Params, known_here: ExistingImages, tmp_path: Path
 ) -> None:
     bad = delivered(tmp_path / "week-12", ["blue"] * 8, {"blue": "red"})
     for split in ("train", "val"):
@@ -217,7 +217,7 @@ def test_before_the_first_split_nothing_is_doubted(
 
 
 def test_images_of_test_have_no_say(
-    project: Project, params: Params, known_here: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, params: Params, known_here: ExistingImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from graft.automation.retraining import label_doubts
 
@@ -235,7 +235,7 @@ def test_images_of_test_have_no_say(
 
 
 def test_training_decodes_no_image_that_was_looked_at(
-    project: Project, params: Params, known_here: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, params: Params, known_here: ExistingImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = delivered(tmp_path / "week-12", ["red", "green", "blue"] * 4)
     DeliveryLabelCheck(project, params, known_here).doubts(checked)

@@ -157,8 +157,8 @@ def test_it_runs_by_the_clock_and_by_hand_and_leaves_nothing_behind(schedule: Sc
     assert refused.returncode == 1
     assert "A run of retrain/colours is under way: " in refused.stderr
     settle = (
-        "from uuid import UUID; from graft.automation.schedule.deployments import settle_runs; "
-        f"settle_runs(UUID('{deployment['id']}'))"
+        "from uuid import UUID; from graft.automation.schedule.deployments import mark_killed_runs; "
+        f"mark_killed_runs(UUID('{deployment['id']}'))"
     )
     told = schedule.ask("env")
     assert f"export PREFECT_API_URL=http://127.0.0.1:{schedule.port}/api\n" in told.stdout

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from graft.core.download import fetch
-from graft.core.download.fetch import download, index_has, is_reachable, kept, registry_archive
+from graft.core.download.fetch import download, fetched_file, index_has, is_reachable, registry_archive
 from graft.core.download.redirects import new_session
 from graft.core.errors import GraftError
 
@@ -145,7 +145,7 @@ def test_a_file_is_fetched_once(site, tmp_path):
 def test_a_cached_file_that_has_changed_is_fetched_again(site, tmp_path):
     path = download(site.url, tmp_path, DIGEST)
     path.write_bytes(b"spoiled")
-    assert kept(tmp_path, DIGEST) is None
+    assert fetched_file(tmp_path, DIGEST) is None
     assert download(site.url, tmp_path, DIGEST).read_bytes() == BODY
 
 
@@ -264,7 +264,7 @@ def test_an_index_that_sends_other_bytes_than_it_promises(site, tmp_path):
     site.body = b"something else"
     with pytest.raises(GraftError, match="has SHA-256"):
         registry_archive("some_package", "1.0", DIGEST, tmp_path)
-    assert kept(tmp_path, DIGEST) is None
+    assert fetched_file(tmp_path, DIGEST) is None
 
 
 def test_what_the_index_does_not_have(site, tmp_path):

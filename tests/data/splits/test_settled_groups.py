@@ -10,7 +10,7 @@ from graft.core.errors import GraftError
 from graft.core.params.models import SplitParams
 from graft.data.checks.split_rules import near_duplicates_across
 from graft.data.splits.assignment import Memory
-from graft.data.splits.settled_groups import naming_key, settle_groups
+from graft.data.splits.settled_groups import name_groups, naming_key
 from graft.data.splits.split_images import Split, make_split
 
 GROUP = SplitParams(method="group", group_by="near_duplicates")
@@ -56,7 +56,7 @@ def series(count: int, frames: int) -> tuple[Rows, list[list[int]]]:
 
 def named(rows: Rows, groups: list[list[int]], remembered: dict[str, str], join_new: bool = True) -> dict[str, str]:
     units = pd.DataFrame({"sha256": [r["sha256"] for r in rows], "unit": [r["sha256"] for r in rows]})
-    return settle_groups(units, near(rows, groups), remembered, join_new, lambda name: ()).names
+    return name_groups(units, near(rows, groups), remembered, join_new, lambda name: ()).names
 
 
 def test_a_group_is_called_by_its_smallest_hash_and_an_image_alone_by_its_own() -> None:

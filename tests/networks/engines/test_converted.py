@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graft.networks.engines import conversion as converted
-from graft.networks.engines.artifact_cache import is_kept, is_whole, kept_folder
+from graft.networks.engines.artifact_cache import cached_folder, is_cached, is_whole
 from graft.networks.engines.fastest import fastest_engine, keras_engine, openvino_engine
 
 INPUTS = np.random.default_rng(0).normal(size=(9, 4, 4, 3)).astype(np.float32)
@@ -30,10 +30,10 @@ def refuse_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_kept_network_is_read_and_not_converted_again(
     network: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = kept_folder(tmp_path / "networks", {"network": 1})
-    assert not is_kept(folder)
+    folder = cached_folder(tmp_path / "networks", {"network": 1})
+    assert not is_cached(folder)
     first = openvino_engine(network, folder)(INPUTS)
-    assert is_kept(folder)
+    assert is_cached(folder)
     refuse_conversion(monkeypatch)
     np.testing.assert_array_equal(openvino_engine(network, folder)(INPUTS), first)
     # A single new image is worth it too, now.

@@ -7,13 +7,13 @@ import pytest
 
 from graft.networks.engines import artifact_cache as kept
 from graft.networks.engines.artifact_cache import (
+    cached_folder,
+    cached_or_made,
     folder_bytes,
-    is_kept,
+    is_cached,
     is_whole,
     keep,
-    kept_folder,
-    kept_or_made,
-    prune_kept,
+    prune_cached,
 )
 
 
@@ -27,16 +27,16 @@ def made(tmp_path: Path) -> Path:
 
 
 def test_what_is_decided_by_the_same_lies_in_the_same_place(tmp_path: Path) -> None:
-    assert kept_folder(tmp_path, {"a": 1, "b": 2}) == kept_folder(tmp_path, {"b": 2, "a": 1})
-    assert kept_folder(tmp_path, {"a": 1}) != kept_folder(tmp_path, {"a": 2})
+    assert cached_folder(tmp_path, {"a": 1, "b": 2}) == cached_folder(tmp_path, {"b": 2, "a": 1})
+    assert cached_folder(tmp_path, {"a": 1}) != cached_folder(tmp_path, {"a": 2})
 
 
 def test_what_is_kept_is_a_copy_with_folders(made: Path, tmp_path: Path) -> None:
     folder = tmp_path / "kept" / "it"
-    assert not is_kept(folder)
+    assert not is_cached(folder)
     assert not is_whole(folder)
     keep(made, folder)
-    assert is_kept(folder)
+    assert is_cached(folder)
     assert is_whole(folder)
     assert (folder / "below" / "two").read_bytes() == b"2" * 100
     assert [path.name for path in folder.parent.iterdir()] == ["it"]
@@ -106,10 +106,10 @@ def test_those_used_longest_ago_go_first(made: Path, tmp_path: Path) -> None:
         os.utime(folder, (1000 + age, 1000 + age))
     assert is_whole(folders[0])  # used now
     size = folder_bytes(folders[0])
-    assert prune_kept(tmp_path / "kept", 2 * size) == size
-    assert [is_kept(folder) for folder in folders] == [True, False, True]
-    prune_kept(tmp_path / "kept", 0, keep=folders[2])
-    assert [is_kept(folder) for folder in folders] == [False, False, True]
+    assert prune_cached(tmp_path / "kept", 2 * size) == size
+    assert [is_cached(folder) for folder in folders] == [True, False, True]
+    prune_cached(tmp_path / "kept", 0, keep=folders[2])
+    assert [is_cached(folder) for folder in folders] == [False, False, True]
 
 
 def test_what_is_not_kept_is_made_once_and_kept(tmp_path: Path) -> None:
@@ -123,10 +123,10 @@ def test_what_is_not_kept_is_made_once_and_kept(tmp_path: Path) -> None:
         return (folder / "one").read_text()
 
     kept_in = tmp_path / "kept" / "it"
-    assert kept_or_made(kept_in, make, use) == "1"
-    assert kept_or_made(kept_in, make, lambda folder: f"{folder.name}: {use(folder)}") == "it: 1"
+    assert cached_or_made(kept_in, make, use) == "1"
+    assert cached_or_made(kept_in, make, lambda folder: f"{folder.name}: {use(folder)}") == "it: 1"
     assert len(made) == 1
-    assert kept_or_made(None, make, use) == "1"
+    assert cached_or_made(None, make, use) == "1"
     assert len(made) == 2
     assert not any(folder.exists() for folder in made)
 
@@ -142,8 +142,8 @@ def test_what_goes_away_between_the_look_and_the_use_is_made_anew(tmp_path: Path
             (folder / "one").unlink()
         return (folder / "one").read_text()
 
-    kept_or_made(kept_in, make, lambda folder: None)
-    assert kept_or_made(kept_in, make, use) == "1"
+    cached_or_made(kept_in, make, lambda folder: None)
+    assert cached_or_made(kept_in, make, use) == "1"
 
 
 def test_what_fails_with_what_was_made_now_fails(tmp_path: Path) -> None:
@@ -151,4 +151,4 @@ def test_what_fails_with_what_was_made_now_fails(tmp_path: Path) -> None:
         raise RuntimeError("no such operation")
 
     with pytest.raises(RuntimeError, match="no such operation"):
-        kept_or_made(tmp_path / "kept" / "it", lambda folder: None, use)
+        cached_or_made(tmp_path / "kept" / "it", lambda folder: None, use)

@@ -83,7 +83,7 @@ def test_half_precision_takes_half_the_room_and_is_a_space_of_its_own(tmp_path: 
     for precision in ("float32", "float16"):
         space = FeatureStore(tmp_path, PLENTY, precision).space({"weights": "abc"})
         assert len(space) == 0
-        kept = space.as_kept(numbers)
+        kept = space.as_stored(numbers)
         space.write(keys(0, 50), kept)
         out = np.zeros_like(numbers)
         assert not len(space.read(keys(0, 50), out))
@@ -96,8 +96,8 @@ def test_half_precision_takes_half_the_room_and_is_a_space_of_its_own(tmp_path: 
 def test_numbers_too_large_for_half_precision_are_kept_whole(tmp_path: Path) -> None:
     space = FeatureStore(tmp_path, PLENTY, "float16").space({})
     large = np.array([[1e5, 1.0]], np.float32)
-    assert space.as_kept(large).dtype == np.float32
-    space.write(keys(0, 1), space.as_kept(large))
+    assert space.as_stored(large).dtype == np.float32
+    space.write(keys(0, 1), space.as_stored(large))
     out = np.zeros_like(large)
     space.read(keys(0, 1), out)
     np.testing.assert_array_equal(out, large)

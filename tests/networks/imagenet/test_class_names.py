@@ -69,7 +69,7 @@ def test_where_keras_list_fails_the_package_is_read(tmp_path: Path) -> None:
 def test_a_package_that_is_here_already_is_asked_first(
     official: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graft.core.download.fetch.kept", lambda folder, sha256: folder / "here.tgz")
+    monkeypatch.setattr("graft.core.download.fetch.fetched_file", lambda folder, sha256: folder / "here.tgz")
     assert imagenet_class_names(tmp_path / "cache") == NAMES
     assert official == []
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from graft.core.params.gate_params import GateParams
 from graft.evaluation.comparison import compare
-from graft.registry.promotion.gate_rules import Evidence, SeenTestImages, Stated, apply_rules
+from graft.registry.promotion.gate_rules import Evidence, OriginFinding, SeenTestImages, apply_rules
 from graft.registry.promotion.gate_verdict import ClassFigures, GateVerdict, Judged, JudgedOn
 
 IMAGES = 300
@@ -49,8 +49,8 @@ def good() -> Evidence:
         comparison=compare(right(range(9)), right(range(1, 10)), 0.95),
         is_champion=False,
         seen=(SeenTestImages("candidate", "2", True, 0), SeenTestImages("champion", "1", True, 0)),
-        data=Stated(True, "validate passed, split passed", ""),
-        origin=Stated(True, "made from commit cccccccccc", "", "c" * 40),
+        data=OriginFinding(True, "validate passed, split passed", ""),
+        origin=OriginFinding(True, "made from commit cccccccccc", "", "c" * 40),
     )
 
 

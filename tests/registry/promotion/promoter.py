@@ -28,7 +28,7 @@ import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 from graft.core.errors import GraftError
 from graft.core.project import Project
 from graft.registry.promotion import change_champion as change
-from graft.registry.promotion.change_champion import Registry, settle
+from graft.registry.promotion.change_champion import Registry, complete_interrupted
 from graft.registry.promotion.promote import open_registry, promote, roll_back
 
 MODEL = "tints"
@@ -143,7 +143,7 @@ def _report(folder: str) -> None:
     registry = opened(folder)
     change.PATIENCE = 0.0  # whoever held the lock is dead
     found = registry.line()
-    line, notes = settle(registry)
+    line, notes = complete_interrupted(registry)
     state = {
         "champion_found": found.champion,
         "changing_found": len(found.changing),

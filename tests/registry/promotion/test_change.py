@@ -26,7 +26,7 @@ from graft.core.processes import end_tree
 from graft.core.project import Project
 from graft.registry.aliases import CHAMPION
 from graft.registry.promotion import change_champion as change
-from graft.registry.promotion.change_champion import Registry, settle
+from graft.registry.promotion.change_champion import Registry, complete_interrupted
 from graft.registry.promotion.line import CHANGE_PREFIX, REIGNS_TAG, ChampionEntry
 from graft.registry.promotion.promote import promote, roll_back
 
@@ -61,7 +61,7 @@ def settled_at_once(registry: Registry) -> list[str]:
     """Settles what is left by somebody who is known to be dead; returns what was said about it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(change, "PATIENCE", 0.0)
-        return settle(registry)[1]
+        return complete_interrupted(registry)[1]
 
 
 def held(registry: Registry, entry: ChampionEntry | None = None) -> str:

@@ -7,7 +7,7 @@ from evidence import good, judged, right, verdict_on, with_candidate
 
 from graft.core.params.gate_params import GateParams, GateSeverity
 from graft.evaluation.comparison import compare
-from graft.registry.promotion.gate_rules import RULES, Evidence, SeenTestImages, Stated, apply_rules
+from graft.registry.promotion.gate_rules import RULES, Evidence, OriginFinding, SeenTestImages, apply_rules
 from graft.registry.promotion.gate_verdict import ClassFigures, GateRule
 
 STRICT = GateParams(severity=GateSeverity(**dict.fromkeys(GateSeverity.model_fields, "error")))  # type: ignore[arg-type]
@@ -29,11 +29,11 @@ SPOILT: dict[str, tuple[Evidence, str]] = {
     "latency": (with_candidate(latency_ms=900.0), "900.0 ms a photograph (champion: 20.0 ms)"),
     "size": (with_candidate(size_mb=900.0), "900.0 MB"),
     "data_verdict": (
-        replace(good(), data=Stated(False, "validate passed, split did not pass", "Mend it")),
+        replace(good(), data=OriginFinding(False, "validate passed, split did not pass", "Mend it")),
         "split did not pass",
     ),
     "reproducible": (
-        replace(good(), origin=Stated(False, "made with changes that were not committed", "Commit them")),
+        replace(good(), origin=OriginFinding(False, "made with changes that were not committed", "Commit them")),
         "not committed",
     ),
 }

@@ -11,7 +11,7 @@ from graft.core.project import Project
 from graft.data.checks.check_verdict import Verdict, write_verdict
 from graft.data.splits.split_tables import read_split_table
 from graft.registry.promotion import origin
-from graft.registry.promotion.gate_rules import Stated
+from graft.registry.promotion.gate_rules import OriginFinding
 from graft.registry.promotion.origin import reproducibility, state_of_data
 from graft.registry.store.seen_images import images_of
 
@@ -34,7 +34,7 @@ def seen(project: Project) -> pd.DataFrame:
 
 def test_data_that_passed_and_that_the_candidate_has_seen_holds(project: Project) -> None:
     write_verdicts(project)
-    assert state_of_data(project, seen(project)) == Stated(True, "validate passed, split passed", "")
+    assert state_of_data(project, seen(project)) == OriginFinding(True, "validate passed, split passed", "")
 
 
 @pytest.mark.parametrize("stage", ["validate", "split"])
@@ -81,7 +81,7 @@ def committed(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
-def of_run(project: Project, tags: dict[str, str], run_id: str = RUN) -> Stated:
+def of_run(project: Project, tags: dict[str, str], run_id: str = RUN) -> OriginFinding:
     folders: dict[str, Path] = {name: project.strategy(name) for name in ("small", "not_trained")}
     return reproducibility(project, tags, run_id, folders)
 
@@ -94,7 +94,7 @@ def test_what_the_run_does_not_name_cannot_be_made_again(project: Project, missi
 
 
 def test_a_clean_commit_holds_it(project: Project) -> None:
-    assert of_run(project, CLEAN) == Stated(True, "made from commit cccccccccc, data dddddddddd", "", COMMIT)
+    assert of_run(project, CLEAN) == OriginFinding(True, "made from commit cccccccccc, data dddddddddd", "", COMMIT)
 
 
 def test_what_was_committed_afterwards_holds_it_too(committed: Project) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from graft.automation.retraining.deliveries import Delivery
-from graft.automation.retraining.known_images import Known
+from graft.automation.retraining.known_images import ExistingImages
 from graft.automation.retraining.unpacking import LeftOutFile, Unpacked, unpack
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
@@ -93,18 +93,18 @@ class CheckedDelivery:
 
 
 def check_delivery(
-    delivery: Delivery, folder: Path, known: Known, rules: ValidateParams, params: DeliveryParams
+    delivery: Delivery, folder: Path, existing: ExistingImages, rules: ValidateParams, params: DeliveryParams
 ) -> CheckedDelivery:
     """Unpack a delivery and check each of its images.
 
     Args:
         folder: where its files are unpacked to; they are needed until data/ has them.
-        known: what data/ holds, and what was accepted before; see
-        :meth:`graft.automation.retraining.known_images.Known.accept`.
+        existing: what data/ holds, and what was accepted before; see
+        :meth:`graft.automation.retraining.known_images.ExistingImages.accept`.
     """
     checked = CheckedDelivery(delivery)
     try:
-        unpacked = unpack(delivery, folder, known.classes, bool(known.train_folder))
+        unpacked = unpack(delivery, folder, existing.classes, bool(existing.train_folder))
         checked.archives = {sha256_of(path) for path in delivery.paths if path.is_file()}
     except GraftError as error:
         checked.refused.append(_as_delivered(str(error), delivery))
@@ -116,7 +116,7 @@ def check_delivery(
         return checked
     if unpacked.images:
         scan(Layout(unpacked.folder, {}), rules, folder / "manifest.parquet")
-        _sort_out(checked, unpacked, read_manifest(folder / "manifest.parquet", thumbnails=True), known, rules)
+        _sort_out(checked, unpacked, read_manifest(folder / "manifest.parquet", thumbnails=True), existing, rules)
     bad = checked.pictures_left_out
     if len(bad) > params.max_bad_share * total:
         checked.refused.append(f"{len(bad)} of its {total} images cannot be used: {in_short(bad)}.")
@@ -144,66 +144,70 @@ def _as_delivered(sentence: str, delivery: Delivery) -> str:
 
 
 def _sort_out(
-    checked: CheckedDelivery, unpacked: Unpacked, rows: pd.DataFrame, known: Known, rules: ValidateParams
+    checked: CheckedDelivery, unpacked: Unpacked, rows: pd.DataFrame, existing: ExistingImages, rules: ValidateParams
 ) -> None:
     checked.sha256 = set(rows["sha256"])
     labels_here: dict[str, set[str]] = {}
     for sha256, label in zip(rows["sha256"], rows["label"], strict=True):
         labels_here.setdefault(sha256, set()).add(label)
-    beside_test = _near_test(rows, known, rules)
+    beside_test = _near_test(rows, existing, rules)
     taken: set[str] = set()
     places: set[str] = set()
     for row in rows.drop(columns="thumbnail").to_dict("records"):
         place, sha256 = row["path"], row["sha256"]
         path = unpacked.images[place]
-        found = next(_problems(row, known, rules, labels_here[sha256], beside_test), None)
+        found = next(_problems(row, existing, rules, labels_here[sha256], beside_test), None)
         if found:
             checked.left_out.append(LeftOutFile(unpacked.folder / place, path, found))
-        elif sha256 in known.labels or sha256 in taken:
+        elif sha256 in existing.labels or sha256 in taken:
             checked.known += 1
         else:
             taken.add(sha256)
-            target = _free_place(place, sha256, known, places)
+            target = _free_place(place, sha256, existing, places)
             places.add(target.casefold())
             checked.images.append(NewImage(unpacked.folder / place, target, row["label"], sha256))
 
 
 def _problems(
-    row: Mapping[Hashable, Any], known: Known, rules: ValidateParams, labels_here: set[str], beside_test: dict[str, str]
+    row: Mapping[Hashable, Any],
+    existing: ExistingImages,
+    rules: ValidateParams,
+    labels_here: set[str],
+    beside_test: dict[str, str],
 ) -> Iterator[str]:
     """Yield the reasons to leave an image out, the gravest first."""
     if len(labels_here) > 1:
         yield f"there under several labels: {', '.join(sorted(labels_here))}"
     if row["left_out"]:
         yield row["left_out"]
-    if row["label"] not in known.classes:
-        yield f"of the class '{row['label']}', which data/ does not know ({', '.join(known.classes)})"
-    if (other := known.labels.get(row["sha256"], row["label"])) != row["label"]:
+    if row["label"] not in existing.classes:
+        yield f"of the class '{row['label']}', which data/ does not know ({', '.join(existing.classes)})"
+    if (other := existing.labels.get(row["sha256"], row["label"])) != row["label"]:
         yield f"labelled '{row['label']}', and in data/ with the same bytes '{other}'"
     if twin := beside_test.get(row["sha256"]):
         yield f"nearly the same as the test image {twin}"
 
 
-def _near_test(rows: pd.DataFrame, known: Known, rules: ValidateParams) -> dict[str, str]:
+def _near_test(rows: pd.DataFrame, existing: ExistingImages, rules: ValidateParams) -> dict[str, str]:
     """Return the path of a test image for each new image that is nearly the same, by its SHA-256."""
     import pandas as pd
 
-    test = known.images[known.images["sha256"].isin(known.test)]
-    new = rows[~rows["sha256"].isin(set(known.images["sha256"]))]
+    test = existing.images[existing.images["sha256"].isin(existing.test)]
+    new = rows[~rows["sha256"].isin(set(existing.images["sha256"]))]
     if test.empty or new.empty:
         return {}
     groups = find_near_duplicates(pd.concat([test, new], ignore_index=True), Limits.of(rules))
-    twins = groups[groups["sha256"].isin(known.test)].drop_duplicates("group").set_index("group")["path"]
+    twins = groups[groups["sha256"].isin(existing.test)].drop_duplicates("group").set_index("group")["path"]
     near = groups[groups["sha256"].isin(set(new["sha256"])) & groups["group"].isin(twins.index)]
     return dict(zip(near["sha256"], near["group"].map(twins), strict=True))
 
 
-def _free_place(path: str, sha256: str, known: Known, places: Collection[str]) -> str:
+def _free_place(path: str, sha256: str, existing: ExistingImages, places: Collection[str]) -> str:
     """Return where an image goes below data/: as it lay in the delivery, under another name where that is taken.
 
     The name stays as it is otherwise, since a regular expression in ``split.group_by`` may read the group from it.
     """
-    place = PurePosixPath(known.train_folder, path)
-    if (name := place.as_posix().casefold()) in known.paths or name in places:
+    place = PurePosixPath(existing.train_folder, path)
+    if (name := place.as_posix().casefold()) in existing.paths or name in places:
         place = place.with_name(f"{place.stem}_{sha256[:8]}{place.suffix}")
     return place.as_posix()

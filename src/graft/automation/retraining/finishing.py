@@ -65,7 +65,7 @@ def finish(
     return one
 
 
-def tell_late(one: OpenCommit, outcome: Outcome) -> None:
+def report_late(one: OpenCommit, outcome: Outcome) -> None:
     """Add to this run's message what that of an earlier one should have said."""
     earlier = from_record(one.outcome)
     when = one.at[:16].replace("T", " ")
@@ -88,7 +88,7 @@ def abandon(project: Project) -> list[str]:
     return given_up
 
 
-def without_tell(project: Project) -> None:
+def mark_notified(project: Project) -> None:
     """Record that a person was notified of everything that is open."""
     write_open(project, [_without(one, "tell") for one in read_open(project)])
 

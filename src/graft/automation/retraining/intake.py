@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from graft.automation.retraining import deliveries
 from graft.automation.retraining.checking import CheckedDelivery, check_delivery, in_short
 from graft.automation.retraining.data_folder import fresh_folder
-from graft.automation.retraining.known_images import Known, read_known
+from graft.automation.retraining.known_images import ExistingImages, read_existing
 from graft.automation.retraining.outcome import DeliveryOutcome, Outcome
 from graft.automation.retraining.quarantine import (
     ALONE_AFTER,
@@ -84,17 +84,17 @@ class Intake:
         """Check each delivery against data/ of a worktree and the accepted ones before it; nothing is moved."""
         folder = fresh_folder(self.project, INCOMING)
         rules = self.params.validate_
-        known = read_known(own, rules, folder / "known.parquet")
-        self._held = set(known.labels)
+        existing = read_existing(own, rules, folder / "known.parquet")
+        self._held = set(existing.labels)
         for number, one in enumerate(found):
-            checked = check_delivery(one, folder / str(number), known, rules, self.params.retrain.deliveries)
-            self._doubt_labels(own, known, checked)
+            checked = check_delivery(one, folder / str(number), existing, rules, self.params.retrain.deliveries)
+            self._doubt_labels(own, existing, checked)
             if checked.accepted:
-                known.accept(checked.images)
+                existing.accept(checked.images)
             self.checked.append(checked)
         self._leave_one_that_failed()
 
-    def settle(self) -> None:
+    def sort_out(self) -> None:
         """Quarantine what is refused, and put away what holds nothing new.
 
         Raises:
@@ -138,11 +138,11 @@ class Intake:
             reasons = checked.notes + _left_out(checked)
             if not checked.accepted:
                 verdict, reasons = "would be quarantined", checked.refused
-            self.outcome.deliveries.append(self._told(checked, verdict, reasons))
+            self.outcome.deliveries.append(self._delivery_outcome(checked, verdict, reasons))
 
     def as_taken_in(self) -> list[DeliveryOutcome]:
         """Return what a commit says of the deliveries whose images it holds."""
-        return [self._told(one, "taken in", one.notes + _left_out(one)) for one in self.with_images]
+        return [self._delivery_outcome(one, "taken in", one.notes + _left_out(one)) for one in self.with_images]
 
     def _put_away(self, checked: CheckedDelivery, verdict: str) -> None:
         reasons, copies, place = checked.notes + _left_out(checked), set[str](), ""
@@ -162,12 +162,12 @@ class Intake:
                 f"Not in data/, so that {len(stay)} {_files(len(stay))} stay in the inbox: "
                 f"{', '.join(stay[:_EXAMPLES])}{more}."
             )
-        told = self._told(checked, verdict, reasons, place)
-        before = [one for one in self.outcome.deliveries if one.name == told.name]
+        found = self._delivery_outcome(checked, verdict, reasons, place)
+        before = [one for one in self.outcome.deliveries if one.name == found.name]
         if verdict == "nothing new" and before:  # taken in by a run that was cut off before it could put it away
             before[0].reasons, before[0].place = reasons, place
         else:
-            self.outcome.deliveries.append(told)
+            self.outcome.deliveries.append(found)
 
     def _is_held(self, checked: CheckedDelivery) -> bool:
         return checked.sha256 <= self._held | {sha256_of(one.file) for one in checked.left_out}
@@ -185,21 +185,23 @@ class Intake:
                 why = f"Waits for the next run: this one tries {alone} alone, with which others have failed."
                 self.outcome.deliveries.append(DeliveryOutcome(checked.delivery.name, "left", reasons=[why]))
 
-    def _doubt_labels(self, own: Project, known: Known, checked: CheckedDelivery) -> None:
+    def _doubt_labels(self, own: Project, existing: ExistingImages, checked: CheckedDelivery) -> None:
         params = self.params.retrain.deliveries
         if params.labels == "off" or not checked.images or not checked.accepted:
             return
         if self._labels is None:
             from graft.automation.retraining.label_doubts import DeliveryLabelCheck
 
-            self._labels = DeliveryLabelCheck(own, self.params, known)
+            self._labels = DeliveryLabelCheck(own, self.params, existing)
         sentences = [f"Labels in doubt: {doubt}." for doubt in self._labels.doubts(checked)]
         if params.labels == "quarantine":
             checked.refused += sentences
         else:
             checked.notes += sentences
 
-    def _told(self, checked: CheckedDelivery, verdict: str, reasons: list[str], place: str = "") -> DeliveryOutcome:
+    def _delivery_outcome(
+        self, checked: CheckedDelivery, verdict: str, reasons: list[str], place: str = ""
+    ) -> DeliveryOutcome:
         count = len(checked.pictures_left_out)
         counts = checked.counts if checked.accepted else {}
         return DeliveryOutcome(checked.delivery.name, verdict, counts, count, checked.known, reasons, place)

@@ -22,13 +22,13 @@ def judge_challenger(
         reason: of the promotion, for the line of champions.
     """
     from graft.registry.aliases import registered_name
-    from graft.registry.promotion.change_champion import settle
+    from graft.registry.promotion.change_champion import complete_interrupted
     from graft.registry.promotion.gate import run_gate
     from graft.registry.promotion.gate_verdict import verdict_file
     from graft.registry.promotion.promote import open_registry, promote, rolled_back
 
     registry = open_registry(own, registered_name(own, params.register_))
-    line, settled = settle(registry)  # of a promotion that was cut off with the run before
+    line, settled = complete_interrupted(registry)  # of a promotion that was cut off with the run before
     outcome.settled += [f"{note[0].upper()}{note[1:]}." for note in settled]
     outcome.champion = line.champion or ""
     try:

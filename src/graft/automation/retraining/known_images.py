@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Known:
+class ExistingImages:
     """What a delivery is held against: images that are there, and those of deliveries that were accepted since.
 
     Attributes:
@@ -50,7 +50,7 @@ class Known:
             self.paths.add(image.target.casefold())
 
 
-def read_known(project: Project, params: ValidateParams, manifest: Path) -> Known:
+def read_existing(project: Project, params: ValidateParams, manifest: Path) -> ExistingImages:
     """Scan data/, of which only new and changed files are opened.
 
     Args:
@@ -64,7 +64,7 @@ def read_known(project: Project, params: ValidateParams, manifest: Path) -> Know
     found = read_manifest(manifest, thumbnails=True)
     images = found[found["left_out"] == ""].reset_index(drop=True)
     train = next((name for name, split in layout.split_folders.items() if split == "train"), "")
-    return Known(
+    return ExistingImages(
         images=images,
         labels=dict(zip(images["sha256"], images["label"], strict=True)),
         paths={path.casefold() for path in found["path"]},

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graft.automation.retraining.checking import CheckedDelivery
-from graft.automation.retraining.known_images import Known
+from graft.automation.retraining.known_images import ExistingImages
 from graft.core.errors import GraftError
 from graft.core.params.models import Params
 from graft.core.project import Project
@@ -228,8 +228,8 @@ class DeliveryLabelCheck:
     not belong together. Features are kept in the feature store, where training finds them.
     """
 
-    def __init__(self, project: Project, params: Params, known: Known) -> None:
-        self._project, self._params, self._known = project, params, known
+    def __init__(self, project: Project, params: Params, existing: ExistingImages) -> None:
+        self._project, self._params, self._known = project, params, existing
 
     def doubts(self, checked: CheckedDelivery) -> list[Doubt]:
         """Return the classes of a delivery whose labels are in doubt; indices are of its images.
@@ -262,13 +262,13 @@ class DeliveryLabelCheck:
         return (judge, embedder) if judge else None
 
 
-def _known_images(project: Project, params: Params, known: Known) -> pd.DataFrame:
+def _known_images(project: Project, params: Params, existing: ExistingImages) -> pd.DataFrame:
     """Return rows of the manifest, of train and val of the last split; of very many, those with the smallest hashes."""
     from graft.data.splits.split_tables import read_split_table
 
     tables = [project.split_table(split) for split in ("train", "val")]
     believed = {digest for table in tables if table.is_file() for digest in read_split_table(table)["sha256"]}
-    images = known.images[known.images["sha256"].isin(believed - set(known.test))]
+    images = existing.images[existing.images["sha256"].isin(believed - set(existing.test))]
     return images.drop_duplicates("sha256").sort_values("sha256").head(MOST_KNOWN).reset_index(drop=True)
 
 

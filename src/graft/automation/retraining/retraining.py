@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 
 from graft.automation.retraining import data_folder, landing, reasons, workspace
 from graft.automation.retraining import fetch_deliveries as sources
-from graft.automation.retraining.finishing import finish, tell_late, without_tell
+from graft.automation.retraining.finishing import finish, mark_notified, report_late
 from graft.automation.retraining.intake import INCOMING, Intake
 from graft.automation.retraining.judging import mark_killed
 from graft.automation.retraining.outcome import OpenCommit, Outcome, from_record, read_open, write_open
@@ -122,7 +122,7 @@ class Retraining:
                 self.outcome.reasons += earlier.reasons
                 self.outcome.deliveries += earlier.deliveries
             elif "tell" in one.todo:
-                tell_late(one, self.outcome)
+                report_late(one, self.outcome)
             if len(one.todo) > 1:
                 self.outcome.commit = one.commit
             found[number] = finish(self.project, self.params, one, self.outcome)
@@ -154,7 +154,7 @@ class Retraining:
         self._intake.require_acknowledged()
         if found := self._intake.find():
             self._intake.check(self._filled().own, found)
-            self._intake.settle()
+            self._intake.sort_out()
 
     def decide(self) -> bool:
         """Return whether there is something to do; ``outcome.reasons`` says why."""
@@ -233,10 +233,10 @@ class Retraining:
             self._open = finish(self.project, self.params, self._open, self.outcome, self._space)
             write_open(self.project, [self._open])
 
-    def told(self) -> None:
+    def notified(self) -> None:
         """Record that a person was notified of what came of this run."""
         if self._recovered:  # else it does not say what earlier runs should have said
-            without_tell(self.project)
+            mark_notified(self.project)
 
     # What the steps are made of.
 

@@ -146,7 +146,7 @@ def run_under_way(deployed: DeploymentResponse) -> FlowRun | None:
     return next(iter(_runs(deployed.id, types=UNDER_WAY, limit=1)), None)
 
 
-def settle_runs(deployment: UUID) -> None:
+def mark_killed_runs(deployment: UUID) -> None:
     """Mark runs as crashed that an earlier process of this schedule was executing when it, or the machine, was killed.
 
     Prefect would take them to be under way for ever, and let no other one begin.

@@ -44,12 +44,12 @@ LOOK_SECONDS = 2.0
 GONE_SECONDS = 20.0
 
 
-def run_service(project: Project, when: When, name: str, port: int | None, tell: Callable[[str], None]) -> None:
+def run_service(project: Project, when: When, name: str, port: int | None, report: Callable[[str], None]) -> None:
     """Execute retrainings as ``when`` says, until SIGTERM, Ctrl-C or the end of the terminal.
 
     Args:
         port: of a server that has to be started; None for Prefect's usual one, or any where that is taken.
-        tell: takes a sentence for the person who looks on.
+        report: takes a sentence for the person who looks on.
 
     Raises:
         GraftError: another one is at work; there can be no server, or it is gone.
@@ -61,8 +61,8 @@ def run_service(project: Project, when: When, name: str, port: int | None, tell:
         signal.signal(number, signal.default_int_handler)
     os.chdir(project.root)  # where runs start
     with contextlib.suppress(KeyboardInterrupt), at_work(project), _server(project, port) as mine:
-        runner = _register(project, when, name, tell)
-        asyncio.run(_serve(runner, mine, stops, tell))
+        runner = _register(project, when, name, report)
+        asyncio.run(_serve(runner, mine, stops, report))
 
 
 @contextlib.contextmanager
@@ -111,7 +111,7 @@ def server_in_use(project: Project) -> PrefectServer | None:
     return own if own is not None and own.url == os.environ[URL] else None
 
 
-def _register(project: Project, when: When, name: str, tell: Callable[[str], None]) -> Runner:
+def _register(project: Project, when: When, name: str, report: Callable[[str], None]) -> Runner:
     """Return Prefect's runner for the deployment, which is made or brought up to date."""
     from prefect.runner import Runner
 
@@ -124,22 +124,22 @@ def _register(project: Project, when: When, name: str, tell: Callable[[str], Non
         name=f"graft {name}", limit=None, pause_on_shutdown=False, query_seconds=POLL_SECONDS, prefetch_seconds=0
     )
     try:
-        deployments.settle_runs(runner.add_deployment(deployment))
+        deployments.mark_killed_runs(runner.add_deployment(deployment))
     except Exception as error:
         url = os.environ[URL]
         raise GraftError(
             f"Prefect's server at {url} does not take the deployment: {first_line(error)}", "See its log"
         ) from None
     found = deployments.find(name)
-    tell(f"{deployments.FLOW}/{name}, {when.words}, in {project.root}.")
+    report(f"{deployments.FLOW}/{name}, {when.words}, in {project.root}.")
     if found.paused:
-        tell("It is paused: graft schedule resume.")
-    tell(f"Prefect's pages: {deployments.page_of()}; `graft ui` says their password. Ctrl-C ends it.")
+        report("It is paused: graft schedule resume.")
+    report(f"Prefect's pages: {deployments.page_of()}; `graft ui` says their password. Ctrl-C ends it.")
     return runner
 
 
 async def _serve(
-    runner: Runner, mine: PrefectServer | None, stops: list[signal.Signals], tell: Callable[[str], None]
+    runner: Runner, mine: PrefectServer | None, stops: list[signal.Signals], report: Callable[[str], None]
 ) -> None:
     """Execute runs until one of ``stops`` comes; raise GraftError where Prefect's server or runner ends before."""
     asked = asyncio.Event()
@@ -162,7 +162,7 @@ async def _serve(
                 f"The Prefect server at {os.environ[URL]} is gone, and with it the clock",
                 "Start it, and this command, again",
             )
-        tell("Ending, with a run that is under way.")
+        report("Ending, with a run that is under way.")
         if runner.started:
             await runner.astop()  # asks the processes of runs to end, and waits
             await serving

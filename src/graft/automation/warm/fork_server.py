@@ -96,7 +96,7 @@ class StageServer:
                     if stage is not None:
                         return stage
                 elif key.data in self._children:
-                    self._settle(self._children[key.data], ended=key.fd == self._children[key.data].pidfd)
+                    self._end_child(self._children[key.data], ended=key.fd == self._children[key.data].pidfd)
             if self._libraries:
                 load(self._libraries.popleft())
 
@@ -157,7 +157,7 @@ class StageServer:
             child.client.close()
             os.close(child.pidfd)
 
-    def _settle(self, child: Running, ended: bool) -> None:
+    def _end_child(self, child: Running, ended: bool) -> None:
         """Report the end of a child to its client, or end a child whose client has gone."""
         if not ended:
             with contextlib.suppress(ProcessLookupError):

@@ -61,7 +61,7 @@ def registry_archive(package: str, version: str, sha256: str, folder: Path) -> P
         GraftError: the index does not answer or does not have that file, what it sent has another digest, or
             the disk is full.
     """
-    present = kept(folder, sha256)
+    present = fetched_file(folder, sha256)
     if present:
         return present
     from pypi_simple import NoSuchProjectError, PyPISimple
@@ -124,7 +124,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w.+-]", "_", name)[-_LONGEST_NAME:]
 
 
-def kept(folder: Path, sha256: str) -> Path | None:
+def fetched_file(folder: Path, sha256: str) -> Path | None:
     """Return the whole file with this digest in ``folder``, or None."""
     for path in folder.glob(f"{sha256[:12]}-*"):
         if path.suffix not in (".part", ".tag", ".sha256") and _is_whole(path, sha256):
@@ -162,7 +162,7 @@ def _fetch(session: requests.Session, url: str, target: Path, sha256: str | None
             for _ in range(ATTEMPTS):
                 before = part.stat().st_size if part.exists() else 0
                 try:
-                    resumed = _receive(session, url, part, label, host, known=sha256 is not None)
+                    resumed = _receive(session, url, part, label, host, has_digest=sha256 is not None)
                 except _DroppedError as drop:
                     if part.exists() and part.stat().st_size > before:
                         continue
@@ -185,14 +185,14 @@ def _fetch(session: requests.Session, url: str, target: Path, sha256: str | None
     raise _unreachable(label, host, "the connection kept breaking", _NETWORK_ADVICE)
 
 
-def _receive(session: requests.Session, url: str, part: Path, label: str, host: str, known: bool) -> bool:
+def _receive(session: requests.Session, url: str, part: Path, label: str, host: str, has_digest: bool) -> bool:
     """Receive the rest of a file into ``part``; return whether there was a beginning to go on from."""
     from requests import RequestException
 
     have = part.stat().st_size if part.exists() else 0
     tag = _tag_of(part).read_text(encoding="utf-8") if _tag_of(part).exists() else ""
     headers = {"Accept-Encoding": "identity"}  # a compressed answer could be neither measured nor continued
-    if have and (known or tag):
+    if have and (has_digest or tag):
         headers["Range"] = f"bytes={have}-"
         if tag:
             headers["If-Range"] = tag
@@ -203,7 +203,7 @@ def _receive(session: requests.Session, url: str, part: Path, label: str, host: 
     with response:
         if response.status_code == 416:  # the part is longer than the file
             part.unlink()
-            return _receive(session, url, part, label, host, known)
+            return _receive(session, url, part, label, host, has_digest)
         if response.status_code >= 400:
             raise GraftError(
                 f"{label} cannot be fetched: {host} answers {response.status_code} {response.reason}",
@@ -317,7 +317,7 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, exceptions.HTTPError) and error.response is not None:
         return f"answers {error.response.status_code} {error.response.reason}"
-    known: list[tuple[type[Exception], str]] = [
+    kinds: list[tuple[type[Exception], str]] = [
         (exceptions.SSLError, "its certificate is not trusted here"),
         (exceptions.ProxyError, "the proxy refuses"),
         (exceptions.Timeout, "no answer within seconds"),
@@ -325,7 +325,7 @@ def _reason(error: Exception) -> str:
         (exceptions.ChunkedEncodingError, "the connection broke off"),
         (exceptions.ConnectionError, "no connection"),
     ]
-    for kind, text in known:
+    for kind, text in kinds:
         if isinstance(error, kind):
             return text
     return type(error).__name__

@@ -49,15 +49,15 @@ def read_settings(listed: str) -> dict[str, str]:
 
 def uv_environment(settings: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment in which uv does as pip is told, but where a variable of its own says something else."""
-    told = {_UV[name]: value for name, value in settings.items() if name in _UV and value}
-    if told.get("UV_NO_INDEX", "").lower() in ("0", "false", "no", "off"):
-        del told["UV_NO_INDEX"]
-    if "UV_INDEX" in told:
+    given = {_UV[name]: value for name, value in settings.items() if name in _UV and value}
+    if given.get("UV_NO_INDEX", "").lower() in ("0", "false", "no", "off"):
+        del given["UV_NO_INDEX"]
+    if "UV_INDEX" in given:
         # pip asks all of them; with hashes in the lock file, none can slip in another package.
-        told["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+        given["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     if {"UV_INDEX_URL", "UV_EXTRA_INDEX_URL"} & environment.keys():  # uv's older names, which newer ones would beat
-        told = {name: value for name, value in told.items() if name not in ("UV_DEFAULT_INDEX", "UV_INDEX")}
-    return {**told, **environment}
+        given = {name: value for name, value in given.items() if name not in ("UV_DEFAULT_INDEX", "UV_INDEX")}
+    return {**given, **environment}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from graft.core.download.fetch import download, kept
+from graft.core.download.fetch import download, fetched_file
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of, sync
 from graft.core.progress import console
@@ -33,7 +33,7 @@ def npm_archive(package: str, version: str, sha256: str, folder: Path) -> Path:
         GraftError: npm is not installed, its registry does not answer or does not have the package, what it
             sent has another digest, or the disk is full.
     """
-    present = kept(folder, sha256)
+    present = fetched_file(folder, sha256)
     if present:
         return present
     label = f"{package} {version}"
@@ -63,7 +63,7 @@ def debian_archive(package: str, sha256: str, folder: Path) -> Path:
         GraftError: apt is not installed or knows no such package, its mirror does not answer, what it sent has
             another digest, or the disk is full.
     """
-    present = kept(folder, sha256)
+    present = fetched_file(folder, sha256)
     if present:
         return present
     with _workshop(folder, package) as room:

@@ -121,14 +121,14 @@ def _without_tags(location: Sequence[Any], raw: Any, is_missing: bool) -> list[s
     Args:
         is_missing: whether the last part is a key that the file lacks.
     """
-    kept = []
+    names = []
     for place, part in enumerate(location, 1):
         is_there = part in raw if isinstance(raw, dict) else isinstance(raw, list) and isinstance(part, int)
         if is_there:
             raw = raw[part]
         if is_there or (is_missing and place == len(location)):
-            kept.append(str(part))
-    return kept
+            names.append(str(part))
+    return names
 
 
 def _known_keys(location: Sequence[Any]) -> list[str]:

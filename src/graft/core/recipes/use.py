@@ -30,7 +30,7 @@ def use_recipe(project: Project, recipe: Recipe) -> Path | None:
     if after == before:
         return None
     digest = hashlib.sha256(before.encode()).hexdigest()[:8]
-    kept = project.replaced / f"params-{digest}.yaml"
-    write_file(kept, before)
+    backup = project.replaced / f"params-{digest}.yaml"
+    write_file(backup, before)
     write_file(path, after)
-    return kept
+    return backup

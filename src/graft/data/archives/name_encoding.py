@@ -66,12 +66,14 @@ def names_in_zip(infos: list[zipfile.ZipInfo], encoding: str | None, guess: bool
         for number, info in enumerate(infos)
         if not info.flag_bits & _IS_UTF_8 and not info.orig_filename.isascii()
     }
-    stated = {number: name for number, written in raw.items() if (name := _unicode_path(infos[number].extra, written))}
-    others = [name for number, name in raw.items() if number not in stated]
+    declared = {
+        number: name for number, written in raw.items() if (name := _unicode_path(infos[number].extra, written))
+    }
+    others = [name for number, name in raw.items() if number not in declared]
     if guess and not all(_reads(name, "utf-8") for name in others):
         encoding = "cp437"
     chosen = encoding_of(others, encoding, path)
-    read = {number: name.decode(chosen) for number, name in raw.items() if number not in stated} | stated
+    read = {number: name.decode(chosen) for number, name in raw.items() if number not in declared} | declared
     return [read.get(number, info.filename) for number, info in enumerate(infos)]
 
 

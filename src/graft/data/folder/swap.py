@@ -9,7 +9,7 @@ All of it happens in ``.graft/state/staging``, on the same file system as data/,
     1. write import.json   2. data -> previous   3. incoming/data -> data   4. drop previous   5. dvc add
     6. drop staging
 
-:func:`settle` settles what an interrupted command left: before step 3 the old data stays or returns, after
+:func:`finish_interrupted` settles what an interrupted command left: before step 3 the old data stays or returns, after
 it the new data stays and the other steps are done again. Steps 4 and 6 are a single rename each too.
 """
 
@@ -44,7 +44,7 @@ def recover(project: Project) -> None:
     """
     if project.staging.exists():
         with project_lock(project):
-            settle(project)
+            finish_interrupted(project)
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def _restore(project: Project) -> None:
         _previous(project).rename(project.data)
 
 
-def settle(project: Project) -> None:
+def finish_interrupted(project: Project) -> None:
     """Complete or undo an interrupted import; to be called under the project's lock."""
     is_in_place = _journal(project).exists() and not _incoming(project).exists()
     if is_in_place and not is_empty(project.data):

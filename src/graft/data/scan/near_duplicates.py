@@ -137,26 +137,26 @@ class _Search:
         for step in (1, 2, 3):
             left = np.arange(max(count - step, 0))
             self._compare(left[own[left] == own[left + step]], step)
-        self.links.settle()
+        self.links.merge()
         # The others of the same hash, up to the brightness within reach.
         for items in _chunks(np.flatnonzero(np.diff(self.starts)[own] > 1), _SETTLED):
             ends = np.searchsorted(self.keys, self.keys[items] + self.reach, side="right")
             self._link(items, items + 1, ends)
-            self.links.settle()
+            self.links.merge()
         for left, right in near_hashes(self.hashes, self.bits):
             for part in _chunks(np.arange(len(left)), _SETTLED):
                 self._across(left[part], right[part])
-                self.links.settle()
-        self.links.settle()
+                self.links.merge()
+        self.links.merge()
         result = np.empty(count, dtype=np.int32)
         result[self.order] = self.links.components
         return result
 
     def _across(self, left: np.ndarray, right: np.ndarray) -> None:
         """Compare items of one hash with those of another, for many pairs of hashes."""
-        known, firsts, lasts = self.links.components, self.starts[:-1], self.starts[1:] - 1
+        component, firsts, lasts = self.links.components, self.starts[:-1], self.starts[1:] - 1
         uniform = self.links.next_other[firsts] > lasts
-        linked = uniform[left] & uniform[right] & (known[firsts[left]] == known[firsts[right]])
+        linked = uniform[left] & uniform[right] & (component[firsts[left]] == component[firsts[right]])
         left, right = left[~linked], right[~linked]
         for rows, items in _runs(self.starts[left], self.starts[left + 1], _PAIRS):
             middle = right[rows] * _KEY + self.brightness[items]
@@ -166,10 +166,10 @@ class _Search:
 
     def _link(self, items: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
         """Compare each item with a run of others, less those at the run's head that it is linked with already."""
-        known = self.links.components
+        component = self.links.components
         inside = starts < ends
         items, starts, ends = items[inside], starts[inside], ends[inside]
-        same = known[starts] == known[items]
+        same = component[starts] == component[items]
         starts = np.where(same, self.links.next_other[starts], starts)
         for rows, others in _runs(starts, np.maximum(ends, starts), _COMPARED):
             self._compare_pairs(items[rows], others)
@@ -179,8 +179,8 @@ class _Search:
             self._compare_pairs(part, part + step)
 
     def _compare_pairs(self, left: np.ndarray, right: np.ndarray) -> None:
-        known = self.links.components
-        apart = known[left] != known[right]
+        component = self.links.components
+        apart = component[left] != component[right]
         left, right = left[apart], right[apart]
         # Means over parts of two thumbnails are no further apart than their pixels are, and are 16 times fewer.
         difference = self.coarse[left] - self.coarse[right]
@@ -211,9 +211,9 @@ class _Links:
         self.pending.append((left, right))
         self.size += len(left)
         if self.size > _LINKS:
-            self.settle()
+            self.merge()
 
-    def settle(self) -> None:
+    def merge(self) -> None:
         """Merge the pending links into components, after which they are not needed."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components

@@ -94,28 +94,28 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
     ):
         warnings.simplefilter("ignore")
         writer = stack.enter_context(pq.ParquetWriter(partial, columns))
-        known = stack.enter_context(scan_memory(memory, _code(params))) if memory else None
-        reader = _Reader(layout.root.resolve(), params, known)
-        for seen in _groups(_in_order(reader, image_files(layout)), ROWS_PER_GROUP, advance):
-            rows = [file.row for file in seen]
+        remembered = stack.enter_context(scan_memory(memory, _code(params))) if memory else None
+        reader = _Reader(layout.root.resolve(), params, remembered)
+        for scanned in _groups(_in_order(reader, image_files(layout)), ROWS_PER_GROUP, advance):
+            rows = [file.row for file in scanned]
             writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=columns))
-            if known is not None:
-                known.keep(
+            if remembered is not None:
+                remembered.keep(
                     (file.name, file.status, RememberedFile(file.row["sha256"], _storable_facts(file.facts)))
-                    for file in seen
+                    for file in scanned
                     if file.status is not None and file.row["sha256"]
                 )
             count += len(rows)
             left_out += sum(1 for row in rows if row["left_out"])
             size += sum(row["bytes"] for row in rows)
-            opened += sum(1 for file in seen if file.opened)
+            opened += sum(1 for file in scanned if file.opened)
         stack.close()
         left_out += leave_out_conflicts(partial)
     return ScanSummary(count, left_out, len(classes), size, opened, passed_over)
 
 
 @dataclass
-class _SeenFile:
+class _ScannedFile:
     """A file of the scan: its row of the manifest, and what it is remembered by.
 
     Attributes:
@@ -141,42 +141,42 @@ class _Reader:
         self.params = params
         self.memory = memory
 
-    def recall(self, files: list[ImageFile]) -> list[_SeenFile | None]:
+    def recall(self, files: list[ImageFile]) -> list[_ScannedFile | None]:
         """Return each file without opening it, or None."""
         if self.memory is None:
             return [None] * len(files)
         states = [_status(file) for file in files]
-        known = self.memory.files([file.name for file in files], states)
+        remembered = self.memory.files([file.name for file in files], states)
         return [
             None if status is None or one is None else self._recalled(file, status, one)
-            for file, status, one in zip(files, states, known, strict=True)
+            for file, status, one in zip(files, states, remembered, strict=True)
         ]
 
-    def _recalled(self, file: ImageFile, status: os.stat_result, known: RememberedFile) -> _SeenFile:
-        seen = self._start(file)
-        seen.status, seen.facts = status, _from_memory(known.facts)
-        seen.row["bytes"], seen.row["sha256"] = status.st_size, known.sha256
-        return self._finish(seen)
+    def _recalled(self, file: ImageFile, status: os.stat_result, remembered: RememberedFile) -> _ScannedFile:
+        scanned = self._start(file)
+        scanned.status, scanned.facts = status, _from_memory(remembered.facts)
+        scanned.row["bytes"], scanned.row["sha256"] = status.st_size, remembered.sha256
+        return self._finish(scanned)
 
-    def read(self, file: ImageFile) -> _SeenFile:
+    def read(self, file: ImageFile) -> _ScannedFile:
         """Return the file's findings, read from its bytes."""
-        seen = self._start(file)
+        scanned = self._start(file)
         try:
             if file.unread:
                 raise UnreadableImageError(file.unread)
             if file.leads_out(self.root):
                 raise UnreadableImageError("a link that leads out of data/")
-            self._fill_from_file(seen, file.path)
+            self._fill_from_file(scanned, file.path)
         except OSError as error:
-            seen.facts["problem"] = f"{UNREADABLE}: cannot be opened: {error.strerror or error}"
+            scanned.facts["problem"] = f"{UNREADABLE}: cannot be opened: {error.strerror or error}"
         except TooLargeError as error:
-            seen.facts["problem"] = f"{TOO_LARGE}: {error} (validate.max_pixels)"
+            scanned.facts["problem"] = f"{TOO_LARGE}: {error} (validate.max_pixels)"
         except ValueError as error:
             # UnreadableImageError, and Pillow's refusal to convert a kind of pixels to RGB.
-            seen.facts["problem"] = f"{UNREADABLE}: {error}"
-        return self._finish(seen)
+            scanned.facts["problem"] = f"{UNREADABLE}: {error}"
+        return self._finish(scanned)
 
-    def _start(self, file: ImageFile) -> _SeenFile:
+    def _start(self, file: ImageFile) -> _ScannedFile:
         label, split, group = file.place
         row = {
             "path": _storable(file.name),
@@ -186,39 +186,39 @@ class _Reader:
             "bytes": 0,
             "sha256": "",
         }
-        return _SeenFile(file.name, row)
+        return _ScannedFile(file.name, row)
 
-    def _finish(self, seen: _SeenFile) -> _SeenFile:
-        facts = seen.facts
-        if seen.row["path"] != seen.name and not facts["problem"]:
+    def _finish(self, scanned: _ScannedFile) -> _ScannedFile:
+        facts = scanned.facts
+        if scanned.row["path"] != scanned.name and not facts["problem"]:
             facts = {**_NO_FACTS, "problem": f"{UNREADABLE}: the file's name, or a folder's, is not valid UTF-8"}
-        seen.row.update((name, value) for name, value in facts.items() if name != "problem")
-        seen.row["left_out"] = why_left_out(facts, self.params)
-        return seen
+        scanned.row.update((name, value) for name, value in facts.items() if name != "problem")
+        scanned.row["left_out"] = why_left_out(facts, self.params)
+        return scanned
 
-    def _fill_from_file(self, seen: _SeenFile, path: Path) -> None:
+    def _fill_from_file(self, scanned: _ScannedFile, path: Path) -> None:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             # Reading a named pipe would wait for ever.
             raise UnreadableImageError("not a regular file")
-        seen.row["bytes"] = status.st_size
+        scanned.row["bytes"] = status.st_size
         if status.st_size > _BYTES_PER_PIXEL * self.params.max_pixels + _METADATA_BYTES:
             raise TooLargeError(f"{status.st_size} bytes are more than {self.params.max_pixels} pixels can need")
-        seen.opened = True
+        scanned.opened = True
         data = path.read_bytes()
-        seen.status = status  # taken before the bytes: a change in between makes the file unknown, not wrong
-        seen.row["sha256"] = hashlib.sha256(data).hexdigest()
-        known = self.memory.picture(seen.row["sha256"]) if self.memory else None
-        if known is not None:
-            seen.facts = _from_memory(known)
+        scanned.status = status  # taken before the bytes: a change in between makes the file unknown, not wrong
+        scanned.row["sha256"] = hashlib.sha256(data).hexdigest()
+        remembered = self.memory.picture(scanned.row["sha256"]) if self.memory else None
+        if remembered is not None:
+            scanned.facts = _from_memory(remembered)
             return
         image = open_image(data, self.params.max_pixels)
-        seen.facts["width"], seen.facts["height"] = image.size
-        seen.facts["mode"], seen.facts["format"] = image.mode, image.format
+        scanned.facts["width"], scanned.facts["height"] = image.size
+        scanned.facts["mode"], scanned.facts["format"] = image.mode, image.format
         rgb = to_rgb(image)
         if TAKEN_BITS in image.info:
-            seen.facts["mode"] = mode_name(seen.facts["mode"], image.info[TAKEN_BITS])
-        seen.facts.update(vars(fingerprint(rgb)))
+            scanned.facts["mode"] = mode_name(scanned.facts["mode"], image.info[TAKEN_BITS])
+        scanned.facts.update(vars(fingerprint(rgb)))
 
 
 def _storable_facts(facts: dict[str, Any]) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def _class_folders(layout: Layout) -> list[str]:
     )
 
 
-def _in_order(reader: _Reader, files: Iterable[ImageFile]) -> Iterator[_SeenFile]:
+def _in_order(reader: _Reader, files: Iterable[ImageFile]) -> Iterator[_ScannedFile]:
     """Yield every one of ``files`` in their order; those that have to be read are read in threads.
 
     Decoding and hashing release the interpreter's lock. Only a window of files is under way at any time, so
@@ -270,12 +270,12 @@ def _in_order(reader: _Reader, files: Iterable[ImageFile]) -> Iterator[_SeenFile
     """
     files = iter(files)
     threads = min(cores(), _MAX_THREADS)
-    pending: deque[Future[_SeenFile] | _SeenFile] = deque()
+    pending: deque[Future[_ScannedFile] | _ScannedFile] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
     try:
         while batch := list(islice(files, _RECALLED)):
-            for file, known in zip(batch, reader.recall(batch), strict=True):
-                pending.append(known or pool.submit(reader.read, file))
+            for file, remembered in zip(batch, reader.recall(batch), strict=True):
+                pending.append(remembered or pool.submit(reader.read, file))
                 if len(pending) >= 8 * threads:
                     yield _result(pending.popleft())
         while pending:
@@ -284,13 +284,13 @@ def _in_order(reader: _Reader, files: Iterable[ImageFile]) -> Iterator[_SeenFile
         pool.shutdown(cancel_futures=True)
 
 
-def _result(file: Future[_SeenFile] | _SeenFile) -> _SeenFile:
-    return file if isinstance(file, _SeenFile) else file.result()
+def _result(file: Future[_ScannedFile] | _ScannedFile) -> _ScannedFile:
+    return file if isinstance(file, _ScannedFile) else file.result()
 
 
-def _groups(files: Iterable[_SeenFile], size: int, advance: Advance) -> Iterator[list[_SeenFile]]:
+def _groups(files: Iterable[_ScannedFile], size: int, advance: Advance) -> Iterator[list[_ScannedFile]]:
     """Yield the files in lists of ``size``; report each as done."""
-    group: list[_SeenFile] = []
+    group: list[_ScannedFile] = []
     for file in files:
         group.append(file)
         advance(1)

@@ -42,9 +42,9 @@ class DataSetSource(Block):
     reader: AnyReader
     by_hand: str = ""
 
-    def is_kept(self, folder: Path) -> bool:
+    def is_here(self, folder: Path) -> bool:
         """Return whether all its files are in ``folder``."""
-        return all(file.kept(folder) is not None for file in self.files)
+        return all(file.local_file(folder) is not None for file in self.files)
 
     def answers(self) -> bool:
         """Return whether all its files could be fetched right now."""
@@ -119,7 +119,7 @@ def availability(project: Project, names: Iterable[str] | None = None) -> dict[s
     entries = {name: find_entry(name) for name in names or read_catalogue()}
 
     def find(entry: CatalogueEntry) -> Availability:
-        if any(source.is_kept(downloads(project)) for source in entry.sources):
+        if any(source.is_here(downloads(project)) for source in entry.sources):
             return "here"
         if any(source.answers() for source in entry.sources):
             return "reachable"
@@ -192,7 +192,7 @@ def downloads(project: Project) -> Path:
 def _fetched(project: Project, name: str, entry: CatalogueEntry) -> tuple[Copies, str, list[str]]:
     """Return the first source that can be had, its origin, and what the user should know about it."""
     failures: list[tuple[DataSetSource, GraftError]] = []
-    for source in sorted(entry.sources, key=lambda source: not source.is_kept(downloads(project))):
+    for source in sorted(entry.sources, key=lambda source: not source.is_here(downloads(project))):
         try:
             if source.by_hand:
                 raise _by_hand(name, source)

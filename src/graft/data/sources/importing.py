@@ -151,7 +151,7 @@ def bring_in(
             DVC refuses. Only in the last case may data/ be the new one already.
     """
     with project_lock(project), _disk_errors(project), contextlib.ExitStack() as stack:
-        swap.settle(project)
+        swap.finish_interrupted(project)
         require_replaceable(project, replace)
         free = shutil.disk_usage(project.root).free
         plan = feed.open(stack, free)

@@ -13,7 +13,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
-from graft.core.download.fetch import download, downloaded, file_name, index_has, is_reachable, kept, registry_archive
+from graft.core.download.fetch import (
+    download,
+    downloaded,
+    fetched_file,
+    file_name,
+    index_has,
+    is_reachable,
+    registry_archive,
+)
 from graft.core.download.registries import debian_archive, debian_has, npm_archive, npm_has
 from graft.core.errors import GraftError
 from graft.core.files import md5_of, sha256_of
@@ -34,8 +42,8 @@ class _Package(Block):
     def name(self) -> str:
         return ""
 
-    def kept(self, folder: Path) -> Path | None:
-        return kept(folder, self.sha256)
+    def local_file(self, folder: Path) -> Path | None:
+        return fetched_file(folder, self.sha256)
 
     def is_copy(self, path: Path) -> bool:
         return sha256_of(path) == self.sha256
@@ -109,7 +117,7 @@ class WebFile(Block):
             )
         return path
 
-    def kept(self, folder: Path) -> Path | None:
+    def local_file(self, folder: Path) -> Path | None:
         return downloaded(str(self.url), folder, self.sha256)
 
     def answers(self) -> bool:

@@ -122,7 +122,7 @@ def assign(
     for label in sorted(members, key=lambda label: (len(members[label]), label)):
         if label not in settled:
             _refuse_too_few(label, len(members[label]), draw)
-            for group, part in _settle(members[label], assigned, fixed, draw).items():
+            for group, part in _fill_small_classes(members[label], assigned, fixed, draw).items():
                 assigned[group] = part
                 exchanged[names[group]] = part
             fixed[members[label]] = True
@@ -149,7 +149,7 @@ def _any_there(groups: Sequence[str], names: Names, assigned: np.ndarray) -> boo
     return any(position is not None and assigned[position] >= 0 for position in found)
 
 
-def _settle(members: np.ndarray, assigned: np.ndarray, fixed: np.ndarray, draw: Draw) -> dict[int, int]:
+def _fill_small_classes(members: np.ndarray, assigned: np.ndarray, fixed: np.ndarray, draw: Draw) -> dict[int, int]:
     """Return the exchanges that bring a class to its quotas, if one of the parts is small or empty."""
     count = len(members)
     sizes = np.bincount(assigned[members], minlength=len(draw.shares))

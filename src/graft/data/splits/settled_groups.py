@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SettledGroups:
+class NamedGroups:
     """Names of units.
 
     Attributes:
@@ -42,13 +42,13 @@ class SettledGroups:
     joined: list[list[str]]
 
 
-def settle_groups(
+def name_groups(
     images: pd.DataFrame,
     near_duplicates: pd.DataFrame,
     remembered: Mapping[str, str],
     join_new: bool,
     nearness: Callable[[str], tuple[int, ...]],
-) -> SettledGroups:
+) -> NamedGroups:
     """Return the name of every unit.
 
     Args:
@@ -68,7 +68,7 @@ def settle_groups(
     groups = images["sha256"].map(group_of)
     alike = pd.DataFrame({"unit": images["unit"], "group": groups})[groups.notna()]
     if alike.empty:
-        return SettledGroups(names, [])
+        return NamedGroups(names, [])
     component = joined(*(alike[column].to_numpy(object) for column in ("unit", "group")))
     several: list[list[str]] = []
     for _, units in alike["unit"].groupby(component):
@@ -82,7 +82,7 @@ def settle_groups(
             names.update(dict.fromkeys(new, members[0]))
         if len(known) > 1:
             several.append(sorted(known))
-    return SettledGroups(names, sorted(several))
+    return NamedGroups(names, sorted(several))
 
 
 def kept_together(tables: Mapping[str, pd.DataFrame], near: pd.DataFrame | None) -> dict[str, int]:

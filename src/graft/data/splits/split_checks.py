@@ -23,23 +23,23 @@ def drop_leaks(images: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]
     Also gives what was dropped: path, split, copy_of (a path) and copy_in (a split) of each.
     """
     dropped: list[dict[str, str]] = []
-    kept = images
+    left = images
     for held_out, others in (("test", ("train", "val")), ("val", ("train",))):
-        digests, here = kept["sha256"].to_numpy(), (kept["split"] == held_out).to_numpy()
+        digests, here = left["sha256"].to_numpy(), (left["split"] == held_out).to_numpy()
         size = digests.max(initial=-1) + 1
-        leaking = kept["split"].isin(others).to_numpy() & members(digests[here], size)[digests]
+        leaking = left["split"].isin(others).to_numpy() & members(digests[here], size)[digests]
         if not leaking.any():
             continue
-        leaks = kept[leaking]
+        leaks = left[leaking]
         # Rows are sorted by path, so the copy named is the same every time.
-        originals = kept[here & members(digests[leaking], size)[digests]].drop_duplicates("sha256")
+        originals = left[here & members(digests[leaking], size)[digests]].drop_duplicates("sha256")
         first = dict(zip(originals["sha256"], originals["path"], strict=True))
         dropped += [
             {"path": row.path, "split": row.split, "copy_of": first[row.sha256], "copy_in": held_out}
             for row in leaks.itertuples()
         ]
-        kept = kept[~leaking]
-    return kept, dropped
+        left = left[~leaking]
+    return left, dropped
 
 
 def drop_near_duplicates(

@@ -24,7 +24,7 @@ from graft.data.scan.manifest import FOR_SPLIT
 from graft.data.splits.assignment import Draw, assign, exact_quotas, hash_position, position_in
 from graft.data.splits.grouping import group_images
 from graft.data.splits.numbered_images import Names, as_tables, coded, mapped, members, numbered
-from graft.data.splits.settled_groups import kept_together, naming_key, settle_groups
+from graft.data.splits.settled_groups import kept_together, name_groups, naming_key
 from graft.data.splits.split_checks import (
     drop_leaks,
     drop_near_duplicates,
@@ -222,7 +222,7 @@ def _named(
         # Train is the last part. Folds are all alike.
         return tuple(draw.part_of(name, memory) for draw in draws if draw.name != "fold")
 
-    settled = settle_groups(
+    settled = name_groups(
         readable[["sha256"]].assign(unit=units),
         units.iloc[:0].to_frame("sha256").assign(group="") if near is None else near,
         remembered or {},

@@ -219,14 +219,14 @@ def _logged_features(
 ) -> tuple[np.ndarray | None, tuple[list[str], list[np.ndarray]]]:
     """Return features of the images that allow it, first those that were kept; and names and pixels of these."""
     size = embedder.image_size
-    kept, vectors = [], []
+    with_data, vectors = [], []
     for one, data in zip(images, log.images(one.image.sha256 for one in images), strict=True):
         seen = observe(data, params.validate_.max_pixels, [size]) if data is not None else None
         if seen is not None and not seen.problem:
-            kept.append(seen)
+            with_data.append(seen)
         elif one.embedding is not None and one.embedded_by == embedder.identity:
             vectors.append(one.embedding)
-    parts = [features_of(embedder, kept)] if kept else []
+    parts = [features_of(embedder, with_data)] if with_data else []
     parts += [np.stack(vectors)] if vectors else []
-    pictures = [image.sha256[:16] for image in kept], [image.pixels[size] for image in kept]
+    pictures = [image.sha256[:16] for image in with_data], [image.pixels[size] for image in with_data]
     return np.concatenate(parts) if parts else None, pictures

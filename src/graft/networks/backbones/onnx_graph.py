@@ -65,7 +65,7 @@ class OnnxNetwork(LayerlessNetwork):
             given = [values[name] if name else None for name in node.inputs]
             found = _folded(node, given)
             if found is None:
-                held = [self._kept(name, one) for name, one in zip(node.inputs, given, strict=True)]
+                held = [self._as_weight(name, one) for name, one in zip(node.inputs, given, strict=True)]
                 found = self._apply(replace(node, batch=batch), held)
             values.update(zip(node.outputs, found if isinstance(found, list) else [found], strict=False))
         return tf.convert_to_tensor(values[output])
@@ -86,7 +86,7 @@ class OnnxNetwork(LayerlessNetwork):
                 "of torch.onnx.export), or set image_size to what it was exported for",
             ) from error
 
-    def _kept(self, name: str, value: Any) -> Any:
+    def _as_weight(self, name: str, value: Any) -> Any:
         """Return an operation's input, where it is a large constant, as a weight of this layer."""
         if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.size < LEAST_WEIGHTS:
             return value

@@ -54,11 +54,11 @@ def load_weights(model: keras.Model, params: KerasBackboneParams, cache: Path, i
     folder = cache / WEIGHTS
     if _from_cache(model, key, cache, KNOWN_DIGESTS.get(key)):
         return "local cache"
-    source, known = _from_network(model, params.name, cache, include_top)
+    source, required = _from_network(model, params.name, cache, include_top)
     digest = weights_digest(model.weights)
-    if known and digest != known:
+    if required and digest != required:
         raise GraftError(
-            f"The weights of {params.name} from {source} have digest {digest[:16]}, not {known[:16]} as ImageNet's",
+            f"The weights of {params.name} from {source} have digest {digest[:16]}, not {required[:16]} as ImageNet's",
             "Name a weights file of your own if that is what you want",
         )
     _into_cache(model, folder / f"{key}-{digest[:16]}.weights.h5")
@@ -72,8 +72,8 @@ def cached_weights(key: str, cache: Path) -> list[Path]:
 
 def heads_at_hand(cache: Path) -> list[str]:
     """Return the names of models whose ImageNet head is in the cache or in a registry package."""
-    kept = [path.name.partition(_TOP)[0] for path in (cache / WEIGHTS).glob(f"*{_TOP}-*.weights.h5")]
-    return sorted({*kept, *(name for name, entry in REGISTRY.items() if entry.has_top)})
+    cached = [path.name.partition(_TOP)[0] for path in (cache / WEIGHTS).glob(f"*{_TOP}-*.weights.h5")]
+    return sorted({*cached, *(name for name, entry in REGISTRY.items() if entry.has_top)})
 
 
 def _key(name: str, include_top: bool) -> str:
@@ -103,7 +103,7 @@ def _load_file(model: keras.Model, path: Path) -> None:
         model.load_weights(path)
 
 
-def _from_cache(model: keras.Model, key: str, cache: Path, known: str | None) -> bool:
+def _from_cache(model: keras.Model, key: str, cache: Path, required: str | None) -> bool:
     for path in cached_weights(key, cache):
         expected = path.name.removeprefix(f"{key}-").removesuffix(".weights.h5")
         try:
@@ -114,7 +114,7 @@ def _from_cache(model: keras.Model, key: str, cache: Path, known: str | None) ->
             console.print(f"The weights {path} are passed over: {first_line(error)}", soft_wrap=True)
             continue
         digest = weights_digest(model.weights)
-        if digest[:16] == expected and known in (None, digest):
+        if digest[:16] == expected and required in (None, digest):
             return True
         path.unlink(missing_ok=True)  # damaged: fetched anew, as if it had never been there
     return False

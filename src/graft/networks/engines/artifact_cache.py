@@ -29,13 +29,13 @@ DIGEST = "sha256"
 T = TypeVar("T")
 
 
-def kept_folder(parent: Path, description: Mapping[str, Any]) -> Path:
+def cached_folder(parent: Path, description: Mapping[str, Any]) -> Path:
     """Return the folder below ``parent`` in which artefacts for ``description`` (JSON-ready) are cached."""
     text = json.dumps(description, sort_keys=True)
     return parent / hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def is_kept(folder: Path | None) -> bool:
+def is_cached(folder: Path | None) -> bool:
     """Return whether something is cached there, whole or not."""
     return folder is not None and (folder / DIGEST).is_file()
 
@@ -53,7 +53,7 @@ def is_whole(folder: Path | None) -> bool:
     return False
 
 
-def kept_or_made(folder: Path | None, make: Callable[[Path], None], use: Callable[[Path], T]) -> T:
+def cached_or_made(folder: Path | None, make: Callable[[Path], None], use: Callable[[Path], T]) -> T:
     """Return ``use`` of the cached folder, or of one that is made now and cached.
 
     Args:
@@ -79,10 +79,10 @@ def keep(made: Path, folder: Path) -> None:
     with suppress(OSError), new_folder(folder) as partial:
         shutil.copytree(made, partial, dirs_exist_ok=True)
         (partial / DIGEST).write_text(folder_digest(partial), encoding="ascii")
-    prune_kept(folder.parent, LIMIT_BYTES, keep=folder)
+    prune_cached(folder.parent, LIMIT_BYTES, keep=folder)
 
 
-def prune_kept(parent: Path, limit_bytes: int, keep: Path | None = None) -> int:
+def prune_cached(parent: Path, limit_bytes: int, keep: Path | None = None) -> int:
     """Remove what was used longest ago, until the limit holds; return the bytes removed."""
     found = []
     for folder in parent.glob("*/"):

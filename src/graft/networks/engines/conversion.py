@@ -6,14 +6,14 @@ from typing import Any
 
 import keras
 
-from graft.networks.engines.artifact_cache import is_whole, kept_or_made
+from graft.networks.engines.artifact_cache import cached_or_made, is_whole
 from graft.networks.engines.openvino_run import import_openvino
 from graft.networks.engines.trace import inference_graph
 
 NETWORK = "network.xml"
 
 
-def kept_network(core: Any, folder: Path | None) -> Any | None:
+def cached_network(core: Any, folder: Path | None) -> Any | None:
     """Return the network cached in a folder, see :mod:`.artifact_cache`, as OpenVINO's; None where none is whole."""
     if folder is None or not is_whole(folder):
         return None
@@ -32,7 +32,7 @@ def openvino_network(core: Any, model: keras.Model, folder: Path | None) -> Any:
             warnings.simplefilter("ignore")  # of Keras' exporter, about what does not concern the user
             _convert(model, made / NETWORK)
 
-    return kept_or_made(folder, convert, lambda found: core.read_model(found / NETWORK))
+    return cached_or_made(folder, convert, lambda found: core.read_model(found / NETWORK))
 
 
 def _convert(model: keras.Model, path: Path) -> None:

@@ -76,12 +76,12 @@ def without_collecting() -> Iterator[None]:
 def stderr_silenced() -> Iterator[None]:
     """Send file descriptor 2 to nowhere: native code does not go through ``sys.stderr``."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    saved = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved, 2)
+        os.close(saved)
         os.close(nowhere)

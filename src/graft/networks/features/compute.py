@@ -58,7 +58,7 @@ def fill(
                 rows = run(prepare(pixels, chosen) if prepare else pixels)
                 if space is not None:
                     # Also now as they will be read: a second run must not come to other figures than the first.
-                    rows = space.as_kept(rows)
+                    rows = space.as_stored(rows)
                     # Onto the disk while the next chunk is computed; no more than one chunk waits for it.
                     if written is not None:
                         written.result()

@@ -35,7 +35,7 @@ from graft.core.params.train_params import StoreParams
 from graft.core.progress import console
 from graft.core.project import Project
 from graft.networks.decode_images import release_pages
-from graft.networks.engines.artifact_cache import kept_folder, prune_kept
+from graft.networks.engines.artifact_cache import cached_folder, prune_cached
 from graft.networks.features.shards import KEY_BYTES, Shard, shards_of, write_shard
 
 DESCRIPTION_FILE = "space.json"
@@ -81,13 +81,13 @@ class FeatureStore:
 
     def network(self, description: Mapping[str, Any]) -> Path:
         """Return the folder in which the network for ``description`` (JSON-ready) is cached in OpenVINO's form."""
-        return self.kept({"openvino": metadata.version("openvino"), **description})
+        return self.artifact_folder({"openvino": metadata.version("openvino"), **description})
 
-    def kept(self, description: Mapping[str, Any]) -> Path:
+    def artifact_folder(self, description: Mapping[str, Any]) -> Path:
         """Return the folder in which artefacts for ``description`` (JSON-ready) are cached."""
-        return kept_folder(self.networks, description)
+        return cached_folder(self.networks, description)
 
-    def kept_folders(self) -> list[Path]:
+    def artifact_folders(self) -> list[Path]:
         """Return each folder that is cached below :attr:`networks`."""
         return sorted(path for path in self.networks.glob("*/") if not path.name.startswith("."))
 
@@ -165,7 +165,7 @@ class FeatureStore:
                 path.unlink()
                 removed += size
         if limit == 0:
-            removed += prune_kept(self.networks, 0)
+            removed += prune_cached(self.networks, 0)
         for folder in self._folders():
             if not shards_of(folder):
                 remove_abandoned(folder)
@@ -263,10 +263,10 @@ class Space:
                     os.utime(path)  # used now: pruning takes what was used longest ago
         return np.sort(np.concatenate([np.empty(0, np.int64), *missing])).astype(np.int64)
 
-    def as_kept(self, rows: np.ndarray) -> np.ndarray:
+    def as_stored(self, rows: np.ndarray) -> np.ndarray:
         """Return rows in the store's precision, as they will be read back; unchanged where too large for it."""
-        kept = rows.astype(self.store.precision, copy=False)
-        return kept if np.isfinite(kept).all() else rows
+        stored = rows.astype(self.store.precision, copy=False)
+        return stored if np.isfinite(stored).all() else rows
 
     def write(self, keys: Sequence[bytes], rows: np.ndarray) -> bool:
         """Store rows, ``[N, ...]``, under their keys; return False, with a warning, where there is no room for them.
@@ -322,12 +322,12 @@ class Space:
 
     def _find(self, keys: Sequence[bytes]) -> np.ndarray:
         """Return the places of keys, int ``[N, 2]``; -1 where there is no such row."""
-        known, places = self._index()
+        index_keys, places = self._index()
         wanted = np.frombuffer(b"".join(keys), KEY)
-        if not len(known):
+        if not len(index_keys):
             return np.full((len(wanted), 2), -1, np.int32)
-        at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        return np.where((known[at] == wanted)[:, None], places[at], np.int32(-1))
+        at = np.minimum(np.searchsorted(index_keys, wanted), len(index_keys) - 1)
+        return np.where((index_keys[at] == wanted)[:, None], places[at], np.int32(-1))
 
     def _remove(self, path: Path, reason: str) -> None:
         """Remove a damaged shard, and its keys from the index."""

@@ -25,7 +25,7 @@ from graft.networks.backbones.backbone import Backbone
 from graft.networks.code_identity import building_identity
 from graft.networks.decode_images import KeyedImages, large_array
 from graft.networks.engines.artifact_cache import is_whole, keep
-from graft.networks.engines.fastest import WORTH_CONVERTING, Run, fastest_engine, kept_engine
+from graft.networks.engines.fastest import WORTH_CONVERTING, Run, cached_engine, fastest_engine
 from graft.networks.features.compute import fill
 from graft.networks.features.feature_store import FeatureStore, Space
 
@@ -154,10 +154,10 @@ class FrozenBackbone:
         """Return the engine for ``count`` images; the one for many is opened once, and takes few as well."""
         if self._run is not None:
             return self._run
-        kept = self.store.network(self.network_description) if self.store else None
-        run = kept_engine(kept, count, np.uint8) if kept else None
+        cached = self.store.network(self.network_description) if self.store else None
+        run = cached_engine(cached, count, np.uint8) if cached else None
         if run is None:
-            run = fastest_engine(self.built.model, count, kept, np.uint8)
+            run = fastest_engine(self.built.model, count, cached, np.uint8)
             if count < WORTH_CONVERTING:
                 return run
         self._run = run
@@ -189,7 +189,7 @@ def frozen_backbone(
         files = weights_files(params, cache)
         if store is None or not files:
             return None
-        return store.kept(
+        return store.artifact_folder(
             {
                 "format": FORMAT,
                 "trunk": params.model_dump(),

@@ -65,11 +65,11 @@ def imagenet_class_names(cache: Path) -> list[str]:
 
 
 def _from_network(cache: Path) -> list[str]:
-    from graft.core.download.fetch import kept
+    from graft.core.download.fetch import fetched_file
     from graft.networks.backbones.known_weights import REGISTRY
 
     downloads = cache / "downloads"
-    if kept(downloads, REGISTRY["ResNet50"].sha256):
+    if fetched_file(downloads, REGISTRY["ResNet50"].sha256):
         return _from_package(downloads)
     try:
         return _official()

@@ -6,7 +6,7 @@ share whichever was imported first; and one process for each also makes their ti
 
 The request is a JSON file with ``model`` (its folder), ``images`` (a list of path and SHA-256), ``batch`` (images
 at a time) and ``answers`` (the ``.npz`` file to write). Standard output tells the progress in lines that start with
-``TOLD``.
+``LINE_PREFIX``.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-TOLD = "graft-answers "
+LINE_PREFIX = "graft-answers "
 # Single photographs that are timed, after a few that are not: the first call sets up what later ones use.
 TIMED, WARM_UP = 30, 3
 
@@ -40,7 +40,7 @@ def answer(request: dict[str, Any]) -> None:
         answers = _predict(model, [_read(Path(path), sha256) for path, sha256 in batch])
         classes = classes or list(answers[0])
         parts.append(np.array([[answers[row][name] for name in classes] for row in range(len(batch))]))
-        _tell(answered=start + len(batch))
+        _report(answered=start + len(batch))
     step = max(1, len(images) // TIMED)
     singles = [_read(Path(path), sha256) for path, sha256 in images[::step][:TIMED]]
     for photograph in singles[:WARM_UP]:
@@ -69,13 +69,13 @@ def _read(path: Path, sha256: str) -> bytes:
     """Return the bytes of a test image; end the process where they are not those that its table names."""
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
-        _tell(changed=str(path))
+        _report(changed=str(path))
         sys.exit(1)
     return data
 
 
-def _tell(**what: Any) -> None:
-    print(TOLD + json.dumps(what), flush=True)
+def _report(**what: Any) -> None:
+    print(LINE_PREFIX + json.dumps(what), flush=True)
 
 
 if __name__ == "__main__":

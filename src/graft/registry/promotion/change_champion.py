@@ -90,7 +90,7 @@ class Registry:
         """
         change = _take_lock(self)
         try:
-            change.settle()
+            change.complete_interrupted()
             yield change
         finally:
             self.client.delete_registered_model_tag(self.model, change.key)
@@ -163,7 +163,7 @@ class Change:
             client.set_registered_model_alias(model, PREVIOUS_CHAMPION, previous)
         self.line = self.registry.line()
 
-    def settle(self) -> None:
+    def complete_interrupted(self) -> None:
         """Finish or drop what was cut off, and enter a champion that something else than graft has set."""
         dead = {key: text for key, text in self.line.changing.items() if key != self.key}
         for key, text in dead.items():
@@ -210,7 +210,7 @@ def _no_longer_than(seconds: float) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def settle(registry: Registry) -> tuple[Line, list[str]]:
+def complete_interrupted(registry: Registry) -> tuple[Line, list[str]]:
     """Complete or undo a change that was cut off; return the line as it is then, and a sentence for each thing done."""
     line = registry.line()
     if not line.aliases and not line.entries and not line.changing:

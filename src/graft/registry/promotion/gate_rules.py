@@ -26,7 +26,7 @@ class SeenTestImages:
 
 
 @dataclass(frozen=True)
-class Stated:
+class OriginFinding:
     """An answer to a yes-or-no question about where the candidate comes from, in words and with what to do.
 
     ``commit`` is the one that holds all the candidate was made from; "" where none does, or where it was not asked.
@@ -58,8 +58,8 @@ class Evidence:
     comparison: Comparison | None
     is_champion: bool
     seen: tuple[SeenTestImages, ...]
-    data: Stated
-    origin: Stated
+    data: OriginFinding
+    origin: OriginFinding
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,8 @@ def _size(evidence: Evidence, params: GateParams) -> RuleFinding:
     )
 
 
-def _stated(stated: Stated, needed: str) -> RuleFinding:
-    return RuleFinding(stated.holds, stated.observed, needed, stated.remedy)
+def _of_origin(finding: OriginFinding, needed: str) -> RuleFinding:
+    return RuleFinding(finding.holds, finding.observed, needed, finding.remedy)
 
 
 RULES: Mapping[str, tuple[str, Callable[[Evidence, GateParams], RuleFinding]]] = {
@@ -216,10 +216,10 @@ RULES: Mapping[str, tuple[str, Callable[[Evidence, GateParams], RuleFinding]]] =
     "size": ("The candidate is not too large", _size),
     "data_verdict": (
         "The data passed its checks",
-        lambda evidence, _: _stated(evidence.data, "both passed, on the candidate's own images"),
+        lambda evidence, _: _of_origin(evidence.data, "both passed, on the candidate's own images"),
     ),
     "reproducible": (
         "The candidate can be made again",
-        lambda evidence, _: _stated(evidence.origin, "all it was made from in one commit"),
+        lambda evidence, _: _of_origin(evidence.origin, "all it was made from in one commit"),
     ),
 }

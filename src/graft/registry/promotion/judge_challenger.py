@@ -20,7 +20,7 @@ from graft.core.processes import end_tree
 from graft.core.progress import progress_bar
 from graft.core.project import Project
 from graft.evaluation.metrics import evaluate, expected_calibration_error
-from graft.registry.promotion.answer_process import TOLD
+from graft.registry.promotion.answer_process import LINE_PREFIX
 from graft.registry.promotion.change_champion import Registry, describe
 from graft.registry.promotion.gate_verdict import ClassFigures, Judged
 from graft.registry.store.logged_models import HASH_TAG, files_of_version
@@ -134,16 +134,16 @@ def ask(
             assert process.stdout is not None
             answered = 0
             for line in process.stdout:
-                if not line.startswith(TOLD):
+                if not line.startswith(LINE_PREFIX):
                     continue
-                told = json.loads(line.removeprefix(TOLD))
-                if "changed" in told:
+                line_content = json.loads(line.removeprefix(LINE_PREFIX))
+                if "changed" in line_content:
                     raise GraftError(
-                        f"{told['changed']} is not the image that was split: its SHA-256 is another",
+                        f"{line_content['changed']} is not the image that was split: its SHA-256 is another",
                         "The data changed since it was split: run `graft run` again",
                     )
-                advance(told["answered"] - answered)
-                answered = told["answered"]
+                advance(line_content["answered"] - answered)
+                answered = line_content["answered"]
             code = process.wait()
             if late.is_set():
                 raise GraftError(

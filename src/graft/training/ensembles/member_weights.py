@@ -40,15 +40,15 @@ def fit_weights(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """
     members, images, _ = probabilities.shape
     right = np.maximum(probabilities[:, np.arange(images), labels].astype(np.float64), LEAST_PROBABILITY)
-    kept = np.arange(members)
+    left = np.arange(members)
     while True:
-        fitted = _least_loss(right[kept])
+        fitted = _least_loss(right[left])
         light = fitted < LEAST_SHARE * fitted.max()
         if not light.any():
             break
-        kept = kept[~light]
+        left = left[~light]
     weights = np.zeros(members)
-    weights[kept] = fitted
+    weights[left] = fitted
     return weights
 
 

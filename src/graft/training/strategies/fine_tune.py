@@ -128,9 +128,9 @@ def _fit_above(
             None if number is None else (lambda pixels, keys: view(pixels, keys, number, params.augment, task.seed))
         )
         label = f"{task.name}: activations at {pieces.layer}, {what}"
-        kept = task.store.network(network) if task.store else None
+        cached = task.store.network(network) if task.store else None
         kind = np.uint8 if prepare is None else np.float32
-        return extract(pieces.below, images, label, space, prepare, out, kept, kind)
+        return extract(pieces.below, images, label, space, prepare, out, cached, kind)
 
     shape = pieces.below.output_shape[1:]
 
@@ -139,24 +139,24 @@ def _fit_above(
         return extracted(task.train, "train", None, out)
 
     with task.clock.span("activations"):
-        kept = large_array((count * size, *shape), np.float32)
+        activations = large_array((count * size, *shape), np.float32)
         for number in range(count):
-            part = kept[number * size : (number + 1) * size]
+            part = activations[number * size : (number + 1) * size]
             what = f"view {number + 1} of {count}" if is_changed else "train"
             extracted(task.train, what, number if is_changed else None, part)
-        val_kept = large_array((len(task.val.labels), *shape), np.float32)
-        val = Labelled(extracted(task.val, "val", None, val_kept), task.val.labels)
+        val_activations = large_array((len(task.val.labels), *shape), np.float32)
+        val = Labelled(extracted(task.val, "val", None, val_activations), task.val.labels)
     if params.head_epochs and read_checkpoint(task.checkpoint) is None:
         with task.clock.span("features"):
             label = f"{task.name}: features of"
-            first = predict(pieces.above, kept[:size], f"{label} train images")
+            first = predict(pieces.above, activations[:size], f"{label} train images")
             val_features = predict(pieces.above, val.inputs, f"{label} val images")
         _start_head(head, Labelled(first, task.train.labels), Labelled(val_features, val.labels), params, task)
     model = classifier(pieces.above, head)
     with task.clock.span("fit"):
         result = fit(
             model,
-            Labelled(kept, task.train.labels),
+            Labelled(activations, task.train.labels),
             val,
             params,
             classes=len(task.classes),
