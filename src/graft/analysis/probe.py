@@ -1,4 +1,4 @@
-"""A linear probe: how well a linear classifier does on a network's features, on images that it has not seen.
+"""Fit a linear probe: how well a linear classifier does on a network's features, on images held out of its fit.
 
 Guillaume Alain and Yoshua Bengio, "Understanding intermediate layers using linear classifier probes", 2016,
 https://arxiv.org/abs/1610.01644.
@@ -30,7 +30,7 @@ _MAX_ITERATIONS = 200
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What a classifier says of images that it was not trained on.
+    """Probabilities of a classifier for images that it was not trained on.
 
     Attributes:
         checked: indices of the images with probabilities, int ``[M]``, rising.

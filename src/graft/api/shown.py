@@ -25,7 +25,7 @@ _PAGE_HEIGHT = 640  # pixels
 
 @dataclass(frozen=True)
 class Inspection:
-    """What :func:`graft.inspect` found.
+    """The findings of :func:`graft.inspect`.
 
     Attributes:
         report: all of it, see :mod:`graft.analysis.inspect.inspect_report`; ``report.as_json()`` as plain values.
@@ -74,7 +74,7 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Training:
-    """What :func:`graft.train` did.
+    """The result of :func:`graft.train`.
 
     Attributes:
         name: of the strategy or ensemble.
@@ -120,7 +120,7 @@ class Training:
 
 @dataclass(frozen=True)
 class TestResults:
-    """What :func:`graft.evaluate` left in ``artifacts/evaluate``, for some models."""
+    """The results of :func:`graft.evaluate` in ``artifacts/evaluate``, for some models."""
 
     __test__ = False  # to pytest
 
@@ -191,7 +191,7 @@ class TestResults:
 
 @dataclass(frozen=True)
 class Promotion:
-    """What :func:`graft.promote` did: the champion's name and version in the registry, and the gate's verdict."""
+    """The result of :func:`graft.promote`: the champion's name and version in the registry, and the gate's verdict."""
 
     model: str
     version: str

@@ -1,4 +1,4 @@
-"""Stages that were killed: a process that the system ends for want of memory says nothing itself.
+"""Explain stages that were killed: a process that the system ends for want of memory says nothing itself.
 
 A stage leaves a file while it is at work. One whose process is gone was ended from outside, or crashed.
 """

@@ -1,4 +1,4 @@
-"""Finding out in seconds, and in one sentence, that a Prefect server which the user has named is of no use."""
+"""Find out in seconds, and say in one sentence, that a Prefect server which the user has named is of no use."""
 
 import os
 import re

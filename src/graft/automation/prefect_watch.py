@@ -1,4 +1,4 @@
-"""Running flows only for as long as their Prefect server is there."""
+"""Run flows only for as long as their Prefect server is there."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Running the pipeline as a whole: one `dvc repro`, and what came of it."""
+"""Run the pipeline as a whole, by one `dvc repro`, and read its results."""
 
 import itertools
 import json

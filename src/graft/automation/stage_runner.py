@@ -1,4 +1,4 @@
-"""Runs the flow of one stage as a command: timing, one clear sentence on failure, and the exit code."""
+"""Run the flow of one stage as a command: timing, one clear sentence on failure, and the exit code."""
 
 import errno
 import os

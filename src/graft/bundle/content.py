@@ -1,4 +1,4 @@
-"""Names for what a file holds that is no image graft reads, by its first bytes."""
+"""Name, by its first bytes, what a file holds that is no image graft reads."""
 
 import re
 from pathlib import Path

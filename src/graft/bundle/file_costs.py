@@ -1,4 +1,4 @@
-"""What a file costs to open and decode beyond what its pixels do: refused by its bytes, before Pillow reads them.
+"""Refuse files that cost more to open and decode than their pixels explain, by their bytes, before Pillow reads them.
 
 Pixels have a limit of their own. These have none in Pillow:
 

@@ -66,7 +66,7 @@ class Part:
 
 
 class ImageClassifier:
-    """Loads a bundle and answers for photographs: encoded bytes, base64 text, or arrays of pixels.
+    """A bundle that is loaded and classifies photographs: encoded bytes, base64 text, or arrays of pixels.
 
     Args:
         open_network: opens the ``saved_model`` in the folder of a bundle that is no ensemble's; by default with

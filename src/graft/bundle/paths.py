@@ -1,4 +1,4 @@
-"""Photographs named by path: read only in folders that whoever runs the model has opened for it.
+"""Read photographs named by path, only in folders that whoever runs the model has opened for it.
 
 A served model is sent its input by strangers, and a path that they name would be read with the server's rights. So
 text is never taken for a path unless it comes in the column for paths, and then only below a folder that the

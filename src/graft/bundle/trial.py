@@ -1,4 +1,4 @@
-"""Images that every bundle keeps its answers for: what another engine makes of them shows whether it can be trusted.
+"""Trial images whose probabilities every bundle records: another engine's show whether it can be trusted.
 
 They are made rather than stored, photographs of nobody, and of whole numbers, so that they are the same everywhere.
 """

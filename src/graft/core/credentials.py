@@ -1,4 +1,4 @@
-"""Removal of passwords and tokens from text that is shown, logged or sent."""
+"""Remove passwords and tokens from text that is shown, logged or sent."""
 
 import functools
 import logging

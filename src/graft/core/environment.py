@@ -1,4 +1,4 @@
-"""Settings of the libraries graft stands on, made through environment variables before their import.
+"""Set up the libraries that graft stands on, through environment variables before their import.
 
 Every value is only a default: what the user has set in the environment stays.
 """

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, also after a cut of the power, and the hash of a file.
+"""Write files that are whole or not there, also after a cut of the power, and hash files.
 
 What is written lies under another name beside its target until it is complete and on the disk; one rename then puts
 it in place, and the folder is synced so that the rename itself lasts.

@@ -1,4 +1,4 @@
-"""git as a command, with a time limit and one sentence where it refuses."""
+"""Run git as a command, with a time limit and one sentence where it refuses."""
 
 import os
 import re

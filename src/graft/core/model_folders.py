@@ -1,4 +1,4 @@
-"""What is evaluated, shown side by side, and may be registered: trained strategies and the ensembles of them.
+"""The folders of what is evaluated, compared and may be registered: trained strategies and their ensembles.
 
 Each has a folder of the same build: ``model/`` (a bundle), ``metrics.json`` (validation figures),
 ``val_predictions.csv`` and ``run.json`` (its MLflow run).

@@ -1,4 +1,4 @@
-"""Checks of text that comes from outside before it is used: a hash, or a path below a folder.
+"""Check text that comes from outside before it is used: a hash, or a path below a folder.
 
 Outside is whatever graft did not write in this run: names in archives and tables, tags of a registry, requests,
 records that another program could have changed. Such text never becomes a path but through this file.

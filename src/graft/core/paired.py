@@ -1,4 +1,4 @@
-"""How much better one answers than another over the same images, and how sure that is."""
+"""Measure how much better one model is than another on the same images, and how sure that is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one answers than another, over the same images.
+    """How much better one model is than another, on the same images.
 
     Attributes:
         gain: mean of the other's losses less those of the one, in their unit.

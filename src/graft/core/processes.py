@@ -1,4 +1,4 @@
-"""Ending processes that were started, with all that they started."""
+"""End processes that were started, with all that they started."""
 
 import os
 from collections.abc import Sequence

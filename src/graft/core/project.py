@@ -1,4 +1,4 @@
-"""Where everything of a project lies on disk.
+"""The paths of a project on disk.
 
     <root>/data                raw images, owned by data.dvc
     <root>/artifacts/<stage>   outputs of the pipeline's stages, owned by DVC
@@ -51,7 +51,9 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """What cannot be made again; it must not be deleted while a command is at work, since locks lie here too."""
+        """The folder of what cannot be made again; not to be deleted while a command is at work, since locks lie here
+        too.
+        """
         return self.home / GRAFT_FOLDER / "state"
 
     @property
@@ -108,12 +110,12 @@ class Project:
 
     @property
     def scan_memory(self) -> Path:
-        """What earlier scans of data/ learned."""
+        """The memory of earlier scans of data/."""
         return self.own_cache / "scan.sqlite"
 
     @property
     def timings(self) -> Path:
-        """Where the time of each stage's last run went."""
+        """The folder of each stage's timings in its last run."""
         return self.own_cache / "timings"
 
     @property
@@ -168,12 +170,12 @@ class Project:
 
     @property
     def prediction_log(self) -> Path:
-        """What models were asked and said, where params.yaml wants it kept."""
+        """The log of predictions, where params.yaml asks for one."""
         return self.state / "predictions"
 
     @property
     def retraining(self) -> Path:
-        """What retraining keeps for itself."""
+        """The folder of retraining's own records."""
         return self.state / "retrain"
 
     @property
@@ -191,22 +193,22 @@ class Project:
 
     @property
     def training_groups(self) -> Path:
-        """Which images of train and val belong together."""
+        """The table of which images of train and val belong together."""
         return self.artifacts("split") / "training_groups.csv"
 
     @property
     def test_groups(self) -> Path:
-        """Which images of test belong together."""
+        """The table of which images of test belong together."""
         return self.artifacts("split") / "test_groups.csv"
 
     @property
     def split_memory(self) -> Path:
-        """What splits settled for good; the one output that the next run of its stage reads."""
+        """The assignments that splits fixed for good; the one output that the next run of its stage reads."""
         return self.artifacts("split") / "settled.json"
 
     @property
     def settled_groups(self) -> Path:
-        """What groups of near-duplicates are called for good; read by the next run, as ``split_memory``."""
+        """The names that groups of near-duplicates have for good; read by the next run, as ``split_memory``."""
         return self.artifacts("split") / "settled_groups.csv"
 
     def strategy(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Proxies in the environment: never for this machine itself, else used where the libraries can, and named where not.
+"""Set up proxies in the environment: none for this machine itself, and a clear error for those that cannot be used.
 
 httpx, through which flows speak to Prefect, fails before it asks anything where one proxy is of a kind that it does not
 know, or an entry of NO_PROXY is of a form that it does not know; also where neither has to do with what it asks.

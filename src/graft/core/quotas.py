@@ -1,4 +1,4 @@
-"""What of the machine this process may use: cores and memory, by affinity and by the quotas of a container.
+"""Find out which cores and memory this process may use, by affinity and by the quotas of a container.
 
 Linux counts the host's cores wherever it is asked for them; a container's share stands in control groups
 (https://docs.kernel.org/admin-guide/cgroup-v2.html, and cgroup-v1/ there). A group's limit binds all groups below it.

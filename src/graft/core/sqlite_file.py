@@ -1,4 +1,4 @@
-"""A SQLite file that is there already, opened in a stated way."""
+"""Open an existing SQLite file in a given mode."""
 
 import sqlite3
 from pathlib import Path

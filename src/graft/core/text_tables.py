@@ -1,4 +1,4 @@
-"""Tables that graft wrote as CSV, read as they were written."""
+"""Read tables that graft wrote as CSV, as they were written."""
 
 from __future__ import annotations
 

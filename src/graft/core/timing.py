@@ -1,4 +1,4 @@
-"""Where the time of a stage went, measured from the start of its process to its end.
+"""Record where the time of a stage went, from the start of its process to its end.
 
 Each stage writes its spans to ``<cache>/timings/<stage>.json``; `graft run` adds them up against the wall time
 of the whole pipeline. Only spans of kind ``compute`` are work on the user's data; all the rest is overhead.

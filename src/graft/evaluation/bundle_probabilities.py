@@ -1,4 +1,4 @@
-"""A bundle's probabilities for many images: as graft serves it, or by a shorter way that is held against that.
+"""Compute a bundle's probabilities for many images: as graft serves it, or by a shorter way that is compared with that.
 
 A bundle of which only the head was trained is given the features that training keeps in the feature store. On a sample
 of the images its answers are compared with those of the bundle as it is served, and where they differ, that answers
@@ -36,7 +36,7 @@ ImagesAt = Callable[[int], LabelledImages]
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """The images to answer for, and what there is to answer with.
+    """The images, and the cached features and weights that may be used for them.
 
     Attributes:
         images: asked for at each image size of the bundle.

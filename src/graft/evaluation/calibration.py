@@ -11,7 +11,7 @@ from graft.networks.temperature import fit_temperature, softmax
 
 @dataclass(frozen=True)
 class Calibration:
-    """What calibrating came to.
+    """The result of calibrating.
 
     Attributes:
         temperature: what logits are divided by; 1 where a fitted one did not help.

@@ -1,4 +1,4 @@
-"""Running the bundle of every strategy and ensemble over the untouched test split, and writing what came of it."""
+"""Evaluate the bundle of every strategy and ensemble on the untouched test split, and write the results."""
 
 import json
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class TestImages:
 
 @dataclass(frozen=True)
 class EvaluatedBundle:
-    """What a bundle said of the test images, and how good that is.
+    """The predictions of a bundle for the test images, and how good they are.
 
     Attributes:
         probabilities: float32 ``[N, C]``, of the images in the order of their table.

@@ -1,4 +1,4 @@
-"""Names for the code that stands between an image's file and a number: other code, other features."""
+"""Name the code that stands between an image's file and a number: other code, other features."""
 
 from importlib import metadata
 from pathlib import Path

@@ -53,7 +53,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class PenaltyScore:
-    """What was found for one penalty.
+    """The scores of one penalty.
 
     Attributes:
         penalty: factor of half the squared length of the kernel.
@@ -90,7 +90,7 @@ class ExactHead:
 
     @property
     def penalty(self) -> float:
-        """The chosen one."""
+        """The chosen penalty."""
         return self.path[self.chosen].penalty
 
     def logits(self, features: np.ndarray) -> np.ndarray:

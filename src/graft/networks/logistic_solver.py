@@ -1,4 +1,4 @@
-"""Solving one multinomial logistic regression by L-BFGS, on principal axes, see :mod:`.exact_head`."""
+"""Solve one multinomial logistic regression by L-BFGS, on principal axes, see :mod:`.exact_head`."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ LEAST_DEVIATION = 1e-5
 
 @dataclass(frozen=True)
 class PrincipalAxes:
-    """What turns features into coordinates on the axes, and a kernel on the axes into one on the features.
+    """The map from features to coordinates on the axes, and from a kernel on the axes to one on the features.
 
     Attributes:
         mean, scale: of each feature, float64 ``[D]``; the scale is its standard deviation, infinite where it is

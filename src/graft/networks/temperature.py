@@ -1,4 +1,4 @@
-"""One temperature for all logits: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+"""Fit one temperature for all logits: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
 
 A network is trained until its logits are too large for how often it is right; dividing them all by one number T,
 fitted on images it was not trained on, mends that and changes no answer. T has the least log loss there, with one

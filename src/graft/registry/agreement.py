@@ -1,4 +1,4 @@
-"""Whether MLflow has what the pipeline's files here say, and what is to be done again where it has not.
+"""Compare MLflow with the pipeline's files here, and find what is to be done again where they disagree.
 
 DVC restores the files of a stage that it ran before, and then does not run it. The effect of `train`, `evaluate` and
 `register` lies in MLflow as well, which DVC knows nothing of: there the alias would stay on another model than

@@ -1,4 +1,4 @@
-"""What versions are called in MLflow's registry, and the name that a project's models are registered under."""
+"""The aliases of versions in MLflow's registry, and the name that a project's models are registered under."""
 
 from graft.core.params.models import RegisterParams
 from graft.core.project import Project

@@ -1,4 +1,4 @@
-"""From trained strategies and their ensembles to a registered model: the best by validation becomes the challenger."""
+"""Register the best strategy or ensemble by validation as challenger."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Registered:
-    """What was registered.
+    """The version that was registered.
 
     Attributes:
         model, version: name and version in MLflow's registry.

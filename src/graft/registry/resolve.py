@@ -1,4 +1,4 @@
-"""Which model is meant: from what the user typed, or the registry's aliases, to a bundle on this disk."""
+"""Resolve which model is meant: from what the user typed, or the registry's aliases, to a bundle on this disk."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 class TrainingState(keras.callbacks.Callback):
-    """Follows a ``fit``, keeps its best weights and leaves a checkpoint.
+    """A callback that follows a ``fit``, holds its best weights and writes a checkpoint.
 
     Args:
         batches: the training batches, put into the order of each epoch as it begins.

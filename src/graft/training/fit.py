@@ -1,4 +1,4 @@
-"""One fit for every strategy: loss, optimizer, early stopping on validation, checkpoint, progress."""
+"""Fit for every strategy: loss, optimizer, early stopping on validation, checkpoint, progress."""
 
 import sys
 import time
@@ -32,7 +32,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit leaves beside the model, whose weights are those of the best epoch.
+    """The record of a fit beside the model, whose weights are those of the best epoch.
 
     Attributes:
         epochs: a row per epoch: loss, accuracy, log_loss and their val_ twins, learning_rate, seconds.
@@ -137,14 +137,14 @@ def with_augmentation(model: keras.Model, layers: Sequence[keras.layers.Layer]) 
 
 
 class _Accuracy(keras.metrics.CategoricalAccuracy):
-    """Of images, by their labels, whatever they weigh in the loss; without those that only fill a batch up."""
+    """Accuracy of images by their labels, whatever they weigh in the loss; without those that only fill a batch up."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         return super().update_state(y_true, y_pred, keras.ops.sum(y_true, axis=-1))
 
 
 class _LogLoss(keras.metrics.CategoricalCrossentropy):
-    """As :class:`_Accuracy` counts."""
+    """Log loss, counted as :class:`_Accuracy` counts."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         return super().update_state(y_true, y_pred, keras.ops.sum(y_true, axis=-1))

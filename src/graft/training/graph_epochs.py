@@ -1,4 +1,4 @@
-"""Epochs over features as few calls of one TensorFlow graph: a head's step is so small that Keras' loop outweighs it.
+"""Run epochs over features as few calls of one TensorFlow graph: Keras' loop outweighs a head's small step.
 
 A step of a head on 32 vectors takes a third of a millisecond of arithmetic, and Keras spends ten times that on handing
 the batch over and on coming back to Python. Here a graph goes through many batches before it comes back; each is still

@@ -1,4 +1,4 @@
-"""Optimizers as params name them: rate schedule, weight decay on kernels, a rate of its own for each layer."""
+"""Build optimizers as params name them: rate schedule, weight decay on kernels, a rate of its own for each layer."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""A sweep over settings of strategies, which Optuna orders and remembers.
+"""Sweep over settings of strategies, in Optuna's order and with its memory.
 
 Takuya Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization Framework", KDD 2019,
 https://doi.org/10.1145/3292500.3330701. Its TPE sampler: James Bergstra et al., "Algorithms for Hyper-Parameter

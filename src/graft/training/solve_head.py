@@ -1,4 +1,4 @@
-"""Solving a linear head: the exact head's figures in the form of a fit, its weights in a Keras model."""
+"""Solve a linear head: the exact head's figures in the form of a fit, its weights in a Keras model."""
 
 import time
 from collections.abc import Sequence

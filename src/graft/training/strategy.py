@@ -1,4 +1,4 @@
-"""What every strategy is given and what it gives back."""
+"""The task that every strategy is given and the result that it gives back."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class Task:
 
 @dataclass(frozen=True)
 class OutOfFoldLogits:
-    """What cross-validation within the training images answered.
+    """The logits of cross-validation within the training images.
 
     Attributes:
         logits: float32 ``[N, C]`` of each training image, by a head that was fitted without its fold.
@@ -96,7 +96,7 @@ class Trained:
 
     @property
     def precision(self) -> str:
-        """Of the arithmetic that it was trained in: float32, or a mixed one."""
+        """The precision of the arithmetic that it was trained in: float32, or a mixed one."""
         if isinstance(self.network, Blend):
             return "float32"
         if isinstance(self.network, HeadOnBackbone):
@@ -106,7 +106,7 @@ class Trained:
 
     @property
     def parameter_counts(self) -> tuple[int, int]:
-        """Numbers in its weights, and in those of them that were trained."""
+        """Counts of all its weights' numbers, and of those that were trained."""
         networks = [one.network for one in self.network.members] if isinstance(self.network, Blend) else [self.network]
         counts = [_parameter_counts(one) for one in networks]
         return sum(total for total, _ in counts), sum(trained for _, trained in counts)

@@ -1,4 +1,4 @@
-"""Training one strategy on the split tables: from files in, to files out."""
+"""Train one strategy on the split tables: from files in, to files out."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ CODE = ("analysis", "bundle", "networks", "training")
 
 @dataclass(frozen=True)
 class FittedStrategy:
-    """What :func:`fit_strategy` did.
+    """The result of :func:`fit_strategy`.
 
     Attributes:
         name: of the strategy.

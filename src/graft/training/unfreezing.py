@@ -1,4 +1,4 @@
-"""Which layers of a backbone training may move."""
+"""Choose which layers of a backbone training may change."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Writing a trained model as a bundle: what is evaluated, registered and served, see graft.bundle.model."""
+"""Write a trained model as a bundle: what is evaluated, registered and served, see graft.bundle.model."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""Making a project: an empty folder becomes a git and DVC repository with the files that a run needs.
+"""Make a project: an empty folder becomes a git and DVC repository with the files that a run needs.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Bringing a project's generated files to the graft that is installed, without losing what the user changed.
+"""Bring a project's generated files to the graft that is installed, without losing what the user changed.
 
 Each file is merged three ways with `git merge-file`: as it was generated, as it is, as it would be generated now. What
 was generated is kept in the project, see :mod:`graft.automation.projects.init_project`.
@@ -27,7 +27,7 @@ _YOURS = "yours"
 
 @dataclass(frozen=True)
 class FileChange:
-    """What an upgrade does to one file.
+    """The change that an upgrade makes to one file.
 
     Attributes:
         path: in the project.
@@ -42,7 +42,7 @@ class FileChange:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """From which version to which, and what changes; files that do not are not named."""
+    """The changes of an upgrade, and the versions from and to which it goes; files that stay are not named."""
 
     before: str
     after: str

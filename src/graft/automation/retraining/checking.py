@@ -53,7 +53,7 @@ class NewImage:
 
 @dataclass
 class CheckedDelivery:
-    """Hold what the check of a delivery has found.
+    """The findings of the check of a delivery.
 
     Attributes:
         delivery: the delivery.

@@ -38,7 +38,7 @@ _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 
 @dataclass(frozen=True)
 class Delivery:
-    """Name the files of the inbox that arrived together.
+    """The files of the inbox that arrived together.
 
     Attributes:
         name: what it is called in messages.
@@ -50,7 +50,7 @@ class Delivery:
 
 
 class Inbox(NamedTuple):
-    """What lies in an inbox: complete deliveries by name, names of what is still arriving, and what is left alone.
+    """The content of an inbox: complete deliveries by name, names of what is still arriving, and what is left alone.
 
     The last as printable names, each with the reason.
     """

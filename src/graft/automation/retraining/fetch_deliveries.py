@@ -1,4 +1,4 @@
-"""Bringing in what is new before the inbox is looked at: a command of the user's, or DVC's remote."""
+"""Fetch what is new before the inbox is looked at: by a command of the user's, or from DVC's remote."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What follows the commit of a retraining: the user's folder, the gate, the way to other machines.
+"""Do what follows the commit of a retraining: check out the user's folder, run the gate, push.
 
 What is recorded is recorded: a step that fails is told, stays open, and is tried again by the next run. It blocks
 nothing else.

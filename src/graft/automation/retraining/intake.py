@@ -34,7 +34,7 @@ _EXAMPLES = 3
 
 
 class Intake:
-    """What the inbox holds, and what becomes of it.
+    """The deliveries in the inbox, and what becomes of each.
 
     Args:
         began: when the run did; names places in done/ and in the quarantine.

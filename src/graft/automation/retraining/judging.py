@@ -1,4 +1,4 @@
-"""What follows the commit: the gate's word about the challenger, and the way to other machines."""
+"""Let the gate judge the challenger after the commit, and push to other machines."""
 
 from graft.automation.retraining.outcome import Outcome
 from graft.automation.run_pipeline import read_registered

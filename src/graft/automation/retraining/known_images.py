@@ -1,4 +1,4 @@
-"""What data/ holds already, as far as a delivery has to be held against it."""
+"""Read which images data/ holds already, to compare deliveries with them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ExistingImages:
-    """What a delivery is held against: images that are there, and those of deliveries that were accepted since.
+    """The images that a delivery is compared with: those of data/, and those of deliveries accepted since.
 
     Attributes:
         images: the manifest of data/, with thumbnails, without what is left out.

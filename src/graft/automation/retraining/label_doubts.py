@@ -1,4 +1,4 @@
-"""Whether the labels of a delivery are in doubt, before its images go into data/.
+"""Judge whether the labels of a delivery are in doubt, before its images go into data/.
 
 Hard images that are labelled right are what a model gains most from, and no classifier can tell one of them from a
 wrong label. So no single image is doubted; what is looked for is a class of a delivery that was mixed up with another,
@@ -112,7 +112,7 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Judge:
-    """What is known, made ready for any number of deliveries.
+    """A judge of labels, taught from existing images once, for any number of deliveries.
 
     Attributes:
         classes: those that can be told apart, sorted; of the others nothing is said.
@@ -221,7 +221,7 @@ def _nearest(images: Images, known: Images, classes: Sequence[str], without: np.
 
 
 class DeliveryLabelCheck:
-    """What is known, made ready when the first delivery asks.
+    """The check of a delivery's labels, prepared when the first delivery needs it.
 
     Known labels are those of images that the last split has in train and val: none of test has a say in what is
     trained on. Before the first split nothing is doubted, nor where less than two classes have a few images that do

@@ -1,4 +1,4 @@
-"""From the worktree to the branch, and to the user's folder.
+"""Land a retraining's commit: from the worktree to the branch, and to the user's folder.
 
 1. :func:`commit_changes` makes a commit in the worktree; no branch moves.
 2. :func:`move_branch` moves the branch to it in one step, and only from where it was: compare and set.

@@ -1,4 +1,4 @@
-"""What came of a retraining, the message that tells a person, and what is still open after the commit.
+"""The outcome of a retraining, the message that notifies a person, and what is still open after the commit.
 
 The last is noted in ``.graft/state/retrain/open.json``. The file holds no absolute path: a project may be moved between
 two runs.
@@ -21,7 +21,7 @@ _NAMED = 4  # deliveries in the reason of a promotion
 
 @dataclass
 class DeliveryOutcome:
-    """What became of a delivery.
+    """The outcome of a delivery.
 
     Attributes:
         name: of it.
@@ -43,13 +43,13 @@ class DeliveryOutcome:
 
     @property
     def images(self) -> int:
-        """That are new in data/."""
+        """Number of images that are new in data/."""
         return sum(self.counts.values())
 
 
 @dataclass
 class Outcome:
-    """What came of one run.
+    """The outcome of one run.
 
     Attributes:
         at: when it began, UTC, ISO 8601.
@@ -94,7 +94,7 @@ class Outcome:
 
     @property
     def events(self) -> list[Event]:
-        """What there is to tell of it, the most urgent first."""
+        """Events to notify about, the most urgent first."""
         found: list[Event] = []
         if self.failure or self.open:
             found.append("failed")

@@ -1,4 +1,4 @@
-"""What a retraining leaves in Prefect: artifacts, the message, and the state of a run that was killed."""
+"""Write a retraining into Prefect: artifacts, the message, and the state of a run that was killed."""
 
 import re
 from typing import Any

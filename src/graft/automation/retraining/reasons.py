@@ -49,7 +49,7 @@ _READER = "retraining"  # whose mark in the log says up to where it was compared
 
 @dataclass(frozen=True)
 class Compared:
-    """Whether there is drift, a sentence about it, and the last row that was looked at; None where none was."""
+    """Whether there is drift, a sentence about it, and the last row that was compared; None where none was."""
 
     drift: bool
     words: str

@@ -1,4 +1,4 @@
-"""What the project itself remembers of its retrainings, whether or not a Prefect server answers."""
+"""Read and write the project's own history of retrainings, whether or not a Prefect server answers."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""One retraining, step by step: what `pipelines/retrain.py` runs as a Prefect flow, and anybody else as it is.
+"""Run one retraining, step by step, as `pipelines/retrain.py` does in a Prefect flow.
 
     retraining = Retraining(project, params)
     with retraining.running():
@@ -47,7 +47,7 @@ MARK = "GRAFT_RETRAINING"  # in the environment of what a run starts: its id
 
 
 class Retraining:
-    """See the module's text.
+    """One retraining; see the module's text.
 
     Args:
         project: to be retrained; under git, with data/ under DVC.
@@ -246,7 +246,7 @@ class Retraining:
 
     @property
     def _is_here(self) -> bool:
-        """The branch that is recorded on is the one checked out, so that a run begins with the user's folder."""
+        """Whether the branch that is recorded on is checked out, so that a run begins with the user's folder."""
         return workspace.checked_out(self.project) == self._branch
 
     @property

@@ -1,4 +1,4 @@
-"""When retrainings run: a cron expression or an interval, in a time zone, checked before anything is started."""
+"""Read when retrainings run: a cron expression or an interval, in a time zone, checked before anything is started."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class When:
 
     @property
     def words(self) -> str:
-        """For people."""
+        """The schedule in words, for people."""
         if self.cron:
             return f"cron {self.cron} ({self.timezone})"
         return f"every {in_words(self.seconds)}"

@@ -1,4 +1,4 @@
-"""Starting and ending the server of :mod:`graft.automation.warm` around a run of the pipeline."""
+"""Start and end the server of :mod:`graft.automation.warm` around a run of the pipeline."""
 
 import os
 import socket

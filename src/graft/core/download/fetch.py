@@ -1,4 +1,4 @@
-"""Files from the network: packages' archives by their digest, and plain https files.
+"""Download files: packages' archives by their digest, and plain https files.
 
 Both are kept under a name that starts with the digest (or, where none is known, with a hash of the address),
 are checked again whenever they are used, and appear under that name only once they are whole::

@@ -1,4 +1,4 @@
-"""Which package index is asked, and which certificates are believed: as pip is told."""
+"""Choose which package index is asked, and which certificates are trusted, as pip's settings say."""
 
 from __future__ import annotations
 

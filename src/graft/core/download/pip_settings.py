@@ -1,4 +1,4 @@
-"""What pip is told about package indexes, certificates and proxies, for programs that do not read its settings.
+"""Read pip's settings of package indexes, certificates and proxies, for programs that do not read them.
 
 As a program it runs a command in an environment that hands them on to uv: ``python pip_settings.py uv pip install``.
 So it needs nothing but Python and its pip.

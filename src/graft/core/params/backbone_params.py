@@ -62,7 +62,7 @@ class HubBackboneParams(BackboneSourceParams):
 
 
 class MeanAndDeviation(Section):
-    """What pixels in 0..1 are scaled by, as ``(pixel - mean) / std``, for red, green and blue."""
+    """Mean and deviation that scale pixels in 0..1, as ``(pixel - mean) / std``, for red, green and blue."""
 
     mean: Annotated[list[float], Field(min_length=3, max_length=3)]
     std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]

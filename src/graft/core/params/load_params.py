@@ -1,4 +1,4 @@
-"""Reading params.yaml: YAML 1.2 as DVC reads it, checked, with errors that name key, value and remedy."""
+"""Read params.yaml: YAML 1.2 as DVC reads it, checked, with errors that name key, value and remedy."""
 
 import sys
 import typing

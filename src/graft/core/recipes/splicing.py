@@ -1,4 +1,4 @@
-"""Putting a recipe's sections into the text of params.yaml, line by line: all else keeps every byte.
+"""Put a recipe's sections into the text of params.yaml, line by line: all else keeps every byte.
 
 A YAML library that writes the whole file back would take comments between two sections for a part of the first,
 and lose them with it.

@@ -1,4 +1,4 @@
-"""Making a recipe the project's params.yaml, in a way that can be undone."""
+"""Make a recipe the project's params.yaml, in a way that can be undone."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reading names in archives and folders that older programs wrote in their country's encoding, not in UTF-8."""
+"""Read names in archives and folders that older programs wrote in their country's encoding, not in UTF-8."""
 
 import codecs
 import struct

@@ -57,7 +57,8 @@ class Member:
 
 
 class Source(abc.ABC):
-    """What can be imported from: a folder or an archive. Errors are GraftErrors that name the path.
+    """A folder or an archive that can be imported from; errors are GraftErrors that name the path. Errors are
+    GraftErrors that name the path.
 
     Attributes:
         left_out: names of files and folders that are not taken, with the reason.

@@ -130,7 +130,7 @@ class _Counted:
 
 
 class _Xz(io.RawIOBase):
-    """What an xz file unpacks to; as lzma.LZMAFile, with a bound on memory."""
+    """The content of an xz file, like lzma.LZMAFile, with a bound on memory."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream

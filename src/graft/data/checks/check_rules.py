@@ -1,4 +1,4 @@
-"""Running rules about tables with Great Expectations.
+"""Run rules about tables with Great Expectations.
 
 A rule is an expectation with words around it and a severity of params.yaml. What comes back are outcomes of
 graft's own; no object of Great Expectations leaves this module.
@@ -38,7 +38,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What running rules gave.
+    """The outcomes of the rules that were run.
 
     Attributes:
         rules: the outcome of every rule that is not off, in order.

@@ -1,4 +1,4 @@
-"""What the raw images must be like before anything is trained on them.
+"""Check the raw images before anything is trained on them.
 
 Four tables are checked: all images of the manifest, the readable ones, those that take part, and the classes. Which
 images take part was decided by the scan (:mod:`graft.data.scan.leaving_out`); the rules judge how many do not.

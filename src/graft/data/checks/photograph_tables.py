@@ -1,4 +1,4 @@
-"""What the rules about raw images look at: all images, the readable ones, those that take part, and the classes."""
+"""Make the tables for the rules about raw images: all images, the readable ones, those taking part, and the classes."""
 
 from __future__ import annotations
 

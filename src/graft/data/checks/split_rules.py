@@ -1,4 +1,4 @@
-"""What a split must be like before anything is trained on it: no leaks, parts of the asked sizes, alike in classes.
+"""Check a split before anything is trained on it: no leaks, parts of the asked sizes, alike in classes.
 
 Five tables are checked: all images of the split, those of test, those of val, the parts, and the classes.
 """

@@ -1,4 +1,4 @@
-"""How a folder of photographs says which class, split and group an image belongs to.
+"""Read from folders which class, split and group a photograph belongs to.
 
 Two layouts, told apart by the names of the top folders::
 

@@ -1,4 +1,4 @@
-"""Telling photographs from what else lies in folders, archives and deliveries: notes, films, leftovers of systems."""
+"""Distinguish photographs from what else lies in folders, archives and deliveries: notes, films, systems' leftovers."""
 
 import os
 import re

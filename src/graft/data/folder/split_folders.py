@@ -1,4 +1,4 @@
-"""Which folders are the splits of a data set, by the names that people give them: train, seg_train, Test Set, dev."""
+"""Recognise the folders of splits by the names that people give them: train, seg_train, Test Set, dev."""
 
 import re
 from collections.abc import Iterable, Sequence

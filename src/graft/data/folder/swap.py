@@ -1,4 +1,4 @@
-"""Putting a new data/ in the place of the old one, so that a kill at any moment leaves one of the two whole.
+"""Put a new data/ in the place of the old one, so that a kill at any moment leaves one of the two whole.
 
 All of it happens in ``.graft/state/staging``, on the same file system as data/, where a rename is all or nothing::
 

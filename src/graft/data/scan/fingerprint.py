@@ -1,4 +1,4 @@
-"""What a picture looks like, in a few numbers: perceptual hash, small thumbnail, brightness, sharpness.
+"""Describe a picture in a few numbers: perceptual hash, small thumbnail, brightness, sharpness.
 
 They are taken in the scan, while the picture is decoded anyway, and kept in the manifest: near-duplicates and
 pictures that stand out are then found without reading a file again.

@@ -1,4 +1,4 @@
-"""Which images take no part, and why: decided once, in the scan, and read everywhere from the manifest.
+"""Decide which images take no part, and why: once, in the scan; everybody else reads it from the manifest.
 
 A single bad file never stops a run. It is left out with the reason, as the manifest's column ``left_out`` and the
 list ``left_out.csv`` have it; how many may be, ``validate.max_left_out`` says.

@@ -192,7 +192,7 @@ class _Search:
 
 
 class _Links:
-    """Which items belong together, as far as is known.
+    """The links between items that were found so far, and the components that they make.
 
     Attributes:
         components: number of the component of each item, int32.

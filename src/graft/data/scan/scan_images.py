@@ -1,4 +1,4 @@
-"""Reading every image file once, into the rows of a manifest (:mod:`graft.data.scan.manifest`)."""
+"""Read every image file once, into the rows of a manifest (:mod:`graft.data.scan.manifest`)."""
 
 import contextlib
 import hashlib
@@ -53,7 +53,7 @@ _NO_FACTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ScanSummary:
-    """What a scan found: files, how many of them take no part, class folders, bytes in all, and files opened.
+    """Counts of a scan: files, how many of them take no part, class folders, bytes in all, and files opened.
 
     ``passed_over`` has what is neither an image nor meant as one, by name or kind, with how many there are.
     """
@@ -116,7 +116,7 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
 
 @dataclass
 class _ScannedFile:
-    """A file of the scan: its row of the manifest, and what it is remembered by.
+    """A file of the scan: its row of the manifest, and the state of the file that the row is stored under.
 
     Attributes:
         name: path below the root, as the file system has it.
@@ -134,7 +134,7 @@ class _ScannedFile:
 
 
 class _Reader:
-    """Makes the row of each file, from memory where it is known and unchanged."""
+    """A reader that makes the row of each file, from the scan's memory where the file is unchanged."""
 
     def __init__(self, root: Path, params: ValidateParams, memory: ScanMemory | None) -> None:
         self.root = root

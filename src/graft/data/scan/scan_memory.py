@@ -1,4 +1,4 @@
-"""What earlier scans learned about files, so that a scan reads only what is new or changed.
+"""Remember what scans found in files, so that a scan reads only what is new or changed.
 
 Two tables in an SQLite file: ``files`` knows a path by its size, times and inode, and leads to the SHA-256 of its
 bytes without opening it; ``pictures`` knows what bytes hold, so that a file that was touched, moved or checked out
@@ -42,7 +42,7 @@ _TABLES = """
 
 
 class RememberedFile(NamedTuple):
-    """What is known of a file: the SHA-256 of its bytes, and what they hold (JSON-able)."""
+    """The facts stored about a file: the SHA-256 of its bytes, and what they hold (JSON-able)."""
 
     sha256: str
     facts: dict[str, Any]
@@ -72,7 +72,7 @@ def scan_memory(path: Path, code: str) -> Iterator[ScanMemory]:
 
 
 class ScanMemory:
-    """The memory of one scan: asks what the last one knew, and keeps what this one learns."""
+    """The memory of one scan: it reads what the last scan stored, and stores what this one finds."""
 
     def __init__(self, old: sqlite3.Connection | None, new: sqlite3.Connection) -> None:
         self._old, self._new = old, new

@@ -1,4 +1,4 @@
-"""The data sets that graft knows by name, read from catalogue.yaml, and bringing them into data/."""
+"""Read the data sets of catalogue.yaml by name, and bring them into data/."""
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Importing by a table: a CSV or Parquet file with one row per image.
+"""Import by a table: a CSV or Parquet file with one row per image.
 
     path             label   split   group
     images/1.jpg     cat     train   ann      paths are absolute, or relative to the table's folder

@@ -1,4 +1,4 @@
-"""Bringing images into data/: from folders, archives or a table of paths, all of them or none.
+"""Bring images into data/: from folders, archives or a table of paths, all of them or none.
 
 Every file is written into a staging folder, read back and compared with what was read, and the layout is
 checked; only then does the staging folder become data/ (:mod:`graft.data.folder.swap`). Bytes are kept as they are.
@@ -40,7 +40,7 @@ Counts = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Imported:
-    """What came in.
+    """The result of an import.
 
     Attributes:
         dataset: the name that data.dvc now carries.
@@ -66,7 +66,7 @@ class Imported:
 
 
 class Feed(Protocol):
-    """Where images come from."""
+    """A source of images to import."""
 
     def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
         """Return the plan of what will be written into data/; what has to stay open until then closes with ``stack``.

@@ -1,4 +1,4 @@
-"""Assigning groups to parts by seeded hash, so that growth never moves one.
+"""Assign groups to parts by seeded hash, so that growth never moves one.
 
 A rule that keeps every group where it is as others arrive, in any order, and remembers nothing, can look at the
 group alone: what it says of a group among others must be what it says of that group by itself. So each group is

@@ -1,4 +1,4 @@
-"""Which images belong together: frames of one hand, of one track, of one patient, near-duplicates.
+"""Group images that belong together: frames of one hand, of one track, of one patient, near-duplicates.
 
 A group is a name; an image without one is a group by itself, called by the SHA-256 of its bytes, so that exact
 copies are a group too. Where group names come from is settled here and nowhere else.

@@ -1,4 +1,4 @@
-"""Which images belong together: those of train and val for cross-validation within them, those of test for intervals.
+"""Group images by what belongs together: those of train and val for cross-validation, those of test for intervals.
 
 A fold that holds one frame of a film and trains on the next tells of memory, and a hundred frames of one film say less
 of a model than a hundred photographs. Two images belong together where the

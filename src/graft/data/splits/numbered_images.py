@@ -24,7 +24,7 @@ _CHUNK = 1 << 16  # texts that are Python objects at a time
 
 @dataclass(frozen=True)
 class Names:
-    """What the numbers of a column stand for.
+    """The texts that the numbers of a column stand for.
 
     Attributes:
         texts: all that are different, str, sorted; a number is a position.

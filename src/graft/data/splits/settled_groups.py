@@ -1,4 +1,4 @@
-"""By what name images and groups are drawn, so that near-duplicates share a part and growth moves no image.
+"""Name the units by which images and groups are drawn, so that near-duplicates share a part and growth moves no image.
 
 Splits draw a group by its name (:mod:`graft.data.splits.assignment`). What is alike changes as images arrive: one
 joins a group, or shows that two groups were one all along. So names are remembered, for every *unit*: a group as

@@ -1,4 +1,4 @@
-"""What no split may do, whatever its method: leak, tear groups apart, or leave a part or a class without images.
+"""Refuse splits that leak, tear groups apart, or leave a part or a class without images, whatever their method.
 
 Tables here hold the readable images, sorted by path, as :mod:`graft.data.splits.numbered_images` keeps them.
 """

@@ -1,4 +1,4 @@
-"""Dividing the images of a manifest that take part into train, val and test.
+"""Divide the images of a manifest that take part into train, val and test.
 
 Which split an image belongs to follows from its group, or, where there are no groups, its bytes, and the seed:
 names, folders below the class and the order of rows play no part, so renaming or copying a file moves nothing.
@@ -234,7 +234,7 @@ def _named(
 
 
 class _Carver:
-    """Moves images from train to parts that are still to be made, in place."""
+    """A carver that moves images from train to parts that are still to be made, in place."""
 
     def __init__(self, images: pd.DataFrame, digests: Names, names: Names, params: SplitParams, memory: Memory) -> None:
         self.images = images

@@ -1,4 +1,4 @@
-"""What earlier splits settled for good, and the two files that carry it from one run of the stage to the next.
+"""Read and write what earlier splits fixed for good, in the two files that carry it from one run to the next.
 
     settled.json         groups that were given another part than their hash says, and the SHA-256 of the other file;
                          small, committed to git
@@ -27,7 +27,8 @@ Names = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Memory:
-    """What earlier runs settled, by draw (a text that names part, seed and shares; another draw, another entry).
+    """The assignments that earlier runs fixed, by draw (a text that names part, seed and shares; another draw, another
+    entry).
 
     Attributes:
         founders: by draw and class, some groups of the class when it was settled.

@@ -1,4 +1,4 @@
-"""The split tables as files, and the way from an image in them back to its place in data/.
+"""Read and write the split tables, and find the way from an image in them back to its place in data/.
 
 A table holds what an image is, not what it is called: columns sha256 and label, sorted, a row per file. Training
 depends on nothing else of the data, so renaming or touching a file changes no table and re-runs no training,

@@ -14,7 +14,7 @@ OUTPUT = "probabilities"
 
 @dataclass(frozen=True)
 class ExportSource:
-    """What is exported.
+    """The model that is exported.
 
     Attributes:
         saved_model: images float32 ``[N, S, S, 3]``, RGB in 0..255, to probabilities ``[N, C]``, with the attributes

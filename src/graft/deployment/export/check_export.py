@@ -1,4 +1,4 @@
-"""Whether an exported file answers as the model does, on real photographs, and what it costs to run."""
+"""Check whether an exported file predicts as the model does, on real photographs, and what it costs to run."""
 
 import time
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """What checking came to.
+    """The findings of the check of an export.
 
     Attributes:
         images: on how many photographs.

@@ -1,4 +1,4 @@
-"""What an exported file needs to be used: labels, and what was done to photographs before the network saw them."""
+"""Describe what a user of an exported file needs: labels, and what was done to photographs before the network."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Exporting one model in one or several formats: made, loaded again, compared with the model, and only then kept."""
+"""Export one model in several formats: each is loaded again, compared with the model, and only then put in place."""
 
 import importlib
 import tempfile

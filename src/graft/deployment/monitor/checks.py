@@ -26,7 +26,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class DriftCheck:
-    """One test and what it says.
+    """One test and its result.
 
     Attributes:
         name: of the check.

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: images that are independent of each other, with all that is known of each.
+"""The two sides of a comparison: images that are independent of each other, with all their figures.
 
 Tests take images for independent. Frames of one film are not: a hundred of them say as much as one, and tests that
 count a hundred call chance a difference. So of images that belong together one stands for all, on both sides. Which
@@ -21,7 +21,7 @@ FIGURES = ("brightness", "sharpness", "width", "height")
 
 @dataclass(frozen=True)
 class ModelPredictions:
-    """What a model says of images.
+    """The predictions of a model for images.
 
     Attributes:
         labels: the best class of each, str ``[N]``.

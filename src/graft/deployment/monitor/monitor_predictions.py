@@ -1,4 +1,4 @@
-"""A comparison of recent images with the training images, from what the user named to what is found."""
+"""Compare recent images with the training images, from what the user named to what is found."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What a comparison found.
+    """The findings of a comparison.
 
     Attributes:
         dataset: of the project.

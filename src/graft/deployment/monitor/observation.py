@@ -1,4 +1,4 @@
-"""What is looked at in a photograph that passes by: hash, light, sharpness, size, and why it cannot be read."""
+"""Observe a photograph that passes by: hash, light, sharpness, size, and why it cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prediction log: what a model was asked and what it said, bounded, and without the images unless told otherwise.
+"""Log what a model was asked and what it predicted, bounded, and without the images unless params say otherwise.
 
 Rows are committed as they are appended: readers see them at once, and a process that is killed loses none. Several
 processes may write at once. See :mod:`graft.deployment.monitor.log_file` for what lies on the disk.

@@ -1,4 +1,4 @@
-"""Two-sample tests: whether recent images may well be from where the training images are from.
+"""Test, with two samples, whether recent images may well be from where the training images are from.
 
 A test answers with a p-value, how often a difference as large comes by chance where there is none, and with the size
 of the difference, which does not grow with the number of images. Both count: among very many images everything is
@@ -16,7 +16,7 @@ _MEDIAN_ROWS = 500
 
 @dataclass(frozen=True)
 class TwoSampleResult:
-    """What a test says.
+    """The result of a test.
 
     Attributes:
         p_value: 0 to 1.

@@ -1,4 +1,4 @@
-"""Logging what `graft predict` is asked: photographs are looked at as they are read, and logged with their answers."""
+"""Log what `graft predict` is asked: photographs are observed as they are read, and logged with their predictions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """Sits between photographs and their answers, which come in the same order.
+    """An observer between photographs and their predictions, which come in the same order.
 
     Args:
         model, digest: which model answers, in words and by its digest.

@@ -1,4 +1,4 @@
-"""What `graft predict` is pointed at: files, folders, patterns and archives, as a stream of named photographs.
+"""Find what `graft predict` is pointed at: files, folders, patterns and archives, as a stream of named photographs.
 
 Nothing is held in memory but the names of one folder, of one pattern, or of one archive.
 """
@@ -45,7 +45,7 @@ def all_of_them(name: str, key: str) -> bool:
 
 
 class PhotographSource(Protocol):
-    """Where photographs come from."""
+    """A source of photographs."""
 
     def names(self) -> Iterator[str]:
         """Yield the names of all, in order, without reading any."""

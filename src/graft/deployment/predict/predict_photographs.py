@@ -1,4 +1,4 @@
-"""A classifier over a stream of photographs: reading, decoding and computing at the same time, in bounded memory."""
+"""Run a classifier over a stream of photographs: reading, decoding and computing at once, in bounded memory."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +19,7 @@ LEAST_CHUNK = 8
 
 
 class Classifier(Protocol):
-    """What predicting needs of :class:`graft.bundle.model.ImageClassifier`."""
+    """The part of :class:`graft.bundle.model.ImageClassifier` that predicting needs."""
 
     classes: list[str]
     image_sizes: list[int]
@@ -31,7 +31,7 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class PredictedBatch:
-    """Of some photographs, in order.
+    """Predictions for some photographs, in order.
 
     Attributes:
         names: of each.

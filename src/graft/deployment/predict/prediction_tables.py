@@ -1,4 +1,4 @@
-"""Predictions as rows, and rows as a file: Parquet, CSV, JSON or lines of JSON.
+"""Write predictions as rows, and rows as a file: Parquet, CSV, JSON or lines of JSON.
 
 Columns: ``path``; ``label`` and ``probability``, the best and how likely it is; ``problem``, why there is none; and a
 ``p_<class>`` for each class. What is not there is null, an empty cell in CSV.

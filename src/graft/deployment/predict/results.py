@@ -1,4 +1,4 @@
-"""Answers on the way to a file: kept in a database, so that a run that was stopped carries on where it was.
+"""Store predictions in a database on their way to a file, so that a run that was stopped carries on where it was.
 
 Beside ``out.parquet`` lies, until all is done, ``out.parquet.partial``: an SQLite file with a row for each photograph,
 by the file that it was made of. The finished file appears at once, and the database goes.
@@ -36,7 +36,7 @@ _TABLES = (
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is of: carried on only as the same.
+    """The description of a run, which is carried on only where it is the same.
 
     Attributes:
         model: the digest of the model's bundle, which names its files, classes and settings.
@@ -48,7 +48,7 @@ class Run:
 
 
 class PartialResults:
-    """The rows that there are; to be used in a ``with``, by one process at a time.
+    """The rows stored so far; to be used in a ``with``, by one process at a time.
 
     Args:
         classes: labels in the order of the probabilities.

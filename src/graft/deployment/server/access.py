@@ -1,4 +1,4 @@
-"""Who may ask: whoever sends the token; without one, this machine's programs and the server's own page."""
+"""Decide who may ask: whoever sends the token; without one, this machine's programs and the server's own page."""
 
 import hmac
 import ipaddress
@@ -24,7 +24,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Access:
-    """Decides by a request's headers whether it may be answered.
+    """The rule of who may ask, applied to a request's headers.
 
     Args:
         host: the address the server is bound to.

@@ -1,4 +1,4 @@
-"""How much may be under way at a time: images, and bytes of bodies."""
+"""Limit how much may be under way at a time: images, and bytes of bodies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class BusyError(Exception):
 
 
 class Admission:
-    """Counts what is under way. For one event loop: nothing here may be called from another thread."""
+    """The counts of what is under way, for one event loop: nothing here may be called from another thread."""
 
     def __init__(self, max_images: int, max_bytes: int) -> None:
         self.max_images = max_images

@@ -1,4 +1,4 @@
-"""Images of requests that are under way at the same time go through the network together."""
+"""Batch images of requests that are under way at the same time, so that they go through the network together."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ class _Waiting:
 
 @dataclass
 class Batcher:
-    """Gathers decoded images into batches and runs these one after another in a thread.
+    """A gatherer of decoded images into batches, which runs these one after another in a thread.
 
     While a batch is computed the next one gathers, so under load batches fill by themselves. When the network is
     free, a batch waits only for images that are being decoded at that moment, and for these at most

@@ -1,4 +1,4 @@
-"""From a request's body to the bytes of its images: raw, a form, or JSON, each within its limits.
+"""Read the bytes of images out of a request's body: raw, a form, or JSON, each within its limits.
 
 A body is read whole, never past its limit, and taken apart only then, off the event loop: what a stranger sends
 decides neither how much memory is taken nor how long others wait.
@@ -40,7 +40,7 @@ class RefusedError(Exception):
 
 
 class Kind(Enum):
-    """How images stand in a body."""
+    """The form in which images stand in a body."""
 
     RAW = "raw"
     FORM = "form"
@@ -140,7 +140,7 @@ def _images_of_form(content_type: str, body: bytes, params: ServeParams) -> list
 
 
 class _Form:
-    """What a form's parser tells while it goes through the body."""
+    """The listener to a form's parser, which goes through the body."""
 
     def __init__(self, params: ServeParams) -> None:
         self.files: list[bytearray] = []

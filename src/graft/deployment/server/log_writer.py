@@ -1,4 +1,4 @@
-"""The prediction log of `graft serve`: written by a thread of its own, behind the answers.
+"""Write the prediction log of `graft serve` in a thread of its own, behind the answers.
 
 Looking at a photograph means decoding it whole, which may take longer than the answer did. So images that were answered
 wait in a bounded queue; where it is full, they are dropped and counted, and nobody waits.
@@ -78,7 +78,7 @@ def prediction_log(project: Project, params: LogParams, wanted: bool | None = No
 
 
 class LogWriter:
-    """Looks at images that were answered, and logs them, in a thread.
+    """A thread that observes images that were answered, and logs them.
 
     Args:
         max_bytes: of images that wait; each counts for :data:`LEAST_BYTES` or more.

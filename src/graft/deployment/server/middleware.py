@@ -1,4 +1,4 @@
-"""What every request passes before it reaches an endpoint: the size of its head, the host's name, the token."""
+"""Check every request before it reaches an endpoint: the size of its head, the host's name, the token."""
 
 import time
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ HEADERS = {
 
 
 class Gate:
-    """Refuses who may not ask, and counts every answer by path and status."""
+    """The middleware that refuses who may not ask, and counts every answer by path and status."""
 
     def __init__(self, app: ASGIApp, access: Access, metrics: Metrics) -> None:
         self._app = app

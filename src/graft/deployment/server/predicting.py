@@ -1,4 +1,4 @@
-"""One request for predictions, from its body to its answer."""
+"""Handle one request for predictions, from its body to its answer."""
 
 import asyncio
 import threading
@@ -30,7 +30,7 @@ PROBLEMS_NAMED = 3
 
 
 class Predictor:
-    """Answers requests for predictions.
+    """The handler of requests for predictions.
 
     Args:
         log_writer: told of every image that was answered or could not be read; None logs nothing.
@@ -158,7 +158,7 @@ class Predictor:
 
 
 class PixelBudget:
-    """Bounds the pixels that are decoded at a time, in all threads together.
+    """A bound on the pixels that are decoded at a time, in all threads together.
 
     A file of a few hundred kilobytes may hold any number of pixels, and each takes 6 to 28 bytes while it is decoded
     (28 in 16 bits a channel; measured), so a limit for each image alone would have to be small, or let memory grow

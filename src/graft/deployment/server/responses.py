@@ -1,4 +1,4 @@
-"""What the server answers with, as OpenAPI describes it."""
+"""The server's answers, as OpenAPI describes them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

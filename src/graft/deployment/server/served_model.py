@@ -1,4 +1,4 @@
-"""A model that answers requests: opened, tried out, and with what is known of it."""
+"""Open and try out a model that answers requests."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Running the application on a port until it is told to stop."""
+"""Run the application on a port until it is stopped."""
 
 import logging
 import socket

@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus.
+"""Count for Prometheus.
 
 Names follow Prometheus' conventions: base units, ``_total`` for counters
 (https://prometheus.io/docs/practices/naming/).

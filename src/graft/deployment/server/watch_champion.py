@@ -1,4 +1,4 @@
-"""The model that a name stands for: loaded at the start, and again when the registry means another version by it.
+"""Load the model that a name stands for, at the start and again when the registry means another version by it.
 
 Requests take the model that is there when their body has arrived and keep it to their end, so that moving the alias
 ``champion`` changes what answers and disturbs nobody.
@@ -34,14 +34,14 @@ LONGEST_RETRY_SECONDS = 300.0
 
 
 class Meant(NamedTuple):
-    """What an alias means in the registry: a version, and that version's tags."""
+    """The version that an alias means in the registry, and that version's tags."""
 
     version: str
     tags: Mapping[str, str]
 
 
 class ModelSource:
-    """Where a server's model comes from: an alias in the registry, or one model for good.
+    """The source of a server's model: an alias in the registry, or one model for good.
 
     Args:
         text: see :func:`graft.registry.resolve.resolve_model`; None is the champion of the project's data set.
@@ -109,7 +109,7 @@ class ModelSource:
 
 
 class Champion:
-    """Keeps the newest model that could be loaded.
+    """The newest model that could be loaded.
 
     Args:
         metrics: told of what was loaded, and of problems.

@@ -1,4 +1,4 @@
-"""What every backbone is to the rest of graft, whichever source it came from."""
+"""The one interface of every backbone, whichever source it came from."""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Cutting a backbone in two: what is below the cut is always the same, what is above it is trained.
+"""Cut a backbone in two: what is below the cut is always the same, what is above it is trained.
 
 ::
 

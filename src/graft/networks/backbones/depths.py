@@ -1,4 +1,4 @@
-"""Features from several depths of a network: averages over its maps from lines and colours up to whole things.
+"""Pool features from several depths of a network: averages over its maps from lines and colours up to whole things.
 
 Photographs that are unlike ImageNet's differ from each other in what lower layers see (U. Evci et al., Head2Toe, ICML
 2022). All depths come from the one pass that the top takes anyway.

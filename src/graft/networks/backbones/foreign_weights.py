@@ -1,4 +1,4 @@
-"""Weights in the forms of other libraries, read without these.
+"""Read weights in the forms of other libraries, without these libraries.
 
 A TensorFlow.js layers model is a ``model.json`` and the shards that its manifest lists. The shards of a group, joined,
 are the raw little-endian values of its tensors one after the other

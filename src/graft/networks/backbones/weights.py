@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: a path, the local cache, Keras' own download, a registry package.
+"""Load pretrained weights: from a path, the local cache, Keras' own download, or a registry package.
 
 The sources are tried in that order, one that does not answer is given up within seconds, and the one taken is
 reported. Whatever the source, loaded weights are identified by their digest: where the digest of the original is

@@ -1,4 +1,4 @@
-"""Files that follow from a frozen network, made once: put in place whole, and believed only if they are as written.
+"""Cache files that follow from a frozen network: put in place whole, and used only if they are as written.
 
 ::
 

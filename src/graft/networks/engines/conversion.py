@@ -1,4 +1,4 @@
-"""Networks in OpenVINO's form: to convert one takes seconds, to read one that was kept a tenth of a second."""
+"""Convert networks to OpenVINO's form: converting takes seconds, reading a cached one a tenth of a second."""
 
 import warnings
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the arithmetic runs on, and in which precision."""
+"""Choose what the arithmetic runs on, and in which precision."""
 
 import functools
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a frozen network is run with: OpenVINO on a CPU, where it is several times as fast as TensorFlow, else Keras."""
+"""Choose what runs a frozen network: OpenVINO on a CPU, where it is several times as fast as TensorFlow, else Keras."""
 
 from pathlib import Path
 

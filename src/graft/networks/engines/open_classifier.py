@@ -1,4 +1,4 @@
-"""The fastest way to run a bundle here: OpenVINO on a CPU, TensorFlow on a GPU or where OpenVINO does not do.
+"""Open a bundle on the fastest engine here: OpenVINO on a CPU, TensorFlow on a GPU or where OpenVINO does not do.
 
 OpenVINO reads a SavedModel by itself, so a classifier on a CPU is there within a second and needs no TensorFlow,
 whose import alone takes several.

@@ -1,4 +1,4 @@
-"""Running a network with OpenVINO on the CPU: in float32, several small requests under way at a time."""
+"""Run a network with OpenVINO on the CPU: in float32, several small requests under way at a time."""
 
 import math
 import sys

@@ -1,4 +1,4 @@
-"""Importing TensorFlow, once and quietly."""
+"""Import TensorFlow, once and quietly."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""Graphs of TensorFlow's, traced once, and SavedModels of them.
+"""Trace graphs of TensorFlow's once, and save them as SavedModels.
 
 Keras' own export looks through every layer for tables and traces a graph several times: three times as long.
 """

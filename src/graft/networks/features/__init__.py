@@ -1,1 +1,1 @@
-"""The feature store: what frozen networks made of images, computed once and kept."""
+"""The feature store: frozen networks' features of images, computed once and stored."""

@@ -1,4 +1,4 @@
-"""Rows for images, each computed once: what the store has is read, the rest goes through an engine and is kept."""
+"""Compute rows for images, each once: what the store has is read, the rest goes through an engine and is stored."""
 
 from collections import deque
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Running a frozen network on images, each once: what the store has is read, the rest is computed and kept."""
+"""Run a frozen network on images, each once: what the store has is read, the rest is computed and stored."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""What a pretrained network sees in photographs by itself: ImageNet's classes, no training."""
+"""Pretrained networks as classifiers of ImageNet's classes, without training."""

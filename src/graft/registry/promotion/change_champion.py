@@ -1,4 +1,4 @@
-"""Changing the champion, so that no kill and no second promoter leaves none, two, or a change nobody knows of.
+"""Change the champion, so that no kill and no second promoter leaves none, two, or a change without a record.
 
 A change takes these steps, each one transaction of MLflow's:
 

@@ -64,7 +64,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class RuleFinding:
-    """What one rule found; see :class:`graft.registry.promotion.gate_verdict.GateRule`."""
+    """The finding of one rule; see :class:`graft.registry.promotion.gate_verdict.GateRule`."""
 
     passed: bool
     observed: str

@@ -145,7 +145,7 @@ class GateVerdict(_Record):
 
     @property
     def sha256(self) -> str:
-        """Of :meth:`text` in UTF-8."""
+        """SHA-256 of :meth:`text` in UTF-8."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What a registered model answers for the test images, and the figures of that."""
+"""Run a registered model on the test images, and compute its figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VersionPredictions:
-    """What one model answered.
+    """The predictions of one version.
 
     Attributes:
         classes: in the order of the columns.

@@ -1,4 +1,4 @@
-"""Where a candidate comes from: whether its data passed the checks, and whether a commit holds all it was made from."""
+"""Find out where a candidate comes from: whether its data passed the checks, and whether a commit holds its inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promotion and rollback: what must hold before the champion is changed, and the change."""
+"""Promote and roll back: check what must hold before the champion is changed, and change it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AGAIN = "Judge it again: graft gate"
 
 @dataclass(frozen=True)
 class Changed:
-    """What came of a promotion or a rollback.
+    """The result of a promotion or a rollback.
 
     Attributes:
         model: its name in the registry.

@@ -1,4 +1,4 @@
-"""What stage choose leaves in MLflow: a run with what was tried, what was chosen, and why."""
+"""Log stage choose to MLflow: a run with what was tried, what was chosen, and why."""
 
 from graft.analysis.choose.choose import Choice, tried_table
 from graft.analysis.choose.chosen_values import SETTINGS_FOLDER

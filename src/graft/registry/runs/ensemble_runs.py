@@ -1,4 +1,4 @@
-"""What an ensemble leaves in MLflow: a run like a strategy's, with its members and their weights."""
+"""Log an ensemble to MLflow: a run like a strategy's, with its members and their weights."""
 
 from contextlib import AbstractContextManager
 

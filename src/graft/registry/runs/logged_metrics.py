@@ -1,4 +1,4 @@
-"""Metrics as MLflow takes them: valid names, a bounded number of rows, and the model that they are about.
+"""Log metrics as MLflow takes them: valid names, a bounded number of rows, and the model that they are about.
 
 A row of MLflow's table costs about a millisecond, and its pages draw a few hundred points of a curve. What has more
 of them lies beside, as a table: every batch in ``curves/steps.csv``, every class in ``test/per_class.csv``.

@@ -1,4 +1,4 @@
-"""What a strategy leaves in MLflow: one run with parameters, curves, figures, data set, model and provenance."""
+"""Log a strategy to MLflow: one run with parameters, curves, figures, data set, model and provenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sweep in MLflow: one run for the sweep, and in it a nested run for each trial."""
+"""Log a sweep to MLflow: one run for the sweep, and in it a nested run for each trial."""
 
 import json
 from collections.abc import Sequence

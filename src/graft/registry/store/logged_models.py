@@ -1,4 +1,5 @@
-"""A bundle as an MLflow model: with signature, input example, its own code, a list of packages, and a hash of it all.
+"""Log a bundle as an MLflow model: with signature, input example, its own code, a list of packages, and a hash of it
+all.
 
 The hash is over all files of a model in MLflow's store, and kept in MLflow's database: a tag of its run and version.
 Files and database are written in different ways, often on different machines. Who changes a model's files (its

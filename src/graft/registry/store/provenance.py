@@ -1,4 +1,4 @@
-"""What a run was made from: git commit, DVC stage and experiment, and the hashes of data and splits."""
+"""Find out what a run was made from: git commit, DVC stage and experiment, and the hashes of data and splits."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether MLflow's server or database is there, found out in seconds and before MLflow itself is imported.
+"""Find out in seconds whether MLflow's server or database is there, before MLflow itself is imported.
 
 MLflow's own patience is made for jobs that nobody waits for: seven retries of a server, which take four minutes, and
 ten of a database.

@@ -1,4 +1,5 @@
-"""Which images a model has seen, kept with its run: what tells later whether a test image was new to it.
+"""Record with its run which images a model was trained or validated on, to tell later whether a test image was new to
+it.
 
 ``data/images.parquet`` in the run has a row for each image of training and validation: ``split`` (text) and
 ``sha256`` (32 bytes, of the file). Paths are left out: a renamed image is still one that was seen.

@@ -1,4 +1,4 @@
-"""MLflow's store of this project: opened once per process, created once however many processes come first."""
+"""Open MLflow's store of this project: once per process, created once however many processes come first."""
 
 from __future__ import annotations
 

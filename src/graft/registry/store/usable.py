@@ -1,4 +1,4 @@
-"""Whether a tracking server can do all that a run will ask of it: found out before anything is trained.
+"""Find out, before anything is trained, whether a tracking server can do all that a run will ask of it.
 
 A server may want a password, take requests under some names only, be too old to know models, or keep files on a disk
 of its own that it does not share. MLflow's client meets the last two when a trained model is to be written.

@@ -1,4 +1,4 @@
-"""Writing an ensemble as a bundle: its members' bundles and their weights, see graft.bundle.model."""
+"""Write an ensemble as a bundle: its members' bundles and their weights, see graft.bundle.model."""
 
 import shutil
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Making one ensemble from strategies that are trained: from their folders to a folder like theirs."""
+"""Make one ensemble from strategies that are trained: from their folders to a folder like theirs."""
 
 import json
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _AGAIN = "Train the members again on the same split: dvc repro"
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What :func:`make_ensemble` did, for whoever records it.
+    """The result of :func:`make_ensemble`, for whoever records it.
 
     Attributes:
         name: as in params.

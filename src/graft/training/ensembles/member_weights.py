@@ -1,4 +1,4 @@
-"""How much each member of an ensemble counts: fitted on validation images, and judged on images left out of it.
+"""Fit how much each member of an ensemble counts, on validation images, judged on images left out of the fit.
 
 The ensemble answers with the mixture ``sum_k w[k] * p[k]`` of its members' probabilities. Its log loss is convex in
 the weights, which are no less than 0 and sum to 1, so there is one least loss; it is found by the EM steps for

@@ -47,7 +47,7 @@ class _Fitted:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Out of fold, float64 ``[N, C]``."""
+        """Probabilities out of fold, float64 ``[N, C]``."""
         return softmax(self.head.out_of_fold / self.temperature)
 
 

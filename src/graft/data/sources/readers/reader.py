@@ -1,4 +1,4 @@
-"""What all readers share: finding files by name in opened sources, and the plan of what will be written."""
+"""The base of all readers: it finds files by name in opened sources, and plans what will be written."""
 
 import gzip
 import io
@@ -20,7 +20,7 @@ Images = Iterator[tuple[str, Iterable[bytes]]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What an import will write into data/.
+    """The plan of what an import writes into data/.
 
     Attributes:
         sizes: bytes of every image by its name in data/; where they are not known yet, not less than they are.
