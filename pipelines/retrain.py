@@ -94,7 +94,7 @@ def tell(retraining: Retraining) -> None:
     send(retraining.outcome, retraining.params.retrain.notify)
 
 
-def _told(retraining: Retraining) -> Any:
+def _notify(retraining: Retraining) -> Any:
     """Notify, and record that it was done: outside of the task, which Prefect repeats, and with it the message."""
     state = tell(retraining, return_state=True)
     if not state.is_failed():
@@ -126,10 +126,10 @@ def retrain(force: bool = False) -> Any:
         return Cancelled(message=str(error))
     except Exception as error:
         retraining.outcome.failure = retraining.outcome.failure or str(error)
-        _told(retraining)
+        _notify(retraining)
         raise
     # Whether or not the message arrives, what was done is done.
-    told = _told(retraining)
+    told = _notify(retraining)
     words = title(retraining.outcome)
     if told.is_failed():
         words += f"; but {told.message}"

@@ -29,7 +29,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rolled_back: str | N
     verdict = SimpleNamespace(passed=True, candidate=figures, champion=None, broken=[])
     line = Line("hands", {CHAMPION: "2", CHALLENGER: alias}, ())
     monkeypatch.setattr(promote, "open_registry", lambda project, model: SimpleNamespace(model=model))
-    monkeypatch.setattr(change, "settle", lambda registry: (line, []))
+    monkeypatch.setattr(change, "complete_interrupted", lambda registry: (line, []))
     monkeypatch.setattr(promote, "rolled_back", lambda model, line, version: rolled_back)
 
     def run_gate(project: Project, params: Params, registry: Any, version: str, commit: str, limit: float) -> Any:

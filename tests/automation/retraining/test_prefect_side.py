@@ -245,5 +245,5 @@ def test_l11_a_note_that_cannot_be_written_sends_no_second_message(monkeypatch: 
     monkeypatch.setattr(retrain, "tell", tell)
     params = SimpleNamespace(retrain=SimpleNamespace(notify=NotifyParams()))
     with pytest.raises(GraftError, match="The disk is full"):
-        retrain._told(SimpleNamespace(outcome=TAKEN_IN, params=params, told=told))  # type: ignore[arg-type]
+        retrain._notify(SimpleNamespace(outcome=TAKEN_IN, params=params, notified=told))  # type: ignore[arg-type]
     assert sent == [TAKEN_IN]
