@@ -125,7 +125,7 @@ def test_stages_of_every_kind_are_named(project: Project, stages: str, names: li
 
 def test_a_dvc_yaml_that_is_none_is_named(project: Project) -> None:
     (project.root / "dvc.yaml").write_text("stages: [\n")
-    with pytest.raises(GraftError, match=r"dvc.yaml is not valid YAML"):
+    with pytest.raises(GraftError, match=r"dvc.yaml line 2 is not valid YAML"):
         require_known(project, ["train"])
 
 

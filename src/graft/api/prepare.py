@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.core.outside import own_path
 from graft.core.project import Project
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def open_project(folder: str | os.PathLike[str] = ".") -> Project:
     from graft.core.environment import configure
     from graft.core.project import find_project
 
-    place = Path(folder).expanduser()
+    place = own_path(folder)
     project = init_project(place) if holds_nothing(place) else find_project(place)
     configure(project)
     return project

@@ -20,6 +20,7 @@ from graft.core.processes import end_tree
 from graft.core.project import Project
 from graft.core.quotas import memory_kills
 from graft.core.timing import Breakdown, read_breakdown
+from graft.core.yaml_text import read_mapping
 from graft.data.folder.versioning import require_repository
 
 # Of `dvc repro`; all are switches. tests/automation/test_pipeline.py compares them with DVC's own help.
@@ -29,6 +30,8 @@ DVC_OPTIONS = (
     *("--all-pipelines", "--recursive", "--downstream", "--force-downstream", "--pull", "--allow-missing", "--dry"),
     *("--keep-going", "--ignore-errors", "--glob", "--no-commit", "--no-run-cache"),
 )
+
+_RESTORE = "Restore it with git"
 
 
 @dataclass(frozen=True)
@@ -141,18 +144,8 @@ def stage_names(project: Project) -> list[str]:
     Raises:
         GraftError: dvc.yaml or params.yaml is not YAML.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    def read(name: str) -> dict[str, Any]:
-        try:
-            found = YAML(typ="safe").load((project.root / name).read_text(encoding="utf-8"))
-        except YAMLError:
-            raise GraftError(f"{project.root / name} is not valid YAML", "Restore it with git") from None
-        return found if isinstance(found, dict) else {}
-
-    params, names = read("params.yaml"), []
-    for name, stage in (read("dvc.yaml").get("stages") or {}).items():
+    params, names = read_mapping(project.root / "params.yaml", _RESTORE), []
+    for name, stage in (read_mapping(project.root / "dvc.yaml", _RESTORE).get("stages") or {}).items():
         names.append(str(name))
         axes = list((stage.get("matrix") or {}).values()) or [stage[key] for key in ("foreach",) if key in stage]
         members = itertools.product(*(_looked_up(axis, params) or [] for axis in axes)) if axes else ()

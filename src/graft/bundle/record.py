@@ -25,9 +25,20 @@ def write_settings(bundle: Path, settings: dict[str, Any]) -> None:
 
 
 def read_settings(bundle: Path) -> dict[str, Any]:
-    """Return a bundle's model.json; the files are not looked at."""
-    settings = json.loads((bundle / SETTINGS_FILE).read_text(encoding="utf-8"))
-    assert isinstance(settings, dict)
+    """Return a bundle's model.json; the files are not looked at.
+
+    Raises:
+        ChangedModelError: it is damaged.
+        OSError: it is missing, or cannot be read.
+    """
+    path = bundle / SETTINGS_FILE
+    try:
+        settings = json.loads(path.read_bytes())
+        if not all(isinstance(name, str) for name in settings["classes"]) or not isinstance(settings, dict):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        problem = f"{path.name} is cut off, or no record"
+        raise ChangedModelError(f"The model in {bundle} was changed or damaged: {problem}") from None
     return settings
 
 
@@ -38,7 +49,7 @@ def read_checked(bundle: Path) -> dict[str, Any]:
         ChangedModelError: a file is changed, missing or not recorded, or there is no record.
     """
     settings = read_settings(bundle)
-    if FILES not in settings:
+    if not isinstance(settings.get(FILES), dict):
         raise ChangedModelError(f"{bundle / SETTINGS_FILE} has no record of the model's files: an older graft wrote it")
     recorded, found = settings[FILES], hashes(bundle)
     for name in sorted({*recorded, *found}):

@@ -51,12 +51,10 @@ def versions(incomplete: str) -> list[str]:
 
 def _yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file, empty where it holds none."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from graft.core.yaml_text import read_mapping
 
-    with contextlib.suppress(OSError, UnicodeDecodeError, YAMLError):
-        found = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+    with contextlib.suppress(OSError, GraftError):
+        return read_mapping(path, "")
     return {}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ import typer
 from graft.cli.app import opened
 from graft.cli.options import ForceOption
 from graft.cli.output import say
+from graft.core.outside import own_path
 from graft.core.project import Project
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _without_a_run(project: Project, params: Params, accept: str, abandon: bool,
     from graft.automation.retraining.retraining import Retraining
 
     if accept:
-        folder = project.root / Path(params.retrain.deliveries.quarantine).expanduser()
+        folder = project.root / own_path(params.retrain.deliveries.quarantine)
         quarantine.acknowledge(folder, accept)
         say(f"{accept} stops no more runs; it stays in {folder}.")
     if abandon:

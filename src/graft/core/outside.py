@@ -44,6 +44,18 @@ def is_plain(name: str) -> bool:
     )
 
 
+def own_path(text: str | os.PathLike[str]) -> Path:
+    """Return a path that a user wrote, with a leading ``~`` or ``~USER`` as that user's home.
+
+    Where there is no such user or home, or what stands there is no name, the path stays as it is: a file may be
+    called so.
+    """
+    try:
+        return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises where there is none
+    except ValueError:  # a NUL
+        return Path(text)
+
+
 def path_below(folder: Path, name: str, where: str) -> Path:
     """Return ``folder / name`` where that lies below ``folder``, whatever links there are on the way.
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.core.errors import GraftError
+from graft.core.outside import own_path
 
 GRAFT_FOLDER = ".graft"
 # A relative path to a database or a folder: no colon, no slash in front, and not the name that MLflow knows.
@@ -73,7 +74,7 @@ class Project:
         A relative one begins at the project, wherever a command or a stage runs.
         """
         override = os.environ.get("GRAFT_CACHE")
-        return self.home / Path(override).expanduser() if override else self.own_cache
+        return self.home / own_path(override) if override else self.own_cache
 
     @property
     def features(self) -> Path:
@@ -88,7 +89,7 @@ class Project:
         """
         uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
         local = _LOCAL_STORE.fullmatch(uri)
-        return f"{local[1]}{self.home / Path(local[2]).expanduser()}" if local else uri
+        return f"{local[1]}{self.home / own_path(local[2])}" if local else uri
 
     @property
     def tracking_is_own(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.bundle.record import SETTINGS_FILE, sha256
 from graft.core.errors import GraftError, first_line
-from graft.core.outside import path_below, require_sha256
+from graft.core.outside import own_path, path_below, require_sha256
 from graft.core.progress import console
 from graft.core.project import Project
 from graft.registry.aliases import CHALLENGER, CHAMPION, registered_name
@@ -57,7 +57,7 @@ def resolve_model(project: Project, text: str | None = None) -> ResolvedModel:
         return _from_registry(project)
     if text.startswith("models:/"):
         return _from_uri(project, text)
-    folder = Path(text).expanduser()
+    folder = own_path(text)
     for bundle in (folder, folder / "model"):
         if (bundle / SETTINGS_FILE).is_file():
             bundle = bundle.resolve()

@@ -16,6 +16,7 @@ from graft.automation.projects.generated_files import generated_files
 from graft.core.errors import GraftError
 from graft.core.files import write_file
 from graft.core.git import NO_HOOKS, identity, repository_top, run_git
+from graft.core.outside import own_path
 from graft.core.project import Project
 from graft.data.folder.versioning import run_dvc
 
@@ -36,7 +37,7 @@ def init_project(folder: Path) -> Project:
             libraries do not take; git is missing; git or DVC refuses.
         OSError: the folder cannot be written.
     """
-    folder = folder.expanduser().absolute()
+    folder = own_path(folder).absolute()
     _require_usable(folder)
     project = Project(folder.resolve())
     with _all_or_nothing(project.root):

@@ -12,13 +12,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from graft.core.errors import GraftError
 from graft.core.files import md5_of
 from graft.core.git import run_git, try_git
 from graft.core.outside import path_below
 from graft.core.project import Project
+from graft.core.yaml_text import read_yaml
 from graft.data.folder import swap
 from graft.data.folder.versioning import pointer_file, run_dvc, tracked_hash
 
@@ -175,6 +174,6 @@ def _object(cache: Path, text: str, md5: str) -> Path:
 
 
 def _out(text: str) -> dict[str, Any]:
-    document = YAML(typ="safe").load(text)
+    document = read_yaml(text, "data.dvc", "Restore it with `git checkout data.dvc`")
     outs = document.get("outs") if isinstance(document, dict) else None
     return outs[0] if outs else {}

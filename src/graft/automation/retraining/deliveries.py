@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from graft.core.errors import GraftError
 from graft.core.files import replaced_file, sha256_of
+from graft.core.outside import own_path
 from graft.core.progress import console
 from graft.core.project import Project
 from graft.data.folder.photographs import is_image_file, is_leftover
@@ -66,7 +67,7 @@ def inbox_folder(project: Project, inbox: str) -> Path:
     Raises:
         GraftError: it lies inside data/, or data/ inside it.
     """
-    folder = (project.root / Path(inbox).expanduser()).resolve()
+    folder = (project.root / own_path(inbox)).resolve()
     data = project.data.resolve()
     if folder == data or folder.is_relative_to(data) or data.is_relative_to(folder):
         raise GraftError(

@@ -23,6 +23,7 @@ from graft.automation.retraining.quarantine import (
 )
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
+from graft.core.outside import own_path
 from graft.core.params.models import Params
 from graft.core.project import Project
 
@@ -44,7 +45,7 @@ class Intake:
     def __init__(self, project: Project, params: Params, began: datetime, outcome: Outcome) -> None:
         self.project, self.params, self.began, self.outcome = project, params, began, outcome
         self.inbox = deliveries.inbox_folder(project, params.retrain.source.inbox)
-        self.quarantine = (project.root / Path(params.retrain.deliveries.quarantine).expanduser()).resolve()
+        self.quarantine = (project.root / own_path(params.retrain.deliveries.quarantine)).resolve()
         self.checked: list[CheckedDelivery] = []
         self._labels: DeliveryLabelCheck | None = None
         self._held: set[str] = set()  # SHA-256 of what data/ holds, as the scan has read it

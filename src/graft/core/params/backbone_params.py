@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from graft.core.outside import own_path
 from graft.core.params.sections import OwnFile, Section
 
 
@@ -42,7 +43,7 @@ class KerasBackboneParams(BackboneSourceParams):
     weights: OwnFile = "imagenet"
 
     def own_files(self) -> list[Path]:
-        own = Path(self.weights).expanduser()
+        own = own_path(self.weights)
         return [own] if self.weights not in ("imagenet", "none") and own.is_file() else []
 
 
@@ -57,7 +58,7 @@ class HubBackboneParams(BackboneSourceParams):
     name: OwnFile
 
     def own_files(self) -> list[Path]:
-        own = [] if "://" in self.name else sorted(Path(self.name).expanduser().rglob("*"))
+        own = [] if "://" in self.name else sorted(own_path(self.name).rglob("*"))
         return [path for path in own if path.is_file()]
 
 
@@ -91,7 +92,7 @@ class OnnxBackboneParams(BackboneSourceParams):
     tokens: Literal["cls", "mean"] = "cls"
 
     def own_files(self) -> list[Path]:
-        file = Path(self.name).expanduser()
+        file = own_path(self.name)
         return [path for path in (file, *sorted(file.parent.glob(f"{escape(file.name)}?*"))) if path.is_file()]
 
     @property

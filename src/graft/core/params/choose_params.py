@@ -25,7 +25,7 @@ class ChooseParams(Section):
     """
 
     quality: Quality = "good"
-    minutes: Literal["auto"] | Annotated[float, Field(gt=0, allow_inf_nan=False)] = "auto"
+    minutes: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     backbones: list[KerasBackboneParams] = Field(default=[])
     sizes: list[Annotated[int, Field(ge=32, le=1024)]] = Field(default=[])
     max_images: Annotated[int, Field(ge=50)] = 2000

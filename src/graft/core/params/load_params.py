@@ -1,5 +1,6 @@
 """Read params.yaml: YAML 1.2 as DVC reads it, checked, with errors that name key, value and remedy."""
 
+import reprlib
 import sys
 import typing
 from collections.abc import Sequence
@@ -7,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.params.models import Params
 from graft.core.project import Project
+from graft.core.yaml_text import read_yaml
 
 
 def load_params(path: Path) -> Params:
@@ -23,32 +23,16 @@ def load_params(path: Path) -> Params:
             the first such key with its value and what would be right, and counts the others.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise GraftError(f"There is no {path.name} in {path.parent}", "Restore it with git") from None
     project = Project(path.parent.absolute())
-    raw = read_yaml(text, path.name, YAML(typ="safe"))
-    return parse_params(raw, path.name, (project.root, project.home))
+    return parse_params(read_yaml(content, path.name), path.name, (project.root, project.home))
 
 
 def parse_text(text: str, source: str = "params.yaml") -> Params:
     """Read params from the text of a file; ``source`` names it in errors. Raises as :func:`load_params` does."""
-    return parse_params(read_yaml(text, source, YAML(typ="safe")), source)
-
-
-def read_yaml(text: str, source: str, yaml: YAML) -> Any:
-    """Parse a text with a reader of YAML; ``source`` names it in errors.
-
-    Raises:
-        GraftError: it is not YAML; the message names the line.
-    """
-    try:
-        return yaml.load(text)
-    except YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}" if where else ""
-        problem = getattr(error, "problem", None) or "cannot be read"
-        raise GraftError(f"{source}{line} is not valid YAML: {problem}", "Correct that line") from None
+    return parse_params(read_yaml(text, source), source)
 
 
 def parse_params(raw: Any, source: str = "params.yaml", folders: Sequence[Path] | None = None) -> Params:
@@ -61,9 +45,8 @@ def parse_params(raw: Any, source: str = "params.yaml", folders: Sequence[Path] 
     try:
         return Params.model_validate(raw, context=folders)
     except ValidationError as error:
-        problems = [_explain(problem, raw) for problem in error.errors()]
-        what, fix = problems[0]
-        more = len(problems) - 1
+        what, fix = _explain(error.errors()[0], raw)
+        more = error.error_count() - 1
         others = f" ({more} more after this one)" if more else ""
         raise GraftError(f"{source}: {what}{others}", fix) from None
 
@@ -93,7 +76,7 @@ def _explain(problem: Any, raw: Any) -> tuple[str, str]:
     key = ".".join(_without_tags(location, raw, kind == "missing"))
     if kind == "extra_forbidden":
         known = _known_keys(location)
-        return f"unknown key '{key}' (value {problem['input']!r})", did_you_mean(str(location[-1]), known)
+        return f"unknown key '{key}' (value {_shown(problem['input'])})", did_you_mean(str(location[-1]), known)
     if kind == "missing":
         return f"key '{key}' is missing", "Add it, or restore params.yaml with git"
     if kind == "value_error":
@@ -106,11 +89,23 @@ def _explain(problem: Any, raw: Any) -> tuple[str, str]:
         if kind == "union_tag_not_found":
             return f"'{key}' has no '{tag}'", "Add it"
         known = [name.strip(" '") for name in expected.split(",")]
-        return f"'{key}.{tag}' is {context['tag']!r}", did_you_mean(str(context["tag"]), known)
+        return f"'{key}.{tag}' is {_shown(context['tag'])}", did_you_mean(str(context["tag"]), known)
     if kind == "string_pattern_mismatch":
-        return (f"the name '{problem['input']}' in '{key}'", "Start with a letter and use letters, digits, - and _")
+        return (
+            f"the name {_shown(problem['input'])} in '{key}'",
+            "Start with a letter and use letters, digits, - and _",
+        )
     requirement = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return (f"'{key}' is {problem['input']!r} ({type(problem['input']).__name__})", f"It should be {requirement}")
+    return (f"'{key}' is {_shown(problem['input'])} ({type(problem['input']).__name__})", f"It should be {requirement}")
+
+
+def _shown(value: Any) -> str:
+    """Return a value as Python writes it, cut to what a sentence can hold: anchors make a thousand of one."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = 120
+    short.maxlist = short.maxdict = short.maxset = 10
+    short.maxlevel = 2
+    return short.repr(value)
 
 
 def _without_tags(location: Sequence[Any], raw: Any, is_missing: bool) -> list[str]:

@@ -1,9 +1,11 @@
 """What all sections of params.yaml are made of: the base class, and the kinds of numbers and names in them."""
 
-from pathlib import Path
+import os
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo
+
+from graft.core.outside import own_path
 
 # Names become folder names, DVC stage names and MLflow tags.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
@@ -27,11 +29,13 @@ def _where_it_is(value: str, info: ValidationInfo) -> str:
 
     The worktree of a retraining has no file that git ignores, such as weights, and none beside the project.
     """
-    here = Path(value).expanduser()
-    if info.context is None or value in _NO_FILES or "://" in value or here.exists():
+    if info.context is None or value in _NO_FILES or "://" in value:
         return value
-    places = [folder / here for folder in info.context]
-    return next((str(place) for place in places if place.exists()), value)
+    here = own_path(value)
+    places = [here, *(folder / here for folder in info.context)]
+    # Path.exists raises where text is too long to be a name.
+    found = next((place for place in places if os.path.exists(place)), here)  # noqa: PTH110
+    return value if found == here else str(found)
 
 
 # Text that may name a file or a folder of the user's own.
@@ -44,4 +48,5 @@ _NO_FILES = ("imagenet", "none")  # words that weights may be
 class Section(BaseModel):
     """Base of every section: strict types, no unknown keys, immutable."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # A number that is none compares as neither too small nor too large.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)

@@ -167,7 +167,7 @@ class MemberParams(Section):
     image_size: Annotated[int, Field(ge=1)]
     pooling: Literal["average", "depths"] = "average"
     mirrored: bool = False
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    weight: Annotated[float, Field(gt=0)] = 1.0
 
 
 class FrozenParams(TransferParams):

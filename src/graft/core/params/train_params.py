@@ -20,7 +20,7 @@ class StoreParams(Section):
         precision: of the numbers on disk. ``float16`` takes half the room, and is off by up to 1 in 2,000.
     """
 
-    limit_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20
+    limit_gb: Annotated[float, Field(ge=0)] = 20
     precision: Literal["float32", "float16"] = "float32"
 
     @property

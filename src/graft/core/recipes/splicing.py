@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from graft.core.errors import GraftError
-from graft.core.params.load_params import read_yaml
+from graft.core.yaml_text import read_yaml
 
 # Of train: where no recipe names them, the user's stay. They tell the draw and the machine rather than the
 # experiment, and DVC, which watches them, stops where one is missing.
@@ -51,7 +51,7 @@ class _Lines:
         self.lines = text.splitlines(keepends=True)
         if self.lines and not self.lines[-1].endswith("\n"):
             self.lines[-1] += "\n"
-        self.content = read_yaml(text, source, YAML())
+        self.content = read_yaml(text, source, yaml=YAML())
         self.source = source
         self.spans = self._spans(self.content, len(self.lines)) if self.content is not None else {}
 

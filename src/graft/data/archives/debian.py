@@ -87,6 +87,8 @@ def _parts(path: Path) -> Iterator[tuple[str, int, int]]:
             if len(header) < _HEADER or not header.endswith(b"`\n"):
                 raise EOFError("a header of its ar archive is not whole")
             size = int(header[48:58])
+            if size < 0:
+                raise EOFError("a size in its ar archive is negative")
             start = stream.tell()
             yield header[:16].decode("ascii", "replace").strip().rstrip("/"), start, size
             stream.seek(start + size + size % 2)

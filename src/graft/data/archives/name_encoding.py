@@ -74,7 +74,7 @@ def names_in_zip(infos: list[zipfile.ZipInfo], encoding: str | None, guess: bool
         encoding = "cp437"
     chosen = encoding_of(others, encoding, path)
     read = {number: name.decode(chosen) for number, name in raw.items() if number not in declared} | declared
-    return [read.get(number, info.filename) for number, info in enumerate(infos)]
+    return [read.get(number, info.orig_filename) for number, info in enumerate(infos)]
 
 
 def _python_name(encoding: str) -> str:

@@ -246,12 +246,15 @@ def is_utf_8(name: str) -> bool:
     return True
 
 
-def safe_name(name: str, source: Path) -> str:
-    """Return the member's name, normalised; raise where it could land outside, or cannot be written everywhere."""
+def safe_name(name: str, source: Path, is_folder: bool = False) -> str:
+    """Return the member's name, normalised; raise where it could land outside, or cannot be written everywhere.
+
+    Only a folder may have none: it is the one that all is in.
+    """
     if not is_utf_8(name):
         raise GraftError(f"{source}: {name!r} is not a name in UTF-8", "Rename that file")
     parts = name.split("/")
-    if name.startswith("/") or _DRIVE.match(name) or ".." in parts or "\0" in name:
+    if name.startswith("/") or _DRIVE.match(name) or ".." in parts:
         raise GraftError(
             f"{source}: '{name}' would be written outside the folder it belongs in",
             "Do not use this archive, or unpack it where it can do no harm and import the folder",
@@ -259,6 +262,8 @@ def safe_name(name: str, source: Path) -> str:
     normalised = "/".join(part for part in parts if part not in ("", "."))
     if normalised and not is_plain(normalised):
         raise GraftError(f"{source}: {name!r} has a backslash or a control character in it", "Rename that file")
+    if not (normalised or is_folder):
+        raise GraftError(f"{source} holds a file without a name", "Pack it again, or unpack it and name the folder")
     return normalised
 
 

@@ -54,7 +54,7 @@ class TarSource(Source):
         with damage(self.path), self.opened() as tar:
             while (info := tar.next()) is not None:
                 name = info.name if info.name.isascii() else read_name(info.name, self._encoding, self.path)
-                name = safe_name(name, self.path)
+                name = safe_name(name, self.path, info.isdir())
                 if not (info.isreg() or info.isdir()):
                     raise special(name, self.path)
                 if info.size < 0:

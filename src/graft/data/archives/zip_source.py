@@ -41,10 +41,12 @@ class ZipSource(Source):
         for info, written in zip(infos, names, strict=True):
             kind = stat.S_IFMT(info.external_attr >> 16)
             # Some Windows tools write backslashes, against the format's rules.
-            name = safe_name(written.replace("\\", "/"), self.path)
+            name = written.replace("\\", "/")
+            is_folder = kind == stat.S_IFDIR or name.endswith("/")
+            name = safe_name(name, self.path, is_folder)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise special(name, self.path)
-            if self.passes_over(name) or info.is_dir() or kind == stat.S_IFDIR:
+            if self.passes_over(name) or is_folder:
                 continue
             if info.flag_bits & 1:
                 raise GraftError(f"{self.path}: '{name}' has a password", "Unpack it and import the folder")

@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from graft.core.errors import GraftError
 from graft.core.files import write_file
 from graft.core.git import repository_top
 from graft.core.outside import path_below
 from graft.core.project import Project
+from graft.core.yaml_text import read_mapping
 
 UNNAMED = "data"
 
@@ -181,13 +181,4 @@ def _advice(reason: str, arguments: tuple[str, ...]) -> str:
 
 
 def _read(project: Project) -> dict[str, Any]:
-    path = pointer_file(project)
-    try:
-        document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (YAMLError, UnicodeDecodeError):
-        document = None
-    if not isinstance(document, dict):
-        raise GraftError(f"{path} is not a file that DVC wrote", "Restore it with `git checkout data.dvc`")
-    return document
+    return read_mapping(pointer_file(project), "Restore it with `git checkout data.dvc`")

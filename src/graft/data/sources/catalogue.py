@@ -11,6 +11,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 
 from graft.core.errors import GraftError, did_you_mean
+from graft.core.outside import own_path
 from graft.core.project import Project
 from graft.data.archives.open_archive import open_source
 from graft.data.folder import swap, versioning
@@ -150,7 +151,7 @@ def use(project: Project, name: str, source: Path | None = None, *, replace: boo
     if source is None:
         feed, origin, notes = _fetched(project, name, entry)
     else:
-        (feed, origin), notes = _local_copy(entry, source.expanduser()), []
+        (feed, origin), notes = _local_copy(entry, own_path(source)), []
     meta = {"dataset": name, "licence": entry.licence, "source": origin}
 
     def check(counts: Counts) -> None:

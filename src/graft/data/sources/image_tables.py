@@ -22,7 +22,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from graft.bundle.content import but_it_is
-from graft.core.errors import GraftError, did_you_mean
+from graft.core.errors import GraftError, did_you_mean, first_line
+from graft.core.outside import own_path
 from graft.data.folder.layout import GROUP_PREFIX, UNSAFE, group_folder
 from graft.data.folder.photographs import is_image_file, is_leftover
 from graft.data.folder.split_folders import split_of
@@ -112,7 +113,7 @@ class Table:
                 text = {name: _text(cell.get(name)) for name in _COLUMNS}
             except UnicodeDecodeError:
                 raise self._error(_Row(number, "", "", "", ""), "a cell holds bytes that are not UTF-8") from None
-            place = os.path.normpath(folder / Path(text["path"]).expanduser())
+            place = os.path.normpath(folder / own_path(text["path"]))
             row = _Row(number, place, text["label"], text["split"], text["group"])
             if not text["path"]:
                 raise self._error(row, "the path is empty")
@@ -173,28 +174,28 @@ class Table:
         return self.path.suffix.lower() in _PARQUET
 
     def _parquet(self) -> Any:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             return pq.ParquetFile(self.path)
-        except (pa.ArrowInvalid, OSError):
+        except Exception:  # its reader raises all kinds on damaged files
             raise GraftError(
                 f"{self.path} is not a whole Parquet file{but_it_is(self.path)}", "Write it again"
             ) from None
 
     def _parquet_cells(self, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        import pyarrow as pa
-
         number = 0
         wanted = [name for name in columns if name in _COLUMNS]
+        table = self._parquet()
         try:
-            for batch in self._parquet().iter_batches(_ROWS, columns=wanted):
+            for batch in table.iter_batches(_ROWS, columns=wanted):
                 for cells in batch.to_pylist():
                     number += 1
                     yield number, cells
-        except (pa.ArrowInvalid, OSError) as error:
-            raise GraftError(f"{self.path} is damaged after row {number}: {error}", "Write it again") from None
+        except Exception as error:  # also of dates that Python has not, and of text in no encoding
+            raise GraftError(
+                f"{self.path} is damaged after row {number}: {first_line(error)}", "Write it again"
+            ) from None
 
     def _csv_header(self) -> list[str]:
         return next(self._csv(), (1, []))[1]

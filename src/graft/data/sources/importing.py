@@ -20,7 +20,7 @@ from graft.core.download.fetch import SPARE_BYTES
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
 from graft.core.lock import project_lock
-from graft.core.outside import is_plain, path_below
+from graft.core.outside import is_plain, own_path, path_below
 from graft.core.progress import Advance, progress_bar
 from graft.core.project import SPLITS, Project
 from graft.data.archives.open_archive import open_source
@@ -117,14 +117,14 @@ def import_images(
     """
     if name is not None and not _NAME.fullmatch(name):
         raise GraftError(f"'{name}' is not a name for a data set", "Use letters, digits, - and _")
-    here, data = source.expanduser().resolve(), project.data.resolve()
+    here, data = own_path(source).resolve(), project.data.resolve()
     if here == data or here.is_relative_to(data) or data.is_relative_to(here):
         raise GraftError(
             f"{source} and {project.data} lie in each other", "Import from a folder outside data/ and not around it"
         )
     dataset = name or _name_of(here)
     meta = {"dataset": dataset, "licence": NOT_STATED, "source": here.name}
-    path = source.expanduser()
+    path = own_path(source)
     feed: Feed = Table(path) if is_table(path) else Copies({path: ""}, FoldersReader(), encoding=encoding)
     return bring_in(project, feed, meta, replace=replace)
 

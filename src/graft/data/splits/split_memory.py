@@ -19,6 +19,7 @@ from graft.core.errors import GraftError
 from graft.core.files import sha256_of, write_file
 from graft.core.git import try_git
 from graft.core.project import Project
+from graft.core.yaml_text import read_mapping
 
 _COLUMNS = ["draw", "unit", "name"]
 
@@ -114,16 +115,8 @@ def _is_recorded(project: Project, path: Path) -> bool:
 
 
 def _locked_outputs(lock: Path) -> set[str]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        content = YAML(typ="safe").load(lock.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return set()
-    except (YAMLError, UnicodeDecodeError):
-        raise GraftError(f"{lock} is not a file that DVC wrote", "Restore it with `git checkout dvc.lock`") from None
-    stages: Mapping[str, dict[str, list[dict[str, str]]]] = (content or {}).get("stages") or {}
+    content = read_mapping(lock, "Restore it with `git checkout dvc.lock`")
+    stages: Mapping[str, dict[str, list[dict[str, str]]]] = content.get("stages") or {}
     return {out["path"] for out in (stages.get("split") or {}).get("outs") or []}
 
 

@@ -23,6 +23,7 @@ from graft.deployment.export.description import describe, write_description
 from graft.deployment.export.formats import FORMATS
 from graft.evaluation.prediction_table import class_indices
 from graft.networks.decode_images import Photographs
+from graft.networks.engines.open_classifier import unchanged
 from graft.networks.engines.openvino_run import Run
 from graft.networks.engines.tensorflow_import import stderr_silenced
 from graft.registry.resolve import ResolvedModel
@@ -76,7 +77,8 @@ def export(
     for name in names.values():
         if (out / name).exists() and not replace:
             raise GraftError(f"{out / name} is there already", "Name another --out, or add --replace")
-    settings = read_checked(model.bundle)
+    with unchanged():
+        settings = read_checked(model.bundle)
     if broken := [label for label in settings["classes"] if len(label.splitlines()) > 1]:
         raise GraftError(
             f"The class {broken[0]!r} holds a line break, and labels.txt has a line for each class",

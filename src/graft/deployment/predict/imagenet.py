@@ -12,6 +12,7 @@ from graft.bundle.images import CENTRE
 from graft.bundle.record import SETTINGS_FILE, ChangedModelError, read_checked, sha256
 from graft.core.errors import GraftError
 from graft.core.files import new_folder, sha256_of
+from graft.core.outside import own_path
 from graft.core.progress import console
 from graft.core.project import Project
 from graft.registry.resolve import ResolvedModel
@@ -39,7 +40,7 @@ def imagenet_model(project: Project, text: str) -> ResolvedModel:
     """
     name, _, file = text.partition(":")[2].partition(":")
     name = name or DEFAULT_NETWORK
-    weights = Path(file).expanduser() if file else None
+    weights = own_path(file) if file else None
     bundle = project.cache / IMAGENET / f"{name}-{_key(weights)}" / "model"
     if not _is_whole(bundle):
         _make(name, weights, project.cache, bundle)

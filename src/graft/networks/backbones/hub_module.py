@@ -13,6 +13,7 @@ import numpy as np
 
 from graft.core.errors import GraftError, first_line
 from graft.core.files import sha256_of
+from graft.core.outside import own_path
 from graft.core.params.backbone_params import HubBackboneParams
 from graft.core.params.strategy_params import Pooling
 from graft.networks.backbones.backbone import Backbone, LayerlessNetwork, weights_digest
@@ -140,7 +141,7 @@ def _graph_digest(handle: str) -> str:
     """Return the SHA-256 of the module's graph: a new export may have other operations around equal variables."""
     import tensorflow_hub
 
-    folder = Path(tensorflow_hub.resolve(handle if "://" in handle else str(Path(handle).expanduser())))
+    folder = Path(tensorflow_hub.resolve(handle if "://" in handle else str(own_path(handle))))
     return sha256_of(folder / "saved_model.pb")
 
 
@@ -154,14 +155,14 @@ def _load(handle: str) -> Any:
         import tensorflow_hub
 
     is_remote = "://" in handle
-    if not is_remote and not (Path(handle).expanduser() / "saved_model.pb").is_file():
+    if not is_remote and not (own_path(handle) / "saved_model.pb").is_file():
         raise GraftError(
             f"There is no Hub module in the folder {handle} (no saved_model.pb)",
             "Correct the backbone's name in params.yaml: a folder, or a handle that starts with https://",
         )
     try:
         with socket_timeout(NETWORK_TIMEOUT_SECONDS):
-            return tensorflow_hub.load(handle if is_remote else str(Path(handle).expanduser()))
+            return tensorflow_hub.load(handle if is_remote else str(own_path(handle)))
     except Exception as error:
         # tensorflow_hub passes on whatever urllib, tarfile or TensorFlow raise.
         raise GraftError(

@@ -18,6 +18,7 @@ import onnx
 from graft.bundle.trial import trial_images
 from graft.core.errors import GraftError, did_you_mean, first_line
 from graft.core.files import sha256_of
+from graft.core.outside import own_path
 from graft.core.params.backbone_params import OnnxBackboneParams
 from graft.core.params.strategy_params import Pooling
 from graft.networks.backbones.backbone import Backbone, weights_digest
@@ -99,7 +100,7 @@ class _OnnxFile:
 
     @property
     def path(self) -> Path:
-        return Path(self.params.name).expanduser()
+        return own_path(self.params.name)
 
     @cached_property
     def model(self) -> Any:

@@ -16,6 +16,7 @@ import keras
 from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError, first_line
 from graft.core.files import replaced_file
+from graft.core.outside import own_path
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.progress import console
 from graft.networks.backbones.backbone import weights_digest
@@ -48,7 +49,7 @@ def load_weights(model: keras.Model, params: KerasBackboneParams, cache: Path, i
     if params.weights == "none":
         return "random"
     if params.weights != "imagenet":
-        return _from_path(model, Path(params.weights).expanduser(), params.name, include_top)
+        return _from_path(model, own_path(params.weights), params.name, include_top)
 
     key = _key(params.name, include_top)
     folder = cache / WEIGHTS

@@ -4,6 +4,8 @@ OpenVINO reads a SavedModel by itself, so a classifier on a CPU is there within 
 whose import alone takes several.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +51,15 @@ def open_classifier(bundle: Path, count: int | None = None) -> ImageClassifier:
     Raises:
         GraftError: the bundle's files are not what was written.
     """
-    try:
+    with unchanged():
         return _open(bundle, count)
+
+
+@contextlib.contextmanager
+def unchanged() -> Iterator[None]:
+    """Have a changed model, which a bundle's own code reports as it can, be a GraftError."""
+    try:
+        yield
     except ChangedModelError as error:
         raise GraftError(
             str(error), "Fetch or register the model again; graft loads nothing of one that was changed"

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from graft.core.errors import GraftError, first_line
+from graft.core.outside import own_path
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.networks.backbones.keras_applications import as_pretrained, find_application, image_size_of, input_scaling
 from graft.networks.backbones.weights import load_weights
@@ -32,7 +33,7 @@ def imagenet_network(name: str, weights: Path | None, cache: Path) -> tuple[kera
     if name.startswith("EfficientNetB"):
         network = as_pretrained(network)
     # As an absolute path a file called imagenet or none cannot be taken for these words.
-    own = "imagenet" if weights is None else os.path.abspath(weights.expanduser())  # noqa: PTH100
+    own = "imagenet" if weights is None else os.path.abspath(own_path(weights))  # noqa: PTH100
     params = KerasBackboneParams(source="keras", name=name, weights=own)
     source = load_weights(network, params, cache, include_top=True)
     size = image_size_of(name)

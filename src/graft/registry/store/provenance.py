@@ -1,13 +1,10 @@
 """Find out what a run was made from: git commit, DVC stage and experiment, and the hashes of data and splits."""
 
 import os
-from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
 
 from graft.core.git import try_git
 from graft.core.project import Project
+from graft.core.yaml_text import read_mapping
 from graft.data.folder.versioning import tracked_hash
 
 # What a run itself changes, and so says nothing about what it was made from: DVC writes the lock after each stage.
@@ -29,7 +26,7 @@ def provenance_tags(project: Project) -> dict[str, str]:
             tags[tag] = value
     if data := tracked_hash(project):
         tags["dvc.data"] = data
-    stages = _read_yaml(project.root / "dvc.lock").get("stages", {})
+    stages = read_mapping(project.root / "dvc.lock", "Restore it with `git checkout dvc.lock`").get("stages") or {}
     for stage in ("validate", "split"):
         for out in stages.get(stage, {}).get("outs", []):
             tags[f"dvc.{stage}.{out['path'].rsplit('/', 1)[-1]}"] = str(out.get("md5", ""))
@@ -62,10 +59,3 @@ def changed_files(project: Project, *except_for: str, since: str = "HEAD") -> li
     changed = try_git(project.root, "diff", since, "--name-only", "--no-renames", "-z", "--", ".", *without)
     new = try_git(project.root, "ls-files", "--others", "--exclude-standard", "-z", "--", *INPUTS)
     return None if changed is None or new is None else [path for path in (changed + new).split("\0") if path]
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {}
