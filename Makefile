@@ -10,8 +10,9 @@ UV_VERSION := 0.13.9
 UV := $(BIN)/python src/graft/core/download/pip_settings.py $(BIN)/uv
 MLFLOW_PORT ?= 5000
 PREFECT_PORT ?= 4200
-# Of the tests, side by side; each may hold a gigabyte or two, for TensorFlow and the servers it starts.
-WORKERS ?= 2
+# Of the tests, side by side; each may hold a gigabyte or two, for TensorFlow and the servers it starts. One more than
+# two cores: a third of its time a test waits for what it has started.
+WORKERS ?= 3
 # Of `make hard`, for each target of fuzz.
 MINUTES ?= 10
 
@@ -35,7 +36,7 @@ $(STAMP): $(LOCK) pyproject.toml
 run: setup ## fetch the default data where data/ is empty, and run the whole pipeline
 	@$(BIN)/graft run
 
-test: setup ## everything that checks graft: lint, types, tests (WORKERS=2 side by side)
+test: setup ## everything that checks graft: lint, types, tests (WORKERS=3 side by side)
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -53,6 +53,7 @@ def year(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> list[See
 
 @pytest.mark.slow
 @pytest.mark.end_to_end
+@pytest.mark.timeout(2400)  # whoever runs it beside other work waits longer
 class TestYear:
     def test_test_images_never_move(self, year: list[Seen]) -> None:
         assert [week.test_moved for week in year] == [0] * 4
