@@ -62,12 +62,10 @@ def fit_probe(features: np.ndarray, targets: np.ndarray) -> Pipeline:
         return model.fit(features, targets)
 
 
-def out_of_fold(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int, label: str = "", folds: int = FOLDS
-) -> OutOfFold:
+def out_of_fold(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int, label: str = "") -> OutOfFold:
     """Return probabilities of every label from stratified cross-validation that never tears a group apart.
 
-    There are ``folds``, fewer where a class has fewer groups. Classes of less than three groups are left out;
+    There are :data:`FOLDS` folds, fewer where a class has fewer groups. Classes of less than three groups are left out;
     with less than two classes left there are no folds.
 
     Args:
@@ -76,7 +74,6 @@ def out_of_fold(
         groups: any values, ``[N]``; images with the same one (copies, near-duplicates) share a fold, because the
             twin of an image in training would vouch for its label, right or wrong.
         label: what the progress bar calls it; none is shown without.
-        folds: at most.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -87,7 +84,7 @@ def out_of_fold(
         return OutOfFold(np.empty(0, int), classes, np.empty((0, len(classes))), 0, left_out)
     rows = np.flatnonzero(np.isin(labels, classes))
     inputs, targets = features[rows], np.searchsorted(classes, labels[rows])
-    folds = min(folds, *(sizes[label] for label in classes))
+    folds = min(FOLDS, *(sizes[label] for label in classes))
     probabilities = np.full((len(rows), len(classes)), np.nan)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     bar = progress_bar(label, folds) if label else nullcontext(lambda steps: None)

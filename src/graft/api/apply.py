@@ -28,7 +28,7 @@ def load(project: Project, model: str | None = None) -> ImageClassifier:
         files, or pixels uint8 ``[H, W, 3]`` (RGB), and returns a DataFrame of label, probability and probabilities.
 
     Raises:
-        GraftError: there is no such model, or its files are not what was written.
+        GraftError: there is no such model, or its files were changed since they were written.
 
     Example:
         >>> classifier = graft.load(project, "frozen")
@@ -92,7 +92,7 @@ def export(
     most_lost: float = 0.01,
     replace: bool = False,
 ) -> pd.DataFrame:
-    """Write a model in other runtimes' formats; each is loaded again and compared with the model before it is kept.
+    """Write a model in other runtimes' formats; each is loaded again and compared with the model first.
 
     Args:
         out: each format becomes a folder in it.

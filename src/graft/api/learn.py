@@ -88,7 +88,7 @@ def _choose_where_open(project: Project, params: Params, name: str, clock: Stage
 
 
 def evaluate(project: Project, *names: str) -> TestResults:
-    """Run trained models over the test photographs, which no training has seen, as the stage evaluate does.
+    """Run trained models over the test photographs, on which nothing was trained, as the stage evaluate does.
 
     Leaves ``artifacts/evaluate``, and the figures in the models' MLflow runs.
 
@@ -133,7 +133,7 @@ def compare(project: Project) -> pd.DataFrame:
         A row for each model. Figures of validation and test are ``val_`` and ``test_`` accuracy, macro_f1 (0..1) and
         log_loss (nats); ``difference`` is its accuracy on test less that of the model that :func:`promote` registers
         (-1..1), the best on validation by ``register.metric``; ``p`` McNemar's exact p-value of that difference, and
-        ``answer`` says whether the two can be told apart at 0.05 (see :mod:`graft.evaluation.comparison`).
+        ``answer`` says whether the two differ at the level 0.05 (see :mod:`graft.evaluation.comparison`).
 
     Raises:
         GraftError: nothing is evaluated, or not on the same photographs.

@@ -82,7 +82,7 @@ class Training:
         evaluation: figures on validation.
         run_id: of its MLflow run.
         history: a row for each epoch, see :mod:`graft.training.fit`; None for an ensemble.
-        best_epoch: whose weights were kept, from 0.
+        best_epoch: the epoch that the weights are of, from 0.
     """
 
     name: str

@@ -20,7 +20,7 @@ app = Commands(help="The feature store: what frozen networks made of images. Saf
 
 @app.command("info", epilog="Example: graft cache info")
 def info() -> None:
-    """Show what is kept, how large it is and when it was last used."""
+    """Show what is stored, how large it is and when it was last used."""
     from graft.networks.engines.artifact_cache import LIMIT_BYTES, folder_bytes
 
     store = _store()
@@ -50,7 +50,7 @@ def info() -> None:
 
 @app.command("verify", epilog="Example: graft cache verify")
 def verify() -> None:
-    """Read all that is kept and compare it with its checksums; what is damaged is removed, and made again when needed.
+    """Compare all that is stored with its checksums; what is damaged is removed, and made again when needed.
 
     Ends with 1 where something was damaged.
     """

@@ -1,4 +1,4 @@
-"""`graft export`: a trained model in other runtimes' formats, each compared with the model before it is kept."""
+"""`graft export`: a trained model in other runtimes' formats, each compared with the model first."""
 
 from __future__ import annotations
 

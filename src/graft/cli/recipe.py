@@ -64,7 +64,7 @@ def show(name: Name) -> None:
 
 @app.command(epilog="Example: graft recipe use rock_paper_scissors_frozen")
 def use(name: Name) -> None:
-    """Put a recipe's settings into params.yaml; what they replace is kept, all other settings stay."""
+    """Put a recipe's settings into params.yaml; a copy of what they replace is saved, all other settings stay."""
     import shlex
 
     from graft.core.recipes import read_recipe

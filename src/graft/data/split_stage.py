@@ -19,9 +19,9 @@ _CLASSES_NAMED = 10
 
 
 def split_images(project: Project, params: Params, clock: StageClock) -> Verdict:
-    """Write the three tables, check them, and write down what was settled for later runs.
+    """Write the three tables, check them, and write down the assignments that later runs keep.
 
-    A split that is refused settles nothing; its tables and its report stay to be looked at.
+    A split that is refused assigns nothing for good; its tables and its report stay to be looked at.
 
     Raises:
         GraftError: the images cannot be divided as params.yaml says, or the division breaks a rule of severity

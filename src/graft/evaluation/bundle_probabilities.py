@@ -25,7 +25,7 @@ from graft.networks.engines.tensorflow_import import import_tensorflow
 from graft.networks.features.compute import fill
 from graft.networks.features.feature_store import FeatureStore
 
-# Images that the bundle itself answers for too, evenly spread; fewer than this it answers for alone.
+# Images, evenly spread, that the bundle itself predicts too; fewer than this it predicts alone.
 SAMPLE = 32
 # Largest difference of a probability: engines agree to 1e-4 of the largest feature, and a head weighs features.
 TOLERANCE = 1e-3
@@ -42,7 +42,7 @@ class EvaluationInputs:
         images: asked for at each image size of the bundle.
         count: N.
         batch_size: images per forward pass of the bundle itself.
-        store: where features are kept; None keeps none.
+        store: the feature store; None stores nothing.
         cache: folder of downloaded weights.
     """
 

@@ -101,7 +101,7 @@ def _short(name: str, most: int) -> str:
 
 @illustration
 def learning_curves_picture(path: Path, epochs: pd.DataFrame, best_epoch: int, title: str) -> None:
-    """Draw log loss and accuracy by epoch, or by penalty where these were tried, and mark the one that was kept."""
+    """Draw log loss and accuracy by epoch, or by penalty where these were tried, and mark the best one."""
     figure = new_figure(9, 3.4)
     is_by_penalty = "penalty" in epochs
     x = epochs["penalty"] if is_by_penalty else epochs["epoch"] + 1

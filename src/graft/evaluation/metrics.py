@@ -96,7 +96,8 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
 
 
 def calibration_error_by_chance(probabilities: np.ndarray, bins: int = 15, draws: int = 1000) -> np.ndarray:
-    """Return what :func:`expected_calibration_error` comes to where stated probabilities are exactly true, ``[draws]``.
+    """Return what :func:`expected_calibration_error` comes to where predicted probabilities are exactly true,
+    ``[draws]``.
 
     Each image is drawn to be right with the probability of its most probable class.
 

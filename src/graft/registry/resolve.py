@@ -48,7 +48,7 @@ def resolve_model(project: Project, text: str | None = None) -> ResolvedModel:
     Args:
         text: a bundle's folder, or one that holds a bundle as ``model``; or a URI of MLflow's, such as
             ``models:/NAME@champion``, ``models:/NAME/3`` or ``models:/m-<id>``. None is the champion of the
-            project's data set; where there is none yet, its challenger, with a word about it.
+            project's data set; where there is none yet, its challenger, with a notice.
 
     Raises:
         GraftError: there is no such model, or it is none of graft's.
@@ -168,7 +168,7 @@ def _bundle_at(project: Project, location: str, tags: Mapping[str, str], named: 
 def _fetch(location: str, digest: str, cache: Path) -> tuple[Path, str]:
     """Return the folder of the model's files on this disk and the hash of what was found; download them at most once.
 
-    ``digest`` is a SHA-256, and so a plain name below ``cache``. Only files that have this hash are kept there; a copy
+    ``digest`` is a SHA-256, and so a plain name below ``cache``. Only files of this hash are cached there; a copy
     that was damaged since is moved aside for a whole one.
     """
     from graft.registry.store.logged_models import model_files, model_hash

@@ -94,7 +94,7 @@ class TrainingState(keras.callbacks.Callback):
         batches: the training batches, put into the order of each epoch as it begins.
         patience: epochs without a better validation log loss before training stops.
         every_epoch: leave a checkpoint after each epoch, and not only at the end.
-        keep: ``best`` or ``last``, the epoch whose weights are kept; the last counts as better than those before.
+        keep: ``best`` or ``last``, the epoch whose weights the model gets; the last counts as better than those before.
         folder: where the checkpoint lies, one folder per piece of work; None keeps none.
     """
 

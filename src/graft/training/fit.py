@@ -37,7 +37,7 @@ class FitResult:
     Attributes:
         epochs: a row per epoch: loss, accuracy, log_loss and their val_ twins, learning_rate, seconds.
         steps: a row per batch: epoch, step, loss, accuracy, of that batch alone.
-        best_epoch: index of the epoch whose weights were kept.
+        best_epoch: index of the epoch that the weights are of.
     """
 
     epochs: pd.DataFrame

@@ -2,7 +2,7 @@
 
 A step of a head on 32 vectors takes a third of a millisecond of arithmetic, and Keras spends ten times that on handing
 the batch over and on coming back to Python. Here a graph goes through many batches before it comes back; each is still
-a step of Keras' own, and callbacks are told of each, so that figures and weights are those of ``keras.Model.fit``.
+a step of Keras' own, and callbacks are called for each, so that figures and weights are those of ``keras.Model.fit``.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from graft.networks.decode_images import rows_of
 from graft.training.batches import Batches
 
-# Up to here all features are one tensor, and the graph is told which rows make up a batch.
+# Up to here all features are one tensor, and the graph gets the rows that make up a batch.
 HELD_BYTES = 64 * 1024**2
 # What is handed to the graph at a time: past this, calls no longer count and memory does.
 CALL_BYTES = 16 * 1024**2

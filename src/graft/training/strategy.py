@@ -34,7 +34,7 @@ class Task:
         cache: folder for downloaded weights.
         checkpoint: folder for this very piece of work: another data set or parameter is another folder.
         clock: where the time goes.
-        store: where features are kept; None keeps none.
+        store: the feature store; None stores nothing.
         groups, val_groups: of each image of train and of val, what belongs together; for strategies that
             cross-validate.
     """

@@ -249,7 +249,7 @@ def work_key(project: Project, params: TrainParams, strategy: StrategyParams) ->
         16 hex digits.
     """
     code = [path for place in CODE for path in _python_files(GRAFT / place)]
-    # Weights that are named rather than brought along are known to the code by their digests.
+    # Weights that are named rather than brought along are in the code by their digests.
     weights = [path for backbone in _backbones(strategy) for path in backbone.own_files()]
     tables = [project.split_table("train"), project.split_table("val")]
     if _cross_validates(strategy):

@@ -2,7 +2,7 @@
 
 The random layers of :mod:`graft.training.augmentation` draw anew in every epoch, so that a backbone has to be run on
 every image in every epoch. A view is drawn once for an image, whichever batch, order or run it stands in, so that
-what the backbone makes of it can be kept.
+the backbone's features of it can be stored.
 """
 
 import functools

@@ -103,7 +103,7 @@ def choose(
         default: train.backbone, which is measured first.
         sample: the images.
         cache: folder of downloaded weights.
-        store: where features are kept; training finds them there.
+        store: the feature store, in which training finds the features again.
 
     Raises:
         GraftError: no candidate can be measured.

@@ -65,7 +65,7 @@ def measure(
         groups: of each image, any values ``[N]``.
         folds: of the cross-validation.
         cache: folder of downloaded weights.
-        store: where features are kept.
+        store: the feature store.
 
     Raises:
         GraftError: the backbone's weights cannot be had, it cannot take images of that size, or an image is gone.

@@ -9,21 +9,18 @@ centred ones 0.965 and 0.848. Above 0.97, at either size, every pair is of one h
 import numpy as np
 
 # 0.97 separates the hands with a margin of 0.005; another data set and backbone deserve more than that.
-MIN_COSINE = 0.98
+MIN_COSINE = 0.98  # of the centred features; pairs below are left out
 _BLOCK = 1024  # rows compared at once: 1024 x N float32 are in memory
 
 
-def similar_pairs(
-    features: np.ndarray, groups: np.ndarray, min_cosine: float = MIN_COSINE
-) -> list[tuple[int, int, float]]:
+def similar_pairs(features: np.ndarray, groups: np.ndarray) -> list[tuple[int, int, float]]:
     """Return each image with the one most like it, as (i, j, cosine) with i < j, most alike first.
 
     At most one pair per image, so that a film of a thousand frames does not make half a million pairs.
 
     Args:
         features: float32 ``[N, D]``.
-        groups: any values, ``[N]``; images with the same one are known to be alike and make no pair.
-        min_cosine: of the centred features, in 0..1; pairs below are left out.
+        groups: any values, ``[N]``; images with the same one are alike anyway and make no pair.
     """
     if not len(features):
         return []
@@ -36,7 +33,7 @@ def similar_pairs(
         cosines[groups[start : start + _BLOCK, None] == groups[None, :]] = -1  # itself too
         nearest = cosines.argmax(axis=1)
         for row, other in enumerate(nearest.tolist()):
-            if cosines[row, other] >= min_cosine:
+            if cosines[row, other] >= MIN_COSINE:
                 pair = (min(start + row, other), max(start + row, other))
                 pairs[pair] = min(float(cosines[row, other]), 1.0)
     return sorted(((i, j, cosine) for (i, j), cosine in pairs.items()), key=lambda pair: (-pair[2], pair[:2]))

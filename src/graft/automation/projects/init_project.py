@@ -62,7 +62,7 @@ def holds_nothing(folder: Path) -> bool:
 
 
 def write_bases(project: Project, files: Mapping[str, str]) -> None:
-    """Keep files as they are generated, in the place of those that were kept before."""
+    """Store files as they are generated, in the place of those of the last time."""
     folder = project.root / BASES
     for path in set(read_bases(project)) - set(files):
         (folder / f"{path}{_SUFFIX}").unlink()

@@ -1,7 +1,7 @@
 """Bring a project's generated files to the graft that is installed, without losing what the user changed.
 
 Each file is merged three ways with `git merge-file`: as it was generated, as it is, as it would be generated now. What
-was generated is kept in the project, see :mod:`graft.automation.projects.init_project`.
+was generated is stored in the project, see :mod:`graft.automation.projects.init_project`.
 """
 
 import subprocess

@@ -1,6 +1,6 @@
 """Do what follows the commit of a retraining: check out the user's folder, run the gate, push.
 
-What is recorded is recorded: a step that fails is told, stays open, and is tried again by the next run. It blocks
+A recorded commit stays: a step that fails is reported, stays open, and is tried again by the next run. It blocks
 nothing else.
 """
 
@@ -33,7 +33,7 @@ def finish(
     """Do what is left to do about a commit; return it with what is left then. May be repeated.
 
     Args:
-        outcome: is told what came of it, and what stays open.
+        outcome: gets what came of it, and what stays open.
         space: a filled worktree that stands on what the commit holds; one is made where there is none.
 
     Raises:

@@ -39,7 +39,7 @@ class Intake:
 
     Args:
         began: when the run did; names places in done/ and in the quarantine.
-        outcome: is told what became of each delivery.
+        outcome: gets what became of each delivery.
     """
 
     def __init__(self, project: Project, params: Params, began: datetime, outcome: Outcome) -> None:
@@ -65,7 +65,7 @@ class Intake:
             )
 
     def find(self, wait: bool = True) -> list[deliveries.Delivery]:
-        """Return the complete deliveries; the outcome is told of the others."""
+        """Return the complete deliveries; the others are named in the outcome."""
         settle = self.params.retrain.source.settle_seconds
         if wait:
             deliveries.remove_old(self.inbox, self.params.retrain.deliveries.keep_days)
@@ -120,7 +120,7 @@ class Intake:
         )
 
     def count_failure(self, error: GraftError) -> None:
-        """Count that the pipeline failed without a word about the deliveries; the third time they are refused."""
+        """Count a failure of the pipeline that names no delivery; the third time the deliveries are refused."""
         for checked in count_failure(self.project, self.with_images):
             self.refuse(checked, [f"{MOST} runs in a row have failed with it, the last one so: {error}"])
 

@@ -115,8 +115,8 @@ class Judge:
     """A judge of labels, taught from existing images once, for any number of deliveries.
 
     Attributes:
-        classes: those that can be told apart, sorted; of the others nothing is said.
-        known: images of these.
+        classes: those that a classifier can separate, sorted; about the others nothing is said.
+        known: existing images of these.
         probe: gives probabilities of the classes.
         sure: least probability of each class with which an image is taken for it, ``[C]``.
         near: largest distance to a known image of each class at which an image looks like it, ``[C]``.
@@ -134,7 +134,7 @@ class Judge:
 
     @classmethod
     def taught(cls, known: Images, groups: np.ndarray, seed: int) -> Judge | None:
-        """Return what is known of ``known`` images; None where no two classes can be told apart.
+        """Return a judge taught from ``known`` images; None where a classifier can separate no two classes.
 
         Args:
             groups: which of them belong together, any values ``[N]``.
@@ -225,7 +225,7 @@ class DeliveryLabelCheck:
 
     Known labels are those of images that the last split has in train and val: none of test has a say in what is
     trained on. Before the first split nothing is doubted, nor where less than two classes have a few images that do
-    not belong together. Features are kept in the feature store, where training finds them.
+    not belong together. Features go into the feature store, where training finds them.
     """
 
     def __init__(self, project: Project, params: Params, existing: ExistingImages) -> None:

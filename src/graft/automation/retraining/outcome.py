@@ -68,7 +68,7 @@ class Outcome:
         champion: the version in production at the end, ``""`` for none.
         failure: why the run stopped, ``""`` where it did not.
         open: what follows the commit and could not be done; the next run tries again. A sentence each.
-        late: events of an earlier run that nobody could be told of.
+        late: events of an earlier run about which nobody could be notified.
         seconds: that it took.
     """
 

@@ -73,7 +73,7 @@ def compare_predictions(project: Project, params: Params) -> Compared | None:
 
         report = monitor_log(project, params, project.prediction_log, None, None, after)
     except Exception as error:
-        # Any kind: a champion that no longer loads raises what its libraries raise. It is told, and stops no
+        # Any kind: a champion that no longer loads raises what its libraries raise. It is reported, and stops no
         # retraining: new images are worth training on all the same.
         reason = str(error) if isinstance(error, GraftError) else first_line(error)
         return Compared(False, f"Logged predictions were not compared: {reason}")

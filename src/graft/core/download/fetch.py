@@ -1,6 +1,6 @@
 """Download files: packages' archives by their digest, and plain https files.
 
-Both are kept under a name that starts with the digest (or, where none is known, with a hash of the address),
+Both are stored under a name that starts with the digest (or, where none is known, with a hash of the address),
 are checked again whenever they are used, and appear under that name only once they are whole::
 
     <folder>/<12 digits>-<file name>           whole and checked
@@ -132,12 +132,12 @@ def fetched_file(folder: Path, sha256: str) -> Path | None:
     return None
 
 
-def index_has(package: str, seconds: float = CONNECT_SECONDS) -> bool:
+def index_has(package: str) -> bool:
     """Return whether the package index answers for a package right now."""
     from pypi_simple import PyPISimple
 
     with PyPISimple(index_address(), session=index_session()) as client:
-        return _answers(client.s, client.get_project_url(package), seconds)
+        return _answers(client.s, client.get_project_url(package), CONNECT_SECONDS)
 
 
 def is_reachable(url: str, seconds: float = CONNECT_SECONDS) -> bool:

@@ -73,7 +73,7 @@ class OnnxBackboneParams(BackboneSourceParams):
     """A frozen network as an ONNX file, such as DINOv2, SigLIP or an export of timm.
 
     Attributes:
-        name: the file; weights that are kept beside it are in files whose names begin with its name.
+        name: the file; weights beside it are in files whose names begin with its name.
         scaling: of the pixels, as its page says: ``imagenet`` (timm, DINOv2) and ``clip`` by their mean and deviation,
             ``-1..1`` (SigLIP), ``0..1``, ``0..255``, or ``{mean: [...], std: [...]}`` of pixels in 0..1.
         output: name of the one that is taken, where the file has several.

@@ -32,14 +32,14 @@ class Effects(Section):
 
 
 class LogParams(Section):
-    """What is kept of predictions, and how much.
+    """What is logged of predictions, and how much.
 
     Attributes:
         enabled: whether ``graft predict`` and ``graft serve`` log at all.
-        max_rows: predictions kept; the oldest go.
+        max_rows: predictions in the log; the oldest go.
         max_mb: of the log on disk, images included; the oldest go.
-        keep_embeddings: whether a prediction's features are kept; ``graft serve`` does not do it.
-        keep_images: whether the images themselves are kept, instead of their hashes alone.
+        keep_embeddings: whether a prediction's features are logged; ``graft serve`` does not do it.
+        keep_images: whether the images themselves are logged, instead of their hashes alone.
     """
 
     enabled: bool = False

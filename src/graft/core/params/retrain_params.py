@@ -69,11 +69,11 @@ class RecordParams(Section):
 
 
 class NotifyParams(Section):
-    """Who is told.
+    """Who is notified, and of what.
 
     Attributes:
         block: a notification block of Prefect's, as ``slack-webhook/team``; ``""`` for none.
-        events: those that are told.
+        events: those that a person is notified of.
         mlflow_url: of MLflow's pages, for links; ``""`` for none.
     """
 
@@ -94,7 +94,7 @@ class RetrainParams(Section):
         overlap: what a run does while another one is at work: ``skip``, or ``queue``.
         timeout_minutes: of the pipeline, of each model that the gate asks, and of waiting in the queue.
         record: what git keeps.
-        notify: who is told.
+        notify: who is notified.
     """
 
     source: DeliverySourceParams = DeliverySourceParams()

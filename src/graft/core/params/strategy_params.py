@@ -96,8 +96,8 @@ class FitParams(WithAuto):
     Attributes:
         epochs: at most; early stopping may end sooner.
         patience: epochs without a better validation log loss before training stops.
-        keep: the epoch whose weights are kept: the ``best`` by validation log loss, or the ``last``, which ends the
-            schedule: for validation images too easy to choose, or label smoothing, which that loss holds against a
+        keep: the epoch whose weights the model gets: the ``best`` by validation log loss, or the ``last``, which ends
+            the schedule: for validation images too easy to choose, or label smoothing, which that loss holds against a
             model. With ``last`` patience never runs out.
         batch_size: images per step at most, over all devices together.
         learning_rate: the highest one, which ``schedule`` starts from.
@@ -107,7 +107,7 @@ class FitParams(WithAuto):
         momentum: of ``sgd``.
         weight_decay: decoupled from the gradient, per step and times the rate, on kernels alone; for ``adamw``
             and ``sgd``.
-        ema_momentum: the model kept is a running mean of the weights with this momentum per step; 0 keeps them
+        ema_momentum: the model is a running mean of the weights with this momentum per step; 0 keeps them
             as they are.
         label_smoothing: share of each label that is spread over all classes.
         class_weight: ``balanced`` has every class count the same in the loss.
@@ -251,7 +251,7 @@ class FineTuneParams(TransferParams):
             lets batches move them, which needs large batches of images like those it was trained on.
         augment: random changes to the training images.
         views: 0 draws new changes in every epoch and runs the whole network end to end. With more, that many changed
-            views of each image are drawn once and what the frozen part makes of them is kept, so that an epoch
+            views of each image are drawn once and the frozen part's activations are stored, so that an epoch
             costs only what is trained; epochs take the views in turns.
     """
 

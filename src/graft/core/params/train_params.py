@@ -40,7 +40,7 @@ class TrainParams(Section):
             head on stored features is trained in float32 everywhere.
         deterministic: have TensorFlow use only operations that give the same bits each time, which costs speed.
         backbone: the pretrained network; a strategy may name its own.
-        store: where what frozen networks make of images is kept.
+        store: the store of what frozen networks make of images.
         strategies: by name.
     """
 

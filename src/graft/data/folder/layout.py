@@ -1,6 +1,6 @@
 """Read from folders which class, split and group a photograph belongs to.
 
-Two layouts, told apart by the names of the top folders::
+Two layouts, which the names of the top folders distinguish::
 
     data/<class>/...            one folder per class; graft makes the split
     data/train/<class>/...      an official split: train/ with test/, val/ or both beside it, also where they are

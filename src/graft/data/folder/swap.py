@@ -9,8 +9,8 @@ All of it happens in ``.graft/state/staging``, on the same file system as data/,
     1. write import.json   2. data -> previous   3. incoming/data -> data   4. drop previous   5. dvc add
     6. drop staging
 
-:func:`finish_interrupted` settles what an interrupted command left: before step 3 the old data stays or returns, after
-it the new data stays and the other steps are done again. Steps 4 and 6 are a single rename each too.
+:func:`finish_interrupted` completes or undoes what an interrupted command left: before step 3 the old data stays or
+returns, after it the new data stays and the other steps are done again. Steps 4 and 6 are a single rename each too.
 """
 
 import contextlib
@@ -60,7 +60,7 @@ def incoming(project: Project) -> Iterator[Path]:
         _require_renamable(project, folder)
         yield folder
     finally:
-        if not _journal(project).exists():  # else the images were complete, and the next command settles it
+        if not _journal(project).exists():  # else the images were complete, and the next command completes it
             _drop(project, project.staging)
 
 

@@ -1,6 +1,6 @@
 """Describe a picture in a few numbers: perceptual hash, small thumbnail, brightness, sharpness.
 
-They are taken in the scan, while the picture is decoded anyway, and kept in the manifest: near-duplicates and
+They are taken in the scan, while the picture is decoded anyway, and stored in the manifest: near-duplicates and
 pictures that stand out are then found without reading a file again.
 """
 

@@ -12,7 +12,7 @@ between hands; on sign-language digits, where every photograph is another person
 Candidates are found by multi-index hashing (M. Norouzi, A. Punjani, D. Fleet: Fast search in Hamming space with
 multi-index hashing, CVPR 2012): of b + 1 bands of bits, two hashes that differ in b bits at most agree in one, so
 that only hashes in the same bucket of a band are compared. What is wanted is which images belong together, not
-every pair of them; so images that are known to belong together are not compared, and memory stays bounded.
+every pair of them; so images that belong together already are not compared, and memory stays bounded.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ _MAX_THREADS = 16  # a decoded image per thread is in memory; more threads than 
 # No format read here spends more on a pixel than four 16-bit samples; metadata gets 64 MiB on top.
 _BYTES_PER_PIXEL = 8
 _METADATA_BYTES = 64 * 2**20
-# What a file's bytes say, while nothing is known of them.
+# The facts of a file that has not been read.
 _NO_FACTS: dict[str, Any] = {
     "width": 0,
     "height": 0,

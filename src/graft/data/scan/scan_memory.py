@@ -50,10 +50,10 @@ class RememberedFile(NamedTuple):
 
 @contextlib.contextmanager
 def scan_memory(path: Path, code: str) -> Iterator[ScanMemory]:
-    """Yield the memory of one scan; only leaving the block without an exception makes what was kept the new memory.
+    """Yield the memory of one scan; only leaving the block without an exception makes what was stored the new memory.
 
     Args:
-        path: the SQLite file; what is there and is not usable counts as none.
+        path: the SQLite file; one that cannot be used is treated as missing.
         code: names the code and settings that facts depend on; facts of another are not used.
     """
     code = hashlib.sha256(code.encode()).hexdigest()
@@ -87,7 +87,7 @@ class ScanMemory:
             self._old = None
 
     def files(self, names: Sequence[str], states: Sequence[os.stat_result | None]) -> list[RememberedFile | None]:
-        """Return what is known of each file that is as it was, else None; one query for all of them."""
+        """Return the facts stored about each file that is unchanged, else None; one query for all of them."""
         marks = ",".join("?" * len(names))
         rows = self._look_up(
             "SELECT path, state, files.sha256, files.crc, facts, pictures.crc FROM files JOIN pictures "
@@ -104,7 +104,7 @@ class ScanMemory:
         return found
 
     def picture(self, sha256: str) -> dict[str, Any] | None:
-        """Return facts about bytes that were seen before, else None. Safe in threads."""
+        """Return the facts stored about bytes of an earlier scan, else None. Safe in threads."""
         for facts, crc in self._look_up("SELECT facts, crc FROM pictures WHERE sha256 = ?", [sha256]):
             if crc == _crc(sha256, facts):
                 found: dict[str, Any] = json.loads(facts)

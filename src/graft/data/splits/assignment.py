@@ -78,14 +78,15 @@ def hash_position(name: str, group: str, seed: int) -> float:
 def assign(
     names: Names, labels: Sequence[str], groups: np.ndarray, classes: np.ndarray, draw: Draw, memory: Memory
 ) -> tuple[np.ndarray, Memory]:
-    """Return the part of every group, and the memory with what this run settled. Groups and classes are numbers.
+    """Return the part of every group, and the memory with what this run assigned for good. Groups and classes are
+    numbers.
 
     Args:
         names: of groups, sorted and all different; those that ``groups`` does not number are not there.
         groups: position in ``names``, and
         classes: position in ``labels``, of each pair of a group and a class that it holds images of: int64
             ``[n]``, sorted, all different.
-        memory: what earlier runs settled; it is not changed.
+        memory: what earlier runs assigned for good; it is not changed.
 
     Returns:
         The part of every group by its position in ``names``, int16, -1 where it is not there; and the memory.

@@ -1,7 +1,7 @@
 """Group images that belong together: frames of one hand, of one track, of one patient, near-duplicates.
 
 A group is a name; an image without one is a group by itself, called by the SHA-256 of its bytes, so that exact
-copies are a group too. Where group names come from is settled here and nowhere else.
+copies are a group too. Where group names come from is decided here and nowhere else.
 """
 
 from __future__ import annotations

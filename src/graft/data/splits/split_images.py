@@ -46,7 +46,7 @@ class Split:
     Attributes:
         tables: by split (train, val, test), columns sha256, label, path, group (all str), sorted.
         summary: JSON-able; see :func:`_summary`.
-        memory: what was settled for good, to be passed on when the grown data is split again.
+        memory: what was assigned for good, to be passed on when the grown data is split again.
     """
 
     tables: dict[str, pd.DataFrame]

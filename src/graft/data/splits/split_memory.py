@@ -44,7 +44,7 @@ class Memory:
 
 
 def read_memory(project: Project) -> Memory:
-    """Return what earlier runs of the stage settled; empty before the first.
+    """Return what earlier runs of the stage assigned for good; empty before the first.
 
     Raises:
         GraftError: a file is gone that git or dvc.lock knows of, cannot be read, or belongs to another run.

@@ -21,7 +21,7 @@ class ExportSource:
             ``variables`` and ``trainable_variables`` once loaded.
         image_size: S.
         classes: labels in the order of the probabilities.
-        about: what the exported file tells of itself, JSON-ready, see
+        about: the description that the exported file carries, JSON-ready, see
         :func:`graft.deployment.export.description.describe`.
     """
 

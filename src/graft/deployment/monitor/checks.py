@@ -35,7 +35,7 @@ class DriftCheck:
         effect: how large the difference is, and ``least_effect``, from where on it counts.
         drift: whether both speak for it.
         reference, recent: images on each side.
-        words: what was seen.
+        words: the observation.
     """
 
     name: str

@@ -8,8 +8,8 @@
 
 It is in write-ahead mode (https://www.sqlite.org/wal.html): readers and a writer do not wait for each other. A commit
 survives a kill of the process; a cut of the power can take the last few and damages nothing (``synchronous=NORMAL``).
-All writers must be on one machine, since that mode needs shared memory. Photographs are kept in the same file, so that
-each goes with the last row that shows it, and both are removed by their SHA-256.
+All writers must be on one machine, since that mode needs shared memory. Photographs are stored in the same file, so
+that each goes with the last row that shows it, and both are removed by their SHA-256.
 """
 
 import logging

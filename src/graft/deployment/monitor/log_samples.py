@@ -40,8 +40,8 @@ class Sample:
 
     Attributes:
         figures: by name of :data:`FIGURES`, float ``[N]``.
-        seen: images looked at, before any was left out.
-        unreadable: of those seen, how many could not be read.
+        seen: images observed, before any was left out.
+        unreadable: how many of these could not be read.
         repeats: readable images that repeat, or nearly, one that is in the sample, and are left out for that.
         passed_over: images that there were besides, beyond ``monitor.max_images``: nobody looked at them.
         features: float32 ``[M, D]``, where there are any; M is less than N where a log keeps some of them only.
@@ -96,7 +96,7 @@ def one_per_group(sha256: Sequence[str], groups: np.ndarray, most: int) -> np.nd
 def repeats_among(images: Sequence[Observation], limits: Limits) -> np.ndarray:
     """Return groups of near-duplicates among readable images, int ``[N]``.
 
-    Where thumbnails were not kept, as in a log, perceptual hashes alone decide.
+    Where thumbnails were not stored, as in a log, perceptual hashes alone decide.
     """
     if not images:
         return np.empty(0, int)

@@ -32,12 +32,12 @@ class LoggedPrediction:
     """One image that a model was asked about.
 
     Attributes:
-        image: what was seen of it.
+        image: its observation.
         model: which model, in words.
         digest: of the model, see :class:`graft.registry.resolve.ResolvedModel`.
         label, probability: its answer; ``""`` and nan where the image could not be read.
-        embedding: float32 ``[D]`` of the backbone ``embedded_by``, kept where the log keeps embeddings.
-        data: the image's file, kept where the log keeps images; None in rows that are read.
+        embedding: float32 ``[D]`` of the backbone ``embedded_by``, logged where params ask for embeddings.
+        data: the image's file, logged where params ask for images; None in rows that are read.
         time: of writing, UTC; set by the log.
     """
 
@@ -129,7 +129,7 @@ class PredictionLog:
         return self._number("SELECT max(id) FROM predictions")
 
     def images(self, hashes: Iterable[str]) -> Iterator[bytes | None]:
-        """Yield the files of images by their SHA-256; None for one that was not kept. Raises as :meth:`read`."""
+        """Yield the files of images by their SHA-256; None for one that was not logged. Raises as :meth:`read`."""
         with self._file.reading() as connection:
             for sha256 in hashes:
                 row = connection.execute("SELECT data FROM images WHERE sha256 = ?", (sha256,)).fetchone()
@@ -140,7 +140,7 @@ class PredictionLog:
         return self._number("SELECT max(id) FROM marks WHERE reader = ?", reader)
 
     def mark(self, reader: str, last: int) -> None:
-        """Write up to which row a reader is done. It is kept in the log itself, so that a new log begins without.
+        """Write up to which row a reader is done. It is stored in the log itself, so that a new log begins without.
 
         Raises:
             GraftError: the disk does not take it.

@@ -122,7 +122,7 @@ def sample_log(
 
     These are the rows down to the one before which there would be more than ``monitor.max_images`` different images.
     An image that was logged more than once counts by its latest row, of the model that is asked where there is one.
-    Features are of the images whose photograph was kept, or whose embedding was logged by this backbone.
+    Features are of the images whose photograph was logged, or whose embedding was logged by this backbone.
 
     Args:
         params, embedder: as for :func:`sample_photographs`.
@@ -217,7 +217,7 @@ def _probabilities(classifier: Classifier, images: Sequence[Observation]) -> np.
 def _logged_features(
     log: PredictionLog, images: Sequence[LoggedPrediction], params: Params, embedder: Embedder
 ) -> tuple[np.ndarray | None, tuple[list[str], list[np.ndarray]]]:
-    """Return features of the images that allow it, first those that were kept; and names and pixels of these."""
+    """Return features of the images that allow it, first those that were logged; and names and pixels of these."""
     size = embedder.image_size
     with_data, vectors = [], []
     for one, data in zip(images, log.images(one.image.sha256 for one in images), strict=True):

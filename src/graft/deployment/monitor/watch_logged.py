@@ -56,7 +56,7 @@ class Watcher:
             yield replace(photograph, read=partial(self._look, photograph, slot))
 
     def log(self, answers: PredictedBatch) -> None:
-        """Log the answers for the next photographs that were watched; what cannot be logged is counted."""
+        """Log the predictions for the next photographs that were observed; what cannot be logged is counted."""
         seen = [self._seen.popleft()[0] for _ in answers.names]
         readable = [row for row, one in enumerate(seen) if not one.image.problem]
         if self._embedder is not None and readable:

@@ -34,7 +34,7 @@ class Batcher:
 
     Args:
         max_wait: seconds.
-        metrics: told size and duration of each batch.
+        metrics: gets size and duration of each batch.
     """
 
     max_batch: int

@@ -77,7 +77,7 @@ async def read_body(
 
     Args:
         declared: the header Content-Length, where there is one.
-        hold: called with the size of each chunk before it is kept; what it raises passes through.
+        hold: called with the size of each chunk before it is stored; what it raises passes through.
 
     Raises:
         RefusedError: 413 beyond the limit, at once where the header says so; 400 where nothing arrives.

@@ -42,7 +42,7 @@ def create_app(
         champion: the model that answers; started and stopped with the application.
         metrics: shared with ``champion``.
         log_writer: of the prediction log, started and stopped with the application; None logs nothing.
-        kept: what that log keeps of a photograph.
+        kept: what is logged of a photograph.
     """
     predictor = Predictor(champion, params, metrics, log_writer)
 

@@ -64,7 +64,7 @@ def prediction_log(project: Project, params: LogParams, wanted: bool | None = No
         wanted: whether there is one, whatever ``params`` say.
 
     Raises:
-        GraftError: ``params`` want something kept that a server does not keep.
+        GraftError: ``params`` want something logged that a server does not log.
     """
     if not (params.enabled if wanted is None else wanted):
         return None

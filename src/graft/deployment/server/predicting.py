@@ -33,7 +33,7 @@ class Predictor:
     """The handler of requests for predictions.
 
     Args:
-        log_writer: told of every image that was answered or could not be read; None logs nothing.
+        log_writer: gets every image that was answered or could not be read; None logs nothing.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ def serve(
 
     Raises:
         GraftError: the model cannot be loaded.
-        KeyboardInterrupt: it was told to stop.
+        KeyboardInterrupt: a signal stopped it.
     """
     # Pillow warns of images that are refused anyway, once a request.
     warnings.filterwarnings("ignore", module="PIL")

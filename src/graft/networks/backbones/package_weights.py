@@ -42,10 +42,7 @@ def fill_from_package(model: keras.Model, entry: RegistryWeights, downloads: Pat
             try:
                 layer.set_weights([tensors[layer.name, weight.name] for weight in layer.weights])
             except (KeyError, ValueError) as error:
-                raise GraftError(
-                    f"{entry.package} {entry.version} does not hold the layer {layer.name} as this Keras has it",
-                    "Name a weights file of your own",
-                ) from error
+                raise _lacks(entry, f"the layer {layer.name}") from error
 
 
 def package_archive(entry: RegistryWeights, downloads: Path) -> Path:
@@ -109,10 +106,13 @@ def _load_inner_model(model: keras.Model, archive: Path, entry: RegistryWeights)
         try:
             model.load_weights(own)
         except (KeyError, ValueError) as error:
-            raise GraftError(
-                f"{entry.package} {entry.version} does not hold {model.name} as this Keras has it",
-                "Name a weights file of your own",
-            ) from error
+            raise _lacks(entry, model.name) from error
+
+
+def _lacks(entry: RegistryWeights, what: str) -> GraftError:
+    return GraftError(
+        f"{entry.package} {entry.version} does not hold {what} as this Keras has it", "Name a weights file of your own"
+    )
 
 
 def _h5_tensors(archive: Path, entry: RegistryWeights) -> Tensors:

@@ -6,7 +6,7 @@
     <folder>/<name>/sha256    of all of its files together
 
 The name is a hash of all that decides what the files hold, as that of a space of the feature store is. Safe to delete
-at any time: what is gone, or not what was written, is made anew.
+at any time: what is gone, or damaged, is made anew.
 """
 
 import hashlib
@@ -57,8 +57,8 @@ def cached_or_made(folder: Path | None, make: Callable[[Path], None], use: Calla
     """Return ``use`` of the cached folder, or of one that is made now and cached.
 
     Args:
-        folder: where it is kept; None keeps nothing.
-        use: is asked again, with the new folder, where it fails with the kept one: another process may have removed
+        folder: in the cache; None caches nothing.
+        use: is asked again, with the new folder, where it fails with the cached one: another process may have removed
             that since it was looked at.
 
     Raises:

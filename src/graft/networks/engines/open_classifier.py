@@ -49,7 +49,7 @@ def open_classifier(bundle: Path, count: int | None = None) -> ImageClassifier:
         count: how many images it will be shown, where that is known.
 
     Raises:
-        GraftError: the bundle's files are not what was written.
+        GraftError: the bundle's files were changed since they were written.
     """
     with unchanged():
         return _open(bundle, count)

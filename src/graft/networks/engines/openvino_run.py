@@ -48,7 +48,7 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
             a second.
     """
     size = _inputs_of_a_request(network)
-    # Also this now, so that what cannot be run so is told before anything is run.
+    # Also this now, so that what cannot be run so raises before anything is run.
     fixed = network.clone()
     fixed.reshape([size, *list(network.input(0).partial_shape)[1:]])
 
@@ -97,7 +97,7 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
 
 
 def cpu_settings(hint: str) -> dict[str, Any]:
-    """Return what OpenVINO is told of a network on the CPU: float32, and no more threads than a container may use.
+    """Return OpenVINO's settings for a network on the CPU: float32, and no more threads than a container may use.
 
     Args:
         hint: ``"THROUGHPUT"`` or ``"LATENCY"``.

@@ -31,7 +31,7 @@ def extract(
         space: of exactly this model and preparation; None keeps nothing.
         prepare: changes pixels before the model sees them.
         out: where to put the outputs instead of a new array.
-        network: where the model is kept in OpenVINO's form, see :mod:`graft.networks.engines.conversion`.
+        network: folder in which the model is cached in OpenVINO's form, see :mod:`graft.networks.engines.conversion`.
         kind: of what the model is given: of pixels, or what ``prepare`` makes of them.
 
     Raises:

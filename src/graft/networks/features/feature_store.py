@@ -149,7 +149,7 @@ class FeatureStore:
         """Remove shards, those used longest ago first, until the limit holds; return the bytes removed.
 
         Args:
-            limit_bytes: instead of the store's own; 0 removes all, kept networks too, which are small and count in no
+            limit_bytes: instead of the store's own; 0 removes all, cached networks too, which are small and count in no
                 limit of rows.
             keep: shards to leave where they are: those of the work under way.
         """
@@ -226,7 +226,7 @@ class Space:
     def read(self, keys: Sequence[bytes], out: np.ndarray) -> np.ndarray:
         """Copy the stored rows to their places in ``out``; return the indices of those that are missing.
 
-        A row that is not what was written counts as missing, and its shard is removed.
+        A damaged row is treated as missing, and its shard is removed.
 
         Args:
             keys: 32 bytes each.
@@ -272,7 +272,7 @@ class Space:
         """Store rows, ``[N, ...]``, under their keys; return False, with a warning, where there is no room for them.
 
         That is where the disk does not take them, or where this space alone would go beyond the limit. Never raises
-        for either: what is not kept is computed again next time.
+        for either: what is not stored is computed again next time.
         """
         if not len(keys):
             return True

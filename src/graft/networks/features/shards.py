@@ -4,7 +4,7 @@ An Arrow IPC file (https://arrow.apache.org/docs/format/Columnar.html#ipc-file-f
 the columns
 
     key    fixed_size_binary[32]  what the row is of
-    crc    uint32                 CRC-32 of key and row: a row that is not what was written is noticed, never served
+    crc    uint32                 CRC-32 of key and row: a damaged row is noticed, never used
     row    fixed_size_list        the numbers
 """
 

@@ -5,7 +5,7 @@ A model brings the code that decodes and answers, as the package ``graft_model``
 share whichever was imported first; and one process for each also makes their timings comparable.
 
 The request is a JSON file with ``model`` (its folder), ``images`` (a list of path and SHA-256), ``batch`` (images
-at a time) and ``answers`` (the ``.npz`` file to write). Standard output tells the progress in lines that start with
+at a time) and ``answers`` (the ``.npz`` file to write). Standard output reports the progress in lines that start with
 ``LINE_PREFIX``.
 """
 

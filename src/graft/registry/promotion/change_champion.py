@@ -83,7 +83,7 @@ class Registry:
 
     @contextmanager
     def changing(self) -> Iterator[Change]:
-        """Hold the champion's lock for the length of the block; what others left undone is settled first.
+        """Hold the champion's lock for the length of the block; what others left undone is completed or undone first.
 
         Raises:
             GraftError: somebody else has held the lock for more than a minute.
@@ -104,7 +104,7 @@ class Change:
         registry: whose champion.
         key: of the tag that is the lock.
         line: as it is.
-        settled: a sentence for each thing that had been cut off and was settled first.
+        settled: a sentence for each thing that had been cut off and was completed or undone first.
         since: when the tag was written, by the clock on the wall, which goes on while a machine sleeps.
     """
 

@@ -166,40 +166,28 @@ def _class_recall(evidence: Evidence, params: GateParams) -> RuleFinding:
 
 def _calibration(evidence: Evidence, params: GateParams) -> RuleFinding:
     value = evidence.candidate.calibration_error
-    return RuleFinding(
-        value <= params.max_calibration_error,
-        f"expected calibration error {value:.4f}",
-        f"at most {params.max_calibration_error:g}",
+    remedy = (
         "Train with less overfitting (augment, label_smoothing, early stopping); on few images chance alone makes "
-        "this figure large",
-        value,
-        params.max_calibration_error,
+        "this figure large"
     )
+    return _at_most(value, params.max_calibration_error, "", f"expected calibration error {value:.4f}", remedy)
 
 
 def _latency(evidence: Evidence, params: GateParams) -> RuleFinding:
     value = evidence.candidate.latency_ms
     than = f" (champion: {evidence.champion.latency_ms:.1f} ms)" if evidence.champion else ""
-    return RuleFinding(
-        value <= params.max_latency_ms,
-        f"{value:.1f} ms a photograph{than}",
-        f"at most {params.max_latency_ms:g} ms",
-        "Take a smaller backbone, image_size or ensemble; or judge again while the machine is idle",
-        value,
-        params.max_latency_ms,
-    )
+    remedy = "Take a smaller backbone, image_size or ensemble; or judge again while the machine is idle"
+    return _at_most(value, params.max_latency_ms, " ms", f"{value:.1f} ms a photograph{than}", remedy)
 
 
 def _size(evidence: Evidence, params: GateParams) -> RuleFinding:
     value = evidence.candidate.size_mb
-    return RuleFinding(
-        value <= params.max_size_mb,
-        f"{value:.1f} MB",
-        f"at most {params.max_size_mb:g} MB",
-        "Take a smaller backbone or ensemble, or raise gate.max_size_mb",
-        value,
-        params.max_size_mb,
-    )
+    remedy = "Take a smaller backbone or ensemble, or raise gate.max_size_mb"
+    return _at_most(value, params.max_size_mb, " MB", f"{value:.1f} MB", remedy)
+
+
+def _at_most(value: float, limit: float, unit: str, observed: str, remedy: str) -> RuleFinding:
+    return RuleFinding(value <= limit, observed, f"at most {limit:g}{unit}", remedy, value, limit)
 
 
 def _of_origin(finding: OriginFinding, needed: str) -> RuleFinding:

@@ -71,7 +71,7 @@ class Judged(_Record):
     Attributes:
         version, model_uri, run_id: in MLflow.
         digest: SHA-256 over its files, see :mod:`graft.registry.store.logged_models`.
-        strategy, commit, data: as its run tells; "" where not known. ``commit`` was checked out when it was trained,
+        strategy, commit, data: as its run records; "" where unknown. ``commit`` was checked out when it was trained,
             maybe with changes; ``data`` is DVC's hash.
         accuracy, macro_f1, log_loss, calibration_error: see :mod:`graft.evaluation.metrics`.
         classes: figures of each class of the test split.

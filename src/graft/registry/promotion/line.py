@@ -5,7 +5,7 @@ tag ``champion.reigns``: a JSON list with an :class:`ChampionEntry` for each tim
 everybody who uses the tracking server sees the same one.
 
 The alias ``champion`` is the truth about the present; the tags are the truth about the past. How both are changed
-together is told in :mod:`graft.registry.promotion.change_champion`.
+together is described in :mod:`graft.registry.promotion.change_champion`.
 """
 
 from __future__ import annotations

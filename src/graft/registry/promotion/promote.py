@@ -27,7 +27,7 @@ class Changed:
     Attributes:
         model: its name in the registry.
         entry: what was done, as it stands in the line of champions.
-        settled: sentences about earlier changes that had been cut off, and were settled first.
+        settled: sentences about earlier changes that had been cut off, and were completed or undone first.
         previous: the champion that a rollback would restore now, or None.
     """
 

@@ -1,7 +1,7 @@
 """Log a bundle as an MLflow model: with signature, input example, its own code, a list of packages, and a hash of it
 all.
 
-The hash is over all files of a model in MLflow's store, and kept in MLflow's database: a tag of its run and version.
+The hash is over all files of a model in MLflow's store, and stored in MLflow's database: a tag of its run and version.
 Files and database are written in different ways, often on different machines. Who changes a model's files (its
 network, the code that travels with it, or the file that tells MLflow which code to run) changes the hash, and would
 have to change the database too.
@@ -38,7 +38,7 @@ def log_bundle(bundle: Path, example: Path) -> tuple[str, str]:
     The hash becomes a tag of the run and of the logged model, see :mod:`graft.registry.store.logged_models`.
 
     Args:
-        example: an image file of the data set, kept with the model as its input example.
+        example: an image file of the data set, logged with the model as its input example.
     """
     import mlflow
     import pandas as pd

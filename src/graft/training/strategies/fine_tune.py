@@ -66,7 +66,7 @@ def _start_head(head: keras.Model, train: Labelled, val: Labelled, params: FineT
         fit_head(head, train, val, head_phase(params), task)
         return
     _, cross = solve_head(head, train, val, task, params.class_weight)
-    # As sure as it was right out of fold: of images that are easily told apart, the solution has a kernel so large that
+    # As sure as it was right out of fold: of images that are easily separated, the solution has a kernel so large that
     # the first step of the backbone, however small, overturns the answers.
     temperature = fit_temperature(cross.labels, cross.logits, cross.groups)
     layer = head.get_layer("logits")

@@ -74,7 +74,7 @@ def features(backbone: FrozenBackbone, task: Task, flip: Flip = "none") -> tuple
 def fit_head(
     head: keras.Model, train: Labelled, val: Labelled, params: FitParams, task: Task, checkpoint: Path | None = None
 ) -> FitResult:
-    """Fit a head to features float32 ``[N, D]``; the finished fit is kept in the folder ``checkpoint``."""
+    """Fit a head to features float32 ``[N, D]``; the finished fit is stored in the folder ``checkpoint``."""
     with task.clock.span("head"):
         return fit(
             head,

@@ -28,7 +28,7 @@ class Plan:
             one have to be taken before the next is asked for.
         left_out: names of files that were there and are not taken, each with the reason; ``""`` where it is no
             image, going by its suffix.
-        notes: what the user should be told, a sentence each.
+        notes: sentences to print for the user.
     """
 
     sizes: Mapping[str, int]
