@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+import quick
 from quick import champions, retrain
 from retrained import NEW, commits, dvc_status, files_below, is_clean, set_params, state_of, verdicts, while_training
 from small_project import deliver, picture, pictures_in, shell
@@ -41,6 +42,30 @@ def test_a_delivery_becomes_data_a_commit_and_a_champion(project: Project) -> No
     assert (place / "strange/green").is_dir()
     assert (project.root / "artifacts/train/model.txt").read_text().count("\n") == 12
     assert "dataset: colours" in (project.root / "data.dvc").read_text()
+
+
+@pytest.mark.parametrize("lost", ["data", "artifacts/train/model.txt"])
+def test_what_did_not_get_into_the_cache_is_not_recorded(
+    project: Project, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """Draw 2 of tests/hard/accidents.py retrain: DVC ended well, and no run after it could read what was committed."""
+    before = state_of(project)
+    deliver(project.root / "inbox/week", NEW)
+    really = quick.pipeline
+
+    def pipeline(own: Project, arguments: list[str], **more: Any) -> None:
+        really(own, arguments, **more)
+        pointer = own.root / ("data.dvc" if lost == "data" else "dvc.lock")
+        md5 = [line.split()[-1] for line in pointer.read_text().splitlines() if "md5: " in line][-1]
+        (project.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("graft.automation.retraining.retraining.reproduce", pipeline)
+        with pytest.raises(GraftError, match=f"could not put {lost}.* into its cache"):
+            retrain(project)
+    assert state_of(project) == before
+    retrain(project)
+    is_clean(project, images=13)
 
 
 def test_with_nothing_to_do_nothing_is_done(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """data.dvc: written by DVC itself, read without it."""
 
+import hashlib
 import subprocess
 import sys
 
@@ -129,3 +130,23 @@ def test_case_11_what_dvc_works_in_is_not_refused(has, project):
     }
     write(project.root.parent, made[has])
     versioning.require_repository(project)
+
+
+def test_an_image_that_did_not_get_into_the_cache_is_told_before_anything_relies_on_it(
+    project, photos, tmp_path, monkeypatch
+):
+    """Draw 9 of tests/hard/accidents.py bring_in: DVC prints an error, ends well, and the old images were removed."""
+    write(project.data, photos)
+    really, lost = subprocess.run, hashlib.md5(photos["cat/1.png"]).hexdigest()
+
+    def transfer_fails(*arguments, **options):
+        done = really(*arguments, **options)
+        (project.root / ".dvc/cache/files/md5" / lost[:2] / lost[2:]).unlink()
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(versioning.subprocess, "run", transfer_fails)
+        with pytest.raises(GraftError, match="could not put 1 images, such as cat/1.png, into its cache"):
+            import_images(project, write(tmp_path / "new", {"a/1.png": b"1", "b/2.png": b"2"}), replace=True)
+    assert tree(project.data) == photos
+    run_dvc(project, "add", "data")

@@ -7,23 +7,20 @@ then DVC's cache has it, and nobody has changed it since. Whatever else lies in 
 import contextlib
 import json
 import os
-import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 from graft.core.errors import GraftError
 from graft.core.files import md5_of
 from graft.core.git import run_git, try_git
 from graft.core.outside import path_below
 from graft.core.project import Project
-from graft.core.yaml_text import read_yaml
 from graft.data.folder import swap
+from graft.data.folder.dvc_cache import cache_folder, cached_object, files_named
 from graft.data.folder.versioning import pointer_file, run_dvc, tracked_hash
 
 # Data sets that data/ may still be at; one that is older is left as if a person had made it.
 _VERSIONS = 50
-_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _COPIES = "copies"
 
 
@@ -44,7 +41,7 @@ def bring_up_to_date(project: Project) -> list[str]:
         return []
     shutil.rmtree(project.data / f".graft-{_COPIES}", ignore_errors=True)  # of a run that was killed
     cache, text = cache_folder(project), pointer_file(project).read_text(encoding="utf-8")
-    wanted = _files(cache, text)
+    wanted = files_named(cache, text)
     if wanted is None:
         raise GraftError("DVC's cache lacks the list of images that data.dvc names", "Run `dvc fetch data.dvc`")
     if swap.is_empty(project.data):
@@ -66,7 +63,7 @@ def bring_up_to_date(project: Project) -> list[str]:
     folder = _folder_for_copies(project)
     for number, name in enumerate(puts):
         try:
-            shutil.copyfile(_object(cache, text, wanted[name]), folder / str(number))
+            shutil.copyfile(cached_object(cache, text, wanted[name]), folder / str(number))
         except FileNotFoundError:
             raise GraftError(f"DVC's cache lacks data/{name}", "Run `dvc fetch data.dvc`") from None
     os.sync()  # once for all of them
@@ -113,15 +110,7 @@ def changes_in_data(project: Project) -> dict[str, list[str]] | None:
 
 def tracked_files(project: Project) -> dict[str, str] | None:
     """Return the MD5 of each file that data.dvc names, by path below data/; None where DVC's cache lacks the list."""
-    return _files(cache_folder(project), pointer_file(project).read_text(encoding="utf-8"))
-
-
-def cache_folder(project: Project) -> Path:
-    """Return the folder of DVC's cache."""
-    from dvc.config import Config
-
-    folder = project.root / ".dvc"
-    return Path(Config(str(folder))["cache"].get("dir") or folder / "cache")
+    return files_named(cache_folder(project), pointer_file(project).read_text(encoding="utf-8"))
 
 
 def fresh_folder(project: Project, name: str) -> Path:
@@ -151,29 +140,5 @@ def _earlier_files(project: Project, cache: Path) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for text in {try_git(project.root, "show", f"{commit}:./data.dvc") or "" for commit in commits}:
         with contextlib.suppress(GraftError):  # a commit that names no MD5 names no files
-            found.update((_files(cache, text) or {}).items())
+            found.update((files_named(cache, text) or {}).items())
     return found
-
-
-def _files(cache: Path, text: str) -> dict[str, str] | None:
-    """Return MD5s by path below data/ for the data set that a data.dvc's text names; None where it is not here."""
-    out = _out(text)
-    try:
-        rows = json.loads(_object(cache, text, out["md5"]).read_text(encoding="utf-8"))
-    except (OSError, KeyError, ValueError):
-        return None
-    return {row["relpath"]: row["md5"] for row in rows}
-
-
-def _object(cache: Path, text: str, md5: str) -> Path:
-    if not _MD5.fullmatch(md5):
-        raise GraftError(f"data.dvc names {md5[:80]!r} where an MD5 belongs", "Restore it with git")
-    # DVC 2 wrote no name of the hash, and has no folder for it.
-    folder = cache / "files" / "md5" if _out(text).get("hash") == "md5" else cache
-    return folder / md5[:2] / md5[2:]
-
-
-def _out(text: str) -> dict[str, Any]:
-    document = read_yaml(text, "data.dvc", "Restore it with `git checkout data.dvc`")
-    outs = document.get("outs") if isinstance(document, dict) else None
-    return outs[0] if outs else {}

@@ -8,6 +8,7 @@
 Step 2 decides whether the retraining happened. Step 3 may be repeated and cut off anywhere.
 """
 
+import json
 import os
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ from graft.core.errors import GraftError
 from graft.core.files import sync
 from graft.core.git import run_git, try_git
 from graft.core.project import Project
+from graft.data.folder.dvc_cache import require_images_cached
 from graft.data.folder.versioning import run_dvc
 
 _NONE = "0" * 40
@@ -44,9 +46,11 @@ def commit_changes(space: Workspace, message: str) -> tuple[str, str]:
     Where the branch has moved on since the worktree was made, the commit goes on top of it.
 
     Raises:
-        GraftError: the branch has moved on and changed the same files; or git refuses.
+        GraftError: DVC's cache lacks what the commit would name; the branch has moved on and changed the same files;
+            or git refuses.
     """
     own = space.own.root
+    _require_cached(space.own)
     names = recorded_files(space.own)
     parent = space.base
     now = try_git(own, "rev-parse", "--verify", "--quiet", f"refs/heads/{space.branch}") or ""
@@ -66,6 +70,21 @@ def commit_changes(space: Workspace, message: str) -> tuple[str, str]:
     if tree == run_git(own, "rev-parse", f"{parent}^{{tree}}"):
         return parent, parent
     return parent, commit_tree(own, tree, [parent], message)
+
+
+def _require_cached(own: Project) -> None:
+    """Pass where DVC's cache has all that the worktree's data.dvc and dvc.lock name, since the worktree goes.
+
+    Raises:
+        GraftError: something did not get into the cache, which DVC takes for success.
+    """
+    missing = json.loads(run_dvc(own, "data", "status", "--json") or "{}").get("not_in_cache", [])
+    if missing:
+        raise GraftError(
+            f"DVC could not put {_some(missing)[:-1]} into its cache",
+            "Make room there, and see that it can be written; nothing was recorded and the deliveries wait",
+        )
+    require_images_cached(own)
 
 
 def changed_by(own: Project, parent: str, commit: str) -> list[str]:

@@ -21,14 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.automation.retraining.data_folder import cache_folder, changes_in_data, tracked_files
+from graft.automation.retraining.data_folder import changes_in_data, tracked_files
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
 from graft.core.git import NO_HOOKS, identity, repository_top, run_git, try_git
 from graft.core.lock import ProjectBusyError, retraining_lock
 from graft.core.progress import progress_bar
 from graft.core.project import Project
-from graft.data.folder.versioning import dvc_init, pointer_file, run_dvc
+from graft.data.folder.dvc_cache import cache_folder
+from graft.data.folder.versioning import add, dvc_init, pointer_file, run_dvc
 
 if TYPE_CHECKING:
     from graft.automation.retraining.checking import NewImage
@@ -141,7 +142,7 @@ def fill(space: Workspace) -> None:
     if changes is None:  # the images here are all there is
         shutil.copytree(project.data, own.data, symlinks=True)
         if not pointer_file(own).is_file():
-            run_dvc(own, "add", "data")
+            add(own)
         run_dvc(own, "checkout", "--allow-missing", "dvc.yaml")
     else:
         run_dvc(own, "checkout", "--allow-missing", "data.dvc", "dvc.yaml")

@@ -34,8 +34,10 @@ from graft.core.git import repository_top
 from graft.core.outside import path_below
 from graft.core.project import Project
 from graft.core.yaml_text import read_mapping
+from graft.data.folder.dvc_cache import require_images_cached
 
 UNNAMED = "data"
+_FILLS_CACHE = ("add", "commit")
 
 
 def dvc_init(folder: Path) -> str:
@@ -116,7 +118,7 @@ def add(project: Project) -> None:
     """Put data/ as it is now into DVC's cache, and its hash into data.dvc.
 
     Raises:
-        GraftError: DVC refuses; the message gives its reason.
+        GraftError: DVC refuses, with its reason; or an image did not get into its cache, which DVC takes for success.
     """
     run_dvc(project, "add", "data")
 
@@ -142,7 +144,7 @@ def run_dvc(project: Project, *arguments: str, timeout: float | None = None) -> 
 
     Raises:
         GraftError: the command ends with an error, and the message gives DVC's reason; or it takes longer than
-            ``timeout``.
+            ``timeout``; or images did not get into DVC's cache, which DVC takes for success.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
@@ -166,6 +168,8 @@ def run_dvc(project: Project, *arguments: str, timeout: float | None = None) -> 
         reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines[-1:]
         reason = reasons[0] if reasons else f"exit code {done.returncode}"
         raise GraftError(f"`dvc {' '.join(arguments)}` failed in {project.root}: {reason}", _advice(reason, arguments))
+    if arguments[0] in _FILLS_CACHE and pointer_file(project).is_file():
+        require_images_cached(project)
     return done.stdout
 
 
