@@ -28,8 +28,9 @@ def unfreeze(network: keras.layers.Layer, start: str | int | float, batch_norm: 
     first = first_trained_layer(network, start)
     network.trainable = True
     for index, layer in enumerate(network.layers):
-        is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = index >= first and not (is_batch_norm and batch_norm == "inference")
+        for part in layer._flatten_layers():  # itself, and what it holds: a layer of Keras Hub may be a whole block
+            is_held = isinstance(part, keras.layers.BatchNormalization) and batch_norm == "inference"
+            part.trainable = index >= first and not is_held
 
 
 def first_trained_layer(network: keras.Model, start: str | int | float) -> int:

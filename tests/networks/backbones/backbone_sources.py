@@ -11,10 +11,17 @@ from typing import Literal
 
 import keras
 import numpy as np
+from keras_hub_presets import write_preset
 from onnx_files import write_map
 from tiny import tinted_images, write_hub_module
 
-from graft.core.params.backbone_params import BackboneParams, HubBackboneParams, KerasBackboneParams, OnnxBackboneParams
+from graft.core.params.backbone_params import (
+    BackboneParams,
+    HubBackboneParams,
+    KerasBackboneParams,
+    KerasHubBackboneParams,
+    OnnxBackboneParams,
+)
 from graft.networks.backbones import build_backbone
 
 SEED = 11
@@ -26,7 +33,7 @@ class Source:
     """One backbone under contract.
 
     Attributes:
-        name: a model of ``keras.applications``, or where a Hub module or an ONNX file comes from.
+        name: a model of ``keras.applications``, a tiny preset, or where a Hub module or an ONNX file comes from.
         size: of the images, the smallest it takes where that is quick.
         middle: the layer to unfreeze from in part; None where there are no layers.
         slow: whether it takes more than a few seconds; then one strategy stands for all.
@@ -37,13 +44,15 @@ class Source:
     size: int
     middle: str | None = None
     slow: bool = False
-    kind: Literal["keras", "hub", "onnx"] = "keras"
+    kind: Literal["keras", "hub", "onnx", "keras_hub"] = "keras"
 
 
 SOURCES = (
     Source("tiny hub module", TINY_HUB_SIZE, kind="hub"),
     Source("../shared/hub", 224, slow=True, kind="hub"),
     Source("tiny onnx file", 16, kind="onnx"),
+    Source("ResNetBackbone", 32, "stack1_block0_pre_activation_bn", kind="keras_hub"),
+    Source("ViTBackbone", 32, "vit_encoder", kind="keras_hub"),
     Source("MobileNet", 32, "conv_dw_12"),
     Source("MobileNetV2", 32, "block_15_expand", slow=True),
     Source("EfficientNetLite0", 32, "block11_expand_conv", slow=True),
@@ -62,6 +71,8 @@ def prepare(source: Source, folder: Path, shared: Callable[[str], Path]) -> Back
     if source.kind == "hub":
         path = folder / "hub"
         return HubBackboneParams(source="hub", name=str(path if path.exists() else write_hub_module(path)))
+    if source.kind == "keras_hub":
+        return KerasHubBackboneParams(source="keras_hub", name=str(write_preset(source.name, folder / "keras_hub")))
     path = folder / f"{source.name}.weights.h5"
     if not path.exists():
         keras.utils.set_random_seed(SEED)

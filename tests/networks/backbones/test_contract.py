@@ -48,8 +48,15 @@ OF_KIND = {
     "keras": set(STRATEGIES),
     "hub": {*FROZEN, "fine_tune all", "fine_tune all, batch norm updated"},
     "onnx": FROZEN,
+    # The network is Keras', as those of the first kind: what is left out here is shown there.
+    "keras_hub": {"frozen", "fine_tune by name", "fine_tune all, rate by layer", "fine_tune all, batch norm updated"},
 }
-WEIGHTS_SOURCES = {"keras": "file given in params", "hub": "Hub module", "onnx": "ONNX file given in params"}
+WEIGHTS_SOURCES = {
+    "keras": "file given in params",
+    "hub": "Hub module",
+    "onnx": "ONNX file given in params",
+    "keras_hub": "Keras Hub preset",
+}
 
 
 def cases() -> Iterator[object]:

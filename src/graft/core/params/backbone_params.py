@@ -58,8 +58,20 @@ class HubBackboneParams(BackboneSourceParams):
     name: OwnFile
 
     def own_files(self) -> list[Path]:
-        own = [] if "://" in self.name else sorted(own_path(self.name).rglob("*"))
-        return [path for path in own if path.is_file()]
+        return _files_below(self.name)
+
+
+class KerasHubBackboneParams(BackboneSourceParams):
+    """A Keras Hub preset: its name, a handle (kaggle://..., hf://...) or a local preset folder."""
+
+    module: ClassVar[str] = "keras_hub_preset"
+    words: ClassVar[str] = "a Keras Hub preset"
+
+    source: Literal["keras_hub"]
+    name: OwnFile
+
+    def own_files(self) -> list[Path]:
+        return _files_below(self.name)
 
 
 class MeanAndDeviation(Section):
@@ -102,6 +114,12 @@ class OnnxBackboneParams(BackboneSourceParams):
         return found.mean, found.std
 
 
+def _files_below(name: str) -> list[Path]:
+    """Return the files in a folder of the user's own, in order; none where ``name`` is no folder here."""
+    below = [] if "://" in name else sorted(own_path(name).rglob("*"))
+    return [path for path in below if path.is_file()]
+
+
 # As timm (data/constants.py) and OpenAI's CLIP (clip/clip.py) have them.
 SCALINGS = {
     "imagenet": MeanAndDeviation(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
@@ -110,6 +128,8 @@ SCALINGS = {
     "0..1": MeanAndDeviation(mean=[0.0] * 3, std=[1.0] * 3),
     "0..255": MeanAndDeviation(mean=[0.0] * 3, std=[1 / 255] * 3),
 }
-BackboneParams = Annotated[KerasBackboneParams | HubBackboneParams | OnnxBackboneParams, Field(discriminator="source")]
+BackboneParams = Annotated[
+    KerasBackboneParams | HubBackboneParams | OnnxBackboneParams | KerasHubBackboneParams, Field(discriminator="source")
+]
 SOURCES: tuple[type[BackboneSourceParams], ...] = get_args(get_args(BackboneParams)[0])
 TRAIN_IT_WHOLE = "Set unfreeze: all, or use the same network as a keras backbone"

@@ -51,8 +51,8 @@ def cut(backbone: Backbone, first: int) -> CutBackbone | None:
     values = {id(tensor): activations}
     for node in order[index + 1 :]:
         arguments, options = node.arguments.fill_in(values)
-        (output,) = node.outputs
-        values[id(output)] = node.operation(*arguments, **options)
+        outputs = keras.tree.flatten(node.operation(*arguments, **options))
+        values |= {id(one): value for one, value in zip(node.outputs, outputs, strict=True)}
     x = values[id(network.output)]
     for after in backbone.model.layers[backbone.model.layers.index(network) + 1 :]:
         x = after(x)
@@ -85,7 +85,7 @@ def single_tensors(order: list[Any]) -> list[int]:
             last_use[places[id(parent)]] = index
     found, reach = [], last_use[0]
     for index in range(1, len(order)):
-        if reach <= index:
+        if reach <= index and len(order[index].outputs) == 1:
             found.append(index)
         reach = max(reach, last_use[index])
     return found

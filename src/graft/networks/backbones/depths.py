@@ -36,4 +36,4 @@ def pooled_depths(network: keras.Model) -> keras.Model:
 def _averages(tensor: Any) -> Any:
     if len(tensor.shape) == 4:
         return keras.layers.GlobalAveragePooling2D()(tensor)
-    return tensor if len(tensor.shape) == 2 else keras.layers.Flatten()(tensor)
+    return tensor if len(tensor.shape) == 2 else keras.layers.GlobalAveragePooling1D()(tensor)
