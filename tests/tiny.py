@@ -73,6 +73,7 @@ def tiny_params(ensemble: dict[str, Any] | None = None, **train: Any) -> Params:
         "run": ["small"],
         "image_size": SIZE,
         "seed": 7,
+        "validation": "split",  # in folds it would be trained six times
         "backbone": {"source": "keras", "name": "MobileNet", "weights": "none"},
         "strategies": {"small": small},
         **train,

@@ -45,7 +45,7 @@ def make_tiny(project: Project) -> None:
     yaml = YAML()
     params = yaml.load(project.params_file)
     train = params["train"]
-    train["image_size"], train["run"] = 32, ["frozen"]
+    train["image_size"], train["run"], train["validation"] = 32, ["frozen"], "split"
     train["backbone"] = {"source": "keras", "name": "MobileNet", "weights": "none"}
     train["strategies"]["frozen"] = {"kind": "frozen", "solver": "sgd", "epochs": 5, "patience": 5}
     train["strategies"]["other"] = {**train["strategies"]["frozen"], "seed": 11}

@@ -115,6 +115,8 @@ def test_the_first_model_is_challenger_and_nothing_else(project: Project, client
         metric="log_loss",
         value=0.2,
         run_id=run["run_id"],
+        images=len(read_prediction_table(project.strategy("second") / "val_predictions.csv")),
+        folds=0,
     )
     written = json.loads((project.artifacts("register") / "registered.json").read_text())
     assert written == vars(registered)

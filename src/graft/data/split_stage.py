@@ -45,6 +45,11 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
         write_groups(image_groups(seen, near_duplicates), project.training_groups)
         write_groups(image_groups(division.tables["test"], near_duplicates), project.test_groups)
     _print_summary(division.summary, manifest, params.split)
+    if params.train.validates_in_folds(few := division.summary["images"]["val"]):
+        print(
+            f"What chooses between strategies is measured out of fold, on the {len(seen)} images of train and val: the "
+            f"{few} of val alone would choose by luck (train.validation: {params.train.validation})"
+        )
     verdict = _check(project, params.split, division.tables, division.summary, near_duplicates, manifest, clock)
     write_memory(division.memory, project)
     return verdict

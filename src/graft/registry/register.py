@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graft.core.errors import GraftError, first_line
 from graft.core.files import write_file
@@ -35,6 +35,7 @@ class Registered:
         model, version: name and version in MLflow's registry.
         aliases: those that point at the version now.
         strategy: the one, or the ensemble, that was chosen, by ``metric`` on validation, at ``value``.
+        images, folds: that were validated, and in how many folds of train and val; 0 folds where val is.
         run_id: its MLflow run.
     """
 
@@ -45,6 +46,8 @@ class Registered:
     metric: str
     value: float
     run_id: str
+    images: int
+    folds: int
 
 
 def choose_best(folders: Mapping[str, Path], metric: str, groups: Path | None = None) -> tuple[str, float]:
@@ -65,8 +68,7 @@ def choose_best(folders: Mapping[str, Path], metric: str, groups: Path | None = 
     """
     values = {}
     for name, folder in folders.items():
-        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        values[name] = float(figures["val"][metric])
+        values[name] = float(read_figures(folder)["val"][metric])
     sign = -1 if HIGHER_IS_BETTER[metric] else 1
     best, *others = folders
     for name in others:
@@ -74,6 +76,12 @@ def choose_best(folders: Mapping[str, Path], metric: str, groups: Path | None = 
         if is_better and (metric == "macro_f1" or _compared(folders[name], folders[best], metric, groups).is_sure):
             best = name
     return best, values[best]
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """Return the figures of a strategy or ensemble: ``val``, and ``folds`` where these are out of fold."""
+    figures: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return figures
 
 
 def _compared(one: Path, other: Path, metric: str, groups: Path | None) -> Difference:
@@ -159,7 +167,9 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
     client.set_registered_model_alias(model, CHALLENGER, version)
     aliases = client.get_registered_model(model).aliases
     mine = sorted(alias for alias, target in aliases.items() if str(target) == version)
-    registered = Registered(model, version, mine, strategy, params.metric, value, run["run_id"])
+    images = len(read_prediction_table(folders[strategy] / "val_predictions.csv"))
+    folds = read_figures(folders[strategy]).get("folds", {}).get("folds", 0)
+    registered = Registered(model, version, mine, strategy, params.metric, value, run["run_id"], images, folds)
     write_file(project.artifacts("register") / "registered.json", json.dumps(asdict(registered), indent=1))
     return registered
 

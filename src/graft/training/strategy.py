@@ -37,6 +37,8 @@ class Task:
         store: the feature store; None stores nothing.
         groups, val_groups: of each image of train and of val, what belongs together; for strategies that
             cross-validate.
+        folds: that the images of train and val are validated in, see :mod:`graft.training.validate_in_folds`; 0: those
+            of val are validated, by the training that leaves them out.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Task:
     store: FeatureStore | None = None
     groups: np.ndarray | None = None
     val_groups: np.ndarray | None = None
+    folds: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Trained:
     Attributes:
         network: float32 images ``[N, S, S, 3]`` in 0..255 to logits ``[N, C]``: a model, or a head that alone was
             trained, with its backbone.
-        val_logits: of the validation images, in their order.
+        val_logits: of the validation images, in their order; where they are in folds, of those of train and then val.
         fit: the history of the (last) fit.
         weights_source, weights_digest: where the initial weights came from, and which they were.
         out_of_fold: of a head that was cross-validated; None of others.

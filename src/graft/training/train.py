@@ -7,10 +7,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
 from graft.core.errors import GraftError, did_you_mean
@@ -35,6 +37,7 @@ from graft.networks.temperature import softmax
 from graft.training.blend import Blend
 from graft.training.chosen_settings import with_chosen
 from graft.training.strategy import Task, Trained
+from graft.training.validate_in_folds import FOLDS, fold_logits, groups_of_all
 from graft.training.write_bundle import write_bundle
 
 GRAFT = Path(__file__).parents[1]
@@ -51,9 +54,10 @@ class FittedStrategy:
         task: what it was given.
         trained: what it gave back.
         calibration: its temperature, and the probabilities of the validation images.
-        validation: figures of these, which are of temperatures fitted without the image.
+        validation: figures of these, which are of temperatures fitted without the image; where the task has folds, of
+            the images of train and val.
         cross_validation: figures of the training images out of fold, likewise; None where there was none.
-        val_table: those images, in order; columns path, sha256, label.
+        val_table: the images that were validated, in order; columns path, sha256, label.
         machine: see :func:`graft.networks.engines.devices.machine_record`.
         folder: of the strategy's outputs, which :func:`train_strategy` writes.
     """
@@ -112,10 +116,13 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
     """
     params = with_chosen(project, params, name)
     strategy, task, val_table = _prepare(project, params, name, clock)
+    # A kind of strategy is the module of its name.
+    train = partial(import_module(f"graft.training.strategies.{strategy.kind}").train, strategy)
     with _training_context(strategy, params):
-        # A kind of strategy is the module of its name.
-        trained: Trained = import_module(f"graft.training.strategies.{strategy.kind}").train(strategy, task)
+        trained: Trained = train(task)
         machine = machine_record(trained.precision)
+        # A strategy that cross-validates as it is fitted has answered for all of them already.
+        in_folds = fold_logits(train, task) if len(trained.val_logits) < len(val_table) else None
     if trained.precision != "float32":
         model = in_float32(trained.model)
         trained = replace(
@@ -123,18 +130,22 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
             network=model,  # not with its features: those in the store are of half precision
             val_logits=predict(model, task.val.inputs, f"{name}: val images"),
         )
+    if in_folds is not None:
+        trained = replace(trained, val_logits=in_folds, out_of_fold=None)
+    labels = class_indices(val_table["label"], task.classes)
     with clock.span("calibrate"):
         if isinstance(trained.network, Blend):  # each member has a temperature of its own
             calibration, cross_validation = Calibration(1.0, softmax(trained.val_logits)), None
         elif (cross := trained.out_of_fold) is None:
-            calibration = calibrate(task.val.labels, trained.val_logits, val_table["sha256"].to_numpy(str))
+            images = val_table["sha256"].to_numpy(str) if not task.folds else groups_of_all(task)
+            calibration = calibrate(labels, trained.val_logits, images)
             cross_validation = None
         else:
             # All training images say more of the temperature than a few for validation, which then judge it too.
             fitted = calibrate(cross.labels, cross.logits, cross.groups)
             cross_validation = evaluate(cross.labels, fitted.probabilities, task.classes)
             calibration = Calibration(fitted.temperature, softmax(trained.val_logits / fitted.temperature))
-    validation = evaluate(task.val.labels, calibration.probabilities, task.classes)
+    validation = evaluate(labels, calibration.probabilities, task.classes)
     folder = project.strategy(name)
     return FittedStrategy(name, task, trained, calibration, validation, cross_validation, val_table, machine, folder)
 
@@ -158,7 +169,7 @@ def _training_context(strategy: StrategyParams, params: TrainParams) -> Iterator
 def _prepare(
     project: Project, params: TrainParams, name: str, clock: StageClock
 ) -> tuple[StrategyParams, Task, pd.DataFrame]:
-    """Return a strategy with all settings, what it is to do, and the table of the validation images."""
+    """Return a strategy with all settings, what it is to do, and the table of the images that are validated."""
     if name not in params.strategies:
         raise GraftError(f"There is no strategy '{name}'", did_you_mean(name, params.strategies))
     strategy = params.strategy(name)
@@ -171,8 +182,9 @@ def _prepare(
         labels, label = class_indices(tables[split]["label"], classes), f"{name}: {split} images"
         return Photographs.of(project, tables[split], size, labels=labels, label=label, clock=clock, split=split)
 
+    in_folds = params.validates_in_folds(len(tables["val"]))
     groups = dict.fromkeys(("train", "val"))
-    if _cross_validates(strategy):
+    if in_folds or _cross_validates(strategy):
         groups |= {split: read_groups(project.training_groups, list(tables[split]["sha256"])) for split in groups}
     task = Task(
         name=name,
@@ -188,6 +200,8 @@ def _prepare(
         groups=groups["train"],
         val_groups=groups["val"],
     )
+    if in_folds and len(np.unique(groups_of_all(task))) >= FOLDS:
+        return strategy, replace(task, folds=FOLDS), pd.concat([tables["train"], tables["val"]], ignore_index=True)
     return strategy, task, tables["val"]
 
 
@@ -231,9 +245,11 @@ def _write_records(folder: Path, fitted: FittedStrategy) -> None:
     images = fitted.val_table[["sha256", "label"]]
     predictions = with_probabilities(images, fitted.task.classes, fitted.calibration.probabilities)
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")
-    figures = {"val": fitted.validation.headline()}
+    figures: dict[str, dict[str, float]] = {"val": fitted.validation.headline()}
     if fitted.cross_validation is not None:
         figures["out_of_fold"] = fitted.cross_validation.headline()
+    if fitted.task.folds:
+        figures["folds"] = {"folds": fitted.task.folds, "images": len(fitted.val_table)}
     write_file(folder / "metrics.json", json.dumps(figures, indent=1))
 
 
@@ -252,11 +268,12 @@ def work_key(project: Project, params: TrainParams, strategy: StrategyParams) ->
     # Weights that are named rather than brought along are in the code by their digests.
     weights = [path for backbone in _backbones(strategy) for path in backbone.own_files()]
     tables = [project.split_table("train"), project.split_table("val")]
-    if _cross_validates(strategy):
+    if _cross_validates(strategy) or params.validation != "split":
         tables.append(project.training_groups)  # which folds keep together
     described = {
         "strategy": strategy.model_dump(mode="json"),
         "deterministic": params.deterministic,
+        "validation": params.validation,
         "rows": params.store.precision,
         "versions": {name: metadata.version(name) for name in ("keras", "tensorflow", "pillow", "numpy", "scipy")},
         "code": source_digest(*code),

@@ -92,7 +92,7 @@ def test_from_an_empty_folder_to_a_registered_model(
 
     yaml = YAML()
     params = yaml.load(root / "params.yaml")
-    params["train"] |= {"image_size": 32, "run": ["frozen"]}
+    params["train"] |= {"image_size": 32, "run": ["frozen"], "validation": "split"}
     params["train"]["backbone"] = {"source": "keras", "name": "MobileNet", "weights": "none"}
     params["train"]["strategies"]["frozen"] = {"kind": "frozen", "solver": "sgd", "epochs": 5, "patience": 5}
     yaml.dump(params, root / "params.yaml")

@@ -110,6 +110,7 @@ def smallest_size(backbone: Raw) -> int:
 def in_small(raw: Raw, name: str, hub_module: Path) -> Raw:
     """The params of a recipe over a data set of that name, as far as they must change to suit its miniature."""
     train, split = raw["train"], raw["split"]
+    train["validation"] = "split"
     for key in ("val_size", "test_size"):
         size = split.get(key, 0.2)
         # Published numbers of images are for all images; below a fifth, parts of a miniature would be empty.

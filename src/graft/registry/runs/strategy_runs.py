@@ -104,6 +104,7 @@ def record_training(
                 "weights.source": result.trained.weights_source,
                 "weights.digest": result.trained.weights_digest,
                 "best_epoch": str(fit.best_epoch + 1),
+                "validation": f"{result.task.folds} folds of train and val" if result.task.folds else "val",
                 **{f"machine.{name}": value for name, value in result.machine.items()},
             }
         )

@@ -129,7 +129,10 @@ def _write(project: Project, ensemble: Ensemble, table: pd.DataFrame, mixture: n
     }
     write_ensemble_bundle(bundles, folder / "model")
     write_file(folder / WEIGHTS_FILE, json.dumps(ensemble.weights, indent=1))
-    figures = json.dumps({"val": ensemble.validation.headline()}, indent=1)
-    write_file(folder / "metrics.json", figures)
+    of_member = json.loads(
+        (project.strategy(next(iter(ensemble.weights))) / "metrics.json").read_text(encoding="utf-8")
+    )
+    folds = {"folds": of_member["folds"]} if "folds" in of_member else {}
+    write_file(folder / "metrics.json", json.dumps({"val": ensemble.validation.headline(), **folds}, indent=1))
     predictions = with_probabilities(table, ensemble.classes, mixture)
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")

@@ -56,7 +56,7 @@ def train(params: FrozenParams, task: Task) -> Trained:
     fitted = [_fit(member, params, task) for member in params.members]
     total = sum(one.member.weight for one in fitted)
     weights = [one.member.weight / total for one in fitted]
-    validation = slice(len(task.train.labels), None)
+    validation = slice(0 if task.folds else len(task.train.labels), None)
     heaviest = fitted[int(np.argmax(weights))]
     if len(fitted) == 1:
         network: keras.Model | HeadOnBackbone | Blend = _network(heaviest, task)
