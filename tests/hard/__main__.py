@@ -15,9 +15,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "data"), str(ROOT)]
+TESTS = HERE.parent
+sys.path[:0] = [str(folder) for folder in (HERE, TESTS, TESTS / "data", TESTS / "deployment" / "server", ROOT)]
 # In the order in which they run; each is a module of this name here, and a table of this name in the document.
-PARTS = ("fuzz",)
+PARTS = ("fuzz", "openapi")
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 from graft.core.credentials import without_credentials
@@ -39,6 +40,15 @@ def first_line(error: BaseException) -> str:
     """Return the message of another library's exception, short enough to stand inside a sentence."""
     lines = without_credentials(str(error)).strip().splitlines()
     return lines[0][:200].rstrip(".") if lines else type(error).__name__
+
+
+def shown(value: object) -> str:
+    """Return a value as Python writes it, cut to what a sentence can hold: of YAML's anchors, one may be a million."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = 120
+    short.maxlist = short.maxtuple = short.maxdict = short.maxset = 10
+    short.maxlevel = 2
+    return short.repr(value)
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:

@@ -165,7 +165,7 @@ def test_openapi_tells_everything_there_is() -> None:
         predict = schema["paths"]["/predict"]["post"]
         kinds = {"image/*", "application/octet-stream", "multipart/form-data", "application/json"}
         assert set(predict["requestBody"]["content"]) == kinds
-        assert set(predict["responses"]) == {"200", "400", "401", "408", "413", "415", "422", "503"}
+        assert set(predict["responses"]) == {"200", "400", "401", "403", "408", "413", "415", "422", "431", "503"}
         assert "securitySchemes" not in schema["components"]
 
     run(test)

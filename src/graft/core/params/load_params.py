@@ -1,6 +1,5 @@
 """Read params.yaml: YAML 1.2 as DVC reads it, checked, with errors that name key, value and remedy."""
 
-import reprlib
 import sys
 import typing
 from collections.abc import Sequence
@@ -9,10 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from graft.core.errors import GraftError, did_you_mean
+from graft.core.errors import GraftError, did_you_mean, shown
 from graft.core.params.models import Params
 from graft.core.project import Project
 from graft.core.yaml_text import read_yaml
+
+MOST = 10**18  # of whole numbers: they are counted in 64 bits, and compared with floats
 
 
 def load_params(path: Path) -> Params:
@@ -41,6 +42,7 @@ def parse_params(raw: Any, source: str = "params.yaml", folders: Sequence[Path] 
     Args:
         folders: where relative paths may begin beside the working directory.
     """
+    _require_plain(raw, source)
     raw = {} if raw is None else _renamed(raw, source)
     try:
         return Params.model_validate(raw, context=folders)
@@ -49,6 +51,23 @@ def parse_params(raw: Any, source: str = "params.yaml", folders: Sequence[Path] 
         more = error.error_count() - 1
         others = f" ({more} more after this one)" if more else ""
         raise GraftError(f"{source}: {what}{others}", fix) from None
+
+
+def _require_plain(raw: Any, source: str) -> None:
+    """Raise GraftError where a key of parsed YAML is a list or a mapping, or a whole number has no float near it."""
+    open_places: list[tuple[Any, tuple[str, ...]]] = [(raw, ())]
+    seen: set[int] = set()  # anchors may lead back
+    while open_places:
+        value, place = open_places.pop()
+        if isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            keys = value if isinstance(value, dict) else range(len(value))
+            for key in keys:
+                if isinstance(key, tuple | frozenset):
+                    raise GraftError(f"{source}: the key {shown(key)} below '{'.'.join(place)}'", "Keys should be text")
+                open_places.append((value[key], (*place, shown(key).strip("'"))))
+        elif isinstance(value, int) and abs(value) > MOST:
+            raise GraftError(f"{source}: '{'.'.join(place)}' is {shown(value)}", f"Numbers go up to {MOST:.0e}")
 
 
 def _renamed(raw: Any, source: str) -> Any:
@@ -76,7 +95,9 @@ def _explain(problem: Any, raw: Any) -> tuple[str, str]:
     key = ".".join(_without_tags(location, raw, kind == "missing"))
     if kind == "extra_forbidden":
         known = _known_keys(location)
-        return f"unknown key '{key}' (value {_shown(problem['input'])})", did_you_mean(str(location[-1]), known)
+        return f"unknown key '{key}' (value {shown(problem['input'])})", did_you_mean(str(location[-1]), known)
+    if kind == "invalid_key":
+        return f"the key '{key}'", "Keys should be text"
     if kind == "missing":
         return f"key '{key}' is missing", "Add it, or restore params.yaml with git"
     if kind == "value_error":
@@ -89,23 +110,14 @@ def _explain(problem: Any, raw: Any) -> tuple[str, str]:
         if kind == "union_tag_not_found":
             return f"'{key}' has no '{tag}'", "Add it"
         known = [name.strip(" '") for name in expected.split(",")]
-        return f"'{key}.{tag}' is {_shown(context['tag'])}", did_you_mean(str(context["tag"]), known)
+        return f"'{key}.{tag}' is {shown(context['tag'])}", did_you_mean(str(context["tag"]), known)
     if kind == "string_pattern_mismatch":
         return (
-            f"the name {_shown(problem['input'])} in '{key}'",
+            f"the name {shown(problem['input'])} in '{key}'",
             "Start with a letter and use letters, digits, - and _",
         )
     requirement = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return (f"'{key}' is {_shown(problem['input'])} ({type(problem['input']).__name__})", f"It should be {requirement}")
-
-
-def _shown(value: Any) -> str:
-    """Return a value as Python writes it, cut to what a sentence can hold: anchors make a thousand of one."""
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = short.maxlong = 120
-    short.maxlist = short.maxdict = short.maxset = 10
-    short.maxlevel = 2
-    return short.repr(value)
+    return (f"'{key}' is {shown(problem['input'])} ({type(problem['input']).__name__})", f"It should be {requirement}")
 
 
 def _without_tags(location: Sequence[Any], raw: Any, is_missing: bool) -> list[str]:
@@ -122,7 +134,7 @@ def _without_tags(location: Sequence[Any], raw: Any, is_missing: bool) -> list[s
         if is_there:
             raw = raw[part]
         if is_there or (is_missing and place == len(location)):
-            names.append(str(part))
+            names.append(shown(part).strip("'"))
     return names
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from graft.core.errors import shown
 from graft.core.params.choose_params import ChooseParams
 from graft.core.params.ensemble_params import EnsembleParams
 from graft.core.params.gate_params import GateParams
@@ -38,8 +39,8 @@ def _grouping(group_by: str) -> str:
         return group_by
     try:
         pattern = re.compile(group_by)
-    except re.error as error:
-        raise ValueError(f"{group_by!r} is not a regular expression ({error})") from None
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"{shown(group_by)} is not a regular expression ({error})") from None
     if "group" not in pattern.groupindex and pattern.groups != 1:
         raise ValueError(
             f"{group_by!r} has {pattern.groups} capture groups. It should be none, column, or a regular "

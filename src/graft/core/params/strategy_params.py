@@ -232,7 +232,9 @@ OF_TRAINED_HEADS = frozenset(HeadParams.model_fields) - {"pooling"}
 def _takes_epochs(settings: Mapping[str, Any]) -> list[str]:
     """Return names of the settings that only a head trained in epochs has."""
     head = settings.get("head")
-    named = OF_TRAINED_HEADS & (head.model_fields_set if isinstance(head, HeadParams) else set(head or {}))
+    # What is neither is refused where the head is read.
+    given = head.model_fields_set if isinstance(head, HeadParams) else set(head) if isinstance(head, dict) else set()
+    named = OF_TRAINED_HEADS & given
     return [*sorted(OF_EPOCHS & set(settings)), *(f"head.{name}" for name in sorted(named))]
 
 

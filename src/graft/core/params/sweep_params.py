@@ -1,11 +1,10 @@
 """The section ``sweep`` of params.yaml: which settings of which strategies `graft sweep` tries."""
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from graft.core.errors import did_you_mean
+from graft.core.errors import did_you_mean, shown
 from graft.core.params.sections import Count, Name, Section
 from graft.core.params.strategy_params import StrategyParams
 from graft.core.params.train_params import TrainParams
@@ -35,7 +34,7 @@ def _choices(value: Any) -> Any:
         except (TypeError, ValueError, ValidationError):
             pass
     raise ValueError(
-        f"{json.dumps(value, default=str)} says nothing to try. It should be a list of values, such as [0.2, 0.5], or "
+        f"{shown(value)} says nothing to try. It should be a list of values, such as [0.2, 0.5], or "
         "{low: 0.0001, high: 0.01}, with 0 < low < high"
     )
 

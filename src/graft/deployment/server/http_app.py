@@ -63,6 +63,8 @@ def create_app(
         description="Photographs in, label and probabilities out.",
         lifespan=lifespan,
         redirect_slashes=False,
+        # What graft.deployment.server.middleware refuses at every path.
+        responses=_refusals(400, 403, 431),
         # Their scripts and styles come from elsewhere.
         docs_url=None,
         redoc_url=None,
@@ -74,7 +76,7 @@ def create_app(
     @app.post(
         "/predict",
         response_model=Predictions,
-        responses=_refusals(400, 401, 408, 413, 415, 422, 503),
+        responses=_refusals(401, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": _request_body(params)},
         dependencies=protected,
     )
@@ -105,7 +107,7 @@ def create_app(
                 answer.model, answer.version = found.source.name, found.source.version
         return JSONResponse(answer.model_dump(), 200 if found else 503)
 
-    @app.get("/metrics", response_class=Response, dependencies=protected)
+    @app.get("/metrics", response_class=Response, responses=_refusals(401), dependencies=protected)
     async def metrics_text() -> Response:
         """Return the counters in Prometheus' text format."""
         metrics.images_under_way.set(predictor.admission.images)
