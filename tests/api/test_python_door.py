@@ -154,7 +154,8 @@ def test_models_of_other_test_photographs_are_not_compared(worked: dict[str, Any
     project = worked["project"]
     path = project.artifacts("evaluate") / "predictions" / "both.csv"
     whole = path.read_text()
-    path.write_text("\n".join(whole.splitlines()[:-1]) + "\n")
+    head, *rows = whole.splitlines()
+    path.write_text("\n".join([head, *(f"{number:064x}{row[64:]}" for number, row in enumerate(rows))]) + "\n")
     with pytest.raises(GraftError, match="on other test photographs"):
         graft.compare(project)
     path.write_text(whole)

@@ -17,6 +17,8 @@ from rich.table import Table
 
 from graft.cli import export, monitor, output, predict, run, sweep
 from graft.core.project import Project
+from graft.evaluation.headline import Figure, Headline
+from graft.evaluation.intervals import Interval
 
 LONG = "a_strategy_with_a_very_long_name_indeed"
 
@@ -24,14 +26,16 @@ LONG = "a_strategy_with_a_very_long_name_indeed"
 def results(patch: pytest.MonkeyPatch) -> list[str]:
     from graft.automation import run_pipeline as pipeline
 
-    rows = [pipeline.StrategyResult(LONG, 0.98765, 0.98761, 0.43219, 12345.6, "0123456789abcdef" * 2)]
+    values = {"accuracy": 0.98765, "macro_f1": 0.98761, "log_loss": 0.43219}
+    figures = {name: Figure(value, Interval(0.9 * value, 1.01 * value)) for name, value in values.items()}
+    rows = [pipeline.StrategyResult(LONG, Headline(figures, 300, 12), 12345.6, "0123456789abcdef" * 2)]
     registered = {"strategy": LONG, "aliases": [], "model": "m", "version": "1", "metric": "accuracy", "value": 1.0}
     patch.setattr(pipeline, "read_results", lambda project, folders: rows)
     patch.setattr(pipeline, "read_registered", lambda project: registered)
     patch.setattr("graft.core.params.load_params", lambda path: None)
     patch.setattr("graft.core.model_folders.model_folders", lambda project, params: {})
     run._print_results(Project(Path()))
-    return ["98.77%", "0.9876"]
+    return ["98.77% [88.9, 99.8]", "0.9876"]
 
 
 def sweep_trials(patch: pytest.MonkeyPatch) -> list[str]:

@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics
 
 from graft.evaluation.all_figures import AllFigures, all_figures
+from graft.evaluation.headline import Figure, Headline
 from graft.evaluation.intervals import share_interval
 from graft.evaluation.metrics import calibration_error_by_chance, expected_calibration_error
 
@@ -105,16 +106,18 @@ def test_one_group_leaves_a_log_loss_without_an_interval() -> None:
     labels, probabilities, classes = drawn(3, 20)
     found = all_figures(labels, probabilities, classes, np.zeros(20))
     assert found.figures["log_loss"].interval is None
-    assert "log_loss" not in found.short()["low"]
+    assert "log_loss" not in found.headline.as_json()["low"]
     assert found.figures["accuracy"].interval is not None
 
 
-def test_what_is_written_is_short_and_flat() -> None:
+def test_what_is_written_is_short_and_flat_and_reads_back() -> None:
     labels, probabilities, classes = drawn(2)
     found = all_figures(labels, probabilities, classes)
-    assert list(found.short()["test"]) == ["accuracy", "macro_f1", "log_loss"]
-    assert found.short()["low"]["accuracy"] == found.flat()["accuracy_low"]
-    assert found.flat()["images"] == found.short()["images"] == 200
+    assert Headline.from_json(found.headline.as_json()) == found.headline
+    assert Headline.from_json({"test": {"accuracy": 0.5}}).figures["accuracy"] == Figure(0.5)
+    assert list(found.headline.as_json()["test"]) == ["accuracy", "macro_f1", "log_loss"]
+    assert found.headline.as_json()["low"]["accuracy"] == found.flat()["accuracy_low"]
+    assert found.flat()["images"] == found.headline.images == 200
     assert all(np.isfinite(value) for value in found.flat().values())
 
 

@@ -196,7 +196,7 @@ def test_cross_validation_alone_answers_as_the_fit_does() -> None:
     features, labels = clouds(120, 30, 3)
     groups = np.repeat(np.arange(40), 3)
     head = fit_exact_head(features, labels, 3, groups=groups)
-    logits, penalty = cross_validate(features, labels, 3, groups=groups)
+    logits, penalty, _ = cross_validate(features, labels, 3, groups=groups)
     assert penalty == head.penalty
     np.testing.assert_allclose(softmax(logits), softmax(head.out_of_fold), atol=0.05)
     assert not np.allclose(logits, head.logits(features))

@@ -126,17 +126,23 @@ def evaluate(project: Project, *names: str) -> TestResults:
     return TestResults(project, list(folders))
 
 
-def compare(project: Project) -> pd.DataFrame:
-    """Compare all evaluated models on the same test photographs.
+def compare(project: Project, *names: str) -> pd.DataFrame:
+    """Compare models on the same test photographs, as `graft compare` does.
+
+    Args:
+        names: of evaluated strategies and ensembles, ids of MLflow runs, or registered versions (``"3"``,
+            ``"champion"``, ``"models:/NAME/3"``); the others are compared with the first. By default all that are
+            evaluated, with the one first that :func:`promote` registers: the best on validation.
 
     Returns:
         A row for each model. Figures of validation and test are ``val_`` and ``test_`` accuracy, macro_f1 (0..1) and
-        log_loss (nats); ``difference`` is its accuracy on test less that of the model that :func:`promote` registers
-        (-1..1), the best on validation by ``register.metric``; ``p`` McNemar's exact p-value of that difference, and
-        ``answer`` says whether the two differ at the level 0.05 (see :mod:`graft.evaluation.comparison`).
+        log_loss (nats), and ``test_accuracy_low`` and ``_high`` the 95 % interval; ``difference`` is its accuracy on
+        test less that of the first (-1..1), between ``difference_low`` and ``difference_high``; ``p`` McNemar's exact
+        p-value; ``answer`` says whether the two differ at the level 0.05 (see :mod:`graft.evaluation.comparison`). Where
+        photographs belong together, intervals are of whole groups.
 
     Raises:
-        GraftError: nothing is evaluated, or not on the same photographs.
+        GraftError: nothing is evaluated, there is no such model, or they have no test photograph in common.
 
     Example:
         >>> graft.compare(project).loc["frozen", "answer"]
@@ -144,34 +150,38 @@ def compare(project: Project) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from graft.api.shown import TestResults
+    from graft.core.model_folders import model_folders
     from graft.core.params import load_params
-    from graft.evaluation import comparison
     from graft.registry.register import choose_best
+    from graft.registry.runs.named_predictions import compare_named
 
     params = load_params(project.params_file)
-    folders = _evaluated(project, params)
-    best, _ = choose_best(folders, params.register_.metric, project.training_groups)
-    results = TestResults(project, list(folders))
-    tables = {name: results.predictions(name) for name in folders}
-    for name, table in tables.items():
-        if list(table["sha256"]) != list(tables[best]["sha256"]):
-            raise GraftError(
-                f"'{name}' and '{best}' were evaluated on other test photographs",
-                "Evaluate them again, once they are trained on the same split: graft.evaluate(project)",
-            )
-    right = {name: (table["label"] == table["predicted"]).to_numpy() for name, table in tables.items()}
-    figures = results.figures.to_dict("index")
+    chosen, first = list(dict.fromkeys(names)), "the first"
+    if not chosen:
+        folders = _evaluated(project, params)
+        best, _ = choose_best(folders, params.register_.metric, project.training_groups)
+        chosen, first = [best, *(name for name in folders if name != best)], "best on validation"
+    found = compare_named(project, params, chosen)
+    differences = {one.name: one.comparison for one in found.differences}
+    trained = model_folders(project, params)
     rows = {}
-    for name, folder in folders.items():
-        val = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["val"]
-        against = comparison.compare(right[name], right[best], params.gate.confidence)
+    for name in dict.fromkeys([*(one for one in trained if one in chosen), *chosen]):
+        own, against = found.figures[name], differences.get(name)
+        val = {}
+        if name in trained:
+            val = json.loads((trained[name] / "metrics.json").read_text(encoding="utf-8"))["val"]
+        accuracy = own["accuracy"].interval
+        assert accuracy is not None
         rows[name] = {
             **{f"val_{key}": value for key, value in val.items()},
-            **{f"test_{key}": value for key, value in figures[name].items()},
-            "difference": against.difference,
-            "p": against.mcnemar_p,
-            "answer": "best on validation" if name == best else against.answer,
+            **{f"test_{key}": figure.value for key, figure in own.items()},
+            "test_accuracy_low": accuracy.low,
+            "test_accuracy_high": accuracy.high,
+            "difference": against.difference if against else 0.0,
+            "difference_low": against.low if against else 0.0,
+            "difference_high": against.high if against else 0.0,
+            "p": against.mcnemar_p if against else 1.0,
+            "answer": against.answer if against else first,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 

@@ -22,6 +22,7 @@ from graft.core.quotas import memory_kills
 from graft.core.timing import Breakdown, read_breakdown
 from graft.core.yaml_text import read_mapping
 from graft.data.folder.versioning import require_repository
+from graft.evaluation.headline import Headline
 
 # Of `dvc repro`; all are switches. tests/automation/test_pipeline.py compares them with DVC's own help.
 DVC_LETTERS = "hqvfispPRk"
@@ -39,9 +40,7 @@ class StrategyResult:
     """One strategy's or ensemble's figures on the test split, the seconds it took to make, and its MLflow run."""
 
     strategy: str
-    accuracy: float
-    macro_f1: float
-    log_loss: float
+    figures: Headline
     seconds: float
     run_id: str
 
@@ -191,16 +190,9 @@ def read_registered(project: Project) -> dict[str, object]:
 
 def _read_result(project: Project, name: str, folder: Path) -> StrategyResult:
     metrics = project.artifacts("evaluate") / "metrics" / f"{name}.json"
-    figures = json.loads(metrics.read_text(encoding="utf-8"))["test"]
+    figures = Headline.from_json(json.loads(metrics.read_text(encoding="utf-8")))
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    return StrategyResult(
-        strategy=name,
-        accuracy=figures["accuracy"],
-        macro_f1=figures["macro_f1"],
-        log_loss=figures["log_loss"],
-        seconds=record["seconds"],
-        run_id=record["run_id"],
-    )
+    return StrategyResult(strategy=name, figures=figures, seconds=record["seconds"], run_id=record["run_id"])
 
 
 def _environment() -> dict[str, str]:

@@ -43,6 +43,25 @@ def models(incomplete: str) -> list[str]:
     return [f"models:/{name}@{alias}" for name, alias in _ask("SELECT name, alias FROM registered_model_aliases")]
 
 
+def evaluated(incomplete: str) -> list[str]:
+    """Return the names of what is evaluated, and the aliases of the registry."""
+    from graft.registry.aliases import CHALLENGER, CHAMPION
+
+    with contextlib.suppress(GraftError, OSError):
+        folder = find_project().artifacts("evaluate") / "predictions"
+        return [*sorted(path.stem for path in folder.glob("*.csv")), CHALLENGER, CHAMPION]
+    return []
+
+
+def strategies(incomplete: str) -> list[str]:
+    """Return the names of the strategies in params.yaml."""
+    with contextlib.suppress(GraftError):
+        train = _yaml(find_project().params_file).get("train")
+        found = train.get("strategies") if isinstance(train, dict) else None
+        return list(found) if isinstance(found, dict) else []
+    return []
+
+
 def versions(incomplete: str) -> list[str]:
     """Return the versions in the project's own registry, the latest first."""
     question = "SELECT DISTINCT version FROM model_versions WHERE status = 'READY' ORDER BY version DESC"

@@ -13,6 +13,7 @@ import typer
 from graft.cli import (
     advise,
     cache,
+    compare,
     data,
     doctor,
     export,
@@ -25,6 +26,8 @@ from graft.cli import (
     run,
     schedule,
     serve,
+    slices,
+    study,
     sweep,
     ui,
 )
@@ -65,6 +68,11 @@ app.add_typer(schedule.app, name="schedule")
 app.command("init", epilog="Example: graft init flowers")(init.init)
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
+app.command("compare", epilog="Example: graft compare champion challenger")(compare.compare)
+app.command("slices", epilog="Example: graft slices champion --table cameras.csv")(slices.slices)
+app.command("cv", epilog="Example: graft cv frozen --seeds 5")(study.cv)
+app.command("curve", epilog="Example: graft curve")(study.curve)
+app.command("ablate", epilog="Example: graft ablate frozen")(study.ablate)
 app.command("advise", epilog="Example: graft advise")(advise.advise)
 app.command("sweep", epilog="Example: graft sweep --trials 40")(sweep.sweep)
 app.command("gate", epilog="Example: graft gate")(promotion.gate)

@@ -10,12 +10,13 @@ import typer
 from graft.cli import completion
 from graft.cli.app import opened
 from graft.cli.options import ForceOption
-from graft.cli.output import print_table, say, table_of
+from graft.cli.output import say
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.progress import console
 from graft.core.project import Project, find_project
 
 if TYPE_CHECKING:
+    from graft.core.params import Params
     from graft.core.timing import Breakdown
 
 # Options that only DVC knows end up among the stages.
@@ -91,25 +92,19 @@ def results() -> None:
 
 def _print_results(project: Project) -> None:
     from graft.automation.run_pipeline import read_registered, read_results
+    from graft.cli.figure_tables import print_figures
     from graft.core.model_folders import model_folders
     from graft.core.params import load_params
 
     params = load_params(project.params_file)
     registered = read_registered(project)
-    figures = (">test\naccuracy", ">\nmacro-F1", ">log\nloss", ">\nseconds")
-    table = table_of("~\nstrategy", *figures, "=\nMLflow run")
-    for row in read_results(project, model_folders(project, params)):
-        table.add_row(
-            row.strategy,
-            f"{row.accuracy:.2%}",
-            f"{row.macro_f1:.4f}",
-            f"{row.log_loss:.4f}",
-            f"{row.seconds:.1f}",
-            row.run_id,
-            style="green" if row.strategy == registered["strategy"] else "",
-        )
-    console.print()
-    print_table(table, "\nMLflow run", "\nseconds", "log\nloss")
+    rows = read_results(project, model_folders(project, params))
+    more = {
+        "seconds": {row.strategy: f"{row.seconds:.1f}" for row in rows},
+        "MLflow run": {row.strategy: row.run_id for row in rows},
+    }
+    print_figures({row.strategy: row.figures for row in rows}, more, str(registered["strategy"]))
+    _print_comparison(project, params, str(registered["strategy"]), [row.strategy for row in rows])
     aliases = ", ".join(str(alias) for alias in registered["aliases"])  # type: ignore[attr-defined]
     console.print(
         f"\nRegistered: [bold]{registered['model']}[/] version {registered['version']} ({aliases}): "
@@ -124,6 +119,17 @@ def _validated(registered: dict[str, object]) -> str:
     if folds := registered.get("folds"):
         return f"on the {registered['images']} images of train and val, out of fold ({folds} folds)"
     return "on validation" + (f" ({registered['images']} images)" if "images" in registered else "")
+
+
+def _print_comparison(project: Project, params: Params, registered: str, names: list[str]) -> None:
+    """Print how the others compare with what is registered, where there are others."""
+    from graft.cli.figure_tables import print_comparison
+    from graft.registry.runs.named_predictions import compare_named, evaluated_names
+
+    evaluated = evaluated_names(project, params)
+    others = [name for name in names if name != registered and name in evaluated]
+    if registered in evaluated and others:
+        print_comparison(compare_named(project, params, [registered, *others]))
 
 
 def _print_breakdown(breakdown: Breakdown) -> None:

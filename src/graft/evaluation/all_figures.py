@@ -9,11 +9,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from graft.core.paired import log_losses
+from graft.evaluation.headline import HEADLINE, Figure, Headline
 from graft.evaluation.intervals import CONFIDENCE, Interval, number_of_groups, share_interval
 from graft.evaluation.metrics import calibration_error_by_chance, evaluate, expected_calibration_error
 from graft.evaluation.resampling import bootstrap
@@ -21,7 +22,6 @@ from graft.evaluation.resampling import bootstrap
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-HEADLINE = ("accuracy", "macro_f1", "log_loss")
 # Figures computed from sums over images, in the order of :func:`figures_of_sums`.
 OF_SUMS = (
     "macro_f1",
@@ -43,14 +43,6 @@ GUESSES = (2, 3, 5)
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure and its 95 % interval; None where there is none."""
-
-    value: float
-    interval: Interval | None = None
-
-
-@dataclass(frozen=True)
 class AllFigures:
     """What is known of a classifier on one split.
 
@@ -67,17 +59,10 @@ class AllFigures:
     images: int
     groups: int
 
-    def short(self) -> dict[str, Any]:
-        """Return the headline figures, their intervals and the counts, JSON-ready: what `dvc metrics show` lists."""
-        chosen = {name: self.figures[name] for name in HEADLINE}
-        ends = {name: figure.interval for name, figure in chosen.items() if figure.interval}
-        return {
-            "test": {name: figure.value for name, figure in chosen.items()},
-            "low": {name: interval.low for name, interval in ends.items()},
-            "high": {name: interval.high for name, interval in ends.items()},
-            "images": self.images,
-            "groups": self.groups,
-        }
+    @property
+    def headline(self) -> Headline:
+        """Return the figures by which models are compared."""
+        return Headline({name: self.figures[name] for name in HEADLINE}, self.images, self.groups)
 
     def flat(self) -> dict[str, float]:
         """Return all figures as ``name``, ``name_low`` and ``name_high``, and the counts."""

@@ -12,7 +12,9 @@ from graft.core.files import write_file
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.core.timing import StageClock
+from graft.data.splits.image_groups import read_groups
 from graft.data.splits.split_tables import read_splits
+from graft.evaluation.all_figures import all_figures
 from graft.evaluation.bundle_probabilities import EvaluationInputs, bundle_probabilities
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
@@ -28,6 +30,7 @@ class TestImages:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.table = read_splits(project, ["test"])["test"]
+        self.groups = read_groups(project.test_groups, list(self.table["sha256"]))
         self._by_size: dict[int, Photographs] = {}
 
     def at(self, size: int) -> Photographs:
@@ -88,13 +91,14 @@ def write_evaluation(name: str, found: EvaluatedBundle, images: TestImages) -> N
     """Write metrics, predictions and confusion matrix of one strategy or ensemble to the stage's files."""
     folder = images.project.artifacts("evaluate")
     evaluation, probabilities, classes = found.evaluation, found.probabilities, found.classes
-    for part in ("metrics", "per_class", "predictions", "confusion", "pictures"):
+    for part in ("metrics", "figures", "per_class", "predictions", "confusion", "pictures"):
         (folder / part).mkdir(parents=True, exist_ok=True)
+    every = all_figures(class_indices(images.table["label"], classes), probabilities, classes, images.groups)
     # A file each: `dvc metrics show` then has a row for each, and a column for each figure.
-    headline = json.dumps({"test": evaluation.headline()}, indent=1)
-    write_file(folder / "metrics" / f"{name}.json", headline)
-    per_class = pd.DataFrame.from_dict(evaluation.per_class, orient="index").rename_axis("class")
-    per_class.to_csv(folder / "per_class" / f"{name}.csv", float_format="%.6g")
+    write_file(folder / "metrics" / f"{name}.json", json.dumps(every.headline.as_json(), indent=1))
+    write_file(folder / "figures" / f"{name}.json", json.dumps(every.flat(), indent=1))
+    per_class = pd.DataFrame.from_dict(dict(every.per_class), orient="index").rename_axis("class")
+    per_class.to_csv(folder / "per_class" / f"{name}.csv", float_format="%.6g", na_rep="nan")
     predicted = [classes[i] for i in probabilities.argmax(axis=1)]
     # Without paths: a renamed file would make them wrong, and re-runs nothing.
     predictions = images.table[["sha256", "label"]].assign(predicted=predicted)

@@ -14,6 +14,8 @@ from graft.core.text_tables import read_text_table
 if TYPE_CHECKING:
     import pandas as pd
 
+_TEXT = ("path", "sha256", "label", "predicted")
+
 
 def class_indices(labels: Iterable[str], classes: Sequence[str]) -> np.ndarray:
     """Return the place of each label among the classes, int ``[N]``.
@@ -46,9 +48,11 @@ def with_probabilities(images: pd.DataFrame, classes: Sequence[str], probabiliti
 
 
 def read_prediction_table(path: Path) -> pd.DataFrame:
-    """Return a table that was written from :func:`with_probabilities`: sha256 and label as text, the rest as numbers.
+    """Return a table that was written from :func:`with_probabilities`: names as text, the rest as numbers.
+
+    Columns that some of them have are path, sha256, label and predicted.
 
     Raises:
         GraftError: there is no such file, or it is no table.
     """
-    return read_text_table(path, "a table of predictions", "Train it: dvc repro train", text=("sha256", "label"))
+    return read_text_table(path, "a table of predictions", "Train it: dvc repro train", text=_TEXT)

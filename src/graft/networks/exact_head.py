@@ -156,15 +156,37 @@ def fit_exact_head(
         return ExactHead(kernel, bias, path, chosen, problem.fold_of, problem.in_order(problem.answers(best)))
 
 
+class CrossValidated(NamedTuple):
+    """Heads that were each fitted without a fold.
+
+    Attributes:
+        logits: of each image by the head that was fitted without its fold, float32 ``[N, C]``.
+        penalty: the best.
+        folds: which one each image was left out with, int ``[N]``.
+    """
+
+    logits: np.ndarray
+    penalty: float
+    folds: np.ndarray
+
+
 def cross_validate(
-    features: np.ndarray, labels: np.ndarray, classes: int, *, groups: np.ndarray | None = None, folds: int = FOLDS
-) -> tuple[np.ndarray, float]:
-    """Return logits float32 ``[N, C]`` of each image by a head that was fitted without its fold, and the best penalty.
+    features: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    *,
+    groups: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    folds: int = FOLDS,
+    seed: int = 0,
+) -> CrossValidated:
+    """Return what heads answer for images that they were not fitted to, with the best penalty.
 
     As :func:`fit_exact_head`, to the tolerance by which penalties are compared and without the head of all images:
     half of the arithmetic, which is what measuring a candidate takes.
     """
-    with _problem(features, labels, classes, groups, np.ones(len(labels)), PENALTIES, folds, 0) as problem:
+    shares = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
+    with _problem(features, labels, classes, groups, shares, PENALTIES, folds, seed) as problem:
         heads = [frequencies_alone(problem.rows, classes)] * len(problem.held_out)
         best, least, since, logits = 0.0, np.inf, 0, np.empty((0, classes))
         for penalty in problem.penalties:
@@ -176,7 +198,7 @@ def cross_validate(
                 best, least, since, logits = penalty, loss, 0, answers
             elif since >= PATIENCE:
                 break
-        return problem.in_order(logits), best
+        return CrossValidated(problem.in_order(logits), best, problem.fold_of)
 
 
 @contextmanager

@@ -160,6 +160,9 @@ def test_figures_of_the_test_split_are_added_to_the_run(recorded: Project, tmp_p
     run = client.get_run(read_run(project.strategy("first"))["run_id"])
     for name, value in evaluation.headline().items():
         assert run.data.metrics[f"test_{name}"] == pytest.approx(value, rel=1e-5)
+    ends = [run.data.metrics[f"test_accuracy_{end}"] for end in ("low", "high")]
+    assert ends[0] < run.data.metrics["test_accuracy"] <= ends[1]
+    assert (run.data.metrics["test_images"], run.data.metrics["test_groups"]) == (len(images.table), len(images.table))
     assert run.data.metrics["test_red_recall"] == pytest.approx(evaluation.per_class["red"]["recall"], rel=1e-5)
     inputs = {entry.tags[0].value: entry.dataset for entry in run.inputs.dataset_inputs}
     assert (set(inputs), inputs["test"].name) == ({"train", "val", "test"}, "tints-test")
@@ -247,10 +250,10 @@ def test_c1_a_thousand_classes_are_a_table_and_few_metrics(recorded: Project, tm
     client = open_store(project)
     classes = [f"class {number}" for number in range(1000)]
     folder = project.artifacts("evaluate")
-    for kind in ("metrics", "per_class", "confusion", "predictions"):
+    for kind in ("figures", "per_class", "confusion", "predictions"):
         (folder / kind).mkdir(parents=True)
     figures = {"accuracy": 0.5, "macro_f1": 0.4, "log_loss": 2.0}
-    (folder / "metrics" / "first.json").write_text(json.dumps({"test": figures}))
+    (folder / "figures" / "first.json").write_text(json.dumps(figures))
     rows = {"class": classes, "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
     pd.DataFrame(rows).to_csv(folder / "per_class" / "first.csv", index=False)
     pairs = pd.DataFrame({"actual": classes, "predicted": classes[1:] + classes[:1]})

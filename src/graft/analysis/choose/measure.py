@@ -75,7 +75,7 @@ def measure(
     features = view_features(backbone, images, candidate.name, candidate.mirrored)
     found = []
     for one, columns in ((candidate, slice(0, backbone.top_count)), (candidate.with_all_depths, slice(None))):
-        logits, penalty = cross_validate(features[:, columns], labels, classes, groups=groups, folds=folds)
+        logits, penalty, _ = cross_validate(features[:, columns], labels, classes, groups=groups, folds=folds)
         probabilities = calibrated(logits, labels, groups)
         seconds, start = time.perf_counter() - start, time.perf_counter()
         found.append(judged(one, probabilities, labels, penalty, seconds))

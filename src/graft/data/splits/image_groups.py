@@ -55,7 +55,16 @@ def read_groups(path: Path, sha256: Sequence[str]) -> np.ndarray:
     Raises:
         GraftError: there is no such file, or it has other columns.
     """
+    names = read_group_names(path)
+    return np.array([names.get(digest, digest) for digest in sha256])
+
+
+def read_group_names(path: Path) -> dict[str, str]:
+    """Return the group of each image that belongs with others, by SHA-256.
+
+    Raises:
+        GraftError: there is no such file, or it has other columns.
+    """
     what = "a list of images that belong together"
     table = read_text_table(path, what, "Make it with `dvc repro -f split`", COLUMNS)
-    names = dict(zip(table["sha256"], table["group"], strict=True))
-    return np.array([names.get(digest, digest) for digest in sha256])
+    return dict(zip(table["sha256"], table["group"], strict=True))

@@ -197,7 +197,7 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     from PIL import Image
 
     folder = project.artifacts("evaluate")
-    headline = json.loads((folder / "metrics" / f"{name}.json").read_text(encoding="utf-8"))["test"]
+    figures = json.loads((folder / "figures" / f"{name}.json").read_text(encoding="utf-8"))
 
     def table(kind: str, text: tuple[str, ...] | None = None) -> pd.DataFrame:
         path = folder / kind / f"{name}.csv"
@@ -206,7 +206,7 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     per_class, pairs = table("per_class", ("class",)), table("confusion")
     classes = list(per_class["class"])
     counts = pd.crosstab(pairs["actual"], pairs["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
-    metrics = {f"test_{metric}": float(value) for metric, value in headline.items()}
+    metrics = {f"test_{metric}": float(value) for metric, value in figures.items()}
     if len(per_class) <= CLASSES:
         for row in per_class.to_dict("records"):
             for metric in ("precision", "recall"):

@@ -1,0 +1,62 @@
+"""A study in MLflow: one run for the study, and in it a nested run for each seed, share or option."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from graft.core.project import Project
+from graft.data.folder.versioning import dataset_name
+from graft.registry.store.provenance import provenance_tags
+from graft.registry.store.tracking_store import experiment_id, open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Names of columns that say what a row is about; all others are figures.
+_ABOUT = ("seed", "share", "without")
+
+
+def record_study(
+    project: Project,
+    kind: str,
+    strategy: str,
+    settings: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    figures: Mapping[str, float],
+    tables: Mapping[str, pd.DataFrame],
+) -> str:
+    """Write a study into MLflow; return the id of its run.
+
+    Args:
+        kind: cv, curve or ablate.
+        strategy: that was studied.
+        settings: of the study.
+        rows: one for each nested run: seed, share or without says what it is about, the rest is its figures.
+        figures: of the study as a whole.
+        tables: logged as CSV, by file name.
+    """
+    import mlflow
+
+    client = open_store(project)
+    dataset = dataset_name(project)
+    experiment = experiment_id(project, client, dataset)
+    tags = {"dataset": dataset, "strategy": strategy, "study": kind}
+    with mlflow.start_run(
+        experiment_id=experiment,
+        run_name=f"{kind} {strategy}",
+        tags={**tags, **provenance_tags(project)},
+        log_system_metrics=False,
+    ) as run:
+        mlflow.log_params(dict(settings))
+        mlflow.log_metrics(dict(figures))
+        for name, table in tables.items():
+            mlflow.log_text(table.to_csv(index=False), name)
+    for row in rows:
+        about = {key: row[key] for key in _ABOUT if key in row}
+        name = " ".join(f"{key} {value}" for key, value in about.items()) if any(about.values()) else "as it is"
+        nested = {**tags, "mlflow.parentRunId": run.info.run_id}
+        with mlflow.start_run(experiment_id=experiment, run_name=name, tags=nested, log_system_metrics=False):
+            mlflow.log_params(about)
+            mlflow.log_metrics({key: float(value) for key, value in row.items() if key not in about})
+    return str(run.info.run_id)
