@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from graft.bundle.model import ImageClassifier
-    from graft.registry.resolve import ResolvedModel
 
 
 def load(project: Project, model: str | None = None) -> ImageClassifier:
@@ -36,8 +35,9 @@ def load(project: Project, model: str | None = None) -> ImageClassifier:
         ['daisy', 'rose']
     """
     from graft.networks.engines.open_classifier import open_classifier
+    from graft.registry.resolve import resolve_trained
 
-    return open_classifier(_resolve(project, model).bundle)
+    return open_classifier(resolve_trained(project, model).bundle)
 
 
 def predict(
@@ -68,11 +68,12 @@ def predict(
     from graft.deployment.predict.predict_photographs import predict_photographs
     from graft.deployment.predict.prediction_tables import no_rows, rows_of
     from graft.networks.engines.open_classifier import open_classifier
+    from graft.registry.resolve import resolve_trained
 
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     photographs = find_photographs([os.fspath(path) for path in given])
     total = sum(1 for some in photographs for _ in some.names())
-    classifier = open_classifier(_resolve(project, model).bundle, total)
+    classifier = open_classifier(resolve_trained(project, model).bundle, total)
     stream = (photograph for some in photographs for photograph in some.read())
     tables = [no_rows(classifier.classes)]
     with progress_bar("Photographs", total) as advance:
@@ -121,12 +122,13 @@ def export(
 
     import_tensorflow()
     from graft.deployment.export import export_model
+    from graft.registry.resolve import resolve_trained
 
     chosen = [formats] if isinstance(formats, str) else list(formats)
     for name in chosen:
         if name not in export_model.FORMATS:
             raise GraftError(f"There is no format '{name}'", did_you_mean(name, export_model.FORMATS))
-    resolved = _resolve(project, model)
+    resolved = resolve_trained(project, model)
     rows = {}
     for one in export_model.export(project, resolved, chosen, int8, most_lost, Path(out), replace):
         checked = one.checked
@@ -139,14 +141,3 @@ def export(
             "accuracy_of_model": checked.accuracy_of_model,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("format")
-
-
-def _resolve(project: Project, model: str | None) -> ResolvedModel:
-    """Return the model that a name, a folder or an address of the registry means."""
-    from graft.registry.resolve import resolve_model
-
-    if model is not None:
-        for folder in (project.strategy(model), project.ensemble(model)):
-            if "/" not in model and (folder / "model").is_dir():
-                return resolve_model(project, str(folder))
-    return resolve_model(project, model)

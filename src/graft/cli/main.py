@@ -23,6 +23,7 @@ from graft.cli import (
     promotion,
     recipe,
     retrain,
+    robustness,
     run,
     schedule,
     serve,
@@ -70,6 +71,7 @@ app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(ru
 app.command("results", epilog="Example: graft results")(run.results)
 app.command("compare", epilog="Example: graft compare champion challenger")(compare.compare)
 app.command("slices", epilog="Example: graft slices champion --table cameras.csv")(slices.slices)
+app.command("robustness", epilog="Example: graft robustness frozen")(robustness.robustness)
 app.command("cv", epilog="Example: graft cv frozen --seeds 5")(study.cv)
 app.command("curve", epilog="Example: graft curve")(study.curve)
 app.command("ablate", epilog="Example: graft ablate frozen")(study.ablate)

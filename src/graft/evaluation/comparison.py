@@ -102,6 +102,6 @@ def mcnemar(gained: int, lost: int) -> float:
     Args:
         gained, lost: numbers of images that only the one, or only the other, gets right.
     """
-    from scipy.stats import binomtest
+    from scipy.special import bdtr
 
-    return float(binomtest(min(gained, lost), gained + lost).pvalue) if gained + lost else 1.0
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))

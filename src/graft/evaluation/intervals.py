@@ -104,10 +104,10 @@ def _tango_high(gained: np.ndarray, lost: np.ndarray, count: float, quantile: fl
 
 def quantile_for(confidence: float, groups: int | None = None) -> float:
     """Return the quantile of an interval of that confidence: normal, or t for 2 or more groups."""
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit  # scipy.stats takes a second to import
 
     end = (1 + confidence) / 2
-    return float(norm.ppf(end) if groups is None or groups < 2 else t.ppf(end, groups - 1))
+    return float(ndtri(end) if groups is None or groups < 2 else stdtrit(groups - 1, end))
 
 
 def number_of_groups(groups: np.ndarray) -> int:

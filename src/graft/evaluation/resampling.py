@@ -49,7 +49,7 @@ def bootstrap(
         draws: of all groups.
     """
     from scipy.sparse import csr_array
-    from scipy.stats import norm
+    from scipy.special import ndtr, ndtri
 
     sums = csr_array(parts) if groups is None else _summed(csr_array(parts), groups)
     count = sums.shape[0]
@@ -63,13 +63,13 @@ def bootstrap(
     intervals = []
     for one, of_draws, of_deleted in zip(found, drawn.T, deleted.T, strict=True):
         below = (np.mean(of_draws < one) + np.mean(of_draws <= one)) / 2
-        bias = norm.ppf(np.clip(below, 1 / (draws + 1), draws / (draws + 1)))
+        bias = ndtri(np.clip(below, 1 / (draws + 1), draws / (draws + 1)))
         pulls = of_deleted.mean() - of_deleted
         spread = np.square(pulls).sum() ** 1.5
         # Rounding of equal figures is no spread.
         acceleration = (pulls**3).sum() / (6 * spread) if spread > 1e-40 else 0.0
         moved = bias + low_high
-        ends = np.quantile(of_draws, norm.cdf(bias + moved / np.maximum(1 - acceleration * moved, 1e-3)))
+        ends = np.quantile(of_draws, ndtr(bias + moved / np.maximum(1 - acceleration * moved, 1e-3)))
         intervals.append(Interval(float(min(ends[0], one)), float(max(ends[1], one))))
     return intervals
 

@@ -70,6 +70,15 @@ def resolve_model(project: Project, text: str | None = None) -> ResolvedModel:
     )
 
 
+def resolve_trained(project: Project, text: str | None = None) -> ResolvedModel:
+    """Return the model that a trained strategy's or ensemble's name means, or what :func:`resolve_model` takes."""
+    if text is not None and "/" not in text:
+        for folder in (project.strategy(text), project.ensemble(text)):
+            if (folder / "model").is_dir():
+                return resolve_model(project, str(folder))
+    return resolve_model(project, text)
+
+
 def model_name(project: Project) -> str:
     """Return the name that the project registers its models under."""
     from graft.core.params import load_params
