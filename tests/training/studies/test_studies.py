@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from graft.core.errors import GraftError
+from graft.core.paired import Difference
 from graft.core.params import Params
 from graft.training.studies.ablation import ablate, variants
 from graft.training.studies.cross_validation import cross_validated
@@ -65,9 +66,19 @@ def test_a_curve_that_still_rises_asks_for_more_photographs() -> None:
 def test_a_curve_that_is_flat_or_unsure_says_so() -> None:
     easy = learning_curve(drawn(distance=30.0), 0, (0.5, 1.0))
     assert easy.last_step.difference == 0
-    assert easy.answer.startswith("Whether more photographs would help, these cannot tell")
+    assert easy.last_step.low < 0 < easy.last_step.high
+    assert not easy.answer.startswith("More photographs are likely to help")
     many = learning_curve(drawn(900, distance=30.0, features=4), 0, (0.5, 1.0))
     assert many.answer.startswith("More photographs of this kind are unlikely to help by a point")
+
+
+def test_probabilities_may_still_gain_where_accuracy_cannot_tell() -> None:
+    found = learning_curve(drawn(distance=2.6, features=12, seed=3), 0, (0.5, 1.0))
+    sure = replace(found, last_step=found.last_step.model_copy(update={"low": -0.02, "high": 0.03}))
+    loss = Difference(0.05, 0.01)
+    assert replace(sure, log_loss_step=loss).answer.startswith("More photographs are likely to make probabilities")
+    assert "log loss fell by 0.0500 +- 0.0100" in replace(sure, log_loss_step=loss).answer
+    assert replace(sure, log_loss_step=Difference(0.01, 0.01)).answer.startswith("Whether more photographs")
 
 
 def test_each_option_that_is_on_is_left_out_once() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graft.analysis.choose.choose import draw
+from graft.core.paired import Difference, difference, log_losses
 from graft.evaluation.comparison import Comparison, compare
 from graft.evaluation.intervals import share_interval
 from graft.evaluation.metrics import evaluate
@@ -35,10 +36,12 @@ class LearningCurve:
         points: a row for each share: share, images (fitted to, the mean over folds), accuracy with ``low`` and ``high``
             of its 95 % interval, macro_f1, log_loss.
         last_step: the largest share against the one before, on the same images.
+        log_loss_step: how much lower its log loss is, in nats, likewise.
     """
 
     points: pd.DataFrame
     last_step: Comparison
+    log_loss_step: Difference
 
     @property
     def answer(self) -> str:
@@ -52,6 +55,12 @@ class LearningCurve:
             return f"More photographs are likely to help: {gained}."
         if step.high < 0.01:
             return f"More photographs of this kind are unlikely to help by a point: {gained}."
+        loss = self.log_loss_step
+        if loss.gain > 2 * loss.error:
+            return (
+                f"More photographs are likely to make probabilities better, if not more of them right: {gained}, and "
+                f"log loss fell by {loss.gain:.4f} +- {loss.error:.4f}."
+            )
         return f"Whether more photographs would help, these cannot tell: {gained}."
 
 
@@ -67,7 +76,7 @@ def learning_curve(images: StudyImages, seed: int, shares: Sequence[float] = SHA
     import pandas as pd
 
     fold_of = grouped_folds(images.labels, images.groups, FOLDS, seed)
-    rows, right = [], []
+    rows, right, losses = [], [], []
     for share in shares:
         probabilities = np.zeros((len(images.labels), len(images.classes)))
         counts = []
@@ -81,6 +90,7 @@ def learning_curve(images: StudyImages, seed: int, shares: Sequence[float] = SHA
         is_right = probabilities.argmax(axis=1) == images.labels
         ends = share_interval(is_right, images.groups)
         right.append(is_right)
+        losses.append(log_losses(probabilities, images.labels))
         rows.append(
             {
                 "share": share,
@@ -92,7 +102,11 @@ def learning_curve(images: StudyImages, seed: int, shares: Sequence[float] = SHA
                 "log_loss": found.log_loss,
             }
         )
-    return LearningCurve(pd.DataFrame(rows), compare(right[-1], right[-2], 0.95, images.groups))
+    return LearningCurve(
+        pd.DataFrame(rows),
+        compare(right[-1], right[-2], 0.95, images.groups),
+        difference(losses[-1], losses[-2], images.groups),
+    )
 
 
 def _answers(images: StudyImages, rows: np.ndarray, held_out: np.ndarray, seed: int) -> np.ndarray:
