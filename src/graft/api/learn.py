@@ -138,8 +138,8 @@ def compare(project: Project, *names: str) -> pd.DataFrame:
         A row for each model. Figures of validation and test are ``val_`` and ``test_`` accuracy, macro_f1 (0..1) and
         log_loss (nats), and ``test_accuracy_low`` and ``_high`` the 95 % interval; ``difference`` is its accuracy on
         test less that of the first (-1..1), between ``difference_low`` and ``difference_high``; ``p`` McNemar's exact
-        p-value; ``answer`` says whether the two differ at the level 0.05 (see :mod:`graft.evaluation.comparison`). Where
-        photographs belong together, intervals are of whole groups.
+        p-value; ``answer`` says whether the two differ at the level 0.05 (see :mod:`graft.evaluation.comparison`).
+        Where photographs belong together, intervals are of whole groups.
 
     Raises:
         GraftError: nothing is evaluated, there is no such model, or they have no test photograph in common.

@@ -134,24 +134,24 @@ def _members(
     strategy: FrozenParams, images: Callable[[int], Photographs], project: Project, store: FeatureStore | None
 ) -> Iterator[Member]:
     from graft.networks.backbones import default_image_size
-    from graft.networks.features.frozen_trunk import frozen_trunk
+    from graft.networks.features.frozen_backbone import frozen_backbone
     from graft.networks.features.mirror_images import view_features
     from graft.training.strategies.frozen import MIRRORS
 
     if not strategy.members:
         assert strategy.backbone is not None  # filled in by TrainParams.strategy
         size = strategy.image_size if isinstance(strategy.image_size, int) else default_image_size(strategy.backbone)
-        trunk = frozen_trunk(strategy.backbone, size, project.cache, store, strategy.head.pooling)
-        views = [trunk.features(images(size), strategy.backbone.source, axes) for axes in MIRRORS[strategy.flip]]
-        top = trunk.top_count if strategy.head.pooling == "depths" else trunk.feature_count
+        backbone = frozen_backbone(strategy.backbone, size, project.cache, store, strategy.head.pooling)
+        views = [backbone.features(images(size), strategy.backbone.source, axes) for axes in MIRRORS[strategy.flip]]
+        top = backbone.top_count if strategy.head.pooling == "depths" else backbone.feature_count
         yield Member(_name(strategy.backbone, size), views[0], tuple(views[1:]), top)
         return
     for member in strategy.members:
-        trunk = frozen_trunk(member.backbone, member.image_size, project.cache, store, member.pooling)
+        backbone = frozen_backbone(member.backbone, member.image_size, project.cache, store, member.pooling)
         name = _name(member.backbone, member.image_size)
-        plain = trunk.features(images(member.image_size), name)
-        features = view_features(trunk, images(member.image_size), name, True) if member.mirrored else plain
-        top = trunk.top_count if member.pooling == "depths" else trunk.feature_count
+        plain = backbone.features(images(member.image_size), name)
+        features = view_features(backbone, images(member.image_size), name, True) if member.mirrored else plain
+        top = backbone.top_count if member.pooling == "depths" else backbone.feature_count
         yield Member(name, features, (), top, plain if member.mirrored else None, member.weight)
 
 
