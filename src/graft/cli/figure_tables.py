@@ -44,7 +44,7 @@ def print_figures(rows: Mapping[str, Headline], more: Mapping[str, Mapping[str, 
         figures = (figure_in_words(key, figure) for key, figure in one.figures.items())
         table.add_row(name, *figures, *(texts[name] for texts in more.values()), style="green" if name == bold else "")
     console.print()
-    print_table(table, *(f"\n{name}" for name in reversed(more)), "log\nloss")
+    print_table(table, *(f"\n{name}" for name in reversed(list(more))), "log\nloss")
     counted = next((one for one in rows.values() if one.images is not None), None)
     if counted is not None:
         say(f"Test: {images_in_words(counted.images, counted.groups)}. In brackets: 95 % intervals.")

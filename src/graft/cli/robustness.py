@@ -36,10 +36,10 @@ def robustness(
         import numpy as np
 
         from graft.core.progress import progress_bar
+        from graft.evaluation.corruption_costs import robustness as measure
         from graft.evaluation.corruptions import CORRUPTIONS, SEVERITIES
         from graft.evaluation.evaluate import TestImages
         from graft.evaluation.prediction_table import class_indices
-        from graft.evaluation.robustness import robustness as measure
         from graft.networks.engines.open_classifier import open_classifier
         from graft.registry.resolve import resolve_trained
 

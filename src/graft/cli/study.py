@@ -59,7 +59,7 @@ def cv(
         predictions = with_probabilities(_table(images, predicted), images.classes, found.probabilities)
         tables = {"folds.csv": found.by_fold, "predictions.csv": predictions}
         settings = {"folds": folds, "seeds": seeds, "images": every.images, "groups": every.groups}
-        rows = found.by_seed.to_dict("records")
+        rows = _rows(found.by_seed)
         folder = _keep(project, "cv", images.strategy, settings, rows, every.flat(), tables)
     if as_json:
         _print_json(images.strategy, settings, {"mean": every.flat(), "seeds": rows})
@@ -93,7 +93,7 @@ def curve(strategy: StrategyArgument = None, as_json: JsonOption = False) -> Non
         from graft.training.studies.learning_curve import learning_curve
 
         found = learning_curve(images, params.train.seed)
-        rows = found.points.to_dict("records")
+        rows = _rows(found.points)
         step = found.last_step
         figures = {"last_step": step.difference, "last_step_low": step.low, "last_step_high": step.high}
         settings = {"images": len(images.labels), "answer": found.answer}
@@ -174,6 +174,10 @@ def _images(project: Project, params: Params, strategy: str | None) -> StudyImag
     from graft.training.studies.study_images import study_images
 
     return study_images(project, params, strategy)
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _table(images: StudyImages, predicted: Sequence[str]) -> pd.DataFrame:

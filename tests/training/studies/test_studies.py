@@ -11,7 +11,7 @@ from graft.core.params import Params
 from graft.training.studies.ablation import ablate, variants
 from graft.training.studies.cross_validation import cross_validated
 from graft.training.studies.learning_curve import learning_curve
-from graft.training.studies.study_images import Member, StudyImages, frozen_names, out_of_fold, study_images
+from graft.training.studies.study_images import StudyImages, StudyMember, frozen_names, out_of_fold, study_images
 
 
 def drawn(count: int = 120, distance: float = 3.0, features: int = 8, seed: int = 0) -> StudyImages:
@@ -21,7 +21,7 @@ def drawn(count: int = 120, distance: float = 3.0, features: int = 8, seed: int 
     inputs = random.normal(0, 1, (count, features)).astype(np.float32)
     inputs[np.arange(count), labels] += distance
     groups = np.repeat([f"g{number:03}" for number in range(count // 2)], 2)
-    member = Member("one at 8 px", inputs, (), features)
+    member = StudyMember("one at 8 px", inputs, (), features)
     names = [f"{number:064x}" for number in range(count)]
     return StudyImages("frozen", (member,), labels, ["a", "b", "c"], groups, names, "none", 5)
 
@@ -32,7 +32,7 @@ def test_every_image_is_answered_by_heads_that_have_not_seen_its_group() -> None
     random = np.random.default_rng(1)
     twins = np.repeat(random.normal(0, 1, (60, 40)), 2, axis=0).astype(np.float32)
     labels = np.repeat(random.integers(0, 3, 60), 2)
-    images = replace(images, members=(Member("m", twins, (), 40),), labels=labels)
+    images = replace(images, members=(StudyMember("m", twins, (), 40),), labels=labels)
     found = cross_validated(images, 5, [0, 1])
     assert found.by_seed["accuracy"].mean() < 0.55
     alone = replace(images, groups=np.arange(120).astype(str))

@@ -12,7 +12,7 @@ from graft.core.params import Params
 from graft.core.project import Project
 from graft.data.scan.manifest import read_manifest
 from graft.data.splits.image_groups import read_groups
-from graft.evaluation.slices import Slice, slices
+from graft.evaluation.image_slices import Slice, slices
 from graft.registry.runs.named_predictions import named_predictions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from graft.core.paired import difference, log_losses
 from graft.evaluation.comparison import Comparison, compare
 from graft.evaluation.metrics import Evaluation, evaluate
-from graft.training.studies.study_images import Member, StudyImages, out_of_fold
+from graft.training.studies.study_images import StudyImages, StudyMember, out_of_fold
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def variants(images: StudyImages) -> Iterator[tuple[str, StudyImages]]:
         yield "class_weight: balanced", replace(images, class_weight="none")
 
 
-def _top(member: Member) -> Member:
+def _top(member: StudyMember) -> StudyMember:
     def cut(features: np.ndarray) -> np.ndarray:
         return features[:, : member.top]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Member:
+class StudyMember:
     """One frozen network of a strategy.
 
     Attributes:
@@ -63,7 +63,7 @@ class StudyImages:
     """
 
     strategy: str
-    members: tuple[Member, ...]
+    members: tuple[StudyMember, ...]
     labels: np.ndarray
     classes: list[str]
     groups: np.ndarray
@@ -132,7 +132,7 @@ def study_images(project: Project, params: Params, name: str | None) -> StudyIma
 
 def _members(
     strategy: FrozenParams, images: Callable[[int], Photographs], project: Project, store: FeatureStore | None
-) -> Iterator[Member]:
+) -> Iterator[StudyMember]:
     from graft.networks.backbones import default_image_size
     from graft.networks.features.frozen_backbone import frozen_backbone
     from graft.networks.features.mirror_images import view_features
@@ -144,7 +144,7 @@ def _members(
         backbone = frozen_backbone(strategy.backbone, size, project.cache, store, strategy.head.pooling)
         views = [backbone.features(images(size), strategy.backbone.source, axes) for axes in MIRRORS[strategy.flip]]
         top = backbone.top_count if strategy.head.pooling == "depths" else backbone.feature_count
-        yield Member(_name(strategy.backbone, size), views[0], tuple(views[1:]), top)
+        yield StudyMember(_name(strategy.backbone, size), views[0], tuple(views[1:]), top)
         return
     for member in strategy.members:
         backbone = frozen_backbone(member.backbone, member.image_size, project.cache, store, member.pooling)
@@ -152,7 +152,7 @@ def _members(
         plain = backbone.features(images(member.image_size), name)
         features = view_features(backbone, images(member.image_size), name, True) if member.mirrored else plain
         top = backbone.top_count if member.pooling == "depths" else backbone.feature_count
-        yield Member(name, features, (), top, plain if member.mirrored else None, member.weight)
+        yield StudyMember(name, features, (), top, plain if member.mirrored else None, member.weight)
 
 
 def _name(backbone: BackboneParams, size: int) -> str:
@@ -178,7 +178,7 @@ def out_of_fold(images: StudyImages, folds: int, seed: int) -> tuple[np.ndarray,
     return mixture, fold_of
 
 
-def _cross_validated(images: StudyImages, member: Member, folds: int, seed: int) -> CrossValidated:
+def _cross_validated(images: StudyImages, member: StudyMember, folds: int, seed: int) -> CrossValidated:
     views = 1 + len(member.mirrored)
     labels = np.tile(images.labels, views)
     return cross_validate(

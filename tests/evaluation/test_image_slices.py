@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from graft.evaluation.image_slices import slices
 from graft.evaluation.intervals import share_interval
-from graft.evaluation.slices import slices
 
 
 def test_the_dark_quarter_is_found_and_its_interval_allows_for_the_choice_among_slices() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pictures import scene
 
+from graft.evaluation.corruption_costs import robustness
 from graft.evaluation.corruptions import CORRUPTIONS, SEVERITIES
-from graft.evaluation.robustness import robustness
 
 
 @pytest.fixture(scope="module")
