@@ -126,6 +126,8 @@ def _print_comparison(project: Project, params: Params, registered: str, names: 
     from graft.cli.figure_tables import print_comparison
     from graft.registry.runs.named_predictions import compare_named, evaluated_names
 
+    if len(names) < 2:
+        return
     evaluated = evaluated_names(project, params)
     others = [name for name in names if name != registered and name in evaluated]
     if registered in evaluated and others:
