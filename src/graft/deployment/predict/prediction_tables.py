@@ -6,6 +6,7 @@ Columns: ``path``; ``label`` and ``probability``, the best and how likely it is;
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
@@ -78,8 +79,16 @@ def _write_parquet(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[
 def _write_csv(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
     for number, table in enumerate(tables):
         # Seven digits tell every float32 from its neighbours near 1; pandas would write seventeen.
-        text = table.to_pandas().to_csv(index=False, header=not number, float_format="%.7g", lineterminator="\n")
+        text = _as_csv(table, not number)
+        if "\r" in text:
+            # In a file's name; to most readers it ends the line unless it is quoted, and pandas leaves it bare.
+            text = _as_csv(table, not number, quoting=csv.QUOTE_NONNUMERIC)
         stream.write(text.encode())
+
+
+def _as_csv(table: pa.Table, header: bool, **options: Any) -> str:
+    frame = table.to_pandas()
+    return str(frame.to_csv(index=False, header=header, float_format="%.7g", lineterminator="\n", **options))
 
 
 def _write_lines(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
