@@ -23,10 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from graft.evaluation.shrinkage import is_worth_it, shrink
+from graft.registry.promotion.standing import LINE
 
 YEARS, WEEKS = 1500, 45
 RISE = 0.12
-MAX_LOSS = 0.02
+MAX_LOSS, CONFIDENCE = 0.02, 0.95
 _SURE = 1.645  # one-sided 95 %
 # One-sided 95 % of Student's t with 11 degrees of freedom, for 12 groups.
 _SURE_OF_GROUPS = 1.796
@@ -167,12 +168,14 @@ def graft_by_deliveries_of_five(years: Years, week: int) -> np.ndarray:
 
 
 def _by_line(years: Years, week: int, figures: np.ndarray, noise: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    if week + 1 < LINE:
+        return right_interval(years, week)
     line = shrink(figures, np.diag(noise))
     expected = line.expected()
     best = candidates[expected[:, candidates].argmax(axis=1)]
     gain = expected[years.lines, best] - expected[years.lines, years.champion]
     risk = line.risk(best, years.champion, MAX_LOSS)
-    return np.where(is_worth_it(gain, risk, MAX_LOSS) & (gain > 0), best, years.champion)
+    return np.where(is_worth_it(gain, risk, MAX_LOSS, CONFIDENCE), best, years.champion)
 
 
 def _moved(years: Years, week: int, is_promoted: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ from typing import Any
 
 from benchmarks.pipeline import RUN, fresh_copy
 from benchmarks.year_deliveries import Week, first_images, make_weeks, put
+from benchmarks.year_holdout import HoldOut, set_aside
 from benchmarks.year_report import Seen, as_table, draw, read, report, write
 from graft.core.environment import configure
 from graft.core.project import Project, find_project
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="a folder worked in before: print its table, draw its plot")
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--first", type=float, default=0.3, help="share of the images that is there at first")
+    parser.add_argument("--aside", type=float, default=0.15, help="share that nothing sees, of which the truth is told")
     parser.add_argument("--group-by", default="none", help="as split.group_by in params.yaml")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of kills")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="in params.yaml")
@@ -67,11 +69,11 @@ def main() -> None:
         parser.error("name a folder of photographs, and --work")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the schedule ends with this process
     home = find_project()
-    project, weeks = begin(home, arguments)
-    run_year(project, weeks, arguments.work, random.Random(arguments.seed))
+    project, weeks, hold_out = begin(home, arguments)
+    run_year(project, weeks, arguments.work, random.Random(arguments.seed), hold_out)
 
 
-def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[Week]]:
+def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[Week], HoldOut]:
     """Make a committed project with the first images, and the year's deliveries."""
     data = arguments.data.resolve()
     train = data / "train" if (data / "train").is_dir() else data
@@ -81,6 +83,7 @@ def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[W
         for folder in sorted(train.iterdir())
         if folder.is_dir()
     }
+    pool, aside = set_aside(pool, arguments.aside, arguments.group_by)
     first = arguments.work / "first"
     for label, files in first_images(pool, arguments.first).items():
         target = first / ("train" if train != data else "") / label
@@ -107,17 +110,17 @@ def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[W
     change_params(project, changes)
     run("git", "add", "-A", cwd=root)
     run("git", "-c", "user.name=year", "-c", "user.email=year@localhost", "commit", "-qm", "The year begins", cwd=root)
-    return project, make_weeks(pool, arguments.first, arguments.weeks)
+    return project, make_weeks(pool, arguments.first, arguments.weeks), HoldOut(aside)
 
 
-def run_year(project: Project, weeks: list[Week], work: Path, chance: random.Random) -> list[Seen]:
+def run_year(project: Project, weeks: list[Week], work: Path, chance: random.Random, hold_out: HoldOut) -> list[Seen]:
     """Deliver week after week to a schedule that is at work, and record what came of it."""
     rows: list[Seen] = []
     bad: set[str] = set()
     with scheduled(project):
         wait_for_runs(project, 1)  # the first one trains the first champion
         test = test_images(project)
-        rows.append(look(project, Week(-1, "the beginning", {}), test, bad, outcomes(project)[-1:]))
+        rows.append(look(project, Week(-1, "the beginning", {}), test, bad, outcomes(project)[-1:], hold_out))
         report(rows[-1])
         for week in weeks:
             before = len(outcomes(project))
@@ -129,7 +132,7 @@ def run_year(project: Project, weeks: list[Week], work: Path, chance: random.Ran
                 kill_a_run(project, chance)
             wanted = set(week.deliveries)
             wait_for_deliveries(project, before, wanted)
-            rows.append(look(project, week, test, bad, outcomes(project)[before:]))
+            rows.append(look(project, week, test, bad, outcomes(project)[before:], hold_out))
             test |= test_images(project)  # it may grow, and what is in it stays
             report(rows[-1])
             write(rows, work)
@@ -197,7 +200,9 @@ def under_way(project: Project) -> bool:
     return bool(left_behind(project))
 
 
-def look(project: Project, week: Week, test: set[str], bad: set[str], ended: list[dict[str, Any]]) -> Seen:
+def look(
+    project: Project, week: Week, test: set[str], bad: set[str], ended: list[dict[str, Any]], hold_out: HoldOut
+) -> Seen:
     """Return what a week came to, from the project itself."""
     tables = {name: split_images(project, name) for name in ("train", "val", "test")}
     line = line_of(project)
@@ -210,6 +215,7 @@ def look(project: Project, week: Week, test: set[str], bad: set[str], ended: lis
     )
     in_data = {hashlib.sha256(path.read_bytes()).hexdigest() for path in project.data.rglob("*") if path.is_file()}
     champions = [alias for alias in line.aliases if alias == "champion"]
+    judged = [outcome for outcome in ended if "challenger" in outcome["figures"]]
     return Seen(
         week=week.number + 1,
         kind=week.kind,
@@ -225,14 +231,10 @@ def look(project: Project, week: Week, test: set[str], bad: set[str], ended: lis
         accuracy=accuracy_of(line),
         event=event,
         seconds=sum(outcome["seconds"] for outcome in ended),
-        challenger=challenger_accuracy(ended),
+        challenger=float(judged[-1]["figures"]["challenger"]["accuracy"]) if judged else float("nan"),
+        aside=hold_out.accuracy(project, line.model, line.champion or ""),
+        challenger_aside=hold_out.accuracy(project, line.model, judged[-1]["version"] if judged else ""),
     )
-
-
-def challenger_accuracy(ended: list[dict[str, Any]]) -> float:
-    """Return the accuracy of the last version that was judged."""
-    judged = [outcome["figures"]["challenger"] for outcome in ended if "challenger" in outcome["figures"]]
-    return float(judged[-1]["accuracy"]) if judged else float("nan")
 
 
 def outcomes(project: Project) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ class Seen:
         event: what there was to tell of it.
         seconds: that its runs took.
         challenger: accuracy of the version that was judged, on the same; nan where none was.
+        aside, challenger_aside: of both, on images that nothing sees.
     """
 
     week: int
@@ -45,6 +46,8 @@ class Seen:
     event: str
     seconds: float
     challenger: float = math.nan
+    aside: float = math.nan
+    challenger_aside: float = math.nan
 
 
 def report(row: Seen) -> None:
@@ -63,7 +66,7 @@ def read(work: Path) -> list[Seen]:
     import pandas as pd
 
     kinds = {field.name: field.type for field in fields(Seen)}
-    text = [name for name, kind in kinds.items() if kind == "str"]
+    text = [name for name, kind in kinds.items() if kind is str]
     table = pd.read_csv(work / FILE, dtype=kinds).fillna(dict.fromkeys(text, ""))
     return [Seen(*row) for row in table[list(kinds)].itertuples(index=False)]
 
@@ -72,14 +75,15 @@ def as_table(rows: list[Seen]) -> str:
     """Return Markdown: a sentence that sums the year up, and a line for each week."""
     lines = [
         summary(rows),
+        *against_latest(rows),
         "",
-        "| week | what came | what became of it | train | test | champion | accuracy |",
-        "|---|---|---|---|---|---|---|",
+        "| week | what came | what became of it | train | test | champion | accuracy | on images that nothing sees |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         lines.append(
             f"| {row.week} | {row.kind or 'images'} | {what_became(row)} | {row.train:,} | {row.test:,} "
-            f"| {row.champion} | {row.accuracy:.2%} |"
+            f"| {row.champion} | {row.accuracy:.2%} | {row.aside:.2%} |"
         )
     return "\n".join(lines)
 
@@ -98,6 +102,23 @@ def summary(rows: list[Seen]) -> str:
         f"{len(rows) - 1} weeks, {promoted} promotions. Test images that moved: {moved}; refused images in data/: "
         f"{bad}; weeks that did not end with one champion: {without}. {took}."
     )
+
+
+def against_latest(rows: list[Seen]) -> list[str]:
+    """Return what the champion is right on at half and at the end of the year against the last ten challengers.
+
+    On images that nothing sees: there a champion that was only lucky falls behind.
+    """
+    said = []
+    for number in sorted({len(rows) // 2, len(rows) - 1}):
+        latest = [row.challenger_aside for row in rows[: number + 1] if not math.isnan(row.challenger_aside)][-10:]
+        if latest and not math.isnan(rows[number].aside):
+            mean = sum(latest) / len(latest)
+            said.append(
+                f"On images that nothing sees, in week {rows[number].week}: champion {rows[number].aside:.2%}, "
+                f"the last {len(latest)} challengers {mean:.2%} on average."
+            )
+    return said
 
 
 def what_became(row: Seen) -> str:
@@ -132,8 +153,12 @@ def draw(rows: list[Seen], path: Path) -> None:
     axes.step(weeks, [100 * row.accuracy for row in rows], where="post", color="#20639b", label="champion")
     judged = [100 * row.challenger for row in rows]
     axes.plot(weeks, judged, "x", color="#20639b", markersize=4, alpha=0.5, label="challenger")
+    if any(not math.isnan(row.aside) for row in rows):
+        aside = [100 * row.aside for row in rows]
+        axes.step(weeks, aside, where="post", color="#3caea3", label="champion, images that nothing sees")
+        axes.plot(weeks, [100 * row.challenger_aside for row in rows], "+", color="#3caea3", markersize=4, alpha=0.6)
     axes.set_xlabel("week")
-    axes.set_ylabel("test accuracy, %")
+    axes.set_ylabel("accuracy, %")
     axes.legend(loc="upper left", frameon=False, fontsize=8)
     images = axes.twinx()
     images.plot(weeks, [row.train for row in rows], color="#999999", linewidth=1)

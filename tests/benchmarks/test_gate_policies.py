@@ -40,8 +40,10 @@ def test_grafts_rule_is_at_least_as_good_as_each_and_rarely_drops(outcomes: tupl
     for name in PUBLISHED:
         assert found[GRAFT].end >= found[name].end, name
         assert found[GRAFT].average >= found[name].average, name
-    assert found[GRAFT].drops <= 0.5
-    assert found["graft, test images alone"].drops <= 0.5
+    for name in (GRAFT, "graft, test images alone"):
+        assert found[name].drops <= 0.5
+        # Of what it promotes, at most the stated share loses more than 2 points.
+        assert found[name].drops <= 0.06 * found[name].promotions
 
 
 def as_believed(lines: int, models: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,9 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.year_report import Seen, as_table, read, summary, what_became, write
+from benchmarks.year_holdout import set_aside
+from benchmarks.year_report import Seen, against_latest, as_table, read, summary, what_became, write
 
 WEEK = Seen(
     week=1,
@@ -19,6 +21,8 @@ WEEK = Seen(
     event="promoted",
     seconds=50.0,
     challenger=0.9,
+    aside=0.8,
+    challenger_aside=0.8,
 )
 BEGINNING = replace(WEEK, week=0, kind="the beginning", verdict="", champion="1", seconds=300.0)
 REFUSED = replace(
@@ -68,5 +72,25 @@ def test_what_became_of_a_week() -> None:
 
 def test_a_line_for_each_week() -> None:
     lines = as_table([BEGINNING, EMPTY]).splitlines()
-    assert lines[-2] == "| 0 | the beginning | the champion from here on | 80 | 30 | 1 | 90.00% |"
-    assert lines[-1] == "| 3 | empty | quarantined; It holds no images. | 80 | 30 | 2 | 90.00% |"
+    assert lines[-2] == "| 0 | the beginning | the champion from here on | 80 | 30 | 1 | 90.00% | 80.00% |"
+    assert lines[-1] == "| 3 | empty | quarantined; It holds no images. | 80 | 30 | 2 | 90.00% | 80.00% |"
+
+
+def test_the_champion_is_held_against_the_last_ten_on_images_that_nothing_sees() -> None:
+    rows = [replace(WEEK, week=week, aside=0.8, challenger_aside=0.7 + 0.01 * week) for week in range(13)]
+    assert against_latest(rows) == [
+        "On images that nothing sees, in week 6: champion 80.00%, the last 7 challengers 73.00% on average.",
+        "On images that nothing sees, in week 12: champion 80.00%, the last 10 challengers 77.50% on average.",
+    ]
+    assert against_latest([replace(WEEK, aside=math.nan)]) == []
+
+
+def test_whole_groups_are_set_aside_and_always_the_same() -> None:
+    pool = {"a": [Path(f"hand{hand}-{frame}.jpg") for hand in range(10) for frame in range(5)]}
+    kept, aside = set_aside(pool, 0.2, "(.+)-[0-9]+")
+    assert (len(kept["a"]), len(aside["a"])) == (40, 10)
+    hands = {path.name.split("-")[0] for path in aside["a"]}
+    assert len(hands) == 2
+    assert not hands & {path.name.split("-")[0] for path in kept["a"]}
+    assert set_aside({"a": pool["a"][::-1]}, 0.2, "(.+)-[0-9]+")[1]["a"] == aside["a"][::-1]
+    assert set_aside(pool, 0.0, "none") == (pool, {"a": []})

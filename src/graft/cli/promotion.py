@@ -129,7 +129,8 @@ def _print_verdict(verdict: GateVerdict) -> None:
         against = "the champion itself" if verdict.is_champion else "no champion yet"
     console.print(
         f"\n[bold]{escape(verdict.model)}[/] version {candidate.version} ({escape(candidate.strategy)}), "
-        f"{escape(against)}, on {verdict.test.images:,} images of test\n",
+        f"{escape(against)}, on {verdict.test.images:,} images of test"
+        f"{f' in {verdict.test.groups:,} groups' if verdict.test.groups < verdict.test.images else ''}\n",
         soft_wrap=True,
     )
     table = table_of("=rule", "=", "found", "needed")
@@ -139,6 +140,8 @@ def _print_verdict(verdict: GateVerdict) -> None:
         table.add_row(name, "[dim]off[/]", "", "")
     console.print(table)
     console.print()
+    for sentence in verdict.standing.sentences():
+        say(sentence)
     for rule in verdict.rules:
         if not rule.passed:
             say(f"{rule.name}: {rule.remedy}.")
@@ -163,6 +166,7 @@ def _print_changed(changed: Changed, as_json: bool) -> None:
         from dataclasses import asdict
 
         content = {"model": changed.model, "settled": changed.settled, "previous": changed.previous}
+        content["standing"] = changed.standing.model_dump() if changed.standing else None
         print(json.dumps({**content, "change": asdict(entry)}, indent=2))
         return
     for sentence in changed.settled:
@@ -173,6 +177,8 @@ def _print_changed(changed: Changed, as_json: bool) -> None:
         f"{changed.model}: version {entry.version} ({entry.strategy or 'strategy unknown'}) is champion now, "
         f"{how}{before}."
     )
+    for sentence in changed.standing.sentences() if changed.standing else []:
+        say(sentence)
     if changed.previous:
         print_next("graft history", f"graft rollback    [not bold dim]restores version {changed.previous}[/]")
     else:

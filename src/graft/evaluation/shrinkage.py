@@ -23,6 +23,8 @@ SPREAD_WEIGHTS = np.array([0.05, 0.25, 0.35, 0.25, 0.1])
 # Also before any figure: level, slope from one model to the next, and steps of the walk, as standard deviations. A year
 # of weekly deliveries raised accuracy by 12 points, half of that in its first quarter.
 _LEVEL, _SLOPE, _STEP = 0.3, 0.005, 0.002
+# And of the level of each recipe about the others'.
+_RECIPE = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,23 @@ class Shrunk:
         return np.asarray((self.weights * ndtr((-loss - gains) / np.sqrt(np.maximum(variances, 1e-12)))).sum(axis=0))
 
 
-def shrink(figures: np.ndarray, noise: np.ndarray, places: np.ndarray | None = None) -> Shrunk:
+def shrink(
+    figures: np.ndarray, noise: np.ndarray, places: np.ndarray | None = None, recipes: np.ndarray | None = None
+) -> Shrunk:
     """Return what the models of each line are expected to be right on.
 
     Args:
         figures: measured accuracies ``[Y, K]`` of Y lines of K models, in the order in which they were made.
         noise: covariance of the errors of measurement, ``[K, K]``, the same in every line.
         places: of the models along the line, ``[K]``, rising; by default 0, 1, 2, ...
+        recipes: what each model was made by, any values ``[K]``: each recipe has a level of its own. By default one.
     """
     count = figures.shape[1]
     along = np.arange(count) if places is None else np.asarray(places, np.float64)
     back = along - along[-1]
     trend = _LEVEL**2 + _SLOPE**2 * np.outer(back, back) + _STEP**2 * np.minimum.outer(along, along)
+    if recipes is not None:
+        trend += _RECIPE**2 * (recipes[:, None] == recipes)
     middle = figures.mean(axis=1, keepdims=True)
     deviations = figures - middle
     likelihoods, means, covariances = [], [], []
@@ -91,11 +98,12 @@ def shrink(figures: np.ndarray, noise: np.ndarray, places: np.ndarray | None = N
 LOSS_COUNTS = 5.0
 
 
-def is_worth_it(gain: np.ndarray, risk: np.ndarray, loss: float) -> np.ndarray:
-    """Return where a change is expected to gain at least what its risk counts.
+def is_worth_it(gain: np.ndarray, risk: np.ndarray, loss: float, confidence: float) -> np.ndarray:
+    """Return where a change is sure enough to lose no more than ``loss``, or gains more than its risk counts.
 
     Args:
         gain: expected, in parts of 1.
         risk: that it loses more than ``loss``, see :meth:`Shrunk.risk`.
+        confidence: that is sure enough, 0..1.
     """
-    return np.asarray(gain >= LOSS_COUNTS * loss * risk)
+    return np.asarray((risk <= 1 - confidence) | (gain >= LOSS_COUNTS * loss * risk))

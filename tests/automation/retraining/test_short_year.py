@@ -30,7 +30,7 @@ SETTINGS = [
 @pytest.fixture(scope="module")
 def year(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
     folder = tmp_path_factory.mktemp("year")
-    for split, count in (("train", 60), ("test", 10)):
+    for split, count in (("train", 67), ("test", 10)):  # of 67, 7 are set aside
         for offset, colour in enumerate(COLOURS):
             place = folder / "colours" / split / colour
             place.mkdir(parents=True)
@@ -38,14 +38,14 @@ def year(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> list[See
                 seed = 10_000 * (split == "test") + 1000 * offset + number
                 picture(colour, seed, side=32).save(place / f"{seed:05d}.png")
     arguments = argparse.Namespace(
-        data=folder / "colours", work=folder, first=0.6, weeks=4, group_by="none", set=SETTINGS
+        data=folder / "colours", work=folder, first=0.6, weeks=4, group_by="none", aside=0.1, set=SETTINGS
     )
     before = dict(os.environ)
     try:
-        project, weeks = begin(Project(repository), arguments)
+        project, weeks, hold_out = begin(Project(repository), arguments)
         # A delivery whose run is killed is taken in like any other: a training less than with one that is not.
         weeks = [replace(weeks[0], kind="killed"), *weeks[1:3]]
-        return run_year(project, weeks, folder, random.Random(3))
+        return run_year(project, weeks, folder, random.Random(3), hold_out)
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -58,6 +58,10 @@ class TestYear:
     def test_test_images_never_move(self, year: list[Seen]) -> None:
         assert [week.test_moved for week in year] == [0] * 4
         assert {week.test for week in year} == {30}
+
+    def test_champion_and_challenger_are_asked_about_what_nothing_sees(self, year: list[Seen]) -> None:
+        assert all(0 <= week.aside <= 1 for week in year)
+        assert 0 <= year[1].challenger_aside <= 1
 
     def test_there_is_one_champion_after_each_week(self, year: list[Seen]) -> None:
         assert [week.champions for week in year] == [1] * 4

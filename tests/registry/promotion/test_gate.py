@@ -20,10 +20,12 @@ from graft.core.project import Project
 from graft.data.checks.check_verdict import Verdict, write_verdict
 from graft.data.splits.split_tables import read_split_table, read_splits
 from graft.evaluation.metrics import evaluate
+from graft.registry.promotion import judge_challenger
 from graft.registry.promotion.change_champion import Registry
 from graft.registry.promotion.gate import run_gate
 from graft.registry.promotion.gate_verdict import GateVerdict, fetch_verdict, verdict_file
-from graft.registry.promotion.judge_challenger import VersionPredictions, ask, with_all_classes
+from graft.registry.promotion.judge_challenger import ask
+from graft.registry.promotion.judged_predictions import Predictions, read_predictions
 from graft.registry.promotion.promote import open_registry, promote
 from graft.registry.register import register_best
 from graft.registry.store.logged_models import HASH_TAG, model_hash
@@ -58,7 +60,7 @@ def registry(project: Project) -> Registry:
 
 @pytest.mark.slow
 def test_candidate_and_champion_are_judged_as_they_are_registered_on_the_same_images(
-    project: Project, registry: Registry
+    project: Project, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promote(registry, "1", "to have one", forced=True)
     verdict = run_gate(project, tiny_params(), registry)
@@ -89,6 +91,23 @@ def test_candidate_and_champion_are_judged_as_they_are_registered_on_the_same_im
     table = project.split_table("test").read_bytes()
     assert verdict.test.table_sha256 == hashlib.sha256(table).hexdigest()
 
+    # Both are asked about an image once: the predictions are in their runs, and the champion is not run again.
+    for judged, name in ((verdict.candidate, "second"), (verdict.champion, "first")):
+        existing = read_predictions(registry.client, judged.run_id)
+        assert existing is not None
+        assert existing.digest == judged.digest
+        assert (existing.predicted() == test.set_index("sha256")["label"][existing.sha256]).tolist() == (
+            pd.Series(right[name], test["sha256"])[existing.sha256].tolist()
+        )
+    roles = []
+    monkeypatch.setattr(judge_challenger, "ask", lambda *some, **more: roles.append(some[-2]) or ask(*some, **more))
+    again = run_gate(project, tiny_params(), registry)
+    assert roles == ["candidate"]
+    assert again.champion == verdict.champion
+    assert again.comparison == verdict.comparison
+    assert again.standing.judged == 2
+    assert again.standing.metric == "accuracy"
+
     # This project is in no repository, and no test image was in training.
     outcomes = {rule.name: rule.passed for rule in verdict.rules}
     assert outcomes["unseen_test"]
@@ -96,9 +115,9 @@ def test_candidate_and_champion_are_judged_as_they_are_registered_on_the_same_im
     assert not outcomes["reproducible"]
 
     # The same verdict is in the project, in the run, and named by the version.
-    assert GateVerdict.model_validate_json(verdict_file(project).read_text()) == verdict
+    assert GateVerdict.model_validate_json(verdict_file(project).read_text()) == again
     version = registry.client.get_model_version("tints", "2")
-    assert fetch_verdict(registry.client, version) == verdict
+    assert fetch_verdict(registry.client, version) == again
     assert version.tags["gate.passed"] == ("yes" if verdict.passed else "no")
 
 
@@ -151,7 +170,7 @@ def test_a_version_without_a_run_has_nowhere_to_put_a_verdict(project: Project, 
 def test_what_is_no_model_says_so(project: Project, tmp_path: Path) -> None:
     table = read_splits(project, ["test"])["test"]
     with pytest.raises(GraftError, match=r"The candidate, version 9, cannot be loaded or does not answer.*MLmodel"):
-        ask(project, tmp_path, table, 8, "version 9", "candidate")
+        ask(project, tmp_path, table, table, 8, "version 9", "candidate")
 
 
 def test_m10_a_model_that_does_not_answer_is_ended(
@@ -163,15 +182,12 @@ def test_m10_a_model_that_does_not_answer_is_ended(
     monkeypatch.setattr("sys.executable", str(hanging))
     table = read_splits(project, ["test"])["test"]
     with pytest.raises(GraftError, match=r"version 9, had not answered after 1 s, and was ended"):
-        ask(project, tmp_path, table, 8, "version 9", "candidate", limit=1)
+        ask(project, tmp_path, table, table, 8, "version 9", "candidate", limit=1)
 
 
 def test_a_class_that_a_model_does_not_know_is_one_that_it_never_names() -> None:
-    answers = VersionPredictions(["a", "c"], np.array([[0.3, 0.7], [0.9, 0.1]]), 1.0)
-    classes, probabilities = with_all_classes(answers, ["b", "a"])
-    assert classes == ["a", "c", "b"]
-    assert probabilities.tolist() == [[0.3, 0.7, 0.0], [0.9, 0.1, 0.0]]
-    assert with_all_classes(answers, ["a", "a"])[0] == ["a", "c"]
+    predictions = Predictions("d", ["a", "c"], ["1", "2"], np.array([[0.3, 0.7], [0.9, 0.1]]), 1.0)
+    assert predictions.of(["2", "1", "2"], ["a", "c", "b"]).tolist() == [[0.9, 0.1, 0], [0.3, 0.7, 0], [0.9, 0.1, 0]]
 
 
 def test_the_hash_of_a_model_follows_every_file_and_nothing_that_comes_later(tmp_path: Path) -> None:

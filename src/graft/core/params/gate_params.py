@@ -27,12 +27,13 @@ class GateParams(Section):
     """The limits of the gate.
 
     Attributes:
-        metric: that ``minimum`` is about, on the test split.
+        metric: that ``minimum`` and ``max_loss`` are about, on the test split.
         minimum: of that metric.
-        max_loss: of accuracy against the champion, in parts of 1; see :mod:`graft.evaluation.comparison`.
-        confidence: that the loss is no greater; one-sided.
-        min_class_recall: of each class of the test split.
-        max_calibration_error: expected calibration error.
+        max_loss: of that metric against the champion, in parts of 1; see
+            :func:`graft.registry.promotion.standing.is_no_loss`.
+        confidence: that the loss is no greater, one-sided; and that a class is shown to be below its limit.
+        min_class_recall: that no class of the test split is shown to be below.
+        max_calibration_error: expected calibration error, or what chance gives where that is more.
         max_latency_ms: median of single photographs, decoding included.
         max_size_mb: of the registered model's files, in units of a million bytes.
         severity: of each rule.

@@ -4,9 +4,9 @@ graft.registry.promotion.answer_process REQUEST``.
 A model brings the code that decodes and answers, as the package ``graft_model``. Two models in one process would
 share whichever was imported first; and one process for each also makes their timings comparable.
 
-The request is a JSON file with ``model`` (its folder), ``images`` (a list of path and SHA-256), ``batch`` (images
-at a time) and ``answers`` (the ``.npz`` file to write). Standard output reports the progress in lines that start with
-``LINE_PREFIX``.
+The request is a JSON file with ``model`` (its folder), ``images`` (a list of path and SHA-256, may be empty), ``timed``
+(such a list, of at least one photograph), ``batch`` (images at a time) and ``answers`` (the ``.npz`` file to write).
+Standard output reports the progress in lines that start with ``LINE_PREFIX``.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 LINE_PREFIX = "graft-answers "
-# Single photographs that are timed, after a few that are not: the first call sets up what later ones use.
-TIMED, WARM_UP = 30, 3
+# Photographs that are asked about before any is timed: the first call sets up what later ones use.
+WARM_UP = 3
 
 
 def answer(request: dict[str, Any]) -> None:
@@ -33,18 +33,16 @@ def answer(request: dict[str, Any]) -> None:
 
     model = mlflow.pyfunc.load_model(request["model"])
     images: list[tuple[str, str]] = request["images"]
-    classes: list[str] = []
-    parts = []
+    singles = [_read(Path(path), sha256) for path, sha256 in request["timed"]]
+    for photograph in singles[:WARM_UP]:
+        answers = _predict(model, [photograph])
+    classes = list(answers[0])
+    parts = [np.zeros((0, len(classes)))]
     for start in range(0, len(images), request["batch"]):
         batch = images[start : start + request["batch"]]
         answers = _predict(model, [_read(Path(path), sha256) for path, sha256 in batch])
-        classes = classes or list(answers[0])
         parts.append(np.array([[answers[row][name] for name in classes] for row in range(len(batch))]))
         _report(answered=start + len(batch))
-    step = max(1, len(images) // TIMED)
-    singles = [_read(Path(path), sha256) for path, sha256 in images[::step][:TIMED]]
-    for photograph in singles[:WARM_UP]:
-        _predict(model, [photograph])
     seconds = []
     for photograph in singles:
         started = time.perf_counter()

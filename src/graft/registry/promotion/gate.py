@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of, write_file
 from graft.core.model_folders import model_folders
 from graft.core.params import Params
 from graft.core.project import Project
+from graft.data.splits.image_groups import read_groups
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation.comparison import compare
+from graft.evaluation.intervals import number_of_groups
 from graft.registry.promotion.change_champion import Registry
 from graft.registry.promotion.gate_rules import Evidence, SeenTestImages, apply_rules
 from graft.registry.promotion.gate_verdict import GateVerdict, JudgedOn, publish_verdict, verdict_file
-from graft.registry.promotion.judge_challenger import judge
+from graft.registry.promotion.judge_challenger import CANDIDATE, ask_version, judge
+from graft.registry.promotion.judged_line import latest_judged, members_of
+from graft.registry.promotion.judged_predictions import Predictions
+from graft.registry.promotion.later_images import ASKED_AGAIN, later_images, new_to
 from graft.registry.promotion.origin import reproducibility, state_of_data
 from graft.registry.promotion.promote import find_version
+from graft.registry.promotion.standing import stand
 from graft.registry.store.provenance import head_commit
 from graft.registry.store.seen_images import read_seen_images
 
@@ -57,24 +66,43 @@ def run_gate(
             "Register a run's model: graft run",
         )
     test = read_splits(project, ["test"])["test"]
+    test["group"] = read_groups(project.test_groups, list(test["sha256"]))
     batch = params.evaluate.batch_size
 
     is_champion = number == line.champion
-    judged, right = judge(project, registry, candidate, test, batch, "candidate", limit)
-    seen = [_seen(registry, candidate, test, "candidate")]
+    judged, predictions = judge(project, registry, candidate, test, batch, CANDIDATE, limit)
+    asked = {number: predictions}
+    seen = [_seen(registry, candidate, test, CANDIDATE)]
     champion = comparison = None
+    right, groups = _right(predictions, test), test["group"].to_numpy(str)
+    later = later_images(project)
     if line.champion is not None and not is_champion:
         other = client.get_model_version(model, line.champion)
-        champion, right_too = judge(project, registry, other, test, batch, "champion", limit)
+        new = new_to(registry, other, later)
+        champion, asked[line.champion] = judge(project, registry, other, test, batch, "champion", limit, new)
         seen.append(_seen(registry, other, test, "champion"))
-        comparison = compare(right, right_too, params.gate.confidence)
+        comparison = compare(right, _right(asked[line.champion], test), params.gate.confidence, groups)
+        for version in latest_judged(registry, number, ASKED_AGAIN):
+            if version.version not in asked:
+                asked |= _asked_again(project, registry, version, new_to(registry, version, later), batch, limit)
+    now = datetime.now(UTC)
+    since = next((entry.at for entry in reversed(line.entries) if champion and entry.version == champion.version), "")
+    members, count = members_of(registry, asked)
+    against = champion.version if champion else None
+    standing = stand(members, count, test, later, number, against, params.gate, comparison, since, now)
     run = client.get_run(candidate.run_id)
     record = read_seen_images(client, candidate.run_id)
     evidence = Evidence(
         candidate=judged,
         champion=champion,
-        test=JudgedOn(images=len(test), table_sha256=sha256_of(project.split_table("test"))),
+        test=JudgedOn(
+            images=len(test), groups=number_of_groups(groups), table_sha256=sha256_of(project.split_table("test"))
+        ),
         comparison=comparison,
+        standing=standing,
+        right=right,
+        labels=test["label"].to_numpy(str),
+        groups=groups,
         is_champion=is_champion,
         seen=tuple(seen),
         data=state_of_data(project, record),
@@ -84,7 +112,7 @@ def run_gate(
     verdict = GateVerdict(
         model=model,
         passed=all(rule.passed or rule.severity == "warn" for rule in rules),
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        at=now.isoformat(timespec="seconds"),
         commit=commit or head_commit(project) or "",
         made_from=evidence.origin.commit,
         candidate=judged,
@@ -92,6 +120,7 @@ def run_gate(
         is_champion=is_champion,
         test=evidence.test,
         comparison=comparison,
+        standing=standing,
         params=params.gate,
         rules=rules,
         off=off,
@@ -99,6 +128,24 @@ def run_gate(
     write_file(verdict_file(project), verdict.text())
     publish_verdict(client, verdict)
     return verdict
+
+
+def _asked_again(
+    project: Project, registry: Registry, version: ModelVersion, new: pd.DataFrame, batch: int, limit: float | None
+) -> dict[str, Predictions]:
+    """Return the predictions of an earlier challenger, also for images that came after it; empty where it cannot."""
+    number = str(version.version)
+    try:
+        return {number: ask_version(project, registry, version, new, batch, f"version {number}", limit)[0]}
+    except GraftError as error:
+        print(f"Version {number} was not asked about the images that came after it: {error.what}", file=sys.stderr)
+        return {}
+
+
+def _right(predictions: Predictions, test: pd.DataFrame) -> np.ndarray:
+    """Return whether the most probable class of each test image is right, bool ``[N]``."""
+    predicted = dict(zip(predictions.sha256, predictions.predicted(), strict=True))
+    return np.asarray(test["sha256"].map(predicted) == test["label"])
 
 
 def _seen(registry: Registry, version: ModelVersion, test: pd.DataFrame, role: str) -> SeenTestImages:

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from graft.core.params.gate_params import GateParams
 from graft.evaluation.comparison import Comparison
+from graft.evaluation.intervals import share_interval
 from graft.registry.promotion.gate_verdict import GateRule, Judged, JudgedOn
+from graft.registry.promotion.standing import Standing, is_no_loss
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class Evidence:
         candidate, champion: figures; the champion is None where there is none, or where it is the candidate.
         test: what they were judged on.
         comparison: the two image by image; None without another champion.
+        standing: of the candidate in the line of all that was judged.
+        right: whether the candidate is right, bool ``[N]``.
+        labels, groups: of each test image, ``[N]``.
         is_champion: the candidate is the champion itself.
         seen: for each model.
         data: whether validate and split passed, about the images that the candidate was trained on.
@@ -56,6 +63,10 @@ class Evidence:
     champion: Judged | None
     test: JudgedOn
     comparison: Comparison | None
+    standing: Standing
+    right: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
     is_champion: bool
     seen: tuple[SeenTestImages, ...]
     data: OriginFinding
@@ -132,45 +143,87 @@ def _minimum(evidence: Evidence, params: GateParams) -> RuleFinding:
 
 
 def _not_worse(evidence: Evidence, params: GateParams) -> RuleFinding:
-    needed = f"at worst {-100 * params.max_loss:g} points, {params.confidence:.0%} sure"
-    if evidence.comparison is None:
+    limit, standing = -params.max_loss, evidence.standing
+    points, sure = f"{100 * params.max_loss:g} points", f"{params.confidence:.0%} sure"
+    if evidence.comparison is None or standing.gain is None or standing.risk is None or standing.lower is None:
         observed = "the candidate is the champion" if evidence.is_champion else "no champion: nothing to compare with"
-        return RuleFinding(True, observed, needed, "", None, -params.max_loss)
-    found = evidence.comparison
-    passed = found.lower >= -params.max_loss
-    if found.difference >= -params.max_loss:
-        remedy = (
-            "The loss that was seen would do, but the images are too few to be sure: judge on more test images, "
-            f"or accept {-100 * found.lower:.1f} points under gate.max_loss"
+        return RuleFinding(True, observed, f"at worst -{points}, {sure}", "", None, limit)
+    observed = evidence.comparison.as_text()
+    if params.metric == "macro_f1":
+        observed = (
+            f"macro-F1 {100 * (standing.difference or 0):+.2f} points, at worst {100 * standing.lower:+.2f}; {observed}"
         )
+    passed = is_no_loss(standing, params)
+    if standing.by_line:
+        observed = (
+            f"expected on new images {100 * standing.gain:+.2f} points, a loss of more than {points} "
+            f"{standing.risk:.1%} likely; measured {observed}"
+        )
+        needed = f"a loss of more than {points} at most {1 - params.confidence:.0%} likely, or outweighed by the gain"
+        is_worse = standing.gain < 0
+        value, limit = standing.risk, 1 - params.confidence
     else:
+        needed, value = f"at worst -{points}, {sure}", standing.lower
+        is_worse = (standing.difference or 0) < -params.max_loss
+    if passed:
+        remedy = ""
+    elif is_worse:
         remedy = "Train a better model; the champion stays meanwhile"
-    return RuleFinding(passed, found.as_text(), needed, "" if passed else remedy, found.lower, -params.max_loss)
+    else:
+        few = f"about {standing.images_more:,} more would do" if standing.images_more else "far more would be needed"
+        remedy = f"The test images are too few to be sure: {few}; or accept a greater gate.max_loss"
+    return RuleFinding(passed, observed, needed, remedy, value, limit)
 
 
 def _class_recall(evidence: Evidence, params: GateParams) -> RuleFinding:
     classes = evidence.candidate.classes
     worst = min(classes, key=lambda name: classes[name].recall)
-    below = [name for name in classes if classes[name].recall < params.min_class_recall]
-    others = f", and {len(below) - 1} more below" if len(below) > 1 else ""
+    below = _shown_below(evidence, params)
+    named = f"; shown to be below: {', '.join(below[:3])}{', ...' if len(below) > 3 else ''}" if below else ""
     lowest = classes[worst]
+    unsure = sum(one.recall < params.min_class_recall for one in classes.values()) - len(below)
+    few = f"; {unsure} of lower figure with too few images to tell" if unsure > 0 else ""
     return RuleFinding(
         not below,
-        f"lowest: {worst}, {lowest.recall:.4f} of {lowest.images} images{others}",
-        f"at least {params.min_class_recall:g} in every class",
+        f"lowest: {worst}, {lowest.recall:.4f} of {lowest.images} images{named}{few}",
+        f"no class shown to be below {params.min_class_recall:g}, {params.confidence:.0%} sure of all together",
         "Bring more images of that class, or try class_weight: balanced",
         lowest.recall,
         params.min_class_recall,
     )
 
 
+def _shown_below(evidence: Evidence, params: GateParams) -> list[str]:
+    """Return the classes whose recall is shown to be too low, by Holm's method over all classes.
+
+    S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979.
+    """
+    classes = evidence.candidate.classes
+    suspects = [name for name, one in classes.items() if one.recall < params.min_class_recall]
+
+    def high(name: str, hypotheses: int) -> float:
+        rows = evidence.labels == name
+        confidence = 1 - 2 * (1 - params.confidence) / hypotheses
+        return share_interval(evidence.right[rows], evidence.groups[rows], confidence).high
+
+    below: list[str] = []
+    for name in sorted(suspects, key=lambda name: high(name, len(classes))):
+        if high(name, len(classes) - len(below)) >= params.min_class_recall:
+            break
+        below.append(name)
+    return below
+
+
 def _calibration(evidence: Evidence, params: GateParams) -> RuleFinding:
-    value = evidence.candidate.calibration_error
-    remedy = (
-        "Train with less overfitting (augment, label_smoothing, early stopping); on few images chance alone makes "
-        "this figure large"
+    value, by_chance = evidence.candidate.calibration_error, evidence.candidate.calibration_error_by_chance
+    return RuleFinding(
+        value <= max(params.max_calibration_error, by_chance),
+        f"expected calibration error {value:.4f}; of exact probabilities chance alone gives up to {by_chance:.4f}",
+        f"at most {params.max_calibration_error:g}, or what chance gives",
+        "Train with less overfitting (augment, label_smoothing, early stopping)",
+        value,
+        params.max_calibration_error,
     )
-    return _at_most(value, params.max_calibration_error, "", f"expected calibration error {value:.4f}", remedy)
 
 
 def _latency(evidence: Evidence, params: GateParams) -> RuleFinding:

@@ -19,6 +19,7 @@ from graft.core.params.sections import RunSeverity
 from graft.core.project import Project
 from graft.evaluation.comparison import Comparison
 from graft.registry.promotion.line import is_missing
+from graft.registry.promotion.standing import Standing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 VERDICT_FILE = "gate/verdict.json"
 # On the version: whether it passed, the digest of the verdict's text, and when.
 PASSED_TAG, DIGEST_TAG, TIME_TAG = "gate.passed", "gate.verdict_sha256", "gate.at"
+STANDING_TAG = "gate.standing"  # the sentences of its standing
 
 
 class _Record(BaseModel):
@@ -74,6 +76,8 @@ class Judged(_Record):
         strategy, commit, data: as its run records; "" where unknown. ``commit`` was checked out when it was trained,
             maybe with changes; ``data`` is DVC's hash.
         accuracy, macro_f1, log_loss, calibration_error: see :mod:`graft.evaluation.metrics`.
+        calibration_error_by_chance: what 95 % of models whose probabilities are exactly true stay within on as many
+            images, see :func:`graft.evaluation.metrics.calibration_error_by_chance`.
         classes: figures of each class of the test split.
         latency_ms: median time of a single photograph, decoding included.
         size_mb: of its files, in units of a million bytes.
@@ -90,15 +94,19 @@ class Judged(_Record):
     macro_f1: float
     log_loss: float
     calibration_error: float
+    calibration_error_by_chance: float
     classes: dict[str, ClassFigures]
     latency_ms: float
     size_mb: float
 
 
 class JudgedOn(_Record):
-    """The test split: number of images, and SHA-256 of its table (:mod:`graft.data.splits.split_tables`)."""
+    """The test split: number of images and of groups of images that belong together, and SHA-256 of its table
+    (:mod:`graft.data.splits.split_tables`).
+    """
 
     images: int
+    groups: int
     table_sha256: str
 
 
@@ -115,6 +123,7 @@ class GateVerdict(_Record):
         is_champion: the candidate is the champion itself.
         test: what they were judged on.
         comparison: the two on the same images.
+        standing: of the candidate in the line of all that was judged.
         params: the section ``gate`` as it was.
         rules: the outcome of every rule that is not off.
         off: names of the others.
@@ -130,6 +139,7 @@ class GateVerdict(_Record):
     is_champion: bool
     test: JudgedOn
     comparison: Comparison | None
+    standing: Standing
     params: GateParams
     rules: list[GateRule]
     off: list[str]
@@ -158,6 +168,7 @@ def publish_verdict(client: MlflowClient, verdict: GateVerdict) -> None:
     """Write a verdict into the candidate's run, and its summary into tags of the version for the registry's pages."""
     client.log_text(verdict.candidate.run_id, verdict.text(), VERDICT_FILE)
     tags = {PASSED_TAG: "yes" if verdict.passed else "no", DIGEST_TAG: verdict.sha256, TIME_TAG: verdict.at}
+    tags[STANDING_TAG] = " ".join(verdict.standing.sentences())
     for name, value in tags.items():
         client.set_model_version_tag(verdict.model, verdict.candidate.version, name, value)
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,12 @@ from graft.core.errors import GraftError
 from graft.core.processes import end_tree
 from graft.core.progress import progress_bar
 from graft.core.project import Project
-from graft.evaluation.metrics import evaluate, expected_calibration_error
+from graft.evaluation.intervals import CONFIDENCE
+from graft.evaluation.metrics import calibration_error_by_chance, evaluate, expected_calibration_error
 from graft.registry.promotion.answer_process import LINE_PREFIX
 from graft.registry.promotion.change_champion import Registry, describe
 from graft.registry.promotion.gate_verdict import ClassFigures, Judged
+from graft.registry.promotion.judged_predictions import Predictions, log_predictions, no_predictions, read_predictions
 from graft.registry.store.logged_models import HASH_TAG, files_of_version
 
 if TYPE_CHECKING:
@@ -30,19 +32,9 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
-@dataclass(frozen=True)
-class VersionPredictions:
-    """The predictions of one version.
-
-    Attributes:
-        classes: in the order of the columns.
-        probabilities: float64 ``[N, C]``, in the order of the images.
-        latency_ms: median of single photographs, decoding included.
-    """
-
-    classes: list[str]
-    probabilities: np.ndarray
-    latency_ms: float
+CANDIDATE = "candidate"
+# Single photographs that are timed.
+TIMED = 30
 
 
 def judge(
@@ -53,23 +45,77 @@ def judge(
     batch_size: int,
     role: str,
     limit: float | None = None,
-) -> tuple[Judged, np.ndarray]:
-    """Run a version on the test images as it is registered.
+    also: pd.DataFrame | None = None,
+) -> tuple[Judged, Predictions]:
+    """Ask a version about the images that it was not asked about yet, and compute its figures on the test images.
 
     Args:
-        table: the test split with paths, see :func:`graft.data.splits.split_tables.read_splits`.
+        table: the test split with paths, see :func:`graft.data.splits.split_tables.read_splits`, and the column group.
         limit: seconds that it may take; None for any number.
+        also: such a table of other images that it has not seen.
 
     Returns:
-        Its figures, and bool ``[N]``: the images whose most probable class is right.
+        Its figures, and its predictions, which are in its run as well.
+
+    Raises:
+        GraftError: see :func:`ask_version`.
+    """
+    import pandas as pd
+
+    images = pd.concat([table, also], ignore_index=True) if also is not None else table
+    predictions, size = ask_version(project, registry, version, images, batch_size, role, limit)
+    labels = list(table["label"])
+    classes = [*predictions.classes, *sorted(set(labels) - set(predictions.classes))]
+    probabilities = predictions.of(list(table["sha256"]), classes)
+    indices = np.array([classes.index(label) for label in labels])
+    figures = evaluate(indices, probabilities, classes)
+    facts = describe(registry.client, registry.model, str(version.version))
+    judged = Judged(
+        version=str(version.version),
+        model_uri=f"models:/{registry.model}/{version.version}",
+        run_id=version.run_id or "",
+        digest=predictions.digest,
+        strategy=facts["strategy"],
+        commit=facts.get("commit", ""),
+        data=facts.get("data", ""),
+        accuracy=figures.accuracy,
+        macro_f1=figures.macro_f1,
+        log_loss=figures.log_loss,
+        calibration_error=expected_calibration_error(indices, probabilities),
+        calibration_error_by_chance=float(np.quantile(calibration_error_by_chance(probabilities), CONFIDENCE)),
+        classes={
+            label: ClassFigures(recall=of_class["recall"], images=int(of_class["support"]))
+            for label, of_class in figures.per_class.items()
+            if of_class["support"]
+        },
+        latency_ms=predictions.latency_ms,
+        size_mb=size / 1e6,
+    )
+    return judged, predictions
+
+
+def ask_version(
+    project: Project,
+    registry: Registry,
+    version: ModelVersion,
+    images: pd.DataFrame,
+    batch_size: int,
+    role: str,
+    limit: float | None = None,
+) -> tuple[Predictions, int]:
+    """Ask a version about the images that it was not asked about yet, as it is registered.
+
+    A candidate is run in any case: it must load, and its time is that of this machine now.
+
+    Returns:
+        All its predictions, and the bytes of its files.
 
     Raises:
         GraftError: the files of the model are not those that were registered, it cannot be loaded or does not
             answer, or an image changed since it was split.
     """
     name = f"version {version.version} of '{registry.model}'"
-    number = str(version.version)
-    with files_of_version(registry.client, registry.model, number) as (folder, digest):
+    with files_of_version(registry.client, registry.model, str(version.version)) as (folder, digest):
         expected = version.tags.get(HASH_TAG, digest)
         if digest != expected:
             raise GraftError(
@@ -78,51 +124,41 @@ def judge(
                 "Find out who changed them; train and register the model again: dvc repro -f",
             )
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        answers = ask(project, folder, table, batch_size, name, role, limit)
-    labels = list(table["label"])
-    classes, probabilities = with_all_classes(answers, labels)
-    indices = np.array([classes.index(label) for label in labels])
-    figures = evaluate(indices, probabilities, classes)
-    facts = describe(registry.client, registry.model, str(version.version))
-    judged = Judged(
-        version=str(version.version),
-        model_uri=f"models:/{registry.model}/{version.version}",
-        run_id=version.run_id or "",
-        digest=digest,
-        strategy=facts["strategy"],
-        commit=facts.get("commit", ""),
-        data=facts.get("data", ""),
-        accuracy=figures.accuracy,
-        macro_f1=figures.macro_f1,
-        log_loss=figures.log_loss,
-        calibration_error=expected_calibration_error(indices, probabilities),
-        classes={
-            label: ClassFigures(recall=of_class["recall"], images=int(of_class["support"]))
-            for label, of_class in figures.per_class.items()
-            if of_class["support"]
-        },
-        latency_ms=answers.latency_ms,
-        size_mb=size / 1e6,
-    )
-    return judged, probabilities.argmax(axis=1) == indices
+        existing = read_predictions(registry.client, version.run_id) if version.run_id else None
+        if existing is None or existing.digest != digest:
+            existing = no_predictions(digest)
+        lacking = existing.lacking(images["sha256"])
+        if not lacking and role != CANDIDATE:
+            return existing, size
+        once = images.drop_duplicates("sha256")
+        asked = ask(project, folder, once[once["sha256"].isin(lacking)], once, batch_size, name, role, limit)
+        predictions = existing.joined(replace(asked, digest=digest))
+        if version.run_id and lacking:
+            log_predictions(registry.client, version.run_id, predictions, images)
+    return predictions, size
 
 
 def ask(
     project: Project,
     folder: Path,
     table: pd.DataFrame,
+    timed: pd.DataFrame,
     batch_size: int,
     name: str,
     role: str,
     limit: float | None = None,
-) -> VersionPredictions:
+) -> Predictions:
     """Predict with the model in ``folder``, in a process of its own; arguments and errors as of :func:`judge`."""
     with tempfile.TemporaryDirectory() as temporary:
         request, written = Path(temporary) / "request.json", Path(temporary) / "answers.npz"
-        images = [
-            [str(project.data / path), sha256] for path, sha256 in zip(table["path"], table["sha256"], strict=True)
-        ]
-        content = {"model": str(folder), "images": images, "batch": batch_size, "answers": str(written)}
+        some = timed.iloc[:: max(1, len(timed) // TIMED)].head(TIMED)
+        content = {
+            "model": str(folder),
+            "images": _paths(project, table),
+            "timed": _paths(project, some),
+            "batch": batch_size,
+            "answers": str(written),
+        }
         request.write_text(json.dumps(content), encoding="utf-8")
         command = [sys.executable, "-m", "graft.registry.promotion.answer_process", str(request)]
         with (
@@ -160,7 +196,12 @@ def ask(
                 )
         with np.load(written) as answers:
             classes = list(json.loads(str(answers["classes"])))
-            return VersionPredictions(classes, answers["probabilities"], float(answers["latency_ms"]))
+            sha256, latency_ms = list(table["sha256"]), float(answers["latency_ms"])
+            return Predictions("", classes, sha256, answers["probabilities"], latency_ms)
+
+
+def _paths(project: Project, table: pd.DataFrame) -> list[list[str]]:
+    return [[str(project.data / path), sha256] for path, sha256 in zip(table["path"], table["sha256"], strict=True)]
 
 
 @contextlib.contextmanager
@@ -181,13 +222,3 @@ def _ended_after(process: subprocess.Popen[str], limit: float | None) -> Iterato
     finally:
         timer.cancel()
         end_tree(process.pid)
-
-
-def with_all_classes(answers: VersionPredictions, labels: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Return classes and probabilities with a column of zeros for each label that the model does not know.
-
-    So a champion from before a class was added can be compared: it is wrong about that class.
-    """
-    unknown = sorted(set(labels) - set(answers.classes))
-    zeros = np.zeros((len(answers.probabilities), len(unknown)))
-    return [*answers.classes, *unknown], np.concatenate([answers.probabilities, zeros], axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from graft.core.errors import GraftError
@@ -11,6 +11,7 @@ from graft.registry.aliases import CHALLENGER
 from graft.registry.promotion.change_champion import Change, Registry, earlier_champions
 from graft.registry.promotion.gate_verdict import GateVerdict, fetch_verdict
 from graft.registry.promotion.line import MAX_REASON, ChampionEntry, Line
+from graft.registry.promotion.standing import Standing
 from graft.registry.store.logged_models import files_of_version
 from graft.registry.store.tracking_store import open_store
 
@@ -29,12 +30,14 @@ class Changed:
         entry: what was done, as it stands in the line of champions.
         settled: sentences about earlier changes that had been cut off, and were completed or undone first.
         previous: the champion that a rollback would restore now, or None.
+        standing: what the verdict says of a promoted version; None where there is none.
     """
 
     model: str
     entry: ChampionEntry
     settled: list[str]
     previous: str | None
+    standing: Standing | None = None
 
 
 def open_registry(project: Project, model: str) -> Registry:
@@ -79,7 +82,8 @@ def promote(registry: Registry, version: str | None = None, reason: str = "", fo
         if not forced:
             _check_verdict(registry.model, change.line, number, verdict)
         facts = {} if verdict is None else _facts(verdict)
-        return _carry_out(change, change.make_entry("promoted", number, reason, forced=forced, **facts))
+        changed = _carry_out(change, change.make_entry("promoted", number, reason, forced=forced, **facts))
+        return replace(changed, standing=verdict.standing if verdict else None)
 
 
 def roll_back(registry: Registry, reason: str = "") -> Changed:

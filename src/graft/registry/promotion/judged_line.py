@@ -1,0 +1,62 @@
+"""The versions of a model that the gate has judged, in the order in which they were made, with their predictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from graft.registry.promotion.gate_verdict import TIME_TAG
+from graft.registry.promotion.judged_predictions import Member, Predictions, read_predictions
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+    from graft.registry.promotion.change_champion import Registry
+
+# Versions before the candidate whose predictions are read; a trend of half a year of weekly models.
+_LATEST = 24
+
+
+def members_of(registry: Registry, asked: dict[str, Predictions]) -> tuple[list[Member], int]:
+    """Return the latest judged versions and those in ``asked``, in the order in which they were made, and how many
+    versions were judged in all.
+
+    Args:
+        asked: by version, predictions that are at hand.
+    """
+    versions = {str(version.version): version for version in _judged(registry)}
+    for number in asked:
+        versions.setdefault(number, registry.client.get_model_version(registry.model, number))
+    ordered = sorted(versions, key=int)
+    latest = {*ordered[-_LATEST:], *asked}
+    members = []
+    for place, number in enumerate(ordered):
+        version = versions[number]
+        if number in latest and (predictions := asked.get(number) or _predictions(registry, version)):
+            members.append(Member(number, place, version.tags.get("strategy", ""), predictions))
+    return members, len(ordered)
+
+
+def latest_judged(registry: Registry, before: str, count: int) -> list[ModelVersion]:
+    """Return the last versions that were judged, of those made before version ``before``, the latest first."""
+    earlier = [version for version in _judged(registry) if int(version.version) < int(before)]
+    return sorted(earlier, key=lambda version: int(version.version), reverse=True)[:count]
+
+
+def _judged(registry: Registry) -> list[ModelVersion]:
+    # Not by name: a filter of MLflow's cannot hold every name that its registry takes.
+    found, page = [], ""
+    while True:
+        some = registry.client.search_model_versions(f"tag.`{TIME_TAG}` LIKE '%'", page_token=page or None)
+        found += [version for version in some if version.name == registry.model]
+        page = some.token or ""
+        if not page:
+            return found
+
+
+def _predictions(registry: Registry, version: ModelVersion) -> Predictions | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return read_predictions(registry.client, version.run_id) if version.run_id else None
+    except MlflowException:
+        return None  # its run was deleted; the line goes on without it

@@ -1,0 +1,147 @@
+"""Where a candidate stands: what is expected, by how much a figure flatters, and what would settle it."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from graft.core.params.gate_params import GateParams
+from graft.evaluation.comparison import compare
+from graft.registry.promotion.judged_predictions import Member, Predictions
+from graft.registry.promotion.standing import LINE, Standing, is_no_loss, stand
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+GATE = GateParams()
+
+
+def table(images: int, size: int = 1) -> pd.DataFrame:
+    """Return a test split of one class in groups of that size."""
+    return pd.DataFrame(
+        {
+            "sha256": [f"{number:064x}" for number in range(images)],
+            "label": "a",
+            "group": [str(number // size) for number in range(images)],
+        }
+    )
+
+
+def member(version: int, right: np.ndarray, recipe: str = "frozen") -> Member:
+    probabilities = np.stack([right, ~right], axis=1).astype(float)
+    sha256 = list(table(len(right))["sha256"])
+    return Member(str(version), version - 1, recipe, Predictions("d", ["a", "b"], sha256, probabilities, 1.0))
+
+
+def standing_of(members: list[Member], test: pd.DataFrame, gate: GateParams = GATE, champion: int = 0) -> Standing:
+    last, first = members[-1], members[champion]
+    one, other = (member.predictions.predicted() == test["label"].to_numpy(str) for member in (last, first))
+    comparison = compare(one, other, gate.confidence, test["group"].to_numpy(str))
+    since = "2026-01-20T00:00:00+00:00"
+    return stand(members, len(members), test, test.head(0), last.version, first.version, gate, comparison, since, NOW)
+
+
+def passes(standing: Standing, gate: GateParams = GATE) -> bool:
+    return is_no_loss(standing, gate)
+
+
+def pair(images: int, gained: int, lost: int) -> list[Member]:
+    champion, candidate = np.ones(images, bool), np.ones(images, bool)
+    candidate[:lost] = False
+    champion[lost : lost + gained] = False
+    return [member(1, champion), member(2, candidate)]
+
+
+def test_a_champion_that_was_the_luckiest_of_many_is_seen_to_flatter() -> None:
+    """The last eleven of one recipe are right on 90 %, the champion among them by luck on 94 %."""
+    chance = np.random.default_rng(5)
+    line = [member(1, chance.random(300) < 2)]
+    right = np.ones(300, bool)
+    right[:18] = False
+    line = [member(1, right)]
+    for version in range(2, 13):
+        right = np.ones(300, bool)
+        right[chance.permutation(300)[:30]] = False
+        line.append(member(version, right))
+    found = standing_of(line, table(300))
+    assert found.champion_flattery is not None
+    assert found.champion is not None
+    assert found.champion_flattery > 0.015
+    assert abs(found.candidate - 0.9) < 0.012
+    assert (found.judged, found.challengers_since, found.champion_days) == (12, 11, 40)
+    first, second, third = found.sentences()
+    assert first.startswith(f"Expected on new images: accuracy {found.candidate:.1%}, ")
+    assert f"of the champion {found.champion:.1%}, measured {100 * found.champion_flattery:.1f} points more." in first
+    assert second == ("Judged on test: 12 versions. The champion is 40 days old, and 11 versions came after it.")
+    assert third.startswith("These 300 images would show a difference of ")
+
+
+def test_without_a_line_the_interval_decides_and_says_what_would_settle_it() -> None:
+    equal = standing_of(pair(300, 0, 0), table(300))
+    assert passes(equal)
+    assert not equal.by_line
+    few = standing_of(pair(60, 3, 3), table(60))
+    assert not passes(few)
+    assert few.images_more
+    assert few.images_more > 60
+    assert f"about {few.images_more:,} more would settle this one." in few.sentences()[-1]
+    more = 20 * round((60 + 1.1 * few.images_more) / 20)
+    assert passes(standing_of(pair(more, more // 20, more // 20), table(more)))
+    worse = standing_of(pair(300, 0, 12), table(300))
+    assert not passes(worse)
+    assert worse.images_more == 0
+
+
+def test_a_line_of_one_recipe_decides() -> None:
+    """What the interval refuses for want of images, the line lets through: the champion was lucky, the trend rises."""
+    chance = np.random.default_rng(8)
+    line = []
+    for version in range(1, 12):
+        right = np.ones(300, bool)
+        right[chance.permutation(300)[: 60 - 3 * version]] = False
+        line.append(member(version, right))
+    found = standing_of(line, table(300), champion=8)
+    assert found.by_line
+    assert found.lower is not None
+    assert not standing_of(line[: LINE - 1], table(300)).by_line
+    refused = found.model_copy(update={"by_line": False})
+    assert passes(found)
+    assert not passes(refused)
+
+
+def test_the_first_candidate_stands_alone() -> None:
+    alone = stand(pair(50, 0, 5)[1:], 1, table(50), table(0), "2", None, GATE, None, "", NOW)
+    assert (alone.champion, alone.gain) == (None, None)
+    assert alone.candidate == pytest.approx(0.9)
+    assert alone.sentences() == ["Expected on new images: accuracy 90.0%, as measured; judged on test: 1 version."]
+
+
+def test_another_recipe_has_a_level_of_its_own() -> None:
+    """A network that is right on 8 points more is not drawn to the trend of the one before."""
+    line = []
+    for version in range(1, 9):
+        right = np.ones(300, bool)
+        right[version : version + 45] = False
+        line.append(member(version, right))
+    better = np.ones(300, bool)
+    better[:21] = False
+    same = standing_of([*line, member(9, better)], table(300))
+    other = standing_of([*line, member(9, better, "fine_tune")], table(300))
+    assert passes(other)
+    assert other.candidate > 0.92
+    assert other.candidate > same.candidate + 0.01
+
+
+def test_macro_f1_reaches_the_comparison() -> None:
+    """The candidate is right on as many images, and never on the rare class."""
+    test = table(200)
+    test.loc[190:, "label"] = "b"
+    labels = (test["label"] == "b").to_numpy()
+    champion, candidate = labels.copy(), np.zeros(200, bool)
+    champion[:10] = True
+    both = [member(1, ~champion), member(2, ~candidate)]
+    by_accuracy = standing_of(both, test)
+    assert by_accuracy.gain == pytest.approx(0, abs=1e-6)
+    by_f1 = standing_of(both, test, GateParams(metric="macro_f1"))
+    assert by_f1.gain is not None
+    assert by_f1.gain < -0.05
+    assert not passes(by_f1)
