@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graft.registry.promotion.gate_verdict import GateRule, GateVerdict
     from graft.registry.promotion.line import Row
     from graft.registry.promotion.promote import Changed
+    from graft.registry.promotion.standing import Standing
 
 Version = Annotated[
     str | None,
@@ -140,8 +141,7 @@ def _print_verdict(verdict: GateVerdict) -> None:
         table.add_row(name, "[dim]off[/]", "", "")
     console.print(table)
     console.print()
-    for sentence in verdict.standing.sentences():
-        say(sentence)
+    _print_standing(verdict.standing)
     for rule in verdict.rules:
         if not rule.passed:
             say(f"{rule.name}: {rule.remedy}.")
@@ -151,6 +151,11 @@ def _print_verdict(verdict: GateVerdict) -> None:
         if verdict.passed
         else f"[bold red]Refused[/] by {refused} rule{'s' if refused > 1 else ''}"
     )
+
+
+def _print_standing(standing: Standing) -> None:
+    for sentence in standing.sentences():
+        console.print(sentence, markup=False, highlight=False)
 
 
 def _outcome(rule: GateRule) -> str:
@@ -177,8 +182,8 @@ def _print_changed(changed: Changed, as_json: bool) -> None:
         f"{changed.model}: version {entry.version} ({entry.strategy or 'strategy unknown'}) is champion now, "
         f"{how}{before}."
     )
-    for sentence in changed.standing.sentences() if changed.standing else []:
-        say(sentence)
+    if changed.standing:
+        _print_standing(changed.standing)
     if changed.previous:
         print_next("graft history", f"graft rollback    [not bold dim]restores version {changed.previous}[/]")
     else:

@@ -27,6 +27,8 @@ from graft.training.batches import Batches
 # Log loss on validation: unlike accuracy it still moves on small validation sets, and label smoothing or class
 # weights, which are part of the training loss, do not blur it.
 MONITOR = "val_log_loss"
+# Epochs whose median figure counts: of a hundred epochs on a few dozen validation images one is lucky by itself.
+STEADY = 3
 CHECKPOINT_FILE = "checkpoint.npz"
 STEP_COLUMNS = ("epoch", "step", "loss", "accuracy")
 
@@ -92,7 +94,7 @@ class TrainingState(keras.callbacks.Callback):
 
     Args:
         batches: the training batches, put into the order of each epoch as it begins.
-        patience: epochs without a better validation log loss before training stops.
+        patience: epochs without a better validation log loss, as the median of three epochs, before training stops.
         every_epoch: leave a checkpoint after each epoch, and not only at the end.
         keep: ``best`` or ``last``, the epoch whose weights the model gets; the last counts as better than those before.
         folder: where the checkpoint lies, one folder per piece of work; None keeps none.
@@ -201,9 +203,10 @@ class TrainingState(keras.callbacks.Callback):
         self.epochs.append(
             {"epoch": epoch, **figures, "learning_rate": self._learning_rate(), "seconds": round(seconds, 3)}
         )
-        improved = self.keep == "last" or figures[MONITOR] < self.best_value
+        value = float(np.median([one[MONITOR] for one in self.epochs[-STEADY:]]))
+        improved = self.keep == "last" or value < self.best_value
         if improved:
-            self.best_epoch, self.best_value = epoch, figures[MONITOR]
+            self.best_epoch, self.best_value = epoch, value
             self.best_weights = self.model.get_weights()
         if self._own_values is not None:
             weights = self._inner_optimizer()._trainable_variables

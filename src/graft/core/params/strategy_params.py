@@ -96,7 +96,8 @@ class FitParams(WithAuto):
     Attributes:
         epochs: at most; early stopping may end sooner.
         patience: epochs without a better validation log loss before training stops.
-        keep: the epoch whose weights the model gets: the ``best`` by validation log loss, or the ``last``, which ends
+        keep: the epoch whose weights the model gets: the ``best`` by validation log loss (the median of three
+            epochs, as one alone is best by luck), or the ``last``, which ends
             the schedule: for validation images too easy to choose, or label smoothing, which that loss holds against a
             model. With ``last`` patience never runs out.
         batch_size: images per step at most, over all devices together.

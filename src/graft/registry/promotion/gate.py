@@ -75,15 +75,16 @@ def run_gate(
     seen = [_seen(registry, candidate, test, CANDIDATE)]
     champion = comparison = None
     right, groups = _right(predictions, test), test["group"].to_numpy(str)
-    later = later_images(project)
+    later = test.head(0)
     if line.champion is not None and not is_champion:
+        later = later_images(project)
         other = client.get_model_version(model, line.champion)
         new = new_to(registry, other, later)
         champion, asked[line.champion] = judge(project, registry, other, test, batch, "champion", limit, new)
         seen.append(_seen(registry, other, test, "champion"))
         comparison = compare(right, _right(asked[line.champion], test), params.gate.confidence, groups)
         for version in latest_judged(registry, number, ASKED_AGAIN):
-            if version.version not in asked:
+            if str(version.version) not in asked:
                 asked |= _asked_again(project, registry, version, new_to(registry, version, later), batch, limit)
     now = datetime.now(UTC)
     since = next((entry.at for entry in reversed(line.entries) if champion and entry.version == champion.version), "")
