@@ -46,7 +46,7 @@ class Predictions:
 
     def predicted(self) -> np.ndarray:
         """Return the most probable class of each image, text ``[N]``."""
-        return np.array(self.classes, str)[self.probabilities.argmax(axis=1)]
+        return np.asarray(np.array(self.classes, str)[self.probabilities.argmax(axis=1)])
 
     def lacking(self, sha256: Sequence[str]) -> list[str]:
         """Return the images that it has no prediction for, each once, in their order."""
