@@ -155,3 +155,16 @@ with replaced_file(folder / "memory.sqlite") as one, new_folder(folder / "export
         os.utime(path, (0, 0))
     files.write_file(tmp_path / "memory.sqlite", "whole")
     assert set(tmp_path.iterdir()) == {*mine, tmp_path / "memory.sqlite"}
+
+
+@pytest.mark.parametrize("name", ["data.dvc", "dvc.lock", "record.json"])
+def test_what_a_kill_leaves_is_none_of_the_files_that_others_look_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Draw 50 of tests/hard/accidents.py bring_in: DVC reads all that ends in .dvc, and refused to read two."""
+    seen: list[Path] = []
+    monkeypatch.setattr(files, "sync", seen.append)
+    files.write_file(tmp_path / name, "text")
+    (partial,) = [path for path in seen if path.parent == tmp_path]
+    assert partial.name.startswith(".")
+    assert partial.suffix == ".partial"

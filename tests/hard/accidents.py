@@ -151,9 +151,10 @@ def _call(action: Callable[[], object], arm: Callable[[], None]) -> int:
     except GraftError as error:
         print(f"refused: {error}", flush=True)
         return 1
-    except BaseException:
+    except BaseException as error:
         traceback.print_exc()
-        return 3
+        # The command line says these in a sentence.
+        return 1 if isinstance(error, OSError) or type(error).__name__ == "MlflowException" else 3
     return 0
 
 

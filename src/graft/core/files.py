@@ -46,26 +46,27 @@ def write_file(path: Path, content: str | bytes, private: bool = False) -> None:
         OSError: the disk is full or cannot be written; what was there before is still there.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    with replaced_file(path, private) as partial, partial.open("wb") as stream:
+    # Without a suffix: DVC reads whatever ends in .dvc, also what a kill has left.
+    with replaced_file(path, private, keep_suffix=False) as partial, partial.open("wb") as stream:
         stream.write(data)
 
 
 @contextlib.contextmanager
-def replaced_file(path: Path, private: bool = False) -> Iterator[Path]:
+def replaced_file(path: Path, private: bool = False, keep_suffix: bool = True) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; it becomes ``path`` where the block ends well, else it is removed.
-
-    The partial file keeps the last two suffixes of its target (``.weights.h5``): libraries choose a format by them.
 
     Args:
         path: the target; its folder is made where it is missing.
         private: create the partial file beforehand, readable by its owner alone.
+        keep_suffix: the partial file has the last two suffixes of its target (``.weights.h5``), since libraries choose
+            a format by them.
 
     Raises:
         OSError: the disk is full or cannot be written; what was there before is still there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned_once(path.parent)
-    suffixes = "".join(suffix for suffix in path.suffixes[-2:] if len(suffix) <= _SUFFIX_LENGTH)
+    suffixes = "".join(suffix for suffix in path.suffixes[-2:] if keep_suffix and len(suffix) <= _SUFFIX_LENGTH)
     partial = _beside(path, path.stem, suffixes)
     try:
         if private:
