@@ -374,6 +374,36 @@ def published() -> list[bytes]:
     ]
 
 
+def read_champion_tag(data: bytes, folder: Path) -> None:
+    """Read the tag in which a registry keeps who was champion, which anybody may write, or refuse it by name."""
+    from datetime import datetime
+
+    from graft.core.errors import GraftError
+    from graft.registry.promotion.line import read_reigns
+
+    try:
+        entries = read_reigns(data.decode("utf-8", "replace"), "7")
+    except GraftError as error:
+        assert "version 7" in str(error)
+        return
+    for entry in entries:
+        assert isinstance(entry.version + entry.by + entry.reason + (entry.before or ""), str)
+        assert datetime.fromisoformat(entry.at).tzinfo
+        assert entry.figures.get("accuracy", 0) is not entry.verdict
+
+
+def champion_tags() -> list[bytes]:
+    """Return such tags."""
+    entry = {"action": "promoted", "version": "7", "before": "6", "at": "2026-01-01T00:00:00+00:00", "by": "ann"}
+    more = {
+        "reason": "better",
+        "forced": True,
+        "verdict": {"passed": False, "failed": ["a"]},
+        "figures": {"accuracy": 0.9},
+    }
+    return [json.dumps([entry]).encode(), json.dumps([entry, {**entry, **more, "later": 1}]).encode()]
+
+
 def _require_place(error: Exception, path: Path) -> None:
     """A refusal says where something was found."""
     assert path.name in str(error), f"the message names no place: {error}"
@@ -395,6 +425,7 @@ TARGETS = {
         Target("body", bodies, read_body, packages=("graft", "python_multipart")),
         Target("content", contents, name_content),
         Target("bundle", bundle_records, open_bundle),
+        Target("champion_tag", champion_tags, read_champion_tag),
         Target("published", published, read_published),
         Target("onnx", onnx_documents, read_onnx),
     )

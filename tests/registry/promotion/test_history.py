@@ -101,7 +101,16 @@ def test_b5_the_line_tells_what_a_person_took_out_of_production(
     assert [version for version in "123" if found.rollback_of(version)] == rolled_back
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"version": "1"}]', '{"at": "yesterday"}', "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{}", "[1]", '[{"version": "1"}]', '{"at": "yesterday"}', "null", "[" * 100_000),
+        # Times without a zone cannot be sorted among those with one; a version is text.
+        '[{"action": "promoted", "version": "1", "before": null, "at": "2026-01-01T00:00:00", "by": "a"}]',
+        '[{"action": "promoted", "version": 1, "before": null, "at": "2026-01-01T00:00:00+00:00", "by": "a"}]',
+    ],
+    ids=lambda text: text[:60],
+)
 def test_a_tag_that_holds_something_else_is_named(registry: Registry, text: str) -> None:
     registry.client.set_model_version_tag(registry.model, "1", REIGNS_TAG, text)
     with pytest.raises(GraftError, match=r"tag champion.reigns of version 1 is not what graft writes there"):

@@ -176,7 +176,7 @@ def read_reigns(text: str, version: str) -> list[ChampionEntry]:
     where = f"{REIGNS_TAG} of version {version}"
     try:
         reigns = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         reigns = None
     if not isinstance(reigns, list):
         raise _unreadable(where)
@@ -188,8 +188,12 @@ def read_entry(text: str, where: str) -> ChampionEntry:
     known = {one.name for one in fields(ChampionEntry)}
     try:
         entry = ChampionEntry(**{name: value for name, value in json.loads(text).items() if name in known})
-        datetime.fromisoformat(entry.at)
-    except (ValueError, TypeError, AttributeError):
+        texts = (entry.action, entry.version, entry.before or "", entry.by, entry.reason)
+        if not all(isinstance(text, str) for text in texts) or datetime.fromisoformat(entry.at).tzinfo is None:
+            raise TypeError
+        if not isinstance(entry.verdict, dict) or not isinstance(entry.figures, dict):
+            raise TypeError
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise _unreadable(where) from None
     return entry
 
