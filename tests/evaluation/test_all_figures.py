@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from graft.evaluation.all_figures import AllFigures, all_figures
+from graft.evaluation.all_figures import OF_SUMS, AllFigures, all_figures, figures_of_sums, sums_of
 from graft.evaluation.headline import Figure, Headline
 from graft.evaluation.intervals import share_interval
 from graft.evaluation.metrics import calibration_error_by_chance, expected_calibration_error
@@ -137,3 +137,28 @@ def test_chance_alone_makes_a_calibration_error() -> None:
 
 def test_certain_answers_are_right_by_chance_too() -> None:
     assert calibration_error_by_chance(np.eye(3)[[0, 1, 2, 0]]).max() == 0
+
+
+def test_figures_of_a_good_model_of_uneven_classes_are_covered_by_simulation() -> None:
+    """One error in a hundred, and thirty images of the rare class: in most draws of 300 images it has no error."""
+    random = np.random.default_rng(0)
+
+    def images(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = random.choice(3, count, p=[0.6, 0.3, 0.1])
+        logits = random.normal(0, 1, (count, 3))
+        logits[np.arange(count), labels] += 3.6
+        exact = np.exp(logits)
+        return labels, exact / exact.sum(axis=1, keepdims=True)
+
+    sums = np.asarray(sums_of(*images(100_000)).sum(axis=0)).reshape(1, -1)
+    truth = dict(zip(OF_SUMS, figures_of_sums(sums)[0].tolist(), strict=True))
+    names, trials = ("macro_f1", "macro_precision", "balanced_accuracy", "kappa", "log_loss"), 60
+    covered = dict.fromkeys(names, 0)
+    for _ in range(trials):
+        found = all_figures(*images(300), ["a", "b", "c"]).figures
+        for name in names:
+            interval = found[name].interval
+            assert interval is not None
+            covered[name] += truth[name] in interval
+    # Of 60 at 0.95 fewer than 51 would be less likely than one in a hundred.
+    assert {name: times for name, times in covered.items() if times < 51} == {}

@@ -183,16 +183,35 @@ def _of_sums(
     parts = sums_of(labels, probabilities)
     values = figures_of_sums(np.asarray(parts.sum(axis=0)).reshape(1, -1))[0]
     found = {}
+    reaches = _reaches(labels, probabilities)
     for name, value, interval in zip(OF_SUMS, values.tolist(), bootstrap(parts, figures_of_sums, groups), strict=True):
         low, high = interval.low, interval.high
         if name not in _LOSSES and accuracy.interval:
             # Of images without an error no draw has one: no figure of right and wrong is surer than accuracy.
-            low = min(low, value + accuracy.interval.low - accuracy.value)
-            high = max(high, value + accuracy.interval.high - accuracy.value)
+            reach = reaches.get(name, 1.0)
+            low = min(low, value + reach * (accuracy.interval.low - accuracy.value))
+            high = max(high, value + reach * (accuracy.interval.high - accuracy.value))
         least, most = _RANGE.get(name, (0.0, 1.0))
         ends = Interval(max(low, least), min(high, most))
         found[name] = Figure(value, ends if np.isfinite(ends.high) else None)
     return found
+
+
+def _reaches(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Return how much further errors that are as likely in every image move a figure than they move accuracy.
+
+    An error in a class of n_c of the N images moves a mean over C classes by 1 / (C n_c), so that its deviation is
+    sqrt(N / C^2 * sum of 1 / n_c) times that of accuracy. Kappa, and about as far Matthews' correlation, are accuracy
+    stretched from what chance agrees on up to 1.
+    """
+    count = len(labels)
+    sizes = np.bincount(labels)
+    sizes = sizes[sizes > 0]
+    predicted = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
+    by_chance = float(predicted[labels].mean()) / count
+    macro = float(np.sqrt(count * (1 / sizes).sum())) / len(sizes)
+    names = [name for name in OF_SUMS if name.startswith(("macro", "balanced"))]
+    return {**dict.fromkeys(names, macro), **dict.fromkeys(("kappa", "mcc"), 1 / max(1 - by_chance, 1e-3))}
 
 
 def _of_ranks(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
