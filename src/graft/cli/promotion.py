@@ -170,9 +170,9 @@ def _print_changed(changed: Changed, as_json: bool) -> None:
         import json
         from dataclasses import asdict
 
+        standing = changed.standing.model_dump() if changed.standing else None
         content = {"model": changed.model, "settled": changed.settled, "previous": changed.previous}
-        content["standing"] = changed.standing.model_dump() if changed.standing else None
-        print(json.dumps({**content, "change": asdict(entry)}, indent=2))
+        print(json.dumps({**content, "standing": standing, "change": asdict(entry)}, indent=2))
         return
     for sentence in changed.settled:
         say(f"Settled first: {sentence}.")

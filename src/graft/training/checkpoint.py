@@ -203,10 +203,10 @@ class TrainingState(keras.callbacks.Callback):
         self.epochs.append(
             {"epoch": epoch, **figures, "learning_rate": self._learning_rate(), "seconds": round(seconds, 3)}
         )
-        value = float(np.median([one[MONITOR] for one in self.epochs[-STEADY:]]))
-        improved = self.keep == "last" or value < self.best_value
+        latest = float(np.median([one[MONITOR] for one in self.epochs[-STEADY:]]))
+        improved = self.keep == "last" or latest < self.best_value
         if improved:
-            self.best_epoch, self.best_value = epoch, value
+            self.best_epoch, self.best_value = epoch, latest
             self.best_weights = self.model.get_weights()
         if self._own_values is not None:
             weights = self._inner_optimizer()._trainable_variables

@@ -83,9 +83,9 @@ def run_gate(
         champion, asked[line.champion] = judge(project, registry, other, test, batch, "champion", limit, new)
         seen.append(_seen(registry, other, test, "champion"))
         comparison = compare(right, _right(asked[line.champion], test), params.gate.confidence, groups)
-        for version in latest_judged(registry, number, ASKED_AGAIN):
-            if str(version.version) not in asked:
-                asked |= _asked_again(project, registry, version, new_to(registry, version, later), batch, limit)
+        for earlier in latest_judged(registry, number, ASKED_AGAIN):
+            if str(earlier.version) not in asked:
+                asked |= _asked_again(project, registry, earlier, new_to(registry, earlier, later), batch, limit)
     now = datetime.now(UTC)
     since = next((entry.at for entry in reversed(line.entries) if champion and entry.version == champion.version), "")
     members, count = members_of(registry, asked)

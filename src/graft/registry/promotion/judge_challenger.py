@@ -127,7 +127,7 @@ def ask_version(
         existing = read_predictions(registry.client, version.run_id) if version.run_id else None
         if existing is None or existing.digest != digest:
             existing = no_predictions(digest)
-        lacking = existing.lacking(images["sha256"])
+        lacking = existing.lacking(list(images["sha256"]))
         if not lacking and role != CANDIDATE:
             return existing, size
         once = images.drop_duplicates("sha256")

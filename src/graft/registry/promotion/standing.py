@@ -194,7 +194,8 @@ def _images_more(standing: Standing, odds: Callable[[float], tuple[float, float]
     if standing.gain < 0:
         return 0
     for times in np.geomspace(1.1, _MOST_TIMES, 42).tolist():
-        if is_worth_it(*(np.array(one) for one in odds(times)), gate.max_loss, gate.confidence):
+        gain, risk = odds(times)
+        if is_worth_it(np.array(gain), np.array(risk), gate.max_loss, gate.confidence):
             return math.ceil((times - 1) * standing.images)
     return None
 
