@@ -40,10 +40,10 @@ def read_yaml(content: str | bytes, source: str, fix: str = "Correct that line",
         line = error.object.count(b"\n", 0, error.start) + 1
         raise GraftError(f"{source} line {line} is not text in UTF-8", "Save the file as UTF-8") from None
     except YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}" if where else ""
+        mark = getattr(error, "problem_mark", None)
+        where = f"{source} line {mark.line + 1}" if mark else source
         problem = getattr(error, "problem", None) or "cannot be read"
-        raise GraftError(f"{source}{line} is not valid YAML: {problem}", fix) from None
+        raise GraftError(f"{where} is not valid YAML: {problem}", fix) from None
     except RecursionError:
         raise GraftError(f"{source} is not valid YAML: it is nested too deep", fix) from None
     except Exception as error:
