@@ -12,7 +12,7 @@ def prepare(root: Path, data: Path, params: Params) -> Project:
     from graft.data.scan.manifest import read_manifest
     from graft.data.scan.near_duplicates import Limits, find_near_duplicates
     from graft.data.scan.scan_images import scan
-    from graft.data.splits.image_groups import image_groups, write_groups
+    from graft.data.splits.image_groups import write_split_groups
     from graft.data.splits.split_images import make_split
     from graft.data.splits.split_tables import write_split_tables
 
@@ -27,5 +27,5 @@ def prepare(root: Path, data: Path, params: Params) -> Project:
     near = find_near_duplicates(manifest, limits)
     division = make_split(read_manifest(project.manifest), params.split, near_duplicates=near)
     write_split_tables(division.tables, division.summary, project.artifacts("split"))
-    write_groups(image_groups(division.tables["train"], near), project.training_groups)
+    write_split_groups(division.tables, near, project)
     return project

@@ -50,7 +50,8 @@ def make_project(root: Path) -> Project:
     for split in OF_EACH:
         of_split = table.loc[table["part"] == split, ["sha256", "label"]]
         of_split.to_csv(project.split_table(split), index=False, lineterminator="\n")
-    project.training_groups.write_text("sha256,group\n")  # no image belongs with another
+    for groups in (project.training_groups, project.test_groups):
+        groups.write_text("sha256,group\n")  # no image belongs with another
     table.drop(columns="part").assign(split="", left_out="").to_parquet(project.manifest, index=False)
     return project
 

@@ -28,11 +28,11 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
             ``error``.
     """
     with clock.span("pandas import", "imports"):
-        import pandas as pd
+        import pandas  # noqa: F401
 
         from graft.data.scan.manifest import FOR_SPLIT, read_manifest
         from graft.data.scan.near_duplicates import read_near_duplicates
-        from graft.data.splits.image_groups import image_groups, write_groups
+        from graft.data.splits.image_groups import write_split_groups
         from graft.data.splits.split_images import make_split
         from graft.data.splits.split_tables import write_split_tables
 
@@ -41,14 +41,13 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
         near_duplicates = read_near_duplicates(project.near_duplicates)
         division = make_split(manifest, params.split, read_memory(project), near_duplicates)
         write_split_tables(division.tables, division.summary, project.artifacts("split"))
-        seen = pd.concat([division.tables["train"], division.tables["val"]], ignore_index=True)
-        write_groups(image_groups(seen, near_duplicates), project.training_groups)
-        write_groups(image_groups(division.tables["test"], near_duplicates), project.test_groups)
+        write_split_groups(division.tables, near_duplicates, project)
     _print_summary(division.summary, manifest, params.split)
     if params.train.validates_in_folds(few := division.summary["images"]["val"]):
         print(
-            f"What chooses between strategies is measured out of fold, on the {len(seen)} images of train and val: the "
-            f"{few} of val alone would choose by luck (train.validation: {params.train.validation})"
+            "What chooses between strategies is measured out of fold, on the "
+            f"{division.summary['images']['train'] + few} images of train and val: the {few} of val alone would choose "
+            f"by luck (train.validation: {params.train.validation})"
         )
     verdict = _check(project, params.split, division.tables, division.summary, near_duplicates, manifest, clock)
     write_memory(division.memory, project)

@@ -29,7 +29,7 @@ from graft.data.scan.near_duplicates import Limits, find_near_duplicates
 from graft.data.scan.scan_images import scan
 from graft.data.sources import catalogue
 from graft.data.sources.catalogue import find_entry, read_catalogue
-from graft.data.splits.image_groups import image_groups, write_groups
+from graft.data.splits.image_groups import write_split_groups
 from graft.data.splits.split_images import make_split
 from graft.data.splits.split_tables import write_split_tables
 
@@ -143,7 +143,7 @@ def divide(root: Path, data: Path, params: Params) -> Project:
     near = find_near_duplicates(manifest, limits)
     division = make_split(manifest, params.split, near_duplicates=near)
     write_split_tables(division.tables, division.summary, project.artifacts("split"))
-    write_groups(image_groups(division.tables["train"], near), project.training_groups)
+    write_split_groups(division.tables, near, project)
     return project
 
 

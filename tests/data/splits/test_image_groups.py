@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from graft.core.errors import GraftError
-from graft.data.splits.image_groups import image_groups, read_groups, write_groups
+from graft.data.splits.image_groups import image_groups, read_groups, write_groups, write_split_groups
 
 
 def table(**groups: str) -> pd.DataFrame:
@@ -39,3 +39,14 @@ def test_written_and_read_back_in_any_order(tmp_path: Path) -> None:
     assert read_groups(path, ["c", "b", "a"]).tolist() == ["c", "a", "a"]
     with pytest.raises(GraftError, match=r"dvc repro -f split"):
         read_groups(tmp_path / "none.csv", ["a"])
+
+
+def test_training_and_test_images_have_a_table_each(tmp_path: Path) -> None:
+    from graft.core.project import Project
+
+    tables = {"train": table(a="film1", b="film1"), "val": table(c="c"), "test": table(x="film2", y="film2", z="z")}
+    project = Project(tmp_path)
+    project.artifacts("split").mkdir(parents=True)
+    write_split_groups(tables, table(b="b", c="b", z="b"), project)
+    assert read_groups(project.training_groups, ["a", "b", "c"]).tolist() == ["a", "a", "a"]
+    assert read_groups(project.test_groups, ["x", "y", "z"]).tolist() == ["x", "x", "z"]

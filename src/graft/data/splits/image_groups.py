@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graft.core.files import replaced_file
+from graft.core.project import Project
 from graft.core.text_tables import read_text_table
 from graft.data.splits.grouping import joined
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -41,6 +42,20 @@ def image_groups(images: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.Data
     images["group"] = images.groupby(component)["sha256"].transform("min")
     together = images[images.groupby("group")["sha256"].transform("size") > 1]
     return together.sort_values(COLUMNS, ignore_index=True)
+
+
+def write_split_groups(tables: Mapping[str, pd.DataFrame], near_duplicates: pd.DataFrame, project: Project) -> None:
+    """Write which images of train and val belong together, and which of test.
+
+    Args:
+        tables: train, val and test, with the columns that :func:`image_groups` takes.
+        near_duplicates: columns sha256 and group.
+    """
+    import pandas as pd
+
+    training = pd.concat([tables["train"], tables["val"]], ignore_index=True)
+    write_groups(image_groups(training, near_duplicates), project.training_groups)
+    write_groups(image_groups(tables["test"], near_duplicates), project.test_groups)
 
 
 def write_groups(groups: pd.DataFrame, path: Path) -> None:
