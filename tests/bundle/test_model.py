@@ -79,7 +79,7 @@ def test_probabilities_are_the_softmax_of_the_logits(classifier: ImageClassifier
     np.testing.assert_allclose(classifier.probabilities({SIZE: pixels}), [[0.6, 0.2, 0.2]], atol=1e-6)
 
 
-def test_every_road_gives_the_same_answer(classifier: ImageClassifier) -> None:
+def test_every_way_gives_the_same_answer(classifier: ImageClassifier) -> None:
     pixels = picture(1)
     data = png(pixels)
     text = base64.b64encode(data).decode()

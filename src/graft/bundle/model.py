@@ -111,8 +111,8 @@ class ImageClassifier:
         """
         for images in pixels.values():
             require_pixel_range(images)
-        answer = sum(part.weight * part.network(pixels[part.image_size]) for part in self.parts)
-        return np.asarray(answer, np.float32)
+        outputs = sum(part.weight * part.network(pixels[part.image_size]) for part in self.parts)
+        return np.asarray(outputs, np.float32)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """Predict, as MLflow's entry point.
@@ -212,13 +212,13 @@ class SavedModelNetwork:
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         import tensorflow as tf
 
-        answers = []
+        outputs = []
         # An empty input is one empty batch, whose answer has the right shape.
         for start in range(0, max(1, len(pixels)), BATCH):
             batch = tf.constant(np.asarray(pixels[start : start + BATCH], dtype=np.float32))
-            (answer,) = self._serve(**{self._input_name: batch}).values()
-            answers.append(answer.numpy())
-        return np.concatenate(answers)
+            (output,) = self._serve(**{self._input_name: batch}).values()
+            outputs.append(output.numpy())
+        return np.concatenate(outputs)
 
 
 @dataclass(frozen=True)

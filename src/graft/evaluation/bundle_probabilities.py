@@ -60,9 +60,9 @@ def bundle_probabilities(model: ImageClassifier, inputs: EvaluationInputs, label
         return _served(model, inputs, everything, label)
     by_features = [_by_features(part, inputs, label) for part in model.parts]
     probabilities = np.zeros((inputs.count, len(model.classes)), np.float32)
-    for part, answers in zip(model.parts, by_features, strict=True):
-        probabilities += part.weight * (_by_images(part, inputs, label) if answers is None else answers)
-    if all(answers is None for answers in by_features):
+    for part, outputs in zip(model.parts, by_features, strict=True):
+        probabilities += part.weight * (_by_images(part, inputs, label) if outputs is None else outputs)
+    if all(outputs is None for outputs in by_features):
         return probabilities
     sample = np.unique(np.linspace(0, inputs.count - 1, SAMPLE).astype(np.int64))
     expected = _served(model, inputs, sample, f"{label}, as served")
@@ -84,8 +84,8 @@ def _served(model: ImageClassifier, inputs: EvaluationInputs, indices: np.ndarra
     with progress_bar(label, len(indices)) as advance:
         for start in range(0, len(indices), inputs.batch_size):
             chosen = indices[start : start + inputs.batch_size]
-            answers = model.probabilities({size: of_size.at(chosen) for size, of_size in images.items()})
-            probabilities[start : start + len(chosen)] = answers
+            outputs = model.probabilities({size: of_size.at(chosen) for size, of_size in images.items()})
+            probabilities[start : start + len(chosen)] = outputs
             advance(len(chosen))
     return probabilities
 

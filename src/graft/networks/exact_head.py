@@ -142,7 +142,7 @@ def fit_exact_head(
             score = PenaltyScore(
                 penalty,
                 _score(heads[-1].logits(rows.coordinates), rows),
-                _score(problem.answers(heads), rows),
+                _score(problem.logits_of(heads), rows),
                 _score(heads[-1].logits(others.coordinates), others) if others else None,
             )
             on_score(score)
@@ -153,7 +153,7 @@ def fit_exact_head(
                 break
         best = problem.solved(best, path[chosen].penalty, AT_LAST[rows.coordinates.dtype.name])
         kernel, bias = problem.axes.on_features(*best[-1])
-        return ExactHead(kernel, bias, path, chosen, problem.fold_of, problem.in_order(problem.answers(best)))
+        return ExactHead(kernel, bias, path, chosen, problem.fold_of, problem.in_order(problem.logits_of(best)))
 
 
 class CrossValidated(NamedTuple):
@@ -191,11 +191,11 @@ def cross_validate(
         best, least, since, logits = 0.0, np.inf, 0, np.empty((0, classes))
         for penalty in problem.penalties:
             heads = problem.solved(heads, penalty, WHILE_COMPARED)
-            answers = problem.answers(heads)
-            loss = _score(answers, problem.rows).log_loss
+            found = problem.logits_of(heads)
+            loss = _score(found, problem.rows).log_loss
             since += 1
             if loss <= least:
-                best, least, since, logits = penalty, loss, 0, answers
+                best, least, since, logits = penalty, loss, 0, found
             elif since >= PATIENCE:
                 break
         return CrossValidated(problem.in_order(logits), best, problem.fold_of)
@@ -258,7 +258,7 @@ class _Problem:
         spectrum = self.axes.spectrum
         return list(self.pool.map(lambda part, head: solve(part, head, penalty, spectrum, tolerance), parts, heads))
 
-    def answers(self, heads: list[LinearHead]) -> np.ndarray:
+    def logits_of(self, heads: list[LinearHead]) -> np.ndarray:
         """Return logits ``[N, C]`` of the images, in the order of the folds, by the heads that lack them."""
         return np.concatenate(
             [
@@ -267,10 +267,10 @@ class _Problem:
             ]
         )
 
-    def in_order(self, answers: np.ndarray) -> np.ndarray:
-        """Return answers, float32, in the order that the images were given in."""
-        logits = np.empty(answers.shape, np.float32)
-        logits[self.order] = answers
+    def in_order(self, found: np.ndarray) -> np.ndarray:
+        """Return logits, float32, in the order that the images were given in."""
+        logits = np.empty(found.shape, np.float32)
+        logits[self.order] = found
         return logits
 
 

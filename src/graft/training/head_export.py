@@ -74,16 +74,16 @@ def _export(network: HeadOnBackbone, folder: Path) -> None:
     scale = tf.Variable(1.0, trainable=False, name="scale")
     features_of = inference_graph(backbone)
 
-    def answer(features: Any) -> dict[str, Any]:
+    def probabilities_of(features: Any) -> dict[str, Any]:
         return {"probabilities": tf.nn.softmax(head(features, training=False) * scale)}
 
     def save(graph: Any, weights: list[Any], name: str) -> None:
         save_traced({"serving_default": graph}, weights, head.trainable_weights, folder / name, scale=scale)
 
     # Weights alone, without the seeds of dropout, which a head may lack that has the same layers otherwise.
-    served = traced(lambda images: answer(features_of(images)), backbone.inputs[0].shape, "image")
+    served = traced(lambda images: probabilities_of(features_of(images)), backbone.inputs[0].shape, "image")
     save(served, [*backbone.weights, *head.weights], SAVED_MODEL)
-    save(traced(answer, head.inputs[0].shape, "features"), head.weights, HEAD)
+    save(traced(probabilities_of, head.inputs[0].shape, "features"), head.weights, HEAD)
     images = trial_images(network.backbone.built.image_size).astype(np.float32)
     np.save(folder / TRIAL_FILE, features_of(tf.constant(images)).numpy())
 

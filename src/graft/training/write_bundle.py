@@ -49,7 +49,7 @@ def write_bundle(
         **({"view": view} if view != WHOLE else {}),
     }
     if isinstance(network, HeadOnBackbone) and not network.backbone_params.no_layers:
-        answers = save_with_backbone(network, temperature, folder)
+        probabilities = save_with_backbone(network, temperature, folder)
         settings["features"] = {
             "backbone": network.backbone_params.model_dump(),
             "pooling": network.backbone.pooling,
@@ -58,8 +58,8 @@ def write_bundle(
         }
     else:
         trial = trial_images(image_size).astype(np.float32)
-        answers = _save(as_model(network), temperature, folder / SAVED_MODEL, trial)
-    settings["answers"] = answers.tolist()
+        probabilities = _save(as_model(network), temperature, folder / SAVED_MODEL, trial)
+    settings["answers"] = probabilities.tolist()
     write_settings(folder, settings)
 
 

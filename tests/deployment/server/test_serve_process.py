@@ -57,7 +57,7 @@ def rows(answer: dict) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("champion_1")
-def test_every_road_leads_to_the_models_answer(server: Running, expected: dict[str, np.ndarray]) -> None:
+def test_every_way_leads_to_the_models_answer(server: Running, expected: dict[str, np.ndarray]) -> None:
     texts = [base64.b64encode(one).decode("ascii") for one in PHOTOGRAPHS]
     ways = {
         "form": server.predict(form_of(*PHOTOGRAPHS), FORM),

@@ -62,11 +62,11 @@ def _write_mixture(parts: dict[str, tuple[float, Path]], size: int, folder: Path
 
     @tf.function(input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32, name=INPUT)])
     def serve(image):  # type: ignore[no-untyped-def]
-        answers = []
+        outputs = []
         for weight, member in members:
-            (answer,) = member.signatures["serving_default"](image).values()
-            answers.append(weight * answer)
-        return {OUTPUT: tf.add_n(answers)}
+            (output,) = member.signatures["serving_default"](image).values()
+            outputs.append(weight * output)
+        return {OUTPUT: tf.add_n(outputs)}
 
     module = tf.train.Checkpoint()
     module.members = [member for _, member in members]

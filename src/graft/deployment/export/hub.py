@@ -33,8 +33,8 @@ def write(source: ExportSource, folder: Path) -> None:
 
     @tf.function
     def call(images, training=False):  # type: ignore[no-untyped-def]
-        (answer,) = serve(images * 255.0).values()
-        return answer
+        (probabilities,) = serve(images * 255.0).values()
+        return probabilities
 
     @tf.function(input_signature=[spec])
     def default(images):  # type: ignore[no-untyped-def]

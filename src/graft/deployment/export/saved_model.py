@@ -33,8 +33,8 @@ def load(folder: Path) -> Run:
     serve = module.signatures["serving_default"]
 
     def run(images: np.ndarray) -> np.ndarray:
-        (answer,) = serve(tf.constant(images, tf.float32)).values()
-        return np.asarray(answer.numpy())
+        (output,) = serve(tf.constant(images, tf.float32)).values()
+        return np.asarray(output.numpy())
 
     run.module = module  # type: ignore[attr-defined]  # keeps the variables alive
     return run

@@ -75,14 +75,14 @@ def load(folder: Path) -> Run:
         warnings.simplefilter("ignore")  # that it will move to a package of its own
         interpreter = tf.lite.Interpreter(str(folder / FILE), num_threads=cores())
     interpreter.allocate_tensors()
-    (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (given,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(images: np.ndarray) -> np.ndarray:
-        answers = []
+        outputs = []
         for image in images:
             interpreter.set_tensor(given["index"], image[None].astype(given["dtype"]))
             interpreter.invoke()
-            answers.append(interpreter.get_tensor(answer["index"]))
-        return np.concatenate(answers)
+            outputs.append(interpreter.get_tensor(output["index"]))
+        return np.concatenate(outputs)
 
     return run

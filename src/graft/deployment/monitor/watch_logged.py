@@ -55,16 +55,16 @@ class Watcher:
             self._seen.append(slot)
             yield replace(photograph, read=partial(self._look, photograph, slot))
 
-    def log(self, answers: PredictedBatch) -> None:
+    def log(self, batch: PredictedBatch) -> None:
         """Log the predictions for the next photographs that were observed; what cannot be logged is counted."""
-        seen = [self._seen.popleft()[0] for _ in answers.names]
+        seen = [self._seen.popleft()[0] for _ in batch.names]
         readable = [row for row, one in enumerate(seen) if not one.image.problem]
         if self._embedder is not None and readable:
             features = features_of(self._embedder, [seen[row].image for row in readable])
             for row, vector in zip(readable, features, strict=True):
                 seen[row] = replace(seen[row], embedding=vector, embedded_by=self._embedder.identity)
         rows = []
-        for one, problem, probabilities in zip(seen, answers.problems, answers.probabilities, strict=True):
+        for one, problem, probabilities in zip(seen, batch.problems, batch.probabilities, strict=True):
             if problem:
                 # The model may refuse what looked sound here, for example for its own limit of pixels.
                 rows.append(replace(one, image=Observation(one.image.sha256, problem), embedding=None))

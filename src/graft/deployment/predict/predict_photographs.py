@@ -66,7 +66,7 @@ def predict_photographs(classifier: Classifier, photographs: Iterable[Photograph
         # One chunk is computed while the next one is read and decoded.
         under_way: Future[PredictedBatch] | None = None
         while batch := list(islice(decoded, chunk)):
-            following = pool.submit(_answer, classifier, batch)
+            following = pool.submit(_predict, classifier, batch)
             if under_way is not None:
                 yield under_way.result()
             under_way = following
@@ -84,7 +84,7 @@ def _decode(classifier: Classifier, photographs: Iterable[Photograph]) -> Iterat
     return in_threads(decode, photographs)
 
 
-def _answer(classifier: Classifier, batch: list[_Decoded]) -> PredictedBatch:
+def _predict(classifier: Classifier, batch: list[_Decoded]) -> PredictedBatch:
     probabilities = np.full((len(batch), len(classifier.classes)), np.nan, np.float32)
     whole = [index for index, one in enumerate(batch) if not one.problem]
     if whole:

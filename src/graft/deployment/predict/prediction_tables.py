@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 Write = Callable[[Iterable["pa.Table"], IO[bytes], list[str]], None]
 
 
-def rows_of(answers: PredictedBatch, classes: Sequence[str]) -> pa.Table:
+def rows_of(batch: PredictedBatch, classes: Sequence[str]) -> pa.Table:
     """Return a row for each photograph, in order; the same columns also where none could be read."""
     import pyarrow as pa
 
-    has_none = np.array([bool(problem) for problem in answers.problems], bool)
-    probabilities = answers.probabilities
+    has_none = np.array([bool(problem) for problem in batch.problems], bool)
+    probabilities = batch.probabilities
     best = np.where(has_none[:, None], 0, probabilities).argmax(axis=1)
     labels = [None if none else classes[index] for none, index in zip(has_none, best, strict=True)]
 
@@ -38,10 +38,10 @@ def rows_of(answers: PredictedBatch, classes: Sequence[str]) -> pa.Table:
 
     return pa.table(
         {
-            "path": pa.array(answers.names, pa.string()),
+            "path": pa.array(batch.names, pa.string()),
             "label": pa.array(labels, pa.string()),
             "probability": floats(probabilities.max(axis=1)),
-            "problem": pa.array([problem or None for problem in answers.problems], pa.string()),
+            "problem": pa.array([problem or None for problem in batch.problems], pa.string()),
             **{f"p_{name}": floats(probabilities[:, index]) for index, name in enumerate(classes)},
         }
     )

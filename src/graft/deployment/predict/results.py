@@ -96,9 +96,9 @@ class PartialResults:
             self._places[key] = self._place
         return is_new
 
-    def add(self, answers: PredictedBatch) -> None:
+    def add(self, batch: PredictedBatch) -> None:
         """Write the rows of some photographs that were wanted. Raises GraftError where the disk is full."""
-        rows = zip(answers.keys, answers.names, answers.problems, answers.probabilities, strict=True)
+        rows = zip(batch.keys, batch.names, batch.problems, batch.probabilities, strict=True)
         with self._errors():
             self._rows.executemany(
                 "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)",

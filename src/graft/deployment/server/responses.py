@@ -67,17 +67,17 @@ class Description(BaseModel):
 def predictions(model: ServedModel, rows: list[np.ndarray]) -> dict[str, Any]:
     """Return a :class:`Predictions` as JSON-ready values; ``rows`` are probabilities ``[C]``, one an image."""
     classes = model.classifier.classes
-    answers = []
+    found = []
     for row in rows:
         best = int(row.argmax())
-        answers.append(
+        found.append(
             {
                 "label": classes[best],
                 "probability": float(row[best]),
                 "probabilities": dict(zip(classes, row.tolist(), strict=True)),
             }
         )
-    return {"model": model.source.name, "version": model.source.version, "predictions": answers}
+    return {"model": model.source.name, "version": model.source.version, "predictions": found}
 
 
 def description(model: ServedModel, tags: Mapping[str, str], kept: Kept) -> Description:

@@ -246,8 +246,8 @@ def _require_agreement(file: _OnnxFile, network: OnnxNetwork, scaling: keras.Mod
         session = onnxruntime.InferenceSession(str(file.path), providers=["CPUExecutionProvider"])
         (given,) = session.get_inputs()
         kind = np.float16 if given.type == "tensor(float16)" else np.float32
-        answers = [session.run([file.output], {given.name: images[[row]].astype(kind)})[0] for row in range(COMPARED)]
-        expected = np.concatenate(answers).astype(np.float32)
+        outputs = [session.run([file.output], {given.name: images[[row]].astype(kind)})[0] for row in range(COMPARED)]
+        expected = np.concatenate(outputs).astype(np.float32)
     except Exception as error:
         # It raises all kinds, for example where a shape does not fit.
         raise GraftError(

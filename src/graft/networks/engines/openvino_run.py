@@ -68,14 +68,14 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
     def run(inputs: np.ndarray) -> np.ndarray:
         is_fixed, takes_bytes = len(inputs) >= MANY, inputs.dtype == np.uint8
         requests = requests_for(is_fixed, takes_bytes)
-        answers: list[np.ndarray] = []
+        outputs: list[np.ndarray] = []
         under_way: deque[Any] = deque()
 
         def collect() -> None:
             request = under_way.popleft()
             request.wait()
             # Copied: the request writes its next answer into the same memory.
-            answers.append(np.array(request.get_output_tensor(0).data, np.float32))
+            outputs.append(np.array(request.get_output_tensor(0).data, np.float32))
 
         # An empty input is one empty batch, whose answer has the right shape.
         for number, start in enumerate(range(0, max(1, len(inputs)), size)):
@@ -90,7 +90,7 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
             under_way.append(request)
         while under_way:
             collect()
-        found = answers[0] if len(answers) == 1 else np.concatenate(answers)
+        found = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         return found[: len(inputs)]
 
     return run

@@ -1,7 +1,6 @@
-"""Asks a registered model for its answers in a process of its own: ``python -m
-graft.registry.promotion.answer_process REQUEST``.
+"""Run a registered model in a process of its own: ``python -m graft.registry.promotion.answer_process REQUEST``.
 
-A model brings the code that decodes and answers, as the package ``graft_model``. Two models in one process would
+A model brings the code that decodes and predicts, as the package ``graft_model``. Two models in one process would
 share whichever was imported first; and one process for each also makes their timings comparable.
 
 The request is a JSON file with ``model`` (its folder), ``images`` (a list of path and SHA-256, may be empty), ``timed``
@@ -25,7 +24,7 @@ LINE_PREFIX = "graft-answers "
 WARM_UP = 3
 
 
-def answer(request: dict[str, Any]) -> None:
+def run_request(request: dict[str, Any]) -> None:
     """Write probabilities float64 ``[N, C]``, the classes as JSON, and the median milliseconds of one photograph."""
     for name in ("mlflow.pyfunc", "mlflow.models.model", "mlflow.utils.requirements_utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -35,13 +34,13 @@ def answer(request: dict[str, Any]) -> None:
     images: list[tuple[str, str]] = request["images"]
     singles = [_read(Path(path), sha256) for path, sha256 in request["timed"]]
     for photograph in singles[:WARM_UP]:
-        answers = _predict(model, [photograph])
-    classes = list(answers[0])
+        predictions = _predict(model, [photograph])
+    classes = list(predictions[0])
     parts = [np.zeros((0, len(classes)))]
     for start in range(0, len(images), request["batch"]):
         batch = images[start : start + request["batch"]]
-        answers = _predict(model, [_read(Path(path), sha256) for path, sha256 in batch])
-        parts.append(np.array([[answers[row][name] for name in classes] for row in range(len(batch))]))
+        predictions = _predict(model, [_read(Path(path), sha256) for path, sha256 in batch])
+        parts.append(np.array([[predictions[row][name] for name in classes] for row in range(len(batch))]))
         _report(answered=start + len(batch))
     seconds = []
     for photograph in singles:
@@ -59,8 +58,8 @@ def answer(request: dict[str, Any]) -> None:
 def _predict(model: Any, photographs: list[bytes]) -> list[dict[str, float]]:
     import pandas as pd
 
-    answers = model.predict(pd.DataFrame({"image": photographs}))
-    return list(answers["probabilities"])
+    predictions = model.predict(pd.DataFrame({"image": photographs}))
+    return list(predictions["probabilities"])
 
 
 def _read(path: Path, sha256: str) -> bytes:
@@ -77,4 +76,4 @@ def _report(**what: Any) -> None:
 
 
 if __name__ == "__main__":
-    answer(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    run_request(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
