@@ -37,8 +37,8 @@ def read_yaml(content: str | bytes, source: str, fix: str = "Correct that line",
             raise RecursionError
         return (yaml or YAML(typ="safe")).load(text)
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise GraftError(f"{source} line {line} is not text in UTF-8", "Save the file as UTF-8") from None
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise GraftError(f"{source} line {number} is not text in UTF-8", "Save the file as UTF-8") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{source} line {mark.line + 1}" if mark else source

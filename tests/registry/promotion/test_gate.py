@@ -25,7 +25,7 @@ from graft.registry.promotion.change_champion import Registry
 from graft.registry.promotion.gate import run_gate
 from graft.registry.promotion.gate_verdict import GateVerdict, fetch_verdict, verdict_file
 from graft.registry.promotion.judge_challenger import ask
-from graft.registry.promotion.judged_predictions import Predictions, read_predictions
+from graft.registry.promotion.judged_predictions import VersionPredictions, read_predictions
 from graft.registry.promotion.promote import open_registry, promote
 from graft.registry.register import register_best
 from graft.registry.store.logged_models import HASH_TAG, model_hash
@@ -186,7 +186,7 @@ def test_m10_a_model_that_does_not_answer_is_ended(
 
 
 def test_a_class_that_a_model_does_not_know_is_one_that_it_never_names() -> None:
-    predictions = Predictions("d", ["a", "c"], ["1", "2"], np.array([[0.3, 0.7], [0.9, 0.1]]), 1.0)
+    predictions = VersionPredictions("d", ["a", "c"], ["1", "2"], np.array([[0.3, 0.7], [0.9, 0.1]]), 1.0)
     assert predictions.of(["2", "1", "2"], ["a", "c", "b"]).tolist() == [[0.9, 0.1, 0], [0.3, 0.7, 0], [0.9, 0.1, 0]]
 
 

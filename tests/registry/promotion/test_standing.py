@@ -8,7 +8,7 @@ import pytest
 
 from graft.core.params.gate_params import GateParams
 from graft.evaluation.comparison import compare
-from graft.registry.promotion.judged_predictions import Member, Predictions
+from graft.registry.promotion.judged_predictions import LineMember, VersionPredictions
 from graft.registry.promotion.standing import LINE, Standing, is_no_loss, stand
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -26,13 +26,15 @@ def table(images: int, size: int = 1) -> pd.DataFrame:
     )
 
 
-def member(version: int, right: np.ndarray, recipe: str = "frozen") -> Member:
+def member(version: int, right: np.ndarray, recipe: str = "frozen") -> LineMember:
     probabilities = np.stack([right, ~right], axis=1).astype(float)
     sha256 = list(table(len(right))["sha256"])
-    return Member(str(version), version - 1, recipe, Predictions("d", ["a", "b"], sha256, probabilities, 1.0))
+    return LineMember(
+        str(version), version - 1, recipe, VersionPredictions("d", ["a", "b"], sha256, probabilities, 1.0)
+    )
 
 
-def standing_of(members: list[Member], test: pd.DataFrame, gate: GateParams = GATE, champion: int = 0) -> Standing:
+def standing_of(members: list[LineMember], test: pd.DataFrame, gate: GateParams = GATE, champion: int = 0) -> Standing:
     last, first = members[-1], members[champion]
     one, other = (member.predictions.predicted() == test["label"].to_numpy(str) for member in (last, first))
     comparison = compare(one, other, gate.confidence, test["group"].to_numpy(str))
@@ -44,7 +46,7 @@ def passes(standing: Standing, gate: GateParams = GATE) -> bool:
     return is_no_loss(standing, gate)
 
 
-def pair(images: int, gained: int, lost: int) -> list[Member]:
+def pair(images: int, gained: int, lost: int) -> list[LineMember]:
     champion, candidate = np.ones(images, bool), np.ones(images, bool)
     candidate[:lost] = False
     champion[lost : lost + gained] = False

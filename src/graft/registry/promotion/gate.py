@@ -22,7 +22,7 @@ from graft.registry.promotion.gate_rules import Evidence, SeenTestImages, apply_
 from graft.registry.promotion.gate_verdict import GateVerdict, JudgedOn, publish_verdict, verdict_file
 from graft.registry.promotion.judge_challenger import CANDIDATE, ask_version, judge
 from graft.registry.promotion.judged_line import latest_judged, members_of
-from graft.registry.promotion.judged_predictions import Predictions
+from graft.registry.promotion.judged_predictions import VersionPredictions
 from graft.registry.promotion.later_images import ASKED_AGAIN, later_images, new_to
 from graft.registry.promotion.origin import reproducibility, state_of_data
 from graft.registry.promotion.promote import find_version
@@ -133,7 +133,7 @@ def run_gate(
 
 def _asked_again(
     project: Project, registry: Registry, version: ModelVersion, new: pd.DataFrame, batch: int, limit: float | None
-) -> dict[str, Predictions]:
+) -> dict[str, VersionPredictions]:
     """Return the predictions of an earlier challenger, also for images that came after it; empty where it cannot."""
     number = str(version.version)
     try:
@@ -143,7 +143,7 @@ def _asked_again(
         return {}
 
 
-def _right(predictions: Predictions, test: pd.DataFrame) -> np.ndarray:
+def _right(predictions: VersionPredictions, test: pd.DataFrame) -> np.ndarray:
     """Return whether the most probable class of each test image is right, bool ``[N]``."""
     predicted = dict(zip(predictions.sha256, predictions.predicted(), strict=True))
     return np.asarray(test["sha256"].map(predicted) == test["label"])

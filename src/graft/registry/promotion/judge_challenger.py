@@ -24,7 +24,12 @@ from graft.evaluation.metrics import calibration_error_by_chance, evaluate, expe
 from graft.registry.promotion.answer_process import LINE_PREFIX
 from graft.registry.promotion.change_champion import Registry, describe
 from graft.registry.promotion.gate_verdict import ClassFigures, Judged
-from graft.registry.promotion.judged_predictions import Predictions, log_predictions, no_predictions, read_predictions
+from graft.registry.promotion.judged_predictions import (
+    VersionPredictions,
+    log_predictions,
+    no_predictions,
+    read_predictions,
+)
 from graft.registry.store.logged_models import HASH_TAG, files_of_version
 
 if TYPE_CHECKING:
@@ -46,7 +51,7 @@ def judge(
     role: str,
     limit: float | None = None,
     also: pd.DataFrame | None = None,
-) -> tuple[Judged, Predictions]:
+) -> tuple[Judged, VersionPredictions]:
     """Ask a version about the images that it was not asked about yet, and compute its figures on the test images.
 
     Args:
@@ -102,7 +107,7 @@ def ask_version(
     batch_size: int,
     role: str,
     limit: float | None = None,
-) -> tuple[Predictions, int]:
+) -> tuple[VersionPredictions, int]:
     """Ask a version about the images that it was not asked about yet, as it is registered.
 
     A candidate is run in any case: it must load, and its time is that of this machine now.
@@ -147,7 +152,7 @@ def ask(
     name: str,
     role: str,
     limit: float | None = None,
-) -> Predictions:
+) -> VersionPredictions:
     """Predict with the model in ``folder``, in a process of its own; arguments and errors as of :func:`judge`."""
     with tempfile.TemporaryDirectory() as temporary:
         request, written = Path(temporary) / "request.json", Path(temporary) / "answers.npz"
@@ -197,7 +202,7 @@ def ask(
         with np.load(written) as answers:
             classes = list(json.loads(str(answers["classes"])))
             sha256, latency_ms = list(table["sha256"]), float(answers["latency_ms"])
-            return Predictions("", classes, sha256, answers["probabilities"], latency_ms)
+            return VersionPredictions("", classes, sha256, answers["probabilities"], latency_ms)
 
 
 def _paths(project: Project, table: pd.DataFrame) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graft.registry.promotion.gate_verdict import TIME_TAG
-from graft.registry.promotion.judged_predictions import Member, Predictions, read_predictions
+from graft.registry.promotion.judged_predictions import LineMember, VersionPredictions, read_predictions
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LATEST = 24
 
 
-def members_of(registry: Registry, asked: dict[str, Predictions]) -> tuple[list[Member], int]:
+def members_of(registry: Registry, asked: dict[str, VersionPredictions]) -> tuple[list[LineMember], int]:
     """Return the latest judged versions and those in ``asked``, in the order in which they were made, and how many
     versions were judged in all.
 
@@ -32,7 +32,7 @@ def members_of(registry: Registry, asked: dict[str, Predictions]) -> tuple[list[
     for place, number in enumerate(ordered):
         version = versions[number]
         if number in latest and (predictions := asked.get(number) or _predictions(registry, version)):
-            members.append(Member(number, place, version.tags.get("strategy", ""), predictions))
+            members.append(LineMember(number, place, version.tags.get("strategy", ""), predictions))
     return members, len(ordered)
 
 
@@ -53,7 +53,7 @@ def _judged(registry: Registry) -> list[ModelVersion]:
             return found
 
 
-def _predictions(registry: Registry, version: ModelVersion) -> Predictions | None:
+def _predictions(registry: Registry, version: ModelVersion) -> VersionPredictions | None:
     from mlflow.exceptions import MlflowException
 
     try:

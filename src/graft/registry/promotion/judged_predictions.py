@@ -27,7 +27,7 @@ _FACTS = b"graft"
 
 
 @dataclass(frozen=True)
-class Predictions:
+class VersionPredictions:
     """What one model predicts.
 
     Attributes:
@@ -53,12 +53,14 @@ class Predictions:
         existing = set(self.sha256)
         return [digest for digest in dict.fromkeys(sha256) if digest not in existing]
 
-    def joined(self, later: Predictions) -> Predictions:
+    def joined(self, later: VersionPredictions) -> VersionPredictions:
         """Return these and later ones of the same model, whose latency it is."""
         if not self.sha256:
             return later
         probabilities = np.concatenate([self.probabilities, later.probabilities])
-        return Predictions(self.digest, self.classes, self.sha256 + later.sha256, probabilities, later.latency_ms)
+        return VersionPredictions(
+            self.digest, self.classes, self.sha256 + later.sha256, probabilities, later.latency_ms
+        )
 
     def of(self, sha256: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         """Return the probabilities of images ``[N, C]``, all of which it has, in the order of ``classes``.
@@ -74,21 +76,21 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Member:
+class LineMember:
     """A judged version: its place among all that were judged, what it was made by, and what it predicts."""
 
     version: str
     place: int
     recipe: str
-    predictions: Predictions
+    predictions: VersionPredictions
 
 
-def no_predictions(digest: str) -> Predictions:
+def no_predictions(digest: str) -> VersionPredictions:
     """Return the predictions of a model that was not asked yet."""
-    return Predictions(digest, [], [], np.zeros((0, 0)), float("nan"))
+    return VersionPredictions(digest, [], [], np.zeros((0, 0)), float("nan"))
 
 
-def log_predictions(client: MlflowClient, run_id: str, predictions: Predictions, images: pd.DataFrame) -> None:
+def log_predictions(client: MlflowClient, run_id: str, predictions: VersionPredictions, images: pd.DataFrame) -> None:
     """Write predictions into the model's run.
 
     Args:
@@ -112,7 +114,7 @@ def log_predictions(client: MlflowClient, run_id: str, predictions: Predictions,
         client.log_artifact(run_id, str(file), str(Path(PREDICTIONS_FILE).parent))
 
 
-def read_predictions(client: MlflowClient, run_id: str) -> Predictions | None:
+def read_predictions(client: MlflowClient, run_id: str) -> VersionPredictions | None:
     """Return the predictions in a run; None where it has none, as those that were judged by an earlier graft."""
     import pyarrow.parquet as pq
 
@@ -124,6 +126,6 @@ def read_predictions(client: MlflowClient, run_id: str) -> Predictions | None:
     facts = json.loads(table.schema.metadata[_FACTS])
     columns = [table[f"p_{name}"].to_numpy().astype(np.float64) for name in facts["classes"]]
     probabilities = np.stack(columns, axis=1) if columns else np.zeros((table.num_rows, 0))
-    return Predictions(
+    return VersionPredictions(
         facts["digest"], facts["classes"], table["sha256"].to_pylist(), probabilities, facts["latency_ms"]
     )

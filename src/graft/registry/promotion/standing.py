@@ -15,7 +15,7 @@ from graft.evaluation.comparison import Comparison
 from graft.evaluation.intervals import quantile_for
 from graft.evaluation.line_figures import NOT_ASKED, LineFigures, Metric, measure_line
 from graft.evaluation.shrinkage import Shrunk, is_worth_it, shrink
-from graft.registry.promotion.judged_predictions import Member
+from graft.registry.promotion.judged_predictions import LineMember
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +91,7 @@ class Standing(BaseModel):
 
 
 def stand(
-    members: Sequence[Member],
+    members: Sequence[LineMember],
     judged: int,
     test: pd.DataFrame,
     later: pd.DataFrame,
@@ -201,8 +201,8 @@ def _images_more(standing: Standing, odds: Callable[[float], tuple[float, float]
 
 
 def _measured(
-    members: Sequence[Member], test: pd.DataFrame, later: pd.DataFrame, metric: Metric
-) -> tuple[list[Member], LineFigures]:
+    members: Sequence[LineMember], test: pd.DataFrame, later: pd.DataFrame, metric: Metric
+) -> tuple[list[LineMember], LineFigures]:
     """Return the members that were asked about enough of the test images, and their figures."""
     columns = ["sha256", "label", "group"]
     images = np.concatenate([test[columns].to_numpy(str), later[columns].to_numpy(str).reshape(-1, 3)])
