@@ -60,6 +60,18 @@ def test_disagreements_go_to_a_file_with_paths(here: Project, tmp_path: Path) ->
     assert f"They disagree on {len(table)} of 15 images" in result.output
 
 
+def test_what_is_no_part_of_train_run_is_compared_by_its_name(here: Project) -> None:
+    folder = here.artifacts("evaluate") / "predictions"
+    shutil.copy(folder / "frozen.csv", folder / "by_hand.csv")
+    try:
+        named = CliRunner().invoke(app, ["compare", "frozen", "by_hand", "--json"], catch_exceptions=False)
+        usual = CliRunner().invoke(app, ["compare", "--json"], catch_exceptions=False)
+    finally:
+        (folder / "by_hand.csv").unlink()
+    assert set(json.loads(named.stdout)["models"]) == {"frozen", "by_hand"}
+    assert set(json.loads(usual.stdout)["models"]) == {"frozen", "fine_tune"}
+
+
 def test_as_json_it_is_one_document(here: Project) -> None:
     result = CliRunner().invoke(app, ["compare", "fine_tune", "frozen", "--json"], catch_exceptions=False)
     found = json.loads(result.stdout)

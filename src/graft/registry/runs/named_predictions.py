@@ -42,10 +42,12 @@ def named_predictions(project: Project, params: Params, names: Sequence[str]) ->
         GraftError: there is no such model, or it has no predictions on test images.
     """
     found = {}
-    trained = evaluated_names(project, params)
+    # Also of what is trained by hand, and no part of train.run or ensemble.run.
+    files = {path.stem: path for path in (project.artifacts("evaluate") / "predictions").glob("*.csv")}
+    trained = sorted(files)
     for name in names:
-        if name in trained:
-            found[name] = read_prediction_table(project.artifacts("evaluate") / "predictions" / f"{name}.csv")
+        if name in files:
+            found[name] = read_prediction_table(files[name])
             continue
         run_id = name if re.fullmatch(r"[0-9a-f]{32}", name) else _run_of(project, params, name, trained)
         found[name] = _of_run(project, run_id, name)
