@@ -56,3 +56,19 @@ def test_equal_predictions_differ_by_little_and_one_unit_says_nothing() -> None:
     assert 0 < found[0, 0] + found[1, 1] - 2 * found[0, 1] < 0.004**2
     together = measure_line(labels, predicted, np.zeros(300), "accuracy").noise
     assert together[0, 0] >= 0.25
+
+
+def test_images_that_only_some_were_asked_about_tell_these_apart() -> None:
+    """The first two differ by 20 of 100 later images; what the third is right on stays what it is on the 200."""
+    labels = np.zeros(300, int)
+    predicted = np.zeros((3, 300), int)
+    predicted[:, :40] = 1
+    predicted[0, 200:220] = 1
+    predicted[2, 200:] = NOT_ASKED
+    of = np.arange(300) < 200
+    found = measure_line(labels, predicted, np.arange(300), "accuracy", of)
+    alone = measure_line(labels[:200], predicted[:, :200], np.arange(200), "accuracy")
+    assert alone.figures == pytest.approx([0.8, 0.8, 0.8])
+    assert found.figures[1] - found.figures[0] == pytest.approx(20 / 300)
+    assert found.figures.mean() == pytest.approx(0.8)
+    assert found.figures[2] == pytest.approx(0.8)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from graft.core.params.gate_params import GateParams
+from graft.evaluation.betting import winnings
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.intervals import quantile_for
 from graft.evaluation.line_figures import NOT_ASKED, LineFigures, Metric, measure_line
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _TO_BE_SEEN = 2.487
 # Versions of one recipe, from which their line decides; before, the images alone do.
 LINE = 5
+# Winnings that show a difference at 5 %.
+_SHOWN = 20
 # Times as many images as there are, beyond which nobody brings them.
 _MOST_TIMES = 50
 
@@ -45,6 +48,10 @@ class Standing(BaseModel):
         images: in test.
         images_more: test images more, of the same kind, that would settle it if figures stayed; 0 where it is settled,
             None where not even 50 times as many would do.
+        later_images: that came after the champion and after a challenger that was asked about them too.
+        champion_later, challengers_later: shares of these that the champion is right on, and the latest challenger that
+            each image was new to.
+        evidence: of the champion's being worse, see :func:`graft.evaluation.betting.winnings`; 20 shows it.
         champion_since: when it became champion, UTC, ISO 8601, or "".
         champion_days: since then.
         challengers_since: versions judged after the champion was made.
@@ -66,6 +73,10 @@ class Standing(BaseModel):
     visible: float | None = None
     images: int
     images_more: int | None = 0
+    later_images: int = 0
+    champion_later: float | None = None
+    challengers_later: float | None = None
+    evidence: float = 1.0
     champion_since: str = ""
     champion_days: int = 0
     challengers_since: int = 0
@@ -87,7 +98,15 @@ class Standing(BaseModel):
             seen += f"; the two are so close that {_MOST_TIMES} times as many would not settle it"
         elif self.images_more:
             seen += f"; about {self.images_more:,} more would settle this one"
-        return [*said, f"{seen}."]
+        said.append(f"{seen}.")
+        if self.champion_later is not None and self.challengers_later is not None:
+            shown = "which shows it" if self.evidence >= _SHOWN else f"{_SHOWN} would show it"
+            said.append(
+                f"Of {_count(self.later_images, 'image')} that came later the champion has {self.champion_later:.1%} "
+                f"right, challengers {self.challengers_later:.1%}: evidence {self.evidence:.1f} to 1 that it is worse; "
+                f"{shown}."
+            )
+        return said
 
 
 def stand(
@@ -163,7 +182,32 @@ def stand(
             "challengers_since": sum(int(member.version) > int(champion) for member in members),
         }
     )
-    return found.model_copy(update={"images_more": _images_more(found, odds, gate)})
+    later_facts = _evidence(chosen, numbers.index(champion), later)
+    return found.model_copy(update={"images_more": _images_more(found, odds, gate), **later_facts})
+
+
+def _evidence(members: Sequence[Member], champion: int, later: pd.DataFrame) -> dict[str, Any]:
+    """Return the fields of :class:`Standing` about later images, in the order in which the champion was asked."""
+    facts = {row.sha256: (row.label, row.group) for row in later.itertuples()}
+    predicted = [
+        dict(zip(member.predictions.sha256, member.predictions.predicted().tolist(), strict=True)) for member in members
+    ]
+    rights: dict[str, list[tuple[bool, bool]]] = {}
+    for image, answer in predicted[champion].items():
+        others = [of[image] for place, of in enumerate(predicted) if image in of and place != champion]
+        if image in facts and others:
+            label, group = facts[image]
+            rights.setdefault(group, []).append((others[-1] == label, answer == label))
+    if not rights:
+        return {}
+    both = np.concatenate([np.array(of_group, float) for of_group in rights.values()])
+    differences = np.array([np.mean([one - other for one, other in of_group]) for of_group in rights.values()])
+    return {
+        "later_images": len(both),
+        "champion_later": float(both[:, 1].mean()),
+        "challengers_later": float(both[:, 0].mean()),
+        "evidence": winnings(differences),
+    }
 
 
 def is_no_loss(standing: Standing, gate: GateParams) -> bool:
