@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Standard deviations that a difference needs to be seen at one-sided 95 %, 4 times of 5 (J. Cohen, Statistical Power
 # Analysis, 1988): 1.645 + 0.842.
 _TO_BE_SEEN = 2.487
+COLUMNS = ["sha256", "label", "group"]
 # Versions of one recipe, from which their line decides; before, the images alone do.
 LINE = 5
 # Winnings that show a difference at 5 %.
@@ -188,7 +189,7 @@ def stand(
 
 def _evidence(members: Sequence[Member], champion: int, later: pd.DataFrame) -> dict[str, Any]:
     """Return the fields of :class:`Standing` about later images, in the order in which the champion was asked."""
-    facts = {row.sha256: (row.label, row.group) for row in later.itertuples()}
+    facts = {image: (label, group) for image, label, group in later[COLUMNS].to_numpy(str).tolist()}
     predicted = [
         dict(zip(member.predictions.sha256, member.predictions.predicted().tolist(), strict=True)) for member in members
     ]
@@ -248,8 +249,7 @@ def _measured(
     members: Sequence[LineMember], test: pd.DataFrame, later: pd.DataFrame, metric: Metric
 ) -> tuple[list[LineMember], LineFigures]:
     """Return the members that were asked about enough of the test images, and their figures."""
-    columns = ["sha256", "label", "group"]
-    images = np.concatenate([test[columns].to_numpy(str), later[columns].to_numpy(str).reshape(-1, 3)])
+    images = np.concatenate([test[COLUMNS].to_numpy(str), later[COLUMNS].to_numpy(str).reshape(-1, 3)])
     classes = {name for member in members for name in member.predictions.classes}
     index_of = {name: index for index, name in enumerate(sorted(classes | set(images[:, 1])))}
     chosen, rows = [], []
