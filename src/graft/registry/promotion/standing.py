@@ -187,7 +187,7 @@ def stand(
     return found.model_copy(update={"images_more": _images_more(found, odds, gate), **later_facts})
 
 
-def _evidence(members: Sequence[Member], champion: int, later: pd.DataFrame) -> dict[str, Any]:
+def _evidence(members: Sequence[LineMember], champion: int, later: pd.DataFrame) -> dict[str, Any]:
     """Return the fields of :class:`Standing` about later images, in the order in which the champion was asked."""
     facts = {image: (label, group) for image, label, group in later[COLUMNS].to_numpy(str).tolist()}
     predicted = [
