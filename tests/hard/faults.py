@@ -5,8 +5,13 @@
 Each kind of command is a row; a draw that was lost is printed, and comes again with
 
     python tests/hard/accidents.py retrain --draw 137
+
+Draws that were made a few at a time become rows by this, of each number the latest:
+
+    python tests/hard/faults.py draws.jsonl --to .graft/hard.jsonl
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -16,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fault_injection import compiler
-from rows import Row
+from rows import Row, add_row
 
 ACCIDENTS = Path(__file__).resolve().parent / "accidents.py"
 # 1,000 in all. `run` is a whole `dvc repro`, and `stages` trains a network: they take the longest.
@@ -69,3 +74,23 @@ def row_of(kind: str, draws: list[dict[str, Any]], wanted: int) -> Row:
         "lost": len(lost),
     }
     return Row(cells, not lost and len(draws) == wanted)
+
+
+def main() -> None:
+    """Add the rows of draws in files of JSON lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("draws", type=Path, nargs="+", help="what accidents.py has printed")
+    parser.add_argument("--to", type=Path, required=True, help="where the rows are added")
+    arguments = parser.parse_args()
+    latest: dict[str, dict[int, dict[str, Any]]] = {}
+    for file in arguments.draws:
+        for one in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
+            latest.setdefault(one["kind"], {})[one["draw"]] = one
+    for kind in [name for name in DRAWS if name in latest]:
+        row = row_of(kind, list(latest[kind].values()), len(latest[kind]))
+        print(row)
+        add_row(arguments.to, "faults", row)
+
+
+if __name__ == "__main__":
+    main()

@@ -41,6 +41,7 @@ class Seen:
 
     Attributes:
         latencies: seconds from when a request was due to its answer, of those answered with 200.
+        of_server: seconds from when it was sent; less where it had to wait for a connection.
         wrong: answers that were no answer: another status than 200 and 503, a wrong label, a closed connection.
         refused: answered with 503.
         malformed: requests that were malformed, and were refused with a reason.
@@ -50,6 +51,7 @@ class Seen:
     """
 
     latencies: list[float] = field(default_factory=list)
+    of_server: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     refused: int = 0
     malformed: int = 0
@@ -75,6 +77,7 @@ def run(minutes: float, only: list[str]) -> Iterator[Row]:
 
 def _row(seen: Seen, rate: float, minutes: float) -> Row:
     p50, p99 = (1000 * np.percentile(seen.latencies, share) for share in (50, 99)) if seen.latencies else (0.0, 0.0)
+    sent = 1000 * np.percentile(seen.of_server, 99) if seen.of_server else 0.0
     fifth = max(1, len(seen.memory) // 5)
     early, late = statistics.median(seen.memory[fifth : 2 * fifth] or [0]), statistics.median(seen.memory[-fifth:])
     is_good = not seen.wrong and not seen.let_in and late - early < GROWTH_MB and len(seen.versions) > 1
@@ -87,6 +90,7 @@ def _row(seen: Seen, rate: float, minutes: float) -> Row:
         "wrong or none": len(seen.wrong),
         "p50 ms": round(p50, 1),
         "p99 ms": round(p99, 1),
+        "p99 ms since sent": round(sent, 1),
         "new champions": seen.swaps,
         "malformed, refused": seen.malformed,
         "malformed, let in": len(seen.let_in),
@@ -134,6 +138,7 @@ async def _asking(seen: Seen, ends: float, port: int, photographs: list[tuple[by
         connection = await asyncio.open_connection(HOST, port)
         while (when := await due.get()) is not None:
             data, label = next(turn)
+            sent = time.monotonic()
             try:
                 status, body = await post(connection, data)
             except (OSError, asyncio.IncompleteReadError):
@@ -144,7 +149,8 @@ async def _asking(seen: Seen, ends: float, port: int, photographs: list[tuple[by
                 except (OSError, asyncio.IncompleteReadError) as error:
                     seen.wrong.append(f"no answer: {error!r}")
                     continue
-            _note(seen, status, body, label, time.monotonic() - when)
+            now = time.monotonic()
+            _note(seen, status, body, label, now - when, now - sent)
         connection[1].close()
 
     workers = [asyncio.create_task(connection_of_many()) for _ in range(CONNECTIONS)]
@@ -160,7 +166,7 @@ async def _asking(seen: Seen, ends: float, port: int, photographs: list[tuple[by
     await asyncio.gather(*workers)
 
 
-def _note(seen: Seen, status: int, body: bytes, label: str, seconds: float) -> None:
+def _note(seen: Seen, status: int, body: bytes, label: str, since_due: float, since_sent: float) -> None:
     if status == 503:
         seen.refused += 1
         return
@@ -168,7 +174,8 @@ def _note(seen: Seen, status: int, body: bytes, label: str, seconds: float) -> N
     if status != 200 or found["predictions"][0]["label"] != label:
         seen.wrong.append(f"{status}: {body[:200]!r}, not {label}")
         return
-    seen.latencies.append(seconds)
+    seen.latencies.append(since_due)
+    seen.of_server.append(since_sent)
     seen.versions.add(str(found["version"]))
 
 
