@@ -3,12 +3,14 @@
 import os
 import re
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from graft.core.errors import GraftError, first_line
 
 TIMEOUT_SECONDS = 120.0
+_ABANDONED_SECONDS = 5.0  # git holds its lock for a fraction of one
 # git names the setting in every language.
 _OF_ANOTHER = re.compile(r"git config --global --add safe\.directory .+")
 # A commit that graft makes is none of the user's hooks' business.
@@ -74,6 +76,28 @@ def try_git(folder: Path, *arguments: str, timeout: float = TIMEOUT_SECONDS) -> 
         raise
     except GraftError:
         return None
+
+
+def remove_abandoned_lock(folder: Path) -> bool:
+    """Remove git's lock on its index where the git that made it was killed; return whether it was removed.
+
+    That is so where it stays the same for five seconds while no git is at work in the repository.
+    """
+    from graft.core.processes import is_at_work
+
+    top = repository_top(folder)
+    lock = Path(run_git(folder, "rev-parse", "--path-format=absolute", "--git-path", "index.lock"))
+    try:
+        before = lock.stat()
+        time.sleep(_ABANDONED_SECONDS)
+        now = lock.stat()
+    except OSError:
+        return False
+    is_same = (before.st_ino, before.st_mtime_ns) == (now.st_ino, now.st_mtime_ns)
+    if not is_same or top is None or is_at_work("git", top.resolve()):
+        return False
+    lock.unlink(missing_ok=True)
+    return True
 
 
 def repository_top(folder: Path) -> Path | None:

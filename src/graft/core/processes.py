@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
@@ -32,6 +33,15 @@ def end_marked(name: str, value: str) -> int:
             continue  # another user's, or gone
     end(found)
     return len(found)
+
+
+def is_at_work(name: str, folder: Path) -> bool:
+    """Return whether a process of this name has its working directory in a folder or below it."""
+    for process in psutil.process_iter(["name", "cwd"]):
+        cwd = process.info["cwd"]  # None where it is another user's
+        if process.info["name"] == name and (cwd is None or Path(cwd).is_relative_to(folder)):
+            return True
+    return False
 
 
 def end(processes: Sequence[psutil.Process]) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from quick import count_things, in_a_child, retrain
 from retrained import NEW, commits, dvc_status, is_clean
 from small_project import MODEL, copied, deliver, make_small_project, pictures_in, shell
 
+from graft.automation.retraining import landing
+from graft.core import git
 from graft.core.project import Project
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
@@ -85,6 +88,41 @@ def test_however_a_run_ends_the_next_one_finishes_the_work(
         assert len(strange) == 2, name
         assert list((one.root / "quarantine").rglob("IMG.CR2")), name
         shutil.rmtree(one.root)
+
+
+def test_the_lock_of_a_git_that_was_killed_with_the_run_is_removed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(project.root / "inbox/week", NEW)
+    monkeypatch.setattr(git, "_ABANDONED_SECONDS", 0.1)
+    really = landing.run_git
+
+    def killed(folder: Path, *arguments: str, **more: Any) -> str:
+        if arguments[:2] == ("reset", "--quiet") and folder == project.root:
+            (project.root / ".git/index.lock").write_bytes(b"half an index")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return really(folder, *arguments, **more)
+
+    def act() -> None:
+        landing.run_git = killed
+        retrain(project)
+
+    assert in_a_child(act) == -signal.SIGKILL
+    retrain(project)
+    is_clean(project, images=13)
+
+
+def test_the_lock_of_a_git_that_is_at_work_stays(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = project.root / ".git/index.lock"
+    lock.write_bytes(b"")
+    monkeypatch.setattr(git, "_ABANDONED_SECONDS", 0.1)
+    command = ["git", "cat-file", "--batch"]
+    with subprocess.Popen(command, cwd=project.root, stdin=subprocess.PIPE) as at_work:
+        assert not git.remove_abandoned_lock(project.root)
+        at_work.communicate(b"")
+    assert lock.exists()
+    assert git.remove_abandoned_lock(project.root)
+    assert not lock.exists()
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from graft.automation.retraining.outcome import OpenCommit
 from graft.automation.retraining.workspace import Workspace, checked_out, commit_tree
 from graft.core.errors import GraftError
 from graft.core.files import sync
-from graft.core.git import run_git, try_git
+from graft.core.git import remove_abandoned_lock, run_git, try_git
 from graft.core.project import Project
 from graft.data.folder.dvc_cache import require_images_cached
 from graft.data.folder.versioning import run_dvc
@@ -136,13 +136,22 @@ def check_out(project: Project, one: OpenCommit) -> list[str]:
         except GraftError as error:  # DVC overwrites nothing that it has no copy of
             left.append(f"Outputs of the pipeline were left as they are: {error}")
     try:
-        command = ("reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul")
         if one.before:  # without names git would take back all that is staged
-            run_git(project.root, *command, text="\0".join(one.before))
+            _bring_index_up_to_date(project, list(one.before))
     except GraftError as error:
         left.append(f"git's index is not up to date: {error}")
     os.sync()
     return left
+
+
+def _bring_index_up_to_date(project: Project, names: Sequence[str]) -> None:
+    command = ("reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul")
+    try:
+        run_git(project.root, *command, text="\0".join(names))
+    except GraftError:
+        if not remove_abandoned_lock(project.root):
+            raise
+        run_git(project.root, *command, text="\0".join(names))
 
 
 def _write_files(project: Project, one: OpenCommit) -> list[str]:
