@@ -6,6 +6,7 @@ has to come to the same features from the file as graft does, before anything is
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,8 +116,10 @@ class _OnnxFile:
         except Exception as error:
             # Protobuf's, of what is no ONNX file; it takes some other files for an empty one.
             raise self._unread(first_line(error)) from error
-        if not model.graph.node:
+        if not model.graph.node or not model.graph.output:
             raise self._unread("it holds no network")
+        if not all(isinstance(name, str) for name in _names(model.graph)):
+            raise self._unread("it has names that are not text in UTF-8")  # protobuf gives them as bytes
         if unknown := sorted(outside - {path.name for path in self.params.own_files()}):
             raise GraftError(
                 f"The ONNX file {self.path} keeps weights in the file '{unknown[0]}', which is not beside it or not "
@@ -197,6 +200,12 @@ def _words(sizes: tuple[Any, ...]) -> str:
 
 def _or_any(*sides: Any) -> set[int]:
     return {3 if side is None else side for side in sides}
+
+
+def _names(graph: Any) -> Iterator[Any]:
+    """Yield the names by which a graph's parts are connected."""
+    yield from (one.name for one in (*graph.input, *graph.output, *graph.initializer))
+    yield from (name for node in graph.node for name in (*node.input, *node.output, node.op_type))
 
 
 def _outside(model: Any) -> set[str]:
