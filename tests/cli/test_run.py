@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from graft.automation import run_pipeline as pipeline
 from graft.automation.run_pipeline import DVC_LETTERS, DVC_OPTIONS, require_known, stage_names
 from graft.cli.main import app
-from graft.cli.run import _print_next_commands
+from graft.cli.run import _print_next_commands, _validated
 from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FrozenParams
 from graft.core.project import Project
@@ -135,3 +135,15 @@ def test_the_setting_to_try_next_is_one_that_a_strategy_has(here: Project, capsy
     shown = " ".join(capsys.readouterr().out.split())
     assert "-S train.strategies.scratch.learning_rate=0.003 " in shown
     assert "strategies.frozen" not in shown
+
+
+@pytest.mark.parametrize(
+    ("chosen_on", "said"),
+    [
+        ({"images": 16, "folds": 5}, "out of fold (0.2583), on the 16 images of train and val in 5 folds"),
+        ({"images": 120, "folds": 0}, "on validation (0.2583), 120 images"),
+        ({}, "on validation (0.2583)"),
+    ],
+)
+def test_results_say_which_images_chose(chosen_on: dict[str, object], said: str) -> None:
+    assert _validated({"value": 0.2583, **chosen_on}) == said

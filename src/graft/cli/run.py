@@ -108,17 +108,17 @@ def _print_results(project: Project) -> None:
     aliases = ", ".join(str(alias) for alias in registered["aliases"])  # type: ignore[attr-defined]
     console.print(
         f"\nRegistered: [bold]{registered['model']}[/] version {registered['version']} ({aliases}): "
-        f"{registered['strategy']}, best by {registered['metric']} {_validated(registered)} "
-        f"({registered['value']:.4f}).",
+        f"{registered['strategy']}, best by {registered['metric']} {_validated(registered)}.",
         soft_wrap=True,
     )
 
 
 def _validated(registered: dict[str, object]) -> str:
     """Return in words which images chose; projects of an earlier graft do not say how many they were."""
+    value = f"({registered['value']:.4f})"
     if folds := registered.get("folds"):
-        return f"on the {registered['images']} images of train and val, out of fold ({folds} folds)"
-    return "on validation" + (f" ({registered['images']} images)" if "images" in registered else "")
+        return f"out of fold {value}, on the {registered['images']} images of train and val in {folds} folds"
+    return f"on validation {value}" + (f", {registered['images']} images" if "images" in registered else "")
 
 
 def _print_comparison(project: Project, params: Params, registered: str, names: list[str]) -> None:
