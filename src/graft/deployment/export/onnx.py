@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,8 @@ def write(source: ExportSource, folder: Path) -> None:
         (probabilities,) = serve(image).values()
         return {OUTPUT: probabilities}
 
-    model, _ = tf2onnx.convert.from_function(answer, input_signature=spec, opset=OPSET)
+    handlers = {"Erfc": (_erfc, [])}  # of Keras' gelu, which transformers have; tf2onnx has none for it
+    model, _ = tf2onnx.convert.from_function(answer, input_signature=spec, opset=OPSET, custom_op_handlers=handlers)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
     onnx.helper.set_model_props(
@@ -49,6 +51,15 @@ def write(source: ExportSource, folder: Path) -> None:
     )
     onnx.checker.check_model(model)
     onnx.save(model, str(folder / FILE))
+
+
+def _erfc(graph: Any, node: Any, name: str, args: Any) -> None:
+    """Put ``1 - Erf(x)`` in the place of ``Erfc(x)``, as tf2onnx calls what is to write an operation."""
+    output, kind, shape = node.output[0], graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
+    one = graph.make_const(f"{node.name}_one", np.array(1, np.float32))
+    erf = graph.make_node("Erf", list(node.input))
+    graph.remove_node(node.name)
+    graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], shapes=[shape], dtypes=[kind])
 
 
 def load(folder: Path) -> Run:
