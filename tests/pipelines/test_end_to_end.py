@@ -38,8 +38,10 @@ def client(project: RealProject):
 
 def test_run_ends_with_table_model_and_next_commands(finished: tuple[RealProject, str]) -> None:
     _, output = finished
+    interval = r"\[\d+\.\d+, \d+\.\d+\]"
     for name in STRATEGIES:
-        assert re.search(rf"^{name} +\d+\.\d\d% +\d\.\d{{4}} +\d+\.\d{{4}} +\d+\.\d +[0-9a-f]{{32}}", output, re.M)
+        figures = rf"\d+\.\d\d% {interval} +\d\.\d{{4}} {interval} +\d+\.\d{{4}} {interval}"
+        assert re.search(rf"^{name} +{figures} +\d+\.\d +[0-9a-f]{{32}}", output, re.M), output
     assert "Registered: lights version 1 (challenger)" in output
     assert re.search(r"Time: \d+ s, of which compute \d+", output)
     assert "graft gate" in output
