@@ -9,8 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_command_tree import TREE
+from tiny import CLASSES
 
 from graft.bundle.images import decode
 from graft.cli import main
@@ -91,6 +93,55 @@ def monitor_drifted(patch: Patch) -> list[str]:
     return ["data"]
 
 
+def compare(patch: Patch) -> list[str]:
+    found = SimpleNamespace(as_json=lambda: {"reference": "a"}, disagreements=None)
+    patch("graft.registry.runs.named_predictions.compare_named", noisy(found))
+    return ["a", "b"]
+
+
+def slices(patch: Patch) -> list[str]:
+    patch("graft.registry.runs.sliced_predictions.sliced", noisy(([], 0.5)))
+    return ["a"]
+
+
+def robustness(patch: Patch) -> list[str]:
+    patch("graft.registry.resolve.resolve_trained", noisy(SimpleNamespace(bundle=None)))
+    patch("graft.networks.engines.open_classifier.open_classifier", noisy(SimpleNamespace(classes=CLASSES)))
+    patch("graft.evaluation.corruption_costs.robustness", noisy([]))
+    return []
+
+
+def study(patch: Patch) -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    digests = np.array([f"{number:064x}" for number in range(len(labels))])
+    images = SimpleNamespace(labels=labels, classes=["a", "b"], groups=digests, sha256=digests, strategy="frozen")
+    patch("graft.cli.study._images", noisy(images))
+    patch("graft.cli.study._keep", noisy(Path("kept")))
+
+
+def cv(patch: Patch) -> list[str]:
+    study(patch)
+    figures = pd.DataFrame({"accuracy": [0.5], "macro_f1": [0.5], "log_loss": [0.7]})
+    found = SimpleNamespace(probabilities=np.full((8, 2), 0.5), by_fold=figures, by_seed=figures)
+    patch("graft.training.studies.cross_validation.cross_validated", noisy(found))
+    return []
+
+
+def curve(patch: Patch) -> list[str]:
+    study(patch)
+    step = SimpleNamespace(difference=0.0, low=-0.1, high=0.1)
+    found = SimpleNamespace(points=pd.DataFrame({"share": [1.0]}), last_step=step, answer="cannot tell")
+    patch("graft.training.studies.learning_curve.learning_curve", noisy(found))
+    return []
+
+
+def ablate(patch: Patch) -> list[str]:
+    study(patch)
+    one = SimpleNamespace(option="", figures=SimpleNamespace(headline=lambda: {"accuracy": 0.5}), comparison=None)
+    patch("graft.training.studies.ablation.ablate", noisy([one, one]))
+    return []
+
+
 def promote(patch: Patch) -> list[str]:
     return ["--version", "1", "--without-gate", "--reason", "a test"]
 
@@ -111,6 +162,12 @@ CASES: dict[tuple[str, ...], list[tuple[Callable[[Patch], list[str]], int]]] = {
     ("gate",): [(gate_refused, 1)],
     ("monitor",): [(monitor_drifted, 3)],
     ("data", "inspect"): [(inspect, 0)],
+    ("compare",): [(compare, 0)],
+    ("slices",): [(slices, 0)],
+    ("robustness",): [(robustness, 0)],
+    ("cv",): [(cv, 0)],
+    ("curve",): [(curve, 0)],
+    ("ablate",): [(ablate, 0)],
     ("promote",): [(promote, 0)],
     ("rollback",): [(nothing_patched, 0)],
     ("history",): [(nothing_patched, 0)],

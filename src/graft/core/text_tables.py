@@ -32,11 +32,11 @@ def read_text_table(
     kinds: Any = str if text is None else defaultdict(lambda: "float64", dict.fromkeys(text, "str"))
     try:
         # A carriage return may be in a name, and does not end a line.
-        options: Any = {"keep_default_na": False, "encoding": "utf-8", "lineterminator": "\n"}
+        options: Any = {"encoding": "utf-8", "lineterminator": "\n"}
         if text is not None:
             head = pd.read_csv(path, nrows=0, **options).columns
             options["na_values"] = {column: ["nan"] for column in head if column not in text}
-        table = pd.read_csv(path, dtype=kinds, **options)
+        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, **options)
     except FileNotFoundError:
         raise GraftError(f"There is no {what.partition(' ')[2]} at {path}", fix) from None
     except ValueError as error:

@@ -89,7 +89,7 @@ class TestB4:
     ) -> None:
         deliver(project.root / "inbox/one", NEW)
         with monkeypatch.context() as patch:
-            patch.setattr(Retraining, "told", lambda self: None)
+            patch.setattr(Retraining, "notified", lambda self: None)
             retrain(project)
         outcome = retrain(project)
         assert outcome.settled[0].endswith("UTC: trained, and the champion stays.")

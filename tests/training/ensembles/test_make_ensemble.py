@@ -30,6 +30,7 @@ def write_member(project: Project, name: str, trust: float, seed: int = 0, **set
     folder = project.strategy(name)
     (folder / "model" / "saved_model").mkdir(parents=True)
     table.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")
+    (folder / "metrics.json").write_text(json.dumps({"val": {}}))
     (folder / "model" / "model.json").write_text(json.dumps({**SETTINGS, **settings}))
     (folder / "model" / "saved_model" / "weights").write_text(name)
     return probabilities

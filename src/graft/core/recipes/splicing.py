@@ -14,7 +14,7 @@ from graft.core.yaml_text import read_yaml
 
 # Of train: where no recipe names them, the user's stay. They tell the draw and the machine rather than the
 # experiment, and DVC, which watches them, stops where one is missing.
-SHARED = ("seed", "precision", "deterministic", "backbone", "store")
+SHARED = ("seed", "precision", "deterministic", "validation", "backbone", "store")
 # Ensembles are of strategies: the user's go with the strategies that a recipe replaces.
 NO_ENSEMBLES = ["ensemble:\n", "  run: []                      # ensembles of the strategies above to make\n"]
 

@@ -44,14 +44,26 @@ def sliced(project: Project, params: Params, name: str, table: Path | None = Non
     return found, float(np.mean(is_right))
 
 
+def _numbers(column: pd.Series) -> pd.Series:
+    """Return a column of text as numbers, where all that is in it are such."""
+    import pandas as pd
+
+    try:
+        return pd.to_numeric(column)
+    except ValueError:
+        return column
+
+
 def _of_table(path: Path, images: pd.DataFrame) -> pd.DataFrame:
     """Return the other columns of a table for each image, in order; NaN where the table lacks it."""
     import pandas as pd
 
     try:
-        found = pd.read_csv(path)
+        found = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise GraftError(f"{path} cannot be read as CSV: {first_line(error)}", "Name a CSV file in UTF-8") from None
+    for name in set(found) - {"sha256", "path"}:
+        found[name] = _numbers(found[name].replace("", None))
     key = next((name for name in ("sha256", "path") if name in found), None)
     if key is None:
         raise GraftError(f"{path} has neither a column path nor sha256", "Add one: the place of each image below data/")
