@@ -8,7 +8,6 @@
 Step 2 decides whether the retraining happened. Step 3 may be repeated and cut off anywhere.
 """
 
-import json
 import os
 from collections.abc import Sequence
 
@@ -19,7 +18,7 @@ from graft.core.errors import GraftError
 from graft.core.files import sync
 from graft.core.git import remove_abandoned_lock, run_git, try_git
 from graft.core.project import Project
-from graft.data.folder.dvc_cache import require_images_cached
+from graft.data.folder.dvc_cache import outputs_not_cached, require_images_cached
 from graft.data.folder.versioning import run_dvc
 
 _NONE = "0" * 40
@@ -78,13 +77,18 @@ def _require_cached(own: Project) -> None:
     Raises:
         GraftError: something did not get into the cache, which DVC takes for success.
     """
-    missing = json.loads(run_dvc(own, "data", "status", "--json") or "{}").get("not_in_cache", [])
+    require_images_cached(own)
+    in_git = recorded_files(own)
+    missing = [
+        path
+        for path in outputs_not_cached(own)
+        if not any(name == path or name.startswith(f"{path}/") for name in in_git)
+    ]
     if missing:
         raise GraftError(
             f"DVC could not put {_some(missing)[:-1]} into its cache",
             "Make room there, and see that it can be written; nothing was recorded and the deliveries wait",
         )
-    require_images_cached(own)
 
 
 def changed_by(own: Project, parent: str, commit: str) -> list[str]:

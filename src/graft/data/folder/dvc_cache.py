@@ -68,6 +68,29 @@ def require_images_cached(project: Project) -> None:
         )
 
 
+def outputs_not_cached(project: Project) -> list[str]:
+    """Return the outputs that dvc.lock names and DVC's cache lacks, by path; files in folders too.
+
+    Those that are left to git (``cache: false``) are among them.
+    """
+    lock = project.root / "dvc.lock"
+    document = (
+        read_yaml(lock.read_text(encoding="utf-8"), "dvc.lock", "Restore it with git") if lock.is_file() else None
+    )
+    stages = (document or {}).get("stages") or {}
+    cache, missing = cache_folder(project), []
+    for out in [out for stage in stages.values() for out in stage.get("outs") or []]:
+        folder = cache / "files" / "md5" if out.get("hash") == "md5" else cache
+        place = folder / out["md5"][:2] / out["md5"][2:]
+        if not place.is_file():
+            missing.append(out["path"])
+        elif out["md5"].endswith(".dir"):
+            rows = json.loads(place.read_text(encoding="utf-8"))
+            absent = [row["relpath"] for row in rows if not (folder / row["md5"][:2] / row["md5"][2:]).is_file()]
+            missing += [f"{out['path']}/{name}" for name in absent]
+    return missing
+
+
 def _out(text: str) -> dict[str, Any]:
     document = read_yaml(text, "data.dvc", "Restore it with `git checkout data.dvc`")
     outs = document.get("outs") if isinstance(document, dict) else None
