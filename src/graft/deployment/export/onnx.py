@@ -38,7 +38,9 @@ def write(source: ExportSource, folder: Path) -> None:
         (probabilities,) = serve(image).values()
         return {OUTPUT: probabilities}
 
-    handlers = {"Erfc": (_erfc, [])}  # of Keras' gelu, which transformers have; tf2onnx has none for it
+    handlers: dict[str, tuple[Any, list[str]]] = {
+        "Erfc": (_erfc, [])
+    }  # of Keras' gelu, which transformers have; tf2onnx has none for it
     model, _ = tf2onnx.convert.from_function(answer, input_signature=spec, opset=OPSET, custom_op_handlers=handlers)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
