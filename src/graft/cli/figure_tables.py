@@ -10,6 +10,7 @@ from graft.core.progress import console
 
 if TYPE_CHECKING:
     from graft.evaluation.compare_models import ModelComparison
+    from graft.evaluation.comparison import Comparison
     from graft.evaluation.headline import Figure, Headline
 
 # By figure: how its value and the ends of its interval are written, each end in the unit of the value.
@@ -28,6 +29,11 @@ def figure_in_words(name: str, figure: Figure) -> str:
     if figure.interval is None:
         return text
     return f"{text} [{end.format(factor * figure.interval.low)}, {end.format(factor * figure.interval.high)}]"
+
+
+def difference_in_words(found: Comparison) -> str:
+    """Return a difference in accuracy in points, as ``+1.25 [-0.4, +2.9]``."""
+    return f"{100 * found.difference:+.2f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
 
 
 def print_figures(rows: Mapping[str, Headline], more: Mapping[str, Mapping[str, str]], bold: str = "") -> None:
@@ -70,7 +76,7 @@ def print_comparison(found: ModelComparison) -> None:
         difference, loss = one.comparison, one.log_loss_interval
         table.add_row(
             one.name,
-            f"{100 * difference.difference:+.2f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]",
+            difference_in_words(difference),
             f"{one.log_loss:+.3f} [{loss.low:+.3f}, {loss.high:+.3f}]",
             str(difference.only_candidate_right),
             str(difference.only_champion_right),

@@ -10,7 +10,7 @@ import typer
 
 from graft.cli import completion
 from graft.cli.app import opened
-from graft.cli.figure_tables import figure_in_words, images_in_words
+from graft.cli.figure_tables import difference_in_words, figure_in_words, images_in_words
 from graft.cli.options import JsonOption
 from graft.cli.output import messages_aside, print_table, say, short, table_of
 from graft.core.progress import console
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from graft.core.params import Params
     from graft.core.project import Project
+    from graft.registry.runs.study_runs import Study
     from graft.training.studies.study_images import StudyImages
 
 StrategyArgument = Annotated[
@@ -50,6 +51,7 @@ def cv(
         images = _images(project, params, strategy)
         from graft.evaluation.all_figures import all_figures
         from graft.evaluation.prediction_table import with_probabilities
+        from graft.registry.runs.study_runs import Study
         from graft.training.studies.cross_validation import FIGURES, cross_validated
 
         numbers = [params.train.seed + number for number in range(seeds)]
@@ -60,7 +62,7 @@ def cv(
         tables = {"folds.csv": found.by_fold, "predictions.csv": predictions}
         settings = {"folds": folds, "seeds": seeds, "images": every.images, "groups": every.groups}
         rows = _rows(found.by_seed)
-        folder = _keep(project, "cv", images.strategy, settings, rows, every.flat(), tables)
+        folder = _keep(project, Study("cv", images.strategy, settings, rows, every.flat(), tables))
     if as_json:
         _print_json(images.strategy, settings, {"mean": every.flat(), "seeds": rows})
         return
@@ -90,6 +92,7 @@ def curve(strategy: StrategyArgument = None, as_json: JsonOption = False) -> Non
         images = _images(project, params, strategy)
         from graft.evaluation.headline import Figure
         from graft.evaluation.intervals import Interval
+        from graft.registry.runs.study_runs import Study
         from graft.training.studies.learning_curve import learning_curve
 
         found = learning_curve(images, params.train.seed)
@@ -97,7 +100,7 @@ def curve(strategy: StrategyArgument = None, as_json: JsonOption = False) -> Non
         step = found.last_step
         figures = {"last_step": step.difference, "last_step_low": step.low, "last_step_high": step.high}
         settings = {"images": len(images.labels), "answer": found.answer}
-        folder = _keep(project, "curve", images.strategy, settings, rows, figures, {"curve.csv": found.points})
+        folder = _keep(project, Study("curve", images.strategy, settings, rows, figures, {"curve.csv": found.points}))
     if as_json:
         _print_json(images.strategy, settings, {**figures, "points": rows})
         return
@@ -129,6 +132,7 @@ def ablate(strategy: StrategyArgument = None, folds: FoldsOption = 5, as_json: J
         import pandas as pd
 
         from graft.core.errors import GraftError
+        from graft.registry.runs.study_runs import Study
         from graft.training.studies.ablation import ablate as leave_out
 
         found = leave_out(images, folds, params.train.seed)
@@ -144,7 +148,7 @@ def ablate(strategy: StrategyArgument = None, folds: FoldsOption = 5, as_json: J
                 row |= {"difference": one.comparison.difference, "low": one.comparison.low, "high": one.comparison.high}
             rows.append(row)
         settings = {"folds": folds, "images": len(images.labels)}
-        _keep(project, "ablate", images.strategy, settings, rows, {}, {"ablation.csv": pd.DataFrame(rows)})
+        _keep(project, Study("ablate", images.strategy, settings, rows, {}, {"ablation.csv": pd.DataFrame(rows)}))
     if as_json:
         _print_json(images.strategy, settings, {"rows": rows})
         return
@@ -159,7 +163,7 @@ def ablate(strategy: StrategyArgument = None, folds: FoldsOption = 5, as_json: J
         table.add_row(
             one.option,
             f"{one.figures.accuracy:.2%}",
-            f"{100 * step.difference:+.2f} [{100 * step.low:+.1f}, {100 * step.high:+.1f}]",
+            difference_in_words(step),
             f"{cost:+.4f} ± {error:.4f}",
             step.answer,
         )
@@ -189,25 +193,17 @@ def _table(images: StudyImages, predicted: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def _keep(
-    project: Project,
-    kind: str,
-    strategy: str,
-    settings: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    figures: Mapping[str, float],
-    tables: Mapping[str, pd.DataFrame],
-) -> Path:
+def _keep(project: Project, study: Study) -> Path:
     """Write a study's tables into its folder, and the study into MLflow; return the folder."""
     from graft.core.files import replaced_file
     from graft.registry.runs.study_runs import record_study
 
-    folder = project.artifacts(kind) / strategy
+    folder = project.artifacts(study.kind) / study.strategy
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
+    for name, table in study.tables.items():
         with replaced_file(folder / name) as partial:
             table.to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
-    record_study(project, kind, strategy, settings, rows, figures, tables)
+    record_study(project, study)
     return folder
 
 

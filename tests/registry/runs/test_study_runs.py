@@ -7,7 +7,7 @@ import pytest
 from recorded import copy_of
 
 from graft.core.project import Project
-from graft.registry.runs.study_runs import record_study
+from graft.registry.runs.study_runs import Study, record_study
 from graft.registry.store.tracking_store import open_store
 
 
@@ -17,7 +17,8 @@ def test_a_study_is_a_run_with_a_nested_one_for_each_row(
     project = copy_of(recorded, tmp_path / "project")
     rows = [{"without": "", "accuracy": 0.9}, {"without": "depths below the top", "accuracy": 0.8, "low": -0.2}]
     tables = {"ablation.csv": pd.DataFrame(rows)}
-    run_id = record_study(project, "ablate", "frozen", {"folds": 5}, rows, {"accuracy_low": 0.7}, tables)
+    study = Study("ablate", "frozen", {"folds": 5}, rows, {"accuracy_low": 0.7}, tables)
+    run_id = record_study(project, study)
     client = open_store(project)
     run = client.get_run(run_id)
     assert (run.data.params["folds"], run.data.metrics["accuracy_low"]) == ("5", 0.7)

@@ -6,6 +6,7 @@ DVC ends well also where files did not get into its cache, for want of room or r
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,7 @@ def cached_object(cache: Path, text: str, md5: str) -> Path:
     """
     if not _MD5.fullmatch(md5):
         raise GraftError(f"data.dvc names {md5[:80]!r} where an MD5 belongs", "Restore it with git")
-    # DVC 2 wrote no name of the hash, and has no folder for it.
-    folder = cache / "files" / "md5" if _out(text).get("hash") == "md5" else cache
-    return folder / md5[:2] / md5[2:]
+    return _place(cache, _out(text), md5)
 
 
 def require_images_cached(project: Project) -> None:
@@ -80,15 +79,20 @@ def outputs_not_cached(project: Project) -> list[str]:
     stages = (document or {}).get("stages") or {}
     cache, missing = cache_folder(project), []
     for out in [out for stage in stages.values() for out in stage.get("outs") or []]:
-        folder = cache / "files" / "md5" if out.get("hash") == "md5" else cache
-        place = folder / out["md5"][:2] / out["md5"][2:]
+        place = _place(cache, out, out["md5"])
         if not place.is_file():
             missing.append(out["path"])
         elif out["md5"].endswith(".dir"):
             rows = json.loads(place.read_text(encoding="utf-8"))
-            absent = [row["relpath"] for row in rows if not (folder / row["md5"][:2] / row["md5"][2:]).is_file()]
+            absent = [row["relpath"] for row in rows if not _place(cache, out, row["md5"]).is_file()]
             missing += [f"{out['path']}/{name}" for name in absent]
     return missing
+
+
+def _place(cache: Path, out: Mapping[str, Any], md5: str) -> Path:
+    # DVC 2 wrote no name of the hash, and has no folder for it.
+    folder = cache / "files" / "md5" if out.get("hash") == "md5" else cache
+    return folder / md5[:2] / md5[2:]
 
 
 def _out(text: str) -> dict[str, Any]:

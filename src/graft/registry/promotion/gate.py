@@ -145,8 +145,7 @@ def _asked_again(
 
 def _right(predictions: VersionPredictions, test: pd.DataFrame) -> np.ndarray:
     """Return whether the most probable class of each test image is right, bool ``[N]``."""
-    predicted = dict(zip(predictions.sha256, predictions.predicted(), strict=True))
-    return np.asarray(test["sha256"].map(predicted) == test["label"])
+    return np.asarray(test["sha256"].map(predictions.by_image()) == test["label"])
 
 
 def _seen(registry: Registry, version: ModelVersion, test: pd.DataFrame, role: str) -> SeenTestImages:

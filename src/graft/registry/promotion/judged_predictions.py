@@ -48,6 +48,10 @@ class VersionPredictions:
         """Return the most probable class of each image, text ``[N]``."""
         return np.asarray(np.array(self.classes, str)[self.probabilities.argmax(axis=1)])
 
+    def by_image(self) -> dict[str, str]:
+        """Return the most probable class by image."""
+        return dict(zip(self.sha256, self.predicted().tolist(), strict=True))
+
     def lacking(self, sha256: Sequence[str]) -> list[str]:
         """Return the images that it has no prediction for, each once, in their order."""
         existing = set(self.sha256)

@@ -190,9 +190,7 @@ def stand(
 def _evidence(members: Sequence[LineMember], champion: int, later: pd.DataFrame) -> dict[str, Any]:
     """Return the fields of :class:`Standing` about later images, in the order in which the champion was asked."""
     facts = {image: (label, group) for image, label, group in later[COLUMNS].to_numpy(str).tolist()}
-    predicted = [
-        dict(zip(member.predictions.sha256, member.predictions.predicted().tolist(), strict=True)) for member in members
-    ]
+    predicted = [member.predictions.by_image() for member in members]
     rights: dict[str, list[tuple[bool, bool]]] = {}
     for image, answer in predicted[champion].items():
         others = [of[image] for place, of in enumerate(predicted) if image in of and place != champion]
@@ -254,8 +252,7 @@ def _measured(
     index_of = {name: index for index, name in enumerate(sorted(classes | set(images[:, 1])))}
     chosen, rows = [], []
     for member in members:
-        predictions = member.predictions
-        predicted = dict(zip(predictions.sha256, predictions.predicted().tolist(), strict=True))
+        predicted = member.predictions.by_image()
         row = np.array([index_of[predicted[image]] if image in predicted else NOT_ASKED for image in images[:, 0]])
         # Of fewer test images, a figure is of other images than the candidate's.
         if (row[: len(test)] != NOT_ASKED).mean() >= 0.5:

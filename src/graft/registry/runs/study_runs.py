@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graft.core.project import Project
@@ -17,42 +18,46 @@ if TYPE_CHECKING:
 _ABOUT = ("seed", "share", "without")
 
 
-def record_study(
-    project: Project,
-    kind: str,
-    strategy: str,
-    settings: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    figures: Mapping[str, float],
-    tables: Mapping[str, pd.DataFrame],
-) -> str:
-    """Write a study into MLflow; return the id of its run.
+@dataclass(frozen=True)
+class Study:
+    """What a study came to.
 
-    Args:
+    Attributes:
         kind: cv, curve or ablate.
         strategy: that was studied.
         settings: of the study.
         rows: one for each nested run: seed, share or without says what it is about, the rest is its figures.
         figures: of the study as a whole.
-        tables: logged as CSV, by file name.
+        tables: written as CSV, by file name.
     """
+
+    kind: str
+    strategy: str
+    settings: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    figures: Mapping[str, float]
+    tables: Mapping[str, pd.DataFrame]
+
+
+def record_study(project: Project, study: Study) -> str:
+    """Write a study into MLflow; return the id of its run."""
     import mlflow
 
     client = open_store(project)
     dataset = dataset_name(project)
     experiment = experiment_id(project, client, dataset)
-    tags = {"dataset": dataset, "strategy": strategy, "study": kind}
+    tags = {"dataset": dataset, "strategy": study.strategy, "study": study.kind}
     with mlflow.start_run(
         experiment_id=experiment,
-        run_name=f"{kind} {strategy}",
+        run_name=f"{study.kind} {study.strategy}",
         tags={**tags, **provenance_tags(project)},
         log_system_metrics=False,
     ) as run:
-        mlflow.log_params(dict(settings))
-        mlflow.log_metrics(dict(figures))
-        for name, table in tables.items():
+        mlflow.log_params(dict(study.settings))
+        mlflow.log_metrics(dict(study.figures))
+        for name, table in study.tables.items():
             mlflow.log_text(table.to_csv(index=False), name)
-    for row in rows:
+    for row in study.rows:
         about = {key: row[key] for key in _ABOUT if key in row}
         name = " ".join(f"{key} {value}" for key, value in about.items()) if any(about.values()) else "as it is"
         nested = {**tags, "mlflow.parentRunId": run.info.run_id}
