@@ -105,10 +105,8 @@ def test_a_model_without_a_hash_is_refused(project: Project, client: MlflowClien
         resolve_model(project, "models:/tints/1")
 
 
-def test_files_that_are_gone_are_a_sentence(
-    project: Project, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(MlflowClient, "get_model_version_download_uri", lambda *_: (project.root / "gone").as_uri())
+def test_files_that_are_gone_are_a_sentence(project: Project, client: MlflowClient) -> None:
+    shutil.rmtree(client.get_model_version_download_uri("tints", "1").removeprefix("file://"))
     with pytest.raises(GraftError, match="files of tints version 1 cannot be read"):
         resolve_model(project, "models:/tints/1")
 

@@ -89,11 +89,13 @@ def history(as_json: JsonOption = False) -> None:
     """Show every champion there was: since when, what changed with it, by which verdict, and why."""
     import json
 
-    from graft.registry.promotion.line import rows_of
+    from graft.registry.aliases import registered_name
+    from graft.registry.promotion.line import read_line, rows_of
+    from graft.registry.store.read_registry import read_registry
 
     with messages_aside(as_json):
-        _, _, registry = _open()
-        line = registry.line()
+        project, params = opened()
+        line = read_line(read_registry(project), registered_name(project, params.register_))
     rows = rows_of(line)
     if as_json:
         changes = [row.as_dict() for row in rows]

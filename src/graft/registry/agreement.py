@@ -16,8 +16,8 @@ from graft.core.model_folders import model_folders
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.registry.aliases import CHALLENGER
-from graft.registry.promotion.line import is_missing
 from graft.registry.runs.strategy_runs import read_run, record_evaluation
+from graft.registry.store.read_registry import is_missing
 from graft.registry.store.tracking_store import open_store
 
 if TYPE_CHECKING:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from graft.bundle.record import SETTINGS_FILE, sha256
 from graft.core.errors import GraftError, first_line
@@ -14,9 +12,7 @@ from graft.core.outside import own_path, path_below, require_sha256
 from graft.core.progress import console
 from graft.core.project import Project
 from graft.registry.aliases import CHALLENGER, CHAMPION, registered_name
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from graft.registry.store.read_registry import StoredModel, read_registry
 
 
 @dataclass(frozen=True)
@@ -87,16 +83,17 @@ def model_name(project: Project) -> str:
 
 
 def _from_registry(project: Project) -> ResolvedModel:
-    from graft.registry.store.tracking_store import open_store
-
     name = model_name(project)
-    client = open_store(project)
-    aliases = _aliases(client, name)
+    registry = read_registry(project)
+    found = registry.model(name)
+    aliases = found.aliases if found else {}
     for alias in (CHAMPION, CHALLENGER):
         if alias in aliases:
             if alias == CHALLENGER:
                 console.print(f"{name} has no champion yet: this is its challenger", soft_wrap=True)
-            return _version(project, client, name, str(aliases[alias]), alias)
+            stored = registry.version(name, aliases[alias])
+            if stored is not None:
+                return _stored(project, stored, alias)
     raise GraftError(
         f"MLflow's registry has no champion and no challenger of '{name}'",
         "Train and register one: graft run; or name a model: --model artifacts/train/<strategy>",
@@ -104,51 +101,34 @@ def _from_registry(project: Project) -> ResolvedModel:
 
 
 def _from_uri(project: Project, uri: str) -> ResolvedModel:
-    from mlflow.exceptions import MlflowException
-
-    from graft.registry.store.tracking_store import open_store
-
-    client = open_store(project)
+    registry = read_registry(project)
     rest = uri.removeprefix("models:/")
     name, at, alias = rest.rpartition("@")
-    try:
-        if at:
-            return _version(project, client, name, str(client.get_model_version_by_alias(name, alias).version), alias)
-        name, slash, version = rest.rpartition("/")
-        if slash:
-            return _version(project, client, name, version, "")
-        model = client.get_logged_model(rest)
-    except MlflowException as error:
+    number: str | None
+    if at:
+        model = registry.model(name)
+        number = model.aliases.get(alias) if model else None
+    else:
+        name, _, number = rest.rpartition("/")
+    stored = None
+    if name and number:
+        stored = registry.version(name, number)
+    elif not name:
+        stored = registry.logged_model(rest)
+    if stored is None:
         raise GraftError(
-            f"MLflow has no model {uri} ({first_line(error)})",
+            f"MLflow has no model {uri}",
             "Write models:/NAME@ALIAS, models:/NAME/VERSION or models:/m-<id>; `graft ui` shows what there is",
-        ) from error
-    return _bundle_at(project, model.artifact_location, model.tags, ResolvedModel(Path(), model.name, "", "", ""))
+        )
+    return _stored(project, stored, alias if at else "")
 
 
-def _aliases(client: MlflowClient, name: str) -> Mapping[str, Any]:
-    from mlflow.exceptions import MlflowException
+def _stored(project: Project, stored: StoredModel, alias: str) -> ResolvedModel:
+    """Return a stored model, its files compared with the hash in its tags before anything is made of them."""
+    from graft.registry.store.logged_models import HASH_TAG, bundle_path
 
-    try:
-        return dict(client.get_registered_model(name).aliases)
-    except MlflowException:
-        return {}
-
-
-def _version(project: Project, client: MlflowClient, name: str, version: str, alias: str) -> ResolvedModel:
-    """Return a version of a registered model."""
-    tags = client.get_model_version(name, version).tags
-    location = client.get_model_version_download_uri(name, version)
-    return _bundle_at(project, location, tags, ResolvedModel(Path(), name, version, alias, ""))
-
-
-def _bundle_at(project: Project, location: str, tags: Mapping[str, str], named: ResolvedModel) -> ResolvedModel:
-    """Return the model at a location, its files compared with the hash in its tags before anything is made of them."""
-    from mlflow.models import Model
-
-    from graft.registry.store.logged_models import HASH_TAG
-
-    expected = tags.get(HASH_TAG)
+    named = ResolvedModel(Path(), stored.name, stored.version, alias, "")
+    expected = stored.tags.get(HASH_TAG)
     if not expected:
         raise GraftError(
             f"MLflow keeps no hash of {named}: it was not logged by graft, or by an older one",
@@ -156,21 +136,21 @@ def _bundle_at(project: Project, location: str, tags: Mapping[str, str], named: 
         )
     expected = require_sha256(expected, f"The tag {HASH_TAG} of {named}")
     try:
-        folder, found = _fetch(location, expected, project.fetched_models)
-        flavour = Model.load(str(folder)).flavors.get("python_function", {}) if found == expected else {}
+        folder, found = _fetch(stored.location, expected, project.fetched_models)
+        path = bundle_path(folder) if found == expected else ""
     except Exception as error:
         # Every kind of store raises its own.
         raise GraftError(
-            f"The files of {named} cannot be read at {location}: {first_line(error)}",
+            f"The files of {named} cannot be read at {stored.location}: {first_line(error)}",
             "Check that the store is there and complete",
         ) from error
     if found != expected:
         raise GraftError(
-            f"The files of {named} at {location} are not those that were logged: their hash is {found[:12]}..., "
-            f"and MLflow's tag {HASH_TAG} says {expected[:12]}...",
+            f"The files of {named} at {stored.location} are not those that were logged: their hash is "
+            f"{found[:12]}..., and MLflow's tag {HASH_TAG} says {expected[:12]}...",
             "Find out who changed them; train and register the model again: dvc repro --force --downstream train",
         )
-    bundle = path_below(folder, str(flavour.get("data")), f"The MLmodel file of {named}")
+    bundle = path_below(folder, path, f"The MLmodel file of {named}")
     return replace(named, bundle=bundle, digest=_digest(bundle))
 
 

@@ -40,10 +40,10 @@ from graft.registry.promotion.line import (
     ChampionEntry,
     Line,
     announced,
-    is_missing,
     read_line,
     read_reigns,
 )
+from graft.registry.store.read_registry import ClientReader, is_missing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,7 +67,7 @@ class Registry:
 
     def line(self) -> Line:
         """Return the line of champions as it is now."""
-        return read_line(self.client, self.model)
+        return read_line(ClientReader(self.client), self.model)
 
     def exists(self, version: str) -> bool:
         """Return whether the registry has the version (still)."""

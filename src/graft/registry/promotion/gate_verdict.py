@@ -18,8 +18,8 @@ from graft.core.params.gate_params import GateParams
 from graft.core.params.sections import RunSeverity
 from graft.core.project import Project
 from graft.evaluation.comparison import Comparison
-from graft.registry.promotion.line import is_missing
 from graft.registry.promotion.standing import Standing
+from graft.registry.store.read_registry import is_missing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

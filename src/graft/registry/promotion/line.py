@@ -11,17 +11,14 @@ together is described in :mod:`graft.registry.promotion.change_champion`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from graft.core.errors import GraftError
 from graft.registry.aliases import CHAMPION, PREVIOUS_CHAMPION
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
+from graft.registry.store.read_registry import RegistryReader
 
 REIGNS_TAG = "champion.reigns"
 # On the registered model while a change is under way, see graft.registry.promotion.change_champion.
@@ -134,41 +131,23 @@ class Line:
         return now.isoformat(timespec="microseconds")
 
 
-def read_line(client: MlflowClient, model: str) -> Line:
+def read_line(registry: RegistryReader, model: str) -> Line:
     """Return what the registry says now; a model that is not there has an empty line.
 
     Raises:
         GraftError: a tag holds something else than graft writes there.
     """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        registered = client.get_registered_model(model)
-    except MlflowException as error:
-        if not is_missing(error):
-            raise
+    registered = registry.model(model)
+    if registered is None:
         return Line(model, {}, ())
-    aliases = {alias: str(version) for alias, version in registered.aliases.items()}
     changing = {key: value for key, value in registered.tags.items() if key.startswith(CHANGE_PREFIX)}
     entries: list[ChampionEntry] = []
-    for version in _versions_with_reigns(client):
-        if version.name == model:
-            entries += read_reigns(version.tags[REIGNS_TAG], str(version.version))
+    for version in registry.versions_with(model, REIGNS_TAG):
+        entries += read_reigns(version.tags[REIGNS_TAG], version.version)
     entries.sort(key=lambda entry: datetime.fromisoformat(entry.at))
     under_way = [entry for key, value in changing.items() if (entry := announced(value, key))]
-    moved = [one for one in under_way if one.version == aliases.get(CHAMPION) and one not in entries]
-    return Line(model, aliases, (*entries, *moved), changing, bool(moved))
-
-
-def _versions_with_reigns(client: MlflowClient) -> Iterator[Any]:
-    # Not by name: a filter of MLflow's cannot hold every name that its registry takes.
-    page = ""
-    while True:
-        found = client.search_model_versions(f"tag.`{REIGNS_TAG}` LIKE '%'", page_token=page or None)
-        yield from found
-        page = found.token or ""
-        if not page:
-            return
+    moved = [one for one in under_way if one.version == registered.aliases.get(CHAMPION) and one not in entries]
+    return Line(model, registered.aliases, (*entries, *moved), changing, bool(moved))
 
 
 def read_reigns(text: str, version: str) -> list[ChampionEntry]:
@@ -209,11 +188,6 @@ def _unreadable(where: str) -> GraftError:
     return GraftError(
         f"MLflow's tag {where} is not what graft writes there", "Restore it, or delete it in MLflow's pages"
     )
-
-
-def is_missing(error: MlflowException) -> bool:
-    """Return whether MLflow says that there is no such thing, rather than that it cannot answer."""
-    return str(error.error_code) == "RESOURCE_DOES_NOT_EXIST"
 
 
 COMPARED = ("strategy", "commit", "data")

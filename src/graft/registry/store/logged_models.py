@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import hashlib
 import shutil
 import tempfile
@@ -18,10 +19,13 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import graft.bundle
 from graft.bundle.model import INPUT_COLUMN, PATH_COLUMN
 from graft.bundle.record import sha256
+from graft.core.yaml_text import read_yaml
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -105,13 +109,22 @@ def model_files(location: str, into: Path) -> Path:
         location: where the store keeps them, a path or a URI, as MLflow's LoggedModel.artifact_location names it. A
             ``models:/`` URI will not do: MLflow would write into the model's own folder.
     """
+    url = urlsplit(location)
+    if url.scheme in ("", "file"):
+        folder = Path(url2pathname(url.path) if url.scheme else location)
+        if not folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "No such folder", str(folder))
+        return folder
     import mlflow.artifacts
-    from mlflow.utils.uri import is_local_uri
 
-    if is_local_uri(location):
-        return Path(mlflow.artifacts.download_artifacts(location))
     into.mkdir(parents=True, exist_ok=True)
     return Path(mlflow.artifacts.download_artifacts(location, dst_path=str(into)))
+
+
+def bundle_path(folder: Path) -> str:
+    """Return where the bundle lies in a folder of a model's files, as its MLmodel file says: not to be trusted yet."""
+    flavours = read_yaml((folder / "MLmodel").read_bytes(), "MLmodel")["flavors"]
+    return str(flavours["python_function"]["data"])
 
 
 @contextlib.contextmanager

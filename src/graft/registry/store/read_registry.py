@@ -1,0 +1,217 @@
+"""Read MLflow's registry: of the project's own database by SQL, of any other store through MLflow's client.
+
+MLflow takes two to three seconds of one core to import, which is most of what `graft predict` and `graft history` would
+need. What they ask are four tables that a contract test holds against MLflow's own answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from graft.core.project import Project
+from graft.registry.store.tracking_store import bring_home, open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+# The revisions of MLflow's tables that the SQL below was written for, as its table alembic_version names them: those of
+# the MLflow in requirements.lock. Another one is read through MLflow's client.
+REVISIONS = frozenset({"dc11669786a5"})
+_DELETED = "Deleted_Internal"
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A name in the registry: its versions by alias, and its tags."""
+
+    aliases: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A version of a registered model, or a model as a run logged it.
+
+    Attributes:
+        name: in the registry, or as it was logged.
+        version: ``""`` for a logged model.
+        tags: by key.
+        location: where its files lie, a path or a URI.
+    """
+
+    name: str
+    version: str
+    tags: Mapping[str, str]
+    location: str
+
+
+class RegistryReader(Protocol):
+    """What can be asked of a registry. None stands for what is not there; a store that cannot answer raises."""
+
+    def model(self, name: str) -> RegisteredModel | None:
+        """Return what the registry says of a name."""
+
+    def version(self, name: str, number: str) -> StoredModel | None:
+        """Return a version of a registered model."""
+
+    def versions_with(self, name: str, tag: str) -> list[StoredModel]:
+        """Return the versions that have a tag, without their location."""
+
+    def logged_model(self, model_id: str) -> StoredModel | None:
+        """Return a model as a run logged it."""
+
+
+def read_registry(project: Project) -> RegistryReader:
+    """Return a reader of the project's registry, whose store is created where it does not exist.
+
+    Raises:
+        GraftError: the store cannot be reached or created.
+    """
+    database = project.home / "mlflow.db"
+    if project.tracking_is_own and _revision(database) in REVISIONS:
+        bring_home(database, project.mlflow_artifacts)
+        return SqliteReader(database)
+    return ClientReader(open_store(project))
+
+
+def _revision(database: Path) -> str | None:
+    if not database.exists():
+        return None
+    try:
+        with contextlib.closing(_connected(database)) as connection:
+            return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+    except (sqlite3.Error, TypeError):
+        return None  # no database of MLflow's, or a damaged one: its client says what is wrong
+
+
+def _connected(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(database, timeout=60)
+
+
+class SqliteReader:
+    """A reader of the project's own database."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
+    def model(self, name: str) -> RegisteredModel | None:
+        """Return what the registry says of a name."""
+        if not self._rows("SELECT 1 FROM registered_models WHERE name = ?", name):
+            return None
+        aliases = self._rows("SELECT alias, version FROM registered_model_aliases WHERE name = ?", name)
+        tags = self._rows("SELECT key, value FROM registered_model_tags WHERE name = ?", name)
+        return RegisteredModel({alias: str(version) for alias, version in aliases}, dict(tags))
+
+    def version(self, name: str, number: str) -> StoredModel | None:
+        """Return a version of a registered model."""
+        if not number.isdecimal():
+            return None
+        found = self._rows(
+            "SELECT COALESCE(NULLIF(storage_location, ''), source) FROM model_versions "
+            "WHERE name = ? AND version = ? AND current_stage IS NOT ?",
+            name,
+            int(number),
+            _DELETED,
+        )
+        if not found:
+            return None
+        tags = self._rows("SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?", name, int(number))
+        return StoredModel(name, str(int(number)), dict(tags), found[0][0])
+
+    def versions_with(self, name: str, tag: str) -> list[StoredModel]:
+        """Return the versions that have a tag, without their location."""
+        rows = self._rows(
+            "SELECT tags.version, tags.value FROM model_version_tags AS tags JOIN model_versions AS versions "
+            "ON versions.name = tags.name AND versions.version = tags.version "
+            "WHERE tags.name = ? AND tags.key = ? AND versions.current_stage IS NOT ?",
+            name,
+            tag,
+            _DELETED,
+        )
+        return [StoredModel(name, str(version), {tag: value}, "") for version, value in rows]
+
+    def logged_model(self, model_id: str) -> StoredModel | None:
+        """Return a model as a run logged it."""
+        found = self._rows(
+            "SELECT name, artifact_location FROM logged_models WHERE model_id = ? AND lifecycle_stage = 'active'",
+            model_id,
+        )
+        if not found:
+            return None
+        tags = self._rows("SELECT tag_key, tag_value FROM logged_model_tags WHERE model_id = ?", model_id)
+        return StoredModel(found[0][0], "", dict(tags), found[0][1])
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        with contextlib.closing(_connected(self._database)) as connection:
+            return connection.execute(query, values).fetchall()
+
+
+class ClientReader:
+    """A reader of any store, through MLflow."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+
+    def model(self, name: str) -> RegisteredModel | None:
+        """Return what the registry says of a name."""
+        with _nothing_where_missing():
+            found = self._client.get_registered_model(name)
+            return RegisteredModel({alias: str(one) for alias, one in found.aliases.items()}, dict(found.tags))
+        return None
+
+    def version(self, name: str, number: str) -> StoredModel | None:
+        """Return a version of a registered model."""
+        with _nothing_where_missing():
+            found = self._client.get_model_version(name, number)
+            location = self._client.get_model_version_download_uri(name, number)
+            return StoredModel(name, str(found.version), dict(found.tags), location)
+        return None
+
+    def versions_with(self, name: str, tag: str) -> list[StoredModel]:
+        """Return the versions that have a tag, without their location."""
+        # Not by name: a filter of MLflow's cannot hold every name that its registry takes.
+        return [
+            StoredModel(name, str(one.version), dict(one.tags), "")
+            for one in self._search(f"tag.`{tag}` LIKE '%'")
+            if one.name == name
+        ]
+
+    def logged_model(self, model_id: str) -> StoredModel | None:
+        """Return a model as a run logged it."""
+        with _nothing_where_missing():
+            found = self._client.get_logged_model(model_id)
+            return StoredModel(found.name, "", dict(found.tags), found.artifact_location)
+        return None
+
+    def _search(self, filter_string: str) -> Iterator[Any]:
+        page = ""
+        while True:
+            found = self._client.search_model_versions(filter_string, page_token=page or None)
+            yield from found
+            page = found.token or ""
+            if not page:
+                return
+
+
+@contextlib.contextmanager
+def _nothing_where_missing() -> Iterator[None]:
+    """Pass over MLflow's word that there is no such thing, or no such name."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if not is_missing(error) and str(error.error_code) != "INVALID_PARAMETER_VALUE":
+            raise
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Return whether MLflow says that there is no such thing, rather than that it cannot answer."""
+    return str(error.error_code) == "RESOURCE_DOES_NOT_EXIST"
