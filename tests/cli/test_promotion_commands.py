@@ -147,6 +147,7 @@ def test_d1_a_server_that_goes_away_between_two_questions_is_one_line(
     def gone(*_: object) -> None:
         raise MlflowException("API request to http://me:pa55word@host/ failed\nwith a page of reasons")
 
+    monkeypatch.setattr("graft.registry.store.read_registry.REVISIONS", frozenset())  # of a store that SQL cannot read
     monkeypatch.setattr("mlflow.MlflowClient.get_registered_model", gone)
     monkeypatch.setattr(sys, "argv", ["graft", "history"])
     with pytest.raises(SystemExit) as ended:

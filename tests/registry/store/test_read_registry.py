@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from graft.core.errors import GraftError
 from graft.core.project import Project
 from graft.registry.store.read_registry import ClientReader, RegistryReader, SqliteReader, read_registry
 from graft.registry.store.tracking_store import open_store
@@ -87,3 +88,9 @@ def test_tables_of_another_revision_are_read_through_mlflow(
     assert isinstance(read_registry(project), SqliteReader)
     monkeypatch.setattr("graft.registry.store.read_registry.REVISIONS", frozenset({"0000"}))
     assert isinstance(read_registry(project), ClientReader)
+
+
+def test_a_database_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"no database")
+    with pytest.raises(GraftError, match=r"store sqlite:///.*mlflow.db cannot be opened"):
+        SqliteReader(tmp_path / "mlflow.db").model("pets")

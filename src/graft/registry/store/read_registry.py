@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from graft.core.project import Project
 from graft.registry.store.tracking_store import bring_home, open_store
+from graft.registry.store.usable import explain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,8 +150,11 @@ class SqliteReader:
         return StoredModel(found[0][0], "", dict(tags), found[0][1])
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
-        with contextlib.closing(_connected(self._database)) as connection:
-            return connection.execute(query, values).fetchall()
+        try:
+            with contextlib.closing(_connected(self._database)) as connection:
+                return connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, f"sqlite:///{self._database}") from error
 
 
 class ClientReader:
