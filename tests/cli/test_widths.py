@@ -43,7 +43,7 @@ def sweep_trials(patch: pytest.MonkeyPatch) -> list[str]:
 
     settings = {"learning_rate": 0.00123, "augment.rotation_degrees": 12, "head.dropout": 0.123, "epochs": 100}
     figures = {"accuracy": 0.98765, "macro_f1": 0.9, "log_loss": 0.43219}
-    trials = [Trial(0, LONG, settings, figures, 9.0), Trial(1, LONG, settings, {}, 9.0, "no")]
+    trials = [Trial(0, LONG, settings, figures, 9.0, "", 0.0123, 0.004), Trial(1, LONG, settings, {}, 9.0, "no")]
     sweep._print_trials(SimpleNamespace(sweep=SimpleNamespace(metric="log_loss")), trials)  # type: ignore[arg-type]
     return ["0.4322", "failed"]
 

@@ -32,8 +32,9 @@ def sweep(
 ) -> None:
     """Try the settings that `sweep` in params.yaml names, and show which were best on validation.
 
-    Data and split are those of the last run. Each trial becomes a run in MLflow, nested in the sweep's own. A sweep
-    that was stopped carries on; test images are not looked at.
+    Data and split are those of the last run. Each strategy is trained as it is, too: settings are worth taking where
+    they gain more than the best of so many trials would by luck. Each trial becomes a run in MLflow, nested in the
+    sweep's own. A sweep that was stopped carries on; test images are not looked at.
     """
     import json
 
@@ -51,7 +52,7 @@ def sweep(
 
         def after(trial: Trial) -> None:
             run.log(trial)
-            what = ", ".join(f"{key} {value}" for key, value in trial.settings.items())
+            what = ", ".join(f"{key} {value}" for key, value in trial.settings.items()) or "as it is"
             outcome = trial.problem or f"{params.sweep.metric} {trial.figures[params.sweep.metric]:.4f}"
             say(f"Trial {trial.number}: {trial.strategy}, {what}: {outcome}")
 
@@ -61,36 +62,46 @@ def sweep(
         print(json.dumps([vars(trial) for trial in done], indent=1))
         return
     _print_trials(params, done[:top])
-    _print_best(params, done[0])
+    _print_best(params, done)
 
 
 def _print_trials(params: Params, trials: list[Trial]) -> None:
     ranked_by = params.sweep.metric
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
     columns = [f">{name}" for name, _ in _RESULTS.values()]
-    table = table_of("~strategy", *(f"~{key}" for key in keys), *columns, ">seconds")
+    table = table_of("~strategy", *(f"~{key}" for key in keys), *columns, ">gain", ">seconds")
     for trial in trials:
         figures = trial.figures
         table.add_row(
             trial.strategy,
-            *(_short(trial.settings.get(key, "")) for key in keys),
+            *("as it is" if trial.is_own else _short(trial.settings.get(key, "")) for key in keys),
             *(
                 form.format(figures[metric]) if figures else "failed" if metric == ranked_by else ""
                 for metric, (_, form) in _RESULTS.items()
             ),
+            "" if trial.gain is None or trial.is_own else f"{trial.gain:+.4f} ± {trial.error:.4f}",
             f"{trial.seconds:.1f}",
         )
     console.print()
-    print_table(table, "seconds", *(name for metric, (name, _) in _RESULTS.items() if metric != ranked_by))
+    print_table(table, "seconds", *(name for metric, (name, _) in _RESULTS.items() if metric != ranked_by), "gain")
 
 
-def _print_best(params: Params, best: Trial) -> None:
-    """Print the best trial's settings as lines to put under its strategy."""
+def _print_best(params: Params, trials: list[Trial]) -> None:
+    """Print the best trial's settings as lines to put under its strategy, or that none is worth it."""
     import io
 
     from ruamel.yaml import YAML
 
-    console.print(f"\nBest by {params.sweep.metric} on validation. Under train.strategies.{best.strategy}:")
+    best, metric = trials[0], params.sweep.metric
+    tried = sum(not trial.is_own and not trial.problem for trial in trials)
+    if not best.is_own and not best.beats_luck(tried):
+        gained = "" if best.gain is None else f" (it gains {best.gain:.4f}, standard error {best.error:.4f})"
+        say(
+            f"\nThe best of {tried} trials by {metric} on validation gains no more over {best.strategy} as it is than "
+            f"the best of {tried} would by luck{gained}. Keep the settings, or try again with more images."
+        )
+        return
+    console.print(f"\nBest by {metric} on validation. Under train.strategies.{best.strategy}:")
     nested: dict[str, Any] = {}
     for key, value in best.settings.items():
         *parents, last = key.split(".")

@@ -7,6 +7,9 @@ Optimization", NeurIPS 2011.
 A trial trains one strategy with its settings changed and is judged on validation; test images are not read. What
 frozen networks make of the images comes from the feature store, so that trials that differ in head, rate or epochs
 pay for training alone.
+
+Of many trials the best is the luckiest too. So each strategy is trained as it is, too, and what a trial gains over that
+is measured with its standard error, image by image.
 """
 
 import hashlib
@@ -17,18 +20,22 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from graft.core.errors import GraftError
+from graft.core.files import replaced_file
 from graft.core.lock import locked
+from graft.core.paired import difference
 from graft.core.params.models import Params
 from graft.core.params.strategy_params import StrategyParams
 from graft.core.params.sweep_params import Range, SweepParams, whole, with_settings
 from graft.core.project import Project
 from graft.core.timing import StageClock
+from graft.data.splits.image_groups import read_groups
 from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.training.train import FittedStrategy, checkpoint_folder, fit_strategy, work_key
 
@@ -46,6 +53,9 @@ class Trial:
         figures: on validation, by metric; empty where it failed.
         seconds: it took.
         problem: why it failed; ``""`` where it did not.
+        gain: by how much its mean loss is lower than that of the strategy as it is: log loss in nats, or for the other
+            metrics the share of wrong images; None where one of the two failed.
+        error: standard error of the gain; groups of images count as one each.
     """
 
     number: int
@@ -54,6 +64,22 @@ class Trial:
     figures: dict[str, float]
     seconds: float
     problem: str = ""
+    gain: float | None = None
+    error: float | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the strategy as it is."""
+        return not self.settings
+
+    def beats_luck(self, trials: int) -> bool:
+        """Return whether it gains more than the best of so many equal ones would by luck.
+
+        The largest of n standard normal numbers is about sqrt(2 ln n).
+        """
+        if self.gain is None or self.error is None:
+            return False
+        return self.gain > self.error * max(1.0, np.sqrt(2 * np.log(trials)))
 
 
 def tried(params: Params, trial: Trial) -> StrategyParams:
@@ -78,6 +104,8 @@ def combinations(sweep: SweepParams) -> list[dict[str, Any]]:
 
 def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None] | None = None) -> list[Trial]:
     """Run the trials that are missing; return all of them, best first, failed ones last.
+
+    Each strategy is first trained as it is; these come on top of the trials that are asked for.
 
     A sweep that was stopped or killed carries on as if it had not been: what trial n tries follows from the seed, n and
     the trials before it. Trials are remembered under what decides their outcome, see :func:`_identity`.
@@ -117,20 +145,14 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
             study.tell(trial.number, state=state.FAIL)  # cut off, and as good as never begun
         ended = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
         trials = [Trial(**json.loads(trial.user_attrs["trial"])) for trial in ended]
-        earlier = [trial.params for trial in ended]
-        wanted = combinations(sweep) if sweep.order == "grid" else [{}] * (sweep.trials - len(trials))
-        for combination in [one for one in wanted if one not in earlier]:
-            # One for all trials would go through its random numbers from the first again in every process.
-            seed = int(np.random.SeedSequence([params.train.seed, len(trials)]).generate_state(1)[0])
-            study.sampler = optuna.samplers.TPESampler(seed=seed)
-            if combination:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # that it is experimental
-                    study.sampler = optuna.samplers.PartialFixedSampler(combination, study.sampler)
-            asked = study.ask()
-            done, fitted = _run_trial(project, params, asked, len(trials))
+        runs = _Runs(project, params, folder / study.study_name)
+
+        def run(name: str, settings: dict[str, Any], asked: Any = None) -> None:
+            done, fitted = runs.run(name, settings, len(trials))
             if on_trial:
                 on_trial(done)
+            if asked is None:  # as it is: nothing that Optuna chose
+                asked = study.ask()
             asked.set_user_attr("trial", json.dumps(vars(done)))
             if done.problem:
                 study.tell(asked, state=state.PRUNED)  # remembered, and not tried again
@@ -139,32 +161,70 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
             if fitted is not None:
                 fitted.clean_up()
             trials.append(done)
+
+        for name in sweep.settings:
+            if not any(trial.is_own and trial.strategy == name for trial in trials):
+                run(name, {})
+        earlier = [trial.params for trial in ended]
+        drawn = sum(not trial.is_own for trial in trials)
+        wanted = combinations(sweep) if sweep.order == "grid" else [{}] * (sweep.trials - drawn)
+        for combination in [one for one in wanted if one not in earlier or not one]:
+            # One for all trials would go through its random numbers from the first again in every process.
+            seed = int(np.random.SeedSequence([params.train.seed, len(trials)]).generate_state(1)[0])
+            study.sampler = optuna.samplers.TPESampler(seed=seed)
+            if combination:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that it is experimental
+                    study.sampler = optuna.samplers.PartialFixedSampler(combination, study.sampler)
+            asked = study.ask()
+            run(*_suggest(sweep, asked), asked)
     sign = -1 if HIGHER_IS_BETTER[sweep.metric] else 1
     trials.sort(key=lambda trial: (bool(trial.problem), sign * trial.figures.get(sweep.metric, 0.0), trial.number))
-    if trials[0].problem:
-        raise GraftError(f"All {len(trials)} trials failed, the first with: {trials[0].problem}")
+    drawn_trials = [trial for trial in trials if not trial.is_own]
+    if all(trial.problem for trial in drawn_trials):
+        raise GraftError(f"All {len(drawn_trials)} trials failed, the first with: {drawn_trials[0].problem}")
     return trials
 
 
-def _run_trial(project: Project, params: Params, asked: Any, number: int) -> tuple[Trial, FittedStrategy | None]:
-    """Train with the settings that Optuna wants to see next; what was trained is None where that failed."""
-    name, settings = _suggest(params.sweep, asked)
-    train = params.train
-    strategy = with_settings(train.strategies[name], settings)
-    changed = train.model_copy(update={"strategies": {**train.strategies, name: strategy}})
-    started = time.perf_counter()
-    figures: dict[str, float] = {}
-    problem = ""
-    fitted = None
-    try:
-        fitted = fit_strategy(project, changed, name, StageClock("sweep"))
-        figures = fitted.validation.headline()
-    except GraftError as error:
-        problem = str(error)  # of these settings; the sweep goes on
-        shutil.rmtree(checkpoint_folder(project, changed, name), ignore_errors=True)  # it is not tried again
-    finally:
-        keras.utils.clear_session()
-    return Trial(number, name, settings, figures, time.perf_counter() - started, problem), fitted
+class _Runs:
+    """Runs of trials, each compared with its strategy as it is, whose losses are kept in a file for that."""
+
+    def __init__(self, project: Project, params: Params, kept: Path) -> None:
+        self.project, self.params, self._kept = project, params, kept
+
+    def run(self, name: str, settings: dict[str, Any], number: int) -> tuple[Trial, FittedStrategy | None]:
+        """Train a strategy with settings of a trial; what was trained is None where that failed."""
+        train = self.params.train
+        strategy = with_settings(train.strategies[name], settings)
+        changed = train.model_copy(update={"strategies": {**train.strategies, name: strategy}})
+        started = time.perf_counter()
+        figures: dict[str, float] = {}
+        gain = error = None
+        problem = ""
+        fitted = None
+        try:
+            fitted = fit_strategy(self.project, changed, name, StageClock("sweep"))
+            figures = fitted.validation.headline()
+            gain, error = self._gained(name, fitted, is_own=not settings)
+        except GraftError as raised:
+            problem = str(raised)  # of these settings; the sweep goes on
+            shutil.rmtree(checkpoint_folder(self.project, changed, name), ignore_errors=True)  # it is not tried again
+        finally:
+            keras.utils.clear_session()
+        seconds = time.perf_counter() - started
+        return Trial(number, name, settings, figures, seconds, problem, gain, error), fitted
+
+    def _gained(self, name: str, fitted: FittedStrategy, is_own: bool) -> tuple[float | None, float | None]:
+        file = self._kept.with_name(f"{self._kept.name}-{name}.npy")
+        losses = fitted.validation_losses(self.params.sweep.metric)
+        if is_own:
+            with replaced_file(file) as partial:
+                np.save(partial, losses)
+        if not file.exists():
+            return None, None
+        groups = read_groups(self.project.training_groups, list(fitted.val_table["sha256"]))
+        found = difference(losses, np.load(file), groups)
+        return found.gain, found.error
 
 
 def _suggest(sweep: SweepParams, trial: Any) -> tuple[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.files import sha256_of, write_file
+from graft.core.paired import log_losses
 from graft.core.params.backbone_params import BackboneParams
 from graft.core.params.strategy_params import FineTuneParams, FrozenParams, StrategyParams, TransferParams
 from graft.core.params.train_params import TrainParams
@@ -71,6 +72,14 @@ class FittedStrategy:
     val_table: pd.DataFrame
     machine: dict[str, str]
     folder: Path
+
+    def validation_losses(self, metric: str) -> np.ndarray:
+        """Return each validated image's log loss in nats, or for the other metrics 1 where it is wrong, ``[N]``."""
+        labels = class_indices(self.val_table["label"], self.task.classes)
+        probabilities = self.calibration.probabilities
+        if metric == "log_loss":
+            return log_losses(probabilities, labels)
+        return np.asarray(probabilities.argmax(axis=1) != labels, np.float64)
 
     def clean_up(self) -> None:
         """Remove the checkpoint: once the training is recorded, it is needed no longer."""

@@ -42,6 +42,8 @@ class SweepRun:
             mlflow.log_params({f"tried.{key}": json.dumps(value) for key, value in trial.settings.items()})
             mlflow.log_metrics({f"val_best_{key}": value for key, value in trial.figures.items()})
             mlflow.log_metric("seconds", trial.seconds)
+            if trial.gain is not None and trial.error is not None:
+                mlflow.log_metrics({"gain": trial.gain, "gain_error": trial.error})
             if trial.problem:
                 mlflow.set_tag("problem", trial.problem)
         if trial.problem:
