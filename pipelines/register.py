@@ -17,7 +17,7 @@ def register_version(project: Project, params: Params, clock: StageClock) -> Non
     with clock.span("mlflow register", "mlflow"):
         from graft.registry.register import register_best
 
-        register_best(project, params.register_, model_folders(project, params))
+        register_best(project, params.register_, model_folders(project, params), params.decide)
 
 
 @flow(name="register", validate_parameters=False)

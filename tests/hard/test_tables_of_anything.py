@@ -32,8 +32,9 @@ def test_names_and_answers_read_back_as_they_were(
     probabilities = np.zeros((len(names), len(classes)), np.float32)
     probabilities[np.arange(len(names)), np.arange(len(names)) % len(classes)] = 1
     problems = ["" if number % 3 else f"no {name}" for number, name in enumerate(names)]
-    write_table([rows_of(PredictedBatch(names, names, problems, probabilities), classes)], path, classes)
     labels = [None if problem else classes[number % len(classes)] for number, problem in enumerate(problems)]
+    batch = PredictedBatch(names, names, problems, probabilities, [label or "" for label in labels])
+    write_table([rows_of(batch, classes)], path, classes)
     read = {".csv": as_csv, ".json": as_json, ".jsonl": as_lines, ".parquet": as_parquet}[form](path)
     assert [(row["path"], row["label"] or None, row["problem"] or None) for row in read] == [
         (name, label, problem or None) for name, label, problem in zip(names, labels, problems, strict=True)

@@ -48,6 +48,14 @@ def test_one_member_is_an_ordinary_bundle(project: Project, settings: dict[str, 
     # It was fitted to these, so that it knows them.
     labels = read_splits(project, ["train"])["train"]["label"]
     assert (np.array(CLASSES)[found.argmax(axis=1)] == labels).mean() > 0.8
+    # Of pixels all alike it is far from all that it was shown, and says so where that is wanted.
+    known = classifier.known
+    assert known is not None
+    assert np.isfinite(known.distances).all()
+    wanted = ImageClassifier(folder / "model", wanted={"unknown": 0.2})
+    images = [(project.data / path).read_bytes() for path in read_splits(project, ["train"])["train"]["path"]]
+    assert (wanted.predict(images)["label"] == "unknown").mean() <= 0.2
+    assert wanted.predict(np.zeros((40, 40, 3), np.uint8))["label"].tolist() == ["unknown"]
 
 
 def test_a_mirrored_member_answers_alike_for_an_image_and_its_mirror_image(project: Project) -> None:

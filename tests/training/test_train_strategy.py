@@ -11,11 +11,14 @@ import pandas as pd
 import pytest
 from tiny import CLASSES, COUNTS, SIZE, clock, tiny_params, write_hub_module
 
-from graft.bundle.model import ImageClassifier
+from graft.bundle.decisions import Known, distances
+from graft.bundle.images import decode
+from graft.bundle.model import ImageClassifier, SavedModelNetwork
 from graft.core.errors import GraftError
 from graft.core.params.train_params import TrainParams
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
+from graft.networks.engines.open_classifier import OpenVinoNetwork
 from graft.training.checkpoint import TrainingState
 from graft.training.train import FittedStrategy, train_strategy
 
@@ -71,8 +74,20 @@ def test_predictions_are_those_of_the_bundle_but_for_the_temperature(project: Pr
     np.testing.assert_allclose(written, factors[:, None] * served, atol=1e-4)
     assert np.all((factors > 0.5) & (factors < 2))
     assert np.ptp(factors) > 0
-    settings = json.loads((project.strategy("small") / "model" / "model.json").read_text())
+    bundle = project.strategy("small") / "model"
+    settings = json.loads((bundle / "model.json").read_text())
     assert settings["temperature"] == trained.calibration.temperature
+    known = Known.read(bundle)  # the same images, and how far each is from the training images
+    assert known is not None
+    np.testing.assert_allclose(known.probabilities, predictions.iloc[:, 2:].to_numpy(), atol=1e-6)
+    images = [(project.data / path).read_bytes() for path in table["path"]]
+    pixels = {SIZE: np.stack([decode(data, SIZE) for data in images])}
+    _, features = SavedModelNetwork(bundle).with_features(pixels[SIZE])
+    _, by_openvino = OpenVinoNetwork(bundle).with_features(pixels[SIZE])
+    np.testing.assert_allclose(features, by_openvino, atol=1e-3)
+    training = np.load(bundle / "features.npz")["features"]
+    np.testing.assert_allclose(known.distances, distances(features, training), atol=1e-3)
+    assert np.isfinite(known.distances).all()
 
 
 def test_the_time_is_accounted_for(project: Project) -> None:

@@ -35,9 +35,10 @@ def load(project: Project, model: str | None = None) -> ImageClassifier:
         ['daisy', 'rose']
     """
     from graft.networks.engines.open_classifier import open_classifier
-    from graft.registry.resolve import resolve_trained
+    from graft.registry.resolve import resolve_trained, wanted_decisions
 
-    return open_classifier(resolve_trained(project, model).bundle)
+    resolved = resolve_trained(project, model)
+    return open_classifier(resolved.bundle, wanted=wanted_decisions(project, resolved))
 
 
 def predict(
@@ -50,8 +51,9 @@ def predict(
         model: see :func:`load`.
 
     Returns:
-        A row for each photograph, in order: path, label, probability (0..1), problem (why it could not be read, else
-        null), and a column ``p_<class>`` for each class.
+        A row for each photograph, in order: path, label (``unknown`` for none of the classes, where params.yaml sets
+        ``decide.unknown``), probability (0..1), problem (why it could not be read, else null), and a column
+        ``p_<class>`` for each class.
 
     Raises:
         GraftError: there is nothing at one of the paths, or no such model.
@@ -68,12 +70,13 @@ def predict(
     from graft.deployment.predict.predict_photographs import predict_photographs
     from graft.deployment.predict.prediction_tables import no_rows, rows_of
     from graft.networks.engines.open_classifier import open_classifier
-    from graft.registry.resolve import resolve_trained
+    from graft.registry.resolve import resolve_trained, wanted_decisions
 
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     photographs = find_photographs([os.fspath(path) for path in given])
     total = sum(1 for some in photographs for _ in some.names())
-    classifier = open_classifier(resolve_trained(project, model).bundle, total)
+    resolved = resolve_trained(project, model)
+    classifier = open_classifier(resolved.bundle, total, wanted_decisions(project, resolved))
     stream = (photograph for some in photographs for photograph in some.read())
     tables = [no_rows(classifier.classes)]
     with progress_bar("Photographs", total) as advance:

@@ -5,13 +5,17 @@ A bundle is a folder::
     model.json      classes, image size, pixel limit; temperature: what logits are divided by, inside the graph; view:
                     what is shown of a photograph, where that is not the whole;
                     answers: probabilities of the trial images; files: the SHA-256 of every other file; features,
-                    where only the head was trained: what it is given
-    saved_model/    TensorFlow SavedModel: float32 [N, S, S, 3], RGB in 0..255, to probabilities [N, C]
+                    where only the head was trained: what it is given; decide: see graft.bundle.decisions
+    saved_model/    TensorFlow SavedModel: float32 [N, S, S, 3], RGB in 0..255, to probabilities [N, C] and, where the
+                    network has some, the features [N, D] that its head is given
+    known.npz       what it answers for images that it was not fitted to, and features.npz, of training images: see
+                    graft.bundle.decisions
     head/           where only the head was trained, that alone: SavedModel of features float32 [N, D] to these
 
 or, of an ensemble, whose probabilities are the weighted mean of its members'::
 
     model.json      classes, pixel limit, files, and of each member name and weight; weights sum to 1
+    known.npz       as above
     members/<name>/ a bundle each, with classes in the same order
 """
 
@@ -26,6 +30,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from . import decisions
 from .base64_text import NotBase64Error, base64_bytes
 from .images import WHOLE, UnreadableImageError, decode, require_pixel_range, resize
 from .paths import read_file, read_named
@@ -34,6 +39,8 @@ from .record import read_checked, read_settings
 SAVED_MODEL = "saved_model"
 HEAD = "head"
 MEMBERS = "members"
+# Outputs of a SavedModel; networks of TensorFlow Hub have the first alone, under a name of their own.
+PROBABILITIES, FEATURES = "probabilities", "features"
 INPUT_COLUMN = "image"
 PATH_COLUMN = "path"
 # Images per forward pass: past this, speed on a CPU no longer grows and memory does.
@@ -47,6 +54,10 @@ class Network(Protocol):
         """Return probabilities float32 ``[N, C]`` of images ``[N, S, S, 3]``, RGB in 0..255."""
         ...
 
+    def with_features(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same, and the features float32 ``[N, D]`` that the head is given."""
+        ...
+
 
 @dataclass(frozen=True)
 class Part:
@@ -57,12 +68,15 @@ class Part:
         bundle: its own.
         image_size: S.
         network: what answers.
+        training: features of training images, ``[R, D]``, of length 1 each; None where distances are not wanted, or
+            there are none.
     """
 
     weight: float
     bundle: Path
     image_size: int
     network: Network
+    training: np.ndarray | None = None
 
 
 class ImageClassifier:
@@ -71,6 +85,7 @@ class ImageClassifier:
     Args:
         open_network: opens the ``saved_model`` in the folder of a bundle that is no ensemble's; by default with
             TensorFlow.
+        wanted: what to decide, see :func:`graft.bundle.decisions.decide`, for a bundle in which nothing was decided.
 
     Attributes:
         classes: labels in the order of the probabilities.
@@ -78,17 +93,29 @@ class ImageClassifier:
             differ.
         parts: its networks; one, unless this is an ensemble.
         max_pixels: larger images are refused.
+        decisions: what is answered for probabilities; the most probable class where nothing was decided.
 
     Raises:
         ChangedModelError: the bundle's files are not what was written; none of them has been loaded.
     """
 
-    def __init__(self, bundle: Path, open_network: Callable[[Path], Network] | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        open_network: Callable[[Path], Network] | None = None,
+        wanted: Mapping[str, Any] | None = None,
+    ) -> None:
         open_network = open_network or SavedModelNetwork
         settings = read_checked(bundle)
         self.classes: list[str] = settings["classes"]
         self.max_pixels: int = settings["max_pixels"]
         self._view: str = settings.get("view", WHOLE)
+        self.known = decisions.Known.read(bundle)
+        decided = settings.get(decisions.DECIDE)
+        if decided is None:
+            decided = decisions.decide(self.known, self.classes, wanted) if wanted and self.known else {}
+        self.decided: dict[str, Any] = decided
+        self.decisions = decisions.Decisions.of(decided, self.classes)
         members = settings.get("members")
         parts = (
             [(member["weight"], bundle / MEMBERS / member["name"]) for member in members]
@@ -96,7 +123,8 @@ class ImageClassifier:
             else [(1.0, bundle)]
         )
         self.parts = [
-            Part(weight, folder, read_settings(folder)["image_size"], open_network(folder)) for weight, folder in parts
+            Part(weight, folder, read_settings(folder)["image_size"], open_network(folder), self._training(folder))
+            for weight, folder in parts
         ]
         self.image_sizes = sorted({part.image_size for part in self.parts})
 
@@ -114,6 +142,36 @@ class ImageClassifier:
         outputs = sum(part.weight * part.network(pixels[part.image_size]) for part in self.parts)
         return np.asarray(outputs, np.float32)
 
+    def answers(self, pixels: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities as :meth:`probabilities` does, and the class index of each answer, int ``[N]``.
+
+        An index of -1 stands for none of the classes, see :mod:`.decisions`.
+        """
+        if not any(part.training is not None for part in self.parts):
+            probabilities = self.probabilities(pixels)
+            return probabilities, self.decisions.indices(probabilities, np.full(len(probabilities), np.nan))
+        for images in pixels.values():
+            require_pixel_range(images)
+        found, far, total = [], [], 0.0
+        for part in self.parts:
+            if part.training is None:
+                found.append(part.weight * part.network(pixels[part.image_size]))
+                continue
+            probabilities, features = part.network.with_features(pixels[part.image_size])
+            found.append(part.weight * probabilities)
+            far.append(part.weight * decisions.distances(features, part.training))
+            total += part.weight
+        probabilities = np.asarray(sum(found), np.float32)
+        return probabilities, self.decisions.indices(probabilities, sum(far) / total)
+
+    def _training(self, part: Path) -> np.ndarray | None:
+        """Return the features that distances of a part are measured to, where a limit is set."""
+        file = part / decisions.FEATURES_FILE
+        if self.decisions.distance == np.inf or not file.is_file():
+            return None
+        with np.load(file, allow_pickle=False) as found:
+            return np.asarray(found["features"], np.float32)
+
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """Predict, as MLflow's entry point.
 
@@ -124,7 +182,8 @@ class ImageClassifier:
                 :mod:`.paths`.
 
         Returns:
-            A DataFrame with a row per image: ``label``, ``probability`` and ``probabilities`` (by class).
+            A DataFrame with a row per image: ``label``, ``probability`` and ``probabilities`` (by class). The label
+            may be ``unknown``, for none of the classes; the probability is then that of the best one.
 
         Raises:
             ValueError: there is no such column, or an item is no readable image; the message names its position.
@@ -138,12 +197,11 @@ class ImageClassifier:
             isinstance(items, np.ndarray) and items.ndim == 3
         ):
             items = [items]
-        probabilities = self.probabilities(self._stack(items))
-        best = probabilities.argmax(axis=1)
+        probabilities, indices = self.answers(self._stack(items))
         return pd.DataFrame(
             {
-                "label": [self.classes[i] for i in best],
-                "probability": probabilities.max(axis=1).astype(float),
+                "label": decisions.label_names(self.classes, indices),
+                "probability": decisions.answered(probabilities, indices).astype(float),
                 "probabilities": [dict(zip(self.classes, map(float, row), strict=True)) for row in probabilities],
             }
         )
@@ -210,15 +268,23 @@ class SavedModelNetwork:
         self._input_name = next(iter(self._serve.structured_input_signature[1]))
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        return self._run(pixels)[0]
+
+    def with_features(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, features = self._run(pixels, FEATURES)
+        return probabilities, features
+
+    def _run(self, pixels: np.ndarray, *others: str) -> list[np.ndarray]:
         import tensorflow as tf
 
         outputs = []
         # An empty input is one empty batch, whose answer has the right shape.
         for start in range(0, max(1, len(pixels)), BATCH):
             batch = tf.constant(np.asarray(pixels[start : start + BATCH], dtype=np.float32))
-            (output,) = self._serve(**{self._input_name: batch}).values()
-            outputs.append(output.numpy())
-        return np.concatenate(outputs)
+            found = self._serve(**{self._input_name: batch})
+            probabilities = found[PROBABILITIES] if PROBABILITIES in found else next(iter(found.values()))
+            outputs.append([probabilities.numpy(), *(found[name].numpy() for name in others)])
+        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
 @dataclass(frozen=True)

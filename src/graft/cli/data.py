@@ -163,6 +163,50 @@ def inspect(
             console.print("No browser could be opened here: open the page by hand.")
 
 
+@app.command(epilog="Example: graft data apply")
+def apply(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+) -> None:
+    """Apply what was decided on the page of `graft label --inspect`: labels corrected, images removed from data/.
+
+    DVC keeps what was there; `graft history --data` shows it.
+    """
+    from datetime import UTC, datetime
+
+    from graft.automation.retraining.data_changes import DataChanges, apply_changes, effective
+    from graft.automation.retraining.outcome import DeliveryOutcome, Outcome
+    from graft.automation.retraining.retrain_history import add_outcome
+    from graft.core.lock import project_lock
+    from graft.data.folder.versioning import dataset_name
+    from graft.data.scan.manifest import read_manifest
+    from graft.deployment.labelling.choose_images import labelling_folder
+    from graft.deployment.labelling.labelling_task import LabellingTask
+
+    project, _ = opened()
+    task = LabellingTask.read(labelling_folder(project))
+    if task.kind != "inspect":
+        raise GraftError("What was labelled are new images", "Put them into the inbox: graft label, then graft retrain")
+    labels, removed = task.changes()
+    rows = read_manifest(project.manifest, columns=("path", "sha256", "label"))
+    wanted = DataChanges(sorted(task.added), labels, set(), set(), removed)
+    changes, notes = effective(wanted, dict(zip(rows["sha256"], rows["label"], strict=True)), ())
+    for note in notes:
+        say(note)
+    words = ", ".join(changes.in_words()) or "nothing to do"
+    if dry_run or not changes:
+        say(f"{words}.".capitalize())
+        return
+    with project_lock(project):
+        apply_changes(project, changes, rows.groupby("sha256")["path"].apply(list).to_dict())
+        done = DeliveryOutcome("graft data apply", "taken in", reasons=[f"{words}.".capitalize()])
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        add_outcome(project, Outcome(at, dataset_name(project), deliveries=[done]))
+        task.items = [one for one in task.items if one.verdict not in ("labelled", "removed")]
+        task.write()
+    say(f"{words}.".capitalize())
+    print_next("graft run")
+
+
 def _report(imported: Imported) -> None:
     from rich.markup import escape
 

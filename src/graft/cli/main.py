@@ -18,6 +18,7 @@ from graft.cli import (
     doctor,
     export,
     init,
+    label,
     monitor,
     predict,
     promotion,
@@ -85,6 +86,7 @@ app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg'
 app.command("monitor", epilog="Example: graft monitor ~/Pictures/this-week")(monitor.monitor)
 app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(export.export)
 app.command("retrain", epilog="Example: graft retrain")(retrain.retrain)
+app.command("label", epilog="Example: graft label ~/Pictures/this-week")(label.label)
 app.command("serve", epilog="Example: graft serve --port 8000")(serve.serve)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)
 app.command("upgrade", epilog="Example: graft upgrade --dry-run")(init.upgrade)

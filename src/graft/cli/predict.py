@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from graft.deployment.monitor.watch_logged import Watcher
     from graft.deployment.predict.inputs import PhotographSource, Wanted
     from graft.deployment.predict.predict_photographs import PredictedBatch
+    from graft.deployment.predict.prediction_tables import Sets
     from graft.deployment.predict.results import Run
     from graft.registry.resolve import ResolvedModel
 
@@ -55,6 +58,14 @@ def predict(
         ),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace FILE where there is one.")] = False,
+    sets: Annotated[
+        float | None,
+        typer.Option(
+            metavar="COVERAGE",
+            help="Also the set of labels that holds the right one in so large a share of known images, such as 0.9.",
+            show_default=False,
+        ),
+    ] = None,
     log: LogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,14 +74,18 @@ def predict(
     --model imagenet[:NAME[:FILE]] is a network of keras.applications as it is, by default ResNet50: ImageNet's 1000
     classes, no training; FILE holds other weights of it, head included.
 
+    Where decide.unknown is set in params.yaml, an image of none of the classes is answered `unknown`.
+
     Images that cannot be read are reported and stop nothing; the exit code is 1 only where none could be read.
     """
     from graft.deployment.predict.imagenet import imagenet_model, is_imagenet
     from graft.deployment.predict.inputs import find_photographs
     from graft.deployment.predict.results import Run
     from graft.networks.engines.open_classifier import open_classifier
-    from graft.registry.resolve import resolve_model
+    from graft.registry.resolve import resolve_model, wanted_decisions
 
+    if sets is not None and not 0 < sets < 1:
+        raise GraftError(f"--sets is {sets:g}", "Name a share above 0 and below 1, such as 0.9")
     if top > 1 and (as_json or out is not None):
         raise GraftError("--top is for the terminal", "Leave it out: files and --json hold every class")
     if as_json and out is not None:
@@ -86,19 +101,23 @@ def predict(
             with console.status("Looking for photographs"):
                 total = sum(1 for some in photographs for _ in some.names())
             with console.status("Loading the model"):
+                wanted = None
                 if model is not None and is_imagenet(model):
                     resolved = imagenet_model(project, model)
                     log = log or False  # other classes than the project's
                 else:
                     resolved = resolve_model(project, model)
-                classifier = open_classifier(resolved.bundle, total)
+                    wanted = wanted_decisions(project, resolved)
+                classifier = open_classifier(resolved.bundle, total, wanted)
+            find_sets = _sets(classifier, sets)
             say(f"{resolved}: {len(classifier.classes)} classes")
             with _watching(project, resolved, classifier, log) as watcher:
                 if file is None:
-                    counts = _show(classifier, photographs, total, watcher, top)
+                    counts = _show(classifier, photographs, total, watcher, top, find_sets)
                 else:
-                    run = Run(resolved.digest, tuple(os.path.abspath(path) for path in paths))  # noqa: PTH100
-                    counts = _write(classifier, photographs, total, run, file, replace, watcher)
+                    arguments = tuple(os.path.abspath(path) for path in paths)  # noqa: PTH100
+                    run = Run(resolved.digest, arguments, json.dumps(classifier.decided))
+                    counts = _write(classifier, photographs, total, run, file, replace, watcher, find_sets)
             none_read = not set(counts) - {""}
             _print_summary(counts, out)
         if file and as_json:
@@ -106,6 +125,20 @@ def predict(
                 shutil.copyfileobj(document, sys.stdout)
     if none_read:
         raise typer.Exit(EXIT_FAILURE)
+
+
+def _sets(classifier: ImageClassifier, coverage: float | None) -> Sets | None:
+    """Return what finds the sets of labels with a coverage, where one is wanted."""
+    from graft.bundle.decisions import label_sets
+
+    if coverage is None:
+        return None
+    if classifier.known is None:
+        raise GraftError(
+            "The model has no predictions for images that it was not fitted to, from which sets follow",
+            "Train it again: graft run",
+        )
+    return partial(label_sets, classifier.known, coverage=coverage)
 
 
 def _require_writable(out: Path, replace: bool) -> None:
@@ -156,10 +189,11 @@ def _write(
     out: Path,
     replace: bool,
     watcher: Watcher | None,
+    sets: Sets | None,
 ) -> Counter[str]:
     from graft.deployment.predict.results import PartialResults
 
-    with PartialResults(out, run, classifier.classes) as results:
+    with PartialResults(out, run, classifier.classes, sets) as results:
         _require_writable(out, replace)  # again: another process may have just finished it
         if len(results):
             console.print(f"{len(results):,} of {total:,} are in {results.path} already", markup=False)
@@ -170,24 +204,41 @@ def _write(
 
 
 def _show(
-    classifier: ImageClassifier, photographs: list[PhotographSource], total: int, watcher: Watcher | None, top: int
+    classifier: ImageClassifier,
+    photographs: list[PhotographSource],
+    total: int,
+    watcher: Watcher | None,
+    top: int,
+    sets: Sets | None,
 ) -> Counter[str]:
+    import numpy as np
     from rich.markup import escape
 
-    table = table_of("~photograph", "label", ">")
+    from graft.bundle.decisions import UNKNOWN
+
+    table = table_of("~photograph", "label", ">", *(["~one of"] if sets else []))
     counts: Counter[str] = Counter()
     for some in _predict(classifier, photographs, total, None, watcher):
-        for name, problem, row in zip(some.names, some.problems, some.probabilities, strict=True):
-            label = "" if problem else classifier.classes[int(row.argmax())]
+        answers = some.answered(classifier.classes)
+        among = sets(some.probabilities) if sets else np.zeros((len(some.names), 0), bool)
+        each = zip(some.names, some.problems, some.labels, answers, some.probabilities, among, strict=True)
+        for name, problem, label, probability, row, members in each:
             counts[label] += 1
             if counts.total() > SHOWN:
                 continue
             if problem:
                 table.add_row(escape(name), f"[red]not read: {escape(problem)}[/]", "")
                 continue
-            for place, index in enumerate((-row).argsort(kind="stable")[:top]):
-                shown = "" if place else escape(name)
-                table.add_row(shown, escape(classifier.classes[int(index)]), f"{row[index]:.2%}")
+            belong = [", ".join(escape(classifier.classes[index]) for index in np.flatnonzero(members))] * bool(sets)
+            if label == UNKNOWN:
+                table.add_row(escape(name), f"[yellow]{UNKNOWN}[/]", "", *belong)
+            else:
+                table.add_row(escape(name), escape(label), f"{probability:.2%}", *belong)
+            others = [classifier.classes[index] for index in (-row).argsort(kind="stable")]
+            if label in others:
+                others.remove(label)
+            for other in others[: top - 1]:
+                table.add_row("", escape(other), f"{row[classifier.classes.index(other)]:.2%}")
     console.print(table)
     if counts.total() > SHOWN:
         console.print(f"and {counts.total() - SHOWN:,} more, which --out FILE writes", soft_wrap=True)

@@ -32,6 +32,9 @@ _LONG = 12  # characters of a hash that tell it from others, for reading
 _FIGURES = {"accuracy": "{:.2%}", "macro_f1": "{:.4f}", "log_loss": "{:.4f}"}
 
 
+DELIVERIES = 1000  # runs that `graft history --data` looks back on
+
+
 def gate(version: Version = None, as_json: JsonOption = False) -> None:
     """Judge the challenger against the champion on the test split; ends with 1 where it is refused.
 
@@ -85,13 +88,22 @@ def rollback(
     _print_changed(changed, as_json)
 
 
-def history(as_json: JsonOption = False) -> None:
+def history(
+    data: Annotated[
+        bool, typer.Option("--data", help="Deliveries instead: what came into data/, was corrected or withdrawn.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show every champion there was: since when, what changed with it, by which verdict, and why."""
     import json
 
+    if data:
+        _print_deliveries(as_json)
+        return
     from graft.registry.aliases import registered_name
     from graft.registry.promotion.line import read_line, rows_of
     from graft.registry.store.read_registry import read_registry
+
 
     with messages_aside(as_json):
         project, params = opened()
@@ -112,6 +124,28 @@ def history(as_json: JsonOption = False) -> None:
             "something else than graft has moved it.",
             soft_wrap=True,
         )
+
+
+def _print_deliveries(as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from rich.markup import escape
+
+    from graft.automation.retraining.retrain_history import last_outcomes
+
+    project, _ = opened()
+    outcomes = [one for one in reversed(last_outcomes(project, DELIVERIES)) if one.deliveries]
+    if as_json:
+        found = [{"at": run.at, "commit": run.commit, **asdict(one)} for run in outcomes for one in run.deliveries]
+        print(json.dumps(found, indent=2))
+        return
+    table = table_of("=when", "=commit", "delivery", "", ">new", "~")
+    for run in outcomes:
+        for one in run.deliveries:
+            words = escape(" ".join(one.reasons))
+            table.add_row(run.at[:16], run.commit[:8], escape(one.name), one.verdict, f"{one.images:,}", words)
+    console.print(table if table.rows else "No delivery has come in yet.")
 
 
 def _open() -> tuple[Project, Params, Registry]:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.bundle.decisions import DECIDE
+from graft.bundle.record import FILES, read_checked, read_settings, write_settings
 from graft.core.errors import GraftError, first_line
 from graft.core.files import write_file
 from graft.core.paired import Difference, difference, log_losses
+from graft.core.params.decide_params import DecideParams
 from graft.core.params.models import RegisterParams
 from graft.core.project import Project
 from graft.data.splits.image_groups import read_groups
+from graft.data.splits.split_tables import read_splits
 from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.evaluation.prediction_table import read_prediction_table
 from graft.registry.aliases import CHALLENGER, registered_name
 from graft.registry.runs.strategy_runs import read_run
-from graft.registry.store.logged_models import HASH_TAG
+from graft.registry.store.logged_models import HASH_TAG, log_bundle
 from graft.registry.store.provenance import provenance_tags
 from graft.registry.store.tracking_store import open_store
 
 if TYPE_CHECKING:
     import numpy as np
     from mlflow import MlflowClient
+
+DECIDED_TAG = "decided"  # of a version: what stands under ``decide`` in its model.json
 
 
 @dataclass(frozen=True)
@@ -111,8 +119,10 @@ def _losses(folder: Path, metric: str) -> tuple[list[str], np.ndarray]:
     return list(table["sha256"]), is_wrong if metric == "accuracy" else log_losses(probabilities, right)
 
 
-def register_best(project: Project, params: RegisterParams, folders: Mapping[str, Path]) -> Registered:
-    """Register the best model as ``challenger``.
+def register_best(
+    project: Project, params: RegisterParams, folders: Mapping[str, Path], decide: DecideParams | None = None
+) -> Registered:
+    """Register the best model as ``challenger``, with what is decided of its probabilities.
 
     The champion is not touched, not even where there is none yet: only :mod:`graft.registry.promotion` changes it. A
     run that is registered already keeps its version: repeating the stage makes no second one.
@@ -120,6 +130,7 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
     Args:
         params: how the best is chosen, and the name it is registered under.
         folders: of strategies and ensembles by name, see :mod:`graft.core.model_folders`.
+        decide: what is wanted of its answers; where that is anything, the version is a copy of the run's model with it.
 
     Raises:
         GraftError: the run or model of the best is no longer in MLflow's store, or the registry does not take the
@@ -148,7 +159,9 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
         _create(client, model)
 
     versions = client.search_model_versions(f"run_id = '{run['run_id']}'")
-    known = [version for version in versions if version.name == model]
+    decided = _decisions(folders[strategy] / "model", decide)
+    described = json.dumps(decided, sort_keys=True)
+    known = [one for one in versions if one.name == model and one.tags.get(DECIDED_TAG, "{}") == described]
     if known:
         version = known[0].version
     else:
@@ -159,6 +172,9 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
             **provenance_tags(project),
         }
         uri = run["model_uri"]
+        if decided:
+            uri, tags[HASH_TAG] = _log_decided(project, client, folders[strategy] / "model", decided, run["run_id"])
+            tags[DECIDED_TAG] = described
         # A tracking server that is not this machine's takes a version only of the model that is named beside it.
         model_id = uri.removeprefix("models:/")
         created = client.create_model_version(model, uri, run["run_id"], tags=tags, model_id=model_id)
@@ -172,6 +188,40 @@ def register_best(project: Project, params: RegisterParams, folders: Mapping[str
     registered = Registered(model, version, mine, strategy, params.metric, value, run["run_id"], images, folds)
     write_file(project.artifacts("register") / "registered.json", json.dumps(asdict(registered), indent=1))
     return registered
+
+
+def _decisions(bundle: Path, decide: DecideParams | None) -> dict[str, Any]:
+    """Return what stands under ``decide`` in the registered model.json; empty where nothing is wanted."""
+    from graft.bundle.decisions import Known
+    from graft.bundle.decisions import decide as decide_from
+
+    if decide is None or not decide.wanted:
+        return {}
+    classes = read_settings(bundle)["classes"]
+    decide.require_classes(classes)
+    known = Known.read(bundle)
+    if known is None:
+        raise GraftError(
+            f"{bundle} has no predictions for images that it was not fitted to, from which decisions follow",
+            "Train it again: dvc repro --force --downstream train",
+        )
+    return decide_from(known, classes, decide.wanted)
+
+
+def _log_decided(
+    project: Project, client: MlflowClient, bundle: Path, decided: Mapping[str, Any], run_id: str
+) -> tuple[str, str]:
+    """Log a copy of a bundle in which the decisions stand; return its URI and hash."""
+    import mlflow
+
+    mlflow.set_experiment(experiment_id=client.get_run(run_id).info.experiment_id)
+    settings = {name: value for name, value in read_checked(bundle).items() if name != FILES}
+    example = project.data / read_splits(project, ["val"])["val"]["path"].iloc[0]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "model"
+        shutil.copytree(bundle, copy)
+        write_settings(copy, {**settings, DECIDE: decided})
+        return log_bundle(copy, example)
 
 
 def _create(client: MlflowClient, model: str) -> None:

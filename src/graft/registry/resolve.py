@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from graft.bundle.record import SETTINGS_FILE, sha256
+from graft.bundle.record import SETTINGS_FILE, read_settings, sha256
 from graft.core.errors import GraftError, first_line
 from graft.core.outside import own_path, path_below, require_sha256
 from graft.core.progress import console
@@ -73,6 +73,21 @@ def resolve_trained(project: Project, text: str | None = None) -> ResolvedModel:
             if (folder / "model").is_dir():
                 return resolve_model(project, str(folder))
     return resolve_model(project, text)
+
+
+def wanted_decisions(project: Project, model: ResolvedModel) -> dict[str, Any] | None:
+    """Return what params.yaml wants decided of a model; None for one of the registry, whose decisions it brings.
+
+    Raises:
+        GraftError: params.yaml names a class that the model does not have.
+    """
+    from graft.core.params import load_params
+
+    if model.version or not project.params_file.is_file():
+        return None
+    decide = load_params(project.params_file).decide
+    decide.require_classes(read_settings(model.bundle)["classes"])
+    return decide.wanted
 
 
 def model_name(project: Project) -> str:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from graft.bundle import trial
-from graft.bundle.model import HEAD, SAVED_MODEL
+from graft.bundle.model import FEATURES, HEAD, PROBABILITIES, SAVED_MODEL
 from graft.bundle.trial import trial_images
 from graft.core.source_digest import source_digest
 from graft.networks.engines import trace as tracing
@@ -36,7 +36,7 @@ CODE = (Path(__file__), Path(tracing.__file__), Path(trial.__file__))
 
 
 def save_with_backbone(network: HeadOnBackbone, temperature: float, folder: Path) -> np.ndarray:
-    """Write both SavedModels: images to ``softmax(logits / temperature)``, and features to the same.
+    """Write both SavedModels: images to ``softmax(logits / temperature)`` and features, and features to the former.
 
     Args:
         network: with a backbone of Keras', under TensorFlow.
@@ -75,13 +75,17 @@ def _export(network: HeadOnBackbone, folder: Path) -> None:
     features_of = inference_graph(backbone)
 
     def probabilities_of(features: Any) -> dict[str, Any]:
-        return {"probabilities": tf.nn.softmax(head(features, training=False) * scale)}
+        return {PROBABILITIES: tf.nn.softmax(head(features, training=False) * scale)}
+
+    def both_of(images: Any) -> dict[str, Any]:
+        features = features_of(images)
+        return {**probabilities_of(features), FEATURES: features}
 
     def save(graph: Any, weights: list[Any], name: str) -> None:
         save_traced({"serving_default": graph}, weights, head.trainable_weights, folder / name, scale=scale)
 
     # Weights alone, without the seeds of dropout, which a head may lack that has the same layers otherwise.
-    served = traced(lambda images: probabilities_of(features_of(images)), backbone.inputs[0].shape, "image")
+    served = traced(both_of, backbone.inputs[0].shape, "image")
     save(served, [*backbone.weights, *head.weights], SAVED_MODEL)
     save(traced(probabilities_of, head.inputs[0].shape, "features"), head.weights, HEAD)
     images = trial_images(network.backbone.built.image_size).astype(np.float32)

@@ -82,6 +82,7 @@ class Trained:
         fit: the history of the (last) fit.
         weights_source, weights_digest: where the initial weights came from, and which they were.
         out_of_fold: of a head that was cross-validated; None of others.
+        features: of frozen networks, float32 ``[N, D]`` each, of the images of train and then val; None of others.
     """
 
     network: keras.Model | HeadOnBackbone | Blend
@@ -90,6 +91,7 @@ class Trained:
     weights_source: str
     weights_digest: str
     out_of_fold: OutOfFoldLogits | None = None
+    features: Sequence[np.ndarray] | None = None
 
     @property
     def model(self) -> keras.Model:

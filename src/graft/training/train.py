@@ -37,6 +37,7 @@ from graft.networks.features.feature_store import FeatureStore
 from graft.networks.temperature import softmax
 from graft.training.blend import Blend
 from graft.training.chosen_settings import with_chosen
+from graft.training.decision_evidence import collect
 from graft.training.strategy import Task, Trained
 from graft.training.validate_in_folds import FOLDS, fold_logits, groups_of_all
 from graft.training.write_bundle import write_bundle
@@ -107,7 +108,9 @@ def train_strategy(project: Project, params: TrainParams, name: str, clock: Stag
     folder.mkdir(parents=True, exist_ok=True)
     with clock.span("export"):
         network, temperature = fitted.trained.network, fitted.calibration.temperature
-        write_bundle(network, task.classes, task.image_size, folder / "model", temperature)
+        labels = class_indices(fitted.val_table["label"], task.classes)
+        evidence = collect(fitted.trained, task, labels, fitted.calibration.probabilities)
+        write_bundle(network, task.classes, task.image_size, folder / "model", temperature, evidence=evidence)
     _write_records(folder, fitted)
     return fitted
 
@@ -137,6 +140,7 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
         trained = replace(
             trained,
             network=model,  # not with its features: those in the store are of half precision
+            features=None,
             val_logits=predict(model, task.val.inputs, f"{name}: val images"),
         )
     if in_folds is not None:

@@ -8,13 +8,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from graft.bundle.decisions import FEATURES_FILE, unit
 from graft.bundle.images import DEFAULT_MAX_PIXELS, WHOLE
-from graft.bundle.model import SAVED_MODEL
+from graft.bundle.model import FEATURES, PROBABILITIES, SAVED_MODEL
 from graft.bundle.record import write_settings
 from graft.bundle.trial import trial_images
 from graft.networks.backbones.backbone import LayerlessNetwork
 from graft.networks.engines.trace import save_traced, traced
 from graft.training.blend import Blend
+from graft.training.decision_evidence import DecisionEvidence, features_model
 from graft.training.ensembles.ensemble_bundle import write_ensemble_bundle
 from graft.training.head_export import save_with_backbone
 from graft.training.head_on_backbone import HeadOnBackbone, as_model
@@ -27,6 +29,7 @@ def write_bundle(
     folder: Path,
     temperature: float = 1.0,
     view: str = WHOLE,
+    evidence: DecisionEvidence | None = None,
 ) -> None:
     """Export a network (images to logits) with ``softmax(logits / temperature)`` behind it, and its settings.
 
@@ -35,10 +38,11 @@ def write_bundle(
 
     Args:
         view: what the network is shown of a photograph, see :func:`graft.bundle.images.resize`.
+        evidence: what decisions follow from.
     """
     shutil.rmtree(folder, ignore_errors=True)
     if isinstance(network, Blend):
-        _write_blend(network, classes, folder)
+        _write_blend(network, classes, folder, evidence)
         return
     folder.mkdir(parents=True)
     settings: dict[str, Any] = {
@@ -60,29 +64,48 @@ def write_bundle(
         trial = trial_images(image_size).astype(np.float32)
         probabilities = _save(as_model(network), temperature, folder / SAVED_MODEL, trial)
     settings["answers"] = probabilities.tolist()
+    if evidence is not None:
+        if evidence.known is not None:
+            evidence.known.write(folder)
+        _write_features(evidence.features[0], folder)
     write_settings(folder, settings)
 
 
-def _write_blend(blend: Blend, classes: list[str], folder: Path) -> None:
+def _write_features(features: np.ndarray | None, folder: Path) -> None:
+    """Write the features ``[R, D]`` that distances are measured to, each of length 1."""
+    if features is not None:
+        np.savez_compressed(folder / FEATURES_FILE, features=unit(features).astype(np.float16))
+
+
+def _write_blend(blend: Blend, classes: list[str], folder: Path, evidence: DecisionEvidence | None) -> None:
     """Write a bundle of bundles, each with a temperature of its own; ``folder`` is gone."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".members-") as scratch:
         members = {}
-        for member in blend.members:
+        for number, member in enumerate(blend.members):
             own = Path(scratch) / member.name
-            write_bundle(member.network, classes, member.image_size, own, member.temperature)
+            part = None if evidence is None else DecisionEvidence(None, [evidence.features[number]])
+            write_bundle(member.network, classes, member.image_size, own, member.temperature, evidence=part)
             members[member.name] = (member.weight, own)
-        write_ensemble_bundle(members, folder)
+        write_ensemble_bundle(members, folder, evidence.known if evidence else None)
 
 
 def _save(model: keras.Model, temperature: float, path: Path, trial: np.ndarray) -> np.ndarray:
     """Write the SavedModel of a model for images; return its probabilities for the images ``trial``."""
     cooled = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(model.output)
-    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
+    softmax = keras.layers.Softmax(dtype="float32", name=PROBABILITIES)
     served = keras.Model(model.input, softmax(cooled), name="served")
     if any(isinstance(layer, LayerlessNetwork) for layer in served._flatten_layers()):
         # Hub modules may hold tables, which Keras looks for.
         served.export(str(path), verbose=False)
         return np.asarray(keras.ops.convert_to_numpy(served(trial, training=False)))
-    graph = traced(lambda images: {"probabilities": served(images, training=False)}, served.input_shape, "image")
+    features = features_model(model)
+    if features is not None:
+        served = keras.Model(model.input, {PROBABILITIES: served.output, FEATURES: features.output}, name="served")
+
+    def answers(images: Any) -> dict[str, Any]:
+        found = served(images, training=False)
+        return found if features is not None else {PROBABILITIES: found}
+
+    graph = traced(answers, model.input_shape, "image")
     save_traced({"serving_default": graph}, served.variables, served.trainable_variables, path)
-    return np.asarray(graph(trial)["probabilities"])
+    return np.asarray(graph(trial)[PROBABILITIES])

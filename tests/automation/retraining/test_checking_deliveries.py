@@ -178,7 +178,7 @@ def test_the_next_delivery_is_held_against_this_one(project: Project, inbox: Pat
     deliver(inbox / "week", {"red": 1})
     first = check(project, known=known)
     assert len(check(project, known=known).images) == 1  # nothing is known before it is accepted
-    known.accept(first.images)
+    known.accept(first.images, first.changes)
     second = check(project, known=known)
     assert len(first.images) == 1
     assert (second.known, second.images) == (1, [])

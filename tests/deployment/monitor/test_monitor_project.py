@@ -63,9 +63,9 @@ class Brightest:
     def to_pixels(self, item: bytes) -> dict[int, np.ndarray]:
         return {8: decode(item, 8)}
 
-    def probabilities(self, pixels: dict[int, np.ndarray]) -> np.ndarray:
+    def answers(self, pixels: dict[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         means = pixels[8].mean(axis=(1, 2), dtype=np.float64)[:, ::-1]
-        return np.asarray(means / means.sum(axis=1, keepdims=True), np.float32)
+        return np.asarray(means / means.sum(axis=1, keepdims=True), np.float32), means.argmax(axis=1)
 
 
 class Pixels:

@@ -292,7 +292,7 @@ def test_an_answer_meets_the_photograph_that_it_is_for(tmp_path: Path, monkeypat
         classes=["red", "blue"],
         image_sizes=[1],
         to_pixels=lambda data: {1: decode(data, 1)},
-        probabilities=lambda pixels: pixels[1].reshape(-1, 3)[:, [0, 2]] / np.float32(255),
+        answers=lambda pixels: (found := pixels[1].reshape(-1, 3)[:, [0, 2]] / np.float32(255), found.argmax(axis=1)),
     )
     for answers in predict_photographs(classifier, watcher.watch(photographs)):
         watcher.log(answers)

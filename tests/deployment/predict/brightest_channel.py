@@ -21,11 +21,11 @@ class Brightest:
     def to_pixels(self, item: bytes) -> dict[int, np.ndarray]:
         return {size: decode(item, size) for size in self.image_sizes}
 
-    def probabilities(self, pixels: dict[int, np.ndarray]) -> np.ndarray:
+    def answers(self, pixels: dict[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         images = pixels[self.image_sizes[0]]
         self.chunks.append(len(images))
         means = images.mean(axis=(1, 2), dtype=np.float64)
-        return np.asarray(means / means.sum(axis=1, keepdims=True), np.float32)
+        return np.asarray(means / means.sum(axis=1, keepdims=True), np.float32), means.argmax(axis=1)
 
 
 def coloured(channel: int) -> bytes:

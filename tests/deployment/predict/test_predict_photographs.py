@@ -85,7 +85,7 @@ def test_an_error_of_the_classifier_is_not_swallowed(brightest: Brightest, photo
     def fail(pixels: object) -> np.ndarray:
         raise RuntimeError("out of memory")
 
-    brightest.probabilities = fail  # type: ignore[method-assign,assignment]
+    brightest.answers = fail  # type: ignore[method-assign,assignment]
     (some,) = find_photographs([str(photos)])
     with pytest.raises(RuntimeError, match="out of memory"):
         list(predict_photographs(brightest, some.read()))

@@ -28,7 +28,8 @@ def answers(start: int, count: int) -> PredictedBatch:
     rows = np.full((count, 3), 0.1, np.float32)
     rows[np.arange(count), np.arange(start, start + count) % 3] = 0.8
     rows[[bool(problem) for problem in problems]] = np.nan
-    return PredictedBatch(names, [f"/{name}|1" for name in names], problems, rows)
+    labels = ["" if problem else CLASSES[int(row.argmax())] for problem, row in zip(problems, rows, strict=True)]
+    return PredictedBatch(names, [f"/{name}|1" for name in names], problems, rows, labels)
 
 
 def open_results(out: Path, run: Run = RUN) -> PartialResults:
@@ -38,8 +39,9 @@ def open_results(out: Path, run: Run = RUN) -> PartialResults:
 def add(results: PartialResults, some: PredictedBatch) -> int:
     """Adds those that are wanted, and returns how many these are."""
     wanted = [row for row, key in enumerate(some.keys) if results.wants(some.names[row], key)]
-    columns = ([column[row] for row in wanted] for column in (some.names, some.keys, some.problems))
-    results.add(PredictedBatch(*columns, some.probabilities[wanted]))
+    columns = ([column[row] for row in wanted] for column in (some.names, some.keys, some.problems, some.labels))
+    *others, labels = columns
+    results.add(PredictedBatch(*others, some.probabilities[wanted], labels))
     return len(wanted)
 
 
@@ -98,7 +100,7 @@ def test_each_form_holds_all(tmp_path: Path, suffix: str) -> None:
 def test_columns_have_types_also_where_nothing_could_be_read(tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     with open_results(out) as results:
-        add(results, PredictedBatch(["a"], ["/a"], ["gone"], np.full((1, 3), np.nan, np.float32)))
+        add(results, PredictedBatch(["a"], ["/a"], ["gone"], np.full((1, 3), np.nan, np.float32), [""]))
         assert results.finish() == {"": 1}
     frame = pd.read_parquet(out)
     assert frame["probability"].dtype == np.float32

@@ -30,8 +30,9 @@ def run(test: Callable[[Batcher], Awaitable[None]], max_batch: int = 4, max_wait
 
 def test_one_image_waits_for_nobody() -> None:
     async def test(batcher: Batcher) -> None:
-        row = await batcher.probabilities(served(), pixels(51))
-        np.testing.assert_allclose(row, [0.2, 0.8])
+        row = await batcher.answer(served(), pixels(51))
+        assert (row.label, row.probability) == ("dark", pytest.approx(0.8))
+        np.testing.assert_allclose(row.probabilities, [0.2, 0.8])
 
     run(test)
 
@@ -42,14 +43,14 @@ def test_what_comes_while_the_network_is_busy_is_one_batch() -> None:
 
     async def test(batcher: Batcher) -> None:
         classifier.free.clear()
-        first = asyncio.create_task(batcher.probabilities(model, pixels(0)))
+        first = asyncio.create_task(batcher.answer(model, pixels(0)))
         await asyncio.to_thread(classifier.entered.wait)
-        others = [asyncio.create_task(batcher.probabilities(model, pixels(level))) for level in range(1, 7)]
+        others = [asyncio.create_task(batcher.answer(model, pixels(level))) for level in range(1, 7)]
         await asyncio.sleep(0)  # all of them ask
         classifier.free.set()
         answers = await asyncio.gather(first, *others)
         for level, row in enumerate(answers):
-            assert row[0] == pytest.approx(level / 255)
+            assert row.probabilities[0] == pytest.approx(level / 255)
 
     metrics = run(test)
     assert classifier.batches == [1, 4, 2]
@@ -64,7 +65,7 @@ def test_a_batch_waits_for_images_that_are_being_decoded() -> None:
         async def decoded_after(seconds: float) -> None:
             with batcher.decoding():
                 await asyncio.sleep(seconds)
-            await batcher.probabilities(model, pixels(1))
+            await batcher.answer(model, pixels(1))
 
         await asyncio.gather(decoded_after(0), decoded_after(0.05), decoded_after(0.1))
 
@@ -75,7 +76,7 @@ def test_a_batch_waits_for_images_that_are_being_decoded() -> None:
 def test_it_does_not_wait_longer_than_it_may() -> None:
     async def test(batcher: Batcher) -> None:
         with batcher.decoding():  # and never done
-            await batcher.probabilities(served(), pixels(1))
+            await batcher.answer(served(), pixels(1))
 
     run(test, max_wait=0.01)
 
@@ -87,7 +88,7 @@ def test_a_decoder_that_fails_holds_nobody_up() -> None:
                 await asyncio.sleep(0.05)
                 raise KeyError
 
-        await asyncio.gather(fails(), batcher.probabilities(served(), pixels(1)))
+        await asyncio.gather(fails(), batcher.answer(served(), pixels(1)))
 
     run(test)
 
@@ -99,7 +100,7 @@ def test_a_batch_never_mixes_two_models() -> None:
     async def test(batcher: Batcher) -> None:
         old.free.clear()
         order = [0, 0, 0, 1, 1, 0]
-        tasks = [asyncio.create_task(batcher.probabilities(models[which], pixels(9))) for which in order]
+        tasks = [asyncio.create_task(batcher.answer(models[which], pixels(9))) for which in order]
         await asyncio.sleep(0)
         old.free.set()
         await asyncio.gather(*tasks)
@@ -115,14 +116,14 @@ def test_an_image_that_nobody_waits_for_is_not_computed() -> None:
 
     async def test(batcher: Batcher) -> None:
         classifier.free.clear()
-        first = asyncio.create_task(batcher.probabilities(model, pixels(0)))
+        first = asyncio.create_task(batcher.answer(model, pixels(0)))
         await asyncio.to_thread(classifier.entered.wait)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await batcher.probabilities(model, pixels(1))
+                await batcher.answer(model, pixels(1))
         classifier.free.set()
         await first
-        await batcher.probabilities(model, pixels(2))
+        await batcher.answer(model, pixels(2))
 
     run(test)
     assert classifier.batches == [1, 1]
@@ -135,8 +136,8 @@ def test_what_the_network_raises_belongs_to_those_who_asked() -> None:
     async def test(batcher: Batcher) -> None:
         classifier.error = ArithmeticError("no")
         with pytest.raises(ArithmeticError):
-            await batcher.probabilities(model, pixels(0))
+            await batcher.answer(model, pixels(0))
         classifier.error = None
-        await batcher.probabilities(model, pixels(1))
+        await batcher.answer(model, pixels(1))
 
     run(test)

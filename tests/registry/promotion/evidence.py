@@ -75,6 +75,8 @@ def good() -> Evidence:
         comparison=compare(right(range(9)), right(range(1, 10)), 0.95),
         standing=standing(),
         right=right(range(9)),
+        answers=np.where(right(range(9)), LABELS, "red"),
+        decided={},
         labels=LABELS,
         groups=np.arange(IMAGES),
         is_champion=False,

@@ -33,6 +33,14 @@ SPOILT: dict[str, tuple[Evidence, str]] = {
         replace(with_candidate(classes=WEAK), right=right([*range(4), *range(240, 300)])),
         "lowest: red, 0.4000 of 100 images; shown to be below: red",
     ),
+    "unknown": (
+        replace(good(), decided={"unknown": 0.05}, answers=np.where(np.arange(300) < 60, "unknown", LABELS)),
+        "60 of 300 known images answered unknown, 20.0%",
+    ),
+    "recall_at_precision": (
+        replace(good(), decided={"precision": {"red": 0.99}}, answers=np.where(np.arange(300) < 270, "blue", LABELS)),
+        "red: precision 1.0000 of 0.99 wanted, recall 0.3000; shown to be below: red",
+    ),
     "calibration": (
         with_candidate(calibration_error=0.2),
         "expected calibration error 0.2000; of exact probabilities chance alone gives up to 0.0300",
@@ -214,3 +222,19 @@ def test_perfect_calibration_passes_and_overconfidence_does_not() -> None:
 def test_the_candidate_alone_is_asked_for_its_own_figures() -> None:
     poor = judged("1", accuracy=0.1, calibration_error=0.9, size_mb=9e9, latency_ms=9e9, classes=WEAK)
     assert not broken(replace(good(), champion=poor))
+
+
+def test_a_precision_that_is_shown_to_be_missed_refuses_and_chance_does_not() -> None:
+    wrong = [*range(20)]  # of blue, answered red
+    answers = LABELS.copy()
+    answers[wrong] = "red"
+    wanted = {"precision": {"red": 0.99}}
+    (rule,) = broken(replace(good(), decided=wanted, answers=answers))
+    assert "red: precision 0.8333 of 0.99 wanted, recall 1.0000; shown to be below: red" in rule.observed
+    answers[wrong[2:]] = "blue"
+    assert not broken(replace(good(), decided=wanted, answers=answers))
+
+
+def test_as_many_known_images_as_stated_may_be_refused() -> None:
+    answers = np.where(np.arange(300) < 18, "unknown", LABELS)  # 6 %: no proof that it is more than 5
+    assert not broken(replace(good(), decided={"unknown": 0.05}, answers=answers))

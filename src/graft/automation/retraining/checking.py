@@ -1,10 +1,10 @@
 """Decide whether a delivery can go into data/, and which of its images.
 
 An image is left out, with its reason, where the pipeline would leave it out (:mod:`graft.data.scan.leaving_out`);
-where its class is not one that data/ knows; where the same bytes lie under another label; or where it is a
-near-duplicate of a test image, since a model that learns such an image would be tested on what it has learned. What
-data/ holds already is passed over. A delivery is refused as a whole where it cannot be opened, holds no images, or
-where too many of them are left out: then whoever made it should look at it.
+where its class is not one that data/ knows or that the delivery adds (data_changes.py); where the same bytes lie under
+another label; or where it is a near-duplicate of a test image, since a model that learns such an image would be tested
+on what it has learned. What data/ holds already is passed over. A delivery is refused as a whole where it cannot be
+opened, holds no images, or where too many of them are left out: then whoever made it should look at it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from graft.automation.retraining.data_changes import CLASSES, DataChanges, effective, split_off
 from graft.automation.retraining.deliveries import Delivery
 from graft.automation.retraining.known_images import ExistingImages
 from graft.automation.retraining.unpacking import LeftOutFile, Unpacked, unpack
@@ -64,6 +65,7 @@ class CheckedDelivery:
         notes: what else a person should know, a sentence each.
         sha256: of all images that the delivery holds in class folders.
         archives: SHA-256 of the archives that the delivery consists of.
+        changes: what it says of images of data/.
         set_aside: the pipeline is asked about others first.
     """
 
@@ -75,7 +77,20 @@ class CheckedDelivery:
     notes: list[str] = field(default_factory=list)
     sha256: set[str] = field(default_factory=set)
     archives: set[str] = field(default_factory=set)
+    changes: DataChanges = field(default_factory=DataChanges)
     set_aside: bool = False
+
+    @property
+    def brings_something(self) -> bool:
+        """Whether data/ will be another one with it."""
+        return bool(self.images or self.changes)
+
+    @property
+    def in_words(self) -> str:
+        """What it brings, such as ``3 new images, 1 label corrected``."""
+        count = len(self.images)
+        new = [f"{count} new images"] if count or not self.changes else []
+        return ", ".join([*new, *self.changes.in_words()])
 
     @property
     def accepted(self) -> bool:
@@ -106,11 +121,16 @@ def check_delivery(
     try:
         unpacked = unpack(delivery, folder, existing.classes, bool(existing.train_folder))
         checked.archives = {sha256_of(path) for path in delivery.paths if path.is_file()}
+        changes, astray = split_off(unpacked.astray)
+        checked.changes, notes = effective(changes, existing.labels, existing.withdrawn)
     except GraftError as error:
         checked.refused.append(_as_delivered(str(error), delivery))
         return checked
-    checked.left_out += unpacked.astray
+    checked.left_out += astray
+    checked.notes += notes
     total = len(unpacked.images) + len(checked.pictures_left_out)
+    if not total and changes.files:
+        return checked
     if not total:
         checked.refused.append("It holds no images.")
         return checked
@@ -156,7 +176,7 @@ def _sort_out(
     for row in rows.drop(columns="thumbnail").to_dict("records"):
         place, sha256 = row["path"], row["sha256"]
         path = unpacked.images[place]
-        found = next(_problems(row, existing, rules, labels_here[sha256], beside_test), None)
+        found = next(_problems(row, existing, rules, labels_here[sha256], beside_test, checked.changes.classes), None)
         if found:
             checked.left_out.append(LeftOutFile(unpacked.folder / place, path, found))
         elif sha256 in existing.labels or sha256 in taken:
@@ -174,14 +194,18 @@ def _problems(
     rules: ValidateParams,
     labels_here: set[str],
     beside_test: dict[str, str],
+    added: Collection[str],
 ) -> Iterator[str]:
     """Yield the reasons to leave an image out, the gravest first."""
     if len(labels_here) > 1:
         yield f"there under several labels: {', '.join(sorted(labels_here))}"
     if row["left_out"]:
         yield row["left_out"]
-    if row["label"] not in existing.classes:
-        yield f"of the class '{row['label']}', which data/ does not know ({', '.join(existing.classes)})"
+    if row["sha256"] in existing.withdrawn:
+        yield "withdrawn before"
+    if row["label"] not in existing.classes and row["label"] not in added:
+        known = ", ".join(existing.classes)
+        yield f"of the class '{row['label']}', which data/ does not know ({known}), and no {CLASSES} adds"
     if (other := existing.labels.get(row["sha256"], row["label"])) != row["label"]:
         yield f"labelled '{row['label']}', and in data/ with the same bytes '{other}'"
     if twin := beside_test.get(row["sha256"]):

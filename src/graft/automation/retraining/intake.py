@@ -48,12 +48,17 @@ class Intake:
         self.quarantine = (project.root / own_path(params.retrain.deliveries.quarantine)).resolve()
         self.checked: list[CheckedDelivery] = []
         self._labels: DeliveryLabelCheck | None = None
+        self.places: dict[str, list[str]] = {}  # of images in data/ before the run, by SHA-256
         self._held: set[str] = set()  # SHA-256 of what data/ holds, as the scan has read it
 
     @property
     def with_images(self) -> list[CheckedDelivery]:
-        """Deliveries that are accepted and bring something new."""
-        return [checked for checked in self.checked if checked.accepted and checked.images and not checked.set_aside]
+        """Deliveries that are accepted and bring something new, images or changes of others."""
+        return [
+            checked
+            for checked in self.checked
+            if checked.accepted and checked.brings_something and not checked.set_aside
+        ]
 
     def require_acknowledged(self) -> None:
         """Raise GraftError where ``on_bad`` is ``stop`` and nobody has looked at a delivery that was refused."""
@@ -87,11 +92,12 @@ class Intake:
         rules = self.params.validate_
         existing = read_existing(own, rules, folder / "known.parquet")
         self._held = set(existing.labels)
+        self.places = existing.places
         for number, one in enumerate(found):
             checked = check_delivery(one, folder / str(number), existing, rules, self.params.retrain.deliveries)
             self._doubt_labels(own, existing, checked)
             if checked.accepted:
-                existing.accept(checked.images)
+                existing.accept(checked.images, checked.changes)
             self.checked.append(checked)
         self._leave_one_that_failed()
 
@@ -104,7 +110,7 @@ class Intake:
         for checked in list(self.checked):
             if not checked.accepted:
                 self.refuse(checked, checked.refused)
-            elif not checked.images and self._is_held(checked):
+            elif not checked.brings_something and self._is_held(checked):
                 self._put_away(checked, "nothing new")
                 self.checked.remove(checked)
         self.require_acknowledged()
@@ -129,31 +135,34 @@ class Intake:
         self._held |= {image.sha256 for checked in self.with_images for image in checked.images}
         for checked in self.checked:
             if checked.accepted:
-                self._put_away(checked, "taken in" if checked.images else "nothing new")
+                self._put_away(checked, "taken in" if checked.brings_something else "nothing new")
         forget_failures(self.project, self.checked)
 
     def preview(self) -> None:
         """Add to the outcome what would become of each delivery."""
         for checked in self.checked:
-            verdict = "would be taken in" if checked.images else "nothing new"
-            reasons = checked.notes + _left_out(checked)
+            verdict = "would be taken in" if checked.brings_something else "nothing new"
+            reasons = _changed(checked) + checked.notes + _left_out(checked)
             if not checked.accepted:
                 verdict, reasons = "would be quarantined", checked.refused
             self.outcome.deliveries.append(self._delivery_outcome(checked, verdict, reasons))
 
     def as_taken_in(self) -> list[DeliveryOutcome]:
         """Return what a commit says of the deliveries whose images it holds."""
-        return [self._delivery_outcome(one, "taken in", one.notes + _left_out(one)) for one in self.with_images]
+        return [
+            self._delivery_outcome(one, "taken in", _changed(one) + one.notes + _left_out(one))
+            for one in self.with_images
+        ]
 
     def _put_away(self, checked: CheckedDelivery, verdict: str) -> None:
-        reasons, copies, place = checked.notes + _left_out(checked), set[str](), ""
+        reasons, copies, place = _changed(checked) + checked.notes + _left_out(checked), set[str](), ""
         if checked.left_out:
             where, copies = quarantine_files(
                 checked.delivery.name, self.quarantine, self.began, checked.left_out, reasons
             )
             place = self._short(where)
         os.sync()  # both data/ and the quarantine are on the disk before anything leaves the inbox
-        proved = self._held | copies
+        proved = self._held | copies | checked.changes.files
         if checked.sha256 <= proved:
             proved |= checked.archives
         stay = deliveries.put_away(checked.delivery, self.inbox, self.began, proved.__contains__)
@@ -210,6 +219,12 @@ class Intake:
     def _short(self, path: Path) -> str:
         root = self.project.root.resolve()
         return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _changed(checked: CheckedDelivery) -> list[str]:
+    new = [f"New classes: {', '.join(checked.changes.classes)}."] if checked.changes.classes else []
+    words = checked.changes.in_words()
+    return [*new, f"{', '.join(words)}.".capitalize()] if words else new
 
 
 def _left_out(checked: CheckedDelivery) -> list[str]:

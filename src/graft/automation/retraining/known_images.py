@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.automation.retraining.data_changes import read_withdrawn
 from graft.core.params.models import ValidateParams
 from graft.core.project import Project
 from graft.data.folder.layout import read_layout
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from graft.automation.retraining.checking import NewImage
+    from graft.automation.retraining.data_changes import DataChanges
 
 
 @dataclass
@@ -31,6 +33,8 @@ class ExistingImages:
         classes: all class folders.
         train_folder: the name of the split folder that new images go to, ``""`` where there are no split folders.
         test: SHA-256 of the test images.
+        places: paths of all files in data/ by SHA-256, also of those that the checks leave out.
+        withdrawn: SHA-256 of images that have to stay away.
     """
 
     images: pd.DataFrame
@@ -39,12 +43,19 @@ class ExistingImages:
     classes: list[str]
     train_folder: str
     test: Collection[str]
+    places: dict[str, list[str]] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
 
-    def accept(self, images: Iterable[NewImage]) -> None:
-        """Add images to what the next delivery is compared with.
+    def accept(self, images: Iterable[NewImage], changes: DataChanges) -> None:
+        """Add images, and what is changed of others, to what the next delivery is compared with.
 
         Not to be called for a delivery that is refused.
         """
+        self.classes = sorted({*self.classes, *changes.classes})
+        self.labels |= changes.corrections
+        self.withdrawn |= changes.withdrawn
+        for sha256 in changes.withdrawn:
+            self.labels.pop(sha256, None)
         for image in images:
             self.labels[image.sha256] = image.label
             self.paths.add(image.target.casefold())
@@ -71,6 +82,8 @@ def read_existing(project: Project, params: ValidateParams, manifest: Path) -> E
         classes=sorted(set(images["label"])),
         train_folder=train,
         test=_test_images(project, images),
+        places=found.groupby("sha256")["path"].apply(list).to_dict(),
+        withdrawn=set(read_withdrawn(project)),
     )
 
 

@@ -11,6 +11,7 @@ Step 2 decides whether the retraining happened. Step 3 may be repeated and cut o
 import os
 from collections.abc import Sequence
 
+from graft.automation.retraining.data_changes import WITHDRAWN_FILE
 from graft.automation.retraining.data_folder import bring_up_to_date, fresh_folder
 from graft.automation.retraining.outcome import OpenCommit
 from graft.automation.retraining.workspace import Workspace, checked_out, commit_tree
@@ -27,7 +28,7 @@ _NAMED = 4
 
 def recorded_files(own: Project) -> list[str]:
     """Return the files that a retraining commits, by path in the project: DVC's own, and small outputs below git."""
-    command = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "artifacts")
+    command = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "artifacts", WITHDRAWN_FILE)
     small = [name for name in run_git(own.root, *command).split("\0") if name]
     return ["data.dvc", "dvc.lock", "params.yaml", *(name for name in small if not name.startswith("artifacts/gate/"))]
 

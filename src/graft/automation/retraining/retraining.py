@@ -28,7 +28,9 @@ from datetime import UTC, datetime
 
 from graft.automation.retraining import data_folder, landing, reasons, workspace
 from graft.automation.retraining import fetch_deliveries as sources
+from graft.automation.retraining.data_changes import apply_changes
 from graft.automation.retraining.finishing import finish, mark_notified, report_late
+from graft.automation.retraining.forget import forget_withdrawn
 from graft.automation.retraining.intake import INCOMING, Intake
 from graft.automation.retraining.judging import mark_killed
 from graft.automation.retraining.outcome import OpenCommit, Outcome, from_record, read_open, write_open
@@ -128,6 +130,7 @@ class Retraining:
             found[number] = finish(self.project, self.params, one, self.outcome)
             write_open(self.project, found)
         write_open(self.project, found)
+        settled += forget_withdrawn(self.project, self.params)  # a run that was cut off may not have come to it
         self._recovered = True
         return runs
 
@@ -232,6 +235,7 @@ class Retraining:
         if self._open is not None:
             self._open = finish(self.project, self.params, self._open, self.outcome, self._space)
             write_open(self.project, [self._open])
+        self.outcome.settled += forget_withdrawn(self.project, self.params)
 
     def notified(self) -> None:
         """Record that a person was notified of what came of this run."""
@@ -251,8 +255,7 @@ class Retraining:
 
     @property
     def _all_reasons(self) -> list[str]:
-        new = {one.delivery.name: len(one.images) for one in self._intake.with_images}
-        return [f"{count} new images in {name}" for name, count in new.items()] + self._reasons
+        return [f"{one.in_words} in {one.delivery.name}" for one in self._intake.with_images] + self._reasons
 
     def _filled(self) -> Workspace:
         """Return the run's worktree, which is made where it is missing."""
@@ -285,6 +288,9 @@ class Retraining:
         images = [image for checked in self._intake.with_images for image in checked.images]
         if images:
             grow(own, images)
+        for checked in self._intake.with_images:
+            if checked.changes:
+                apply_changes(own, checked.changes, self._intake.places)
         # The code that DVC hashes in the worktree is the code that runs.
         paths = [str(own.root / "src"), str(own.root), os.environ.get("PYTHONPATH", "")]
         reproduce(

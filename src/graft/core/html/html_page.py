@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -61,6 +64,24 @@ def render(template: str, **values: Any) -> str:
 def sections_by_key(sections: Iterable[PageSection]) -> dict[str, PageSection]:
     """Return the sections of a page in their order, by key: what a template's ``sections`` is."""
     return {section.key: section for section in sections}
+
+
+def page_policy(page: str) -> str:
+    """Return the Content-Security-Policy of a page that talks to its own server.
+
+    The browser runs the page's own script and style, named by their hashes, and fetches from this server alone:
+    https://www.w3.org/TR/CSP3/
+    """
+
+    def hashes(element: str) -> str:
+        blocks = re.findall(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
+        digests = (base64.b64encode(hashlib.sha256(block.encode()).digest()).decode("ascii") for block in blocks)
+        return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+    return (
+        f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; connect-src 'self'; "
+        "img-src blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
 
 
 def figure(value: float) -> str:

@@ -16,6 +16,8 @@ class GateSeverity(Section):
     minimum: Severity = "error"
     not_worse: Severity = "error"
     class_recall: Severity = "error"
+    unknown: Severity = "error"
+    recall_at_precision: Severity = "error"
     calibration: Severity = "error"
     latency: Severity = "warn"
     size: Severity = "error"
@@ -33,6 +35,8 @@ class GateParams(Section):
             :func:`graft.registry.promotion.standing.is_no_loss`.
         confidence: that the loss is no greater, one-sided; and that a class is shown to be below its limit.
         min_class_recall: that no class of the test split is shown to be below.
+        min_recall_at_precision: of a class of which ``decide.precision`` wants something, that none is shown to be
+            below.
         max_calibration_error: expected calibration error, or what chance gives where that is more.
         max_latency_ms: median of single photographs, decoding included.
         max_size_mb: of the registered model's files, in units of a million bytes.
@@ -44,6 +48,7 @@ class GateParams(Section):
     max_loss: Share = 0.02
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     min_class_recall: Share = 0.5
+    min_recall_at_precision: Share = 0.5
     max_calibration_error: Share = 0.1
     max_latency_ms: Annotated[float, Field(gt=0)] = 200
     max_size_mb: Annotated[float, Field(gt=0)] = 500

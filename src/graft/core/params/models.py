@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from graft.core.errors import shown
 from graft.core.params.choose_params import ChooseParams
+from graft.core.params.decide_params import DecideParams
 from graft.core.params.ensemble_params import EnsembleParams
 from graft.core.params.gate_params import GateParams
 from graft.core.params.monitor_params import MonitorParams
@@ -196,6 +197,7 @@ class Params(Section):
     sweep: SweepParams = SweepParams()
     evaluate: EvaluateParams
     register_: RegisterParams = Field(alias="register")
+    decide: DecideParams = DecideParams()
     gate: GateParams = GateParams()
     serve: ServeParams = ServeParams()
     monitor: MonitorParams = MonitorParams()

@@ -1,15 +1,18 @@
 """The one SavedModel that every format is made from: a bundle's own, or an ensemble's members in one graph."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from graft.bundle import model
 from graft.bundle.model import MEMBERS, SAVED_MODEL
 from graft.bundle.record import read_settings
 from graft.core.errors import GraftError
 
 INPUT = "image"
-OUTPUT = "probabilities"
+OUTPUT, FEATURES = model.PROBABILITIES, model.FEATURES
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ def prepare_saved_model(bundle: Path, folder: Path) -> tuple[Path, int]:
     return folder, size
 
 
+def probabilities_of(outputs: Mapping[str, Any]) -> Any:
+    """Return the probabilities among the outputs of a bundle's SavedModel, which may have features too."""
+    return outputs[OUTPUT] if OUTPUT in outputs else next(iter(outputs.values()))
+
+
 def _write_mixture(parts: dict[str, tuple[float, Path]], size: int, folder: Path) -> None:
     import tensorflow as tf
 
@@ -64,8 +72,7 @@ def _write_mixture(parts: dict[str, tuple[float, Path]], size: int, folder: Path
     def serve(image):  # type: ignore[no-untyped-def]
         outputs = []
         for weight, member in members:
-            (output,) = member.signatures["serving_default"](image).values()
-            outputs.append(weight * output)
+            outputs.append(weight * probabilities_of(member.signatures["serving_default"](image)))
         return {OUTPUT: tf.add_n(outputs)}
 
     module = tf.train.Checkpoint()

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from graft.bundle import decisions
 from graft.networks.code_identity import DECODING
 
 RESIZE = (
@@ -26,6 +27,7 @@ images = decode(open("photograph.jpg", "rb").read(), {size})[None]
 LABELS_FILE = "labels.txt"
 ABOUT_FILE = "graft.json"
 README_FILE = "README.md"
+DECISIONS = "decisions"
 
 
 def describe(
@@ -50,10 +52,51 @@ def describe(
     }
 
 
-def write_description(folder: Path, name: str, about: Mapping[str, Any], form: Mapping[str, Any], usage: str) -> None:
+def write_decisions(folder: Path, bundle: Path, decided: Mapping[str, Any]) -> list[str]:
+    """Write what a bundle decides of probabilities beside an exported file, as code and data; return a recipe.
+
+    The code is graft's own, and needs NumPy alone. Nothing is written where nothing was decided.
+    """
+    if not decided:
+        return []
+    own = folder / DECISIONS
+    own.mkdir()
+    shutil.copyfile(decisions.__file__, own / "__init__.py")
+    (own / "decide.json").write_text(json.dumps(decided, ensure_ascii=False, indent=1), encoding="utf-8")
+    has_features = (bundle / decisions.FEATURES_FILE).is_file()
+    if has_features:
+        shutil.copyfile(bundle / decisions.FEATURES_FILE, own / decisions.FEATURES_FILE)
+    return [
+        "## Answers",
+        "",
+        "What is answered was decided: `unknown` for none of the classes, a wanted precision, costs. The folder "
+        f"{DECISIONS} has it as code and data."
+        + (
+            " Distances are of the output `features`; a format without it goes by `probability` alone (nan)."
+            * has_features
+        ),
+        "",
+        "```python",
+        "import json",
+        "import numpy as np",
+        "from decisions import Decisions, distances, label_names",
+        'labels = open("labels.txt").read().splitlines()',
+        'decide = Decisions.of(json.load(open("decisions/decide.json")), labels)',
+        "far = np.full(len(probabilities), np.nan)",
+        *(['# far = distances(features, np.load("decisions/features.npz")["features"])'] * has_features),
+        "answers = label_names(labels, decide.indices(probabilities, far))",
+        "```",
+        "",
+    ]
+
+
+def write_description(
+    folder: Path, name: str, about: Mapping[str, Any], form: Mapping[str, Any], usage: str, recipe: Sequence[str] = ()
+) -> None:
     """Write labels.txt, graft.json, preprocessing/ and README.md beside an exported file.
 
     Args:
+        recipe: lines of README.md that follow, see :func:`write_decisions`.
         about: from :func:`describe`.
         form: of this format: input kind and range, what checking it came to.
         usage: lines of Python that run it on ``images``.
@@ -86,5 +129,6 @@ def write_description(folder: Path, name: str, about: Mapping[str, Any], form: M
         PREPARE.format(size=about["image_size"]) + usage.strip(),
         "```",
         "",
+        *recipe,
     ]
     (folder / README_FILE).write_text("\n".join(lines), encoding="utf-8")

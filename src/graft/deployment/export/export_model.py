@@ -19,14 +19,14 @@ from graft.deployment.export import check_export as check
 from graft.deployment.export import tflite
 from graft.deployment.export.bundle_source import ExportSource, prepare_saved_model
 from graft.deployment.export.check_export import ExportCheck
-from graft.deployment.export.description import describe, write_description
+from graft.deployment.export.description import describe, write_decisions, write_description
 from graft.deployment.export.formats import FORMATS
 from graft.evaluation.prediction_table import class_indices
 from graft.networks.decode_images import Photographs
 from graft.networks.engines.open_classifier import unchanged
 from graft.networks.engines.openvino_run import Run
 from graft.networks.engines.tensorflow_import import stderr_silenced
-from graft.registry.resolve import ResolvedModel
+from graft.registry.resolve import ResolvedModel, wanted_decisions
 
 # Training photographs that set the ranges of 8-bit numbers; TensorFlow's guide to post-training quantisation names
 # 100 to 500.
@@ -88,7 +88,8 @@ def export(
     with tempfile.TemporaryDirectory() as temporary:
         saved_model, size = prepare_saved_model(model.bundle, Path(temporary) / "source")
         validation = _Validation(project, settings["classes"], size)
-        expected = ImageClassifier(model.bundle).probabilities({size: validation.pixels})
+        classifier = ImageClassifier(model.bundle, wanted=wanted_decisions(project, model))
+        expected, decided = classifier.probabilities({size: validation.pixels}), classifier.decided
         identity = {"name": model.name, "version": model.version, "digest": model.digest}
         for name, written in names.items():
             about = describe(identity, settings, size, FORMATS[name])
@@ -105,7 +106,8 @@ def export(
                     check.require_accuracy(written, checked, most_lost)
                 else:
                     check.require_agreement(written, checked)
-                _describe(name, source, folder, is_int8, checked, written)
+                recipe = write_decisions(folder, model.bundle, decided)
+                _describe(name, source, folder, is_int8, checked, written, recipe)
             yield Exported(written, out / written, size_in_bytes, checked)
 
 
@@ -153,7 +155,15 @@ def _make(name: str, source: ExportSource, folder: Path, calibration: np.ndarray
         ) from error
 
 
-def _describe(name: str, source: ExportSource, folder: Path, is_int8: bool, checked: ExportCheck, written: str) -> None:
+def _describe(
+    name: str,
+    source: ExportSource,
+    folder: Path,
+    is_int8: bool,
+    checked: ExportCheck,
+    written: str,
+    recipe: Sequence[str],
+) -> None:
     module = _module(name)
     kind = tflite.INT8_INPUT_KIND if is_int8 else module.INPUT_KIND
     form = {
@@ -163,4 +173,4 @@ def _describe(name: str, source: ExportSource, folder: Path, is_int8: bool, chec
         "tolerance": None if is_int8 else check.TOLERANCE,
         "checked": asdict(checked),
     }
-    write_description(folder, written, source.about, form, module.USAGE)
+    write_description(folder, written, source.about, form, module.USAGE, recipe)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.deployment.export.bundle_source import OUTPUT, ExportSource
+from graft.deployment.export.bundle_source import OUTPUT, ExportSource, probabilities_of
 from graft.networks.engines.openvino_run import Run
 
 USAGE = """\
@@ -33,8 +33,7 @@ def write(source: ExportSource, folder: Path) -> None:
 
     @tf.function
     def call(images, training=False):  # type: ignore[no-untyped-def]
-        (probabilities,) = serve(images * 255.0).values()
-        return probabilities
+        return probabilities_of(serve(images * 255.0))
 
     @tf.function(input_signature=[spec])
     def default(images):  # type: ignore[no-untyped-def]

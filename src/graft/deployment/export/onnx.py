@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graft.core.quotas import fewer_cores
-from graft.deployment.export.bundle_source import INPUT, OUTPUT, ExportSource
+from graft.deployment.export.bundle_source import FEATURES, INPUT, OUTPUT, ExportSource, probabilities_of
 from graft.networks.engines.openvino_run import Run
 
 FILE = "model.onnx"
@@ -17,7 +17,7 @@ OPSET = 18
 USAGE = """\
 import onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
-(probabilities,) = session.run(None, {"image": images.astype("float32")})   # RGB in 0..255
+(probabilities,) = session.run(["probabilities"], {"image": images.astype("float32")})   # RGB in 0..255
 """
 INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
 
@@ -35,8 +35,9 @@ def write(source: ExportSource, folder: Path) -> None:
 
     @tf.function(input_signature=spec)
     def answer(image):  # type: ignore[no-untyped-def]
-        (probabilities,) = serve(image).values()
-        return {OUTPUT: probabilities}
+        found = serve(image)
+        features = {FEATURES: found[FEATURES]} if FEATURES in found else {}
+        return {OUTPUT: probabilities_of(found), **features}
 
     handlers: dict[str, tuple[Any, list[str]]] = {
         "Erfc": (_erfc, [])

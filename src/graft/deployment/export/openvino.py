@@ -23,7 +23,8 @@ def write(source: ExportSource, folder: Path) -> None:
     ov = import_openvino()
     model = ov.Core().read_model(source.saved_model)
     model.input(0).get_tensor().set_names({INPUT})
-    model.output(0).get_tensor().set_names({OUTPUT})
+    places = {name: place for place, output in enumerate(model.outputs) for name in output.get_names()}
+    model.output(places.get(OUTPUT, 0)).get_tensor().set_names({OUTPUT})
     # Where OpenVINO's Model API looks for the labels of a classifier; they may hold no spaces there.
     labels: list[str] = []
     for name in source.classes:

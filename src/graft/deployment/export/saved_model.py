@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.deployment.export.bundle_source import ExportSource
+from graft.deployment.export.bundle_source import ExportSource, probabilities_of
 from graft.networks.engines.openvino_run import Run
 
 USAGE = """\
 import tensorflow as tf
 model = tf.saved_model.load(".")
 answer = model.signatures["serving_default"](tf.constant(images, tf.float32))   # RGB in 0..255
-(probabilities,) = answer.values()
+probabilities = answer["probabilities"]
 """
 INPUT_KIND, INPUT_RANGE = "float32", (0, 255)
 
@@ -33,8 +33,7 @@ def load(folder: Path) -> Run:
     serve = module.signatures["serving_default"]
 
     def run(images: np.ndarray) -> np.ndarray:
-        (output,) = serve(tf.constant(images, tf.float32)).values()
-        return np.asarray(output.numpy())
+        return np.asarray(probabilities_of(serve(tf.constant(images, tf.float32))).numpy())
 
     run.module = module  # type: ignore[attr-defined]  # keeps the variables alive
     return run

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from graft.core.quotas import cores
-from graft.deployment.export.bundle_source import ExportSource
+from graft.deployment.export.bundle_source import INPUT, OUTPUT, ExportSource, probabilities_of
 from graft.deployment.export.tflite_metadata import LABELS_FILE, with_metadata
 from graft.networks.engines.openvino_run import Run
 
@@ -41,7 +41,12 @@ def write(source: ExportSource, folder: Path, calibration: np.ndarray | None = N
     """
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(source.saved_model))
+    # The probabilities alone: phones' libraries take one tensor for the answer.
+    loaded = tf.saved_model.load(str(source.saved_model))
+    serve = loaded.signatures["serving_default"]
+    spec = tf.TensorSpec((None, source.image_size, source.image_size, 3), tf.float32, name=INPUT)
+    alone = tf.function(lambda image: {OUTPUT: probabilities_of(serve(image))}, input_signature=[spec])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([alone.get_concrete_function()], loaded)
     if calibration is not None:
 
         def samples() -> Iterator[list[np.ndarray]]:

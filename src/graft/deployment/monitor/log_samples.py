@@ -24,8 +24,8 @@ class ModelPredictions:
     """The predictions of a model for images.
 
     Attributes:
-        labels: the best class of each, str ``[N]``.
-        confidence: its probability, float ``[N]``.
+        labels: the answer for each, a class or ``unknown``, str ``[N]``.
+        confidence: its probability, of ``unknown`` that of the best class, float ``[N]``.
         images: of what, in words.
     """
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graft.bundle.decisions import UNKNOWN
 from graft.core.errors import GraftError
 from graft.core.params.models import Params
 from graft.core.progress import console
 from graft.core.project import Project
 from graft.deployment.monitor.checks import DriftCheck, run_checks
 from graft.deployment.monitor.log_samples import Sample
+from graft.deployment.monitor.reached import expected_accuracy
 from graft.deployment.monitor.reference import read_reference, with_features, with_predictions
 
 if TYPE_CHECKING:
@@ -55,6 +57,14 @@ class DriftReport:
     stuck: bool = False
 
     @property
+    def expected(self) -> float | None:
+        """Accuracy that the probabilities of recent images promise; None where there are none."""
+        predictions = self.recent.predictions
+        if predictions is None or not (with_class := predictions.labels != UNKNOWN).any():
+            return None
+        return expected_accuracy(predictions.confidence[with_class])
+
+    @property
     def drift(self) -> bool:
         return self.stuck or any(check.drift for check in self.checks)
 
@@ -68,6 +78,7 @@ class DriftReport:
             "model": self.model,
             "backbone": self.backbone,
             "drift": self.drift,
+            "expected_accuracy": self.expected,
             "stuck": self.stuck,
             "alpha": self.alpha,
             "reference": self.reference.counts(),
@@ -143,7 +154,7 @@ def least_alike(report: DriftReport, count: int) -> list[tuple[str, np.ndarray]]
 def _open_model(project: Project, model: str | None) -> tuple[ImageClassifier | None, str, str]:
     """Return the classifier, which one it is in words, and its digest; without a classifier, why there is none."""
     from graft.networks.engines.open_classifier import open_classifier
-    from graft.registry.resolve import resolve_model
+    from graft.registry.resolve import resolve_model, wanted_decisions
 
     try:
         resolved = resolve_model(project, model)
@@ -152,7 +163,8 @@ def _open_model(project: Project, model: str | None) -> tuple[ImageClassifier | 
             raise
         console.print(f"Predictions are not compared: {error}", soft_wrap=True, markup=False)
         return None, error.what, ""
-    return open_classifier(resolved.bundle), str(resolved), resolved.digest
+    classifier = open_classifier(resolved.bundle, wanted=wanted_decisions(project, resolved))
+    return classifier, str(resolved), resolved.digest
 
 
 def _embedder(project: Project, params: Params) -> Embedder:

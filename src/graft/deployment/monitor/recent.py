@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graft.bundle.decisions import answered, label_names
 from graft.core.params.models import Params
 from graft.core.progress import progress_bar
 from graft.data.scan.near_duplicates import Limits
 from graft.deployment.monitor.log_samples import FIGURES, ModelPredictions, Sample, one_per_group, repeats_among
 from graft.deployment.monitor.observation import Observation, observe, observe_all
-from graft.deployment.monitor.reference import predictions_of
 
 if TYPE_CHECKING:
     from graft.deployment.monitor.prediction_log import LoggedPrediction, PredictionLog
@@ -107,9 +107,7 @@ def sample_photographs(
         unreadable=len(seen) - len(readable),
         repeats=len(readable) - len(images),
         features=features_of(embedder, images) if is_enough else None,
-        predictions=predictions_of(_probabilities(classifier, images), classifier, "recent images")
-        if classifier and is_enough
-        else None,
+        predictions=_predictions(classifier, images) if classifier and is_enough else None,
         missing={} if classifier else {"predictions": asked.words},
         thumbnails=([readable[row][0] for row in rows], [image.pixels[embedder.image_size] for image in images]),
     )
@@ -205,13 +203,16 @@ def _figures(images: Sequence[Observation]) -> dict[str, np.ndarray]:
     return {name: np.array([getattr(image, name) for image in images], np.float64) for name in FIGURES}
 
 
-def _probabilities(classifier: Classifier, images: Sequence[Observation]) -> np.ndarray:
-    found = [np.empty((0, len(classifier.classes)))]
+def _predictions(classifier: Classifier, images: Sequence[Observation]) -> ModelPredictions:
+    labels: list[str] = []
+    confidence = [np.empty(0)]
     for start in range(0, len(images), _CHUNK):
         some = images[start : start + _CHUNK]
         pixels = {size: np.stack([image.pixels[size] for image in some]) for size in classifier.image_sizes}
-        found.append(classifier.probabilities(pixels))
-    return np.concatenate(found)
+        probabilities, indices = classifier.answers(pixels)
+        labels += label_names(classifier.classes, indices)
+        confidence.append(answered(probabilities, indices))
+    return ModelPredictions(np.array(labels, str), np.concatenate(confidence), "recent images")
 
 
 def _logged_features(

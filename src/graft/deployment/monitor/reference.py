@@ -68,19 +68,15 @@ def with_predictions(project: Project, params: Params, sample: Sample, classifie
     manifest = read_manifest(project.manifest, columns=_WANTED)
     images, _ = _independent(project, params, manifest, "val")
     paths = [project.data / path for path in images["path"]]
-    found = []
+    labels: list[str] = []
+    confidence = [np.empty(0)]
     with progress_bar("Validation images", len(paths)) as advance:
         for some in predict_photographs(classifier, PhotographFiles(lambda: iter(paths)).read()):
-            found.append(some.probabilities[[not problem for problem in some.problems]])
+            labels += [label for label in some.labels if label]
+            confidence.append(some.answered(classifier.classes)[[not problem for problem in some.problems]])
             advance(len(some.names))
-    probabilities = np.concatenate([*found, np.empty((0, len(classifier.classes)))])
-    return replace(sample, predictions=predictions_of(probabilities, classifier, "validation images"))
-
-
-def predictions_of(probabilities: np.ndarray, classifier: Classifier, images: str) -> ModelPredictions:
-    """Return the best class and its probability for each row of probabilities ``[N, C]``."""
-    labels = np.array(classifier.classes)[probabilities.argmax(axis=1)]
-    return ModelPredictions(labels, probabilities.max(axis=1), images)
+    predictions = ModelPredictions(np.array(labels, str), np.concatenate(confidence), "validation images")
+    return replace(sample, predictions=predictions)
 
 
 def _independent(project: Project, params: Params, manifest: pd.DataFrame, split: str) -> tuple[pd.DataFrame, int]:

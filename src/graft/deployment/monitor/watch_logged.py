@@ -64,13 +64,13 @@ class Watcher:
             for row, vector in zip(readable, features, strict=True):
                 seen[row] = replace(seen[row], embedding=vector, embedded_by=self._embedder.identity)
         rows = []
-        for one, problem, probabilities in zip(seen, batch.problems, batch.probabilities, strict=True):
+        best = batch.answered(self._classes)
+        for one, problem, label, probability in zip(seen, batch.problems, batch.labels, best, strict=True):
             if problem:
                 # The model may refuse what looked sound here, for example for its own limit of pixels.
                 rows.append(replace(one, image=Observation(one.image.sha256, problem), embedding=None))
             else:
-                best = int(probabilities.argmax())
-                rows.append(replace(one, label=self._classes[best], probability=float(probabilities[best])))
+                rows.append(replace(one, label=label, probability=float(probability)))
         try:
             self._log.append(rows)
         except GraftError as error:

@@ -1,6 +1,6 @@
 """Run a classifier over a stream of photographs: reading, decoding and computing at once, in bounded memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from graft.bundle.decisions import NONE_OF_THESE, answered, label_names
 from graft.bundle.images import UnreadableImageError
 from graft.core.threads import in_threads
 from graft.deployment.predict.inputs import Photograph
@@ -26,7 +27,7 @@ class Classifier(Protocol):
 
     def to_pixels(self, item: bytes) -> dict[int, np.ndarray]: ...
 
-    def probabilities(self, pixels: dict[int, np.ndarray]) -> np.ndarray: ...
+    def answers(self, pixels: dict[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,20 @@ class PredictedBatch:
         keys: of each, see :class:`graft.deployment.predict.inputs.Photograph`.
         problems: why it has no answer, ``""`` where it has one.
         probabilities: float32 ``[N, C]``; a row of nan for a photograph that has a problem.
+        labels: the answers, each a class or ``unknown``; ``""`` for a photograph that has a problem.
     """
 
     names: list[str]
     keys: list[str]
     problems: list[str]
     probabilities: np.ndarray
+    labels: list[str]
+
+    def answered(self, classes: Sequence[str]) -> np.ndarray:
+        """Return the probability of each answer, for ``unknown`` that of the best class, float32 ``[N]``."""
+        place = {name: index for index, name in enumerate(classes)}
+        indices = np.array([place.get(label, NONE_OF_THESE) for label in self.labels], np.int64)
+        return answered(self.probabilities, indices)
 
 
 @dataclass(frozen=True)
@@ -86,10 +95,13 @@ def _decode(classifier: Classifier, photographs: Iterable[Photograph]) -> Iterat
 
 def _predict(classifier: Classifier, batch: list[_Decoded]) -> PredictedBatch:
     probabilities = np.full((len(batch), len(classifier.classes)), np.nan, np.float32)
+    labels = [""] * len(batch)
     whole = [index for index, one in enumerate(batch) if not one.problem]
     if whole:
         pixels = {size: np.stack([batch[index].pixels[size] for index in whole]) for size in classifier.image_sizes}
-        probabilities[whole] = classifier.probabilities(pixels)
+        probabilities[whole], indices = classifier.answers(pixels)
+        for row, label in zip(whole, label_names(classifier.classes, indices), strict=True):
+            labels[row] = label
     return PredictedBatch(
-        [one.name for one in batch], [one.key for one in batch], [one.problem for one in batch], probabilities
+        [one.name for one in batch], [one.key for one in batch], [one.problem for one in batch], probabilities, labels
     )

@@ -1,7 +1,8 @@
 """Write predictions as rows, and rows as a file: Parquet, CSV, JSON or lines of JSON.
 
-Columns: ``path``; ``label`` and ``probability``, the best and how likely it is; ``problem``, why there is none; and a
-``p_<class>`` for each class. What is not there is null, an empty cell in CSV.
+Columns: ``path``; ``label`` and ``probability``, the answer and how likely it is, or ``unknown`` and how likely the
+best class is; ``problem``, why there is none; and a ``p_<class>`` for each class. What is not there is null, an empty
+cell in CSV.
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Write = Callable[[Iterable["pa.Table"], IO[bytes], list[str]], None]
+# Probabilities [N, C] to which classes belong to each set, bool [N, C].
+Sets = Callable[[np.ndarray], np.ndarray]
 
 
-def rows_of(batch: PredictedBatch, classes: Sequence[str]) -> pa.Table:
-    """Return a row for each photograph, in order; the same columns also where none could be read."""
+def rows_of(batch: PredictedBatch, classes: Sequence[str], sets: Sets | None = None) -> pa.Table:
+    """Return a row for each photograph, in order; the same columns also where none could be read.
+
+    Args:
+        sets: which classes belong to the set of each image; its names become the column ``set``.
+    """
     import pyarrow as pa
 
     has_none = np.array([bool(problem) for problem in batch.problems], bool)
     probabilities = batch.probabilities
-    best = np.where(has_none[:, None], 0, probabilities).argmax(axis=1)
-    labels = [None if none else classes[index] for none, index in zip(has_none, best, strict=True)]
 
     def floats(values: np.ndarray) -> pa.Array:
         return pa.array(values, pa.float32(), mask=has_none)
@@ -39,18 +44,30 @@ def rows_of(batch: PredictedBatch, classes: Sequence[str]) -> pa.Table:
     return pa.table(
         {
             "path": pa.array(batch.names, pa.string()),
-            "label": pa.array(labels, pa.string()),
-            "probability": floats(probabilities.max(axis=1)),
+            "label": pa.array([label or None for label in batch.labels], pa.string()),
+            "probability": floats(batch.answered(classes)),
             "problem": pa.array([problem or None for problem in batch.problems], pa.string()),
+            **({} if sets is None else {"set": _set_column(batch, classes, sets)}),
             **{f"p_{name}": floats(probabilities[:, index]) for index, name in enumerate(classes)},
         }
     )
 
 
-def write_table(tables: Iterable[pa.Table], path: Path, classes: Sequence[str]) -> None:
+def _set_column(batch: PredictedBatch, classes: Sequence[str], sets: Sets) -> pa.Array:
+    import pyarrow as pa
+
+    names = np.array(classes, object)
+    found = [
+        None if problem else names[row].tolist()
+        for problem, row in zip(batch.problems, sets(batch.probabilities), strict=True)
+    ]
+    return pa.array(found, pa.list_(pa.string()))
+
+
+def write_table(tables: Iterable[pa.Table], path: Path, classes: Sequence[str], sets: Sets | None = None) -> None:
     """Write rows, a table at a time, in the form that the path's ending names; without rows, the columns alone."""
     with path.open("wb") as stream:
-        _FORMS[path.suffix.lower()](chain([no_rows(classes)], tables), stream, list(classes))
+        _FORMS[path.suffix.lower()](chain([no_rows(classes, sets)], tables), stream, list(classes))
 
 
 def require_known_form(path: Path) -> None:
@@ -62,16 +79,17 @@ def require_known_form(path: Path) -> None:
         )
 
 
-def no_rows(classes: Sequence[str]) -> pa.Table:
+def no_rows(classes: Sequence[str], sets: Sets | None = None) -> pa.Table:
     """Return the columns without a row."""
-    return rows_of(PredictedBatch([], [], [], np.empty((0, len(classes)), np.float32)), classes)
+    return rows_of(PredictedBatch([], [], [], np.empty((0, len(classes)), np.float32), []), classes, sets)
 
 
 def _write_parquet(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]) -> None:
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(stream, no_rows(classes).schema) as writer:
-        for table in tables:
+    rest = iter(tables)
+    with pq.ParquetWriter(stream, next(rest).schema) as writer:  # the first has no rows
+        for table in rest:
             if table.num_rows:
                 writer.write_table(table)
 
@@ -88,6 +106,8 @@ def _write_csv(tables: Iterable[pa.Table], stream: IO[bytes], classes: list[str]
 
 def _as_csv(table: pa.Table, header: bool, **options: Any) -> str:
     frame = table.to_pandas()
+    if "set" in frame:
+        frame["set"] = ["|".join(names) if names is not None else "" for names in frame["set"]]
     return str(frame.to_csv(index=False, header=header, float_format="%.7g", lineterminator="\n", **options))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from graft.core.errors import GraftError, first_line
 from graft.core.files import replaced_file
 from graft.deployment.predict.predict_photographs import PredictedBatch
-from graft.deployment.predict.prediction_tables import rows_of, write_table
+from graft.deployment.predict.prediction_tables import Sets, rows_of, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,7 @@ PART_ROWS = 4096
 _TABLES = (
     "CREATE TABLE run (description TEXT NOT NULL)",
     "CREATE TABLE rows (key TEXT PRIMARY KEY, place INTEGER, name TEXT NOT NULL, problem TEXT NOT NULL, "
-    "probabilities BLOB NOT NULL)",
+    "label TEXT NOT NULL, probabilities BLOB NOT NULL)",
 )
 
 
@@ -41,10 +41,12 @@ class Run:
     Attributes:
         model: the digest of the model's bundle, which names its files, classes and settings.
         arguments: what it was pointed at, absolute paths or patterns.
+        decided: what is answered for probabilities, JSON.
     """
 
     model: str
     arguments: tuple[str, ...]
+    decided: str = ""
 
 
 class PartialResults:
@@ -52,12 +54,14 @@ class PartialResults:
 
     Args:
         classes: labels in the order of the probabilities.
+        sets: as :func:`graft.deployment.predict.prediction_tables.rows_of` takes them.
 
     Attributes:
         path: where the rows are until then.
     """
 
-    def __init__(self, out: Path, run: Run, classes: Sequence[str]) -> None:
+    def __init__(self, out: Path, run: Run, classes: Sequence[str], sets: Sets | None = None) -> None:
+        self._sets = sets
         self.path = out.with_name(out.name + ".partial")
         self._out, self._run, self._classes = out, run, list(classes)
         self._place = 0
@@ -98,13 +102,13 @@ class PartialResults:
 
     def add(self, batch: PredictedBatch) -> None:
         """Write the rows of some photographs that were wanted. Raises GraftError where the disk is full."""
-        rows = zip(batch.keys, batch.names, batch.problems, batch.probabilities, strict=True)
+        rows = zip(batch.keys, batch.names, batch.problems, batch.labels, batch.probabilities, strict=True)
         with self._errors():
             self._rows.executemany(
-                "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?)",
                 (
-                    (key, self._places.pop(key), name, problem, np.asarray(row, "<f4").tobytes())
-                    for key, name, problem, row in rows
+                    (key, self._places.pop(key), name, problem, label, np.asarray(row, "<f4").tobytes())
+                    for key, name, problem, label, row in rows
                 ),
             )
             self._commit()
@@ -114,18 +118,19 @@ class PartialResults:
         counts: Counter[str] = Counter()
 
         def tables() -> Iterator[pa.Table]:
-            query = "SELECT name, key, problem, probabilities FROM rows WHERE place IS NOT NULL ORDER BY place"
+            query = "SELECT name, key, problem, label, probabilities FROM rows WHERE place IS NOT NULL ORDER BY place"
             found = self._rows.execute(query)
             while rows := found.fetchmany(PART_ROWS):
-                names, keys, problems, stored = (list(column) for column in zip(*rows, strict=True))
+                names, keys, problems, labels, stored = (list(column) for column in zip(*rows, strict=True))
                 probabilities = np.frombuffer(b"".join(stored), "<f4").reshape(len(rows), -1)
-                table = rows_of(PredictedBatch(names, keys, problems, probabilities), self._classes)
+                batch = PredictedBatch(names, keys, problems, probabilities, labels)
+                table = rows_of(batch, self._classes, self._sets)
                 counts.update(label or "" for label in table["label"].to_pylist())
                 yield table
 
         with self._errors():
             with replaced_file(self._out) as new:
-                write_table(tables(), new, self._classes)
+                write_table(tables(), new, self._classes, self._sets)
             self.path.unlink()  # while it is locked
         return counts
 
@@ -157,7 +162,7 @@ class PartialResults:
         found = json.loads(self._rows.execute("SELECT description FROM run").fetchone()[0])
         if found != json.loads(description):
             self._rows.close()
-            other = "another model" if found["model"] != self._run.model else "other photographs"
+            other = "other photographs" if found.get("arguments") != list(self._run.arguments) else "another model"
             raise GraftError(
                 f"{self.path} holds a run that was stopped, of {other}: {' '.join(found['arguments'])}",
                 "Carry that one on by the same command, delete it, or name another --out",

@@ -7,19 +7,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from graft.deployment.server.served_model import Pixels, ServedModel, run_batch
+from graft.deployment.server.served_model import Answer, Pixels, ServedModel, run_batch
 from graft.deployment.server.server_metrics import Metrics
 
 
 @dataclass(eq=False)
 class _Waiting:
-    """One decoded image that waits for its answer: probabilities float32 ``[C]``."""
+    """One decoded image that waits for its answer."""
 
     model: ServedModel
     pixels: Pixels
-    answer: asyncio.Future[np.ndarray]
+    answer: asyncio.Future[Answer]
 
 
 @dataclass
@@ -70,13 +68,13 @@ class Batcher:
             self._being_decoded -= 1
             self._changed.set()
 
-    async def probabilities(self, model: ServedModel, pixels: Pixels) -> np.ndarray:
-        """Return the probabilities of one image, float32 ``[C]``.
+    async def answer(self, model: ServedModel, pixels: Pixels) -> Answer:
+        """Return the answer for one image.
 
         Args:
             model: that the image was decoded for; a batch never mixes two.
         """
-        answer: asyncio.Future[np.ndarray] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(model, pixels, answer))
         self._changed.set()
         return await answer

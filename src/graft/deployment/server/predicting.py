@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
 from graft.bundle.images import UnreadableImageError, open_image
@@ -19,7 +18,7 @@ from graft.deployment.server.batching import Batcher
 from graft.deployment.server.bodies import Kind, RefusedError, body_limit, images_in, kind_of, read_body
 from graft.deployment.server.log_writer import Asked, LogWriter
 from graft.deployment.server.responses import predictions
-from graft.deployment.server.served_model import Pixels, ServedModel
+from graft.deployment.server.served_model import Answer, Pixels, ServedModel
 from graft.deployment.server.server_metrics import Metrics
 from graft.deployment.server.watch_champion import Champion
 
@@ -64,6 +63,7 @@ class Predictor:
             RefusedError: the request is malformed, too large or too slow.
             BusyError: there is no room for it, no model yet, or it took too long.
         """
+        coverage = _coverage(request.query_params.get("sets"))
         arrived = False
         try:
             async with asyncio.timeout(self._params.timeout_seconds):
@@ -71,7 +71,7 @@ class Predictor:
                     kind, body = await self._receive(request, place)
                     arrived = True
                     content_type = request.headers.get("content-type", "")
-                    model, images, rows = await self._run(kind, content_type, body, place)
+                    model, images, answers = await self._run(kind, content_type, body, place)
         except TimeoutError:
             limit = f"{self._params.timeout_seconds:g} s"
             if arrived:
@@ -80,13 +80,11 @@ class Predictor:
         except ClientDisconnect:
             raise RefusedError(400, "The connection broke off before the body was whole.") from None
         asked = []
-        for data, row in zip(images, rows, strict=True):
-            best = int(row.argmax())
-            label, probability = model.classifier.classes[best], float(row[best])
-            self._metrics.prediction(label, probability)
-            asked.append(Asked(data, model.source, model.classifier.max_pixels, label, probability))
+        for data, found in zip(images, answers, strict=True):
+            self._metrics.prediction(found.label, found.probability)
+            asked.append(Asked(data, model.source, model.classifier.max_pixels, found.label, found.probability))
         self._log(asked)
-        return predictions(model, rows)
+        return predictions(model, answers, coverage)
 
     async def _receive(self, request: Request, place: Place) -> tuple[Kind, bytes]:
         """Return the body's kind and bytes; refuse it unread where its headers are wrong or there is no room."""
@@ -102,8 +100,8 @@ class Predictor:
 
     async def _run(
         self, kind: Kind, content_type: str, body: bytes, place: Place
-    ) -> tuple[ServedModel, list[bytes], list[np.ndarray]]:
-        """Return the model that answers, the images' files, and its probabilities ``[C]`` for each."""
+    ) -> tuple[ServedModel, list[bytes], list[Answer]]:
+        """Return the model that answers, the images' files, and its answer for each."""
         images = [body]
         if kind is not Kind.RAW:
             images = await self._in_thread(images_in, kind, content_type, body, self._params)
@@ -113,8 +111,8 @@ class Predictor:
         with self._timed("decode"):
             pixels = await self._decode(model, images)
         with self._timed("infer"):
-            rows = await asyncio.gather(*(self.batcher.probabilities(model, one) for one in pixels))
-        return model, images, rows
+            answers = await asyncio.gather(*(self.batcher.answer(model, one) for one in pixels))
+        return model, images, answers
 
     async def _decode(self, model: ServedModel, images: list[bytes]) -> list[Pixels]:
         async def decode(data: bytes) -> Pixels:
@@ -155,6 +153,19 @@ class Predictor:
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
+
+
+def _coverage(text: str | None) -> float | None:
+    """Return the share of known images whose sets of labels shall hold the right one, where sets are asked for."""
+    if text is None:
+        return None
+    try:
+        coverage = float(text)
+    except ValueError:
+        coverage = 0.0
+    if not 0 < coverage < 1:
+        raise RefusedError(400, "sets should be a share above 0 and below 1, such as 0.9.")
+    return coverage
 
 
 class PixelBudget:

@@ -7,7 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-from graft.deployment.server.served_model import ServedModel
+from graft.bundle.decisions import label_sets
+from graft.deployment.server.bodies import RefusedError
+from graft.deployment.server.served_model import Answer, ServedModel
 
 # Of a version: when `graft promote` made it champion, ISO 8601.
 PROMOTED_TAG = "promoted.at"
@@ -17,9 +19,12 @@ Kept = Literal["nothing", "figures", "photographs"]
 class Prediction(BaseModel):
     """One image's answer."""
 
-    label: str = Field(description="The most probable class.")
-    probability: float = Field(description="Of that class, 0 to 1.")
+    label: str = Field(description="The class that is answered; or 'unknown', for none of the classes.")
+    probability: float = Field(description="Of that class, 0 to 1; of 'unknown', that of the most probable class.")
     probabilities: dict[str, float] = Field(description="Of every class, adding up to 1.")
+    set: list[str] | None = Field(
+        default=None, description="Classes of which one is right in the share of known images asked for: ?sets=0.9."
+    )
 
 
 class Predictions(BaseModel):
@@ -53,6 +58,7 @@ class Description(BaseModel):
     alias: str = Field(description="Watched in the registry; empty where one model is served for good.")
     digest: str = Field(description="SHA-256 of the model's model.json.")
     classes: list[str]
+    unknown: float = Field(description="Share of known images that may be answered 'unknown'; 0: all get a class.")
     image_sizes: list[int] = Field(description="Sides in pixels that images are resized to.")
     calibrated: bool = Field(description="Whether temperatures fitted on validation images are built in.")
     promoted: datetime | None = Field(description="When the registry's alias came to mean it, where that is noted.")
@@ -64,19 +70,27 @@ class Description(BaseModel):
     )
 
 
-def predictions(model: ServedModel, rows: list[np.ndarray]) -> dict[str, Any]:
-    """Return a :class:`Predictions` as JSON-ready values; ``rows`` are probabilities ``[C]``, one an image."""
+def predictions(model: ServedModel, answers: list[Answer], coverage: float | None = None) -> dict[str, Any]:
+    """Return a :class:`Predictions` as JSON-ready values; with ``coverage``, sets of labels too.
+
+    Raises:
+        RefusedError: the model lacks what sets follow from.
+    """
     classes = model.classifier.classes
-    found = []
-    for row in rows:
-        best = int(row.argmax())
-        found.append(
-            {
-                "label": classes[best],
-                "probability": float(row[best]),
-                "probabilities": dict(zip(classes, row.tolist(), strict=True)),
-            }
-        )
+    found = [
+        {
+            "label": one.label,
+            "probability": one.probability,
+            "probabilities": dict(zip(classes, one.probabilities.tolist(), strict=True)),
+        }
+        for one in answers
+    ]
+    if coverage is not None:
+        if model.classifier.known is None:
+            raise RefusedError(400, "This model lacks what sets follow from: train it again.")
+        sets = label_sets(model.classifier.known, np.stack([one.probabilities for one in answers]), coverage)
+        for one, members in zip(found, sets, strict=True):
+            one["set"] = [classes[index] for index in np.flatnonzero(members)]
     return {"model": model.source.name, "version": model.source.version, "predictions": found}
 
 
@@ -92,6 +106,7 @@ def description(model: ServedModel, tags: Mapping[str, str], kept: Kept) -> Desc
         alias=model.source.alias,
         digest=model.source.digest,
         classes=model.classifier.classes,
+        unknown=model.classifier.decided.get("unknown", 0),
         image_sizes=model.classifier.image_sizes,
         # An ensemble's probabilities are those of its members, each with a temperature of its own.
         calibrated="temperature" in model.settings or "members" in model.settings,

@@ -20,7 +20,7 @@ from graft.core.project import Project
 from graft.deployment.server.served_model import ServedModel, open_model
 from graft.deployment.server.server_metrics import Metrics
 from graft.registry.aliases import CHAMPION
-from graft.registry.resolve import model_name, resolve_model
+from graft.registry.resolve import model_name, resolve_model, wanted_decisions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -93,7 +93,8 @@ class ModelSource:
         """
         text = f"models:/{self.name}/{version}" if self.alias else self.text
         source = resolve_model(self._project, text)
-        return open_model(replace(source, alias=self.alias or source.alias), self._max_batch)
+        wanted = wanted_decisions(self._project, source)
+        return open_model(replace(source, alias=self.alias or source.alias), self._max_batch, wanted)
 
     def _registry(self) -> MlflowClient:
         from graft.registry.store.tracking_store import open_store

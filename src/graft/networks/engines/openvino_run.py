@@ -3,7 +3,7 @@
 import math
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from graft.bundle.model import PROBABILITIES
 from graft.core.quotas import fewer_cores
 
 # Inputs ``[n, ...]`` to outputs float32 ``[n, ...]``, in inference mode.
@@ -36,8 +37,10 @@ def import_openvino() -> Any:
     return openvino
 
 
-def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeLike = np.float32) -> Run:
-    """Compile a network of one input and one output for throughput, and return what runs it.
+def compiled_run(
+    core: Any, network: Any, count: int | None = None, kind: DTypeLike = np.float32, outputs: Sequence[int] = (0,)
+) -> Run:
+    """Compile a network of one input for throughput, and return what runs it.
 
     Args:
         core: an ``openvino.Core``.
@@ -46,6 +49,7 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
             are needed.
         kind: of these inputs. Bytes are made floats of in the network: a quarter to copy, and 2 to 5 % more images in
             a second.
+        outputs: which ones are wanted, by their place; several ``[n, D]`` are joined along their second axis.
     """
     size = _inputs_of_a_request(network)
     # Also this now, so that what cannot be run so raises before anything is run.
@@ -68,14 +72,15 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
     def run(inputs: np.ndarray) -> np.ndarray:
         is_fixed, takes_bytes = len(inputs) >= MANY, inputs.dtype == np.uint8
         requests = requests_for(is_fixed, takes_bytes)
-        outputs: list[np.ndarray] = []
+        collected: list[np.ndarray] = []
         under_way: deque[Any] = deque()
 
         def collect() -> None:
             request = under_way.popleft()
             request.wait()
             # Copied: the request writes its next answer into the same memory.
-            outputs.append(np.array(request.get_output_tensor(0).data, np.float32))
+            found = [np.array(request.get_output_tensor(place).data, np.float32) for place in outputs]
+            collected.append(found[0] if len(found) == 1 else np.concatenate(found, axis=1))
 
         # An empty input is one empty batch, whose answer has the right shape.
         for number, start in enumerate(range(0, max(1, len(inputs)), size)):
@@ -90,7 +95,7 @@ def compiled_run(core: Any, network: Any, count: int | None = None, kind: DTypeL
             under_way.append(request)
         while under_way:
             collect()
-        found = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        found = collected[0] if len(collected) == 1 else np.concatenate(collected)
         return found[: len(inputs)]
 
     return run
@@ -126,13 +131,18 @@ def _inputs_of_a_request(network: Any) -> int:
     return 1 << (fitting.bit_length() - 1)
 
 
-def saved_model_run(folder: Path, kind: DTypeLike = np.float32) -> Run:
-    """Return a function that runs the default signature of a SavedModel, of one input and one output.
+def saved_model_run(folder: Path, kind: DTypeLike = np.float32, also: str = "") -> Run:
+    """Return a function that runs the default signature of a SavedModel, of one input, to its probabilities.
 
-    ``kind`` is of the inputs that are to come, as :func:`compiled_run` takes it.
+    ``kind`` is of the inputs that are to come, as :func:`compiled_run` takes it; the output ``also``, where it is
+    named, is joined behind the probabilities.
 
     Raises:
         Exception: OpenVINO cannot take the network over; of whatever kind its reader raises.
     """
     core = import_openvino().Core()
-    return compiled_run(core, core.read_model(folder), kind=kind)
+    network = core.read_model(folder)
+    places = {name: place for place, output in enumerate(network.outputs) for name in output.get_names()}
+    # An output of another name is the only one: of an earlier graft, or of a network of TensorFlow Hub.
+    wanted = [places.get(PROBABILITIES, 0), *([places[also]] if also else [])]
+    return compiled_run(core, network, kind=kind, outputs=wanted)

@@ -25,7 +25,10 @@ WARM_UP = 3
 
 
 def run_request(request: dict[str, Any]) -> None:
-    """Write probabilities float64 ``[N, C]``, the classes as JSON, and the median milliseconds of one photograph."""
+    """Write probabilities float64 ``[N, C]``, classes and answers as JSON, and the median milliseconds of a photograph.
+
+    An answer is a class, or ``unknown``.
+    """
     for name in ("mlflow.pyfunc", "mlflow.models.model", "mlflow.utils.requirements_utils"):
         logging.getLogger(name).setLevel(logging.ERROR)
     import mlflow.pyfunc
@@ -34,12 +37,15 @@ def run_request(request: dict[str, Any]) -> None:
     images: list[tuple[str, str]] = request["images"]
     singles = [_read(Path(path), sha256) for path, sha256 in request["timed"]]
     for photograph in singles[:WARM_UP]:
-        predictions = _predict(model, [photograph])
+        predictions = _predict(model, [photograph])["probabilities"]
     classes = list(predictions[0])
     parts = [np.zeros((0, len(classes)))]
+    labels: list[str] = []
     for start in range(0, len(images), request["batch"]):
         batch = images[start : start + request["batch"]]
-        predictions = _predict(model, [_read(Path(path), sha256) for path, sha256 in batch])
+        found = _predict(model, [_read(Path(path), sha256) for path, sha256 in batch])
+        predictions = found["probabilities"]
+        labels += found["label"]
         parts.append(np.array([[predictions[row][name] for name in classes] for row in range(len(batch))]))
         _report(answered=start + len(batch))
     seconds = []
@@ -51,15 +57,16 @@ def run_request(request: dict[str, Any]) -> None:
         request["answers"],
         probabilities=np.concatenate(parts),
         classes=json.dumps(classes),
+        answers=json.dumps(labels),
         latency_ms=1000 * statistics.median(seconds),
     )
 
 
-def _predict(model: Any, photographs: list[bytes]) -> list[dict[str, float]]:
+def _predict(model: Any, photographs: list[bytes]) -> dict[str, list[Any]]:
     import pandas as pd
 
     predictions = model.predict(pd.DataFrame({"image": photographs}))
-    return list(predictions["probabilities"])
+    return {name: list(predictions[name]) for name in ("label", "probabilities")}
 
 
 def _read(path: Path, sha256: str) -> bytes:

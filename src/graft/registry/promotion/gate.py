@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from graft.registry.promotion.later_images import ASKED_AGAIN, later_images, new
 from graft.registry.promotion.origin import reproducibility, state_of_data
 from graft.registry.promotion.promote import find_version
 from graft.registry.promotion.standing import stand
+from graft.registry.register import DECIDED_TAG
 from graft.registry.store.provenance import head_commit
 from graft.registry.store.seen_images import read_seen_images
 
@@ -102,6 +104,8 @@ def run_gate(
         comparison=comparison,
         standing=standing,
         right=right,
+        answers=predictions.answered(list(test["sha256"])),
+        decided=json.loads(candidate.tags.get(DECIDED_TAG, "{}")),
         labels=test["label"].to_numpy(str),
         groups=groups,
         is_champion=is_champion,

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from graft.bundle.decisions import UNKNOWN
 from graft.core.params.gate_params import GateParams
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.intervals import share_interval
@@ -51,7 +53,9 @@ class Evidence:
         test: what they were judged on.
         comparison: the two image by image; None without another champion.
         standing: of the candidate in the line of all that was judged.
-        right: whether the candidate is right, bool ``[N]``.
+        right: whether the candidate's most probable class is right, bool ``[N]``.
+        answers: what the candidate answers, a class or ``unknown``, text ``[N]``.
+        decided: what was decided of its probabilities, see :func:`graft.bundle.decisions.decide`.
         labels, groups: of each test image, ``[N]``.
         is_champion: the candidate is the champion itself.
         seen: for each model.
@@ -65,6 +69,8 @@ class Evidence:
     comparison: Comparison | None
     standing: Standing
     right: np.ndarray
+    answers: np.ndarray
+    decided: Mapping[str, Any]
     labels: np.ndarray
     groups: np.ndarray
     is_champion: bool
@@ -214,6 +220,53 @@ def _shown_below(evidence: Evidence, params: GateParams) -> list[str]:
     return below
 
 
+def _unknown(evidence: Evidence, params: GateParams) -> RuleFinding:
+    share = float(evidence.decided.get("unknown", 0))
+    needed = f"not shown to be above {share:.1%} (decide.unknown), {params.confidence:.0%} sure"
+    if not share:
+        return RuleFinding(True, "every image gets a class", "nothing: decide.unknown is 0", "")
+    refused = evidence.answers == UNKNOWN
+    low = share_interval(refused, evidence.groups, 2 * params.confidence - 1).low
+    return RuleFinding(
+        low <= share,
+        f"{refused.sum()} of {len(refused)} known images answered unknown, {refused.mean():.1%}",
+        needed,
+        "The test images differ from those that the limit follows from: see whether they are new; or accept more",
+        float(refused.mean()),
+        share,
+    )
+
+
+def _recall_at_precision(evidence: Evidence, params: GateParams) -> RuleFinding:
+    wanted: Mapping[str, float] = evidence.decided.get("precision", {})
+    least = params.min_recall_at_precision
+    needed = f"precision as decide.precision has it and a recall of {least:g}: no class shown to be below"
+    if not wanted:
+        return RuleFinding(True, "no precision is wanted of a class", needed, "")
+    # One interval for each precision and recall, and the confidence holds for all of them together (Bonferroni).
+    confidence = 1 - 2 * (1 - params.confidence) / (2 * len(wanted))
+    below, seen, recalls = [], [], []
+    for name, precision in wanted.items():
+        figures = []
+        for rows, right, limit in (
+            (evidence.answers == name, evidence.labels == name, precision),
+            (evidence.labels == name, evidence.answers == name, least),
+        ):
+            figures.append(float(right[rows].mean()) if rows.any() else float("nan"))
+            if rows.any() and share_interval(right[rows], evidence.groups[rows], confidence).high < limit:
+                below.append(name)
+        seen.append(f"{name}: precision {figures[0]:.4f} of {precision:g} wanted, recall {figures[1]:.4f}")
+        recalls.append(figures[1])
+    return RuleFinding(
+        not below,
+        "; ".join(seen) + (f"; shown to be below: {', '.join(dict.fromkeys(below))}" if below else ""),
+        needed,
+        "Bring more images of these classes, or want less precision",
+        min(recalls),
+        least,
+    )
+
+
 def _calibration(evidence: Evidence, params: GateParams) -> RuleFinding:
     value, by_chance = evidence.candidate.calibration_error, evidence.candidate.calibration_error_by_chance
     return RuleFinding(
@@ -252,6 +305,8 @@ RULES: Mapping[str, tuple[str, Callable[[Evidence, GateParams], RuleFinding]]] =
     "minimum": ("The candidate is good enough by itself", _minimum),
     "not_worse": ("The candidate is not worse than the champion on the same images", _not_worse),
     "class_recall": ("The candidate recognises every class", _class_recall),
+    "unknown": ("The candidate refuses no more known images than was stated", _unknown),
+    "recall_at_precision": ("The candidate is as precise as wanted, and finds enough then", _recall_at_precision),
     "calibration": ("The candidate's probabilities can be believed", _calibration),
     "latency": ("The candidate answers in time", _latency),
     "size": ("The candidate is not too large", _size),

@@ -202,7 +202,8 @@ def ask(
         with np.load(written) as answers:
             classes = list(json.loads(str(answers["classes"])))
             sha256, latency_ms = list(table["sha256"]), float(answers["latency_ms"])
-            return VersionPredictions("", classes, sha256, answers["probabilities"], latency_ms)
+            labels = json.loads(str(answers["answers"]))
+            return VersionPredictions("", classes, sha256, answers["probabilities"], latency_ms, labels)
 
 
 def _paths(project: Project, table: pd.DataFrame) -> list[list[str]]:

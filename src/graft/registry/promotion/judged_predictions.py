@@ -1,8 +1,8 @@
 """What a registered model predicts for test images, kept with its run: an old model is only asked about new images.
 
-``gate/predictions.parquet`` in the run has a row for each image: ``sha256``, ``label``, ``group`` and ``predicted`` as
-of when it was asked, and the probabilities as columns ``p_<class>``. The file itself says which files of the model were
-asked, by their SHA-256, and how long a single photograph took.
+``gate/predictions.parquet`` in the run has a row for each image: ``sha256``, ``label``, ``group``, ``predicted`` and
+``answer`` as of when it was asked, and the probabilities as columns ``p_<class>``. The file itself says which files of
+the model were asked, by their SHA-256, and how long a single photograph took.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class VersionPredictions:
         sha256: of each image, each image once, ``[N]``.
         probabilities: float64 ``[N, C]``.
         latency_ms: median of single photographs, decoding included.
+        answers: what it answers, a class or ``unknown``, ``[N]``; None: the most probable class.
     """
 
     digest: str
@@ -43,6 +44,12 @@ class VersionPredictions:
     sha256: list[str]
     probabilities: np.ndarray
     latency_ms: float
+    answers: list[str] | None = None
+
+    def answered(self, sha256: Sequence[str]) -> np.ndarray:
+        """Return what is answered for images, all of which it has, text ``[N]``."""
+        found = dict(zip(self.sha256, self.answers or self.predicted().tolist(), strict=True))
+        return np.array([found[digest] for digest in sha256], str)
 
     def predicted(self) -> np.ndarray:
         """Return the most probable class of each image, text ``[N]``."""
@@ -62,8 +69,9 @@ class VersionPredictions:
         if not self.sha256:
             return later
         probabilities = np.concatenate([self.probabilities, later.probabilities])
+        both = [*(self.answers or self.predicted().tolist()), *(later.answers or later.predicted().tolist())]
         return VersionPredictions(
-            self.digest, self.classes, self.sha256 + later.sha256, probabilities, later.latency_ms
+            self.digest, self.classes, self.sha256 + later.sha256, probabilities, later.latency_ms, both
         )
 
     def of(self, sha256: Sequence[str], classes: Sequence[str]) -> np.ndarray:
@@ -104,7 +112,8 @@ def log_predictions(client: MlflowClient, run_id: str, predictions: VersionPredi
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pd.DataFrame({"sha256": predictions.sha256, "predicted": predictions.predicted()})
+    answers = predictions.answered(predictions.sha256)
+    table = pd.DataFrame({"sha256": predictions.sha256, "predicted": predictions.predicted(), "answer": answers})
     table = table.merge(images.drop_duplicates("sha256")[["sha256", "label", "group"]], on="sha256", how="left")
     written = pa.Table.from_pandas(
         with_probabilities(table, predictions.classes, predictions.probabilities.astype(np.float32)),
@@ -130,6 +139,7 @@ def read_predictions(client: MlflowClient, run_id: str) -> VersionPredictions | 
     facts = json.loads(table.schema.metadata[_FACTS])
     columns = [table[f"p_{name}"].to_numpy().astype(np.float64) for name in facts["classes"]]
     probabilities = np.stack(columns, axis=1) if columns else np.zeros((table.num_rows, 0))
+    answers = table["answer"].to_pylist() if "answer" in table.column_names else None
     return VersionPredictions(
-        facts["digest"], facts["classes"], table["sha256"].to_pylist(), probabilities, facts["latency_ms"]
+        facts["digest"], facts["classes"], table["sha256"].to_pylist(), probabilities, facts["latency_ms"], answers
     )

@@ -37,7 +37,7 @@ PACKAGES = ("tensorflow", "numpy", "pandas", "pillow")
 
 
 def log_bundle(bundle: Path, example: Path) -> tuple[str, str]:
-    """Log the bundle into the active run as a pyfunc model; return its URI and the hash of all its files.
+    """Log the bundle into the active run, if there is one, as a pyfunc model; return its URI and the hash of all files.
 
     The hash becomes a tag of the run and of the logged model, see :mod:`graft.registry.store.logged_models`.
 
@@ -81,7 +81,8 @@ def log_bundle(bundle: Path, example: Path) -> tuple[str, str]:
         location = client.get_logged_model(info.model_id).artifact_location
         digest = model_hash(model_files(location, Path(folder) / "stored"))
     client.set_logged_model_tags(info.model_id, {HASH_TAG: digest})
-    mlflow.set_tag(HASH_TAG, digest)
+    if mlflow.active_run() is not None:
+        mlflow.set_tag(HASH_TAG, digest)
     return str(info.model_uri), digest
 
 

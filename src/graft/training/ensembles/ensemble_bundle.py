@@ -4,16 +4,18 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from graft.bundle.decisions import Known
 from graft.bundle.model import MEMBERS
 from graft.bundle.record import read_settings, write_settings
 
 
-def write_ensemble_bundle(members: Mapping[str, tuple[float, Path]], folder: Path) -> None:
+def write_ensemble_bundle(members: Mapping[str, tuple[float, Path]], folder: Path, known: Known | None = None) -> None:
     """Copy the members' bundles into one, so that it needs nothing outside its folder.
 
     Args:
         members: weight and bundle of each by name; weights sum to 1, classes are in the same order in all.
         folder: the new bundle; replaced where it exists.
+        known: what the ensemble answers for images that it was not fitted to.
     """
     shutil.rmtree(folder, ignore_errors=True)
     members = _single_networks(members)
@@ -26,6 +28,8 @@ def write_ensemble_bundle(members: Mapping[str, tuple[float, Path]], folder: Pat
         "max_pixels": min(member["max_pixels"] for member in settings),
         "members": [{"name": name, "weight": weight} for name, (weight, _) in members.items()],
     }
+    if known is not None:
+        known.write(folder)
     write_settings(folder, own)
 
 

@@ -1,12 +1,14 @@
 """Make one ensemble from strategies that are trained: from their folders to a folder like theirs."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from graft.bundle.decisions import Known
 from graft.bundle.record import read_settings
 from graft.core.errors import GraftError
 from graft.core.files import write_file
@@ -127,7 +129,9 @@ def _write(project: Project, ensemble: Ensemble, table: pd.DataFrame, mixture: n
         for member, weight in ensemble.weights.items()
         if weight > 0
     }
-    write_ensemble_bundle(bundles, folder / "model")
+    labels = class_indices(table["label"], ensemble.classes)
+    far = _distances(list(bundles.values()), len(table))
+    write_ensemble_bundle(bundles, folder / "model", Known(labels, mixture, far))
     write_file(folder / WEIGHTS_FILE, json.dumps(ensemble.weights, indent=1))
     of_member = json.loads(
         (project.strategy(next(iter(ensemble.weights))) / "metrics.json").read_text(encoding="utf-8")
@@ -136,3 +140,16 @@ def _write(project: Project, ensemble: Ensemble, table: pd.DataFrame, mixture: n
     write_file(folder / "metrics.json", json.dumps({"val": ensemble.validation.headline(), **folds}, indent=1))
     predictions = with_probabilities(table, ensemble.classes, mixture)
     predictions.to_csv(folder / "val_predictions.csv", index=False, float_format="%.6g")
+
+
+def _distances(members: Sequence[tuple[float, Path]], count: int) -> np.ndarray:
+    """Return the weighted mean of the members' distances of the validated images, ``[count]``; nan where one has none.
+
+    A member without features has no part in it, as when the ensemble is asked.
+    """
+    far, total = np.zeros(count), 0.0
+    for weight, bundle in members:
+        known = Known.read(bundle)
+        if known is not None and np.isfinite(known.distances).any():
+            far, total = far + weight * known.distances, total + weight
+    return far / total if total else np.full(count, np.nan)

@@ -52,6 +52,9 @@ def train(params: FrozenParams, task: Task) -> Trained:
         weights_source=backbone.weights_source,
         weights_digest=backbone.identity["weights"],
         out_of_fold=out_of_fold,
+        features=None
+        if params.backbone.no_layers
+        else [np.concatenate([train.inputs[: len(task.train.labels)], val.inputs])],
     )
 
 

@@ -33,7 +33,8 @@ class _Fitted:
         member: as params have it.
         backbone: it computes the features.
         head: fitted to all images of train and val.
-        labels: class indices of these, train first, ``[N]``.
+        features: of these, train first, float32 ``[N, D]``.
+        labels: class indices, ``[N]``.
         groups: of each, what belongs together, ``[N]``.
         temperature: that suits the head's logits out of fold best.
     """
@@ -41,6 +42,7 @@ class _Fitted:
     member: MemberParams
     backbone: FrozenBackbone
     head: ExactHead
+    features: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
     temperature: float
@@ -77,6 +79,7 @@ def train(params: FrozenParams, task: Task) -> Trained:
         out_of_fold=cross,
         weights_source="; ".join(dict.fromkeys(one.backbone.weights_source for one in fitted)),
         weights_digest="; ".join(dict.fromkeys(one.backbone.identity["weights"] for one in fitted)),
+        features=None if any(one.member.backbone.no_layers for one in fitted) else [one.features for one in fitted],
     )
 
 
@@ -105,7 +108,7 @@ def _fit(member: MemberParams, params: FrozenParams, task: Task) -> _Fitted:
         head = fit_exact_head(
             features, labels, len(task.classes), groups=groups, weights=weights, folds=params.folds, seed=task.seed
         )
-    return _Fitted(member, backbone, head, labels, groups, fit_temperature(labels, head.out_of_fold, groups))
+    return _Fitted(member, backbone, head, features, labels, groups, fit_temperature(labels, head.out_of_fold, groups))
 
 
 def _at_size(images: LabelledImages, size: int, task: Task) -> LabelledImages:

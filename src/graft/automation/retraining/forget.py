@@ -1,0 +1,206 @@
+"""Remove what is left of images that were withdrawn: bytes, features, thumbnails, rows of logs, models.
+
+An image that left data/ still lies in DVC's cache, in the feature store, in pages and in deliveries that were put away;
+older versions of DVC's outputs hold its thumbnail, and models features of it or, as their example, the image itself.
+All of that goes once a commit without the image stands; git keeps the hashes alone. May be repeated and cut off
+anywhere: what was done is noted at the end.
+
+A model that the registry's aliases name stays, with a sentence, until another one has its place.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graft.automation.retraining import deliveries
+from graft.automation.retraining.data_changes import read_withdrawn
+from graft.core.errors import GraftError, first_line
+from graft.core.files import sha256_of, write_file
+from graft.core.git import run_git, try_git
+from graft.core.outside import own_path
+from graft.core.params.models import Params
+from graft.core.project import Project
+from graft.core.yaml_text import read_yaml
+from graft.data.archives.open_archive import open_source
+from graft.data.folder.dvc_cache import cache_folder
+from graft.data.folder.versioning import pointer_file
+from graft.deployment.monitor.log_file import LogFile
+from graft.networks.features.shards import Shard, shards_of, write_shard
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+NOTED_FILE = "forgotten.json"
+# Stages whose outputs hold pictures or features of single images.
+_STAGES = ("validate", "split", "train", "ensemble", "evaluate")
+
+
+def forget_withdrawn(project: Project, params: Params) -> list[str]:
+    """Remove what is left of the images in withdrawn.csv; return what a person should know, a sentence each.
+
+    Raises:
+        GraftError: something cannot be removed.
+    """
+    rows = read_withdrawn(project)
+    noted = _noted(project)
+    gone = {sha256: row for sha256, row in rows.items() if sha256 not in noted}
+    if not gone:
+        return []
+    hashes = set(gone)
+    _forget_logged(project, hashes)
+    _forget_features(project.features, hashes)
+    for folder in (project.inspection, project.drift_reports, project.fetched_models, project.retraining / "incoming"):
+        shutil.rmtree(folder, ignore_errors=True)
+    project.scan_memory.unlink(missing_ok=True)  # it has thumbnails, and the next scan writes it anew
+    inbox = deliveries.inbox_folder(project, params.retrain.source.inbox)
+    quarantine = project.root / own_path(params.retrain.deliveries.quarantine)
+    for folder in (inbox / deliveries.DONE, quarantine, project.state / "labelling", project.replaced, project.staging):
+        _forget_files(folder, hashes)
+    _forget_cached(project, {row["md5"] for row in gone.values()} - {""})
+    kept = _forget_models(project, hashes)
+    names = f"{len(gone)} withdrawn {'image' if len(gone) == 1 else 'images'}"
+    if kept:
+        return [f"{names}: removed but for {', '.join(kept)}, whose place another model has to take first."]
+    write_file(project.retraining / NOTED_FILE, json.dumps(sorted(noted | hashes)))
+    return [f"{names}: nothing is left of them here."]
+
+
+def _noted(project: Project) -> set[str]:
+    try:
+        return set(json.loads((project.retraining / NOTED_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return set()
+
+
+def _forget_logged(project: Project, hashes: set[str]) -> None:
+    """Remove rows and photographs from the prediction log, and their bytes from its file."""
+    log = LogFile(project.prediction_log)
+    if not log.path.exists():
+        return
+    connection = log.open()
+    try:
+        connection.execute("PRAGMA secure_delete = ON")
+        for table in ("predictions", "images"):
+            connection.executemany(f"DELETE FROM {table} WHERE sha256 = ?", [(one,) for one in hashes])
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        log.close()
+
+
+def _forget_features(store: Path, hashes: set[str]) -> None:
+    """Remove rows from the feature store: their shard is written again without them."""
+    keys = {bytes.fromhex(one) for one in hashes}
+    for path in (path for space in store.glob("*/") for path in shards_of(space)):
+        with suppress(GraftError):  # a damaged one is removed when it is read
+            shard = Shard(path)
+            stays = np.array([bytes(key) not in keys for key in shard.keys])
+            if stays.all():
+                continue
+            rows, is_right = shard.rows(np.flatnonzero(stays))
+            if is_right.any():
+                write_shard(path.parent, shard.keys[stays][is_right], rows[is_right])
+        path.unlink()
+
+
+def _forget_files(folder: Path, hashes: set[str]) -> None:
+    """Remove files with these bytes, and archives that hold one."""
+    for file in [one for one in folder.rglob("*") if one.is_file() and not one.is_symlink()] if folder.is_dir() else []:
+        if sha256_of(file) in hashes or any(one in hashes for one in _hashes_in(file)):
+            file.unlink()
+
+
+def _hashes_in(file: Path) -> Iterator[str]:
+    """Yield the SHA-256 of each file in an archive; of what is none, nothing."""
+    import hashlib
+
+    with suppress(GraftError, OSError), open_source(file, 1 << 40) as source:
+        names = {member.name for member in source.members()} if not file.is_dir() else set()
+        for _, pieces in source.read(names):
+            digest = hashlib.sha256()
+            for piece in pieces:
+                digest.update(piece)
+            yield digest.hexdigest()
+
+
+def _forget_cached(project: Project, md5s: set[str]) -> None:
+    """Remove images from DVC's cache, and what earlier commits made of them: pages, manifests, models."""
+    cache = cache_folder(project) / "files" / "md5"
+
+    def place(md5: str) -> Path:
+        return cache / md5[:2] / md5[2:]
+
+    def below(md5: str) -> set[str]:
+        if not md5.endswith(".dir"):
+            return {md5}
+        with suppress(OSError, ValueError):
+            return {md5, *(row["md5"] for row in json.loads(place(md5).read_text(encoding="utf-8")))}
+        return {md5}
+
+    def outputs(text: str) -> set[str]:
+        stages = (read_yaml(text, "dvc.lock", "Restore it with git") or {}).get("stages") or {}
+        named = [stage for name, stage in stages.items() if name.partition("@")[0] in _STAGES]
+        return {md5 for stage in named for out in stage.get("outs") or [] for md5 in below(out["md5"])}
+
+    lock = project.root / "dvc.lock"
+    present = outputs(lock.read_text(encoding="utf-8")) if lock.is_file() else set()
+    earlier: set[str] = set()
+    if try_git(project.root, "rev-parse", "HEAD"):
+        for commit in run_git(project.root, "log", "--format=%H", "--", "dvc.lock").split():
+            earlier |= outputs(try_git(project.root, "show", f"{commit}:./dvc.lock") or "")
+    pointer = pointer_file(project)
+    named = read_yaml(pointer.read_text(encoding="utf-8"), "data.dvc", "Restore it with git")["outs"][0]["md5"]
+    present |= below(named)
+    for md5 in (md5s | earlier) - present:
+        with suppress(FileNotFoundError):
+            place(md5).unlink()
+
+
+def _forget_models(project: Project, hashes: set[str]) -> list[str]:
+    """Delete models that were trained on one of the images; return the versions that aliases name, which stay."""
+    from graft.registry.store.seen_images import read_seen_images
+    from graft.registry.store.tracking_store import open_store
+
+    if project.tracking_is_own and not (project.home / "mlflow.db").exists():
+        return []  # nothing was ever trained
+    client = open_store(project)
+    kept: list[str] = []
+    for experiment in client.search_experiments():
+        for run in client.search_runs([experiment.experiment_id], max_results=10_000):
+            seen = read_seen_images(client, run.info.run_id)
+            if seen is None or not hashes & set(seen["sha256"]):
+                continue
+            versions = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+            named = [one for one in versions if client.get_model_version(one.name, one.version).aliases]
+            if named:
+                kept += [f"version {one.version} of '{one.name}'" for one in named]
+                continue
+            for one in versions:
+                client.delete_model_version(one.name, one.version)
+            _delete_logged_models(client, run.info.experiment_id, run.info.run_id)
+    return kept
+
+
+def _delete_logged_models(client: MlflowClient, experiment: str, run: str) -> None:
+    """Delete the logged models of a run, and their files where they lie on this disk."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.file_utils import local_file_uri_to_path
+    from mlflow.utils.uri import is_local_uri
+
+    found: Sequence[Any] = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run}'")
+    for model in found:
+        try:
+            client.delete_logged_model(model.model_id)
+        except MlflowException as error:
+            raise GraftError(
+                f"MLflow does not delete the model {model.model_id} ({first_line(error)})", "Delete it by hand"
+            ) from error
+        if is_local_uri(model.artifact_location):
+            shutil.rmtree(local_file_uri_to_path(model.artifact_location), ignore_errors=True)

@@ -1,0 +1,1 @@
+"""What to label next: which images, a page to label them on, and the delivery that comes of it."""
