@@ -104,7 +104,6 @@ def history(
     from graft.registry.promotion.line import read_line, rows_of
     from graft.registry.store.read_registry import read_registry
 
-
     with messages_aside(as_json):
         project, params = opened()
         line = read_line(read_registry(project), registered_name(project, params.register_))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from graft.bundle.record import SETTINGS_FILE, read_settings, sha256
 from graft.core.errors import GraftError, first_line
