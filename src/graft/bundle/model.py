@@ -162,7 +162,7 @@ class ImageClassifier:
             far.append(part.weight * decisions.distances(features, part.training))
             total += part.weight
         probabilities = np.asarray(sum(found), np.float32)
-        return probabilities, self.decisions.indices(probabilities, sum(far) / total)
+        return probabilities, self.decisions.indices(probabilities, np.asarray(sum(far) / total))
 
     def _training(self, part: Path) -> np.ndarray | None:
         """Return the features that distances of a part are measured to, where a limit is set."""
