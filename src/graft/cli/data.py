@@ -173,7 +173,7 @@ def apply(
     """
     from datetime import UTC, datetime
 
-    from graft.automation.retraining.data_changes import DataChanges, apply_changes, effective
+    from graft.automation.retraining.data_changes import DataChanges, apply_changes, effective, places_of
     from graft.automation.retraining.outcome import DeliveryOutcome, Outcome
     from graft.automation.retraining.retrain_history import add_outcome
     from graft.core.lock import project_lock
@@ -197,7 +197,7 @@ def apply(
         say(f"{words}.".capitalize())
         return
     with project_lock(project):
-        apply_changes(project, changes, rows.groupby("sha256")["path"].apply(list).to_dict())
+        apply_changes(project, changes, places_of(rows))
         done = DeliveryOutcome("graft data apply", "taken in", reasons=[f"{words}.".capitalize()])
         at = datetime.now(UTC).isoformat(timespec="seconds")
         add_outcome(project, Outcome(at, dataset_name(project), deliveries=[done]))

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from graft.analysis.inspect.inspect_report import Alike, LabelCheck, LabelIssue, Picture
 from graft.bundle.images import decode
 from graft.core.errors import GraftError
 from graft.core.project import Project
-from graft.deployment.labelling.choose_images import choose_to_label, files_named
+from graft.deployment.labelling.choose_images import choose_to_inspect, choose_to_label, files_named
 from graft.deployment.labelling.labelling_page import create_labelling_app
 from graft.deployment.labelling.labelling_task import (
     Item,
@@ -161,3 +163,24 @@ def test_the_page_shows_images_and_writes_decisions_for_who_has_the_token(task: 
     assert client.post("/decide", json={**decision, "label": "../up"}).status_code == 422
     assert client.post("/finish").json() == {"said": "Delivered"}
     assert said == [1]
+
+
+def test_what_inspection_calls_in_doubt_is_asked_about_once(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    for path, level in (("red/a.png", 5), ("red/b.png", 100), ("green/b.png", 100)):
+        (project.data / path).parent.mkdir(parents=True, exist_ok=True)
+        (project.data / path).write_bytes(picture(level))
+    doubtful, twin, other = (
+        Picture(path, path.split("/")[0], "") for path in ("red/a.png", "red/b.png", "green/b.png")
+    )
+    issues = [LabelIssue(doubtful, 0.1, "green", 0.9), LabelIssue(twin, 0.4, "green", 0.6)]  # and its copy
+    report: Any = SimpleNamespace(labels=LabelCheck(issues=issues), copies=[Alike([twin, other])], near_duplicates=[])
+    task = choose_to_inspect(project, tmp_path / "task", report, ["green", "red"])
+    assert [(one.name, one.suggested, one.why) for one in task.items] == [
+        ("red/a.png", "red", "more likely green (90%)"),
+        ("red/b.png", "red", "more likely green (60%)"),
+    ]
+    assert task.kind == "inspect"
+    empty: Any = SimpleNamespace(labels=LabelCheck(), copies=[], near_duplicates=[])
+    with pytest.raises(GraftError, match="no label in doubt"):
+        choose_to_inspect(project, tmp_path / "other", empty, [])

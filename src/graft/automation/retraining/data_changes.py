@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from graft.automation.retraining.unpacking import LeftOutFile
 from graft.core.errors import GraftError
@@ -26,6 +27,9 @@ from graft.core.outside import is_sha256, path_below
 from graft.core.project import Project
 from graft.core.text_tables import read_text_table
 from graft.data.folder.layout import read_layout
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLASSES, CORRECTIONS, WITHDRAW = "classes.csv", "corrections.csv", "withdraw.csv"
 _COLUMNS = {CLASSES: ["label"], CORRECTIONS: ["sha256", "label"], WITHDRAW: ["sha256"]}
@@ -159,6 +163,14 @@ def apply_changes(own: Project, changes: DataChanges, places: Mapping[str, Seque
     if changes.withdrawn:
         lines = ["sha256,md5,withdrawn", *(f"{row['sha256']},{row['md5']},{row['withdrawn']}" for row in rows)]
         write_file(own.root / WITHDRAWN_FILE, "\n".join(lines) + "\n")
+
+
+def places_of(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the paths below data/ of a manifest's images, by SHA-256."""
+    found: dict[str, list[str]] = {}
+    for sha256, path in zip(rows["sha256"], rows["path"], strict=True):
+        found.setdefault(sha256, []).append(path)
+    return found
 
 
 def read_withdrawn(project: Project) -> dict[str, dict[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.automation.retraining.data_changes import read_withdrawn
+from graft.automation.retraining.data_changes import places_of, read_withdrawn
 from graft.core.params.models import ValidateParams
 from graft.core.project import Project
 from graft.data.folder.layout import read_layout
@@ -82,7 +82,7 @@ def read_existing(project: Project, params: ValidateParams, manifest: Path) -> E
         classes=sorted(set(images["label"])),
         train_folder=train,
         test=_test_images(project, images),
-        places=found.groupby("sha256")["path"].apply(list).to_dict(),
+        places=places_of(found),
         withdrawn=set(read_withdrawn(project)),
     )
 

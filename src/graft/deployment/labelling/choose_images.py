@@ -122,18 +122,20 @@ def choose_to_inspect(project: Project, folder: Path, report: Report, classes: S
     """Write the task of the images of data/ that inspection calls in doubt: labels, copies and near-duplicates."""
     task = LabellingTask(folder, "inspect", list(classes))
     doubts: dict[str, tuple[str, str, float]] = {}
-    if report.label_check is not None:
-        for issue in report.label_check.issues:
-            why = f"more likely {issue.suggested} ({issue.suggested_probability:.0%})"
-            doubts.setdefault(issue.picture.path, (issue.picture.label, why, issue.given_probability))
+    for issue in report.labels.issues:
+        why = f"more likely {issue.suggested} ({issue.suggested_probability:.0%})"
+        doubts.setdefault(issue.picture.path, (issue.picture.label, why, issue.given_probability))
     for alike in [*report.copies, *report.near_duplicates]:
         if alike.conflicts:
             others = ", ".join(alike.labels)
             for picture in alike.pictures:
                 doubts.setdefault(picture.path, (picture.label, f"the same picture under {others}", 0.0))
+    asked: set[str] = set()
     for path, (label, why, probability) in doubts.items():
         file = project.data / path
-        task.add(file.read_bytes(), Item(sha256_of(file), "", path, label, probability, why))
+        if (sha256 := sha256_of(file)) not in asked:  # of copies one is asked about, and the answer is for all
+            asked.add(sha256)
+            task.add(file.read_bytes(), Item(sha256, "", path, label, probability, why))
     if not task.items:
         raise GraftError("Inspection found no label in doubt and no copies in two classes", "There is nothing to do")
     task.write()
