@@ -71,7 +71,8 @@ def test_the_bundle_holds_the_members_that_count(project: Project) -> None:
     assert json.loads((made.folder / "weights.json").read_text()) == made.weights
     bundle = made.folder / "model"
     settings = read_checked(bundle)
-    assert settings.pop("files").keys() == {"members/good/model.json", "members/good/saved_model/weights"}
+    files = {"known.npz", "members/good/model.json", "members/good/saved_model/weights"}
+    assert settings.pop("files").keys() == files
     assert settings == {"classes": CLASSES, "max_pixels": 500, "members": [{"name": "good", "weight": 1.0}]}
     assert [path.name for path in (bundle / "members").iterdir()] == ["good"]
     assert (bundle / "members" / "good" / "saved_model" / "weights").read_text() == "good"
