@@ -3,12 +3,16 @@
 import hashlib
 import io
 import json
+import shutil
+import subprocess
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -27,7 +31,9 @@ from graft.deployment.labelling.labelling_task import (
 )
 from graft.deployment.labelling.worth_labelling import worth_labelling
 from graft.deployment.server.access import Access
+from graft.deployment.server.server import bind
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 TOKEN = "a-token-of-sixteen-and-more"
 
 
@@ -184,3 +190,26 @@ def test_what_inspection_calls_in_doubt_is_asked_about_once(tmp_path: Path) -> N
     empty: Any = SimpleNamespace(labels=LabelCheck(), copies=[], near_duplicates=[])
     with pytest.raises(GraftError, match="no label in doubt"):
         choose_to_inspect(project, tmp_path / "other", empty, [])
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+def test_a_browser_shows_the_first_image_and_a_button_for_each_class(task: LabellingTask, tmp_path: Path) -> None:
+    listener = bind("127.0.0.1", 0)
+    app = create_labelling_app(task, Access("127.0.0.1", TOKEN), str)
+    running = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    thread = threading.Thread(target=running.run, args=([listener],), daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/#token={TOKEN}"
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
+    try:
+        shown = subprocess.run(
+            [*command, "--virtual-time-budget=5000", "--dump-dom", url], capture_output=True, text=True, timeout=120
+        ).stdout
+    finally:
+        running.should_exit = True
+        thread.join(30)
+    assert "3 of 3 open" in shown
+    assert 'src="blob:' in shown
+    assert "0.PNG (the model: red, 60% sure)" in shown
+    for words in (" green</button>", " red</button>", "new class</button>", "into the inbox</button>"):
+        assert words in shown
