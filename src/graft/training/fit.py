@@ -20,6 +20,7 @@ from graft.training.batches import Batches, Mix, balanced_class_weights
 from graft.training.checkpoint import TrainingState
 from graft.training.graph_epochs import fit_features, suits_graph
 from graft.training.optimizers import build_optimizer
+from graft.training.pointwise import pointwise_as_products
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,16 @@ def fit(
             if suits_graph(batches):
                 fit_features(model, batches, val_batches, total, first, [state, lines])
             else:
-                model.fit(
-                    batches,
-                    epochs=total,
-                    initial_epoch=first,
-                    shuffle=False,  # the batches shuffle themselves, reproducibly
-                    validation_data=val_batches,
-                    callbacks=[state, lines],
-                    verbose=0,
-                )
+                with pointwise_as_products(model):
+                    model.fit(
+                        batches,
+                        epochs=total,
+                        initial_epoch=first,
+                        shuffle=False,  # the batches shuffle themselves, reproducibly
+                        validation_data=val_batches,
+                        callbacks=[state, lines],
+                        verbose=0,
+                    )
         except Exception as error:
             raise explain_out_of_memory(error, batches) or error from None
         finally:

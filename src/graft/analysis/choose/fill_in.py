@@ -15,8 +15,9 @@ from graft.networks.backbones import default_image_size
 # scratch.
 SHARE_WHERE_PROMISING, SHARE_ELSE, SHARE_FOR_SCRATCH = 0.5, 0.3, 0.1
 # Multiply-adds of an epoch, for each of a pass forward through the layers that are trained: twice as many backward, and
-# Keras' training step takes about three times as long for each as OpenVINO. Measured on two cores: 7 to 10.
-PASSES_PER_EPOCH = 9
+# Keras' training step takes about twice as long for each as OpenVINO. Measured on two cores: 7 to 10, and with 1x1
+# convolutions as products (graft.training.pointwise) 1.3 times less.
+PASSES_PER_EPOCH = 7
 # Seconds of one core to build the network and its graph of training, and for each pixel of a view of an image.
 STARTING_SECONDS, VIEW_SECONDS_PER_PIXEL = 30.0, 1.1e-7
 # Changed views of each image that are drawn once, so that all below the layers that are trained is computed once; of
