@@ -108,12 +108,12 @@ def _choose(
 
 def _finish(project: Project, params: Params, task: LabellingTask) -> str:
     """Put the labels into the inbox, and return what to say; of images of data/, say what comes next."""
-    from graft.deployment.labelling.choose_images import inbox_of
+    from graft.automation.retraining.deliveries import inbox_folder
 
     if task.kind == "inspect":
         labels, removed = task.changes()
         return f"{len(labels)} other labels, {len(removed)} to remove: graft data apply"
-    place = task.deliver(inbox_of(project, params))
+    place = task.deliver(inbox_folder(project, params.retrain.source.inbox))
     return "Nothing is labelled yet." if place is None else f"Delivered: {place.name}. Next: graft retrain"
 
 

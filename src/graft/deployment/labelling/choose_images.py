@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,7 @@ from graft.bundle.decisions import label_names
 from graft.bundle.images import UnreadableImageError
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
-from graft.core.params.models import Params
-from graft.core.progress import progress_bar
+from graft.core.progress import console
 from graft.core.project import Project
 from graft.data.scan.manifest import read_manifest
 from graft.deployment.labelling.labelling_task import Item, LabellingTask
@@ -27,13 +25,6 @@ if TYPE_CHECKING:
     from graft.deployment.monitor.prediction_log import PredictionLog
 
 CHUNK = 64
-
-
-@dataclass(frozen=True)
-class _Seen:
-    sha256: str
-    name: str
-    data: bytes | Path
 
 
 def logged_images(log: PredictionLog) -> Iterator[tuple[str, str, bytes]]:
@@ -83,7 +74,7 @@ def choose_to_label(
     known = set(read_manifest(project.manifest, columns=("sha256",))["sha256"]) if project.manifest.is_file() else set()
     rows, features, probabilities = [], [], []
     stream = iter(images)
-    with progress_bar("Images", 0) as advance:
+    with console.status("Looking at the images"):
         while chunk := list(islice(stream, CHUNK)):
             new = []
             for sha256, name, data in chunk:
@@ -91,10 +82,9 @@ def choose_to_label(
                     continue
                 known.add(sha256)
                 try:
-                    new.append((_Seen(sha256, name, data), classifier.to_pixels(data)))
+                    new.append(((sha256, name, data), classifier.to_pixels(data)))
                 except UnreadableImageError:
                     continue
-            advance(len(chunk))
             if not new:
                 continue
             pixels = {size: np.stack([one[size] for _, one in new]) for size in classifier.image_sizes}
@@ -108,12 +98,11 @@ def choose_to_label(
     p = np.concatenate(probabilities)
     task = LabellingTask(folder, "label", list(classifier.classes))
     for index in worth_labelling(np.concatenate(features), p, count):
-        seen, label = rows[index]
+        (sha256, name, data), label = rows[index]
         best = float(p[index].max())
-        assert isinstance(seen.data, bytes)
         why = "none of the classes, it seems" if label not in classifier.classes else f"{best:.0%} sure"
         suggested = classifier.classes[int(p[index].argmax())]
-        task.add(seen.data, Item(seen.sha256, "", seen.name, suggested, best, why))
+        task.add(data, Item(sha256, "", name, suggested, best, why))
     task.write()
     return task
 
@@ -161,10 +150,3 @@ def _suffix(data: bytes) -> str:
 def labelling_folder(project: Project) -> Path:
     """Return where what is to be labelled lies."""
     return project.state / "labelling" / "task"
-
-
-def inbox_of(project: Project, params: Params) -> Path:
-    """Return the inbox, which is made where it is missing."""
-    folder = project.root / params.retrain.source.inbox
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
