@@ -1,14 +1,22 @@
 """`graft compare`: models against each other on the same test images."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graft.cli import completion
 from graft.cli.app import opened
 from graft.cli.options import JsonOption
-from graft.cli.output import messages_aside, say, short
+from graft.cli.output import messages_aside, say, short, table_of
+from graft.core.progress import console
+
+if TYPE_CHECKING:
+    from graft.deployment.monitor.shadow_answers import ShadowAgreement
+
+SHOWN = 20  # pairs of answers
 
 
 def compare(
@@ -26,6 +34,9 @@ def compare(
         Path | None,
         typer.Option(metavar="FILE", help="Write the images that they disagree on as CSV.", show_default=False),
     ] = None,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Compare what was answered at work with the model in the shadow instead.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare models on the same test images: which are better than the first, and whether that is chance.
@@ -41,6 +52,12 @@ def compare(
     from graft.data.scan.manifest import read_manifest
 
     project, params = opened()
+    if shadow:
+        from graft.deployment.monitor.prediction_log import PredictionLog
+        from graft.deployment.monitor.shadow_answers import shadow_agreement
+
+        _print_shadow(shadow_agreement(PredictionLog(project.prediction_log, params.monitor.log)), as_json)
+        return
     with messages_aside(as_json):
         from graft.registry.runs.named_predictions import compare_named, evaluated_names
 
@@ -68,3 +85,23 @@ def compare(
     print_disagreements(found, paths)
     if out is not None:
         say(f"All of them are in {short(out)}.")
+
+
+def _print_shadow(found: ShadowAgreement, as_json: bool) -> None:
+    import json
+
+    from rich.markup import escape
+
+    if as_json:
+        print(json.dumps(found.as_record(), indent=1))
+        return
+    say(
+        f"{found.images:,} images: {found.shadow} answers as {found.answering} does on {found.same:.1%} "
+        f"({found.low:.1%} to {found.high:.1%})"
+    )
+    if found.differing:
+        table = table_of("answered", "in the shadow", ">images")
+        for one, other, count in found.differing[:SHOWN]:
+            table.add_row(escape(one), escape(other), f"{count:,}")
+        console.print(table)
+        say(f"Such as: {', '.join(one[:16] for one in found.examples[:3])}. Labels decide: graft monitor --truth FILE")

@@ -54,6 +54,14 @@ def serve(
         ),
     ] = None,
     log: LogOption = None,
+    shadow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Another model, such as challenger, that is asked too: for the log alone, behind the answers.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve the champion: photographs in, label and probabilities out, until Ctrl-C.
 
@@ -78,6 +86,12 @@ def serve(
 
     settings = params.monitor.log
     predictions = prediction_log(project, settings, log)
+    if shadow is not None and predictions is None:
+        raise GraftError("A model in the shadow answers for the log, and there is none", "Add --log")
+    if shadow is not None and "/" not in shadow:
+        from graft.registry.resolve import model_name
+
+        shadow = f"models:/{model_name(project)}@{shadow}"
     listener = server.bind(host, port)
     # A supervisor ends a service with SIGTERM, a user with Ctrl-C; uvicorn sends either on when all is answered.
     for stop in (signal.SIGTERM, signal.SIGINT):
@@ -94,6 +108,6 @@ def serve(
         say(f"Predictions are logged in {predictions.folder}, {kept}.")
     console.print("Ctrl-C ends it.")
     try:
-        server.serve(project, params.serve, access, listener, model, predictions)
+        server.serve(project, params.serve, access, listener, model, predictions, shadow)
     except KeyboardInterrupt:
         console.print("Ended.")

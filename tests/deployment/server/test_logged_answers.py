@@ -15,6 +15,8 @@ from graft.bundle.images import decode
 from graft.core.params.monitor_params import LogParams
 from graft.core.params.serve_params import ServeParams
 from graft.deployment.monitor.prediction_log import PredictionLog
+from graft.deployment.monitor.reached import TrueLabel, reached
+from graft.deployment.monitor.shadow_answers import is_shadow, shadow_agreement
 from graft.deployment.server.access import Access
 from graft.deployment.server.http_app import create_app
 from graft.deployment.server.log_writer import LogWriter
@@ -91,3 +93,47 @@ def test_a_log_that_cannot_be_written_changes_no_answer(tmp_path: Path) -> None:
     assert [answer.status_code for answer in answers] == [200, 200, 422, 415]
     assert 'graft_prediction_log_images_total{outcome="written"} 0.0' in metrics
     assert 'graft_prediction_log_images_total{outcome="failed"} 4.0' in metrics
+
+
+def test_a_model_in_the_shadow_answers_for_the_log_alone(tmp_path: Path) -> None:
+    async def main() -> list[dict[str, object]]:
+        metrics = Metrics()
+        champion = Champion(Registry(), 1000, metrics)  # type: ignore[arg-type]
+        challenger = Champion(Registry(), 1000, Metrics())  # type: ignore[arg-type]
+        writer = LogWriter(PredictionLog(tmp_path, LogParams()), PARAMS.log_buffer_bytes, metrics)
+        app = create_app(
+            champion, PARAMS, Access("127.0.0.1", None), metrics, lambda: None, writer, challenger=challenger
+        )
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
+        ):
+            while champion.model is None or challenger.model is None:
+                await asyncio.sleep(0.001)
+            champion.model, challenger.model = model("1"), model("1")
+            await client.post("/predict", content=IMAGES[0], headers=PNG)  # of itself nothing is asked
+            opposite = model("2")
+            opposite.classifier.classes = ("dark", "bright")  # type: ignore[assignment]
+            challenger.model = opposite
+            answers = [await client.post("/predict", content=data, headers=PNG) for data in IMAGES[1:]]
+            for _ in range(1000):
+                if len(opposite.classifier.batches) == 3:  # type: ignore[attr-defined]
+                    break
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+        return [answer.json() for answer in answers]
+
+    assert {one["version"] for one in asyncio.run(main())} == {"1"}
+    log = PredictionLog(tmp_path, LogParams())
+    rows = list(log.read())
+    assert [row.model for row in rows if is_shadow(row)] == ["levels version 2 (shadow)"] * 3
+    assert sum(not is_shadow(row) for row in rows) == 4
+    found = shadow_agreement(log)
+    assert (found.images, found.same, found.shadow) == (3, 0.0, "levels version 2 (shadow)")
+    assert sum(count for _, _, count in found.differing) == 3
+    # What people were given counts, and what the shadow said stands beside it.
+    truth = {row.image.sha256: TrueLabel(row.label, row.image.sha256) for row in rows if not is_shadow(row)}
+    reach = reached(log, truth)
+    assert reach.total is not None
+    assert (reach.total.images, reach.total.right) == (4, 1)
+    assert [(one.name, one.right) for one in reach.models][-1] == ("levels version 2 (shadow)", 0.0)

@@ -19,6 +19,7 @@ from graft.bundle.decisions import UNKNOWN
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
 from graft.core.text_tables import read_text_table
+from graft.deployment.monitor.shadow_answers import is_shadow
 from graft.evaluation.intervals import share_interval
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Reached:
     """What the answers in a log come to.
 
     Attributes:
-        total: of all images with a label; ``classes`` by what they show, ``weeks`` and ``models`` by the log.
+        total: of all images with a label; ``classes`` by what they show, ``weeks`` and ``models`` by the log;
+            models in the shadow (:mod:`graft.deployment.monitor.shadow_answers`) are among the last alone.
         unlabelled: images in the log without a label, and what their answers expect of themselves.
         new_classes: images of classes that no answer names, by class; right is to answer ``unknown``.
         missing: labels of images that the log does not have.
@@ -112,7 +114,9 @@ def reached(log: PredictionLog, truth: dict[str, TrueLabel], since: datetime | N
     Raises:
         GraftError: there is no log, or it is damaged.
     """
-    latest = {row.image.sha256: row for row in log.read(since) if not row.image.problem}
+    rows = [row for row in log.read(since) if not row.image.problem]
+    latest = {row.image.sha256: row for row in rows if not is_shadow(row)}
+    behind = {(row.model, row.image.sha256): row for row in rows if is_shadow(row) and row.image.sha256 in truth}
     labelled = [row for sha256, row in latest.items() if sha256 in truth]
     known = {row.label for row in latest.values()} - {UNKNOWN}
     new = sorted({truth[row.image.sha256].label for row in labelled} - known)
@@ -125,7 +129,13 @@ def reached(log: PredictionLog, truth: dict[str, TrueLabel], since: datetime | N
         total=_share("all", labelled, truth) if labelled else None,
         classes=by(lambda row: truth[row.image.sha256].label),
         weeks=by(_week),
-        models=by(lambda row: row.model),
+        models=[
+            *by(lambda row: row.model),
+            *(
+                _share(name, [row for (model, _), row in behind.items() if model == name], truth)
+                for name in sorted({model for model, _ in behind})
+            ),
+        ],
         unlabelled=_share("unlabelled", [row for sha256, row in latest.items() if sha256 not in truth], {}),
         new_classes={name: sum(truth[row.image.sha256].label == name for row in labelled) for name in new},
         missing=len(truth.keys() - latest.keys()),

@@ -35,6 +35,7 @@ def create_app(
     on_failure: Callable[[], None],
     log_writer: LogWriter | None = None,
     kept: Kept = "nothing",
+    challenger: Champion | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -43,17 +44,22 @@ def create_app(
         metrics: shared with ``champion``.
         log_writer: of the prediction log, started and stopped with the application; None logs nothing.
         kept: what is logged of a photograph.
+        challenger: a model that answers in the shadow, for the log alone.
     """
-    predictor = Predictor(champion, params, metrics, log_writer)
+    predictor = Predictor(champion, params, metrics, log_writer, challenger)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         predictor.start()
         champion.start(on_failure)
+        if predictor.shadow is not None:
+            predictor.shadow.start()
         if log_writer is not None:
             log_writer.start(lambda: predictor.admission.images > 0)
         yield
         await champion.stop()
+        if predictor.shadow is not None:
+            await predictor.shadow.stop()
         await predictor.stop()
         if log_writer is not None:
             await asyncio.to_thread(log_writer.stop)

@@ -20,6 +20,7 @@ from graft.deployment.server.log_writer import Asked, LogWriter
 from graft.deployment.server.responses import predictions
 from graft.deployment.server.served_model import Answer, Pixels, ServedModel
 from graft.deployment.server.server_metrics import Metrics
+from graft.deployment.server.shadow import Shadow
 from graft.deployment.server.watch_champion import Champion
 
 T = TypeVar("T")
@@ -33,10 +34,19 @@ class Predictor:
 
     Args:
         log_writer: gets every image that was answered or could not be read; None logs nothing.
+        challenger: a model that is asked behind the answers, where they are logged; None asks none.
+
+    Attributes:
+        shadow: what asks it; started and stopped apart.
     """
 
     def __init__(
-        self, champion: Champion, params: ServeParams, metrics: Metrics, log_writer: LogWriter | None = None
+        self,
+        champion: Champion,
+        params: ServeParams,
+        metrics: Metrics,
+        log_writer: LogWriter | None = None,
+        challenger: Champion | None = None,
     ) -> None:
         self.admission = Admission(params.queue, params.max_buffer_bytes)
         self.batcher = Batcher(params.max_batch, params.max_wait_ms / 1000, metrics)
@@ -47,6 +57,12 @@ class Predictor:
         self._budget = PixelBudget(params.max_pixels)
         # As many as there are cores: Pillow decodes outside the interpreter's lock.
         self._decoders = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
+
+        self.shadow: Shadow | None = None
+        if challenger is not None and log_writer is not None:
+            self.shadow = Shadow(
+                challenger, self.batcher, self._decode_one, log_writer, lambda: self.admission.images > 0
+            )
 
     def start(self) -> None:
         """Start the batcher; to be called in the running loop."""
@@ -84,6 +100,8 @@ class Predictor:
             self._metrics.prediction(found.label, found.probability)
             asked.append(Asked(data, model.source, model.classifier.max_pixels, found.label, found.probability))
         self._log(asked)
+        if self.shadow is not None:
+            self.shadow.put(model, images)
         return predictions(model, answers, coverage)
 
     async def _receive(self, request: Request, place: Place) -> tuple[Kind, bytes]:
@@ -117,7 +135,7 @@ class Predictor:
     async def _decode(self, model: ServedModel, images: list[bytes]) -> list[Pixels]:
         async def decode(data: bytes) -> Pixels:
             with self.batcher.decoding():
-                return await self._in_thread(decode_image, model, data, self._params.max_pixels, self._budget)
+                return await self._decode_one(model, data)
 
         results = await asyncio.gather(*map(decode, images), return_exceptions=True)
         pixels: list[Pixels] = []
@@ -138,6 +156,9 @@ class Predictor:
             others = f", and {more} more" if more > 0 else ""
             raise RefusedError(422, f"Cannot be used: {', '.join(problems[:PROBLEMS_NAMED])}{others}.")
         return pixels
+
+    async def _decode_one(self, model: ServedModel, data: bytes) -> Pixels:
+        return await self._in_thread(decode_image, model, data, self._params.max_pixels, self._budget)
 
     def _log(self, asked: list[Asked]) -> None:
         if self._log_writer is not None:

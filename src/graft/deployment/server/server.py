@@ -48,12 +48,14 @@ def serve(
     listener: socket.socket,
     model: str | None,
     log: PredictionLog | None = None,
+    shadow: str | None = None,
 ) -> None:
     """Serve a model until the process gets SIGINT or SIGTERM; what is under way then is still answered, and logged.
 
     Args:
         model: see :func:`graft.registry.resolve.resolve_model`; None is the champion.
         log: of predictions; None logs nothing.
+        shadow: another model that answers for the log alone; None for none.
 
     Raises:
         GraftError: the model cannot be loaded.
@@ -71,7 +73,11 @@ def serve(
 
     log_writer = LogWriter(log, params.log_buffer_bytes, metrics) if log is not None else None
     kept: Kept = "nothing" if log is None else "photographs" if log.params.keep_images else "figures"
-    app = create_app(champion, params, access, metrics, stop, log_writer, kept)
+    challenger = None
+    if shadow is not None:
+        behind = ModelSource(project, shadow, params.max_batch)
+        challenger = Champion(behind, params.poll_seconds, Metrics(), "In the shadow")
+    app = create_app(champion, params, access, metrics, stop, log_writer, kept, challenger)
     config = uvicorn.Config(
         app,
         http=PatientProtocol,

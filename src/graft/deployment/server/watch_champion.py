@@ -114,6 +114,7 @@ class Champion:
 
     Args:
         metrics: count what was loaded, and problems.
+        role: what it does, in the line that names the model.
 
     Attributes:
         model: the one that answers; None until the first is loaded.
@@ -122,8 +123,9 @@ class Champion:
         failure: why there is no model at all and will be none.
     """
 
-    def __init__(self, source: ModelSource, poll_seconds: float, metrics: Metrics) -> None:
+    def __init__(self, source: ModelSource, poll_seconds: float, metrics: Metrics, role: str = "Now answering") -> None:
         self.source = source
+        self._role = role
         self.model: ServedModel | None = None
         self.tags: Mapping[str, str] = {}
         self.problem = ""
@@ -194,7 +196,7 @@ class Champion:
         self.model, self.tags = model, meant.tags
         self._failed_version = None
         self._metrics.model(model.source.name, model.source.version)
-        log.info("Now answering: %s", model.source)
+        log.info("%s: %s", self._role, model.source)
         self._report("")
 
     def _report(self, problem: str) -> None:
