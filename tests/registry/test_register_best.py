@@ -14,12 +14,15 @@ from recorded import NAMES, copy_of, recorded_params, set_figures, train_and_rec
 from tiny import CLASSES
 
 from graft.bundle.model import ImageClassifier
+from graft.bundle.record import read_settings
 from graft.core.errors import GraftError
+from graft.core.params.decide_params import DecideParams
 from graft.core.params.models import RegisterParams
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation.prediction_table import read_prediction_table
 from graft.registry.register import Registered, choose_best, register_best
+from graft.registry.resolve import resolve_model
 from graft.registry.runs.strategy_runs import read_run
 from graft.registry.store.tracking_store import open_store
 
@@ -213,3 +216,22 @@ def test_a_store_that_was_deleted_is_an_error(project: Project) -> None:
     (project.home / "mlflow.db").unlink()
     with pytest.raises(GraftError, match="Train again into this store"):
         register(project)
+
+
+def test_what_is_decided_is_in_a_version_of_its_own(project: Project, client: MlflowClient) -> None:
+    plain = register(project)
+
+    def decided(**wanted: Any) -> Registered:
+        return register_best(project, RegisterParams(), folders(project), DecideParams(**wanted))
+
+    first = decided(precision={"red": 0.9}, costs={"red": {"blue": 5.0}})
+    assert decided(precision={"red": 0.9}, costs={"red": {"blue": 5.0}}).version == first.version
+    assert versions(client) == sorted([plain.version, first.version])
+    assert decided().version == plain.version  # as it was trained
+    resolved = resolve_model(project, f"models:/{MODEL}/{first.version}")
+    found = read_settings(resolved.bundle)["decide"]
+    assert (found["precision"], found["costs"]) == ({"red": 0.9}, {"red": {"blue": 5.0}})
+    assert found["thresholds"].keys() == {"red"}
+    assert ImageClassifier(resolved.bundle).decided == found
+    with pytest.raises(GraftError, match="names 'purple', which is no class"):
+        decided(precision={"purple": 0.9})

@@ -34,8 +34,8 @@ def compare(
         Path | None,
         typer.Option(metavar="FILE", help="Write the images that they disagree on as CSV.", show_default=False),
     ] = None,
-    shadow: Annotated[
-        bool, typer.Option("--shadow", help="Compare what was answered at work with the model in the shadow instead.")
+    at_work: Annotated[
+        bool, typer.Option("--at-work", help="Compare what was answered at work with the model in the shadow instead.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,7 +52,7 @@ def compare(
     from graft.data.scan.manifest import read_manifest
 
     project, params = opened()
-    if shadow:
+    if at_work:
         from graft.deployment.monitor.prediction_log import PredictionLog
         from graft.deployment.monitor.shadow_answers import shadow_agreement
 

@@ -83,7 +83,7 @@ def _choose(
         if waiting := sum(one.verdict in ("labelled", "removed") for one in earlier.items):
             raise GraftError(
                 f"{waiting} decisions about other images are not put to use yet",
-                "Run graft label and press 'into the inbox', or graft data apply; or remove " + short(folder),
+                "Run graft label and press 'into the inbox', or graft data apply; or remove " + str(short(folder)),
             )
     import shutil
 

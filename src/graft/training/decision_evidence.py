@@ -62,7 +62,7 @@ def collect(trained: Trained, task: Task, labels: np.ndarray, probabilities: np.
         some = _some(len(far), task.seed)
         folds = _folds(task)
         parts = zip(weights, trained.features, strict=True)
-        far = sum(weight * _held_out(rows, some, folds) for weight, rows in parts) / sum(weights)
+        far = np.sum([weight * _held_out(rows, some, folds) for weight, rows in parts], axis=0) / sum(weights)
         features = [rows[some] for rows in trained.features]
     elif isinstance(trained.network, keras.Model) and (model := features_model(trained.network)) is not None:
         rows = predict(model, task.train.inputs[_some(count, task.seed)], f"{task.name}: features of train images")
