@@ -18,7 +18,7 @@ ROOT = HERE.parents[1]
 TESTS = HERE.parent
 sys.path[:0] = [str(folder) for folder in (HERE, TESTS, TESTS / "data", TESTS / "deployment" / "server", ROOT)]
 # In the order in which they run; each is a module of this name here, and a table of this name in the document.
-PARTS = ("fuzz", "openapi", "faults", "load", "clean_machines")
+PARTS = ("fuzz", "openapi", "faults", "load", "clean_machines", "team")
 
 
 def main() -> int:

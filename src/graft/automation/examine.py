@@ -51,18 +51,28 @@ class Finding:
     fix: str = ""
 
 
+# The name of a probe, its state where it fails or hangs, and what it examines.
+Look = tuple[str, State, Callable[[], Iterable[Finding]]]
+
+
 def examine(project: Project) -> list[Finding]:
     """Return everything worth knowing, in the order in which a run needs it.
 
     All probes run side by side, each in a thread that nobody waits for longer than ``LIMIT_SECONDS``: a driver or a
     disk that hangs is a finding, and so is whatever a probe raises.
     """
-    deadline = time.monotonic() + LIMIT_SECONDS
-    probes = [_Probe(name, otherwise, look) for name, otherwise, look in _probes(project)]
-    return [finding for probe in probes for finding in probe.findings(deadline)]
+    return look_at_all(_probes(project))
 
 
-def _probes(project: Project) -> list[tuple[str, State, Callable[[], Iterable[Finding]]]]:
+def look_at_all(probes: Iterable[Look], limit_seconds: float | None = None) -> list[Finding]:
+    """Return what probes find side by side, in their order; see :func:`examine`."""
+    limit = limit_seconds or LIMIT_SECONDS
+    deadline = time.monotonic() + limit
+    started = [_Probe(name, otherwise, look) for name, otherwise, look in probes]
+    return [finding for probe in started for finding in probe.findings(deadline, limit)]
+
+
+def _probes(project: Project) -> list[Look]:
     """Return the probes, each with its name, its state where it fails or hangs, and what it examines."""
     return [
         ("Python", "bad", lambda: [_python(project)]),
@@ -92,16 +102,19 @@ class _Probe:
         self._thread.start()
 
     def _run(self) -> None:
+        found: list[Finding] = []
         try:
-            self._found = list(self._look())
+            for one in self._look():
+                found.append(one)  # what was found before something fails stays
         except GraftError as error:
-            self._found = [Finding(self._name, self._otherwise, error.what, error.fix)]
+            found.append(Finding(self._name, self._otherwise, error.what, error.fix))
         except Exception as error:
             problem = f"cannot be looked at: {first_line(error)}"
-            self._found = [Finding(self._name, self._otherwise, problem, "Mend that, and look again")]
+            found.append(Finding(self._name, self._otherwise, problem, "Mend that, and look again"))
+        self._found = found
 
-    def findings(self, deadline: float) -> list[Finding]:
-        """Return what was found, or that there was no answer by ``deadline``, in seconds of the monotonic clock."""
+    def findings(self, deadline: float, limit: float) -> list[Finding]:
+        """Return what was found, or that there was no answer by ``deadline``, ``limit`` seconds after the start."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._found is not None:
             return self._found
@@ -109,7 +122,7 @@ class _Probe:
             Finding(
                 self._name,
                 self._otherwise,
-                f"no answer within {LIMIT_SECONDS:.0f} s",
+                f"no answer within {limit:.0f} s",
                 "Find out what it waits for, and look again",
             )
         ]

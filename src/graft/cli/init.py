@@ -15,6 +15,20 @@ def init(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="A folder that is new or empty.", show_default=False)
     ],
+    remote: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Where `dvc push` puts photographs and results for others: s3://BUCKET/PATH, or another address or "
+            "folder that DVC takes.",
+        ),
+    ] = "",
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", envvar="AWS_ENDPOINT_URL", help="With an s3:// remote: the server, where it isn't Amazon's."
+        ),
+    ] = "",
 ) -> None:
     """Make a project of a folder: settings, pipeline and flows, under git and DVC, ready for photographs."""
     import shlex
@@ -25,7 +39,7 @@ def init(
     from graft.automation.projects.init_project import init_project
 
     with console.status("Making the project"):
-        project = init_project(folder)
+        project = init_project(folder, remote, endpoint if remote.startswith("s3://") else "")
     console.print(f"[bold]{escape(project.root.name)}[/] is a project of graft {__version__} now.", soft_wrap=True)
     is_here = project.root == Path.cwd()
     commands = [
@@ -33,6 +47,7 @@ def init(
         ("graft data import FOLDER", "photographs of your own, a folder for each class"),
         ("graft run", "everything from them to a registered model"),
         ("graft doctor", "what this machine has of what that takes"),
+        *([("graft doctor --services", "whether the servers it names can be used")] if remote else []),
     ]
     console.print("\nNext:")
     width = max(len(command) for command, _ in commands)

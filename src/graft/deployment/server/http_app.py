@@ -1,7 +1,8 @@
 """The endpoints, as an ASGI application; see :mod:`graft.deployment.server.server` for what runs it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,13 +16,15 @@ from graft.core.params.serve_params import ServeParams
 from graft.deployment.server.access import Access
 from graft.deployment.server.admission import BusyError
 from graft.deployment.server.bodies import JSON_KEY, RefusedError
+from graft.deployment.server.inference_protocol import add_protocol
 from graft.deployment.server.log_writer import LogWriter
-from graft.deployment.server.middleware import Gate
+from graft.deployment.server.middleware import PROTOCOL, Gate
 from graft.deployment.server.predicting import Predictor
 from graft.deployment.server.responses import Description, Kept, Predictions, Readiness, Refusal, description
 from graft.deployment.server.server_metrics import CONTENT_TYPE, Metrics
 from graft.deployment.server.serving_page import PAGE, PAGE_POLICY
 from graft.deployment.server.watch_champion import Champion
+from graft.deployment.server.workers import WORKER
 
 # By then a place is likely free: most answers take a fraction of a second.
 RETRY_SECONDS = "1"
@@ -36,6 +39,7 @@ def create_app(
     log_writer: LogWriter | None = None,
     kept: Kept = "nothing",
     challenger: Champion | None = None,
+    prefix: str = "",
 ) -> FastAPI:
     """Return the application.
 
@@ -45,6 +49,7 @@ def create_app(
         log_writer: of the prediction log, started and stopped with the application; None logs nothing.
         kept: what is logged of a photograph.
         challenger: a model that answers in the shadow, for the log alone.
+        prefix: of the paths that a proxy hands on, such as ``/graft``; "" for none.
     """
     predictor = Predictor(champion, params, metrics, log_writer, challenger)
 
@@ -54,6 +59,8 @@ def create_app(
         champion.start(on_failure)
         if predictor.shadow is not None:
             predictor.shadow.start()
+        while WORKER in os.environ and champion.model is None and champion.failure is None:
+            await asyncio.sleep(0.02)  # other workers answer meanwhile: this one takes no connection before it can
         if log_writer is not None:
             log_writer.start(lambda: predictor.admission.images > 0)
         yield
@@ -75,8 +82,14 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(Gate, access=access, metrics=metrics)
+    app.add_middleware(Gate, access=access, metrics=metrics, prefix=prefix)
     _refuse_in_one_form(app)
+    add_protocol(app, champion, predictor, params)
+
+    def count_under_way() -> None:
+        metrics.images_under_way.set(predictor.admission.images)
+        metrics.bytes_held.set(predictor.admission.bytes)
+
     protected = [Security(HTTPBearer(auto_error=False))] if access.wants_token else []
 
     @app.post(
@@ -88,7 +101,10 @@ def create_app(
     )
     async def predict(request: Request) -> Response:
         """Label and probabilities of one photograph or several."""
-        return JSONResponse(await predictor.answer(request))
+        try:
+            return JSONResponse(await predictor.answer(request))
+        finally:
+            count_under_way()
 
     @app.get("/model", response_model=Description, responses=_refusals(401, 503), dependencies=protected)
     async def model() -> Description:
@@ -116,8 +132,7 @@ def create_app(
     @app.get("/metrics", response_class=Response, responses=_refusals(401), dependencies=protected)
     async def metrics_text() -> Response:
         """Return the counters in Prometheus' text format."""
-        metrics.images_under_way.set(predictor.admission.images)
-        metrics.bytes_held.set(predictor.admission.bytes)
+        count_under_way()
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -130,12 +145,16 @@ def create_app(
 def _refuse_in_one_form(app: FastAPI) -> None:
     """Make every refusal a :class:`Refusal`, whoever raises it."""
 
+    def answer(request: Request, reason: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+        name = "error" if request.scope["path"].startswith(f"{PROTOCOL}/") else "detail"
+        return JSONResponse({name: reason}, status, headers)
+
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, RefusedError)
-        return JSONResponse({"detail": error.reason}, error.status)
+        return answer(request, error.reason, error.status)
 
     async def busy(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": f"No answer now: {error}. Try again."}, 503, {"retry-after": RETRY_SECONDS})
+        return answer(request, f"No answer now: {error}. Try again.", 503, {"retry-after": RETRY_SECONDS})
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -144,10 +163,10 @@ def _refuse_in_one_form(app: FastAPI) -> None:
             405: f"{request.method[:20]} is not for this path. GET /openapi.json describes what there is.",
         }
         reason = reasons.get(error.status_code, str(error.detail))
-        return JSONResponse({"detail": reason}, error.status_code, error.headers)
+        return answer(request, reason, error.status_code, error.headers)
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": "The server failed at this request, and has logged why."}, 500)
+        return answer(request, "The server failed at this request, and has logged why.", 500)
 
     app.add_exception_handler(RefusedError, refused)
     app.add_exception_handler(BusyError, busy)

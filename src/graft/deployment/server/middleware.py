@@ -11,8 +11,10 @@ from graft.deployment.server.access import Access
 from graft.deployment.server.server_metrics import Metrics
 
 PATHS = frozenset({"/", "/predict", "/model", "/health", "/ready", "/metrics", "/openapi.json"})
+# Of the Open Inference Protocol, counted together: their paths have names of models in them.
+PROTOCOL = "/v2"
 # The page holds nothing and asks for the token itself; probes of a supervisor have none, and learn yes or no.
-OPEN_PATHS = frozenset({"/", "/health", "/ready"})
+OPEN_PATHS = frozenset({"/", "/health", "/ready", f"{PROTOCOL}/health/live", f"{PROTOCOL}/health/ready"})
 # What browsers send is a tenth of it; h11 itself bounds only what has not arrived whole.
 MAX_HEAD_BYTES = 16_384
 # Nothing here may be taken for another type, shown in a frame or kept by a proxy.
@@ -27,10 +29,11 @@ HEADERS = {
 class Gate:
     """The middleware that refuses who may not ask, and counts every answer by path and status."""
 
-    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics, prefix: str = "") -> None:
         self._app = app
         self._access = access
         self._metrics = metrics
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, as ASGI has it."""
@@ -38,7 +41,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        if self._prefix and f"{scope['path']}/".startswith(f"{self._prefix}/"):
+            # Of a proxy that hands paths on as they are; others take the prefix away themselves.
+            scope = {**scope, "path": scope["path"][len(self._prefix) :] or "/"}
         path = scope["path"] if scope["path"] in PATHS else "other"
+        if scope["path"].startswith(f"{PROTOCOL}/"):
+            path = PROTOCOL
         status = 500
 
         async def send_counted(message: Message) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -75,19 +76,36 @@ class Predictor:
     async def answer(self, request: Request) -> dict[str, object]:
         """Return the predictions for a request's images, see :class:`graft.deployment.server.responses.Predictions`.
 
+        Raises as :meth:`answers` does.
+        """
+        coverage = _coverage(request.query_params.get("sets"))
+        model, answers = await self.answers(request)
+        return predictions(model, answers, coverage)
+
+    async def answers(
+        self, request: Request, unpack: Callable[[bytes], list[bytes]] | None = None
+    ) -> tuple[ServedModel, list[Answer]]:
+        """Return the model that answers a request, and its answer for each of its images.
+
+        Args:
+            unpack: returns the images' files of a body; by default what its content type says.
+
         Raises:
             RefusedError: the request is malformed, too large or too slow.
             BusyError: there is no room for it, no model yet, or it took too long.
         """
-        coverage = _coverage(request.query_params.get("sets"))
         arrived = False
         try:
             async with asyncio.timeout(self._params.timeout_seconds):
                 with Place(self.admission) as place:
-                    kind, body = await self._receive(request, place)
+                    kind, body = await self._receive(request, place, Kind.JSON if unpack else None)
                     arrived = True
                     content_type = request.headers.get("content-type", "")
-                    model, images, answers = await self._run(kind, content_type, body, place)
+                    images = [body]
+                    if unpack is not None or kind is not Kind.RAW:
+                        take = unpack or partial(images_in, kind, content_type, params=self._params)
+                        images = await self._in_thread(take, body)
+                    model, answers = await self._run(images, place)
         except TimeoutError:
             limit = f"{self._params.timeout_seconds:g} s"
             if arrived:
@@ -102,12 +120,13 @@ class Predictor:
         self._log(asked)
         if self.shadow is not None:
             self.shadow.put(model, images)
-        return predictions(model, answers, coverage)
+        return model, answers
 
-    async def _receive(self, request: Request, place: Place) -> tuple[Kind, bytes]:
+    async def _receive(self, request: Request, place: Place, kind: Kind | None) -> tuple[Kind, bytes]:
         """Return the body's kind and bytes; refuse it unread where its headers are wrong or there is no room."""
         headers = request.headers
-        kind = kind_of(headers.get("content-type", ""), headers.get("content-encoding", ""))
+        encoding = headers.get("content-encoding", "")
+        kind = kind_of("application/json" if kind else headers.get("content-type", ""), encoding)
         if self._champion.model is None:
             raise BusyError("the model is being loaded")
         self.admission.require_room()
@@ -116,13 +135,8 @@ class Predictor:
             body = await read_body(request.stream(), headers.get("content-length"), limit, place.hold_bytes)
         return kind, body
 
-    async def _run(
-        self, kind: Kind, content_type: str, body: bytes, place: Place
-    ) -> tuple[ServedModel, list[bytes], list[Answer]]:
-        """Return the model that answers, the images' files, and its answer for each."""
-        images = [body]
-        if kind is not Kind.RAW:
-            images = await self._in_thread(images_in, kind, content_type, body, self._params)
+    async def _run(self, images: list[bytes], place: Place) -> tuple[ServedModel, list[Answer]]:
+        """Return the model that answers, and its answer for each image's file."""
         place.hold_images(len(images))
         model = self._champion.model
         assert model is not None  # once there is one, there is always one
@@ -130,7 +144,7 @@ class Predictor:
             pixels = await self._decode(model, images)
         with self._timed("infer"):
             answers = await asyncio.gather(*(self.batcher.answer(model, one) for one in pixels))
-        return model, images, answers
+        return model, answers
 
     async def _decode(self, model: ServedModel, images: list[bytes]) -> list[Pixels]:
         async def decode(data: bytes) -> Pixels:

@@ -4,12 +4,18 @@ Names follow Prometheus' conventions: base units, ``_total`` for counters
 (https://prometheus.io/docs/practices/naming/).
 """
 
+import os
 from collections.abc import Sequence
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+# Names the folder in which the workers of one server count together; to be set before this is imported.
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+OfWorkers = Literal["livemax", "livesum"]  # how a gauge of several is one
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -23,15 +29,17 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # a second line for each of them, that no query asks for
         registry = CollectorRegistry()
-        ProcessCollector(registry=registry)  # memory, CPU seconds, open files
-        PlatformCollector(registry=registry)
+        if SHARED not in os.environ:
+            ProcessCollector(registry=registry)  # memory, CPU seconds, open files
+            PlatformCollector(registry=registry)
         self.registry = registry
+        self._answering = ("", "")
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"graft_{name}", text, labels, registry=registry)
 
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"graft_{name}", text, labels, registry=registry)
+        def gauge(name: str, text: str, *labels: str, of_workers: OfWorkers = "livemax") -> Gauge:
+            return Gauge(f"graft_{name}", text, labels, registry=registry, multiprocess_mode=of_workers)
 
         def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
             return Histogram(f"graft_{name}", text, labels, buckets=buckets, registry=registry)
@@ -43,8 +51,8 @@ class Metrics:
         self._batch_seconds = histogram("batch_seconds", "Duration of a forward pass.", SECONDS)
         self._labels = counter("predictions", "Images answered, by label.", "label")
         self._top = histogram("top_probability", "Probability of the label that was answered.", PROBABILITIES)
-        self.images_under_way = gauge("images_under_way", "Images that wait for their answer.")
-        self.bytes_held = gauge("body_bytes_held", "Bytes of the bodies of requests under way.")
+        self.images_under_way = gauge("images_under_way", "Images that wait for their answer.", of_workers="livesum")
+        self.bytes_held = gauge("body_bytes_held", "Bytes of the bodies of requests under way.", of_workers="livesum")
         self._model = gauge("model_info", "The model that answers; always 1.", "name", "version")
         self._loads = counter("model_loads", "Models loaded, or not, by outcome.", "outcome")
         problem = "1 while the registry's champion cannot be looked up or loaded and an older model answers."
@@ -75,7 +83,11 @@ class Metrics:
 
     def model(self, name: str, version: str) -> None:
         """Record the model that answers from now on."""
-        self._model.clear()
+        if SHARED not in os.environ:
+            self._model.clear()
+        elif self._answering != ("", ""):
+            self._model.labels(*self._answering).set(0)  # what workers share cannot be cleared
+        self._answering = (name, version)
         self._model.labels(name, version).set(1)
         self._loads.labels("loaded").inc()
 
@@ -91,4 +103,8 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        if SHARED not in os.environ:
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # of all workers
+        return generate_latest(registry)
