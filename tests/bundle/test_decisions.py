@@ -11,6 +11,7 @@ from graft.bundle.decisions import (
     Known,
     decide,
     distances,
+    enough,
     label_names,
     label_sets,
     limits,
@@ -121,3 +122,10 @@ def test_the_evidence_is_read_as_it_was_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.labels, some.labels)
     np.testing.assert_allclose(found.probabilities, some.probabilities, atol=1e-7)
     np.testing.assert_array_equal(found.distances, some.distances)
+
+
+def test_of_very_many_known_images_a_spread_sample_is_enough() -> None:
+    assert enough(3).tolist() == [0, 1, 2]
+    assert len(enough(0)) == 0
+    some = enough(50_001)
+    assert (len(some), some[0], some[-1]) == (5000, 0, 50_000)

@@ -24,6 +24,9 @@ FEATURES_FILE = "features.npz"
 DECIDE = "decide"  # of model.json
 UNKNOWN = "unknown"
 NONE_OF_THESE = -1  # in the place of a class index
+# Images whose predictions a bundle brings: 5 % of so many are known to 0.3 points, and a thousand classes of them are
+# 20 MB.
+MOST_KNOWN = 5000
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Known:
         )
 
 
+def enough(count: int) -> np.ndarray:
+    """Return places of as many of so many images as decisions need, evenly spread, int ``[min(count, MOST_KNOWN)]``."""
+    return np.unique(np.linspace(0, count - 1, min(count, MOST_KNOWN)).round().astype(np.int64))
+
+
 def unit(features: np.ndarray) -> np.ndarray:
     """Return features ``[N, D]``, each of length 1, float32."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
@@ -71,7 +79,7 @@ def distances(features: np.ndarray, training: np.ndarray) -> np.ndarray:
     Args:
         training: of length 1 each.
     """
-    return np.asarray(1 - (unit(features) @ training.astype(np.float32).T).max(axis=1), np.float32)
+    return np.asarray(1 - (unit(features) @ np.asarray(training, np.float32).T).max(axis=1), np.float32)
 
 
 def limits(known: Known, share: float) -> dict[str, float]:

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from graft.bundle.decisions import Known, distances, unit
+from graft.bundle.decisions import Known, distances, enough, unit
+from graft.networks.backbones.backbone import LayerlessNetwork
 from graft.networks.features.extract import predict
 from graft.networks.grouped_folds import grouped_folds
 from graft.training.blend import Blend
 from graft.training.strategy import Task, Trained
 
-# Training images that distances are measured to: 5 MB of 1,280 features; 500 instead of 1,500 refused as many others.
+# Training images that distances are measured to: 5 MB of 1,280 features; docs/unknown.md was measured with 640.
 MOST = 2000
 # Numbers an image from which on what a head is given are pixels or maps, not features.
-MOST_FEATURES = 8192
+MOST_FEATURES = 4096
 FOLDS = 5
 
 
@@ -39,7 +40,7 @@ class DecisionEvidence:
 def features_model(model: keras.Model) -> keras.Model | None:
     """Return the part of a classifier, images to logits, that gives its head's input ``[N, D]``; None without one."""
     head, node, _ = model.output._keras_history
-    if head.name != "head":
+    if head.name != "head" or any(isinstance(layer, LayerlessNetwork) for layer in model._flatten_layers()):
         return None
     features = head._inbound_nodes[node].input_tensors[0]
     if len(features.shape) != 2 or features.shape[1] > MOST_FEATURES:
@@ -70,7 +71,9 @@ def collect(trained: Trained, task: Task, labels: np.ndarray, probabilities: np.
         features = [rows]
     else:
         features = [None]
-    return DecisionEvidence(Known(labels, probabilities, far if task.folds else far[count:]), features)
+    far = far if task.folds else far[count:]
+    some = enough(len(labels))
+    return DecisionEvidence(Known(labels[some], probabilities[some], far[some]), features)
 
 
 def _some(count: int, seed: int) -> np.ndarray:

@@ -3,15 +3,18 @@
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from graft.automation.prefect_server import HOST, free_port
 from graft.automation.retraining.outcome import DeliveryOutcome, Outcome, details, title
-from graft.automation.retraining.prefect_side import leave_artifacts, mark_as_crashed, name_run, send
+from graft.automation.retraining.prefect_side import emit_events, leave_artifacts, mark_as_crashed, name_run, send
 from graft.core.errors import GraftError
 from graft.core.params.retrain_params import NotifyParams
 
@@ -193,6 +196,29 @@ def test_without_deliveries_and_page_the_message_is_left_alone() -> None:
     run, artifacts = run_of(nothing, NotifyParams())
     assert set(artifacts) == {"retrain-my-hands"}
     assert run.name == "nothing to do"
+
+
+def test_events_name_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    emitted: list[tuple[str, str, str]] = []
+
+    def emit(event: str, resource: dict[str, str], payload: dict[str, str]) -> None:
+        emitted.append((event, resource["prefect.resource.id"], payload["version"]))
+
+    monkeypatch.setattr("prefect.events.emit_event", emit)
+    emit_events(replace(TAKEN_IN, drift="Drift in classes: 40 of 60 recent images."))
+    emit_events(Outcome("2026-11-25T03:00:00+00:00", "hands", drift="No drift in 8 checks"))
+    names = ["graft.promoted", "graft.quarantined", "graft.drift"]
+    assert emitted == [(name, "graft.dataset.my-hands", "4") for name in names]
+
+
+def test_the_automations_of_the_docs_are_some() -> None:
+    from prefect.events.schemas.automations import AutomationCore
+
+    page = (Path(__file__).parents[3] / "docs/retraining.md").read_text(encoding="utf-8")
+    block = page.split("```yaml\nautomations:")[1].split("```")[0]
+    found = YAML(typ="safe").load(f"automations:{block}")["automations"]
+    expected = [set(AutomationCore.model_validate(one).trigger.expect) for one in found]
+    assert expected == [{"graft.drift"}, {"graft.failed", "graft.refused"}]
 
 
 def test_a_run_is_called_after_what_came_of_it() -> None:

@@ -13,7 +13,8 @@ def leave_artifacts(outcome: Outcome, params: NotifyParams) -> None:
     """Create a table of deliveries, the message, and a link to MLflow in Prefect; to be called in a flow or task."""
     from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-    name = re.sub(r"[^a-z0-9]+", "-", outcome.dataset.lower()).strip("-")
+    name = _key(outcome)
+    emit_events(outcome)
     create_markdown_artifact(details(outcome), key=f"retrain-{name}", description=title(outcome))
     if outcome.deliveries:
         create_table_artifact(
@@ -26,6 +27,26 @@ def leave_artifacts(outcome: Outcome, params: NotifyParams) -> None:
             key=f"model-{name}",
             description="The challenger that was judged",
         )
+
+
+def emit_events(outcome: Outcome) -> None:
+    """Emit an event for each thing that happened, such as ``graft.promoted``, that Prefect's automations can act on.
+
+    Their resource is ``graft.dataset.<data set>``. Where nothing happened, none is emitted.
+    """
+    from prefect.events import emit_event
+
+    names = [name for name in outcome.events if name != "nothing"]
+    if outcome.drift.startswith("Drift"):  # see graft.deployment.monitor.drift_page.in_words
+        names.append("drift")
+    resource = {"prefect.resource.id": f"graft.dataset.{_key(outcome)}", "prefect.resource.name": outcome.dataset}
+    payload = {"title": title(outcome), "version": outcome.version, "commit": outcome.commit, "drift": outcome.drift}
+    for name in names:
+        emit_event(f"graft.{name}", resource=resource, payload=payload)
+
+
+def _key(outcome: Outcome) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", outcome.dataset.lower()).strip("-")
 
 
 def deliveries_table(outcome: Outcome) -> list[dict[str, Any]]:

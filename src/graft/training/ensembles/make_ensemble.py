@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft.bundle.decisions import Known
+from graft.bundle.decisions import Known, enough
 from graft.bundle.record import read_settings
 from graft.core.errors import GraftError
 from graft.core.files import write_file
@@ -130,8 +130,9 @@ def _write(project: Project, ensemble: Ensemble, table: pd.DataFrame, mixture: n
         if weight > 0
     }
     labels = class_indices(table["label"], ensemble.classes)
-    far = _distances(list(bundles.values()), len(table))
-    write_ensemble_bundle(bundles, folder / "model", Known(labels, mixture, far))
+    some = enough(len(table))
+    far = _distances(list(bundles.values()), len(some))
+    write_ensemble_bundle(bundles, folder / "model", Known(labels[some], mixture[some], far))
     write_file(folder / WEIGHTS_FILE, json.dumps(ensemble.weights, indent=1))
     of_member = json.loads(
         (project.strategy(next(iter(ensemble.weights))) / "metrics.json").read_text(encoding="utf-8")
