@@ -36,7 +36,7 @@ def emit_events(outcome: Outcome) -> None:
     """
     from prefect.events import emit_event
 
-    names = [name for name in outcome.events if name != "nothing"]
+    names: list[str] = [name for name in outcome.events if name != "nothing"]
     if outcome.drift.startswith("Drift"):  # see graft.deployment.monitor.drift_page.in_words
         names.append("drift")
     resource = {"prefect.resource.id": f"graft.dataset.{_key(outcome)}", "prefect.resource.name": outcome.dataset}
