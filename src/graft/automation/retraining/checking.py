@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from graft.automation.retraining.data_changes import CLASSES, DataChanges, effective, split_off
+from graft.automation.retraining.data_changes import DataChanges, effective, split_off
 from graft.automation.retraining.deliveries import Delivery
 from graft.automation.retraining.known_images import ExistingImages
 from graft.automation.retraining.unpacking import LeftOutFile, Unpacked, unpack
@@ -204,8 +204,7 @@ def _problems(
     if row["sha256"] in existing.withdrawn:
         yield "withdrawn before"
     if row["label"] not in existing.classes and row["label"] not in added:
-        known = ", ".join(existing.classes)
-        yield f"of the class '{row['label']}', which data/ does not know ({known}), and no {CLASSES} adds"
+        yield f"of the class '{row['label']}', which data/ does not know ({', '.join(existing.classes)})"
     if (other := existing.labels.get(row["sha256"], row["label"])) != row["label"]:
         yield f"labelled '{row['label']}', and in data/ with the same bytes '{other}'"
     if twin := beside_test.get(row["sha256"]):
