@@ -16,8 +16,10 @@ def register_version(project: Project, params: Params, clock: StageClock) -> Non
         import mlflow  # noqa: F401
     with clock.span("mlflow register", "mlflow"):
         from graft.registry.register import register_best
+        from graft.registry.report.write_report import describe_version
 
         register_best(project, params.register_, model_folders(project, params), params.decide)
+        describe_version(project, params)
 
 
 @flow(name="register", validate_parameters=False)

@@ -23,6 +23,7 @@ EXEMPT = {
     "src/graft/automation": "starts servers and processes",
     "src/graft/registry/store": "where records go; a training is not repeated for its record",
     "src/graft/registry/runs": "records in MLflow what was made",
+    "src/graft/registry/report": "describes to people what was made",
 }
 # Of what is exempt, what decides results after all: the defaults of the settings.
 DECIDES = ("src/graft/core/params",)

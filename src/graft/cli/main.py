@@ -24,6 +24,7 @@ from graft.cli import (
     predict,
     promotion,
     recipe,
+    report,
     retrain,
     robustness,
     run,
@@ -71,6 +72,8 @@ app.add_typer(schedule.app, name="schedule")
 app.command("init", epilog="Example: graft init flowers --remote s3://photographs/flowers")(init.init)
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
+app.command("report", epilog="Example: graft report --open")(report.report)
+app.command("card", epilog="Example: graft card --out README.md")(report.card)
 app.command("compare", epilog="Example: graft compare champion challenger")(compare.compare)
 app.command("slices", epilog="Example: graft slices champion --table cameras.csv")(slices.slices)
 app.command("robustness", epilog="Example: graft robustness frozen")(robustness.robustness)

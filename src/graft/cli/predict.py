@@ -66,6 +66,14 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write a picture of where the model looked, of each photograph, into a folder that is new.",
+            show_default=False,
+        ),
+    ] = None,
     log: LogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,6 +102,8 @@ def predict(
     configure(project)
     if out is not None:
         _require_writable(out, replace)
+    if explain is not None and explain.exists():
+        raise GraftError(f"{explain} is there already", "Name a new folder for --explain")
     with TemporaryDirectory() as folder:
         file = Path(folder, "answers.json") if as_json else out
         with messages_aside(as_json):
@@ -118,6 +128,8 @@ def predict(
                     arguments = tuple(os.path.abspath(path) for path in paths)  # noqa: PTH100
                     run = Run(resolved.digest, arguments, json.dumps(classifier.decided))
                     counts = _write(classifier, photographs, total, run, file, replace, watcher, find_sets)
+            if explain is not None:
+                _explain(classifier, resolved.bundle, photographs, total, explain)
             none_read = not set(counts) - {""}
             _print_summary(counts, out)
         if file and as_json:
@@ -139,6 +151,18 @@ def _sets(classifier: ImageClassifier, coverage: float | None) -> Sets | None:
             "Train it again: graft run",
         )
     return partial(label_sets, classifier.known, coverage=coverage)
+
+
+def _explain(
+    classifier: ImageClassifier, bundle: Path, photographs: list[PhotographSource], total: int, folder: Path
+) -> None:
+    from graft.deployment.predict.explain_photographs import explain_photographs
+    from graft.deployment.predict.inputs import all_of_them
+
+    stream = (photograph for some in photographs for photograph in some.read(all_of_them))
+    with progress_bar("Heat maps", total) as advance:
+        written = explain_photographs(classifier, bundle, stream, folder, advance)
+    say(f"{written:,} pictures of where the model looked: {folder}")
 
 
 def _require_writable(out: Path, replace: bool) -> None:

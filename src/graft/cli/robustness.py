@@ -35,12 +35,14 @@ def robustness(
     with messages_aside(as_json):
         import numpy as np
 
+        from graft.core.files import write_file
         from graft.core.progress import progress_bar
         from graft.evaluation.corruption_costs import robustness as measure
         from graft.evaluation.corruptions import CORRUPTIONS, SEVERITIES
         from graft.evaluation.evaluate import TestImages
         from graft.evaluation.prediction_table import class_indices
         from graft.networks.engines.open_classifier import open_classifier
+        from graft.registry.report.model_facts import robustness_file
         from graft.registry.resolve import resolve_trained
 
         resolved = resolve_trained(project, model)
@@ -53,10 +55,12 @@ def robustness(
             found = measure(
                 classifier, lambda side, some: test.at(side).at(rows[some]), labels, test.groups[rows], advance
             )
-    if as_json:
-        print(
-            json.dumps({"model": str(resolved), "images": len(rows), "rows": [asdict(one) for one in found]}, indent=1)
+        text = json.dumps(
+            {"model": str(resolved), "images": len(rows), "rows": [asdict(one) for one in found]}, indent=1
         )
+        write_file(robustness_file(project, resolved.digest), text)  # for the next report on this model
+    if as_json:
+        print(text)
         return
     clean, *changed = found
     table = table_of("=severity", *(f">{severity}" for severity in SEVERITIES), "=points lost at 5")

@@ -19,6 +19,7 @@ from graft.evaluation.bundle_probabilities import EvaluationInputs, bundle_proba
 from graft.evaluation.figures import confusion_picture
 from graft.evaluation.metrics import Evaluation, evaluate
 from graft.evaluation.prediction_table import class_indices, with_probabilities
+from graft.evaluation.threshold_curves import curve_tables
 from graft.networks.decode_images import Photographs
 from graft.networks.engines.open_classifier import open_classifier
 from graft.networks.features.feature_store import FeatureStore
@@ -64,9 +65,11 @@ def evaluate_models(project: Project, folders: Mapping[str, Path], params: Param
     """
     images = TestImages(project)
     store = FeatureStore.of(project, params.train.store)
+    evaluated = {}
     for name, folder in folders.items():
-        found = evaluate_bundle(name, folder, images, params.evaluate.batch_size, clock, store)
-        write_evaluation(name, found, images)
+        evaluated[name] = evaluate_bundle(name, folder, images, params.evaluate.batch_size, clock, store)
+        write_evaluation(name, evaluated[name], images)
+    write_together(project, evaluated, folders, images)
 
 
 def evaluate_bundle(
@@ -87,6 +90,33 @@ def evaluate_bundle(
     return EvaluatedBundle(probabilities, model.classes, evaluate(labels, probabilities, model.classes))
 
 
+def write_together(
+    project: Project, evaluated: Mapping[str, EvaluatedBundle], folders: Mapping[str, Path], images: TestImages
+) -> None:
+    """Write what DVC shows of all models at once: one file of figures, and tables whose columns are models.
+
+    Strategies and ensembles have tables of their own: dvc.yaml names the columns of a plot, from params.yaml.
+    """
+    figures = {}
+    for name, found in evaluated.items():
+        test = found.evaluation.headline()
+        figures[name] = {"acc": test["accuracy"], "f1": test["macro_f1"], "loss": test["log_loss"]}
+        validation = json.loads((folders[name] / "metrics.json").read_text(encoding="utf-8"))["val"]
+        figures[name]["val_loss"] = validation["log_loss"]
+    folder = project.artifacts("evaluate")
+    write_file(folder / "metrics.json", json.dumps(figures, indent=1))
+    ensembles = {name for name in evaluated if folders[name] == project.ensemble(name)}
+    for kind, names in (("strategies", set(evaluated) - ensembles), ("ensembles", ensembles)):
+        models = {
+            name: (class_indices(images.table["label"], found.classes), found.probabilities)
+            for name, found in evaluated.items()
+            if name in names
+        }
+        (folder / "curves" / kind).mkdir(parents=True, exist_ok=True)
+        for curve, table in curve_tables(models).items():
+            table.to_csv(folder / "curves" / kind / f"{curve}.csv", index=False, float_format="%.6g")
+
+
 def write_evaluation(name: str, found: EvaluatedBundle, images: TestImages) -> None:
     """Write metrics, predictions and confusion matrix of one strategy or ensemble to the stage's files."""
     folder = images.project.artifacts("evaluate")
@@ -94,7 +124,6 @@ def write_evaluation(name: str, found: EvaluatedBundle, images: TestImages) -> N
     for part in ("metrics", "figures", "per_class", "predictions", "confusion", "pictures"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     every = all_figures(class_indices(images.table["label"], classes), probabilities, classes, images.groups)
-    # A file each: `dvc metrics show` then has a row for each, and a column for each figure.
     write_file(folder / "metrics" / f"{name}.json", json.dumps(every.headline.as_json(), indent=1))
     write_file(folder / "figures" / f"{name}.json", json.dumps(every.flat(), indent=1))
     per_class = pd.DataFrame.from_dict(dict(every.per_class), orient="index").rename_axis("class")

@@ -5,7 +5,7 @@ A picture only illustrates: where one cannot be drawn, that is said, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +97,23 @@ def _draw_matrix(
 
 def _short(name: str, most: int) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+@illustration
+def threshold_picture(path: Path, tables: Mapping[str, pd.DataFrame], title: str) -> None:
+    """Draw the curves of one model side by side, of :func:`graft.evaluation.threshold_curves.curve_tables`."""
+    figure = new_figure(13, 3.4)
+    for axes, (name, table) in zip(figure.subplots(1, len(tables)), tables.items(), strict=True):
+        x, y = table.columns[:2]
+        axes.plot(table[x], table[y], marker="o" if name == "reliability" else "")
+        if name == "reliability":
+            axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+        axes.set_xlabel(x.replace("_", " "))
+        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.set_ylim(-0.02, 1.02)
+        axes.grid(alpha=0.3)
+    figure.suptitle(_short(title, 100), fontsize=11, parse_math=False)
+    figure.savefig(path, dpi=DPI)
 
 
 @illustration

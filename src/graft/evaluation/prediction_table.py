@@ -56,3 +56,10 @@ def read_prediction_table(path: Path) -> pd.DataFrame:
         GraftError: there is no such file, or it is no table.
     """
     return read_text_table(path, "a table of predictions", "Train it: dvc repro train", text=_TEXT)
+
+
+def probabilities_of(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return class indices ``[N]`` and probabilities float64 ``[N, C]``, whose rows sum to 1, of labelled images."""
+    classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
+    probabilities = table[[f"p_{one}" for one in classes]].to_numpy(np.float64)
+    return class_indices(table["label"], classes), probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from graft.bundle.decisions import DECIDE
 from graft.bundle.record import FILES, read_checked, read_settings, write_settings
 from graft.core.errors import GraftError, first_line
-from graft.core.files import write_file
+from graft.core.files import new_folder, write_file
 from graft.core.paired import Difference, difference, log_losses
 from graft.core.params.decide_params import DecideParams
 from graft.core.params.models import RegisterParams
@@ -186,6 +186,9 @@ def register_best(
     images = len(read_prediction_table(folders[strategy] / "val_predictions.csv"))
     folds = read_figures(folders[strategy]).get("folds", {}).get("folds", 0)
     registered = Registered(model, version, mine, strategy, params.metric, value, run["run_id"], images, folds)
+    # Where DVC's own users look for it; see artifacts in dvc.yaml.
+    with new_folder(project.artifacts("register") / "model", replace=True) as copy:
+        shutil.copytree(folders[strategy] / "model", copy, dirs_exist_ok=True)
     write_file(project.artifacts("register") / "registered.json", json.dumps(asdict(registered), indent=1))
     return registered
 

@@ -161,7 +161,7 @@ def test_metrics_are_as_prometheus_reads_them() -> None:
 def test_openapi_tells_everything_there_is() -> None:
     async def test(client: httpx.AsyncClient, champion: Champion, app: FastAPI) -> None:
         schema = (await client.get("/openapi.json")).json()
-        assert set(schema["paths"]) == {"/predict", "/model", "/health", "/ready", "/metrics"}
+        assert set(schema["paths"]) == {"/predict", "/explain", "/model", "/health", "/ready", "/metrics"}
         predict = schema["paths"]["/predict"]["post"]
         kinds = {"image/*", "application/octet-stream", "multipart/form-data", "application/json"}
         assert set(predict["requestBody"]["content"]) == kinds
@@ -184,7 +184,7 @@ def test_openapi_asks_for_the_token_where_there_is_one() -> None:
         schema = (await client.get("/openapi.json")).json()
         assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
         secured = {path for path, methods in schema["paths"].items() for one in methods.values() if "security" in one}
-        assert secured == {"/predict", "/model", "/metrics"}
+        assert secured == {"/predict", "/explain", "/model", "/metrics"}
 
     run(test, token=token)
 

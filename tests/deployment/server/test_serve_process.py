@@ -251,7 +251,7 @@ def test_a6_the_log_is_written_before_clients_are_waited_for(registered: Project
 def test_what_is_under_way_at_the_end_is_answered(registered: Project) -> None:
     """With a token, which a server may have on loopback too: with it everything is answered, without it little."""
     with start(registered, token=TOKEN) as server:
-        for path in ("/predict", "/model", "/metrics", "/openapi.json", "/nothing"):
+        for path in ("/predict", "/explain", "/model", "/metrics", "/openapi.json", "/nothing"):
             for token in ("", "another-token-than-that"):
                 answer = server.get(path, token)
                 assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer"), path

@@ -14,7 +14,6 @@ from graft.core.html.html_page import PageSection, render, sections_by_key
 TRIED_FILE = "tried.csv"
 RECORD_FILE = "choice.json"
 PAGE_FILE = "choose.html"
-NOTHING_MEASURED = "<!DOCTYPE html><title>Nothing measured</title><p>No strategy leaves a setting to auto.\n"
 
 
 def write_choice(choice: Choice | None, settings: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
@@ -31,8 +30,13 @@ def write_choice(choice: Choice | None, settings: Mapping[str, Mapping[str, Any]
     # Seconds differ from run to run: they stay out of what DVC compares.
     table = tried_table(choice).drop(columns="seconds")
     write_file(folder / TRIED_FILE, table.to_csv(index=False, float_format="%.6g"))
-    write_file(folder / PAGE_FILE, choice_page(choice, settings) if choice else NOTHING_MEASURED)
+    write_file(folder / PAGE_FILE, choice_page(choice, settings) if choice else _empty_page())
     write_file(folder / RECORD_FILE, json.dumps(record(choice), indent=1) + "\n")
+
+
+def _empty_page() -> str:
+    """Return the page of a stage that had nothing to do."""
+    return render("analysis/choose/nothing.html", title="Stage choose", sections={})
 
 
 def choice_page(choice: Choice, settings: Mapping[str, Mapping[str, Any]]) -> str:

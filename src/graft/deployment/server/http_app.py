@@ -106,6 +106,17 @@ def create_app(
         finally:
             count_under_way()
 
+    @app.post(
+        "/explain",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}, **_refusals(401, 408, 413, 415, 422, 503)},
+        openapi_extra={"requestBody": _request_body(params)},
+        dependencies=protected,
+    )
+    async def explain(request: Request) -> Response:
+        """Where the model looked in one photograph: a JPEG, yellow to red where something speaks for the label."""
+        return Response(await predictor.explain(request), media_type="image/jpeg")
+
     @app.get("/model", response_model=Description, responses=_refusals(401, 503), dependencies=protected)
     async def model() -> Description:
         """Return the model that answers, and its classes."""

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from graft.deployment.server.access import Access
 from graft.deployment.server.server_metrics import Metrics
 
-PATHS = frozenset({"/", "/predict", "/model", "/health", "/ready", "/metrics", "/openapi.json"})
+PATHS = frozenset({"/", "/predict", "/explain", "/model", "/health", "/ready", "/metrics", "/openapi.json"})
 # Of the Open Inference Protocol, counted together: their paths have names of models in them.
 PROTOCOL = "/v2"
 # The page holds nothing and asks for the token itself; probes of a supervisor have none, and learn yes or no.

@@ -17,12 +17,14 @@ from graft.core.quotas import cores
 from graft.deployment.server.admission import Admission, BusyError, Place
 from graft.deployment.server.batching import Batcher
 from graft.deployment.server.bodies import Kind, RefusedError, body_limit, images_in, kind_of, read_body
+from graft.deployment.server.explaining import Explainer
 from graft.deployment.server.log_writer import Asked, LogWriter
 from graft.deployment.server.responses import predictions
 from graft.deployment.server.served_model import Answer, Pixels, ServedModel
 from graft.deployment.server.server_metrics import Metrics
 from graft.deployment.server.shadow import Shadow
 from graft.deployment.server.watch_champion import Champion
+from graft.networks.explain.heat_maps import NoHeatMapError
 
 T = TypeVar("T")
 
@@ -58,6 +60,7 @@ class Predictor:
         self._budget = PixelBudget(params.max_pixels)
         # As many as there are cores: Pillow decodes outside the interpreter's lock.
         self._decoders = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
+        self._explainer = Explainer()
 
         self.shadow: Shadow | None = None
         if challenger is not None and log_writer is not None:
@@ -72,6 +75,7 @@ class Predictor:
     async def stop(self) -> None:
         await self.batcher.stop()
         self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._explainer.stop()
 
     async def answer(self, request: Request) -> dict[str, object]:
         """Return the predictions for a request's images, see :class:`graft.deployment.server.responses.Predictions`.
@@ -94,6 +98,37 @@ class Predictor:
             RefusedError: the request is malformed, too large or too slow.
             BusyError: there is no room for it, no model yet, or it took too long.
         """
+        model, images, _, answers = await self._answered(request, unpack)
+        asked = []
+        for data, found in zip(images, answers, strict=True):
+            self._metrics.prediction(found.label, found.probability)
+            asked.append(Asked(data, model.source, model.classifier.max_pixels, found.label, found.probability))
+        self._log(asked)
+        if self.shadow is not None:
+            self.shadow.put(model, images)
+        return model, answers
+
+    async def explain(self, request: Request) -> bytes:
+        """Return where the model looked in a request's one image, as a JPEG, for the class that is likeliest.
+
+        Raises:
+            RefusedError: the request is malformed, too large, too slow or of several images; or the model's network
+                has no heat maps.
+            BusyError: as of :meth:`answers`.
+        """
+        model, images, pixels, answers = await self._answered(request)
+        if len(images) != 1:
+            raise RefusedError(422, "One image is explained at a time.")
+        with self._timed("explain"):
+            try:
+                return await self._explainer.picture(model, pixels[0], int(answers[0].probabilities.argmax()))
+            except NoHeatMapError as error:
+                raise RefusedError(422, str(error)) from None
+
+    async def _answered(
+        self, request: Request, unpack: Callable[[bytes], list[bytes]] | None = None
+    ) -> tuple[ServedModel, list[bytes], list[Pixels], list[Answer]]:
+        """Return the model, a request's images as files and decoded, and its answer for each."""
         arrived = False
         try:
             async with asyncio.timeout(self._params.timeout_seconds):
@@ -105,7 +140,8 @@ class Predictor:
                     if unpack is not None or kind is not Kind.RAW:
                         take = unpack or partial(images_in, kind, content_type, params=self._params)
                         images = await self._in_thread(take, body)
-                    model, answers = await self._run(images, place)
+                    model, pixels, answers = await self._run(images, place)
+                    return model, images, pixels, answers
         except TimeoutError:
             limit = f"{self._params.timeout_seconds:g} s"
             if arrived:
@@ -113,14 +149,6 @@ class Predictor:
             raise RefusedError(408, f"The body did not arrive within {limit}.") from None
         except ClientDisconnect:
             raise RefusedError(400, "The connection broke off before the body was whole.") from None
-        asked = []
-        for data, found in zip(images, answers, strict=True):
-            self._metrics.prediction(found.label, found.probability)
-            asked.append(Asked(data, model.source, model.classifier.max_pixels, found.label, found.probability))
-        self._log(asked)
-        if self.shadow is not None:
-            self.shadow.put(model, images)
-        return model, answers
 
     async def _receive(self, request: Request, place: Place, kind: Kind | None) -> tuple[Kind, bytes]:
         """Return the body's kind and bytes; refuse it unread where its headers are wrong or there is no room."""
@@ -135,8 +163,8 @@ class Predictor:
             body = await read_body(request.stream(), headers.get("content-length"), limit, place.hold_bytes)
         return kind, body
 
-    async def _run(self, images: list[bytes], place: Place) -> tuple[ServedModel, list[Answer]]:
-        """Return the model that answers, and its answer for each image's file."""
+    async def _run(self, images: list[bytes], place: Place) -> tuple[ServedModel, list[Pixels], list[Answer]]:
+        """Return the model that answers, and each image decoded with its answer."""
         place.hold_images(len(images))
         model = self._champion.model
         assert model is not None  # once there is one, there is always one
@@ -144,7 +172,7 @@ class Predictor:
             pixels = await self._decode(model, images)
         with self._timed("infer"):
             answers = await asyncio.gather(*(self.batcher.answer(model, one) for one in pixels))
-        return model, answers
+        return model, pixels, answers
 
     async def _decode(self, model: ServedModel, images: list[bytes]) -> list[Pixels]:
         async def decode(data: bytes) -> Pixels:

@@ -20,8 +20,10 @@ from graft.core.timing import StageClock
 from graft.data.folder.versioning import dataset_name, tracked_hash
 from graft.data.scan.manifest import FOR_SPLIT, read_manifest
 from graft.data.splits.split_tables import read_splits, with_paths
-from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture
+from graft.evaluation.figures import confusion_picture, confusion_thumbnail, learning_curves_picture, threshold_picture
 from graft.evaluation.metrics import Evaluation
+from graft.evaluation.prediction_table import probabilities_of
+from graft.evaluation.threshold_curves import curve_tables
 from graft.registry.runs.logged_metrics import (
     CLASSES,
     log_metrics,
@@ -188,7 +190,7 @@ def record_evaluations(project: Project, folders: Mapping[str, Path], clock: Sta
 
 
 def record_evaluation(project: Project, name: str, made: Path) -> None:
-    """Add the figures of the test split, its confusion matrix and its picture to the run of a strategy or ensemble.
+    """Add the figures of the test split, its confusion matrix and its curves to the run of a strategy or ensemble.
 
     ``made`` is the folder of its outputs, see :mod:`graft.core.model_folders`.
     """
@@ -227,7 +229,14 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     picture = folder / "pictures" / f"{name}.png"
     if picture.is_file():  # one that cannot be drawn is none
         client.log_image(run_id, Image.open(picture), artifact_file="test/confusion.png")
+    tables = curve_tables({name: probabilities_of(predictions)})
+    for curve, rows in tables.items():
+        # As tables MLflow lays them side by side for several runs.
+        client.log_table(run_id, rows.rename(columns={name: "value"}), f"test/{curve}.json")
     with tempfile.TemporaryDirectory() as temporary:
+        curves = Path(temporary) / "thresholds.png"
+        if threshold_picture(curves, tables, f"{name}, test"):
+            client.log_image(run_id, Image.open(curves).convert("RGB"), key="test_thresholds", step=0)
         thumbnail = Path(temporary) / "confusion.png"
         if confusion_thumbnail(thumbnail, counts.to_numpy(), classes):
             # Under a key it becomes a chart: MLflow then shows the matrices of several runs side by side.

@@ -1,0 +1,1 @@
+"""What a network sees in a photograph: which places speak for a class."""

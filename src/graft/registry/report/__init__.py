@@ -1,0 +1,1 @@
+"""The report and the model card: what a run came to, for people."""

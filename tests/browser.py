@@ -1,0 +1,100 @@
+"""Pages in a real browser, as people see them: what it complains of, asks for and cannot read aloud."""
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PACKAGE = "axe_playwright_python"  # brings axe-core and what drives the browser; see the group dev in pyproject.toml
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+# The least size of text on a phone, in CSS pixels.
+LEAST_TEXT = 12
+
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None or importlib.util.find_spec(PACKAGE) is None,
+    reason=f"no chromium is installed, or not the package {PACKAGE.replace('_', '-')}",
+)
+
+_SMALL_TEXT = """least => [...document.querySelectorAll('body *')].filter(one =>
+  [...one.childNodes].some(child => child.nodeType === 3 && child.textContent.trim()) && one.checkVisibility()
+  && !one.closest('.read-aloud, script, style')
+  && (one.closest('svg') ? parseFloat(getComputedStyle(one).fontSize) * one.closest('svg').getBoundingClientRect().width
+      / one.closest('svg').viewBox.baseVal.width : parseFloat(getComputedStyle(one).fontSize)) < least)
+  .map(one => one.tagName + ': ' + one.textContent.trim().slice(0, 40))"""
+_OVERFLOW = """width => document.documentElement.scrollWidth > width + 1
+  ? [...document.querySelectorAll('body *')].filter(one => one.getBoundingClientRect().right > width + 1)
+    .slice(0, 5).map(one => one.outerHTML.slice(0, 120)) : []"""
+_SIDEWAYS_TABLES = """() => [...document.querySelectorAll('table')].filter(one =>
+  one.parentElement.scrollWidth > one.parentElement.clientWidth + 1).map(one => one.outerHTML.slice(0, 120))"""
+
+
+@dataclass
+class Seen:
+    """What a browser found of a page at one size and in one scheme."""
+
+    console: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    small_text: list[str] = field(default_factory=list)
+    sideways: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+def look_at(started: Any, url: str, size: str, dark: bool = False, shot: Path | None = None) -> Seen:
+    """Open a page and look it over; ``shot`` is a PNG of all of it."""
+    width, height = SIZES[size]
+    context = started.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+        is_mobile=size == "phone",
+        has_touch=size == "phone",
+    )
+    seen, page = Seen(), context.new_page()
+    page.on("console", lambda message: seen.console.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: seen.console.append(str(error)))
+    page.on("request", lambda request: seen.requests.append(request.url))
+    try:
+        page.goto(url, wait_until="load")
+        page.evaluate((files(PACKAGE) / "axe.min.js").read_text("utf-8"))
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        seen.violations = [
+            f"{one['id']} ({one['impact']}): {json.dumps([node['html'][:160] for node in one['nodes'][:3]])}"
+            for one in found["violations"]
+            if one["impact"] in ("serious", "critical", "moderate")
+        ]
+        seen.small_text = page.evaluate(_SMALL_TEXT, LEAST_TEXT)
+        seen.sideways = page.evaluate(_OVERFLOW, width) + (page.evaluate(_SIDEWAYS_TABLES) if size == "phone" else [])
+        if shot is not None:
+            page.screenshot(path=str(shot), full_page=True)
+    finally:
+        context.close()
+    seen.requests = [one for one in seen.requests if not one.startswith("data:") and one != url.partition("#")[0]]
+    return seen
+
+
+def require_good(url: str) -> None:
+    """Assert that a page is whole, for eyes and ears, at both sizes, light and dark."""
+    with browser() as started:
+        for size in SIZES:
+            for dark in (False, True):
+                seen = look_at(started, url, size, dark)
+                assert seen == Seen(), (url, size, "dark" if dark else "light")
