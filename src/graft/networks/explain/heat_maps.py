@@ -199,7 +199,7 @@ def _cut(network: Any) -> tuple[Any, list[Any]]:
     """Return the output with the logits, and those at which the last maps of places are.
 
     Raises:
-        NoHeatMapError: there are none, or attention lies between them and the logits.
+        NoHeatMapError: there are none, or they are mixed by attention.
     """
     (result,) = network.get_results()
     softmax = result.input_value(0).get_node()
@@ -207,6 +207,9 @@ def _cut(network: Any) -> tuple[Any, list[Any]]:
         softmax = softmax.input_value(0).get_node()
     if softmax.get_type_name() != "Softmax":
         raise _none("its last operation is no softmax")
+    mixing = [node for node in network.get_ops() if node.get_type_name() in ("Softmax", "ScaledDotProductAttention")]
+    if len(mixing) > 1:
+        raise _none("attention mixes all places before it answers")
     logits, found, seen = softmax.input_value(0), [], set()
     todo = [logits]
     while todo:
@@ -221,8 +224,6 @@ def _cut(network: Any) -> tuple[Any, list[Any]]:
                 raise _none("it has no maps but the photograph itself")
             found.append(output)
             continue
-        if node.get_type_name() in ("Softmax", "ScaledDotProductAttention"):
-            raise _none("attention mixes all places before it answers")
         todo += node.input_values()
     if not found:
         raise _none("nothing in it has places")
