@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -59,21 +59,39 @@ def browser() -> Iterator[Any]:
             started.close()
 
 
-def look_at(started: Any, url: str, size: str, dark: bool = False, shot: Path | None = None) -> Seen:
-    """Open a page and look it over; ``shot`` is a PNG of all of it."""
+def look_at(
+    started: Any,
+    url: str,
+    size: str,
+    dark: bool = False,
+    shot: Path | None = None,
+    serve: Callable[[Any], None] | None = None,
+    act: Callable[[Any], None] = lambda page: None,
+) -> Seen:
+    """Open a page and look it over.
+
+    Args:
+        shot: a PNG of all of it.
+        serve: answers the page's requests in the place of a server.
+        act: does with the page what a person would, before it is looked over.
+    """
     width, height = SIZES[size]
     context = started.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if dark else "light",
         is_mobile=size == "phone",
         has_touch=size == "phone",
+        bypass_csp=serve is not None,  # for axe, which the page's own policy would not run
     )
     seen, page = Seen(), context.new_page()
     page.on("console", lambda message: seen.console.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: seen.console.append(str(error)))
     page.on("request", lambda request: seen.requests.append(request.url))
     try:
+        if serve is not None:
+            page.route("**/*", serve)
         page.goto(url, wait_until="load")
+        act(page)
         page.evaluate((files(PACKAGE) / "axe.min.js").read_text("utf-8"))
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         seen.violations = [

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -88,7 +89,7 @@ def test_mlflow_holds_a_full_run_per_strategy(project: RealProject, client) -> N
         files = {item.path for item in client.list_artifacts(run.info.run_id)}
         assert "learning_curves.png" in files
         test_files = {item.path for item in client.list_artifacts(run.info.run_id, "test")}
-        assert {"test/confusion.png", "test/confusion.json", "test/per_class.csv"} <= test_files
+        assert {"test/confusion.png", "test/confusion.json", "test/per_class.csv", "test/roc.json"} <= test_files
         datasets = {item.dataset.digest for item in run.inputs.dataset_inputs}
         assert datasets == {run.data.tags["dvc.data"][:36]}
         assert run.outputs.model_outputs
@@ -110,6 +111,12 @@ def test_best_by_validation_is_registered(project: RealProject, client) -> None:
     assert registered["strategy"] == min(values, key=values.__getitem__)
     model = client.get_registered_model("lights")
     assert str(model.aliases["challenger"]) == registered["version"]
+    version = client.get_model_version("lights", registered["version"])
+    assert "Tells green, red and yellow apart" in version.description
+    of_run = {item.path for item in client.list_artifacts(registered["run_id"], "report")}
+    assert of_run == {"report/README.md", f"report/{registered['strategy']}.html"}
+    page = (project.root / f"artifacts/report/{registered['strategy']}.html").read_text("utf-8")
+    assert "Beside a picture, in red" in page  # heat maps
 
 
 def test_what_was_registered_is_judged_and_promoted(project: RealProject, client) -> None:
@@ -176,13 +183,22 @@ def test_a_second_run_finds_nothing_to_do(project: RealProject) -> None:
 def test_dvc_shows_metrics_and_plots(project: RealProject) -> None:
     shown = json.loads(project.dvc("metrics", "show", "--json").stdout)
     files = next(iter(shown.values()))["data"]
+    # All in one file, under names so short that a row fits a terminal of 100 columns.
+    ((path, found),) = files.items()
+    assert path == "artifacts/evaluate/metrics.json"
     for name in STRATEGIES:
-        assert files[f"artifacts/evaluate/metrics/{name}.json"]["data"]["test"]["accuracy"] > 0
-        assert "val" in files[f"artifacts/train/{name}/metrics.json"]["data"]
+        assert found["data"][name]["acc"] > 0
+        assert set(found["data"][name]) == {"acc", "f1", "loss", "val_loss"}
+    shown = project.dvc("artifacts", "get", ".", "classifier", "--out", "fetched")
+    assert shown.returncode == 0, shown.stderr
+    assert (project.root / "fetched" / "model.json").is_file()
+    shutil.rmtree(project.root / "fetched")
     plots = project.dvc("plots", "show", "--out", "plots_page")
     assert plots.returncode == 0, plots.stderr
     page = (project.root / "plots_page" / "index.html").read_text()
     assert "confusion" in page
+    for title in ("ROC", "precision by recall", "reliability", "answered"):
+        assert title in page
     dag = project.dvc("dag").stdout
     assert all(f"train@{name}" in dag for name in STRATEGIES)
 
@@ -196,8 +212,9 @@ def test_one_parameter_reruns_one_strategy_and_what_follows(project: RealProject
     after = {name: (project.root / f"artifacts/train/{name}/run.json").read_text() for name in STRATEGIES}
     assert {name for name in STRATEGIES if before[name] != after[name]} == {"frozen"}
     difference = project.dvc("metrics", "diff")
-    for stage in ("train/frozen", "ensemble/mean"):
-        assert f"artifacts/{stage}/metrics.json" in difference.stdout
+    for name in ("frozen.val_loss", "mean.acc"):
+        assert name in difference.stdout
+    assert max(map(len, difference.stdout.splitlines())) <= 100
     assert project.dvc("plots", "diff").returncode == 0
 
     # And the ensemble that was asked for stands beside its members.

@@ -34,6 +34,7 @@ from graft.cli import (
     study,
     sweep,
     ui,
+    visualize,
 )
 from graft.cli.app import Commands
 from graft.core.credentials import without_credentials
@@ -70,6 +71,8 @@ app.add_typer(recipe.app, name="recipe")
 app.add_typer(cache.app, name="cache")
 app.add_typer(schedule.app, name="schedule")
 app.command("init", epilog="Example: graft init flowers --remote s3://photographs/flowers")(init.init)
+app.add_typer(visualize.app, name="visualize")
+app.command("init", epilog="Example: graft init flowers")(init.init)
 app.command("run", epilog="Example: graft run", context_settings=run.PASS_ON)(run.run)
 app.command("results", epilog="Example: graft results")(run.results)
 app.command("report", epilog="Example: graft report --open")(report.report)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import needs_browser, require_good
 
 from graft.analysis.choose import choose as module
 from graft.analysis.choose.choose import Choice, MeasuredImages, choose, tried_table
@@ -191,3 +192,11 @@ def test_equal_measurements_write_equal_files(run: Callable[..., Choice], tmp_pa
 def test_names_from_settings_are_escaped_on_the_page(run: Callable[..., Choice], tmp_path: Path) -> None:
     write_choice(run(lambda one: 0.8), {"frozen": {"note": "<script>alert(1)</script>"}}, tmp_path)
     assert "<script>alert" not in (tmp_path / PAGE_FILE).read_text(encoding="utf-8")
+
+
+@needs_browser
+@pytest.mark.parametrize("is_measured", [True, False])
+def test_the_page_is_whole_in_a_browser(is_measured: bool, run: Callable[..., Choice], tmp_path: Path) -> None:
+    choice = run(lambda one: 0.8) if is_measured else None
+    write_choice(choice, {"frozen": {"members": [{"image_size": 224}]}}, tmp_path)
+    require_good((tmp_path / PAGE_FILE).as_uri())

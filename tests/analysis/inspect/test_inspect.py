@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from browser import needs_browser, require_good
 from markupsafe import escape
 from photographs import HOSTILE, add_oddities, manifest_rows, write_photographs
 from tiny import tiny_params, write_hub_module
@@ -259,3 +260,10 @@ def test_a_backbone_that_cannot_be_had_is_no_reason_to_show_nothing(tmp_path):
     project = write_photographs(tmp_path / "project", per_class=4)
     report, _ = inspect_data(project, tiny_params(backbone={"source": "hub", "name": str(tmp_path / "none")}))
     assert "no Hub module" in report.labels.skipped
+
+
+@needs_browser
+def test_the_page_is_whole_in_a_browser(odd, tmp_path):
+    project, report, images = odd
+    write_page(tmp_path / "index.html", report, images, project.data, 10**8)
+    require_good((tmp_path / "index.html").as_uri())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from browser import needs_browser, require_good
 
 import graft
 from graft.core.errors import GraftError
@@ -329,3 +330,8 @@ def test_c3_no_reader_of_a_table_takes_a_name_for_a_number_or_a_gap() -> None:
     assert calls
     for name, line, words in calls:
         assert "nrows" in words or {"dtype", "keep_default_na"} <= words, f"{name}:{line}"
+
+
+@needs_browser
+def test_data_docs_are_whole_in_a_browser(bad: Checked) -> None:
+    require_good((bad.docs / "index.html").as_uri())

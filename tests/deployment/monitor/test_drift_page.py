@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from browser import needs_browser, require_good
 
 from graft.core.params.monitor_params import MonitorParams
 from graft.deployment.monitor.checks import run_checks
@@ -85,3 +86,8 @@ def test_c8_a_camera_that_is_stuck_is_said_with_all_its_images(tmp_path: Path) -
     assert "of 4,960 recent images, all but 1 nearly repeat another one" in html
     assert "40 more cannot be read" in html
     assert "Not compared: images, 1 of 4,960 readable images are independent of each other" in html
+
+
+@needs_browser
+def test_the_page_is_whole_in_a_browser(tmp_path: Path) -> None:
+    require_good(write_page(tmp_path, report(sample(40, 3))).as_uri())

@@ -195,6 +195,15 @@ class _CutNetwork:
         return found
 
 
+def last_maps(network: Any) -> list[tuple[Any, bool]]:
+    """Return the outputs of an ``openvino.Model`` at which its last maps are, and whether each is ``[N, K, h, w]``.
+
+    Raises:
+        NoHeatMapError: it has none.
+    """
+    return [(output, _channels_first(output)) for output in _cut(network)[1]]
+
+
 def _cut(network: Any) -> tuple[Any, list[Any]]:
     """Return the output with the logits, and those at which the last maps of places are.
 

@@ -36,7 +36,7 @@ def heat_picture(image: Image.Image, heat: np.ndarray, view: str, side: int = SI
     grey = np.asarray(image.convert("L"), np.float32)[..., None] * (1 - _PALE) + 255 * _PALE
     places = np.linspace(0, 1, len(_COLOURS))
     colour = np.stack([np.interp(strength, places, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
-    share = (0.85 * strength)[..., None]
+    share = (0.85 * strength**1.5)[..., None]
     return Image.fromarray((grey * (1 - share) + colour * share).astype(np.uint8))
 
 
