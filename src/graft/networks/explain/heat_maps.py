@@ -100,7 +100,8 @@ class HeatMaps:
             if len(maps) > 1:
                 maps = [(weight, one / max(float(np.abs(one).max()), 1e-12)) for weight, one in maps]
             side = max(one.shape[0] for _, one in maps)
-            found.append(np.sum([weight * _resized(one, side) for weight, one in maps], axis=0, dtype=np.float32))
+            resized = np.stack([weight * _resized(one, side) for weight, one in maps])
+            found.append(np.asarray(resized.sum(axis=0), np.float32))
         return found
 
 
