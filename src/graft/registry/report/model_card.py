@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from graft.registry.report.limits import limits, named
@@ -150,7 +151,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9._]+", "-", name.lower()).strip("-.") or "unnamed"
 
 
-def _table(titles: list[str], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(titles: list[str], rows: Sequence[tuple[str, ...]]) -> list[str]:
     lines = [titles, ["---"] * len(titles), *([_text(cell) for cell in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines]
 

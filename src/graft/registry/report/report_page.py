@@ -178,7 +178,7 @@ def points_in_words(found: Comparison) -> str:
 def _per_class(model: ModelFacts) -> list[tuple[str, ...]]:
     """Return a row for each class, those of the least recall first; NaN, of a class without images, last."""
     table = model.per_class.sort_values(["recall", "class"])
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for row in table.to_dict("records")[:MOST_CLASSES]:
         recall = f"{100 * row['recall']:.1f} [{100 * row['recall_low']:.1f}, {100 * row['recall_high']:.1f}]"
         precision = f"{100 * row['precision']:.1f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +119,7 @@ def galleries(
     paths, mistakes = test_paths(project, facts), facts.mistakes
     thumbnails = make_thumbnails(project.data, paths.values(), max_pixels, BUDGET_BYTES)
 
-    def captioned(indices: Sequence[int], notes: Sequence[str] = ()) -> list[CaptionedImage]:
+    def captioned(indices: Iterable[int], notes: Sequence[str] = ()) -> list[CaptionedImage]:
         found = []
         for place, index in enumerate(map(int, indices)):
             label, predicted = facts.images["label"].iloc[index], facts.images["predicted"].iloc[index]
