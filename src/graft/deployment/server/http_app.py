@@ -114,7 +114,7 @@ def create_app(
         dependencies=protected,
     )
     async def explain(request: Request) -> Response:
-        """Where the model looked in one photograph: a JPEG, yellow to red where something speaks for the label."""
+        """Show where the model looked in one photograph: a JPEG, yellow to red where something speaks for the label."""
         return Response(await predictor.explain(request), media_type="image/jpeg")
 
     @app.get("/model", response_model=Description, responses=_refusals(401, 503), dependencies=protected)
