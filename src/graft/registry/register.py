@@ -188,7 +188,7 @@ def register_best(
     registered = Registered(model, version, mine, strategy, params.metric, value, run["run_id"], images, folds)
     # Where DVC's own users look for it; see artifacts in dvc.yaml.
     with new_folder(project.artifacts("register") / "model", replace=True) as copy:
-        shutil.copytree(folders[strategy] / "model", copy, dirs_exist_ok=True)
+        _copy_decided(folders[strategy] / "model", decided, copy)
     write_file(project.artifacts("register") / "registered.json", json.dumps(asdict(registered), indent=1))
     return registered
 
@@ -218,13 +218,19 @@ def _log_decided(
     import mlflow
 
     mlflow.set_experiment(experiment_id=client.get_run(run_id).info.experiment_id)
-    settings = {name: value for name, value in read_checked(bundle).items() if name != FILES}
     example = project.data / read_splits(project, ["val"])["val"]["path"].iloc[0]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "model"
-        shutil.copytree(bundle, copy)
-        write_settings(copy, {**settings, DECIDE: decided})
+        _copy_decided(bundle, decided, copy)
         return log_bundle(copy, example)
+
+
+def _copy_decided(bundle: Path, decided: Mapping[str, Any], target: Path) -> None:
+    """Copy a bundle into a new or empty folder, with the decisions in its settings where there are any."""
+    settings = {name: value for name, value in read_checked(bundle).items() if name != FILES}
+    shutil.copytree(bundle, target, dirs_exist_ok=True)
+    if decided:
+        write_settings(target, {**settings, DECIDE: decided})
 
 
 def _create(client: MlflowClient, model: str) -> None:
