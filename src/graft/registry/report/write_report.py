@@ -69,10 +69,11 @@ def describe_version(project: Project, params: Params) -> None:
     client, known = open_store(project), model.registered
     words = f"{summary(about, model)} The report and the card are with its run, under {REPORT_FOLDER}."
     client.update_model_version(known["model"], known["version"], words)
-    names = (
-        f"classifiers of photographs of {about.dataset}. The alias challenger is the best of the last run, champion "
+    of_all = (
+        f"Classifiers of photographs of {about.dataset}. The alias challenger is the best of the last run, champion "
+        "what is at work: only graft promote and graft rollback move that."
     )
-    client.update_registered_model(known["model"], f"graft's {names}what is at work; only `graft promote` moves that.")
+    client.update_registered_model(known["model"], of_all)
     client.log_text(known["run_id"], model_card(about, model), f"{REPORT_FOLDER}/{CARD_FILE}")
 
 
