@@ -86,6 +86,9 @@ def wanted_decisions(project: Project, model: ResolvedModel) -> dict[str, Any] |
 
     if model.version or not project.params_file.is_file():
         return None
+    text = project.params_file.read_text(encoding="utf-8")
+    if "decide:" not in text:  # of a graft before there was any
+        return None
     decide = load_params(project.params_file).decide
     decide.require_classes(read_settings(model.bundle)["classes"])
     return decide.wanted
