@@ -8,6 +8,7 @@ import typer
 from graft.cli.app import Commands, opened
 from graft.cli.options import ModelOption
 from graft.cli.output import say
+from graft.core.errors import GraftError
 
 app = Commands(help="Draw a network's kernels, its maps of a photograph, or where photographs lie among its features.")
 OutOption = Annotated[Path, typer.Option(metavar="FILE", help="The PNG to write.")]
@@ -28,7 +29,7 @@ def kernels(model: ModelOption = None, out: OutOption = Path("kernels.png")) -> 
 
 @app.command(epilog="Example: graft visualize features photo.jpg")
 def features(
-    photograph: Annotated[Path, typer.Argument(metavar="PHOTOGRAPH", help="An image file.", exists=True)],
+    photograph: Annotated[Path, typer.Argument(metavar="PHOTOGRAPH", help="An image file.")],
     model: ModelOption = None,
     out: OutOption = Path("features.png"),
 ) -> None:
@@ -39,6 +40,8 @@ def features(
     from graft.registry.resolve import resolve_trained
 
     project, _ = opened()
+    if not photograph.is_file():
+        raise GraftError(f"There is no file {photograph}", "Name an image file")
     resolved = resolve_trained(project, model)
     bundle = main_network(resolved.bundle)
     draw_features(bundle, read_settings(bundle)["image_size"], photograph, out)

@@ -259,7 +259,8 @@ def test_c1_a_thousand_classes_are_a_table_and_few_metrics(recorded: Project, tm
     pairs = pd.DataFrame({"actual": classes, "predicted": classes[1:] + classes[:1]})
     pairs.to_csv(folder / "confusion" / "first.csv", index=False)
     digests = read_splits(project, ["test"])["test"]["sha256"]
-    pd.DataFrame({"sha256": digests, "label": "red"}).to_csv(folder / "predictions" / "first.csv", index=False)
+    stated = {"label": "red", "predicted": "red", "p_green": 0.25, "p_red": 0.75}
+    pd.DataFrame({"sha256": digests, **stated}).to_csv(folder / "predictions" / "first.csv", index=False)
     record_evaluation(project, "first", project.strategy("first"))
     run = client.get_run(read_run(project.strategy("first"))["run_id"])
     tested = {name for name in run.data.metrics if name.startswith("test_")}
