@@ -34,7 +34,8 @@ def network(kind: str) -> tuple[keras.Model, keras.layers.Layer]:
         x = layers.BatchNormalization()(layers.Dense(16, activation="relu")(layers.GlobalAveragePooling2D()(x)))
     else:
         x = layers.Dense(12, activation="gelu")(layers.Flatten()(x))
-    return keras.Model(images, layers.Dense(len(CLASSES))(x)), last
+    # Called as graft calls it, so that what is written gives the features beside the probabilities.
+    return keras.Model(images, layers.Dense(len(CLASSES), name="head")(x)), last
 
 
 def independent(model: keras.Model, last: keras.layers.Layer, image: np.ndarray, label: int) -> np.ndarray:

@@ -211,11 +211,10 @@ def _cut(network: Any) -> tuple[Any, list[Any]]:
     Raises:
         NoHeatMapError: there are none, or they are mixed by attention.
     """
-    (result,) = network.get_results()
-    softmax = result.input_value(0).get_node()
-    while softmax.get_type_name() in ("Convert", "Reshape", "Squeeze"):
-        softmax = softmax.input_value(0).get_node()
-    if softmax.get_type_name() != "Softmax":
+    # Beside the probabilities a network may give the features that its head is given.
+    ends = [_end_of(result) for result in network.get_results()]
+    softmax = next((node for node in ends if node.get_type_name() == "Softmax"), None)
+    if softmax is None:
         raise _none("its last operation is no softmax")
     mixing = [node for node in network.get_ops() if node.get_type_name() in ("Softmax", "ScaledDotProductAttention")]
     if len(mixing) > 1:
@@ -238,6 +237,14 @@ def _cut(network: Any) -> tuple[Any, list[Any]]:
     if not found:
         raise _none("nothing in it has places")
     return logits, sorted(found, key=lambda output: output.get_node().get_friendly_name())
+
+
+def _end_of(result: Any) -> Any:
+    """Return the last operation before a result that does more than change type or shape."""
+    node = result.input_value(0).get_node()
+    while node.get_type_name() in ("Convert", "Reshape", "Squeeze"):
+        node = node.input_value(0).get_node()
+    return node
 
 
 def _has_places(output: Any) -> bool:
