@@ -172,7 +172,7 @@ def test_a_recipe_runs_on_a_miniature_of_its_data(
         network = network_of(params, strategy)
         with monkeypatch.context() as patch:
             if network in served:
-                patch.setattr("graft.training.train.write_bundle", lambda *arguments: None)
+                patch.setattr("graft.training.train.write_bundle", lambda *_, **__: None)
             trained = train_strategy(project, params.train, strategy, watch)
         assert all(math.isfinite(value) for value in trained.validation.headline().values())
         if network not in served:
