@@ -18,6 +18,7 @@ from graft.bundle.images import decode
 from graft.cli import main
 from graft.core.progress import console
 from graft.core.project import Project
+from graft.registry.resolve import ResolvedModel
 
 WITH_JSON = [path for path, command in TREE if any("--json" in one.opts for one in command.params)]
 Patch = Callable[[str, Any], None]
@@ -42,6 +43,9 @@ def advise(patch: Patch) -> list[str]:
     patch("graft.networks.engines.tensorflow_import.import_tensorflow", noisy(None))
     patch("graft.analysis.choose.choose_project.choose_for_project", noisy(None))
     return []
+
+
+RESOLVED = ResolvedModel(Path(), "pets", "1", "champion", "d" * 64)
 
 
 def sweep(patch: Patch) -> list[str]:
@@ -70,10 +74,12 @@ def predict(patch: Patch) -> list[str]:
     classifier = SimpleNamespace(
         classes=["a", "b"],
         image_sizes=[8],
+        known=None,
+        decided={},
         to_pixels=lambda data: {8: decode(data, 8)},
-        probabilities=lambda pixels: np.full((len(pixels[8]), 2), 0.5, np.float32),
+        answers=lambda pixels: (np.full((len(pixels[8]), 2), 0.5, np.float32), np.zeros(len(pixels[8]), int)),
     )
-    patch("graft.registry.resolve.resolve_model", noisy(SimpleNamespace(bundle=None, digest="d")))
+    patch("graft.registry.resolve.resolve_model", noisy(RESOLVED))
     patch("graft.networks.engines.open_classifier.open_classifier", noisy(classifier))
     return ["data/red", "broken.png", "--no-log"]
 
@@ -105,7 +111,7 @@ def slices(patch: Patch) -> list[str]:
 
 
 def robustness(patch: Patch) -> list[str]:
-    patch("graft.registry.resolve.resolve_trained", noisy(SimpleNamespace(bundle=None)))
+    patch("graft.registry.resolve.resolve_trained", noisy(RESOLVED))
     patch("graft.networks.engines.open_classifier.open_classifier", noisy(SimpleNamespace(classes=CLASSES)))
     patch("graft.evaluation.corruption_costs.robustness", noisy([]))
     return []
