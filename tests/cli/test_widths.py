@@ -59,10 +59,17 @@ def exports(patch: pytest.MonkeyPatch) -> list[str]:
 
 def predictions(patch: pytest.MonkeyPatch) -> list[str]:
     name = "photographs/of/the/week/" + "sub/" * 12 + "picture.jpg"
-    some = SimpleNamespace(names=[name], problems=[""], probabilities=np.array([[0.1, 0.9]]))
+    label = "a_label_of_some_length"
+    some = SimpleNamespace(
+        names=[name],
+        problems=[""],
+        labels=[label],
+        answered=lambda classes: [0.9],
+        probabilities=np.array([[0.1, 0.9]]),
+    )
     patch.setattr(predict, "_predict", lambda *arguments: [some])
-    classifier = SimpleNamespace(classes=["no", "a_label_of_some_length"])
-    predict._show(classifier, [], 1, None, top=1)  # type: ignore[arg-type]
+    classifier = SimpleNamespace(classes=["no", label])
+    predict._show(classifier, [], 1, None, top=1, sets=None)  # type: ignore[arg-type]
     return ["90.00%", "a_label_of_some"]
 
 
@@ -72,7 +79,7 @@ def checks(patch: pytest.MonkeyPatch) -> list[str]:
         words="of recent images 12.3 % could not be read, of those of training 0.1 %",
     )  # fmt: skip
     patch.setattr("graft.deployment.monitor.drift_page.in_words", lambda report: "Drift.")
-    monitor._print(SimpleNamespace(checks=[check], skipped={}, drift=True))  # type: ignore[arg-type]
+    monitor._print(SimpleNamespace(checks=[check], skipped={}, drift=True, expected=None))  # type: ignore[arg-type]
     return ["unreadable files", "0.0005", "drift"]
 
 
