@@ -13,4 +13,4 @@ def test_answers_are_as_openapi_describes_them(token: str | None) -> None:
     assert {200, 422} <= statuses
     assert all(status < 500 for _, status in answers)
     assert token is None or ("GET /metrics", 401) in answers  # asked for without it, which its description has to say
-    assert len({label for label, _ in answers}) == 5
+    assert len({label for label, _ in answers}) == 6
