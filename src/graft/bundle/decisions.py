@@ -31,7 +31,7 @@ MOST_KNOWN = 5000
 
 @dataclass(frozen=True)
 class Known:
-    """What a model answers for images that it was not fitted to, out of fold or of validation.
+    """Probabilities and distances of images that a model was not fitted to, out of fold or of validation.
 
     Attributes:
         labels: class indices, int ``[M]``.
@@ -149,7 +149,7 @@ def label_sets(known: Known, probabilities: np.ndarray, coverage: float) -> np.n
 
 @dataclass(frozen=True)
 class Decisions:
-    """What is answered for probabilities and distances.
+    """Rules that turn probabilities and distances into answers.
 
     Attributes:
         distance, probability: the limits of :func:`limits`.

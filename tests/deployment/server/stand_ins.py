@@ -1,15 +1,24 @@
 """Models and registries that are fast and do as they are told."""
 
+import asyncio
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
+from fastapi import FastAPI
 
 from graft.bundle.images import UnreadableImageError
 from graft.core.errors import GraftError
+from graft.core.params.serve_params import ServeParams
+from graft.deployment.server.access import Access
+from graft.deployment.server.http_app import create_app
 from graft.deployment.server.served_model import ServedModel
-from graft.deployment.server.watch_champion import Meant
+from graft.deployment.server.server_metrics import Metrics
+from graft.deployment.server.watch_champion import Champion, Meant
 from graft.registry.resolve import ResolvedModel
 
 
@@ -76,3 +85,22 @@ class Registry:
         if version in self.broken:
             raise OSError("the file is gone")
         return served(version)
+
+
+@contextlib.asynccontextmanager
+async def client_of(
+    model: ServedModel | None, params: ServeParams, token: str | None = None, **more: Any
+) -> AsyncIterator[tuple[httpx.AsyncClient, Champion, FastAPI]]:
+    """Yield a client of a server in this process, once it is up and has ``model``; ``more`` is for create_app."""
+    metrics = Metrics()
+    champion = Champion(Registry(), 1000, metrics)  # type: ignore[arg-type]
+    app = create_app(champion, params, Access("127.0.0.1", token), metrics, lambda: None, **more)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        while champion.model is None:
+            await asyncio.sleep(0.001)
+        champion.model = model
+        yield client, champion, app

@@ -11,14 +11,11 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
-from stand_ins import Levels, Registry, served
+from stand_ins import Levels, client_of, served
 
 from graft.core.params.serve_params import ServeParams
 from graft.deployment.server import predicting as decoding
-from graft.deployment.server.access import Access
-from graft.deployment.server.http_app import create_app
 from graft.deployment.server.responses import Kept
-from graft.deployment.server.server_metrics import Metrics
 from graft.deployment.server.serving_page import PAGE, PAGE_POLICY
 from graft.deployment.server.watch_champion import Champion
 
@@ -40,17 +37,7 @@ def run(
     kept: Kept = "nothing",
 ) -> None:
     async def main() -> None:
-        metrics = Metrics()
-        champion = Champion(Registry(), 1000, metrics)  # type: ignore[arg-type]
-        app = create_app(champion, params, Access("127.0.0.1", token), metrics, lambda: None, kept=kept)
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-        ):
-            while champion.model is None:
-                await asyncio.sleep(0.001)
-            champion.model = served(classifier=classifier)
+        async with client_of(served(classifier=classifier), params, token, kept=kept) as (client, champion, app):
             await test(client, champion, app)
 
     asyncio.run(main())

@@ -10,15 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
-from stand_ins import Registry, served
+from stand_ins import client_of, served
 
 from graft.core.params.serve_params import ServeParams
 from graft.deployment.server import predicting as decoding
-from graft.deployment.server.access import Access
-from graft.deployment.server.http_app import create_app
 from graft.deployment.server.inference_protocol import HEADER_LENGTH
-from graft.deployment.server.server_metrics import Metrics
-from graft.deployment.server.watch_champion import Champion
 
 PARAMS = ServeParams(queue=4, max_images=4, timeout_seconds=60)
 MODEL = "/v2/models/levels"
@@ -33,17 +29,7 @@ def run(
     test: Callable[[httpx.AsyncClient], Awaitable[None]], is_loaded: bool = True, token: str | None = None, **more: Any
 ) -> None:
     async def main() -> None:
-        metrics = Metrics()
-        champion = Champion(Registry(), 1000, metrics)  # type: ignore[arg-type]
-        app = create_app(champion, PARAMS, Access("127.0.0.1", token), metrics, lambda: None, **more)
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-        ):
-            while champion.model is None:
-                await asyncio.sleep(0.001)
-            champion.model = served() if is_loaded else None
+        async with client_of(served() if is_loaded else None, PARAMS, token, **more) as (client, _, _):
             await test(client)
 
     asyncio.run(main())

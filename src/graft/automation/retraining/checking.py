@@ -82,12 +82,12 @@ class CheckedDelivery:
 
     @property
     def brings_something(self) -> bool:
-        """Whether data/ will be another one with it."""
+        """Return whether taking the delivery in changes data/."""
         return bool(self.images or self.changes)
 
     @property
     def in_words(self) -> str:
-        """What it brings, such as ``3 new images, 1 label corrected``."""
+        """Return what the delivery brings in words, such as ``3 new images, 1 label corrected``."""
         count = len(self.images)
         new = [f"{count} new images"] if count or not self.changes else []
         return ", ".join([*new, *self.changes.in_words()])

@@ -39,7 +39,7 @@ _NAMED = 3
 
 @dataclass
 class DataChanges:
-    """What shall become of images of data/.
+    """Changes that a delivery asks for in images of data/: corrected labels, removals, withdrawals.
 
     Attributes:
         classes: names that are new.

@@ -15,7 +15,7 @@ Cost = Annotated[float, Field(ge=0)]
 
 
 class DecideParams(Section):
-    """What becomes of probabilities; all limits follow from images that the model was not fitted to.
+    """Settings of which answer is given for probabilities; limits follow from images that the model was not fitted to.
 
     Attributes:
         unknown: share of known images that may be answered ``unknown``; 0: every image gets a class.
@@ -29,7 +29,7 @@ class DecideParams(Section):
 
     @property
     def wanted(self) -> dict[str, Any]:
-        """What is wanted, JSON-ready; empty where nothing is."""
+        """Return the settings that ask for something, JSON-ready; empty where none does."""
         return {name: value for name, value in self.model_dump().items() if value}
 
     def require_classes(self, classes: Sequence[str]) -> None:
