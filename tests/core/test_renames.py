@@ -12,6 +12,7 @@ OTHERS = {
     "src/graft/core/download/registries.py": "a client left the file; it is synced before the rename",
     "src/graft/deployment/monitor/log_file.py": "sets a damaged file aside",
     "src/graft/registry/resolve.py": "a cache whose files are compared with their hash at each use",
+    "src/graft/automation/retraining/data_changes.py": "moves what is there",
     "src/graft/automation/retraining/data_folder.py": "copies of what DVC's cache holds",
     "src/graft/automation/retraining/deliveries.py": "moves what is there",
     "src/graft/automation/retraining/landing.py": "moves what is there",

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graft.core.errors import GraftError
-from graft.core.files import make_private_folder, write_file
+from graft.core.files import make_private_folder, new_folder, write_file
 from graft.core.outside import is_sha256
 
 TASK_FILE, IMAGES = "task.json", "images"
@@ -132,13 +132,12 @@ class LabellingTask:
         if not labelled:
             return None
         place = inbox / f"labelled-{datetime.now(UTC):%Y-%m-%dT%H%M%S}"
-        partial = inbox / f"{place.name}.part"  # the inbox waits for what ends so
-        for one in labelled:
-            (partial / one.label).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.folder / IMAGES / one.file, partial / one.label / one.file)
-        if new := sorted({one.label for one in labelled} & set(self.added)):
-            write_file(partial / "classes.csv", "\n".join(["label", *(f'"{name}"' for name in new)]) + "\n")
-        partial.rename(place)
+        with new_folder(place) as partial:
+            for one in labelled:
+                (partial / one.label).mkdir(exist_ok=True)
+                shutil.copyfile(self.folder / IMAGES / one.file, partial / one.label / one.file)
+            if new := sorted({one.label for one in labelled} & set(self.added)):
+                write_file(partial / "classes.csv", "\n".join(["label", *(f'"{name}"' for name in new)]) + "\n")
         self.items = [one for one in self.items if one.verdict != "labelled"]
         self.added = []
         self.write()
