@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import uvicorn
+from browser import Seen, browser, look_at, needs_browser
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -213,3 +214,26 @@ def test_a_browser_shows_the_first_image_and_a_button_for_each_class(task: Label
     assert "0.PNG (the model: red, 60% sure)" in shown
     for words in (" green</button>", " red</button>", "new class</button>", "into the inbox</button>"):
         assert words in shown
+
+
+@needs_browser
+def test_the_page_is_whole_in_a_browser(task: LabellingTask) -> None:
+    client = TestClient(create_labelling_app(task, Access("127.0.0.1", TOKEN), str))
+
+    def serve(route: Any) -> None:
+        asked = route.request
+        found = client.request(asked.method, asked.url, headers=asked.headers, content=asked.post_data_buffer)
+        route.fulfill(status=found.status_code, body=found.content, headers=dict(found.headers))
+
+    def decide(page: Any) -> None:
+        page.get_by_role("button", name="green").click()
+        page.wait_for_function("document.querySelector('#left').textContent === '2 of 3 open'")
+        page.wait_for_function("document.querySelector('#image').naturalWidth === 12")
+
+    with browser() as started:
+        for size in ("desktop", "phone"):
+            task.decide(task.items[0].sha256, "")  # open again
+            seen = look_at(started, f"{client.base_url}/#token={TOKEN}", size, serve=serve, act=decide)
+            assert any("/image/" in one for one in seen.requests)
+            seen.requests.clear()
+            assert seen == Seen()

@@ -44,11 +44,8 @@ def test_a_click_shows_where_the_model_looked_and_the_page_stays_whole(tmp_path:
     photograph.write_bytes(picture())
     with browser() as started:
         for size in ("desktop", "phone"):
-            for dark in (False, True):
-                seen = look_at(
-                    started, ADDRESS, size, dark, serve=answer, act=lambda page: drop_and_ask(page, photograph)
-                )
-                asked = [one.removeprefix(ADDRESS) for one in seen.requests if not one.startswith("blob:")]
-                assert set(asked) == {"model", "predict", "explain"}
-                seen.requests.clear()
-                assert seen == Seen()
+            seen = look_at(started, ADDRESS, size, serve=answer, act=lambda page: drop_and_ask(page, photograph))
+            asked = [one.removeprefix(ADDRESS) for one in seen.requests if not one.startswith("blob:")]
+            assert set(asked) == {"model", "predict", "explain"}
+            seen.requests.clear()
+            assert seen == Seen()
