@@ -7,13 +7,11 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from graft.core.environment import CONVOLUTIONS
+
 # What Keras imports where it is installed, for wrappers and galleries that graft has no use for: a quarter of the time
 # that importing TensorFlow takes.
 UNUSED = ("matplotlib", "sklearn", "scipy")
-
-# TensorFlow leaves oneDNN aside on processors without AVX-512 VNNI. Its own convolutions then take three times as long
-# there to train, half of it in the kernel, which clears their memory anew in every step.
-CONVOLUTIONS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 
 
 def import_tensorflow() -> None:
