@@ -117,7 +117,7 @@ def test_import_of_a_table(project, pets):
     (pets / "table.csv").write_text("\n".join(["path,label,group,shutter", *rows]), encoding="utf-8")
     output = run("import", pets / "table.csv", "--name", "mine")
     assert "data/ now holds mine: 10 images." in output
-    assert "Columns of table.csv that were ignored: shutter." in output
+    assert "Other columns of table.csv are in data/columns.csv: shutter." in output
     assert "method: group" in output
     assert "group_by: column" in output
     assert (project / "data/cat/group=a b/train/cat/0.png").exists()

@@ -76,7 +76,8 @@ def test_splits_groups_and_columns_that_are_not_known(project, shots, tmp_path):
     imported = import_images(project, table(shots, rows(*cells, header="path,label,split,group,camera")))
     assert imported.counts == {"train": {"0": 3, "1": 3}, "test": {"0": 1, "1": 1}}
     assert tree(project.data)["train/1/group=p%2F1/1.png"] == png(1)
-    assert imported.notes == ("Columns of table.csv that were ignored: camera",)
+    assert imported.notes == ("Other columns of table.csv are in data/columns.csv: camera",)
+    assert (project.data / "columns.csv").read_text().splitlines()[:2] == ["path,camera", "train/0/group=p%2F1/0.png,x"]
     groups = scanned(project, tmp_path).set_index("path")["group"]
     assert groups["train/0/group=p%2F1/0.png"] == groups["train/1/group=p%2F1/1.png"] == "p/1"
     assert groups["test/0/group=p2/6.png"] == "p2"

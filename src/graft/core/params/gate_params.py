@@ -21,6 +21,7 @@ class GateSeverity(Section):
     calibration: Severity = "error"
     latency: Severity = "warn"
     size: Severity = "error"
+    shadow: Severity = "warn"
     data_verdict: Severity = "error"
     reproducible: Severity = "error"
 

@@ -15,8 +15,10 @@ from graft.core.errors import shown
 from graft.core.params.choose_params import ChooseParams
 from graft.core.params.decide_params import DecideParams
 from graft.core.params.ensemble_params import EnsembleParams
+from graft.core.params.extra_params import ExtraExpectation
 from graft.core.params.gate_params import GateParams
 from graft.core.params.monitor_params import MonitorParams
+from graft.core.params.prune_params import PruneParams
 from graft.core.params.retrain_params import RetrainParams
 from graft.core.params.sections import Count, ImageSeverity, Section, Severity, Share
 from graft.core.params.serve_params import ServeParams
@@ -94,6 +96,7 @@ class ValidateParams(Section):
         near_duplicate_bits: of 64, in which the perceptual hashes of near-duplicates may differ.
         near_duplicate_difference: root mean square between their thumbnails, in parts of the value range.
         severity: of each rule.
+        extra: expectations of Great Expectations of the user's own.
     """
 
     max_left_out: Share = 0.05
@@ -107,6 +110,16 @@ class ValidateParams(Section):
     near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] = 4
     near_duplicate_difference: Share = 0.02
     severity: ValidateSeverity = ValidateSeverity()
+    extra: list[ExtraExpectation] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> ValidateParams:
+        taken = sorted({one.rule for one in self.extra} & set(ValidateSeverity.model_fields))
+        if taken:
+            raise ValueError(
+                f"extra calls an expectation '{taken[0]}', which is a rule of graft's: give it another name"
+            )
+        return self
 
 
 class SplitSeverity(Section):
@@ -202,6 +215,7 @@ class Params(Section):
     serve: ServeParams = ServeParams()
     monitor: MonitorParams = MonitorParams()
     retrain: RetrainParams = RetrainParams()
+    prune: PruneParams = PruneParams()
 
     @model_validator(mode="after")
     def _ensembles_fit(self) -> Params:

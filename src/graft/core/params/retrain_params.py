@@ -2,11 +2,23 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from graft.core.download.redirects import require_https
+from graft.core.errors import GraftError
 from graft.core.params.sections import Count, CountOrNone, Section, Share
 
-Event = Literal["promoted", "refused", "quarantined", "failed", "nothing"]
+Event = Literal["promoted", "refused", "quarantined", "failed", "stuck", "nothing"]
+
+
+def _may_be_asked(value: str) -> str:
+    """Return the path of a file, or an address that graft may ask."""
+    if "://" in value:
+        try:
+            require_https(value)
+        except GraftError as error:
+            raise ValueError(f"{error.what}: graft asks https, or http on this machine") from None
+    return value
 
 
 class DeliverySourceParams(Section):
@@ -41,7 +53,7 @@ class DeliveryParams(Section):
         labels: what happens where the labels of a whole class of a delivery are in doubt, see
             :mod:`graft.automation.retraining.label_doubts`: ``quarantine`` the delivery, ``warn`` or ``off``.
         max_doubtful_share: of the images of a class in a delivery.
-        quarantine: folder for what is refused, with the reasons; graft never removes anything there.
+        quarantine: folder for what is refused, with the reasons; graft removes nothing there unless ``prune`` says so.
         keep_days: deliveries that were taken in stay in ``done/`` of the inbox for so long; data/ has their images.
     """
 
@@ -75,11 +87,13 @@ class NotifyParams(Section):
         block: a notification block of Prefect's, as ``slack-webhook/team``; ``""`` for none.
         events: those that a person is notified of.
         mlflow_url: of MLflow's pages, for links; ``""`` for none.
+        stuck_weeks: without a promotion, after which that is a message of its own, once a week; 0 for none.
     """
 
     block: str = ""
-    events: list[Event] = Field(default=["promoted", "refused", "quarantined", "failed"])
+    events: list[Event] = Field(default=["promoted", "refused", "quarantined", "failed", "stuck"])
     mlflow_url: str = ""
+    stuck_weeks: CountOrNone = 8
 
 
 class RetrainParams(Section):
@@ -95,6 +109,8 @@ class RetrainParams(Section):
         timeout_minutes: of the pipeline, of each model that the gate asks, and of waiting in the queue.
         record: what git keeps.
         notify: who is notified.
+        heartbeat: a file that each run without a failure writes, or an address (https, or http on this machine) that
+            it asks; ``""`` for none.
     """
 
     source: DeliverySourceParams = DeliverySourceParams()
@@ -105,3 +121,4 @@ class RetrainParams(Section):
     timeout_minutes: Annotated[float, Field(gt=0)] = 720
     record: RecordParams = RecordParams()
     notify: NotifyParams = NotifyParams()
+    heartbeat: Annotated[str, AfterValidator(_may_be_asked)] = ""

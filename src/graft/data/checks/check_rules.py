@@ -6,13 +6,14 @@ graft's own; no object of Great Expectations leaves this module.
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graft.core.params.sections import RunSeverity, Section
+from graft.core.params.sections import RunSeverity, Severity
 from graft.data.checks.check_verdict import OFFENDERS_KEPT, Offender, Rule
 
 if TYPE_CHECKING:
@@ -44,19 +45,23 @@ class Outcomes:
         rules: the outcome of every rule that is not off, in order.
         offenders: all offenders of each, by rule; those that differ most in what was found come first.
         off: names of the rules that were not run.
+        suites: of Great Expectations, as JSON, by table.
     """
 
     rules: list[Rule]
     offenders: dict[str, list[Offender]]
     off: list[str]
+    suites: dict[str, str]
 
 
-def run_rules(checks: Sequence[Check], tables: dict[str, pd.DataFrame], severities: Section) -> Outcomes:
+def run_rules(
+    checks: Sequence[Check], tables: Mapping[str, pd.DataFrame], severities: Mapping[str, Severity | RunSeverity]
+) -> Outcomes:
     """Run rules on tables, a suite of Great Expectations for each table.
 
     Args:
         tables: by name; the column ``path`` is what an offending row is called by.
-        severities: ``error``, ``leave_out``, ``warn`` or ``off`` for each rule, as an attribute of its name.
+        severities: ``error``, ``leave_out``, ``warn`` or ``off`` by rule.
 
     Raises:
         RuntimeError: a rule could not be run, which says nothing about the data: a defect of the rule.
@@ -65,9 +70,8 @@ def run_rules(checks: Sequence[Check], tables: dict[str, pd.DataFrame], severiti
     import great_expectations as gx
     from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
-    chosen = severities.model_dump()
-    severity: dict[str, RunSeverity] = {name: value for name, value in chosen.items() if value != "off"}
-    outcomes = Outcomes([], {}, [check.name for check in checks if chosen[check.name] == "off"])
+    severity: dict[str, RunSeverity] = {name: value for name, value in severities.items() if value != "off"}
+    outcomes = Outcomes([], {}, [check.name for check in checks if severities[check.name] == "off"], {})
     # Without these defaults it makes a folder for pages of its own in the system's temporary folder.
     stores = InMemoryStoreBackendDefaults()
     context = gx.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=stores))
@@ -82,6 +86,8 @@ def run_rules(checks: Sequence[Check], tables: dict[str, pd.DataFrame], severiti
             check.expectation.meta = {"rule": check.name}
             check.expectation.severity = _GX_SEVERITY[severity[check.name]]
             suite.add_expectation(check.expectation)
+        written = suite.to_json_dict()  # before it gets an id, another one each time
+        outcomes.suites[table] = json.dumps(written, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         batch = source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
         definition = gx.ValidationDefinition(name=table, data=batch, suite=context.suites.add(suite))
         results = context.validation_definitions.add(definition).run(
@@ -100,14 +106,15 @@ def _outcome(check: Check, result: dict[str, Any], severity: RunSeverity) -> tup
     for traceback in _exceptions(result["exception_info"]):
         raise RuntimeError(f"The rule {check.name} could not be run:\n{traceback}")
     found = result["result"]
-    column = result["expectation_config"]["kwargs"].get("column")
     offenders = [
-        Offender(path=row["path"], found=check.found.format(row[column]))
+        Offender(path=row["path"], found=check.found.format(_values(row)))
         for row in found.get("unexpected_index_list") or []
     ]
     offenders = _varied(offenders)
     if "observed_value" in found:
         observed = f"{found['observed_value']} {check.broken}"
+    elif "unexpected_count" not in found:
+        observed = check.broken
     else:
         count, total = found["unexpected_count"], found["element_count"]
         observed = f"{count} of {total} {check.broken}" + (f", {100 * count / total:.3g} %" if count else "")
@@ -123,6 +130,11 @@ def _outcome(check: Check, result: dict[str, Any], severity: RunSeverity) -> tup
         remedy=check.remedy,
     )
     return rule, offenders
+
+
+def _values(row: dict[str, Any]) -> str:
+    """Return what was found in the columns that a rule is about."""
+    return ", ".join(str(value) for name, value in row.items() if name not in ("path", "index"))
 
 
 def _varied(offenders: list[Offender]) -> list[Offender]:

@@ -30,6 +30,9 @@ def write_data_docs(
 ) -> None:
     """Replace ``folder`` by ``index.html`` and ``offenders.csv`` (columns rule, path, found; UTF-8, LF).
 
+    ``suites/<table>.json`` in it is what was checked, as ``great_expectations.ExpectationSuite(**json.load(file))``
+    takes it.
+
     Args:
         pictures: by rule, rows of images to show.
         data: the folder that the images' paths are relative to.
@@ -51,3 +54,5 @@ def write_data_docs(
     with new_folder(folder, replace=True) as partial:
         write_file(partial / "index.html", page)
         write_file(partial / "offenders.csv", table.getvalue())
+        for name, suite in outcomes.suites.items():
+            write_file(partial / "suites" / f"{name.replace(' ', '_')}.json", suite)

@@ -14,6 +14,7 @@ from graft.core.params.models import ValidateParams
 from graft.data.checks.check_rules import Check, run_rules
 from graft.data.checks.check_verdict import Verdict, make_verdict, write_verdict
 from graft.data.checks.data_docs import write_data_docs
+from graft.data.checks.extra_rules import EXTRA, extra_checks, extra_table
 from graft.data.checks.gallery import GalleryPicture, families, singles
 from graft.data.checks.photograph_tables import CLASSES, IMAGES, READABLE, TAKEN, photograph_tables, trainable
 from graft.data.scan.leaving_out import is_unreadable, kind_of
@@ -47,7 +48,12 @@ def check(
     images = read_manifest(manifest)
     groups = read_near_duplicates(near_duplicates)
     tables = photograph_tables(images, read_class_folders(manifest), groups)
-    outcomes = run_rules(_checks(tables, params), tables, params.severity)
+    severities = {**params.severity.model_dump(), **{one.rule: one.severity for one in params.extra}}
+    checks = _checks(tables, params)
+    if params.extra:
+        tables[EXTRA] = extra_table(tables[TAKEN], tables[READABLE], data)
+        checks += extra_checks(params.extra, [str(name) for name in tables[EXTRA]])
+    outcomes = run_rules(checks, tables, severities)
     result = make_verdict(outcomes, len(images), int((images["left_out"] != "").sum()))
     broken = images[is_unreadable(images["left_out"])]
     problems = dict(zip(broken["path"], broken["left_out"], strict=True))

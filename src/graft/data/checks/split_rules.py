@@ -54,7 +54,7 @@ def check_split(
         data: the folder that paths are relative to; pictures in the Data Docs are made from it.
     """
     checked = _tables(tables, summary, near_duplicates, params)
-    outcomes = run_rules(_checks(params, summary), checked, params.severity)
+    outcomes = run_rules(_checks(params, summary), checked, params.severity.model_dump())
     result = make_verdict(outcomes, images, int(summary["left_out"]))
     splits = {
         path: split

@@ -26,6 +26,8 @@ from graft.data.folder.split_folders import split_folders, split_of
 # What a folder's name cannot hold, on one system or another.
 UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]')
 GROUP_PREFIX = "group="
+# A table in data/: a column path or sha256, and whatever else is known of images. `graft data import TABLE` writes it.
+COLUMNS_FILE = "columns.csv"
 
 
 @dataclass(frozen=True)

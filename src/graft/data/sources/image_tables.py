@@ -8,10 +8,12 @@ A group (a patient, a camera, a hand) becomes a folder below the class, ``data/t
 (:mod:`graft.data.folder.layout`), which the scan reads into the manifest's column group, and ``split.group_by: column``
 keeps together.
 
+Other columns go into data/columns.csv, for `graft slices` and for expectations (``validate.extra``).
 Folders around an image stay, but for those that all images share and those named after its split or class.
 """
 
 import csv
+import io
 import os
 import re
 import stat
@@ -24,7 +26,7 @@ from typing import Any
 from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError, did_you_mean, first_line
 from graft.core.outside import own_path
-from graft.data.folder.layout import GROUP_PREFIX, UNSAFE, group_folder
+from graft.data.folder.layout import COLUMNS_FILE, GROUP_PREFIX, UNSAFE, group_folder
 from graft.data.folder.photographs import is_image_file, is_leftover
 from graft.data.folder.split_folders import split_of
 from graft.data.sources.readers.reader import Images, Plan
@@ -51,6 +53,7 @@ class _Row:
     label: str
     split: str
     group: str
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,20 @@ class Table:
             for name, row in sources.items():
                 yield name, self._pieces(row)
 
-        ignored = [name for name in columns if name not in _COLUMNS]
-        notes = (f"Columns of {self.path.name} that were ignored: {', '.join(ignored)}",) if ignored else ()
-        return Plan(sizes, images, notes=notes)
+        more = [name for name in columns if name not in _COLUMNS]
+        if not more:
+            return Plan(sizes, images)
+        notes = (f"Other columns of {self.path.name} are in data/{COLUMNS_FILE}: {', '.join(more)}",)
+        text = io.StringIO()
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow(["path", *more])
+        lines.writerows([name, *row.more] for name, row in sources.items())
+        return Plan(sizes, images, notes=notes, beside={COLUMNS_FILE: text.getvalue()})
 
     def _columns(self) -> list[str]:
         if not self._is_parquet and (found := but_it_is(self.path)) not in ("", ", but text"):
             raise GraftError(f"{self.path} is no table{found}", "Fetch it again, or name a table of path and label")
-        names = self._parquet().schema_arrow.names if self._is_parquet else self._csv_header()
+        names = self._parquet_names() if self._is_parquet else self._csv_header()
         for needed in ("path", "label"):
             if needed not in names:
                 raise GraftError(
@@ -110,11 +119,12 @@ class Table:
         cells = self._parquet_cells(columns) if self._is_parquet else self._csv_cells(columns)
         for number, cell in cells:
             try:
-                text = {name: _text(cell.get(name)) for name in _COLUMNS}
+                text = {name: _text(cell.get(name)) for name in (*_COLUMNS, *columns)}
             except UnicodeDecodeError:
                 raise self._error(_Row(number, "", "", "", ""), "a cell holds bytes that are not UTF-8") from None
             place = os.path.normpath(folder / own_path(text["path"]))
-            row = _Row(number, place, text["label"], text["split"], text["group"])
+            more = tuple(text[name] for name in columns if name not in _COLUMNS)
+            row = _Row(number, place, text["label"], text["split"], text["group"], more)
             if not text["path"]:
                 raise self._error(row, "the path is empty")
             if place in seen:
@@ -183,12 +193,22 @@ class Table:
                 f"{self.path} is not a whole Parquet file{but_it_is(self.path)}", "Write it again"
             ) from None
 
+    def _parquet_names(self) -> list[str]:
+        """Return the columns that are taken: images as bytes, lists and the like are none."""
+        import pyarrow.types as kinds
+
+        return [
+            field.name
+            for field in self._parquet().schema_arrow
+            if field.name in _COLUMNS
+            or not (kinds.is_nested(field.type) or kinds.is_binary(field.type) or kinds.is_large_binary(field.type))
+        ]
+
     def _parquet_cells(self, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         number = 0
-        wanted = [name for name in columns if name in _COLUMNS]
         table = self._parquet()
         try:
-            for batch in table.iter_batches(_ROWS, columns=wanted):
+            for batch in table.iter_batches(_ROWS, columns=columns):
                 for cells in batch.to_pylist():
                     number += 1
                     yield number, cells

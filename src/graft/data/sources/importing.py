@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from graft.core.download.fetch import SPARE_BYTES
 from graft.core.errors import GraftError
-from graft.core.files import sha256_of
+from graft.core.files import sha256_of, write_file
 from graft.core.lock import project_lock
 from graft.core.outside import is_plain, own_path, path_below
 from graft.core.progress import Advance, progress_bar
@@ -165,6 +165,8 @@ def bring_in(
         with progress_bar("Importing images", len(plan.sizes)) as advance:
             _write(plan, folder, advance)
         _require_whole(folder, len(plan.sizes))
+        for file, text in plan.beside.items():
+            write_file(folder / file, text)
         if not swap.is_empty(project.data):
             versioning.add(project)
         before, pointer = versioning.tracked_hash(project), versioning.copy_pointer(project)

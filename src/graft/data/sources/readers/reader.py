@@ -29,12 +29,14 @@ class Plan:
         left_out: names of files that were there and are not taken, each with the reason; ``""`` where it is no
             image, going by its suffix.
         notes: sentences to print for the user.
+        beside: text of files that lie beside the images in data/, by name.
     """
 
     sizes: Mapping[str, int]
     images: Callable[[], Images]
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 class Files:
