@@ -24,6 +24,7 @@ from graft.evaluation.prediction_table import read_prediction_table
 from graft.registry.register import Registered, choose_best, register_best
 from graft.registry.resolve import resolve_model
 from graft.registry.runs.strategy_runs import read_run
+from graft.registry.store.logged_models import HASH_TAG, delete_model, files_of_version
 from graft.registry.store.tracking_store import open_store
 
 pytestmark = pytest.mark.usefixtures("no_outside_settings")
@@ -181,23 +182,16 @@ def test_a_run_that_is_not_in_the_store_is_an_error(project: Project, client: Ml
         client.get_registered_model(MODEL)
 
 
-def test_a_model_that_is_not_in_the_store_is_an_error(project: Project) -> None:
-    path = project.strategy("second") / "run.json"
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "model_uri": f"models:/m-{'0' * 32}"}))
-    with pytest.raises(GraftError, match="or its model, is not in MLflow's store"):
-        register(project)
-
-
-def test_a_model_whose_files_are_gone_is_an_error(project: Project, client: MlflowClient) -> None:
-    model_id = read_run(project.strategy("second"))["model_uri"].removeprefix("models:/")
-    files = Path(client.get_logged_model(model_id).artifact_location.removeprefix("file://"))
-    hidden = files.rename(files.with_name("hidden"))
-    try:
-        with pytest.raises(GraftError, match="or its model, is not in MLflow's store"):
-            register(project)
-    finally:
-        hidden.rename(files)
+def test_a_model_that_was_pruned_is_logged_anew(project: Project, client: MlflowClient) -> None:
+    model = client.get_logged_model(read_run(project.strategy("second"))["model_uri"].removeprefix("models:/"))
+    delete_model(client, model.model_id, model.artifact_location)
+    version = register(project).version
+    found = client.get_model_version(MODEL, version)
+    assert found.model_id != model.model_id
+    with files_of_version(client, MODEL, version) as (folder, digest):
+        assert digest == found.tags[HASH_TAG]
+        assert (folder / "MLmodel").is_file()
+    assert register(project).version == version
 
 
 def test_the_challenger_answers_for_bytes_and_for_text(project: Project) -> None:

@@ -23,6 +23,7 @@ from graft.cli import (
     monitor,
     predict,
     promotion,
+    prune,
     recipe,
     report,
     retrain,
@@ -92,6 +93,7 @@ app.command("predict", epilog="Example: graft predict ~/Pictures 'more/**/*.jpg'
 app.command("monitor", epilog="Example: graft monitor ~/Pictures/this-week")(monitor.monitor)
 app.command("export", epilog="Example: graft export --format onnx --format tflite --out exported")(export.export)
 app.command("retrain", epilog="Example: graft retrain")(retrain.retrain)
+app.command("prune", epilog="Example: graft prune --yes")(prune.prune)
 app.command("label", epilog="Example: graft label ~/Pictures/this-week")(label.label)
 app.command("serve", epilog="Example: graft serve --port 8000")(serve.serve)
 app.command("ui", epilog="Example: graft ui --mlflow-port 5001")(ui.ui)

@@ -136,7 +136,6 @@ def register_best(
         GraftError: the run or model of the best is no longer in MLflow's store, or the registry does not take the
             model's name.
     """
-    import mlflow.artifacts
     from mlflow.exceptions import MlflowException
 
     client = open_store(project)
@@ -145,14 +144,11 @@ def register_best(
     model = registered_name(project, params)
     try:
         client.get_run(run["run_id"])
-        files = mlflow.artifacts.list_artifacts(run["model_uri"])
     except (MlflowException, OSError):
-        files = []
-    if not files:
         raise GraftError(
-            f"The run {run['run_id']} of '{strategy}', or its model, is not in MLflow's store {project.tracking_uri}",
+            f"The run {run['run_id']} of '{strategy}' is not in MLflow's store {project.tracking_uri}",
             "Train again into this store: dvc repro --force --downstream train",
-        )
+        ) from None
     try:
         client.get_registered_model(model)
     except MlflowException:
@@ -172,8 +168,9 @@ def register_best(
             **provenance_tags(project),
         }
         uri = run["model_uri"]
-        if decided:
+        if decided or not _has_files(uri):  # pruned, where DVC brought back an earlier training
             uri, tags[HASH_TAG] = _log_decided(project, client, folders[strategy] / "model", decided, run["run_id"])
+        if decided:
             tags[DECIDED_TAG] = described
         # A tracking server that is not this machine's takes a version only of the model that is named beside it.
         model_id = uri.removeprefix("models:/")
@@ -191,6 +188,17 @@ def register_best(
         _copy_decided(folders[strategy] / "model", decided, copy)
     write_file(project.artifacts("register") / "registered.json", json.dumps(asdict(registered), indent=1))
     return registered
+
+
+def _has_files(model_uri: str) -> bool:
+    """Return whether MLflow's store has the files of a logged model."""
+    import mlflow.artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(mlflow.artifacts.list_artifacts(model_uri))
+    except (MlflowException, OSError):
+        return False
 
 
 def _decisions(bundle: Path, decide: DecideParams | None) -> dict[str, Any]:

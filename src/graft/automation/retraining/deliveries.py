@@ -140,19 +140,23 @@ def put_away(delivery: Delivery, inbox: Path, at: datetime, is_proved: Callable[
     return stay
 
 
+def put_away_before(inbox: Path, days: float) -> list[Path]:
+    """Return the deliveries that were put away more than so many days ago."""
+    limit = time.time() - days * 86400
+    old = []
+    for entry in sorted((inbox / DONE).glob("*")):
+        with contextlib.suppress(ValueError):  # not graft's
+            if datetime.strptime(entry.name[:17], TIME).replace(tzinfo=UTC).timestamp() < limit:
+                old.append(entry)
+    return old
+
+
 def remove_old(inbox: Path, days: float) -> list[str]:
     """Remove deliveries that were put away more than so many days ago; return their names."""
-    limit = time.time() - days * 86400
-    gone = []
-    for entry in sorted((inbox / DONE).glob("*")):
-        try:
-            since = datetime.strptime(entry.name[:17], TIME).replace(tzinfo=UTC).timestamp()
-        except ValueError:
-            continue  # not graft's
-        if since < limit:
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-            gone.append(entry.name)
-    return gone
+    old = put_away_before(inbox, days)
+    for entry in old:
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    return [entry.name for entry in old]
 
 
 def stamped(name: str, at: datetime) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 
 from graft.automation.retraining import deliveries
 from graft.automation.retraining.data_changes import read_withdrawn
-from graft.core.errors import GraftError, first_line
+from graft.core.errors import GraftError
 from graft.core.files import sha256_of, write_file
 from graft.core.git import run_git, try_git
 from graft.core.outside import own_path
@@ -165,6 +165,7 @@ def _forget_cached(project: Project, md5s: set[str]) -> None:
 
 def _forget_models(project: Project, hashes: set[str]) -> list[str]:
     """Delete models that were trained on one of the images; return the versions that aliases name, which stay."""
+    from graft.registry.store.logged_models import delete_model
     from graft.registry.store.seen_images import read_seen_images
     from graft.registry.store.tracking_store import open_store
 
@@ -184,23 +185,16 @@ def _forget_models(project: Project, hashes: set[str]) -> list[str]:
                 continue
             for one in versions:
                 client.delete_model_version(one.name, one.version)
-            _delete_logged_models(client, run.info.experiment_id, run.info.run_id)
+            for model_id, location in _logged_models(client, run.info, versions).items():
+                delete_model(client, model_id, location)
     return kept
 
 
-def _delete_logged_models(client: MlflowClient, experiment: str, run: str) -> None:
-    """Delete the logged models of a run, and their files where they lie on this disk."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.file_utils import local_file_uri_to_path
-    from mlflow.utils.uri import is_local_uri
-
-    found: Sequence[Any] = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run}'")
-    for model in found:
-        try:
-            client.delete_logged_model(model.model_id)
-        except MlflowException as error:
-            raise GraftError(
-                f"MLflow does not delete the model {model.model_id} ({first_line(error)})", "Delete it by hand"
-            ) from error
-        if is_local_uri(model.artifact_location):
-            shutil.rmtree(local_file_uri_to_path(model.artifact_location), ignore_errors=True)
+def _logged_models(client: MlflowClient, run: Any, versions: Sequence[Any]) -> dict[str, str]:
+    """Return where the models of a run lie, and those of its versions, which no run has where they have decisions."""
+    found: list[Any] = list(
+        client.search_logged_models([run.experiment_id], filter_string=f"source_run_id = '{run.run_id}'")
+    )
+    of_run = {one.model_id for one in found}
+    found += [client.get_logged_model(one.model_id) for one in versions if one.model_id and one.model_id not in of_run]
+    return {model.model_id: model.artifact_location for model in found}

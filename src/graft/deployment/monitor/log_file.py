@@ -114,6 +114,15 @@ class LogFile:
             # A twentieth of the rows at a time: little more goes than has to.
             first += max(1, (last - first) // 20)
 
+    def remove_before(self, moment: float) -> None:
+        """Remove the rows from before a time, in seconds since 1970, and the photographs that only they show."""
+        connection = self.open()
+        with transaction(connection):
+            connection.execute("DELETE FROM predictions WHERE time < ?", (moment,))
+            connection.execute("DELETE FROM images WHERE sha256 NOT IN (SELECT sha256 FROM predictions)")
+        self.shrink()
+        self.close()
+
     def shrink(self) -> None:
         """Return pages that are no longer used to the disk; outside of a transaction."""
         # As a script: execute() would stop after the first page.

@@ -25,6 +25,7 @@ from urllib.request import url2pathname
 import graft.bundle
 from graft.bundle.model import INPUT_COLUMN, PATH_COLUMN
 from graft.bundle.record import sha256
+from graft.core.errors import GraftError, first_line
 from graft.core.yaml_text import read_yaml
 
 if TYPE_CHECKING:
@@ -110,9 +111,7 @@ def model_files(location: str, into: Path) -> Path:
         location: where the store keeps them, a path or a URI, as MLflow's LoggedModel.artifact_location names it. A
             ``models:/`` URI will not do: MLflow would write into the model's own folder.
     """
-    url = urlsplit(location)
-    if url.scheme in ("", "file"):
-        folder = Path(url2pathname(url.path) if url.scheme else location)
+    if folder := local_folder(location):
         if not folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, "No such folder", str(folder))
         return folder
@@ -120,6 +119,33 @@ def model_files(location: str, into: Path) -> Path:
 
     into.mkdir(parents=True, exist_ok=True)
     return Path(mlflow.artifacts.download_artifacts(location, dst_path=str(into)))
+
+
+def local_folder(location: str) -> Path | None:
+    """Return where a model's files lie on this disk, None where a server or a bucket has them."""
+    url = urlsplit(location)
+    return Path(url2pathname(url.path) if url.scheme else location) if url.scheme in ("", "file") else None
+
+
+def delete_model(client: MlflowClient, model_id: str, location: str) -> None:
+    """Delete a logged model, and its files where they lie on this disk.
+
+    Args:
+        location: see :func:`model_files`.
+
+    Raises:
+        GraftError: MLflow refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.delete_logged_model(model_id)
+    except MlflowException as error:
+        raise GraftError(
+            f"MLflow does not delete the model {model_id} ({first_line(error)})", "Delete it by hand"
+        ) from error
+    if folder := local_folder(location):
+        shutil.rmtree(folder.parent if folder.parent.name == model_id else folder, ignore_errors=True)
 
 
 def bundle_path(folder: Path) -> str:

@@ -1,0 +1,1 @@
+"""Pruning: what nobody needs any more, and its removal."""
