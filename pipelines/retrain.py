@@ -82,15 +82,29 @@ def judge(retraining: Retraining) -> None:
     _log(headline(retraining.outcome))
 
 
+@task(name="look after", task_run_name="look after", cache_policy=NO_CACHE)
+def look_after(retraining: Retraining) -> None:
+    """Say where nothing was promoted for weeks, and remove what nobody needs, as params say."""
+    from graft.automation.prune.pruning import prune_nightly
+    from graft.automation.retraining.heartbeat import is_stuck
+
+    project, params, outcome = retraining.project, retraining.params, retraining.outcome
+    if not outcome.promoted:
+        outcome.stuck = is_stuck(project, params, retraining.began)
+    if params.prune.nightly:
+        outcome.settled += prune_nightly(project, params)
+
+
 @task(name="tell", task_run_name="tell", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
 def tell(retraining: Retraining) -> None:
     """Create Prefect's artifacts, and send the message where somebody wants it."""
     from graft.automation.retraining.outcome import message
-    from graft.automation.retraining.prefect_side import leave_artifacts, name_run, send
+    from graft.automation.retraining.prefect_side import leave_artifacts, leave_assets, name_run, send
 
     print(message(retraining.outcome))
     name_run(str(runtime.flow_run.id), retraining.outcome)
     leave_artifacts(retraining.outcome, retraining.params.retrain.notify)
+    leave_assets(retraining.outcome)
     send(retraining.outcome, retraining.params.retrain.notify)
 
 
@@ -109,6 +123,7 @@ def retrain(force: bool = False) -> Any:
     configure(project)
     from prefect.states import Cancelled, Completed
 
+    from graft.automation.retraining.heartbeat import beat
     from graft.automation.retraining.outcome import title
     from graft.automation.retraining.retraining import Retraining
 
@@ -122,6 +137,7 @@ def retrain(force: bool = False) -> Any:
                 train(retraining)
                 record(retraining)
                 judge(retraining)
+            look_after(retraining)
     except ProjectBusyError as error:
         return Cancelled(message=str(error))
     except Exception as error:
@@ -133,6 +149,10 @@ def retrain(force: bool = False) -> Any:
     words = title(retraining.outcome)
     if told.is_failed():
         words += f"; but {told.message}"
+    target = retraining.params.retrain.heartbeat
+    if target and not retraining.outcome.open and (problem := beat(project, target, retraining.outcome)):
+        words += f"; but {problem}"
+        _log(f"But {problem}")
     if retraining.outcome.open:
         raise GraftError(" ".join(retraining.outcome.open), "The next run tries again; or: graft retrain --abandon")
     return Completed(message=words)

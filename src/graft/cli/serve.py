@@ -76,6 +76,16 @@ def serve(
             help="Processes that answer on the one port. Each has the model in memory, and the limits of params.yaml.",
         ),
     ] = 1,
+    webhook_secret: Annotated[
+        str,
+        typer.Option(
+            envvar="GRAFT_WEBHOOK_SECRET",
+            metavar="SECRET",
+            help="Of a webhook of MLflow's server, which then says when there is a new champion. Better set in the "
+            "environment.",
+            show_default=False,
+        ),
+    ] = "",
     prefix: Annotated[
         str,
         typer.Option(
@@ -146,7 +156,7 @@ def serve(
 
         def work() -> None:
             own_log = prediction_log(project, settings, log) if logs else None
-            server.serve(project, params.serve, access, listener, model, own_log, shadow, prefix)
+            server.serve(project, params.serve, access, listener, model, own_log, shadow, prefix, webhook_secret)
 
         try:
             code = run_workers(workers, partial(_failing_in_words, work), mark_process_dead)
@@ -155,7 +165,7 @@ def serve(
         console.print("Ended.")
         raise typer.Exit(code)
     try:
-        server.serve(project, params.serve, access, listener, model, predictions, shadow, prefix)
+        server.serve(project, params.serve, access, listener, model, predictions, shadow, prefix, webhook_secret)
     except KeyboardInterrupt:
         console.print("Ended.")
 

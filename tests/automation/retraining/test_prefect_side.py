@@ -14,7 +14,14 @@ from ruamel.yaml import YAML
 
 from graft.automation.prefect_server import HOST, free_port
 from graft.automation.retraining.outcome import DeliveryOutcome, Outcome, details, title
-from graft.automation.retraining.prefect_side import emit_events, leave_artifacts, mark_as_crashed, name_run, send
+from graft.automation.retraining.prefect_side import (
+    emit_events,
+    leave_artifacts,
+    leave_assets,
+    mark_as_crashed,
+    name_run,
+    send,
+)
 from graft.core.errors import GraftError
 from graft.core.params.retrain_params import NotifyParams
 
@@ -211,6 +218,31 @@ def test_events_name_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
     assert emitted == [(name, "graft.dataset.my-hands", "4") for name in names]
 
 
+def test_the_model_is_an_asset_made_from_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect import flow
+
+    emitted: list[tuple[str, list[str], dict[str, Any]]] = []
+
+    def emit(event: str, resource: dict[str, str], **more: Any) -> None:
+        if event == "prefect.asset.materialization.succeeded":
+            related = [one["prefect.resource.id"] for one in more["related"]]
+            made_from = [one for one in related if one.startswith("graft:")]
+            emitted.append((resource["prefect.resource.id"], made_from, more["payload"]))
+
+    monkeypatch.setattr("prefect.events.emit_event", emit)
+
+    @flow
+    def leaving() -> None:
+        leave_assets(replace(TAKEN_IN, commit="c" * 40, figures={"challenger": {"accuracy": 0.9}}))
+
+    leaving()
+    data, model = emitted
+    assert data[:2] == ("graft://my-hands/data", [])
+    assert data[2]["new images"] == 12
+    assert model[:2] == ("graft://my-hands/model", ["graft://my-hands/data"])
+    assert (model[2]["version"], model[2]["accuracy"]) == ("4", 0.9)
+
+
 def test_the_automations_of_the_docs_are_some() -> None:
     from prefect.events.schemas.automations import AutomationCore
 
@@ -218,7 +250,7 @@ def test_the_automations_of_the_docs_are_some() -> None:
     block = page.split("```yaml\nautomations:")[1].split("```")[0]
     found = YAML(typ="safe").load(f"automations:{block}")["automations"]
     expected = [set(AutomationCore.model_validate(one).trigger.expect) for one in found]
-    assert expected == [{"graft.drift"}, {"graft.failed", "graft.refused"}]
+    assert expected == [{"graft.drift"}, {"graft.failed", "graft.refused", "graft.stuck"}]
 
 
 def test_a_run_is_called_after_what_came_of_it() -> None:

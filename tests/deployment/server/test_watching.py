@@ -174,3 +174,16 @@ def test_a_store_that_is_gone_is_named(registered: Project, monkeypatch: pytest.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/mlflow.db")
     with pytest.raises(GraftError, match="sqlite:////dev/null/mlflow.db cannot be opened"):
         source.ask()
+
+
+def test_a_champion_that_is_woken_looks_before_its_next_poll() -> None:
+    registry = Registry("1")
+
+    async def test(champion: Champion) -> None:
+        registry.champion = "2"
+        champion.wake()
+        while champion.model is None or champion.model.source.version == "1":
+            await asyncio.sleep(0.001)
+
+    run(registry, test)
+    assert registry.loads == ["1", "2"]

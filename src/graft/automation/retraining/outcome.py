@@ -66,6 +66,7 @@ class Outcome:
         refused: rules of the gate that the challenger broke, each with what was found and what to do.
         promoted: whether the challenger became champion.
         champion: the version in production at the end, ``""`` for none.
+        stuck: that nothing was promoted for weeks, and why, ``""`` where that is not so.
         failure: why the run stopped, ``""`` where it did not.
         open: what follows the commit and could not be done; the next run tries again. A sentence each.
         late: events of an earlier run about which nobody could be notified.
@@ -87,6 +88,7 @@ class Outcome:
     refused: list[str] = field(default_factory=list)
     promoted: bool = False
     champion: str = ""
+    stuck: str = ""
     failure: str = ""
     open: list[str] = field(default_factory=list)
     late: list[Event] = field(default_factory=list)
@@ -104,6 +106,8 @@ class Outcome:
             found.append("refused")
         if any(one.verdict == "quarantined" or (one.left_out and one.place) for one in self.deliveries):
             found.append("quarantined")
+        if self.stuck:
+            found.append("stuck")
         found += [event for event in self.late if event not in found]
         return found or ["nothing"]
 
@@ -139,6 +143,7 @@ def headline(outcome: Outcome) -> str:
         "promoted": f"version {outcome.version} is champion",
         "refused": f"version {outcome.version} did not pass the gate",
         "quarantined": "a delivery needs a look",
+        "stuck": "nothing was promoted for weeks",
         "nothing": "nothing to do" if not outcome.reasons else "trained, and the champion stays",
     }[outcome.events[0]]
 
@@ -168,6 +173,8 @@ def details(outcome: Outcome) -> str:
         lines.append(f"- Still arriving: {', '.join(outcome.arriving)}")
     if outcome.drift:
         lines.append(f"- {outcome.drift}")
+    if outcome.stuck:
+        lines.append(f"- {outcome.stuck}")
     if outcome.version:
         lines.append(f"- {challenger_line(outcome)}")
     lines += [f"- {rule}" for rule in outcome.refused]
@@ -216,7 +223,7 @@ def _commands(outcome: Outcome) -> list[str]:
     commands = []
     if outcome.promoted:
         commands += ["graft history", 'graft rollback --reason "..."']
-    elif outcome.refused:
+    elif outcome.refused or outcome.stuck:
         commands += ["graft gate", 'graft promote --without-gate --reason "..."']
     elif outcome.version and outcome.version != outcome.champion:
         commands += ["graft promote"]

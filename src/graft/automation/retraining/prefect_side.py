@@ -45,6 +45,30 @@ def emit_events(outcome: Outcome) -> None:
         emit_event(f"graft.{name}", resource=resource, payload=payload)
 
 
+def leave_assets(outcome: Outcome) -> None:
+    """Record the data set and the model as assets of Prefect's, the model as made from the data; to be called in a
+    flow or task.
+    """
+    from prefect.assets import Asset, materialize
+
+    data, model = (Asset(key=f"graft://{_key(outcome)}/{name}") for name in ("data", "model"))
+
+    def leave(asset: Asset, facts: dict[str, Any], *made_from: Asset) -> None:
+        @materialize(asset, asset_deps=list(made_from), name=asset.key.rpartition("/")[2])
+        def made() -> None:
+            asset.add_metadata(facts)
+
+        made()
+
+    if outcome.commit:
+        new = sum(one.images for one in outcome.deliveries)
+        leave(data, {"commit": outcome.commit, "new images": new, "why": "; ".join(outcome.reasons)})
+    if outcome.version:
+        of = outcome.figures.get("challenger", {})
+        facts = {"version": outcome.version, "strategy": outcome.strategy, "champion": outcome.promoted, **of}
+        leave(model, facts, data)
+
+
 def _key(outcome: Outcome) -> str:
     return re.sub(r"[^a-z0-9]+", "-", outcome.dataset.lower()).strip("-")
 

@@ -20,6 +20,7 @@ from graft.deployment.server.inference_protocol import add_protocol
 from graft.deployment.server.log_writer import LogWriter
 from graft.deployment.server.middleware import PROTOCOL, Gate
 from graft.deployment.server.predicting import Predictor
+from graft.deployment.server.registry_webhook import add_webhook
 from graft.deployment.server.responses import Description, Kept, Predictions, Readiness, Refusal, description
 from graft.deployment.server.server_metrics import CONTENT_TYPE, Metrics
 from graft.deployment.server.serving_page import PAGE, PAGE_POLICY
@@ -40,6 +41,7 @@ def create_app(
     kept: Kept = "nothing",
     challenger: Champion | None = None,
     prefix: str = "",
+    webhook_secret: str = "",
 ) -> FastAPI:
     """Return the application.
 
@@ -50,6 +52,7 @@ def create_app(
         kept: what is logged of a photograph.
         challenger: a model that answers in the shadow, for the log alone.
         prefix: of the paths that a proxy hands on, such as ``/graft``; "" for none.
+        webhook_secret: of MLflow's webhooks; "" takes none.
     """
     predictor = Predictor(champion, params, metrics, log_writer, challenger)
 
@@ -85,6 +88,8 @@ def create_app(
     app.add_middleware(Gate, access=access, metrics=metrics, prefix=prefix)
     _refuse_in_one_form(app)
     add_protocol(app, champion, predictor, params)
+    if webhook_secret:
+        add_webhook(app, champion, webhook_secret)
 
     def count_under_way() -> None:
         metrics.images_under_way.set(predictor.admission.images)

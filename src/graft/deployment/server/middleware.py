@@ -13,8 +13,9 @@ from graft.deployment.server.server_metrics import Metrics
 PATHS = frozenset({"/", "/predict", "/explain", "/model", "/health", "/ready", "/metrics", "/openapi.json"})
 # Of the Open Inference Protocol, counted together: their paths have names of models in them.
 PROTOCOL = "/v2"
+WEBHOOK = "/mlflow-webhook"  # of MLflow's server, which signs what it sends
 # The page holds nothing and asks for the token itself; probes of a supervisor have none, and learn yes or no.
-OPEN_PATHS = frozenset({"/", "/health", "/ready", f"{PROTOCOL}/health/live", f"{PROTOCOL}/health/ready"})
+OPEN_PATHS = frozenset({"/", WEBHOOK, "/health", "/ready", f"{PROTOCOL}/health/live", f"{PROTOCOL}/health/ready"})
 # What browsers send is a tenth of it; h11 itself bounds only what has not arrived whole.
 MAX_HEAD_BYTES = 16_384
 # Nothing here may be taken for another type, shown in a frame or kept by a proxy.

@@ -50,6 +50,7 @@ def serve(
     log: PredictionLog | None = None,
     shadow: str | None = None,
     prefix: str = "",
+    webhook_secret: str = "",
 ) -> None:
     """Serve a model until the process gets SIGINT or SIGTERM; what is under way then is still answered, and logged.
 
@@ -57,7 +58,7 @@ def serve(
         model: see :func:`graft.registry.resolve.resolve_model`; None is the champion.
         log: of predictions; None logs nothing.
         shadow: another model that answers for the log alone; None for none.
-        prefix: see :func:`graft.deployment.server.http_app.create_app`.
+        prefix, webhook_secret: see :func:`graft.deployment.server.http_app.create_app`.
 
     Raises:
         GraftError: the model cannot be loaded.
@@ -79,7 +80,7 @@ def serve(
     if shadow is not None:
         behind = ModelSource(project, shadow, params.max_batch)
         challenger = Champion(behind, params.poll_seconds, Metrics(), "In the shadow")
-    app = create_app(champion, params, access, metrics, stop, log_writer, kept, challenger, prefix)
+    app = create_app(champion, params, access, metrics, stop, log_writer, kept, challenger, prefix, webhook_secret)
     config = uvicorn.Config(
         app,
         http=PatientProtocol,

@@ -136,6 +136,7 @@ class Champion:
         self._retry_at = 0.0
         self._retry_seconds = poll_seconds
         self._task: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
         # One thread, in which nothing waits for requests: loading takes seconds.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="champion")
 
@@ -163,8 +164,15 @@ class Champion:
             on_failure()
             return
         while self.source.alias:
-            await asyncio.sleep(self._poll_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._woken.wait()
+            self._woken.clear()
             await self.look()
+
+    def wake(self) -> None:
+        """Look at the registry now instead of at the next poll, as soon as the loop comes to it."""
+        self._woken.set()
 
     async def look(self) -> None:
         """Ask the registry once, and load what it means now where that is another version."""
