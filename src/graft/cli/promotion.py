@@ -41,12 +41,14 @@ def gate(version: Version = None, as_json: JsonOption = False) -> None:
     Both are run as they are registered, each in a process of its own. The rules, their limits and severities stand
     under gate in params.yaml; the verdict goes to artifacts/gate/verdict.json and into the challenger's MLflow run.
     """
+    from graft.deployment.monitor.shadow_answers import answers_in_shadow
     from graft.registry.promotion.gate import run_gate
     from graft.registry.promotion.gate_verdict import verdict_file
 
     with messages_aside(as_json):
         project, params, registry = _open()
-        verdict = run_gate(project, params, registry, version)
+        shadow = answers_in_shadow(project, params.monitor.log, registry.model)
+        verdict = run_gate(project, params, registry, version, shadow=shadow)
     if as_json:
         print(verdict.text(), end="")
     else:
@@ -100,6 +102,9 @@ def history(
     if data:
         _print_deliveries(as_json)
         return
+    from datetime import UTC, datetime
+
+    from graft.automation.retraining.heartbeat import weeks_without_promotion
     from graft.registry.aliases import registered_name
     from graft.registry.promotion.line import read_line, rows_of
     from graft.registry.store.read_registry import read_registry
@@ -117,6 +122,9 @@ def history(
         print_next("graft gate", "graft promote")
         return
     _print_rows(rows)
+    weeks, limit = weeks_without_promotion(project, line, datetime.now(UTC)), params.retrain.notify.stuck_weeks
+    if limit and weeks >= limit:
+        say(f"Nothing was promoted for {weeks} weeks.")
     if line.champion != rows[-1].entry.version:
         console.print(
             f"The alias champion now names {f'version {line.champion}' if line.champion else 'no version'}: "

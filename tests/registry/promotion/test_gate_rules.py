@@ -9,6 +9,7 @@ from evidence import LABELS, good, judged, right, standing, verdict_on, with_can
 from graft.core.params.gate_params import GateParams, GateSeverity
 from graft.evaluation.comparison import compare
 from graft.evaluation.metrics import calibration_error_by_chance, expected_calibration_error
+from graft.registry.promotion.at_work import AtWork
 from graft.registry.promotion.gate_rules import RULES, Evidence, OriginFinding, SeenTestImages, apply_rules
 from graft.registry.promotion.gate_verdict import ClassFigures, GateRule
 
@@ -47,6 +48,10 @@ SPOILT: dict[str, tuple[Evidence, str]] = {
     ),
     "latency": (with_candidate(latency_ms=900.0), "900.0 ms a photograph (champion: 20.0 ms)"),
     "size": (with_candidate(size_mb=900.0), "900.0 MB"),
+    "shadow": (
+        replace(good(), at_work=AtWork(400, 30, 60, compare(right(range(12))[:60], right([])[:60], 0.95))),
+        "answers 30 of 400 images at work otherwise; with labels: -20.00 points",
+    ),
     "data_verdict": (
         replace(good(), data=OriginFinding(False, "validate passed, split did not pass", "Mend it")),
         "split did not pass",

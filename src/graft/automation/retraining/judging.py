@@ -21,6 +21,7 @@ def judge_challenger(
         project: the user's, which gets a copy of the verdict.
         reason: of the promotion, for the line of champions.
     """
+    from graft.deployment.monitor.shadow_answers import answers_in_shadow
     from graft.registry.aliases import registered_name
     from graft.registry.promotion.change_champion import complete_interrupted
     from graft.registry.promotion.gate import run_gate
@@ -43,7 +44,8 @@ def judge_challenger(
         outcome.refused = [f'{problem}. A person may promote it: graft promote --without-gate --reason "..."']
         return
     limit = params.retrain.timeout_minutes * 60
-    verdict = run_gate(own, params, registry, challenger, commit, limit)
+    shadow = answers_in_shadow(project, params.monitor.log, registry.model)
+    verdict = run_gate(own, params, registry, challenger, commit, limit, shadow)
     if verdict_file(own).is_file():
         write_file(verdict_file(project), verdict_file(own).read_bytes())
     outcome.strategy = verdict.candidate.strategy

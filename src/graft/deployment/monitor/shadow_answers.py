@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graft.core.errors import GraftError
+from graft.core.params.monitor_params import LogParams
+from graft.core.project import Project
+from graft.deployment.monitor.log_file import FILE
+from graft.deployment.monitor.prediction_log import PredictionLog
 from graft.evaluation.intervals import share_interval
+from graft.registry.promotion.at_work import ShadowAnswer
 
 if TYPE_CHECKING:
-    from graft.deployment.monitor.prediction_log import LoggedPrediction, PredictionLog
+    from graft.deployment.monitor.prediction_log import LoggedPrediction
 
 SHADOW = "shadow"  # in the place of an alias, in what a log calls a model
 
@@ -77,3 +83,23 @@ def shadow_agreement(log: PredictionLog) -> ShadowAgreement:
         differing=[(one, other, count) for (one, other), count in counts.most_common()],
         examples=[other.image.sha256 for _, other in examples],
     )
+
+
+def answers_in_shadow(project: Project, params: LogParams, model: str) -> Callable[[str], list[ShadowAnswer]]:
+    """Return a function that reads what a version answered in the shadow, for the gate; empty where it did not.
+
+    Args:
+        params: of the log.
+        model: its name in the registry.
+    """
+
+    def of_version(version: str) -> list[ShadowAnswer]:
+        log = PredictionLog(project.prediction_log, params)
+        if not (log.folder / FILE).exists():
+            return []
+        rows = [row for row in log.read() if not row.image.problem]
+        answered = {row.image.sha256: row.label for row in rows if not is_shadow(row)}
+        behind = {row.image.sha256: row.label for row in rows if row.model == f"{model} version {version} ({SHADOW})"}
+        return [ShadowAnswer(one, answered[one], label) for one, label in behind.items() if one in answered]
+
+    return of_version

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from graft.data.splits.image_groups import read_groups
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation.comparison import compare
 from graft.evaluation.intervals import number_of_groups
+from graft.registry.promotion.at_work import ShadowAnswer, seen_at_work
 from graft.registry.promotion.change_champion import Registry
 from graft.registry.promotion.gate_rules import Evidence, SeenTestImages, apply_rules
 from graft.registry.promotion.gate_verdict import GateVerdict, JudgedOn, publish_verdict, verdict_file
@@ -44,6 +46,7 @@ def run_gate(
     version: str | None = None,
     commit: str | None = None,
     limit: float | None = None,
+    shadow: Callable[[str], Sequence[ShadowAnswer]] = lambda version: (),
 ) -> GateVerdict:
     """Judge a version, and write the verdict into the project and into the version's run.
 
@@ -53,6 +56,7 @@ def run_gate(
         version: the version; by default the challenger.
         commit: that should hold what the candidate was made from; by default the one that is checked out.
         limit: seconds that one model may take; None for any number.
+        shadow: returns what a version answered at work in the shadow.
 
     Raises:
         GraftError: there is no such version, it has no run to put the verdict into, there is no test split, or a
@@ -95,6 +99,10 @@ def run_gate(
     standing = stand(members, count, test, later, number, against, params.gate, comparison, since, now)
     run = client.get_run(candidate.run_id)
     record = read_seen_images(client, candidate.run_id)
+    answers = [] if is_champion else shadow(number)
+    learned = set() if record is None else set(record["sha256"])
+    if answers and champion and (of_champion := read_seen_images(client, champion.run_id)) is not None:
+        learned |= set(of_champion["sha256"])
     evidence = Evidence(
         candidate=judged,
         champion=champion,
@@ -112,6 +120,7 @@ def run_gate(
         seen=tuple(seen),
         data=state_of_data(project, record),
         origin=reproducibility(project, run.data.tags, candidate.run_id, model_folders(project, params), commit),
+        at_work=seen_at_work(project, answers, learned, params.gate.confidence),
     )
     rules, off = apply_rules(evidence, params.gate)
     verdict = GateVerdict(

@@ -10,6 +10,7 @@ from graft.bundle.decisions import UNKNOWN
 from graft.core.params.gate_params import GateParams
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.intervals import share_interval
+from graft.registry.promotion.at_work import AtWork
 from graft.registry.promotion.gate_verdict import GateRule, Judged, JudgedOn
 from graft.registry.promotion.standing import Standing, is_no_loss
 
@@ -61,6 +62,7 @@ class Evidence:
         seen: for each model.
         data: whether validate and split passed, about the images that the candidate was trained on.
         origin: whether a commit holds all that the candidate was made from.
+        at_work: what it answered in the shadow; None where it did not.
     """
 
     candidate: Judged
@@ -77,6 +79,7 @@ class Evidence:
     seen: tuple[SeenTestImages, ...]
     data: OriginFinding
     origin: OriginFinding
+    at_work: AtWork | None = None
 
 
 @dataclass(frozen=True)
@@ -300,6 +303,24 @@ def _of_origin(finding: OriginFinding, needed: str) -> RuleFinding:
     return RuleFinding(finding.holds, finding.observed, needed, finding.remedy)
 
 
+def _shadow(evidence: Evidence, params: GateParams) -> RuleFinding:
+    needed = "not shown to be worse where labels came"
+    found = evidence.at_work
+    if found is None:
+        return RuleFinding(True, "did not answer in the shadow", needed, "")
+    observed = f"answers {found.differing} of {found.images} images at work otherwise"
+    if found.comparison is None:
+        return RuleFinding(True, f"{observed}; no labels of them came", needed, "")
+    return RuleFinding(
+        found.comparison.answer != "worse",
+        f"{observed}; with labels: {found.comparison.as_text()}",
+        needed,
+        "See where the two differ: graft compare --at-work",
+        found.comparison.difference,
+        0,
+    )
+
+
 RULES: Mapping[str, tuple[str, Callable[[Evidence, GateParams], RuleFinding]]] = {
     "unseen_test": ("Neither model has seen an image of the test split", _unseen_test),
     "minimum": ("The candidate is good enough by itself", _minimum),
@@ -310,6 +331,7 @@ RULES: Mapping[str, tuple[str, Callable[[Evidence, GateParams], RuleFinding]]] =
     "calibration": ("The candidate's probabilities can be believed", _calibration),
     "latency": ("The candidate answers in time", _latency),
     "size": ("The candidate is not too large", _size),
+    "shadow": ("The candidate was not worse at work, in the shadow", _shadow),
     "data_verdict": (
         "The data passed its checks",
         lambda evidence, _: _of_origin(evidence.data, "both passed, on the candidate's own images"),
