@@ -6,6 +6,7 @@ champion, and what it is right on. A run is killed where the week says so. Write
 folder, and prints a table.
 
     python -m benchmarks.year DATA --work FOLDER --group-by '(.+)-[0-9]+' --first 0.3
+    python -m benchmarks.year DATA --work FOLDER --new-class 9 --every 4      # what changes in a year, see year_events
     python -m benchmarks.year --table FOLDER          # of a year that has been, or is under way
 
 Mislabelled deliveries are images under the name of the next class. Gate and image size are set for small beginnings,
@@ -29,6 +30,7 @@ from typing import Any
 
 from benchmarks.pipeline import RUN, fresh_copy
 from benchmarks.year_deliveries import Week, first_images, make_weeks, put
+from benchmarks.year_events import WITHDRAWAL, Events, Traffic, eventful_weeks, places_left, settings, spoil
 from benchmarks.year_holdout import HoldOut, set_aside
 from benchmarks.year_report import Seen, as_table, draw, read, report, write
 from graft.core.environment import configure
@@ -57,6 +59,8 @@ def main() -> None:
     parser.add_argument("--first", type=float, default=0.3, help="share of the images that is there at first")
     parser.add_argument("--aside", type=float, default=0.15, help="share that nothing sees, of which the truth is told")
     parser.add_argument("--group-by", default="none", help="as split.group_by in params.yaml")
+    parser.add_argument("--new-class", default="", help="a class that comes in week 20, with corrections and the like")
+    parser.add_argument("--every", type=int, default=1, help="weeks from delivery to delivery, with --new-class")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of kills")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="in params.yaml")
     arguments = parser.parse_args()
@@ -69,12 +73,12 @@ def main() -> None:
         parser.error("name a folder of photographs, and --work")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the schedule ends with this process
     home = find_project()
-    project, weeks, hold_out = begin(home, arguments)
-    run_year(project, weeks, arguments.work, random.Random(arguments.seed), hold_out)
+    project, weeks, hold_out, traffic = begin(home, arguments)
+    run_year(project, weeks, arguments.work, random.Random(arguments.seed), hold_out, traffic)
 
 
-def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[Week], HoldOut]:
-    """Make a committed project with the first images, and the year's deliveries."""
+def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[Week], HoldOut, Traffic | None]:
+    """Make a committed project with the first images, the year's deliveries, and what is asked at work."""
     data = arguments.data.resolve()
     train = data / "train" if (data / "train").is_dir() else data
     grouped = arguments.group_by != "none"
@@ -85,13 +89,21 @@ def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[W
     }
     pool, aside = set_aside(pool, arguments.aside, arguments.group_by)
     first = arguments.work / "first"
-    for label, files in first_images(pool, arguments.first).items():
+    beginning = {label: files for label, files in pool.items() if label != arguments.new_class}
+    for label, files in first_images(beginning, arguments.first).items():
         target = first / ("train" if train != data else "") / label
         target.mkdir(parents=True)
         for file in files:
             shutil.copyfile(file, target / file.name)
     if train != data:
         shutil.copytree(data / "test", first / "test")
+    hold_out, traffic = HoldOut(aside), None
+    weeks = [] if arguments.new_class else make_weeks(pool, arguments.first, arguments.weeks)
+    if arguments.new_class:
+        events = Events(arguments.new_class)
+        spoil(first, events)
+        weeks = eventful_weeks(pool, arguments.first, arguments.weeks, arguments.every, events)
+        traffic = Traffic(hold_out, events, arguments.work / "camera")
     root = fresh_copy(home, arguments.work / "project")
     project = Project(root.resolve())
     configure_anew(project)
@@ -106,14 +118,22 @@ def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[W
         cwd=root,
     )
     changes = {**SETTINGS, "split.group_by": arguments.group_by}
+    changes |= settings() if traffic else {}
     changes |= dict(text.split("=", 1) for text in arguments.set)
     change_params(project, changes)
     run("git", "add", "-A", cwd=root)
     run("git", "-c", "user.name=year", "-c", "user.email=year@localhost", "commit", "-qm", "The year begins", cwd=root)
-    return project, make_weeks(pool, arguments.first, arguments.weeks), HoldOut(aside)
+    return project, weeks, hold_out, traffic
 
 
-def run_year(project: Project, weeks: list[Week], work: Path, chance: random.Random, hold_out: HoldOut) -> list[Seen]:
+def run_year(
+    project: Project,
+    weeks: list[Week],
+    work: Path,
+    chance: random.Random,
+    hold_out: HoldOut,
+    traffic: Traffic | None = None,
+) -> list[Seen]:
     """Deliver week after week to a schedule that is at work, and record what came of it."""
     rows: list[Seen] = []
     bad: set[str] = set()
@@ -131,8 +151,11 @@ def run_year(project: Project, weeks: list[Week], work: Path, chance: random.Ran
             if week.kind == "killed":
                 kill_a_run(project, chance)
             wanted = set(week.deliveries)
-            wait_for_deliveries(project, before, wanted)
-            rows.append(look(project, week, test, bad, outcomes(project)[before:], hold_out))
+            if wanted or traffic is None:
+                wait_for_deliveries(project, before, wanted)
+            if traffic is not None and week.number + 1 == WITHDRAWAL:
+                test -= {hashlib.sha256(data).hexdigest() for data in traffic.withdrawn}
+            rows.append(look(project, week, test, bad, outcomes(project)[before:], hold_out, traffic))
             test |= test_images(project)  # it may grow, and what is in it stays
             report(rows[-1])
             write(rows, work)
@@ -201,7 +224,13 @@ def under_way(project: Project) -> bool:
 
 
 def look(
-    project: Project, week: Week, test: set[str], bad: set[str], ended: list[dict[str, Any]], hold_out: HoldOut
+    project: Project,
+    week: Week,
+    test: set[str],
+    bad: set[str],
+    ended: list[dict[str, Any]],
+    hold_out: HoldOut,
+    traffic: Traffic | None = None,
 ) -> Seen:
     """Return what a week came to, from the project itself."""
     tables = {name: split_images(project, name) for name in ("train", "val", "test")}
@@ -216,6 +245,11 @@ def look(
     in_data = {hashlib.sha256(path.read_bytes()).hexdigest() for path in project.data.rglob("*") if path.is_file()}
     champions = [alias for alias in line.aliases if alias == "champion"]
     judged = [outcome for outcome in ended if "challenger" in outcome["figures"]]
+    classes = traffic.classes(week.number + 1) if traffic else None
+    promised, right = (
+        traffic.ask(project, line.model, line.champion or "", week.number + 1) if traffic else (float("nan"),) * 2
+    )
+    left = places_left(project, traffic.withdrawn) if traffic and week.number + 1 >= WITHDRAWAL and judged else 0
     return Seen(
         week=week.number + 1,
         kind=week.kind,
@@ -232,8 +266,11 @@ def look(
         event=event,
         seconds=sum(outcome["seconds"] for outcome in ended),
         challenger=float(judged[-1]["figures"]["challenger"]["accuracy"]) if judged else float("nan"),
-        aside=hold_out.accuracy(project, line.model, line.champion or ""),
-        challenger_aside=hold_out.accuracy(project, line.model, judged[-1]["version"] if judged else ""),
+        aside=hold_out.accuracy(project, line.model, line.champion or "", classes),
+        challenger_aside=hold_out.accuracy(project, line.model, judged[-1]["version"] if judged else "", classes),
+        expected=promised,
+        measured=right,
+        left=left,
     )
 
 

@@ -69,9 +69,8 @@ def put(delivery: dict[str, bytes], folder: Path, inbox: Path, name: str) -> Non
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     inbox.mkdir(exist_ok=True)
-    # A delivery of one file at its top is that file.
-    alone = [path for path in folder.iterdir() if path.is_file()]
-    (alone[0] if alone else folder).rename(inbox / (alone[0].name if alone else name))
+    # A delivery that is one file is that file.
+    (folder / name if name in delivery else folder).rename(inbox / name)
 
 
 def _deliveries(name: str, kind: str, images: dict[str, bytes], before: Sequence[Week]) -> dict[str, dict[str, bytes]]:
@@ -88,7 +87,7 @@ def _deliveries(name: str, kind: str, images: dict[str, bytes], before: Sequence
     if kind == "duplicated":
         return {name: dict(next(iter(before[-1].deliveries.values())))}
     if kind == "another camera":
-        return {name: {path: _other_camera(data) for path, data in images.items()}}
+        return {name: {path: other_camera(data) for path, data in images.items()}}
     if kind == "unknown class":
         return {name: {f"spock/{path.split('/')[1]}": data for path, data in images.items()}}
     if kind == "two in one week":
@@ -100,7 +99,7 @@ def _deliveries(name: str, kind: str, images: dict[str, bytes], before: Sequence
     return {name: images}
 
 
-def _other_camera(data: bytes) -> bytes:
+def other_camera(data: bytes) -> bytes:
     """Make the photograph darker, warmer, softer and noisier, as from a cheap camera in the evening."""
     image = Image.open(io.BytesIO(data)).convert("RGB").filter(ImageFilter.GaussianBlur(1.5))
     random = np.random.default_rng(int.from_bytes(hashlib.sha256(data).digest()[:4]))

@@ -2,14 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from graft.core.project import Project
-
-if TYPE_CHECKING:
-    pass
 
 
 def set_aside(
@@ -41,32 +39,47 @@ def _group(path: Path, group_by: str) -> str:
 
 
 class HoldOut:
-    """The images set aside, and the accuracy of each version on them, asked once.
+    """The images set aside, and the answers of each version for them, asked once.
 
     Attributes:
         table: columns path, sha256 and label.
+        paths: of each image by SHA-256, also of those that were added.
     """
 
     def __init__(self, aside: Mapping[str, Sequence[Path]]) -> None:
-        import pandas as pd
-
         rows = [(str(path.resolve()), _digest(path), label) for label, files in aside.items() for path in files]
         self.table: pd.DataFrame = pd.DataFrame(rows, columns=["path", "sha256", "label"]).drop_duplicates("sha256")
-        self._accuracies: dict[str, float] = {}
+        self.paths = dict(zip(self.table["sha256"], self.table["path"], strict=True))
+        self._asked = self.table
+        self._answers: dict[str, dict[str, tuple[str, float]]] = {}
 
-    def accuracy(self, project: Project, model: str, version: str) -> float:
-        """Return the accuracy of a registered version; nan without one, or without images."""
-        if not version or self.table.empty:
-            return float("nan")
-        if version not in self._accuracies:
+    def add(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Have versions also be asked about images that are not in the table: path, sha256 and label of each."""
+        more = pd.DataFrame(rows, columns=list(self.table))
+        self._asked = pd.concat([self._asked, more], ignore_index=True).drop_duplicates("sha256")
+        self.paths |= dict(zip(more["sha256"], more["path"], strict=True))
+
+    def answers(self, project: Project, model: str, version: str) -> dict[str, tuple[str, float]]:
+        """Return label and probability by SHA-256, of a registered version."""
+        if version not in self._answers:
             from graft.registry.promotion.judge_challenger import ask
             from graft.registry.store.logged_models import files_of_version
             from graft.registry.store.tracking_store import open_store
 
             with files_of_version(open_store(project), model, version) as (folder, _):
-                predictions = ask(project, folder, self.table, self.table.head(1), 64, f"version {version}", "hold-out")
-            self._accuracies[version] = float((predictions.predicted() == self.table["label"].to_numpy(str)).mean())
-        return self._accuracies[version]
+                found = ask(project, folder, self._asked, self._asked.head(1), 64, f"version {version}", "hold-out")
+            both = zip(found.predicted().tolist(), found.probabilities.max(axis=1).tolist(), strict=True)
+            self._answers[version] = dict(zip(found.sha256, both, strict=True))
+        return self._answers[version]
+
+    def accuracy(self, project: Project, model: str, version: str, classes: Collection[str] | None = None) -> float:
+        """Return the accuracy of a registered version on images of some classes; nan without one, or without images."""
+        table = self.table if classes is None else self.table[self.table["label"].isin(set(classes))]
+        if not version or table.empty:
+            return float("nan")
+        answers = self.answers(project, model, version)
+        right = [answers[one][0] == label for one, label in zip(table["sha256"], table["label"], strict=True)]
+        return sum(right) / len(right)
 
 
 def _digest(path: Path) -> str:

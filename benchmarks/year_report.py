@@ -29,6 +29,8 @@ class Seen:
         seconds: that its runs took.
         challenger: accuracy of the version that was judged, on the same; nan where none was.
         aside, challenger_aside: of both, on images that nothing sees.
+        expected, measured: of what the champion was asked that week: what its probabilities promise, and what is right.
+        left: files that hold an image that was withdrawn.
     """
 
     week: int
@@ -48,6 +50,9 @@ class Seen:
     challenger: float = math.nan
     aside: float = math.nan
     challenger_aside: float = math.nan
+    expected: float = math.nan
+    measured: float = math.nan
+    left: int = 0
 
 
 def report(row: Seen) -> None:
@@ -73,17 +78,21 @@ def read(work: Path) -> list[Seen]:
 
 def as_table(rows: list[Seen]) -> str:
     """Return Markdown: a sentence that sums the year up, and a line for each week."""
+    at_work = any(not math.isnan(row.expected) for row in rows)
+    more = " expected at work | measured at work |" if at_work else ""
     lines = [
         summary(rows),
         *against_latest(rows),
         "",
-        "| week | what came | what became of it | train | test | champion | accuracy | on images that nothing sees |",
-        "|---|---|---|---|---|---|---|---|",
+        "| week | what came | what became of it | train | test | champion | accuracy | on images that nothing sees |"
+        + more,
+        "|---|---|---|---|---|---|---|---|" + "---|---|" * at_work,
     ]
     for row in rows:
         lines.append(
             f"| {row.week} | {row.kind or 'images'} | {what_became(row)} | {row.train:,} | {row.test:,} "
             f"| {row.champion} | {row.accuracy:.2%} | {row.aside:.2%} |"
+            + (f" {row.expected:.1%} | {row.measured:.1%} |" if at_work else "")
         )
     return "\n".join(lines)
 
@@ -148,7 +157,7 @@ def draw(rows: list[Seen], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(9, 3.6), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(9, 4.2), layout="constrained")
     weeks = [row.week for row in rows]
     axes.step(weeks, [100 * row.accuracy for row in rows], where="post", color="#20639b", label="champion")
     judged = [100 * row.challenger for row in rows]
@@ -157,9 +166,12 @@ def draw(rows: list[Seen], path: Path) -> None:
         aside = [100 * row.aside for row in rows]
         axes.step(weeks, aside, where="post", color="#3caea3", label="champion, images that nothing sees")
         axes.plot(weeks, [100 * row.challenger_aside for row in rows], "+", color="#3caea3", markersize=4, alpha=0.6)
+    if any(not math.isnan(row.expected) for row in rows):
+        axes.plot(weeks, [100 * row.expected for row in rows], color="#e08e45", linewidth=1, label="expected at work")
+        axes.plot(weeks, [100 * row.measured for row in rows], color="#7b3f8c", linewidth=1, label="measured at work")
     axes.set_xlabel("week")
     axes.set_ylabel("accuracy, %")
-    axes.legend(loc="upper left", frameon=False, fontsize=8)
+    axes.legend(loc="lower right", frameon=False, fontsize=7, ncols=2)
     images = axes.twinx()
     images.plot(weeks, [row.train for row in rows], color="#999999", linewidth=1)
     images.set_ylabel("training images")

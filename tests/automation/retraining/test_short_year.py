@@ -38,11 +38,19 @@ def year(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> list[See
                 seed = 10_000 * (split == "test") + 1000 * offset + number
                 picture(colour, seed, side=32).save(place / f"{seed:05d}.png")
     arguments = argparse.Namespace(
-        data=folder / "colours", work=folder, first=0.6, weeks=4, group_by="none", aside=0.1, set=SETTINGS
+        data=folder / "colours",
+        work=folder,
+        new_class="",
+        every=1,
+        first=0.6,
+        weeks=4,
+        group_by="none",
+        aside=0.1,
+        set=SETTINGS,
     )
     before = dict(os.environ)
     try:
-        project, weeks, hold_out = begin(Project(repository), arguments)
+        project, weeks, hold_out, _ = begin(Project(repository), arguments)
         # A delivery whose run is killed is taken in like any other: a training less than with one that is not.
         weeks = [replace(weeks[0], kind="killed"), *weeks[1:3]]
         return run_year(project, weeks, folder, random.Random(3), hold_out)
