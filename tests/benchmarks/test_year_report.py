@@ -23,6 +23,8 @@ WEEK = Seen(
     challenger=0.9,
     aside=0.8,
     challenger_aside=0.8,
+    expected=0.85,
+    measured=0.75,
 )
 BEGINNING = replace(WEEK, week=0, kind="the beginning", verdict="", champion="1", seconds=300.0)
 REFUSED = replace(
@@ -72,8 +74,14 @@ def test_what_became_of_a_week() -> None:
 
 def test_a_line_for_each_week() -> None:
     lines = as_table([BEGINNING, EMPTY]).splitlines()
-    assert lines[-2] == "| 0 | the beginning | the champion from here on | 80 | 30 | 1 | 90.00% | 80.00% |"
-    assert lines[-1] == "| 3 | empty | quarantined; It holds no images. | 80 | 30 | 2 | 90.00% | 80.00% |"
+    assert (
+        lines[-2] == "| 0 | the beginning | the champion from here on | 80 | 30 | 1 | 90.00% | 80.00% | 85.0% | 75.0% |"
+    )
+    assert (
+        lines[-1] == "| 3 | empty | quarantined; It holds no images. | 80 | 30 | 2 | 90.00% | 80.00% | 85.0% | 75.0% |"
+    )
+    without = as_table([replace(BEGINNING, expected=math.nan)]).splitlines()
+    assert without[-1].endswith("| 90.00% | 80.00% |")
 
 
 def test_the_champion_is_held_against_the_last_ten_on_images_that_nothing_sees() -> None:

@@ -52,7 +52,8 @@ def test_d7_what_several_commands_share_is_said_in_the_same_words(name: str) -> 
 
 
 def test_d7_one_word_for_one_thing() -> None:
-    assert not {"--overwrite", "--format-json", "--yes"} & set(MEANINGS)
+    assert not {"--overwrite", "--format-json"} & set(MEANINGS)
+    assert set(MEANINGS["--yes"]) == {("prune",)}  # elsewhere a dry run is what is asked for
     assert set(MEANINGS["--force"]) == {("run",), ("retrain",), ("schedule", "run-now")}
 
 
