@@ -38,13 +38,18 @@ def retrain(
     """Take in what lies in the inbox, train, and promote what passes the gate; `retrain` in params.yaml says how.
 
     All of it happens in a copy of its own: your files change once, at the end. What is bad goes into the quarantine
-    with its reasons. Where there is nothing to do, that takes seconds. What a run could not finish, the next one does.
+    with its reasons. Where there is nothing to do, that takes two seconds and no flow. What a run could not finish,
+    the next one does.
     """
     from graft.automation.prefect_server import shared_server
+    from graft.automation.retraining.idle import finish_idle
 
     project, params = opened()  # a typo in params.yaml is found before anything is started
     if accept or abandon or dry_run:
         _without_a_run(project, params, accept, abandon, dry_run, force)
+        return
+    if not force and (idle := finish_idle(project, params)) is not None:
+        say(idle)
         return
     with shared_server(project) as prefect:
         command = [sys.executable, "-m", "pipelines.retrain", *(["--force"] if force else [])]

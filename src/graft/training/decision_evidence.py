@@ -12,7 +12,7 @@ import numpy as np
 
 from graft.bundle.decisions import Known, distances, enough, unit
 from graft.networks.backbones.backbone import LayerlessNetwork
-from graft.networks.features.extract import predict
+from graft.networks.features.extract import predict_each
 from graft.networks.grouped_folds import grouped_folds
 from graft.training.blend import Blend
 from graft.training.strategy import Task, Trained
@@ -66,8 +66,10 @@ def collect(trained: Trained, task: Task, labels: np.ndarray, probabilities: np.
         far = np.sum([weight * _held_out(rows, some, folds) for weight, rows in parts], axis=0) / sum(weights)
         features = [rows[some] for rows in trained.features]
     elif isinstance(trained.network, keras.Model) and (model := features_model(trained.network)) is not None:
-        rows = predict(model, task.train.inputs[_some(count, task.seed)], f"{task.name}: features of train images")
-        far[count:] = distances(predict(model, task.val.inputs, f"{task.name}: features of val images"), unit(rows))
+        label, train = f"{task.name}: features of", task.train.inputs[_some(count, task.seed)]
+        parts = {f"{label} train images": train, f"{label} val images": task.val.inputs}
+        rows, others = predict_each(model, parts)
+        far[count:] = distances(others, unit(rows))
         features = [rows]
     else:
         features = [None]

@@ -1,17 +1,22 @@
 """`graft retrain` where it starts no run."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from quick import in_this_process, make_quick_project
 from small_project import deliver
 
+from graft.automation.retraining.idle import finish_idle
 from graft.automation.retraining.outcome import OpenCommit, Outcome, read_open, write_open
+from graft.automation.retraining.retrain_history import last_outcomes
 from graft.automation.retraining.workspace import left_behind, open_workspace, remove_workspaces
 from graft.cli.retrain import retrain
 from graft.core.errors import GraftError
+from graft.core.params import load_params
 from graft.core.project import Project
+from graft.core.yaml_text import read_yaml
 
 AT = "2026-11-25T03:00:12+00:00"
 
@@ -33,6 +38,53 @@ def project(made: Project, monkeypatch: pytest.MonkeyPatch, no_outside_settings:
 def test_l2_with_nothing_to_do_it_says_so(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     retrain(dry_run=True)
     assert capsys.readouterr().out == "Nothing to do.\n"
+
+
+def change(project: Project, **retrain: object) -> None:
+    params = read_yaml(project.params_file.read_bytes(), "params.yaml")
+    project.params_file.write_text(json.dumps({**params, "retrain": {**params.get("retrain", {}), **retrain}}))
+
+
+def test_with_nothing_to_do_no_flow_is_started_and_the_run_is_recorded(
+    quick_project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(quick_project.root)
+    monkeypatch.setattr("graft.automation.prefect_server.shared_server", None)
+    change(quick_project, heartbeat=".graft/beat.json")
+    retrain()
+    assert "nothing to do" in capsys.readouterr().out
+    assert json.loads((quick_project.root / ".graft/beat.json").read_text())["outcome"] == "nothing to do"
+    (run,) = last_outcomes(quick_project, 100)
+    assert (run.events, run.failure, run.open) == (["nothing"], "", [])
+    with pytest.raises(TypeError):  # the server that stands in is None
+        retrain(force=True)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param(lambda project: deliver(project.root / "inbox/week", {"red": 1}), id="a delivery"),
+        pytest.param(lambda project: (project.root / "inbox/week.zip.part").write_bytes(b"half"), id="arriving"),
+        pytest.param(lambda project: open_workspace(project, "main", "killed"), id="a run that was cut off"),
+        pytest.param(
+            lambda project: write_open(
+                project, [OpenCommit("run", AT, "main", "1" * 40, {}, Outcome(AT, "colours").as_record(), ("push",))]
+            ),
+            id="open work",
+        ),
+        pytest.param(lambda project: next(project.data.rglob("*.png")).unlink(), id="a change of data"),
+        pytest.param(lambda project: change(project, source={"command": "true"}), id="a command"),
+        pytest.param(lambda project: change(project, deliveries={"on_bad": "stop"}), id="a stop of all runs"),
+        pytest.param(
+            lambda project: change(project, notify={"block": "slack/team", "events": ["nothing"]}), id="a message"
+        ),
+    ],
+)
+def test_whatever_there_is_to_do_is_a_flow(quick_project: Project, begin: Callable[[Project], object]) -> None:
+    assert finish_idle(quick_project, load_params(quick_project.params_file)) is not None
+    begin(quick_project)
+    assert finish_idle(quick_project, load_params(quick_project.params_file)) is None
+    assert len(last_outcomes(quick_project, 100)) == 1
 
 
 def test_a_dry_run_says_what_would_be_taken_in_and_moves_nothing(

@@ -42,15 +42,19 @@ NOTED_FILE = "forgotten.json"
 _STAGES = ("validate", "split", "train", "ensemble", "evaluate")
 
 
+def to_forget(project: Project) -> dict[str, dict[str, str]]:
+    """Return the rows of withdrawn.csv, by SHA-256, whose images have not been forgotten yet."""
+    noted = _noted(project)
+    return {sha256: row for sha256, row in read_withdrawn(project).items() if sha256 not in noted}
+
+
 def forget_withdrawn(project: Project, params: Params) -> list[str]:
     """Remove what is left of the images in withdrawn.csv; return what a person should know, a sentence each.
 
     Raises:
         GraftError: something cannot be removed.
     """
-    rows = read_withdrawn(project)
-    noted = _noted(project)
-    gone = {sha256: row for sha256, row in rows.items() if sha256 not in noted}
+    gone = to_forget(project)
     if not gone:
         return []
     hashes = set(gone)
@@ -68,7 +72,7 @@ def forget_withdrawn(project: Project, params: Params) -> list[str]:
     names = f"{len(gone)} withdrawn {'image' if len(gone) == 1 else 'images'}"
     if kept:
         return [f"{names}: removed but for {', '.join(kept)}, whose place another model has to take first."]
-    write_file(project.retraining / NOTED_FILE, json.dumps(sorted(noted | hashes)))
+    write_file(project.retraining / NOTED_FILE, json.dumps(sorted(_noted(project) | hashes)))
     return [f"{names}: nothing is left of them here."]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,18 @@ from graft.core.params.models import Params
 from graft.core.params.monitor_params import LogParams
 from graft.core.project import Project
 from graft.data.checks.check_verdict import read_verdict
+from graft.data.folder.versioning import run_dvc
 
 if TYPE_CHECKING:
     from graft.deployment.monitor.prediction_log import PredictionLog
+
+
+def found_by_dvc(own: Project) -> str:
+    """Return what DVC finds changed in a project, as a reason to train; ``""`` where nothing is."""
+    changed = json.loads(run_dvc(own, "status", "--json") or "{}")
+    if not (own.root / "dvc.lock").is_file():
+        return "the pipeline has not run here yet"
+    return f"{what_changed(changed)} changed since the last run" if changed else ""
 
 
 def what_changed(status: dict[str, Any]) -> str:
@@ -56,18 +66,21 @@ class Compared:
     until: int | None = None
 
 
-def compare_predictions(project: Project, params: Params) -> Compared | None:
-    """Compare the predictions that were logged since the one last remembered; None where they are too few.
-
-    Where nothing was logged, this takes milliseconds and loads nothing.
-    """
+def has_new_predictions(project: Project, params: Params) -> bool:
+    """Return whether enough predictions were logged since the one last remembered. Nothing is loaded for that."""
     if not any(project.prediction_log.glob("*.sqlite")):
-        return None
+        return False
+    log = _log(project)
+    return log.count(after=log.marked(_READER)) >= params.monitor.min_images
+
+
+def compare_predictions(project: Project, params: Params) -> Compared | None:
+    """Compare the predictions that were logged since the one last remembered; None where they are too few."""
     try:
+        if not has_new_predictions(project, params):
+            return None
         log = _log(project)
         after, until = log.marked(_READER), log.last()
-        if log.count(after=after) < params.monitor.min_images:
-            return None
         from graft.deployment.monitor.drift_page import in_words, write_page
         from graft.deployment.monitor.monitor_predictions import monitor_log
 

@@ -17,7 +17,6 @@ next run does it.
 """
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -43,7 +42,7 @@ from graft.core.lock import project_lock, retraining_lock
 from graft.core.params.models import Params
 from graft.core.processes import end_marked
 from graft.core.project import Project
-from graft.data.folder.versioning import dataset_name, run_dvc
+from graft.data.folder.versioning import dataset_name
 
 MARK = "GRAFT_RETRAINING"  # in the environment of what a run starts: its id
 
@@ -142,7 +141,7 @@ class Retraining:
             space = self._filled()
             sources.update(self.project, space.own, source)
         elif source.remote == "pull":
-            if not self._is_here:
+            if not self.is_here:
                 return  # the worktree fetches
             sources.fetch(self.project, source)
             with project_lock(self.project, self._limit):
@@ -242,16 +241,16 @@ class Retraining:
         if self._recovered:  # else it does not say what earlier runs should have said
             mark_notified(self.project)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the branch that is recorded on is checked out, so that a run begins with the user's folder."""
+        return workspace.checked_out(self.project) == self._branch
+
     # What the steps are made of.
 
     @property
     def _branch(self) -> str:
         return workspace.branch_name(self.project, self.params.retrain.record.branch)
-
-    @property
-    def _is_here(self) -> bool:
-        """Whether the branch that is recorded on is checked out, so that a run begins with the user's folder."""
-        return workspace.checked_out(self.project) == self._branch
 
     @property
     def _all_reasons(self) -> list[str]:
@@ -274,14 +273,10 @@ class Retraining:
     def _find_reasons(self) -> None:
         if self.forced:
             self._reasons.append("forced")
-        if self._space is None and not self._is_here:
+        if self._space is None and not self.is_here:
             self._filled()
-        own = self._space.own if self._space else self.project
-        changed = json.loads(run_dvc(own, "status", "--json") or "{}")
-        if not (own.root / "dvc.lock").is_file():
-            self._reasons.append("the pipeline has not run here yet")
-        elif changed:
-            self._reasons.append(f"{reasons.what_changed(changed)} changed since the last run")
+        if reason := reasons.found_by_dvc(self._space.own if self._space else self.project):
+            self._reasons.append(reason)
 
     def _run_pipeline(self, *stages: str) -> None:
         own = self._filled().own

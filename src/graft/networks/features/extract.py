@@ -1,5 +1,7 @@
 """Run a frozen network on images, each once: what the store has is read, the rest is computed and stored."""
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -45,4 +47,15 @@ def extract(
 
 def predict(model: keras.Model, inputs: np.ndarray, label: str) -> np.ndarray:
     """Compute as :func:`extract` does, for inputs of any kind that are in memory, or a memory map, already."""
-    return extract(model, DecodedImages(inputs), label, kind=inputs.dtype)
+    return predict_each(model, {label: inputs})[0]
+
+
+def predict_each(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Compute as :func:`predict` does for several inputs of one kind, by label, with the network converted once."""
+    total, kind = sum(map(len, inputs.values())), next(iter(inputs.values())).dtype
+    engine = cache(lambda: fastest_engine(model, total, None, kind))
+    found = []
+    for label, rows in inputs.items():
+        found.append(large_array((len(rows), *model.output_shape[1:]), np.float32))
+        fill(found[-1], lambda _: engine(), DecodedImages(rows), label)
+    return found

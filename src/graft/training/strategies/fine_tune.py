@@ -10,7 +10,7 @@ from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import Backbone
 from graft.networks.backbones.cutting import CutBackbone, cut
 from graft.networks.decode_images import LabelledImages, large_array
-from graft.networks.features.extract import extract, predict
+from graft.networks.features.extract import extract, predict, predict_each
 from graft.networks.features.frozen_backbone import FrozenBackbone
 from graft.networks.head import build_head
 from graft.training.checkpoint import read_checkpoint
@@ -149,8 +149,8 @@ def _fit_above(
     if params.head_epochs and read_checkpoint(task.checkpoint) is None:
         with task.clock.span("features"):
             label = f"{task.name}: features of"
-            first = predict(pieces.above, activations[:size], f"{label} train images")
-            val_features = predict(pieces.above, val.inputs, f"{label} val images")
+            parts = {f"{label} train images": activations[:size], f"{label} val images": val.inputs}
+            first, val_features = predict_each(pieces.above, parts)
         _start_head(head, Labelled(first, task.train.labels), Labelled(val_features, val.labels), params, task)
     model = classifier(pieces.above, head)
     with task.clock.span("fit"):
