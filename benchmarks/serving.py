@@ -5,10 +5,13 @@ own, and clients on loopback that each send the next photograph when the last on
 the machine, so the server's figures are lower bounds.
 
     python -m benchmarks.serving data/test --clients 1 8 32
+    python -m benchmarks.serving data/test --workers 2 --protocol v2
 """
 
 import argparse
 import asyncio
+import base64
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +21,7 @@ from itertools import cycle
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from graft.automation.prefect_server import HOST, free_port
 from graft.bundle.model import ImageClassifier
@@ -33,6 +37,8 @@ def main() -> None:
     parser.add_argument("--model", help="as for graft serve; the champion by default")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--workers", type=int, default=1, help="as for graft serve")
+    parser.add_argument("--protocol", choices=("predict", "v2"), default="predict", help="v2: base64 in JSON")
     arguments = parser.parse_args()
     project = find_project()
     configure(project)
@@ -49,15 +55,21 @@ def main() -> None:
     size = np.mean([len(one) for one in photographs]) / 1000
     print(f"{model.source}, {len(photographs)} photographs of {size:.0f} KB on average")
     bare = measure_alone(model.classifier, photographs, params.max_batch, arguments.seconds)
+    path, kind, bodies = "/predict", "image/*", photographs
+    if arguments.protocol == "v2":
+        path, kind = f"/v2/models/{model.source.name}/infer", "application/json"
+        bodies = [as_inference(one) for one in photographs]
     del model
 
     port = free_port()
     options = ["--model", arguments.model] if arguments.model else []
+    options += ["--workers", str(arguments.workers)]
     command = [sys.executable, "-c", SERVE, "serve", "--port", str(port), "--no-log", "--no-token", *options]
     environment = {name: value for name, value in os.environ.items() if name != "GRAFT_TOKEN"}
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
-        asyncio.run(measure_server(port, photographs, arguments.clients, arguments.seconds, bare))
+        requests = [request_of(body, path, kind) for body in bodies]
+        asyncio.run(measure_server(port, server.pid, requests, arguments.clients, arguments.seconds, bare))
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(timeout=60)
@@ -97,16 +109,16 @@ def measure_alone(
 
 
 async def measure_server(
-    port: int, photographs: list[bytes], clients: list[int], seconds: float, bare: tuple[float, float]
+    port: int, server: int, requests: list[bytes], clients: list[int], seconds: float, bare: tuple[float, float]
 ) -> None:
     """Print throughput and latencies at each number of clients."""
     await until_ready(port)
     print("clients  images/s  of forward pass  CPU ms an image  p50 ms  p95 ms  p99 ms  refused")
     for count in clients:
-        in_turn = cycle(photographs)
+        in_turn = cycle(requests)
         latencies: list[float] = []
         refused = 0
-        used = await cpu_seconds(port)
+        used = cpu_seconds_of(server)
         started = time.perf_counter()
 
         async def client(ends: float) -> None:
@@ -114,17 +126,24 @@ async def measure_server(
             connection = await asyncio.open_connection(HOST, port)
             while time.perf_counter() < ends:
                 asked = time.perf_counter()
-                status, _ = await post(connection, next(in_turn))  # noqa: B023
+                status, _ = await ask(connection, next(in_turn))  # noqa: B023
                 latencies.append(time.perf_counter() - asked)  # noqa: B023
                 refused += status != 200
             connection[1].close()
 
         await asyncio.gather(*(client(started + seconds) for _ in range(count)))
         rate = (len(latencies) - refused) / (time.perf_counter() - started)
-        each = 1000 * (await cpu_seconds(port) - used) / len(latencies)
+        each = 1000 * (cpu_seconds_of(server) - used) / len(latencies)
         p50, p95, p99 = 1000 * np.percentile(latencies, (50, 95, 99))
         print(f"{count:7}  {rate:8.1f}  {rate / bare[0]:15.2f}  {each:15.2f}", end="")
         print(f"  {p50:6.1f}  {p95:6.1f}  {p99:6.1f}  {refused:7}", flush=True)
+
+
+def cpu_seconds_of(process: int) -> float:
+    """Return the CPU time that a process and those that it has started have used so far."""
+    first = psutil.Process(process)
+    times = [one.cpu_times() for one in (first, *first.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
 
 async def cpu_seconds(port: int) -> float:
@@ -150,8 +169,18 @@ async def until_ready(port: int, limit: float = 120) -> None:
 
 
 async def post(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], data: bytes) -> tuple[int, bytes]:
-    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/*\r\nContent-Length: {len(data)}\r\n\r\n"
-    return await ask(connection, head.encode("ascii") + data)
+    return await ask(connection, request_of(data, "/predict", "image/*"))
+
+
+def request_of(body: bytes, path: str, kind: str) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode("ascii") + body
+
+
+def as_inference(photograph: bytes) -> bytes:
+    """Return the body of a request of the Open Inference Protocol."""
+    data = [base64.b64encode(photograph).decode("ascii")]
+    return json.dumps({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": data}]}).encode("ascii")
 
 
 async def ask(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes) -> tuple[int, bytes]:
