@@ -1,4 +1,4 @@
-"""Examine the servers that a project shares with others: MLflow, its database, Prefect, DVC's remote.
+"""Examine the servers that a project shares with others: MLflow, its database, Prefect, DVC's remote, Ray.
 
 Of each: whether it answers, its version and schema, whether what is written there is read back, and its clock. What is
 written is small, named ``graft-doctor``, and removed again, but for MLflow's experiment of that name.
@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from graft.automation.examine import Finding, Look, look_at_all
+from graft.core.cluster import INSTALL, nodes_of_cluster, ray_address, use_compute
 from graft.core.credentials import without_credentials
+from graft.core.params import load_params
 from graft.core.project import Project
 
 LIMIT_SECONDS = 90.0  # for everything: MLflow and DVC take seconds to import
@@ -33,6 +35,7 @@ def examine_services(project: Project) -> list[Finding]:
         ("MLflow", "bad", lambda: _mlflow(project)),
         ("Prefect", "bad", lambda: _prefect(project)),
         ("DVC remote", "bad", lambda: _remote(project)),
+        ("Ray", "bad", lambda: _ray(project)),
     ]
     return look_at_all(probes, LIMIT_SECONDS)
 
@@ -195,6 +198,22 @@ def _written(remote: Any, url: str) -> Iterable[Finding]:
     yield Finding("DVC remote", "ok", f"{url}, written and read back in {time.monotonic() - started:.1f} s")
     if modified is not None:
         yield _skew("DVC remote clock", modified.timestamp(), written)
+
+
+def _ray(project: Project) -> Iterator[Finding]:
+    """Yield what the cluster has, and whether each of its nodes has the same graft and sees the project."""
+    if project.params_file.is_file():
+        use_compute(load_params(project.params_file).compute)
+    if not ray_address():
+        return
+    for node, (version, sees) in nodes_of_cluster(project.params_file).items():
+        ours = metadata.version("graft")
+        if version != ours:
+            yield Finding(node, "bad", f"graft {version}, and {ours} here", f"Install the same there: {INSTALL}")
+        elif not sees:
+            yield Finding(node, "bad", f"{project.root} is not there", "Mount it at the same path on every node")
+        else:
+            yield Finding(node, "ok", f"graft {version}, and sees the project")
 
 
 def _clock(what: str, header: str | None) -> Finding:

@@ -10,9 +10,11 @@ from typing import Any
 from graft.automation.killed_stages import at_work
 from graft.automation.prefect_watch import required_server
 from graft.automation.projects.project_version import require_own_version
+from graft.core.cluster import use_compute
 from graft.core.credentials import errors_without_credentials
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError
 from graft.core.git import repository_top
+from graft.core.params import load_params
 from graft.core.project import find_project
 from graft.core.timing import StageClock
 
@@ -82,6 +84,7 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
     code = 0
     try:
         require_own_version(project)
+        use_compute(load_params(project.params_file).compute)
         repository_top(project.root)  # raises where git refuses: not only once all has been trained
         with at_work(project, name), required_server(project), _without_heartbeats():
             flow(project, clock, *arguments)

@@ -87,10 +87,13 @@ def opened() -> tuple[Project, Params]:
     Raises:
         GraftError: there is no project here, or its params are wrong.
     """
+    from graft.core.cluster import use_compute
     from graft.core.environment import configure
     from graft.core.params import load_params
     from graft.core.project import find_project
 
     project = find_project()
     configure(project)
-    return project, load_params(project.params_file)
+    params = load_params(project.params_file)
+    use_compute(params.compute)
+    return project, params

@@ -18,7 +18,7 @@ def doctor(
         bool,
         typer.Option(
             "--services",
-            help="Check the servers that this project shares with others: MLflow, Prefect, DVC's remote. Writes "
+            help="Check the servers that this project shares with others: MLflow, Prefect, DVC's remote, Ray. Writes "
             "something to each and reads it back.",
         ),
     ] = False,

@@ -7,6 +7,7 @@ for all.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ from pydantic import TypeAdapter
 
 from graft.bundle.model import HEAD, ImageClassifier, Part
 from graft.bundle.record import read_settings
+from graft.core.cluster import is_for_cluster
 from graft.core.errors import first_line
 from graft.core.params.backbone_params import BackboneParams
 from graft.core.progress import console, progress_bar
 from graft.networks.code_identity import code_identity
 from graft.networks.decode_images import DecodedImages, LabelledImages, large_array
+from graft.networks.engines.open_classifier import OpenVinoNetwork
 from graft.networks.engines.openvino_run import saved_model_run
 from graft.networks.engines.tensorflow_import import import_tensorflow
 from graft.networks.features.compute import fill
+from graft.networks.features.compute_on_cluster import Remote
 from graft.networks.features.feature_store import FeatureStore
 
 # Images, evenly spread, that the bundle itself predicts too; fewer than this it predicts alone.
@@ -92,9 +96,13 @@ def _served(model: ImageClassifier, inputs: EvaluationInputs, indices: np.ndarra
 
 def _by_images(part: Part, inputs: EvaluationInputs, label: str) -> np.ndarray:
     """Return the network's outputs for the images, which are decoded once for all networks of a size."""
-    images = DecodedImages(inputs.images(part.image_size).inputs)
     outputs = np.empty((inputs.count, len(read_settings(part.bundle)["classes"])), np.float32)
-    fill(outputs, lambda _: part.network, images, label)
+    of_size = inputs.images(part.image_size)
+    if is_for_cluster(inputs.count) and isinstance(part.network, OpenVinoNetwork):
+        remote = Remote(partial(OpenVinoNetwork, part.bundle))
+        fill(outputs, lambda _: part.network, of_size, label, remote=lambda: remote)
+    else:
+        fill(outputs, lambda _: part.network, DecodedImages(of_size.inputs), label)
     return outputs
 
 

@@ -103,7 +103,7 @@ class Photographs:
     ) -> None:
         self.labels = np.zeros(len(paths), np.int64) if labels is None else labels
         self.keys = [bytes.fromhex(digest) for digest in sha256]
-        self._root, self._paths, self._sha256, self._size = root, paths, sha256, size
+        self.root, self.paths, self._sha256, self.size = root, paths, sha256, size
         self._label, self._clock, self._split = label, clock, split
 
     @classmethod
@@ -116,24 +116,24 @@ class Photographs:
 
     def at_size(self, size: int) -> Photographs:
         """Return the same images at another size."""
-        if size == self._size:
+        if size == self.size:
             return self
         return Photographs(
-            self._root, self._paths, self._sha256, size, self.labels, self._label, self._clock, self._split
+            self.root, self.paths, self._sha256, size, self.labels, self._label, self._clock, self._split
         )
 
     @cached_property
     def inputs(self) -> np.ndarray:
         """Pixels of all, decoded at the first use; raises as :func:`load_images` does."""
         with self._clock.span(f"decode {self._split}") if self._clock else nullcontext():
-            return load_images(self._root, self._paths, self._sha256, self._size, self._label)
+            return load_images(self.root, self.paths, self._sha256, self.size, self._label)
 
     def at(self, indices: np.ndarray) -> np.ndarray:
         """Return the pixels of some images; decode them now, unless all of them are there."""
         if "inputs" in self.__dict__:
             return np.asarray(self.inputs[indices])
-        paths, sha256 = [self._paths[index] for index in indices], [self._sha256[index] for index in indices]
-        return load_images(self._root, paths, sha256, self._size)
+        paths, sha256 = [self.paths[index] for index in indices], [self._sha256[index] for index in indices]
+        return load_images(self.root, paths, sha256, self.size)
 
 
 def load_images(

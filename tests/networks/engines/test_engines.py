@@ -18,6 +18,7 @@ from graft.networks.engines import openvino_run
 from graft.networks.engines.conversion import openvino_network
 from graft.networks.engines.devices import arithmetic
 from graft.networks.engines.fastest import fastest_engine, keras_engine, openvino_engine
+from graft.networks.engines.openvino_run import WORTH_CONVERTING
 
 NAMES = ["VGG16", "MobileNet", "MobileNetV2", "MobileNetV3Small", "ResNet50", "DenseNet121", "EfficientNetB0"]
 NAMES += ["EfficientNetV2B0", "ConvNeXtTiny", "Xception"]
@@ -99,12 +100,12 @@ def test_few_inputs_are_not_worth_converting_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(engines, "openvino_engine", lambda model, *_: used.append("openvino") or keras_engine(model))
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
-    fastest_engine(model, engines.WORTH_CONVERTING - 1)
+    fastest_engine(model, WORTH_CONVERTING - 1)
     assert used == []
-    fastest_engine(model, engines.WORTH_CONVERTING)
+    fastest_engine(model, WORTH_CONVERTING)
     assert used == ["openvino"]
     with arithmetic("mixed_bfloat16"):
-        fastest_engine(model, engines.WORTH_CONVERTING)
+        fastest_engine(model, WORTH_CONVERTING)
     assert used == ["openvino"]
 
 

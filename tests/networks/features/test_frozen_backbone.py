@@ -13,7 +13,8 @@ from graft.networks.backbones import build_backbone
 from graft.networks.backbones.backbone import Backbone
 from graft.networks.decode_images import DecodedImages
 from graft.networks.engines.artifact_cache import keep
-from graft.networks.engines.fastest import WORTH_CONVERTING, Run, fastest_engine, openvino_engine
+from graft.networks.engines.fastest import fastest_engine, openvino_engine
+from graft.networks.engines.openvino_run import WORTH_CONVERTING, Run
 from graft.networks.features import frozen_backbone as module
 from graft.networks.features.feature_store import FeatureStore
 from graft.networks.features.frozen_backbone import RECORD_FILE, FrozenBackbone, frozen_backbone

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from graft.core.errors import shown
 from graft.core.params.choose_params import ChooseParams
+from graft.core.params.compute_params import ComputeParams
 from graft.core.params.decide_params import DecideParams
 from graft.core.params.ensemble_params import EnsembleParams
 from graft.core.params.extra_params import ExtraExpectation
@@ -212,6 +213,7 @@ class Params(Section):
     register_: RegisterParams = Field(alias="register")
     decide: DecideParams = DecideParams()
     gate: GateParams = GateParams()
+    compute: ComputeParams = ComputeParams()
     serve: ServeParams = ServeParams()
     monitor: MonitorParams = MonitorParams()
     retrain: RetrainParams = RetrainParams()

@@ -120,6 +120,21 @@ def _require_class_folders(split: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class FileEntry:
+    """What stands for an entry of a folder on a machine that has not listed it."""
+
+    path: str
+
+    def is_symlink(self) -> bool:
+        """Return whether it is a link."""
+        return Path(self.path).is_symlink()
+
+    def stat(self) -> os.stat_result:
+        """Return the status of the file; raises OSError."""
+        return Path(self.path).stat()
+
+
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """A file that should be an image.
 
@@ -132,7 +147,7 @@ class ImageFile:
 
     name: str
     place: tuple[str, str, str]
-    entry: os.DirEntry[str]
+    entry: os.DirEntry[str] | FileEntry
     unread: str = ""
 
     @property

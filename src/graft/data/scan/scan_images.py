@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import pickle
 import stat
 import warnings
 from collections import Counter, deque
@@ -17,12 +18,13 @@ from typing import Any
 from graft.bundle import images
 from graft.bundle.depth import mode_name
 from graft.bundle.images import TAKEN_BITS, TooLargeError, UnreadableImageError, open_image, to_rgb
+from graft.core.cluster import ClusterStep, is_for_cluster, ray_address, rows_on_cluster
 from graft.core.files import replaced_file
 from graft.core.params.models import ValidateParams
 from graft.core.progress import Advance, progress_bar
 from graft.core.quotas import cores
 from graft.core.source_digest import source_digest, with_imports
-from graft.data.folder.layout import ImageFile, Layout, image_files
+from graft.data.folder.layout import FileEntry, ImageFile, Layout, image_files
 from graft.data.folder.photographs import is_leftover
 from graft.data.scan import fingerprint as fingerprints
 from graft.data.scan.fingerprint import fingerprint
@@ -33,6 +35,7 @@ from graft.data.scan.scan_memory import RememberedFile, ScanMemory, scan_memory
 ROWS_PER_GROUP = 4096  # rows held in memory, and rows of one Parquet row group
 _RECALLED = 256  # files asked for in one query of the memory
 CODE = (*with_imports(Path(images.__file__)), Path(fingerprints.__file__))  # what decides a row of the manifest
+_WINDOW = 32_768  # files under way on a cluster at a time
 _MAX_THREADS = 16  # a decoded image per thread is in memory; more threads than this wait for the disk anyway
 # No format read here spends more on a pixel than four 16-bit samples; metadata gets 64 MiB on top.
 _BYTES_PER_PIXEL = 8
@@ -96,7 +99,8 @@ def scan(layout: Layout, params: ValidateParams, target: Path, memory: Path | No
         writer = stack.enter_context(pq.ParquetWriter(partial, columns))
         remembered = stack.enter_context(scan_memory(memory, _code(params))) if memory else None
         reader = _Reader(layout.root.resolve(), params, remembered)
-        for scanned in _groups(_in_order(reader, image_files(layout)), ROWS_PER_GROUP, advance):
+        read = _on_cluster if ray_address() else _in_order
+        for scanned in _groups(read(reader, image_files(layout)), ROWS_PER_GROUP, advance):
             rows = [file.row for file in scanned]
             writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=columns))
             if remembered is not None:
@@ -282,6 +286,47 @@ def _in_order(reader: _Reader, files: Iterable[ImageFile]) -> Iterator[_ScannedF
             yield _result(pending.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _on_cluster(reader: _Reader, files: Iterable[ImageFile]) -> Iterator[_ScannedFile]:
+    """Yield every one of ``files`` in their order; those that have to be read are read on Ray's nodes.
+
+    Some ten thousand at a time, so that neither paths nor results pile up.
+    """
+    files = iter(files)
+    there = ClusterStep(_ReaderThere(reader.root, reader.params).batch)
+    while window := list(islice(files, _WINDOW)):
+        parts = (window[start : start + _RECALLED] for start in range(0, len(window), _RECALLED))
+        remembered = [one for part in parts for one in reader.recall(part)]
+        wanted = [file for file, one in zip(window, remembered, strict=True) if one is None]
+        if not is_for_cluster(len(wanted)):
+            yield from _in_order(reader, window)
+            continue
+        sent = [pickle.dumps((file.name, file.place, file.entry.path, file.unread)) for file in wanted]
+        read = rows_on_cluster({"file": sent}, there)
+        for one in remembered:
+            yield pickle.loads(next(read)["scanned"]) if one is None else one
+
+
+@dataclass(frozen=True)
+class _ReaderThere:
+    """Reading of files on another machine, without the scan's memory of what it has seen."""
+
+    root: Path
+    params: ValidateParams
+
+    def batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the findings for a batch of files."""
+        import numpy as np
+
+        reader = _Reader(self.root, self.params, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            sent = map(pickle.loads, batch["file"])
+            files = [ImageFile(name, place, FileEntry(path), unread) for name, place, path, unread in sent]
+            scanned = np.empty(len(files), object)  # numpy's own kind of bytes would cut zeros off their end
+            scanned[:] = [pickle.dumps(reader.read(file)) for file in files]
+            return {"scanned": scanned}
 
 
 def _result(file: Future[_ScannedFile] | _ScannedFile) -> _ScannedFile:

@@ -7,10 +7,8 @@ from typing import Any
 import keras
 
 from graft.networks.engines.artifact_cache import cached_or_made, is_whole
-from graft.networks.engines.openvino_run import import_openvino
+from graft.networks.engines.openvino_run import NETWORK, import_openvino
 from graft.networks.engines.trace import inference_graph
-
-NETWORK = "network.xml"
 
 
 def cached_network(core: Any, folder: Path | None) -> Any | None:

@@ -10,12 +10,10 @@ from graft.core.errors import first_line
 from graft.core.progress import console
 from graft.networks.engines.artifact_cache import is_cached
 from graft.networks.engines.conversion import cached_network, openvino_network
-from graft.networks.engines.openvino_run import Run, compiled_run, import_openvino
+from graft.networks.engines.openvino_run import WORTH_CONVERTING, Run, compiled_run, import_openvino
 
 # Images per forward pass: past this, speed on a CPU no longer grows and memory does.
 KERAS_BATCH = 32
-# Fewer inputs than this are through Keras before OpenVINO has taken the network over, which takes seconds.
-WORTH_CONVERTING = 200
 
 
 def keras_engine(model: keras.Model) -> Run:

@@ -1,7 +1,7 @@
 """Run a frozen network on images, each once: what the store has is read, the rest is computed and stored."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import keras
@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from graft.networks.decode_images import DecodedImages, KeyedImages, large_array
-from graft.networks.engines.fastest import fastest_engine
-from graft.networks.features.compute import Prepare, fill
+from graft.networks.engines.artifact_cache import is_cached
+from graft.networks.engines.fastest import fastest_engine, suits_openvino
+from graft.networks.engines.openvino_run import converted_run
+from graft.networks.features.compute import fill
+from graft.networks.features.compute_on_cluster import Prepare, Remote
 from graft.networks.features.feature_store import Space
 
 
@@ -41,7 +44,13 @@ def extract(
     """
     shape = (len(images), *model.output_shape[1:])
     outputs = large_array(shape, np.float32) if out is None else out
-    fill(outputs, lambda count: fastest_engine(model, count, network, kind), images, label, space, prepare)
+
+    def remote() -> Remote | None:
+        if network is None or not suits_openvino() or not is_cached(network):
+            return None
+        return Remote(partial(converted_run, network, kind))
+
+    fill(outputs, lambda count: fastest_engine(model, count, network, kind), images, label, space, prepare, remote)
     return outputs
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from graft.core.cluster import gpus_of_cluster
 from graft.core.files import sha256_of
 from graft.core.params.backbone_params import BackboneParams
 from graft.core.params.strategy_params import Pooling
@@ -24,9 +25,12 @@ from graft.networks.backbones import build_backbone, weights_files
 from graft.networks.backbones.backbone import Backbone
 from graft.networks.code_identity import building_identity
 from graft.networks.decode_images import KeyedImages, large_array
-from graft.networks.engines.artifact_cache import is_whole, keep
-from graft.networks.engines.fastest import WORTH_CONVERTING, Run, cached_engine, fastest_engine
+from graft.networks.engines.artifact_cache import is_cached, is_whole, keep
+from graft.networks.engines.devices import whole_float32
+from graft.networks.engines.fastest import cached_engine, fastest_engine, keras_engine, suits_openvino
+from graft.networks.engines.openvino_run import WORTH_CONVERTING, Run, converted_run
 from graft.networks.features.compute import fill
+from graft.networks.features.compute_on_cluster import Remote
 from graft.networks.features.feature_store import FeatureStore, Space
 
 RECORD_FILE = "trunk.json"
@@ -136,8 +140,9 @@ class FrozenBackbone:
         """
         shape = (len(images), self.feature_count)
         features = large_array(shape, np.float32) if out is None else out
-        mirror = (lambda pixels, keys: np.flip(pixels, mirrored)) if mirrored else None
-        fill(features, self._engine, images, label, self.space(mirrored) if self.store else None, mirror)
+        mirror = partial(_mirrored, mirrored) if mirrored else None
+        space = self.space(mirrored) if self.store else None
+        fill(features, self._engine, images, label, space, mirror, self._remote)
         if self.store and self.pooling == "depths":
             self._keep_top(images, features, mirrored)
         return features
@@ -149,6 +154,15 @@ class FrozenBackbone:
         for start in range(0, len(new), ROWS_AT_A_TIME):
             rows = new[start : start + ROWS_AT_A_TIME]
             top.write([images.keys[row] for row in rows], features[rows, : self.top_count])
+
+    def _remote(self) -> Remote | None:
+        """Return how it comes to Ray's nodes: built there where they have GPUs, else as it is cached here."""
+        if gpus_of_cluster():
+            return Remote(partial(_built_there, self._build), 1)
+        cached = self.store.network(self.network_description) if self.store else None
+        if cached is None or not suits_openvino() or not is_cached(cached):
+            return None
+        return Remote(partial(converted_run, cached, np.uint8))
 
     def _engine(self, count: int) -> Run:
         """Return the engine for ``count`` images; the one for many is opened once, and takes few as well."""
@@ -162,6 +176,16 @@ class FrozenBackbone:
                 return run
         self._run = run
         return run
+
+
+def _mirrored(axes: tuple[int, ...], pixels: np.ndarray, _: Sequence[bytes]) -> np.ndarray:
+    return np.flip(pixels, axes)
+
+
+def _built_there(build: Callable[[], Backbone]) -> Run:
+    """Return the engine of a backbone that an actor builds for itself."""
+    whole_float32()
+    return keras_engine(build().model)
 
 
 def frozen_backbone(

@@ -1,5 +1,7 @@
 """Strategy ``fine_tune``: the head first, then the backbone too, in part or whole."""
 
+from functools import partial
+
 import keras
 import numpy as np
 
@@ -124,9 +126,7 @@ def _fit_above(
         described = {**network, "view": changes}
         named = f"activations at {pieces.layer}" + ("" if number is None else f", view {number + 1}")
         space = task.store.space(described, named) if task.store else None
-        prepare = (
-            None if number is None else (lambda pixels, keys: view(pixels, keys, number, params.augment, task.seed))
-        )
+        prepare = None if number is None else partial(view, number=number, params=params.augment, seed=task.seed)
         label = f"{task.name}: activations at {pieces.layer}, {what}"
         cached = task.store.network(network) if task.store else None
         kind = np.uint8 if prepare is None else np.float32
