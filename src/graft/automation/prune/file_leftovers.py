@@ -63,10 +63,11 @@ def named_objects(project: Project, objects: Path) -> set[str]:
         if file.is_file()
     ]
     if try_git(project.root, "rev-parse", "--git-dir"):
+        top = Path(run_git(project.root, "rev-parse", "--show-toplevel"))
         texts += [
             file.read_text(encoding="utf-8", errors="replace")
             for name in run_git(project.root, "ls-files", "--full-name", "--", *_POINTERS).splitlines()
-            if (file := Path(run_git(project.root, "rev-parse", "--show-toplevel")) / name).is_file()
+            if (file := top / name).is_file()
         ]
         listed = run_git(project.root, "rev-list", "--all", "--reflog", "--objects", "--", *_POINTERS)
         parts = [line.partition(" ") for line in listed.splitlines()]  # of commits and trees too, such as that of .dvc/

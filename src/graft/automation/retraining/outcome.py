@@ -223,10 +223,12 @@ def _commands(outcome: Outcome) -> list[str]:
     commands = []
     if outcome.promoted:
         commands += ["graft history", 'graft rollback --reason "..."']
-    elif outcome.refused or outcome.stuck:
+    elif outcome.refused:
         commands += ["graft gate", 'graft promote --without-gate --reason "..."']
     elif outcome.version and outcome.version != outcome.champion:
         commands += ["graft promote"]
+    elif outcome.stuck:
+        commands += ["graft history"]
     if outcome.failure or outcome.open:
         commands += ["graft ui", "graft retrain"]
     if outcome.open:
