@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from graft.data.scan.manifest import read_manifest
 from graft.data.splits.split_tables import read_splits, with_paths
+from graft.registry.store.runs_page import COLUMNS
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
 
@@ -85,6 +86,8 @@ def test_mlflow_holds_a_full_run_per_strategy(project: RealProject, client) -> N
         for metric, value in figures.items():
             assert run.data.metrics[f"test_{metric}"] == pytest.approx(value)
         assert "test_yellow_recall" in run.data.metrics
+        shown = {column.removeprefix("metrics.").strip("`") for column in COLUMNS if column.startswith("metrics.")}
+        assert shown <= set(run.data.metrics)
         assert any(key.startswith("seconds_") for key in run.data.metrics)
         files = {item.path for item in client.list_artifacts(run.info.run_id)}
         assert "learning_curves.png" in files
@@ -113,6 +116,8 @@ def test_best_by_validation_is_registered(project: RealProject, client) -> None:
     assert str(model.aliases["challenger"]) == registered["version"]
     version = client.get_model_version("lights", registered["version"])
     assert "Tells green, red and yellow apart" in version.description
+    assert re.fullmatch(r"\d+\.\d % \[\d+\.\d, \d+\.\d\]", version.tags["test_accuracy"])
+    assert (version.tags["test_images"], version.tags["classes"]) == (f"{3 * PER_CLASS['test']}", "3")
     of_run = {item.path for item in client.list_artifacts(registered["run_id"], "report")}
     assert of_run == {"report/README.md", f"report/{registered['strategy']}.html"}
     page = (project.root / f"artifacts/report/{registered['strategy']}.html").read_text("utf-8")

@@ -59,7 +59,8 @@ def ui(
             )
     from graft.data.folder.versioning import dataset_name
     from graft.registry.store.mlflow_server import open_address, start_mlflow
-    from graft.registry.store.tracking_store import open_store, runs_page
+    from graft.registry.store.runs_page import runs_page
+    from graft.registry.store.tracking_store import open_store
 
     # A supervisor ends a service with SIGTERM; the two servers must go with it, as they do at Ctrl-C.
     for stop in (signal.SIGTERM, signal.SIGINT):

@@ -169,7 +169,7 @@ def register_best(
         }
         uri = run["model_uri"]
         if decided or not _has_files(uri):  # pruned, where DVC brought back an earlier training
-            uri, tags[HASH_TAG] = _log_decided(project, client, folders[strategy] / "model", decided, run["run_id"])
+            uri, tags[HASH_TAG] = _log_decided(project, client, folders[strategy], decided, run["run_id"])
         if decided:
             tags[DECIDED_TAG] = described
         # A tracking server that is not this machine's takes a version only of the model that is named beside it.
@@ -220,17 +220,17 @@ def _decisions(bundle: Path, decide: DecideParams | None) -> dict[str, Any]:
 
 
 def _log_decided(
-    project: Project, client: MlflowClient, bundle: Path, decided: Mapping[str, Any], run_id: str
+    project: Project, client: MlflowClient, made: Path, decided: Mapping[str, Any], run_id: str
 ) -> tuple[str, str]:
-    """Log a copy of a bundle in which the decisions stand; return its URI and hash."""
+    """Log a copy of a strategy's or ensemble's bundle in which the decisions stand; return its URI and hash."""
     import mlflow
 
     mlflow.set_experiment(experiment_id=client.get_run(run_id).info.experiment_id)
     example = project.data / read_splits(project, ["val"])["val"]["path"].iloc[0]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "model"
-        _copy_decided(bundle, decided, copy)
-        return log_bundle(copy, example)
+        _copy_decided(made / "model", decided, copy)
+        return log_bundle(copy, example, made.name)
 
 
 def _copy_decided(bundle: Path, decided: Mapping[str, Any], target: Path) -> None:

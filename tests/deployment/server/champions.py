@@ -18,7 +18,7 @@ def register(project: Project, bundle: Path) -> str:
     client = open_store(project)
     example = next(project.data.rglob("*.png"))
     with mlflow.start_run(experiment_id=experiment_id(project, client, "tints"), log_system_metrics=False) as run:
-        uri, digest = log_bundle(bundle, example)
+        uri, digest = log_bundle(bundle, example, "small")
     try:
         client.create_registered_model("tints")
     except MlflowException:

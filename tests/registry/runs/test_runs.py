@@ -173,6 +173,8 @@ def test_figures_of_the_test_split_are_added_to_the_run(recorded: Project, tmp_p
         assert on_model[f"test_{name}"].value == pytest.approx(value, rel=1e-5)
         assert on_model[f"test_{name}"].dataset_name == "tints-test"
         assert on_model[f"test_{name}"].dataset_digest == inputs["test"].digest
+    assert model.name == "first"
+    assert f"{evaluation.accuracy:.1%} [" in model.tags["mlflow.note.content"]
     assert run.info.status == "FINISHED"
     assert {"test/confusion.json", "test/confusion.png"} <= files_of(client, run.info.run_id, "test")
     path = client.download_artifacts(run.info.run_id, "test/confusion.json", str(tmp_path))
@@ -252,7 +254,8 @@ def test_c1_a_thousand_classes_are_a_table_and_few_metrics(recorded: Project, tm
     folder = project.artifacts("evaluate")
     for kind in ("figures", "per_class", "confusion", "predictions"):
         (folder / kind).mkdir(parents=True)
-    figures = {"accuracy": 0.5, "macro_f1": 0.4, "log_loss": 2.0}
+    figures = {"accuracy": 0.5, "macro_f1": 0.4, "log_loss": 2.0, "images": 1000.0}
+    figures |= {"accuracy_low": 0.4, "accuracy_high": 0.6}
     (folder / "figures" / "first.json").write_text(json.dumps(figures))
     rows = {"class": classes, "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}
     pd.DataFrame(rows).to_csv(folder / "per_class" / "first.csv", index=False)

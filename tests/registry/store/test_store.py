@@ -1,6 +1,7 @@
 """MLflow's store: created once, opened by many."""
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -23,7 +24,8 @@ from graft.core.project import Project
 from graft.registry.register import register_best
 from graft.registry.resolve import resolve_model
 from graft.registry.store import tracking_store as store
-from graft.registry.store.tracking_store import bring_home, experiment_id, open_store, runs_page
+from graft.registry.store.runs_page import VIEW_TAG, runs_page
+from graft.registry.store.tracking_store import bring_home, experiment_id, open_store
 
 OPEN = """
 import sys
@@ -101,9 +103,14 @@ def test_the_page_of_a_data_set_is_that_of_its_runs(project: Project) -> None:
     client = open_store(project)
     assert runs_page(client, "http://h:1/", "lights") == "http://h:1/#/experiments?workflowType=machine_learning"
     number = experiment_id(project, client, "lights")
-    assert runs_page(client, "http://h:1", "lights") == (
-        f"http://h:1/#/experiments/{number}?workflowType=machine_learning"
-    )
+    address = f"http://h:1/#/experiments/{number}/runs?workflowType=machine_learning"
+    assert runs_page(client, "http://h:1", "lights") == f"{address}&viewStateShareKey=graft"
+    view = json.loads(client.get_experiment(number).tags[VIEW_TAG])
+    assert set(view) == {"name", "createdAt", "updatedAt", "state"}
+    assert "metrics.`test_accuracy`" in json.loads(view["state"])["selectedColumns"]
+    client.set_experiment_tag(number, VIEW_TAG, "of a person")
+    runs_page(client, "http://h:1", "lights")
+    assert client.get_experiment(number).tags[VIEW_TAG] == "of a person"
 
 
 def test_a2_the_name_of_a_data_set_leads_nowhere_else(project: Project) -> None:

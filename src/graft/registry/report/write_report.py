@@ -14,7 +14,7 @@ from graft.core.project import Project
 from graft.registry.report.model_card import model_card, summary
 from graft.registry.report.model_facts import model_facts
 from graft.registry.report.project_facts import project_facts
-from graft.registry.report.report_page import report_page
+from graft.registry.report.report_page import in_words, report_page
 from graft.registry.report.report_pictures import galleries, heat_maps
 
 CARD_FILE = "README.md"
@@ -58,7 +58,7 @@ def card_of(project: Project, params: Params, name: str | None = None) -> str:
 
 
 def describe_version(project: Project, params: Params) -> None:
-    """Give the registered model a card among the artifacts of its run, and its version a description that people read.
+    """Give the registered model a card among its run's artifacts, and its version a description and tags to be read.
 
     Raises:
         GraftError: what is registered is not evaluated.
@@ -69,6 +69,11 @@ def describe_version(project: Project, params: Params) -> None:
     client, known = open_store(project), model.registered
     words = f"{summary(about, model)} The report and the card are with its run, under {REPORT_FOLDER}."
     client.update_model_version(known["model"], known["version"], words)
+    headline = model.headlines[model.name]
+    tags = {f"test_{name}": in_words(name, figure) for name, figure in headline.figures.items()}
+    tags |= {"test_images": f"{len(model.labels)}", "classes": f"{len(model.classes)}", "dataset": about.dataset}
+    for name, value in tags.items():
+        client.set_model_version_tag(known["model"], known["version"], name, value)
     of_all = (
         f"Classifiers of photographs of {about.dataset}. The alias challenger is the best of the last run, champion "
         "what is at work: only graft promote and graft rollback move that."

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from graft.training.train import FittedStrategy
 
 RUN_FILE = "run.json"
+# Where MLflow keeps what its pages call a description.
+DESCRIPTION_TAG = "mlflow.note.content"
 # A matrix of more classes is told by its pairs that occur: a thousand classes have a million cells.
 _MATRIX_CLASSES = 100
 
@@ -163,7 +165,7 @@ def log_result(
         _log_inputs(client, run_id, datasets)
         _log_confusion(validation, classes, f"{name}, validation", "val")
         example = project.data / tables["val"]["path"].iloc[0]
-        model_uri, digest = log_bundle(folder / "model", example)
+        model_uri, digest = log_bundle(folder / "model", example, name)
         model_id = model_uri.removeprefix("models:/")
         best = {f"val_best_{key}": value for key, value in validation.headline().items()}
         metrics = of_model(best, model_id, datasets["val"]) + curves_of(model_id, datasets["val"])
@@ -220,7 +222,9 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     run_id = run["run_id"]
     test = _dataset(project, read_splits(project, ["test"])["test"], "test")
     _log_inputs(client, run_id, {"test": test})
-    log_metrics(client, run_id, of_model(metrics, run["model_uri"].removeprefix("models:/"), test))
+    model_id = run["model_uri"].removeprefix("models:/")
+    log_metrics(client, run_id, of_model(metrics, model_id, test))
+    client.set_logged_model_tags(model_id, {DESCRIPTION_TAG: _in_words(project, name, figures)})
     client.log_text(run_id, per_class.to_csv(index=False), "test/per_class.csv")
     client.log_dict(run_id, confusion_table(counts.to_numpy(), classes), "test/confusion.json")
     # A run is a record of its time, so here an image has the path that it had.
@@ -241,6 +245,16 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
         if confusion_thumbnail(thumbnail, counts.to_numpy(), classes):
             # Under a key it becomes a chart: MLflow then shows the matrices of several runs side by side.
             client.log_image(run_id, Image.open(thumbnail).convert("RGB"), key="test_confusion_matrix", step=0)
+
+
+def _in_words(project: Project, name: str, figures: Mapping[str, float]) -> str:
+    """Return what MLflow's page of a model says of it, from its test figures."""
+    low, high = figures["accuracy_low"], figures["accuracy_high"]
+    return (
+        f"{name}, on photographs of {dataset_name(project)}: {figures['accuracy']:.1%} [{low:.1%}, {high:.1%}] of "
+        f"{figures['images']:,.0f} test images right, macro-F1 {figures['macro_f1']:.3f}, log loss "
+        f"{figures['log_loss']:.4f}. Its curves, pictures and predictions are with its source run."
+    )
 
 
 def read_run(folder: Path) -> dict[str, Any]:

@@ -37,13 +37,14 @@ CODE_PACKAGE = "graft_model"
 PACKAGES = ("tensorflow", "numpy", "pandas", "pillow")
 
 
-def log_bundle(bundle: Path, example: Path) -> tuple[str, str]:
+def log_bundle(bundle: Path, example: Path, name: str) -> tuple[str, str]:
     """Log the bundle into the active run, if there is one, as a pyfunc model; return its URI and the hash of all files.
 
     The hash becomes a tag of the run and of the logged model, see :mod:`graft.registry.store.logged_models`.
 
     Args:
         example: an image file of the data set, logged with the model as its input example.
+        name: of the strategy or ensemble, which MLflow's pages list the model by.
     """
     import mlflow
     import pandas as pd
@@ -70,7 +71,7 @@ def log_bundle(bundle: Path, example: Path) -> tuple[str, str]:
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(Path(graft.bundle.__file__).parent, code, ignore=ignore)
         info = mlflow.pyfunc.log_model(
-            name="model",
+            name=name,
             loader_module=f"{CODE_PACKAGE}.model",
             data_path=str(bundle),
             code_paths=[str(code)],

@@ -135,16 +135,6 @@ def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
     return str(experiment.experiment_id)
 
 
-def runs_page(client: MlflowClient, address: str, dataset: str) -> str:
-    """Return the address of the page with the runs of a data set, or with all experiments where it has none yet.
-
-    In MLflow's view of training; by itself MLflow opens that of language models.
-    """
-    experiment = client.get_experiment_by_name(dataset)
-    place = f"experiments/{experiment.experiment_id}" if experiment else "experiments"
-    return f"{address.rstrip('/')}/#/{place}?workflowType=machine_learning"
-
-
 # Every column in which MLflow keeps where files lie. What a data set was read from is a record of its time, and stays.
 _PLACES = (
     ("experiments", "artifact_location"),
