@@ -24,8 +24,9 @@ from graft.core.environment import configure
 from graft.core.project import Project, find_project
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def new_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the options by which :func:`read_params` changes params.yaml."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "data",
         type=Path,
@@ -44,7 +45,11 @@ def main() -> None:
     parser.add_argument("--image-size", type=int)
     parser.add_argument("--weights", help="file of the backbone's weights, where its download does not answer")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the strategies, JSON values")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    arguments = new_parser(__doc__).parse_args()
     home = find_project()
     configure(home)
     os.environ["GRAFT_CACHE"] = str(home.cache)
