@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,6 +198,7 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     """
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
     from PIL import Image
 
     folder = project.artifacts("evaluate")
@@ -224,7 +225,8 @@ def record_evaluation(project: Project, name: str, made: Path) -> None:
     _log_inputs(client, run_id, {"test": test})
     model_id = run["model_uri"].removeprefix("models:/")
     log_metrics(client, run_id, of_model(metrics, model_id, test))
-    client.set_logged_model_tags(model_id, {DESCRIPTION_TAG: _in_words(project, name, figures)})
+    with suppress(MlflowException):  # of a model that is in the store no longer
+        client.set_logged_model_tags(model_id, {DESCRIPTION_TAG: _in_words(project, name, figures)})
     client.log_text(run_id, per_class.to_csv(index=False), "test/per_class.csv")
     client.log_dict(run_id, confusion_table(counts.to_numpy(), classes), "test/confusion.json")
     # A run is a record of its time, so here an image has the path that it had.
