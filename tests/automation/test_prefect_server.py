@@ -3,9 +3,11 @@
 import json
 import os
 import socket
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from stand_in_for_prefect import StandIn
 
 from graft.automation import prefect_server
+from graft.automation.prefect_process import is_own
 from graft.automation.prefect_server import (
     HOST,
     PASSWORD,
@@ -285,8 +288,11 @@ def test_without_a_server_nothing_is_required(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_a_shared_server_lives_as_long_as_the_block(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_server_lives_as_long_as_the_block(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(os.environ, "PREFECT_HOME", str(project.prefect))
+    monkeypatch.setitem(os.environ, "GRAFT_CACHE", str(tmp_path / "cache"))
     with shared_server(project) as environment:
         os.environ.update(environment)
         require_server(project)
@@ -298,3 +304,21 @@ def test_a_shared_server_lives_as_long_as_the_block(project: Project, monkeypatc
     assert has_ended(found.process)
     assert running_server(project) is None
     assert not (project.prefect / "server.json").exists()
+
+    # The next new project has its tables from the first one's, and nothing else.
+    (template,) = (tmp_path / "cache/prefect").iterdir()
+    assert is_own(template)
+    with closing(sqlite3.connect(template)) as tables:
+        names = [name for (name,) in tables.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        filled = [name for name in names if tables.execute(f'SELECT 1 FROM "{name}"').fetchone()]
+    assert "flow_run" in names
+    assert filled == ["alembic_version"]
+    made = template.stat().st_mtime_ns
+    other = Project(tmp_path / "other")
+    monkeypatch.setitem(os.environ, "PREFECT_HOME", str(other.prefect))
+    for name in (URL, PASSWORD):
+        monkeypatch.delitem(os.environ, name)
+    with shared_server(other) as environment:
+        os.environ.update(environment)
+        require_server(other)
+    assert template.stat().st_mtime_ns == made

@@ -194,7 +194,8 @@ def start_server(project: Project, port: int, stays: bool = True) -> PrefectServ
         GraftError: there can be no password, see :func:`graft.core.secret.project_secret`.
     """
     project.prefect.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    command = [sys.executable, "-m", "graft.automation.prefect_process", str(project.cache)]
+    command += ["server", "start", "--host", HOST, "--port", str(port)]
     origin, start = f"http://{HOST}:{port}", secrets.token_hex(8)
     url, password = f"{origin}/api", _password(project, start)
     # Flows print no log of Prefect's; the server has a file for what goes wrong in it.

@@ -13,7 +13,7 @@ from graft.networks.backbones import default_image_size
 
 # Of the minutes that are given, for fine-tuning where it promises to pay and where it does not, and for training from
 # scratch.
-SHARE_WHERE_PROMISING, SHARE_ELSE, SHARE_FOR_SCRATCH = 0.5, 0.3, 0.1
+SHARE_WHERE_PROMISING, SHARE_ELSE, SHARE_FOR_SCRATCH = 0.5, 0.2, 0.1
 # Multiply-adds of an epoch, for each of a pass forward through the layers that are trained: twice as many backward, and
 # Keras' training step takes about twice as long for each as OpenVINO. Measured on two cores: 7 to 10, and with 1x1
 # convolutions as products (graft.training.pointwise) 1.3 times less.
