@@ -5,23 +5,16 @@ DVC restores the files of a stage that it ran before, and then does not run it. 
 ``registered.json`` names. So this is asked after each run of the pipeline.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from graft.core.model_folders import model_folders
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.registry.aliases import CHALLENGER
 from graft.registry.runs.strategy_runs import read_run, record_evaluation
-from graft.registry.store.read_registry import is_missing
-from graft.registry.store.tracking_store import open_store
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from graft.registry.store.read_registry import RegistryReader, read_registry
 
 
 def mend(project: Project, params: Params) -> list[str]:
@@ -37,7 +30,7 @@ def mend(project: Project, params: Params) -> list[str]:
     Raises:
         GraftError: MLflow's store cannot be opened.
     """
-    client = open_store(project)
+    registry = read_registry(project)
     missing = []
     for name, folder in model_folders(project, params).items():
         figures = project.artifacts("evaluate") / "metrics" / f"{name}.json"
@@ -46,42 +39,25 @@ def mend(project: Project, params: Params) -> list[str]:
             tested = json.loads(figures.read_text(encoding="utf-8"))["test"]
         except FileNotFoundError:
             continue  # not made: the pipeline is not the usual one
-        recorded = _metrics(client, run["run_id"], run["model_uri"])
-        if recorded is None:
+        recorded = registry.run_metrics(run["run_id"])
+        if recorded is None or registry.logged_model(run["model_uri"].removeprefix("models:/")) is None:
             missing.append(f"{'train' if name in params.train.run else 'ensemble'}@{name}")
         elif not all(math.isclose(recorded.get(f"test_{key}", -1), value) for key, value in tested.items()):
             record_evaluation(project, name, folder)
     if missing:
         return ["--force", "--downstream", *missing]
     file = project.artifacts("register") / "registered.json"
-    if file.is_file() and not _is_registered(client, file):
+    if file.is_file() and not _is_registered(registry, file):
         return ["--force", "--single-item", "register"]
     return []
 
 
-def _metrics(client: MlflowClient, run_id: str, model_uri: str) -> dict[str, float] | None:
-    """Return the metrics of a run; None where the run, or its model, is not in the store."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_logged_model(model_uri.removeprefix("models:/"))
-        return dict(client.get_run(run_id).data.metrics)
-    except MlflowException as error:
-        if not is_missing(error):
-            raise
-        return None
-
-
-def _is_registered(client: MlflowClient, file: Path) -> bool:
+def _is_registered(registry: RegistryReader, file: Path) -> bool:
     """Return whether the challenger is the version that the stage's file names, of the same run."""
-    from mlflow.exceptions import MlflowException
-
     registered = json.loads(file.read_text(encoding="utf-8"))
-    try:
-        challenger = client.get_model_version_by_alias(registered["model"], CHALLENGER)
-    except MlflowException as error:
-        # MLflow calls an alias that is not there an invalid parameter.
-        if not is_missing(error) and str(error.error_code) != "INVALID_PARAMETER_VALUE":
-            raise
-        return False
-    return (str(challenger.version), challenger.run_id) == (registered["version"], registered["run_id"])
+    model = registry.model(registered["model"])
+    challenger = registry.version(registered["model"], model.aliases.get(CHALLENGER, "")) if model else None
+    return challenger is not None and (challenger.version, challenger.run_id) == (
+        registered["version"],
+        registered["run_id"],
+    )

@@ -19,13 +19,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
     """Return a project whose store has models with versions, aliases, tags and a deleted version, and a model's id."""
     project = Project(tmp_path_factory.mktemp("project"))
     client = open_store(project)
-    model = client.create_logged_model(client.create_experiment("pets"), name="logged", tags={"model.sha256": "ab"})
+    run = client.create_run(client.create_experiment("pets")).info.run_id
+    for value in (0.5, 0.25):
+        client.log_metric(run, "test_log_loss", value)
+    client.log_metric(run, "odd", float("nan"))
+    client.log_metric(run, "endless", float("inf"))
+    model = client.create_logged_model("1", name="logged", source_run_id=run, tags={"model.sha256": "ab"})
     gone = client.create_logged_model("1", name="gone")
     client.delete_logged_model(gone.model_id)
     for name in NAMES[:2]:
         client.create_registered_model(name, tags={"champion.change.1": "x"})
         for number in range(3):
-            client.create_model_version(name, source=f"file:///somewhere/{number}", tags={"strategy": f"s{number}"})
+            tags, of = {"strategy": f"s{number}"}, run if number else None
+            client.create_model_version(name, source=f"file:///somewhere/{number}", run_id=of, tags=tags)
         client.set_model_version_tag(name, "1", "champion.reigns", "[]")
         client.set_model_version_tag(name, "2", "champion.reigns", "[1]")
         client.set_registered_model_alias(name, "champion", "3")
@@ -52,6 +58,18 @@ def test_sql_and_client_answer_alike(store: tuple[Project, str], name: str) -> N
                         for of in (by_sql, by_client))  # fmt: skip
         assert ours == theirs
     assert by_sql.logged_model(logged) == by_client.logged_model(logged)
+
+
+def test_the_last_metrics_of_a_run_are_alike(store: tuple[Project, str]) -> None:
+    project, logged = store
+    by_sql, by_client = SqliteReader(project.home / "mlflow.db"), ClientReader(open_store(project))
+    model = by_sql.logged_model(logged)
+    assert model is not None
+    found = by_sql.run_metrics(model.run_id)
+    assert found is not None
+    assert found["test_log_loss"] == 0.25
+    assert repr(sorted(found.items())) == repr(sorted((by_client.run_metrics(model.run_id) or {}).items()))
+    assert by_sql.run_metrics("0" * 32) is by_client.run_metrics("0" * 32) is None
 
 
 def test_what_is_there_is_found_and_what_was_deleted_is_not(reader: RegistryReader, store: tuple[Project, str]) -> None:

@@ -1,12 +1,13 @@
 """Read MLflow's registry: of the project's own database by SQL, of any other store through MLflow's client.
 
 MLflow takes two to three seconds of one core to import, which is most of what `graft predict` and `graft history` would
-need. What they ask are four tables that a contract test holds against MLflow's own answers.
+need. What they ask are a few tables that a contract test holds against MLflow's own answers.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -45,12 +46,14 @@ class StoredModel:
         version: ``""`` for a logged model.
         tags: by key.
         location: where its files lie, a path or a URI.
+        run_id: of the run that made it; ``""`` where none is recorded.
     """
 
     name: str
     version: str
     tags: Mapping[str, str]
     location: str
+    run_id: str = ""
 
 
 class RegistryReader(Protocol):
@@ -67,6 +70,9 @@ class RegistryReader(Protocol):
 
     def logged_model(self, model_id: str) -> StoredModel | None:
         """Return a model as a run logged it."""
+
+    def run_metrics(self, run_id: str) -> dict[str, float] | None:
+        """Return the last value of each metric of a run."""
 
 
 def read_registry(project: Project) -> RegistryReader:
@@ -115,7 +121,7 @@ class SqliteReader:
         if not number.isdecimal():
             return None
         found = self._rows(
-            "SELECT COALESCE(NULLIF(storage_location, ''), source) FROM model_versions "
+            "SELECT COALESCE(NULLIF(storage_location, ''), source), run_id FROM model_versions "
             "WHERE name = ? AND version = ? AND current_stage IS NOT ?",
             name,
             int(number),
@@ -124,7 +130,8 @@ class SqliteReader:
         if not found:
             return None
         tags = self._rows("SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?", name, int(number))
-        return StoredModel(name, str(int(number)), dict(tags), found[0][0])
+        location, run_id = found[0]
+        return StoredModel(name, str(int(number)), dict(tags), location, run_id or "")
 
     def versions_with(self, name: str, tag: str) -> list[StoredModel]:
         """Return the versions that have a tag, without their location."""
@@ -141,13 +148,22 @@ class SqliteReader:
     def logged_model(self, model_id: str) -> StoredModel | None:
         """Return a model as a run logged it."""
         found = self._rows(
-            "SELECT name, artifact_location FROM logged_models WHERE model_id = ? AND lifecycle_stage = 'active'",
+            "SELECT name, artifact_location, source_run_id FROM logged_models "
+            "WHERE model_id = ? AND lifecycle_stage = 'active'",
             model_id,
         )
         if not found:
             return None
         tags = self._rows("SELECT tag_key, tag_value FROM logged_model_tags WHERE model_id = ?", model_id)
-        return StoredModel(found[0][0], "", dict(tags), found[0][1])
+        name, location, run_id = found[0]
+        return StoredModel(name, "", dict(tags), location, run_id or "")
+
+    def run_metrics(self, run_id: str) -> dict[str, float] | None:
+        """Return the last value of each metric of a run."""
+        if not self._rows("SELECT 1 FROM runs WHERE run_uuid = ?", run_id):
+            return None
+        rows = self._rows("SELECT key, value, is_nan FROM latest_metrics WHERE run_uuid = ?", run_id)
+        return {key: math.nan if is_nan else value for key, value, is_nan in rows}
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         try:
@@ -175,7 +191,7 @@ class ClientReader:
         with _nothing_where_missing():
             found = self._client.get_model_version(name, number)
             location = self._client.get_model_version_download_uri(name, number)
-            return StoredModel(name, str(found.version), dict(found.tags), location)
+            return StoredModel(name, str(found.version), dict(found.tags), location, found.run_id or "")
         return None
 
     def versions_with(self, name: str, tag: str) -> list[StoredModel]:
@@ -191,7 +207,13 @@ class ClientReader:
         """Return a model as a run logged it."""
         with _nothing_where_missing():
             found = self._client.get_logged_model(model_id)
-            return StoredModel(found.name, "", dict(found.tags), found.artifact_location)
+            return StoredModel(found.name, "", dict(found.tags), found.artifact_location, found.source_run_id or "")
+        return None
+
+    def run_metrics(self, run_id: str) -> dict[str, float] | None:
+        """Return the last value of each metric of a run."""
+        with _nothing_where_missing():
+            return dict(self._client.get_run(run_id).data.metrics)
         return None
 
     def _search(self, filter_string: str) -> Iterator[Any]:
