@@ -21,11 +21,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from benchmarks.machine import measure
 from benchmarks.scan import generate
@@ -163,37 +165,69 @@ def _megabytes(folder: Path) -> float:
 
 
 def compare_engines(images: int, nodes: list[int], cpus: int) -> None:
-    """Print the seconds of each engine's scan and features, and their ratios to those without Ray."""
-    print(f"{'engine':24} {'scan s':>8} {'ratio':>6} {'features s':>11} {'ratio':>6}")
+    """Print the seconds of each engine's scan and features, and the CPU seconds of both with all imports and nodes.
+
+    Beside each the ratio to that without Ray. A cluster's start is not in them, that of its workers is.
+    """
+    print(f"{'engine':20} {'scan s':>8} {'ratio':>6} {'features s':>11} {'ratio':>6} {'CPU s':>8} {'ratio':>6}")
     with tempfile.TemporaryDirectory(prefix="graft-scaling-") as folder:
         data = Path(folder) / "data"
         generate(data, 0, images, SIDE)
-        local = _measured(data, Path(folder) / "local", {})
+        local = _measured(data, Path(folder) / "local", {}, [])
         _print_engine("without Ray", local, local)
         for count in nodes:
-            with cluster(count, cpus) as environment:
-                found = _measured(data, Path(folder) / f"ray{count}", environment)
+            with cluster(count, cpus) as (environment, started):
+                found = _measured(data, Path(folder) / f"ray{count}", environment, started)
             _print_engine(f"Ray, {count} of {cpus} CPUs", found, local)
 
 
-def _measured(data: Path, root: Path, environment: dict[str, str]) -> dict[str, float]:
+def _measured(data: Path, root: Path, environment: dict[str, str], nodes: list[int]) -> dict[str, float]:
     root.mkdir()
     command = ["-m", "benchmarks.scaling", "work", str(data), str(root), "96", "scan", "features"]
-    found = measure(command, cwd=None, **environment).answer
-    return {name: float(value) for name, value in found.items()}
+    with _cpu_seconds(nodes) as of_nodes:
+        found = measure(command, cwd=None, **environment)
+    used = found.cpu_seconds + sum(of_nodes.values())
+    return {**{name: float(value) for name, value in found.answer.items()}, "CPU": used}
+
+
+@contextlib.contextmanager
+def _cpu_seconds(nodes: list[int]) -> Iterator[dict[int, float]]:
+    """Yield the CPU seconds of each process of nodes, looked at twice a second: Ray ends them with their driver."""
+    used: dict[int, float] = {}
+    ended = threading.Event()
+
+    def look() -> None:
+        first: dict[int, float] = {}
+        while not ended.wait(0.5):
+            for node in map(psutil.Process, nodes):
+                for one in (node, *node.children(recursive=True)):
+                    with contextlib.suppress(psutil.Error):
+                        now = sum(one.cpu_times()[:2])
+                        # What was there before has done other work; what came since was started for this.
+                        used[one.pid] = now - first.setdefault(one.pid, 0 if first_look.is_set() else now)
+            first_look.set()
+
+    first_look = threading.Event()
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield used
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _print_engine(name: str, found: dict[str, float], local: dict[str, float]) -> None:
     cells = [f"{found[what]:>{width}.1f} {found[what] / local[what]:>6.2f}" for what, width in COLUMNS]
-    print(f"{name:24} {' '.join(cells)}", flush=True)
+    print(f"{name:20} {' '.join(cells)}", flush=True)
 
 
-COLUMNS = (("scan", 8), ("features", 11))
+COLUMNS = (("scan", 8), ("features", 11), ("CPU", 8))
 
 
 @contextlib.contextmanager
-def cluster(nodes: int, cpus: int) -> Iterator[dict[str, str]]:
-    """Yield the environment of drivers of a cluster of so many nodes on this machine, gone afterwards."""
+def cluster(nodes: int, cpus: int) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Yield the environment of drivers, and the processes, of a cluster of nodes on this machine, gone afterwards."""
     from graft.automation.prefect_server import free_port
     from graft.core.processes import end_tree
 
@@ -216,7 +250,7 @@ def cluster(nodes: int, cpus: int) -> Iterator[dict[str, str]]:
                 if started[-1].poll() is not None:
                     raise RuntimeError(log.read_text(errors="replace")[-2000:])
                 time.sleep(0.2)
-        yield {**token, "GRAFT_RAY_ADDRESS": f"127.0.0.1:{port}"}
+        yield {**token, "GRAFT_RAY_ADDRESS": f"127.0.0.1:{port}"}, [process.pid for process in started]
     finally:
         for process in started:
             end_tree(process.pid)

@@ -143,7 +143,7 @@ def cpu_seconds_of(process: int) -> float:
     """Return the CPU time that a process and those that it has started have used so far."""
     first = psutil.Process(process)
     times = [one.cpu_times() for one in (first, *first.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+    return float(sum(sum(one[:4]) for one in times))  # with those of children that have ended
 
 
 async def cpu_seconds(port: int) -> float:

@@ -78,7 +78,8 @@ def _connect(address: str) -> Any:
     except Exception as error:  # Ray raises all kinds, from ConnectionError to RuntimeError
         raise GraftError(
             f"Ray's cluster at {address} cannot be used: {first_line(error)}",
-            f"Start it (ray start --head), or correct {ADDRESS} or compute.address; nodes need {INSTALL}",
+            f"Start it (ray start --head), correct {ADDRESS} or compute.address, or set its token "
+            f"(RAY_AUTH_MODE=token, RAY_AUTH_TOKEN); nodes need {INSTALL}",
         ) from error
     import ray.data
 
