@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from graft.automation import examine as module
+from graft.automation import examine_services
 from graft.automation.examine import Finding, examine
 from graft.core.download import fetch
 from graft.core.git import run_git
@@ -206,3 +208,14 @@ def test_d1_a_prefect_server_that_answers_is_ok(tmp_path: Path, offline: None, m
     monkeypatch.setattr(graft.automation.prefect_check, "check_named_server", lambda url: None)
     finding = findings(Project(tmp_path))["Prefect server"]
     assert (finding.state, finding.found) == ("ok", "http://***@127.0.0.1:4200/api answers")
+
+
+@pytest.mark.parametrize(("status", "found"), [(200, ["bad"]), (401, []), (500, ["bad"])])
+def test_a_server_that_wants_a_password_is_not_told_to_be_of_another_version(
+    status: int, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = requests.Response()
+    answer.status_code, answer._content = status, b"1.0"
+    monkeypatch.setattr("mlflow.utils.rest_utils.http_request", lambda *_, **__: answer)
+    findings = examine_services._mlflow_version("http://127.0.0.1:1")
+    assert [one.state for one in findings if one.what == "MLflow version"] == found

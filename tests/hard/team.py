@@ -34,6 +34,7 @@ def run(minutes: float, only: list[str]) -> Iterator[Row]:
         "files": _files_away,
         "promotions": _promotions,
     }
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # as commands have it: its thread changes the environment meanwhile
     with postgresql() as database, object_store() as store:
         uri = database.database("mlflow")
         with mlflow_server(uri, f"s3://{BUCKET}/mlflow", store.settings) as mlflow:
@@ -98,7 +99,7 @@ def _promotions(server: str, database: PostgreSQL, _: ObjectStore, minutes: floa
         registry = opened(Path(folder) / "onlooker")
         registry.client.create_registered_model(registry.model)
         for number in range(3):
-            registry.client.create_model_version(registry.model, f"file:///nowhere/{number}")
+            registry.client.create_model_version(registry.model, f"s3://{BUCKET}/nowhere/{number}")
         promote(registry, "1", "the first", forced=True)
         times = str(max(2, round(3 * minutes)))
         racers = [
