@@ -23,7 +23,7 @@ from graft.evaluation.evaluate import TestImages as Images
 from graft.evaluation.evaluate import evaluate_bundle, write_evaluation
 from graft.networks.features.feature_store import FeatureStore
 
-CLASSES, SIDE = 300, 8
+CLASSES, SIDE = 200, 8
 OF_EACH = {"train": 6, "val": 2, "test": 2}
 # The whole process, with TensorFlow; a picture of 200 classes alone took 5.5 GB.
 MOST_BYTES = 2 * 10**9
@@ -110,7 +110,7 @@ def test_c1_hundreds_of_classes_go_through_all_stages_in_bounded_memory(tmp_path
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["bytes"] < MOST_BYTES
-    assert report["accuracies"]["mlp"] > 0.05  # chance: 0.003
+    assert report["accuracies"]["mlp"] > 0.05  # chance: 0.005
 
 
 if __name__ == "__main__":
