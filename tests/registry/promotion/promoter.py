@@ -72,8 +72,8 @@ def race(folder: str, first: str, second: str, times: str) -> None:
             promote(registry, (first, second)[turn % 2], "a race", forced=True)
             done += 1
         except GraftError as error:
-            # The other process may just have promoted the same version.
-            if "is champion already" not in str(error):
+            # Another process may just have promoted the same version, or have been busy for long.
+            if not any(words in str(error) for words in ("is champion already", "Another process has been changing")):
                 raise
     print(done)
 
