@@ -1,11 +1,25 @@
 """What happens in an eventful year: when a class comes, what is corrected and withdrawn, what is asked."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.year_deliveries import Week
-from benchmarks.year_events import CORRECTIONS, NEW_CLASS, WITHDRAWAL, Events, eventful_weeks, places_left, spoil
+from benchmarks.year_events import (
+    CAMERA,
+    CORRECTIONS,
+    NEW_CLASS,
+    WITHDRAWAL,
+    Events,
+    Traffic,
+    eventful_weeks,
+    places_left,
+    spoil,
+)
+from benchmarks.year_holdout import HoldOut
 from graft.core.project import Project
 
 
@@ -58,3 +72,26 @@ def test_what_is_spoilt_at_first_is_corrected_and_withdrawn_later(pool: dict[str
     assert len(delivered(weeks[WITHDRAWAL - 1])["withdraw.csv"].splitlines()) == 11
     project = Project(tmp_path)
     assert places_left(project, events.withdrawn) == 20  # in the pool, and at first
+
+
+def test_what_is_asked_is_logged_and_measured(
+    project: Project, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sure of everything and right about a alone: expected 0.9; the new class is asked before it is delivered."""
+    shutil.copyfile(repository / "params.yaml", project.params_file)
+    aside: dict[str, list[Path]] = {}
+    for offset, label in enumerate("abc"):
+        for number in range(4):
+            path = tmp_path / f"{label}{number}.png"
+            Image.fromarray(np.full((16, 16, 3), 20 * number + offset, np.uint8)).save(path)
+            aside.setdefault(label, []).append(path)
+    hold_out = HoldOut(aside)
+    traffic = Traffic(hold_out, Events("c"), tmp_path / "camera")
+    assert len(hold_out.paths) == 24
+    answers = dict.fromkeys(hold_out.paths, ("a", 0.9))
+    monkeypatch.setattr(hold_out, "answers", lambda *arguments: answers)
+    assert traffic.ask(project, "m", "1", 1) == (pytest.approx(0.9), 1 / 2)
+    assert traffic.ask(project, "m", "1", NEW_CLASS - 1) == (pytest.approx(0.9), pytest.approx(1 / 3))
+    assert traffic.ask(project, "m", "1", CAMERA.start) == (pytest.approx(0.9), pytest.approx(1 / 3))
+    assert hold_out.accuracy(project, "m", "1", traffic.classes(NEW_CLASS - 1)) == 1 / 2
+    assert hold_out.accuracy(project, "m", "1", traffic.classes(NEW_CLASS)) == pytest.approx(1 / 3)
