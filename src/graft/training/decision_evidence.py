@@ -67,8 +67,8 @@ def collect(trained: Trained, task: Task, labels: np.ndarray, probabilities: np.
         features = [rows[some] for rows in trained.features]
     elif isinstance(trained.network, keras.Model) and (model := features_model(trained.network)) is not None:
         label, train = f"{task.name}: features of", task.train.inputs[_some(count, task.seed)]
-        parts = {f"{label} train images": train, f"{label} val images": task.val.inputs}
-        rows, others = predict_each(model, parts)
+        images = {f"{label} train images": train, f"{label} val images": task.val.inputs}
+        rows, others = predict_each(model, images)
         far[count:] = distances(others, unit(rows))
         features = [rows]
     else:
