@@ -112,12 +112,12 @@ def _draw_strategy(project: Project, params: "Params", name: str, out: Path) -> 
 
 
 def _draw_batches(steps: "pd.DataFrame", path: Path, title: str) -> None:
-    """Draw loss and accuracy of every batch, and their mean over the twenty batches around it."""
-    figure = new_figure(9, 3.4)
+    """Draw loss and accuracy of every batch, and their mean over the batches around it: a tenth of all, at most 20."""
+    figure, width = new_figure(9, 3.4), max(1, min(20, len(steps) // 10))
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         axes.plot(steps["step"], steps[metric], color="tab:blue", alpha=0.35, linewidth=0.8, label="each batch")
-        mean = steps[metric].rolling(20, center=True, min_periods=1).mean()
-        axes.plot(steps["step"], mean, color="tab:blue", label="mean of twenty")
+        mean = steps[metric].rolling(width, center=True, min_periods=1).mean()
+        axes.plot(steps["step"], mean, color="tab:blue", label=f"mean of {width}")
         axes.set_xlabel("batch")
         axes.set_title(metric, fontsize=10)
         axes.grid(alpha=0.3)
