@@ -88,8 +88,10 @@ def test_the_first_steps_come_to_a_champion(
     try:
         shown = [run_cell(cells[0], names)]
         settings = names["project"].params_file
-        settings.write_text(settings.read_text().replace("quality: good ", "quality: fast "))
-        assert load_params(settings).choose.quality == "fast"
+        text = settings.read_text().replace("quality: good ", "quality: fast ").replace("sizes: [] ", "sizes: [96] ")
+        settings.write_text(text)
+        choose = load_params(settings).choose
+        assert (choose.quality, choose.sizes) == ("fast", [96])
         shown += [run_cell(cell, names) for cell in cells[1:]]
     except GraftError as error:
         if "package index" in str(error):
