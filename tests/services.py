@@ -89,6 +89,16 @@ class PostgreSQL(Server):
             self.process.wait(timeout=60)
             self.process = None
 
+    def takes_connections(self) -> bool:
+        """Whether it has started: before that it listens already, and refuses whoever comes."""
+        import psycopg2
+
+        try:
+            psycopg2.connect(self.address).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
     def database(self, name: str) -> str:
         """The address of one more database, made now."""
         import psycopg2
@@ -169,6 +179,7 @@ def postgresql() -> Iterator[PostgreSQL]:
         folder,
         user,
     )
+    server.is_ready = server.takes_connections
     with _running(server):
         yield server
 
