@@ -249,7 +249,7 @@ def test_interrupted_training_loses_nothing_and_is_finished_by_the_next_run(proj
     data_before = {path: path.stat().st_mtime_ns for path in (project.root / "data").rglob("*.*")}
     checkpoints = project.project.state / "checkpoints"
     process = subprocess.Popen(
-        ["graft", "run"],
+        ["graft", "run", "train@scratch"],
         cwd=project.root,
         env=project.environment,
         stdout=subprocess.PIPE,
@@ -270,10 +270,10 @@ def test_interrupted_training_loses_nothing_and_is_finished_by_the_next_run(proj
     assert "interrupted" in output
     assert {path: path.stat().st_mtime_ns for path in (project.root / "data").rglob("*.*")} == data_before
 
-    finished = project.graft("run")
+    finished = project.graft("run", "train@scratch")
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "carrying on after epoch" in finished.stdout
-    assert stages_run(finished.stdout)[0] == "train@scratch"
+    assert stages_run(finished.stdout) == ["train@scratch"]
     assert len(pd.read_csv(project.root / "artifacts/train/scratch/epochs.csv")) == 40
     assert not list(checkpoints.glob("scratch-*"))
 
