@@ -6,7 +6,7 @@ the best of all that it trained, which says what the choice cost.
 
     python -m benchmarks.first_run --rows ants_and_bees hand_signs --quality good --seeds 1 2 3
     python -m benchmarks.first_run --data folder-or-archive --quality fast
-    python -m benchmarks.first_run --rows --write runs.jsonl --table docs/first_run.md
+    python -m benchmarks.first_run --write runs.jsonl --table docs/first_run.md
 
 With --table, the file's table is made anew from all runs that --write has collected.
 """
@@ -84,7 +84,8 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="make the table in this file from the runs in --write")
     arguments = parser.parse_args()
     others = arguments.data or arguments.table
-    rows = {name: ROWS[name] for name in arguments.rows or ([] if others and arguments.rows is None else ROWS)}
+    names = arguments.rows if arguments.rows is not None else [] if others else ROWS
+    rows = {name: ROWS[name] for name in names}
     rows |= {path.stem: Row(str(path.resolve()), "") for path in arguments.data}
     for quality in arguments.quality:
         for name, row in rows.items():
