@@ -57,7 +57,5 @@ def _is_registered(registry: RegistryReader, file: Path) -> bool:
     registered = json.loads(file.read_text(encoding="utf-8"))
     model = registry.model(registered["model"])
     challenger = registry.version(registered["model"], model.aliases.get(CHALLENGER, "")) if model else None
-    return challenger is not None and (challenger.version, challenger.run_id) == (
-        registered["version"],
-        registered["run_id"],
-    )
+    named = registered["version"], registered["run_id"] or ""
+    return challenger is not None and (challenger.version, challenger.run_id) == named
