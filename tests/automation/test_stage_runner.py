@@ -14,10 +14,13 @@ from graft.core.git import run_git
 from graft.core.project import Project
 from graft.core.timing import StageClock
 
+REPOSITORY = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def end_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs a function as the flow of a stage and returns the exit code."""
+    (tmp_path / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
     monkeypatch.setattr(stage_runner, "find_project", lambda: Project(tmp_path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.delenv("DVC_STAGE", raising=False)
@@ -100,6 +103,7 @@ def test_ctrl_c_is_130(end_stage: Callable[..., int]) -> None:
 
 
 def test_a_defect_shows_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
     monkeypatch.setattr(stage_runner, "find_project", lambda: Project(tmp_path))
     with pytest.raises(ZeroDivisionError):
         stage_runner.run_stage("train", raising(ZeroDivisionError()))

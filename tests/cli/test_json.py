@@ -85,7 +85,8 @@ def predict(patch: Patch) -> list[str]:
 
 
 def gate_refused(patch: Patch) -> list[str]:
-    patch("graft.cli.promotion._open", noisy((None, None, None)))
+    opened = None, SimpleNamespace(monitor=SimpleNamespace(log=None)), SimpleNamespace(model="pets")
+    patch("graft.cli.promotion._open", noisy(opened))
     verdict = SimpleNamespace(text=lambda: '{"passed": false}\n', passed=False)
     patch("graft.registry.promotion.gate.run_gate", noisy(verdict))
     return []

@@ -32,8 +32,11 @@ def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rolled_back: str | N
     monkeypatch.setattr(change, "complete_interrupted", lambda registry: (line, []))
     monkeypatch.setattr(promote, "rolled_back", lambda model, line, version: rolled_back)
 
-    def run_gate(project: Project, params: Params, registry: Any, version: str, commit: str, limit: float) -> Any:
+    def run_gate(
+        own: Project, params: Params, registry: Any, version: str, commit: str, limit: float, shadow: Any
+    ) -> Any:
         assert (version, commit, limit) == ("3", "0" * 40, 60 * params.retrain.timeout_minutes)
+        assert shadow(version) == []  # nothing was logged in the project
         return verdict
 
     monkeypatch.setattr(gate, "run_gate", run_gate)

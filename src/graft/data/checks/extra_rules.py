@@ -32,14 +32,26 @@ def extra_table(taken: pd.DataFrame, readable: pd.DataFrame, data: Path) -> pd.D
     if not file.is_file():
         return images
     try:
-        found = pd.read_csv(file)
+        found = pd.read_csv(file, dtype=str, keep_default_na=False)
     except ValueError as error:
         raise GraftError(f"{file} cannot be read as CSV: {first_line(error)}", "Save it as CSV in UTF-8") from None
     key = next((name for name in ("sha256", "path") if name in found), None)
     if key is None:
         raise GraftError(f"{file} has neither a column path nor sha256", "Add one: the place of each image below data/")
     new = [name for name in found if name == key or name not in images]
+    for name in new:
+        if name != key:
+            found[name] = _numbers_or_text(found[name])
     return images.merge(found[new].drop_duplicates(key), on=key, how="left")
+
+
+def _numbers_or_text(column: pd.Series) -> pd.Series:
+    """Return a column of text as numbers where all that is not empty is one; what is empty is missing."""
+    import pandas as pd
+
+    text = column.where(column != "")
+    numbers = pd.to_numeric(text, errors="coerce")
+    return numbers if numbers.notna().equals(text.notna()) else text
 
 
 def extra_checks(extra: Sequence[ExtraExpectation], columns: Sequence[str]) -> list[Check]:
