@@ -1,10 +1,12 @@
 """Passwords and tokens leave no message."""
 
+import logging
 import pickle
+from typing import Any
 
 import pytest
 
-from graft.core.credentials import without_credentials
+from graft.core.credentials import guard_output, without_credentials
 from graft.core.errors import GraftError, first_line
 
 SECRET = "s3cr3t-0f-graft"
@@ -52,3 +54,29 @@ def test_a5_a_long_text_takes_no_more_than_its_length(text: str) -> None:
     """Each of these took minutes where a repeat had no bound: a request of a megabyte then never ended."""
     long = text * (50_000 // len(text))
     assert len(without_credentials(long)) > 0
+
+
+def test_a5_a_library_s_own_factory_of_log_records_is_guarded_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("sys.excepthook", "threading.excepthook"):
+        monkeypatch.setattr(name, None)
+    before = logging.getLogRecordFactory()
+    try:
+        logging.setLogRecordFactory(logging.LogRecord)
+        guard_output()
+        inner = logging.getLogRecordFactory()
+
+        def of_a_library(*arguments: Any, **settings: Any) -> logging.LogRecord:
+            record = inner(*arguments, **settings)
+            record.node = 1
+            return record
+
+        logging.setLogRecordFactory(of_a_library)  # as Ray does
+        for _ in range(2):
+            guard_output()
+            logging.getLogger("graft.test").warning("password: %s", SECRET)
+    finally:
+        logging.setLogRecordFactory(before)
+    assert SECRET not in caplog.text
+    assert [record.__dict__["node"] for record in caplog.records] == [1, 1]

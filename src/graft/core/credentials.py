@@ -61,30 +61,33 @@ def errors_without_credentials(function: Callable[Arguments, Result]) -> Callabl
 
 def guard_output() -> None:
     """Remove passwords and tokens from this process's tracebacks and log records, those of all libraries."""
-    if logging.getLogRecordFactory() is _clean_record:
+    make = logging.getLogRecordFactory()
+    if isinstance(make, _CleanRecords):
         return
-    global _make_record
-    _make_record = logging.getLogRecordFactory()
-    logging.setLogRecordFactory(_clean_record)
+    # Around whatever is there: a library, such as Ray, may have put a factory of its own around an earlier guard.
+    logging.setLogRecordFactory(_CleanRecords(make))
     sys.excepthook = _show
     threading.excepthook = lambda failed: _show(failed.exc_type, failed.exc_value, failed.exc_traceback)
 
 
-_make_record: Callable[..., logging.LogRecord] = logging.LogRecord
+class _CleanRecords:
+    """A factory of log records without credentials, around another factory."""
 
+    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
+        self._make = make
 
-def _clean_record(*arguments: Any, **settings: Any) -> logging.LogRecord:
-    record = _make_record(*arguments, **settings)
-    try:
-        text = record.getMessage()
-    except Exception:  # logging itself reports arguments that do not fit
+    def __call__(self, *arguments: Any, **settings: Any) -> logging.LogRecord:
+        record = self._make(*arguments, **settings)
+        try:
+            text = record.getMessage()
+        except Exception:  # logging itself reports arguments that do not fit
+            return record
+        shown = without_credentials(text)
+        if shown != text:  # else left alone: some formatters look at the arguments
+            record.msg, record.args = shown, ()
+        if record.exc_info and record.exc_info[0]:
+            record.exc_text = without_credentials("".join(traceback.format_exception(*record.exc_info)).rstrip())
         return record
-    shown = without_credentials(text)
-    if shown != text:  # else left alone: some formatters look at the arguments
-        record.msg, record.args = shown, ()
-    if record.exc_info and record.exc_info[0]:
-        record.exc_text = without_credentials("".join(traceback.format_exception(*record.exc_info)).rstrip())
-    return record
 
 
 def _show(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:

@@ -80,7 +80,7 @@ def test_its_pages_are_what_ui_tells_of(project: Project, repository: Path, serv
     )
     try:
         told = [process.stdout.readline() for _ in range(5)]
-        page = rf"  {server}/#/experiments(/\d+)?\?workflowType=machine_learning\n"
+        page = rf"  {server}/#/experiments(/\d+/runs)?\?workflowType=machine_learning(&viewStateShareKey=graft)?\n"
         assert re.match(page, told[1]), told
         assert told[3].startswith(f"  http://{HOST}:{port}    password graft:"), told
         assert told[4] == "Ctrl-C ends Prefect. The other was not started here, and stays.\n"
