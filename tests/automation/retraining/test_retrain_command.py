@@ -65,6 +65,10 @@ def test_with_nothing_to_do_no_flow_is_started_and_the_run_is_recorded(
     [
         pytest.param(lambda project: deliver(project.root / "inbox/week", {"red": 1}), id="a delivery"),
         pytest.param(lambda project: (project.root / "inbox/week.zip.part").write_bytes(b"half"), id="arriving"),
+        pytest.param(
+            lambda project: deliver(project.root / "inbox/done/2020-01-01T030000-week", {"red": 1}),
+            id="put away long ago",
+        ),
         pytest.param(lambda project: open_workspace(project, "main", "killed"), id="a run that was cut off"),
         pytest.param(
             lambda project: write_open(

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from graft.automation.retraining import reasons, workspace
+from graft.automation.retraining.deliveries import put_away_before
 from graft.automation.retraining.forget import to_forget
 from graft.automation.retraining.heartbeat import beat, is_stuck
 from graft.automation.retraining.intake import Intake
@@ -38,6 +39,8 @@ def _is_idle(project: Project, params: Params, retraining: Retraining) -> bool:
         return False
     intake = Intake(project, params, now, retraining.outcome)
     if intake.find(wait=False) or retraining.outcome.arriving or retraining.outcome.deliveries:
+        return False
+    if any(put_away_before(intake.inbox, retrain.deliveries.keep_days)):
         return False
     if retrain.drift != "off" and reasons.has_new_predictions(project, params):
         return False

@@ -243,7 +243,7 @@ class Retraining:
 
     @property
     def is_here(self) -> bool:
-        """Whether the branch that is recorded on is checked out, so that a run begins with the user's folder."""
+        """Return whether the branch that is recorded on is checked out, so that a run begins with the user's folder."""
         return workspace.checked_out(self.project) == self._branch
 
     # What the steps are made of.

@@ -44,14 +44,16 @@ def extract(
     """
     shape = (len(images), *model.output_shape[1:])
     outputs = large_array(shape, np.float32) if out is None else out
-
-    def remote() -> Remote | None:
-        if network is None or not suits_openvino() or not is_cached(network):
-            return None
-        return Remote(partial(converted_run, network, kind))
-
+    remote = partial(cached_remote, network, kind)
     fill(outputs, lambda count: fastest_engine(model, count, network, kind), images, label, space, prepare, remote)
     return outputs
+
+
+def cached_remote(network: Path | None, kind: DTypeLike) -> Remote | None:
+    """Return how a network that is cached in OpenVINO's form comes to Ray's nodes; None where it is not cached."""
+    if network is None or not suits_openvino() or not is_cached(network):
+        return None
+    return Remote(partial(converted_run, network, kind))
 
 
 def predict(model: keras.Model, inputs: np.ndarray, label: str) -> np.ndarray:

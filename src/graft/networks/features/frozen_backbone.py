@@ -25,12 +25,13 @@ from graft.networks.backbones import build_backbone, weights_files
 from graft.networks.backbones.backbone import Backbone
 from graft.networks.code_identity import building_identity
 from graft.networks.decode_images import KeyedImages, large_array
-from graft.networks.engines.artifact_cache import is_cached, is_whole, keep
+from graft.networks.engines.artifact_cache import is_whole, keep
 from graft.networks.engines.devices import whole_float32
-from graft.networks.engines.fastest import cached_engine, fastest_engine, keras_engine, suits_openvino
-from graft.networks.engines.openvino_run import WORTH_CONVERTING, Run, converted_run
+from graft.networks.engines.fastest import cached_engine, fastest_engine, keras_engine
+from graft.networks.engines.openvino_run import WORTH_CONVERTING, Run
 from graft.networks.features.compute import fill
 from graft.networks.features.compute_on_cluster import Remote
+from graft.networks.features.extract import cached_remote
 from graft.networks.features.feature_store import FeatureStore, Space
 
 RECORD_FILE = "trunk.json"
@@ -160,9 +161,7 @@ class FrozenBackbone:
         if gpus_of_cluster():
             return Remote(partial(_built_there, self._build), 1)
         cached = self.store.network(self.network_description) if self.store else None
-        if cached is None or not suits_openvino() or not is_cached(cached):
-            return None
-        return Remote(partial(converted_run, cached, np.uint8))
+        return cached_remote(cached, np.uint8)
 
     def _engine(self, count: int) -> Run:
         """Return the engine for ``count`` images; the one for many is opened once, and takes few as well."""
