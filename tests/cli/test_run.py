@@ -33,7 +33,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was fetched or started."""
     seen: list[Any] = []
     monkeypatch.setattr("graft.data.sources.catalogue.fetch_default", lambda project: seen.append("fetched"))
-    monkeypatch.setattr(pipeline, "reproduce", lambda project, arguments: seen.append(arguments))
+    monkeypatch.setattr(pipeline, "reproduce", lambda project, arguments, report: seen.append(arguments))
     monkeypatch.setattr("graft.cli.run._print_results", lambda project: None)
     return seen
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,26 @@ def test_a_definition_that_moves_to_another_file_changes_no_digest(tmp_path: Pat
 def test_the_digest_does_not_depend_on_the_version_of_python(tmp_path: Path) -> None:
     """Golden: features and checkpoints that exist would be made anew if this changed."""
     assert digest(tmp_path, SOURCE) == "2ab788f3d52a007e"
+
+
+def test_what_is_kept_beside_a_file_is_of_its_text_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    path = tmp_path / "code.py"
+
+    def digest_now(source: str) -> str:
+        path.write_text(source, encoding="utf-8")
+        source_digest.cache_clear()
+        return source_digest(path)
+
+    first = digest_now(SOURCE)
+    (kept,) = (tmp_path / "__pycache__").iterdir()
+    assert digest_now(SOURCE) == first
+    assert digest_now(SOURCE.replace("0.5", "0.25")) != first
+    assert digest_now(SOURCE) == first
+    for damaged in ("", "[]", "{", kept.read_text(encoding="utf-8")[:-9]):
+        kept.write_text(damaged, encoding="utf-8")
+        assert digest_now(SOURCE) == first
 
 
 @pytest.mark.parametrize("path", NAMED, ids=lambda path: path.name)

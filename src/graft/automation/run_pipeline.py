@@ -13,6 +13,7 @@ from typing import Any
 
 from graft.automation.killed_stages import forget_killed, killed_error
 from graft.automation.prefect_server import shared_server
+from graft.automation.warm import REPORT
 from graft.automation.warm.start import warm_stages
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.git import repository_top
@@ -46,7 +47,11 @@ class StrategyResult:
 
 
 def reproduce(
-    project: Project, arguments: list[str], timeout: float | None = None, environment: Mapping[str, str] | None = None
+    project: Project,
+    arguments: list[str],
+    timeout: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    report: bool = False,
 ) -> Breakdown | None:
     """Run `dvc repro` with one Prefect server for all its flows, and their libraries imported once, on Linux.
 
@@ -56,6 +61,8 @@ def reproduce(
         arguments: passed on to DVC: stage names, ``--force`` and so on.
         timeout: seconds that it may take; None for no limit.
         environment: of the stages, on top of this process's own.
+        report: write the report on what is registered where there was something to do, see
+            :mod:`graft.automation.run_report`.
 
     Returns:
         Where the time went; None where there was nothing to do.
@@ -85,7 +92,9 @@ def reproduce(
                 print("MLflow does not have what the files here say: running", *again[2:], "again.", flush=True)
                 left = None if timeout is None else max(1.0, timeout - (time.time() - started))
                 _run_dvc(project, again, of_stages, left)
-    breakdown = read_breakdown(project.timings, started, time.time() - started)
+        breakdown = read_breakdown(project.timings, started, time.time() - started)
+        if report and breakdown.compute:
+            subprocess.run([sys.executable, "-m", REPORT], cwd=project.root, env=of_stages, check=False)
     return breakdown if breakdown.compute else None
 
 

@@ -10,7 +10,7 @@ import typer
 from graft.cli import completion
 from graft.cli.app import opened
 from graft.cli.options import ForceOption
-from graft.cli.output import say, short
+from graft.cli.output import say
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.progress import console
 from graft.core.project import Project, find_project
@@ -76,13 +76,12 @@ def run(
         console.print(f"data/ now holds {fetched.dataset}: {fetched.images:,} images.")
 
     with project_lock(project):
-        breakdown = reproduce(project, arguments)
+        breakdown = reproduce(project, arguments, report=True)
     if breakdown is None:
         console.print("Nothing to do: data, params and code are as they were when these results were made.")
     _print_results(project)
     if breakdown is not None:
         _print_breakdown(breakdown)
-        _write_report(project)
     _print_next_commands(project)
 
 
@@ -133,19 +132,6 @@ def _print_comparison(project: Project, params: Params, registered: str, names: 
     others = [name for name in names if name != registered and name in evaluated]
     if registered in evaluated and others:
         print_comparison(compare_named(project, params, [registered, *others]))
-
-
-def _write_report(project: Project) -> None:
-    """Write the report on what is registered."""
-    from graft.core.params import load_params
-    from graft.registry.report.write_report import write_report
-
-    try:
-        written = write_report(project, load_params(project.params_file))
-    except GraftError as error:  # of stages that were named, all is well without one
-        say(f"No report: {error}")
-        return
-    say(f"Report: {short(written.page)} ({written.size / 1e6:.1f} MB)")
 
 
 def _print_breakdown(breakdown: Breakdown) -> None:

@@ -12,6 +12,8 @@ whose Python, folder or environment is not the server's is not taken on, since l
 with Python threads is not forked (libraries' native threads prepare for a fork by themselves); and TensorFlow is left
 out where there is a GPU, as no fork survives an initialised driver.
 
+What `graft run` does after the stages with the same libraries, the report, is handed over in the same way.
+
 Nobody is left behind: a child is killed when its client ends; its client kills it when the server ends; and the
 server ends with `graft run`.
 """
@@ -19,3 +21,5 @@ server ends with `graft run`.
 # Set by `graft run` for the stages: the path of the server's socket. "off", set by the user: no server.
 VARIABLE = "GRAFT_WARM"
 OFF = "off"
+# What else may be handed over.
+REPORT = "graft.automation.run_report"

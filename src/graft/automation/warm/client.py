@@ -14,7 +14,7 @@ import time
 from types import FrameType
 from typing import Any, NoReturn
 
-from graft.automation.warm import OFF, VARIABLE
+from graft.automation.warm import OFF, REPORT, VARIABLE
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED
 
 # What a terminal or another process may send a stage; the rest ends the client, and with it the child.
@@ -26,14 +26,14 @@ ANSWER_BYTES = 1024
 def hand_over() -> None:
     """Let the server run this process's stage, and end with its exit code.
 
-    Returns where there is no server, this process is not ``python -m pipelines.<stage>``, or the server does not take
-    it on: then nothing has happened yet.
+    Returns where there is no server, this process is neither ``python -m pipelines.<stage>`` nor that of the report,
+    or the server does not take it on: then nothing has happened yet.
     """
     address = os.environ.get(VARIABLE)
     if not address or address == OFF or sys.orig_argv[1:2] != ["-m"]:
         return
     module, arguments = sys.orig_argv[2], sys.orig_argv[3:]
-    if not module.startswith("pipelines."):
+    if not module.startswith("pipelines.") and module != REPORT:
         return
     try:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
