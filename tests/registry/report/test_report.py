@@ -19,7 +19,10 @@ from graft.cli.main import app
 from graft.core.params import load_params
 from graft.core.project import Project
 from graft.evaluation.mistakes import find_mistakes
+from graft.registry.report.limits import limits
 from graft.registry.report.model_facts import model_facts, robustness_file
+from graft.registry.report.project_facts import project_facts
+from graft.registry.report.report_page import matrix
 from graft.registry.report.report_pictures import BUDGET_BYTES
 from graft.registry.report.write_report import card_of, write_report
 
@@ -87,6 +90,24 @@ def test_mistakes_are_shown_in_their_order(evaluated: Project) -> None:
     assert [len(pair.images) for pair in facts.mistakes.pairs] == sorted(
         (len(pair.images) for pair in facts.mistakes.pairs), reverse=True
     )
+
+
+def test_the_matrix_counts_every_test_image_and_is_left_out_of_many_classes(evaluated: Project, page: Path) -> None:
+    facts = model_facts(evaluated, load_params(evaluated.params_file))
+    tags = Tags(page.read_text("utf-8"))
+    assert sum(own.get("class") == "matrix" for _, own in tags.found) == 1
+    counts = np.array([[count for count, _ in cells] for _, cells in matrix(facts)])
+    figures = json.loads((evaluated.artifacts("evaluate") / "figures" / "frozen.json").read_text())
+    assert counts.sum() == len(facts.labels) == 180
+    assert counts.trace() / counts.sum() == pytest.approx(figures["accuracy"])
+    assert matrix(replace(facts, classes=[f"c{number}" for number in range(11)])) == []
+
+
+def test_limits_say_what_becomes_of_other_photographs(evaluated: Project) -> None:
+    facts = model_facts(evaluated, load_params(evaluated.params_file))
+    assert "whatever it is shown" in limits(project_facts(evaluated), facts)[0]
+    refusing = replace(facts, decided={"unknown": 0.05})
+    assert "it answers unknown" in limits(project_facts(evaluated), refusing)[0]
 
 
 @needs_browser

@@ -9,7 +9,7 @@ from graft.core.html.charts import WIDTH, Drawing
 
 # Of different dashes in the style sheet, so that curves are told apart without colours too.
 SERIES = 4
-_LEFT, _TOP, _BOTTOM, _RIGHT = 52, 12, 46, 14
+_LEFT, _TOP, _BOTTOM, _RIGHT = 62, 12, 46, 14
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ def limits(project: ProjectFacts, model: ModelFacts) -> list[str]:
     """Return sentences on what the model is not for, the most general first."""
     classes, images = model.classes, len(model.labels)
     found = [
-        f"Photographs of anything but {named(classes)}: it answers with one of these {len(classes)} classes whatever "
-        "it is shown, often with certainty.",
+        f"Photographs of anything but {named(classes)}: {_of_others(model)}.",
         f"Photographs unlike those it was tested on ({images:,} of {project.dataset}): other cameras, places, seasons "
         "or ways of framing. The command graft monitor tells whether new photographs are alike.",
         "Decisions about people, their health, safety or rights, without an assessment made for that use.",
@@ -44,8 +43,19 @@ def limits(project: ProjectFacts, model: ModelFacts) -> list[str]:
         found.append("Passing it on: the licence of the photographs is not stated in data.dvc.")
     for name, verdict in project.verdicts.items():
         if verdict.warnings:
-            found.append(f"Forgetting what was found of {name[0].lower()}{name[1:]}: {len(verdict.warnings)} warnings.")
+            rules = named(sorted({warning.partition(":")[0] for warning in verdict.warnings}))
+            found.append(f"What warnings about {name[0].lower()}{name[1:]} speak against ({rules}).")
     return found
+
+
+def _of_others(model: ModelFacts) -> str:
+    """Return what becomes of a photograph of no known class."""
+    if share := model.decided.get("unknown"):
+        return (
+            f"it answers unknown where one is unlike its training images, and may so refuse {share:.0%} of those that "
+            "it should answer, but of a new class that looks like these it mostly notices nothing"
+        )
+    return f"it answers with one of these {len(model.classes)} classes whatever it is shown, often with certainty"
 
 
 def named(names: list[str]) -> str:

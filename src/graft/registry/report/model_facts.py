@@ -13,7 +13,8 @@ import numpy as np
 from graft.analysis.choose.chosen_values import read_chosen
 from graft.analysis.labels.label_errors import Suspect, find_suspects
 from graft.analysis.probe import OutOfFold
-from graft.bundle.record import SETTINGS_FILE, sha256
+from graft.bundle.decisions import DECIDE
+from graft.bundle.record import SETTINGS_FILE, read_settings, sha256
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.model_folders import model_folders
 from graft.core.params import Params
@@ -50,6 +51,7 @@ class ModelFacts:
             ``[N]`` and float64 ``[N, C]`` in the order of ``classes``; ``groups``: of each, str ``[N]``.
         mistakes: what it gets wrong; ``suspects``: test images whose label is likely wrong.
         slices: where it is worse, the worst first.
+        decided: what is decided of the registered model's answers, see :mod:`graft.bundle.decisions`; empty for none.
         robustness: accuracy on changed images, as `graft robustness` left it for this very model; None without.
     """
 
@@ -70,6 +72,7 @@ class ModelFacts:
     mistakes: Mistakes
     suspects: list[Suspect]
     slices: list[Slice]
+    decided: Mapping[str, Any]
     robustness: dict[str, Any] | None
 
 
@@ -95,11 +98,12 @@ def model_facts(project: Project, params: Params, name: str | None = None) -> Mo
     labels, probabilities = probabilities_of(images)
     others = [one for one in names if one != name]
     kind, settings = _made_of(project, params, name)
+    is_registered, answering = registered.get("strategy") == name, project.artifacts("register") / "model"
     return ModelFacts(
         name=name,
         kind=kind,
         settings=settings,
-        registered=registered if registered.get("strategy") == name else {},
+        registered=registered if is_registered else {},
         headlines={one: _headline(project, one) for one in names},
         validation={one: read_figures(folders[one])["val"] for one in names},
         figures=json.loads((folder / "figures" / f"{name}.json").read_text(encoding="utf-8")),
@@ -113,6 +117,7 @@ def model_facts(project: Project, params: Params, name: str | None = None) -> Mo
         mistakes=find_mistakes(labels, probabilities),
         suspects=_suspects(images["label"].to_numpy(), classes, probabilities),
         slices=sliced(project, params, name)[0],
+        decided=read_settings(answering).get(DECIDE, {}) if is_registered and answering.is_dir() else {},
         robustness=_robustness(project, folders[name] / "model"),
     )
 

@@ -22,6 +22,8 @@ from graft.registry.report.report_pictures import ReportGallery
 
 # Rows of a table and bars of a chart, at most; `graft compare` and the files beside have all.
 MOST_CLASSES, MOST_SLICES = 40, 12
+# Of a matrix that a phone shows whole.
+_MATRIX_CLASSES = 10
 # Of `graft robustness`.
 _POINTS = 100
 
@@ -44,7 +46,7 @@ def report_page(
     sections = [
         PageSection("data", "The photographs", sum(project.counts.values())),
         PageSection("split", "The split and its verdict"),
-        PageSection("tried", "What was tried", len(project.tried)),
+        PageSection("tried", "What was tried", len(project.tried) or None),
         PageSection("compared", "Models compared", len(model.headlines)),
         PageSection("mistakes", "What it gets wrong", model.mistakes.wrong),
         PageSection("classes", "Class by class", len(model.classes)),
@@ -73,6 +75,7 @@ def report_page(
         pairs=pairs,
         no_heat=no_heat,
         per_class=_per_class(model),
+        matrix=matrix(model),
         curves=_curves(model),
         slices=[
             (one.column, one.values, one.images, in_words("accuracy", Figure(one.accuracy, one.interval)))
@@ -80,7 +83,6 @@ def report_page(
         ],
         robustness=_robust_rows(model.robustness),
         limits=limits(project, model),
-        most_classes=MOST_CLASSES,
     )
 
 
@@ -109,7 +111,8 @@ def settings_in_words(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
             found += [(f"{key}.{inner}", text) for inner, text in settings_in_words(value)]
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             for number, part in enumerate(value, 1):
-                found += [(f"{key}.{number}.{inner}", text) for inner, text in settings_in_words(part)]
+                one = f"{key}.{number}" if len(value) > 1 else key
+                found += [(f"{one}.{inner}", text) for inner, text in settings_in_words(part)]
         else:
             found.append((key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
     return found
@@ -184,6 +187,20 @@ def _per_class(model: ModelFacts) -> list[tuple[str, ...]]:
         precision = f"{100 * row['precision']:.1f}"
         rows.append((str(row["class"]), f"{row['support']:,.0f}", recall, precision, f"{row['f1']:.3f}"))
     return rows
+
+
+def matrix(model: ModelFacts) -> list[tuple[str, list[tuple[int, float]]]]:
+    """Return a row of counts and shares for each right class; none where there are too many classes for a phone."""
+    size = len(model.classes)
+    if size > _MATRIX_CLASSES:
+        return []
+    counts = np.zeros((size, size), int)
+    np.add.at(counts, (model.labels, model.probabilities.argmax(axis=1)), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return [
+        (name, list(zip(row.tolist(), share.tolist(), strict=True)))
+        for name, row, share in zip(model.classes, counts, shares, strict=True)
+    ]
 
 
 def _curves(model: ModelFacts) -> list[tuple[str, Any, list[str]]]:

@@ -169,7 +169,7 @@ def galleries(
     pairs = [
         ReportGallery(
             f"{facts.classes[pair.actual]} taken for {facts.classes[pair.predicted]}",
-            f"{len(pair.images):,} images, {pair.share:.1%} of {facts.classes[pair.actual]}.",
+            f"{len(pair.images):,} of its images, {pair.share:.1%}",
             captioned(pair.images[:OF_A_PAIR]),
             len(pair.images),
         )
