@@ -36,6 +36,10 @@ _SIDEWAYS_TABLES = """() => [...document.querySelectorAll('table')].filter(one =
   one.parentElement.scrollWidth > one.parentElement.clientWidth + 1).map(one => one.outerHTML.slice(0, 120))"""
 
 
+_SQUEEZED = """width => [...document.querySelectorAll('main')].filter(one => one.clientWidth < width / 2
+  && one.checkVisibility()).map(one => `main is ${one.clientWidth} of ${width} pixels wide`)"""
+
+
 @dataclass
 class Seen:
     """What a browser found of a page at one size, light and then dark."""
@@ -45,6 +49,7 @@ class Seen:
     violations: list[str] = field(default_factory=list)
     small_text: list[str] = field(default_factory=list)
     sideways: list[str] = field(default_factory=list)
+    squeezed: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -104,6 +109,7 @@ def look_at(
                 page.screenshot(path=str(shots / f"{size}-{scheme}.png"), full_page=True)
         seen.small_text = page.evaluate(_SMALL_TEXT, LEAST_TEXT)
         seen.sideways = page.evaluate(_OVERFLOW, width) + (page.evaluate(_SIDEWAYS_TABLES) if size == "phone" else [])
+        seen.squeezed = page.evaluate(_SQUEEZED, width)
     finally:
         context.close()
     seen.requests = [one for one in seen.requests if not one.startswith("data:") and one != url.partition("#")[0]]

@@ -1,6 +1,7 @@
-"""Read what stage choose filled in for a strategy."""
+"""Read what stage choose filled in for a strategy, and say settings in words."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,4 +20,21 @@ def read_chosen(folder: Path, strategy: str) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     assert isinstance(found, dict)
+    return found
+
+
+def settings_in_words(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return settings as names and values; what is off, or nothing, is left out."""
+    found = []
+    for key, value in settings.items():
+        if value in (None, "none", "auto", [], {}, False):
+            continue
+        if isinstance(value, Mapping):
+            found += [(f"{key}.{inner}", text) for inner, text in settings_in_words(value)]
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for number, part in enumerate(value, 1):
+                one = f"{key}.{number}" if len(value) > 1 else key
+                found += [(f"{one}.{inner}", text) for inner, text in settings_in_words(part)]
+        else:
+            found.append((key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
     return found

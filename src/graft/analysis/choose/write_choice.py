@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.analysis.choose.choose import Choice, tried_table
-from graft.analysis.choose.chosen_values import SETTINGS_FOLDER, settings_file
+from graft.analysis.choose.chosen_values import SETTINGS_FOLDER, settings_file, settings_in_words
 from graft.core.files import write_file
 from graft.core.html.html_page import PageSection, render, sections_by_key
 
@@ -72,7 +72,7 @@ def choice_page(choice: Choice, settings: Mapping[str, Mapping[str, Any]]) -> st
             for index, one in enumerate(choice.measured)
         ],
         left_out=[(candidate.name, reason) for candidate, reason in choice.skipped],
-        settings=settings,
+        settings={name: settings_in_words(values) for name, values in settings.items()},
     )
 
 

@@ -116,7 +116,7 @@ def _page(
         ),
         sharpness=histogram(
             images["sharpness"].to_numpy(),
-            "sharpness: variance of the Laplacian, logarithmic",
+            "sharpness: Laplacian's variance, logarithmic",
             [] if report.blurriest.limit is None else [report.blurriest.limit],
             logarithmic=True,
         ),

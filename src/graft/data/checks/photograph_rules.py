@@ -151,10 +151,10 @@ def _checks(tables: dict[str, pd.DataFrame], params: ValidateParams) -> list[Che
             ),
         ),
         (
-            ("not_too_large", IMAGES, f"No image has more than {pixels} pixels", none_in("too_large")),
+            ("not_too_large", IMAGES, f"No image has more than {pixels:,} pixels", none_in("too_large")),
             (
                 "images are too large",
-                f"at most {pixels} pixels",
+                f"at most {pixels:,} pixels",
                 "Shrink images that are too large, or raise validate.max_pixels in params.yaml",
             ),
         ),

@@ -11,10 +11,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from graft.analysis.choose.chosen_values import settings_in_words
 from graft.registry.report.limits import limits, named
 from graft.registry.report.model_facts import ModelFacts
 from graft.registry.report.project_facts import ProjectFacts
-from graft.registry.report.report_page import in_words, model_version, settings_in_words
+from graft.registry.report.report_page import in_words, model_version
 
 # What the hub calls licences that data sets are published under; others are "other", by their own name.
 _LICENCES = {

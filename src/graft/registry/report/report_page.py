@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from graft.analysis.choose.chosen_values import settings_in_words
 from graft.core.html.charts import BarLine, BarPart, BarRow
 from graft.core.html.curve_charts import Curve, unit_curves
 from graft.core.html.html_page import PageSection, figure, render, sections_by_key
@@ -99,23 +99,6 @@ def in_words(name: str, one: Figure) -> str:
     if one.interval is None:
         return text
     return f"{text} [{factor * one.interval.low:.{digits}f}, {factor * one.interval.high:.{digits}f}]"
-
-
-def settings_in_words(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return settings as names and values; what is off, or nothing, is left out."""
-    found = []
-    for key, value in settings.items():
-        if value in (None, "none", "auto", [], {}, False):
-            continue
-        if isinstance(value, Mapping):
-            found += [(f"{key}.{inner}", text) for inner, text in settings_in_words(value)]
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            for number, part in enumerate(value, 1):
-                one = f"{key}.{number}" if len(value) > 1 else key
-                found += [(f"{one}.{inner}", text) for inner, text in settings_in_words(part)]
-        else:
-            found.append((key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
-    return found
 
 
 def _tiles(model: ModelFacts) -> list[tuple[str, str, str, str]]:
