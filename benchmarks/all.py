@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import experiment, extraction, fine_tuning, memory, pipeline, retraining
+from benchmarks import at_work, experiment, extraction, fine_tuning, memory, pipeline, retraining
 from benchmarks.machine import describe_machine, photographs_folder
 from benchmarks.table import Row, as_markdown, as_text, write_between_markers
 from graft.core.errors import GraftError
 from graft.core.project import find_project
 
-CASES = ("experiment", "extraction", "fine_tuning", "retraining", "memory", "pipeline")
+CASES = ("experiment", "extraction", "fine_tuning", "retraining", "at_work", "memory", "pipeline")
+OF_PHOTOGRAPHS = CASES[:5]
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
     machine = describe_machine()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="graft-bench-") as scratch:
-        needs_photographs = not arguments.only or set(arguments.only) & set(CASES[:4])
+        needs_photographs = not arguments.only or set(arguments.only) & set(OF_PHOTOGRAPHS)
         folder = Path()
         if needs_photographs:
             folder = photographs_folder(arguments.data or home.data, Path(scratch) / "photographs")
@@ -49,6 +50,7 @@ def main() -> None:
             "extraction": lambda: extraction.rows(folder, home.cache, arguments.weights),
             "fine_tuning": lambda: fine_tuning.rows(folder, home.cache, arguments.weights),
             "retraining": lambda: retraining.rows(home, folder),
+            "at_work": lambda: at_work.rows(home, folder),
             "memory": lambda: memory.rows(),
             "pipeline": lambda: pipeline.rows(home, arguments.pipeline_data),
         }

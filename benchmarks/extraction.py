@@ -63,7 +63,7 @@ def table(found: dict[str, Any]) -> list[Row]:
             "model.predict in Keras",
             rate("keras"),
             seconds["keras"] / seconds["empty"],
-            2.2,
+            3,
         ),
         Row.at_most(
             f"{found['new']} new images (1 %)",

@@ -61,7 +61,7 @@ def table(found: dict[str, Any]) -> list[Row]:
             "the same layers in Keras, end to end",
             f"{keras:.2f} s",
             keras / graft,
-            4,
+            4.5,
         )
     ]
 

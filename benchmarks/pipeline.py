@@ -50,7 +50,7 @@ def rows(home: Project, data: Path | None = None) -> list[Row]:
             "its compute",
             f"{parts['compute']} s",
             parts["wall"] / max(1, parts["compute"]),
-            1.5,
+            1.2,
         )
     ]
 
