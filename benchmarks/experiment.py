@@ -96,9 +96,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run graft's side; return accuracy, number of images and seconds of each part."""
     project = Project(arguments.home.resolve())
     configure(project)
+    import pandas as pd
+
     from graft.core.params.load_params import parse_params
     from graft.core.timing import StageClock
     from graft.data.scan.manifest import read_manifest
+    from graft.data.splits.image_groups import COLUMNS, write_split_groups
     from graft.data.splits.split_images import make_split
     from graft.data.splits.split_tables import write_split_tables
 
@@ -111,6 +114,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         params = parse_params(settings(arguments, count))
         division = make_split(read_manifest(project.manifest), params.split)
         write_split_tables(division.tables, division.summary, project.artifacts("split"))
+        write_split_groups(division.tables, pd.DataFrame(columns=COLUMNS), project)
     with clock.span("import TensorFlow"):
         from graft.networks.engines.tensorflow_import import import_tensorflow
 
@@ -136,7 +140,7 @@ def settings(arguments: argparse.Namespace, images: int) -> dict[str, Any]:
     raw: dict[str, Any] = YAML(typ="safe").load(text)
     if images < PUBLISHED_IMAGES:
         raw["split"] |= {"val_size": VALIDATION / PUBLISHED_IMAGES, "test_size": TEST / PUBLISHED_IMAGES}
-    raw["train"]["image_size"] = arguments.image_size
+    raw["train"] |= {"image_size": arguments.image_size, "validation": "split"}
     raw["train"]["backbone"]["weights"] = arguments.weights
     frozen = raw["train"]["strategies"]["frozen"]
     frozen |= {"epochs": arguments.epochs, "batch_size": 64, "head": {"dropout": arguments.dropout}}

@@ -54,11 +54,11 @@ class _Shared:
 
 
 class _Command(_Shared, TyperCommand):
-    """One command."""
+    """A command that answers a mistyped option with the nearest one there is."""
 
 
 class _Group(_Shared, TyperGroup):
-    """A command with commands below it."""
+    """A group of commands that answers a mistyped name with the nearest one there is."""
 
 
 class Commands(typer.Typer):

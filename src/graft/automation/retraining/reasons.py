@@ -59,7 +59,7 @@ _READER = "retraining"  # whose mark in the log says up to where it was compared
 
 @dataclass(frozen=True)
 class Compared:
-    """Whether there is drift, a sentence about it, and the last row that was compared; None where none was."""
+    """What a comparison of logged predictions with training found: drift or not, why, and up to which row."""
 
     drift: bool
     words: str

@@ -18,7 +18,9 @@ def _address(address: str) -> str:
 
 
 class ComputeParams(Section):
-    """Where the work on images is done; what comes out is the same. No stage depends on this.
+    """Which machines scan, compute and evaluate images: this one, or a cluster. Results are the same on either.
+
+    No stage depends on this section: where work was done makes nothing anew.
 
     Attributes:
         engine: ``local``, in this machine's processes; or ``ray``, on a cluster of Ray's.

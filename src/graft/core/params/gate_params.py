@@ -8,8 +8,10 @@ from graft.core.params.sections import Section, Severity, Share
 
 
 class GateSeverity(Section):
-    """What happens where a candidate breaks a rule; each attribute is a rule of
-    :mod:`graft.registry.promotion.gate_rules`.
+    """How grave it is that a candidate breaks a rule of the gate.
+
+    Attributes are the rules of :mod:`graft.registry.promotion.gate_rules`: ``error`` refuses, ``warn`` is shown,
+    ``off`` is not asked.
     """
 
     unseen_test: Severity = "error"

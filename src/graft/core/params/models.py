@@ -57,7 +57,7 @@ Size = Annotated[float, AfterValidator(_fraction_or_number)]
 
 
 class ValidateSeverity(Section):
-    """What happens where the raw images break a rule of :mod:`graft.data.checks.photograph_rules`.
+    """How grave it is that raw images break a rule of :mod:`graft.data.checks.photograph_rules`.
 
     ``leave_out`` sets the images aside and lists them, ``error`` stops, ``warn`` is shown, ``off`` is not checked.
     """
