@@ -130,6 +130,9 @@ def test_a1_the_address_that_is_printed_opens_mlflow(pages: Pages) -> None:
     status, body = pages.asked(f"{pages.mlflow}/open", pages.mlflow_password)
     assert status == 200
     assert "<title>MLflow</title>" in body
+    assert "location.replace(`http://${location.host}/" in body  # without the password
+    assert "autoOpenedOnFirstLoad" in body
+    assert "<title>MLflow</title>" in pages.asked(f"{pages.mlflow}/", pages.mlflow_password)[1]
     found = pages.asked(f"{pages.mlflow}/ajax-api/2.0/mlflow/experiments/search?max_results=5", pages.mlflow_password)
     assert json.loads(found[1])["experiments"][0]["name"] == "Default"
 

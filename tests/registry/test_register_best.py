@@ -109,6 +109,8 @@ def test_a_tie_goes_to_the_one_named_first(project: Project) -> None:
 
 
 def test_the_first_model_is_challenger_and_nothing_else(project: Project, client: MlflowClient) -> None:
+    lock = "stages:\n  split:\n    outs:\n    - {path: artifacts/split/train.csv, md5: bbbb}\n"
+    (project.root / "dvc.lock").write_text(lock)
     registered = register(project)
     run = read_run(project.strategy("second"))
     assert registered == Registered(
@@ -130,6 +132,7 @@ def test_the_first_model_is_challenger_and_nothing_else(project: Project, client
     assert version.tags["strategy"] == "second"
     assert version.tags["val_log_loss"] == "0.2"
     assert version.tags["dvc.data"] == "0123456789abcdef0123456789abcdef.dir"
+    assert "dvc.split.train.csv" not in version.tags  # the run has them, one for each file
 
 
 def test_registering_again_makes_no_second_version(project: Project, client: MlflowClient) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graft.core.html.html_page import figure
 from graft.evaluation.intervals import CONFIDENCE, Interval, number_of_groups, share_interval
 
 if TYPE_CHECKING:
@@ -87,5 +88,5 @@ def _parts(values: pd.Series) -> list[tuple[str, np.ndarray]]:
     for index, (low, high) in enumerate(pairwise(edges)):
         is_last = index == len(edges) - 2
         rows = (numbers >= low) & ((numbers <= high) if is_last else (numbers < high))
-        parts.append((f"{low:.3g} to {high:.3g}", rows))
+        parts.append((f"{figure(low)} to {figure(high)}", rows))
     return parts

@@ -165,7 +165,8 @@ def register_best(
             "strategy": strategy,
             f"val_{params.metric}": f"{value:.6g}",
             HASH_TAG: run["model_sha256"],
-            **provenance_tags(project),
+            # Hashes of single files are with the run: they would bury what a person looks for in the registry.
+            **{name: tag for name, tag in provenance_tags(project).items() if name.count(".") < 2},
         }
         uri = run["model_uri"]
         if decided or not _has_files(uri):  # pruned, where DVC brought back an earlier training

@@ -23,6 +23,15 @@ from graft.core.project import Project
 
 USER = "graft"
 OPEN = "/open"  # the way in for the browser: its address holds the password, and the one it leads to does not
+# The address that it leads to is absolute, so that the password does not stay in it: pages could then load nothing.
+# MLflow 3.17 opens with an assistant that takes a third of the window from the runs, and covers its registry with a
+# picture of what is new there; a browser that has seen both once has these marks.
+_WAY_IN = b"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>MLflow</title><script>
+for (const mark of ["mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "_mlflow_model_registry_promo_modal_dismissed_v1"])
+  localStorage.getItem(mark) ?? localStorage.setItem(mark, "true");
+location.replace(`http://${location.host}/${location.search}${location.hash}`);
+</script><a href="/">MLflow</a></html>
+"""
 _PASSWORD = "GRAFT_MLFLOW_PASSWORD"
 _APP = "graft"  # its name among MLflow's server plugins, in pyproject.toml
 
@@ -90,8 +99,7 @@ def owner_only(app: App, password: str) -> App:
             challenge = {b"www-authenticate": b'Basic realm="graft", charset="UTF-8"'}
             await _answer(send, 401, challenge, b"`graft ui` says the address with the password.\n")
         elif scope["path"] == OPEN:
-            # Absolute, so that the password does not stay in the address: pages could then load nothing.
-            await _answer(send, 303, {b"location": b"http://" + headers.get(b"host", b"") + b"/"}, b"")
+            await _answer(send, 200, {b"content-type": b"text/html; charset=utf-8"}, _WAY_IN)
         else:
             await app(scope, receive, send)
 
