@@ -106,12 +106,15 @@ def history(
 
     from graft.automation.retraining.heartbeat import weeks_without_promotion
     from graft.registry.aliases import registered_name
+    from graft.registry.promotion.delivery_evidence import shown_of_champion
     from graft.registry.promotion.line import read_line, rows_of
     from graft.registry.store.read_registry import read_registry
 
     with messages_aside(as_json):
         project, params = opened()
-        line = read_line(read_registry(project), registered_name(project, params.register_))
+        registry = read_registry(project)
+        line = read_line(registry, registered_name(project, params.register_))
+        shown = shown_of_champion(registry, line)
     rows = rows_of(line)
     if as_json:
         changes = [row.as_dict() for row in rows]
@@ -125,6 +128,8 @@ def history(
     weeks, limit = weeks_without_promotion(project, line, datetime.now(UTC)), params.retrain.notify.stuck_weeks
     if limit and weeks >= limit:
         say(f"Nothing was promoted for {weeks} weeks.")
+    if shown:
+        say(shown)
     if line.champion != rows[-1].entry.version:
         console.print(
             f"The alias champion now names {f'version {line.champion}' if line.champion else 'no version'}: "

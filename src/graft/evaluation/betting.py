@@ -12,18 +12,39 @@ import numpy as np
 _MOST_STAKED = 0.5
 
 
+class Bets:
+    """Bets on means above 0, one series for each element of an array.
+
+    Attributes:
+        wealth: what they have made of 1 so far, of the shape that was asked for.
+    """
+
+    def __init__(self, shape: tuple[int, ...] = ()) -> None:
+        self.wealth = np.ones(shape)
+        self._count, self._total, self._squares = np.ones(shape), np.zeros(shape), np.full(shape, 0.25)
+
+    def settle(self, differences: np.ndarray) -> None:
+        """Bet in each series on its next difference, -1..1, of the shape of :attr:`wealth`."""
+        mean = self._total / self._count
+        variance = np.maximum(self._squares / self._count - mean**2, 1e-3)
+        stakes = np.clip(mean / (variance + mean**2), 0.0, _MOST_STAKED)
+        self.wealth = self.wealth * (1 + stakes * differences)
+        self._count, self._total = self._count + 1, self._total + differences
+        self._squares = self._squares + differences**2
+
+    def restart(self, which: np.ndarray) -> None:
+        """Begin those series anew, bool of the shape of :attr:`wealth`."""
+        self.wealth[which], self._count[which] = 1, 1
+        self._total[which], self._squares[which] = 0, 0.25
+
+
 def winnings(differences: np.ndarray) -> float:
     """Return what betting on a mean above 0 has made of 1.
 
     Args:
         differences: of independent images, or means of groups, in the order in which they came; -1..1, ``[N]``.
     """
-    wealth, total, squares = 1.0, 0.0, 0.25
-    for count, difference in enumerate(np.asarray(differences, np.float64).tolist(), start=1):
-        mean = total / count
-        variance = max(squares / count - mean**2, 1e-3)
-        stake = min(max(mean / (variance + mean**2), 0.0), _MOST_STAKED)
-        wealth *= 1 + stake * difference
-        total += difference
-        squares += difference**2
-    return wealth
+    bets = Bets()
+    for difference in np.asarray(differences, np.float64):
+        bets.settle(difference)
+    return float(bets.wealth)

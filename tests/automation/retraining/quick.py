@@ -69,6 +69,13 @@ def champions(project: Project) -> Path:
     return project.home / ".graft" / "champions"
 
 
+def judge_first(own: Project, params: Params, outcome: Outcome, split: Callable[[], None]) -> None:
+    """The pipeline runs up to its split, and the images that no model was trained on are named."""
+    split()
+    trained = set((own.artifacts("train") / "model.txt").read_text().splitlines())
+    outcome.judged_first = " ".join(sorted({path.name for path in own.data.rglob("*.png")} - trained))
+
+
 def judge(own: Project, project: Project, params: Params, commit: str, outcome: Outcome, reason: str) -> None:
     """Whatever the worktree holds becomes champion, once."""
     lines = champions(project).read_text().splitlines()
@@ -97,6 +104,7 @@ def in_this_process() -> Iterator[pytest.MonkeyPatch]:
         patch.setenv("DVC_TEST", "true")  # else it writes around a stdout that was put in place of the one before
         patch.setattr("graft.data.folder.versioning.subprocess.run", run)
         patch.setattr("graft.automation.retraining.retraining.reproduce", pipeline)
+        patch.setattr("graft.automation.retraining.retraining.judge_deliveries", judge_first)
         patch.setattr("graft.automation.retraining.finishing.judge_challenger", judge)
         try:
             yield patch

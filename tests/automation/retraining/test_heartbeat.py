@@ -17,6 +17,7 @@ from graft.automation.retraining.outcome import Outcome, details, headline
 from graft.automation.retraining.retrain_history import add_outcome
 from graft.core.params.retrain_params import NotifyParams, RetrainParams
 from graft.core.project import Project
+from graft.registry.promotion.delivery_evidence import SHOWN_TAG
 from graft.registry.promotion.line import ChampionEntry, Line
 
 NOW = datetime(2026, 11, 29, 3, tzinfo=UTC)
@@ -74,10 +75,11 @@ def judged(weeks_ago: float, *rules: str, **more: Any) -> Outcome:
 
 @pytest.fixture
 def champion_since(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def since(weeks_ago: float) -> None:
+    def since(weeks_ago: float, shown: str = "") -> None:
         at = (NOW - timedelta(weeks=weeks_ago)).isoformat()
         line = Line("hands", {"champion": "1"}, (ChampionEntry("promoted", "1", None, at, "me"),))
-        monkeypatch.setattr(heartbeat, "read_registry", lambda project: None)
+        registry = SimpleNamespace(version=lambda model, number: SimpleNamespace(tags={SHOWN_TAG: shown}))
+        monkeypatch.setattr(heartbeat, "read_registry", lambda project: registry)
         monkeypatch.setattr(heartbeat, "registered_name", lambda project, params: "hands")
         monkeypatch.setattr(heartbeat, "read_line", lambda registry, model: line)
 
@@ -99,11 +101,27 @@ def test_nothing_promoted_for_weeks_is_a_message_once_a_week(project: Project, c
     assert is_stuck(project, params(), NOW) == said
     assert is_stuck(project, params(0), NOW) == ""
     outcome = Outcome(NOW.isoformat(), "hands", stuck=said)
-    assert (outcome.events, headline(outcome)) == (["stuck"], "nothing was promoted for weeks")
+    assert (outcome.events, headline(outcome)) == (["stuck"], "the champion is stuck")
     assert f"- {said}" in details(outcome)
     add_outcome(project, outcome)
     assert is_stuck(project, params(), NOW + timedelta(days=6)) == ""
     assert is_stuck(project, params(), NOW + timedelta(days=8)).startswith("Nothing was promoted for 9 weeks")
+
+
+def test_what_deliveries_have_shown_of_the_champion_is_a_message_at_once(project: Project, champion_since: Any) -> None:
+    add_outcome(project, judged(1, "not_worse"))
+    champion_since(2, "The champion is stuck.")
+    assert is_stuck(project, params(), NOW) == "", "no run has said so: the registry is not asked"
+    add_outcome(project, judged(0.5, "not_worse", shown="The champion is stuck."))
+    assert is_stuck(project, params(), NOW) == "The champion is stuck."
+    champion_since(0.1)
+    assert is_stuck(project, params(), NOW) == "", "another is champion since"
+    add_outcome(project, judged(0.1, "not_worse", shown="The champion is stuck."))
+    champion_since(0.2, "The champion is stuck.")
+    outcome = Outcome(NOW.isoformat(), "hands", stuck=is_stuck(project, params(), NOW))
+    assert (outcome.events, headline(outcome)) == (["stuck"], "the champion is stuck")
+    add_outcome(project, outcome)
+    assert is_stuck(project, params(), NOW + timedelta(days=6)) == "", "once a week"
 
 
 def test_without_challengers_or_with_ones_that_passed_it_says_so(project: Project, champion_since: Any) -> None:

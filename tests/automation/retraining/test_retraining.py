@@ -13,7 +13,7 @@ from retrained import NEW, commits, dvc_status, files_below, is_clean, set_param
 from small_project import deliver, picture, pictures_in, shell
 
 from graft.automation.retraining.landing import check_out
-from graft.automation.retraining.outcome import OpenCommit
+from graft.automation.retraining.outcome import OpenCommit, message
 from graft.automation.retraining.retrain_history import HISTORY_FILE
 from graft.automation.retraining.retraining import Retraining
 from graft.automation.retraining.workspace import left_behind, open_workspace, remove_workspaces
@@ -37,6 +37,8 @@ def test_a_delivery_becomes_data_a_commit_and_a_champion(project: Project) -> No
     assert dvc_status(project) == "{}"
     assert commits(project) == 3
     assert outcome.reasons == ["5 new images in week"]
+    assert len(outcome.judged_first.split()) == 5  # new images are there, and nothing is trained on them yet
+    assert outcome.judged_first in message(outcome)
     assert verdicts(outcome) == {"strange": "quarantined", "week": "taken in"}
     (place,) = (project.root / "quarantine").iterdir()
     assert (place / "strange/green").is_dir()

@@ -19,9 +19,12 @@ from graft.core.params.models import RegisterParams
 from graft.core.project import Project
 from graft.data.checks.check_verdict import Verdict, write_verdict
 from graft.data.splits.split_tables import read_split_table, read_splits
+from graft.evaluation.intervals import share_interval
 from graft.evaluation.metrics import evaluate
 from graft.registry.promotion import judge_challenger
+from graft.registry.promotion.ask_first import judge_first
 from graft.registry.promotion.change_champion import Registry
+from graft.registry.promotion.delivery_evidence import read_evidence
 from graft.registry.promotion.gate import run_gate
 from graft.registry.promotion.gate_verdict import GateVerdict, fetch_verdict, verdict_file
 from graft.registry.promotion.judge_challenger import ask
@@ -29,6 +32,7 @@ from graft.registry.promotion.judged_predictions import VersionPredictions, read
 from graft.registry.promotion.promote import open_registry, promote
 from graft.registry.register import register_best
 from graft.registry.store.logged_models import HASH_TAG, model_hash
+from graft.registry.store.seen_images import log_seen_images, read_seen_images
 
 ROOT = Path(__file__).parents[3]
 IMAGES = len(CLASSES) * COUNTS["test"]
@@ -107,6 +111,22 @@ def test_candidate_and_champion_are_judged_as_they_are_registered_on_the_same_im
     assert again.comparison == verdict.comparison
     assert again.standing.judged == 2
     assert again.standing.metric == "accuracy"
+
+    # Images that the champion has not seen: it answers for them before training, once, and the later version has seen
+    # them, so that it is no challenger.
+    run_id, record = verdict.champion.run_id, read_seen_images(registry.client, verdict.champion.run_id)
+    assert record is not None
+    log_seen_images(registry.client, run_id, record.iloc[6:])
+    for _ in range(2):
+        evidence = judge_first(project, tiny_params(), registry)
+        assert evidence is not None
+        rows = read_evidence(registry.client, run_id)
+        assert set(rows["sha256"]) == set(record["sha256"][:6]) - set(record["sha256"][6:])
+        assert (rows["challenger"] == "").all()
+        assert (evidence.images, evidence.alone) == (0, rows["sha256"].nunique())
+        assert rows["log_loss"].between(0, 40).all()
+    assert roles == ["candidate", "champion"]
+    assert evidence.promised == pytest.approx(share_interval(right["first"], None, 0.9).low)
 
     # This project is in no repository, and no test image was in training.
     outcomes = {rule.name: rule.passed for rule in verdict.rules}

@@ -10,6 +10,7 @@ from graft.core.params.gate_params import GateParams, GateSeverity
 from graft.evaluation.comparison import compare
 from graft.evaluation.metrics import calibration_error_by_chance, expected_calibration_error
 from graft.registry.promotion.at_work import AtWork
+from graft.registry.promotion.delivery_evidence import DeliveryEvidence
 from graft.registry.promotion.gate_rules import RULES, Evidence, OriginFinding, SeenTestImages, apply_rules
 from graft.registry.promotion.gate_verdict import ClassFigures, GateRule
 
@@ -243,3 +244,14 @@ def test_a_precision_that_is_shown_to_be_missed_refuses_and_chance_does_not() ->
 def test_as_many_known_images_as_stated_may_be_refused() -> None:
     answers = np.where(np.arange(300) < 18, "unknown", LABELS)  # 6 %: no proof that it is more than 5
     assert not broken(replace(good(), decided={"unknown": 0.05}, answers=answers))
+
+
+def test_a_stuck_champion_is_the_reason_that_the_rule_states() -> None:
+    stuck = DeliveryEvidence(images=300, champion=0.8, challengers=0.9, better=31, needed=20)
+    evidence = replace(good(), standing=standing(risk=0.5, deliveries=stuck))
+    (rule,) = broken(evidence, STRICT.model_copy(update={"deliveries": "shown"}))
+    assert rule.name == "not_worse"
+    rules, _ = apply_rules(evidence, STRICT)
+    (rule,) = [rule for rule in rules if rule.name == "not_worse"]
+    assert rule.passed
+    assert "evidence 31.0 to 1 that it is worse; which shows it: the champion is stuck. Expected on" in rule.observed

@@ -8,6 +8,8 @@ import pytest
 
 from graft.core.params.gate_params import GateParams
 from graft.evaluation.comparison import compare
+from graft.evaluation.intervals import share_interval
+from graft.registry.promotion.delivery_evidence import DeliveryEvidence
 from graft.registry.promotion.judged_predictions import LineMember, VersionPredictions
 from graft.registry.promotion.standing import LINE, Standing, is_no_loss, stand
 
@@ -125,19 +127,33 @@ def test_images_that_came_later_show_a_champion_that_was_lucky() -> None:
     comparison = compare(
         line[-1].predictions.predicted() == "a", np.arange(300) >= 18, 0.95, test["group"].to_numpy(str)
     )
+    deliveries = DeliveryEvidence(images=60, champion=0.75, challengers=0.95, better=2.5, needed=20)
     without, found = (
-        stand(members, 7, test, images, "7", "1", GATE, comparison, "", NOW)
-        for members, images in ((line, test.head(0)), (asked, later))
+        stand(members, 7, test, images, "7", "1", GATE, comparison, "", NOW, evidence)
+        for members, images, evidence in ((line, test.head(0), None), (asked, later, deliveries))
     )
     assert without.gain is not None
     assert found.gain is not None
     assert found.gain > without.gain + 0.005
-    assert (found.later_images, found.champion_later, found.challengers_later) == (60, 0.75, 0.95)
-    assert found.evidence > 2
     assert found.sentences()[-1].startswith(
-        "Of 60 images that came later the champion has 75.0% right, challengers 95.0%: evidence "
+        "Of 60 images that came later the champion has 75.0% right, challengers 95.0%: evidence 2.5 to 1 that it is"
     )
-    assert (without.later_images, without.evidence, len(without.sentences())) == (0, 1.0, 3)
+    assert len(without.sentences()) == 3
+    assert without.promised == pytest.approx(share_interval(np.arange(300) >= 30, None, 0.9).low)
+
+
+def test_a_stuck_champion_gives_way_only_where_deliveries_decide_and_test_shows_no_loss() -> None:
+    """The candidate is right on as many of 60 images, which is too few to be sure of two points."""
+    few = standing_of(pair(60, 3, 3), table(60))
+    stuck = DeliveryEvidence(images=300, champion=0.8, challengers=0.9, better=31, needed=20)
+    shown, found = GateParams(deliveries="shown"), few.model_copy(update={"deliveries": stuck})
+    assert passes(found)
+    assert not passes(found, shown)
+    assert not passes(few)
+    unsure = stuck.model_copy(update={"better": 19.0})
+    assert not passes(few.model_copy(update={"deliveries": unsure}))
+    worse = standing_of(pair(300, 0, 12), table(300)).model_copy(update={"deliveries": stuck})
+    assert not passes(worse)
 
 
 def test_the_first_candidate_stands_alone() -> None:

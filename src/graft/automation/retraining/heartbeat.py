@@ -17,6 +17,7 @@ from graft.core.outside import own_path
 from graft.core.params.models import Params
 from graft.core.project import Project
 from graft.registry.aliases import registered_name
+from graft.registry.promotion.delivery_evidence import shown_of_champion
 from graft.registry.promotion.line import Line, read_line
 from graft.registry.store.read_registry import read_registry
 
@@ -63,23 +64,30 @@ def weeks_without_promotion(project: Project, line: Line, now: datetime) -> int:
 
 
 def is_stuck(project: Project, params: Params, now: datetime) -> str:
-    """Return that nothing was promoted for ``retrain.notify.stuck_weeks``, and what stood against it, as a sentence.
+    """Return that nothing was promoted for ``retrain.notify.stuck_weeks``, and what stood against it, in sentences.
+
+    What deliveries have shown of the champion, that it is stuck or worse than was said, is said at once.
 
     Returns:
         ``""`` where that is not so, and within a week of the last time.
     """
     limit, runs = params.retrain.notify.stuck_weeks, last_outcomes(project, _RUNS)
-    if not limit or not runs or now - datetime.fromisoformat(runs[-1].at) < timedelta(weeks=limit):
+    is_shown = any(run.shown for run in [run for run in runs if run.version][:1])
+    is_young = not runs or now - datetime.fromisoformat(runs[-1].at) < timedelta(weeks=limit)
+    if not limit or (is_young and not is_shown):
         return ""  # the registry is not asked
-    line = read_line(read_registry(project), registered_name(project, params.register_))
-    weeks = weeks_without_promotion(project, line, now)
-    if weeks < limit:
+    registry = read_registry(project)
+    line = read_line(registry, registered_name(project, params.register_))
+    weeks, shown = weeks_without_promotion(project, line, now), shown_of_champion(registry, line)
+    if weeks < limit and not shown:
         return ""
     if any(run.stuck and now - datetime.fromisoformat(run.at) < _AGAIN for run in runs):
         return ""
+    if weeks < limit:
+        return shown
     since = now - timedelta(weeks=weeks)
     recent = [run for run in runs if datetime.fromisoformat(run.at) >= since]
-    return without_credentials(_in_words(weeks, recent))
+    return f"{without_credentials(_in_words(weeks, recent))} {shown}".strip()
 
 
 def _in_words(weeks: int, recent: list[Outcome]) -> str:

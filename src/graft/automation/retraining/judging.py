@@ -1,14 +1,50 @@
 """Let the gate judge the challenger after the commit, and push to other machines."""
 
+from collections.abc import Callable
+
 from graft.automation.retraining.outcome import Outcome
 from graft.automation.run_pipeline import read_registered
-from graft.core.errors import GraftError
+from graft.core.errors import GraftError, first_line
 from graft.core.files import write_file
 from graft.core.git import run_git
 from graft.core.params.models import Params
 from graft.core.params.retrain_params import RetrainParams
 from graft.core.project import Project
 from graft.data.folder.versioning import run_dvc
+
+
+def judge_deliveries(own: Project, params: Params, outcome: Outcome, split: Callable[[], None]) -> None:
+    """Have champion and latest challengers answer for new images before a model is trained on them.
+
+    What hinders that stops no training: the gate asks afterwards, of what is lacking.
+
+    Args:
+        own: a worktree with the new images in data/.
+        split: runs the pipeline up to the split.
+    """
+    from graft.registry.aliases import registered_name
+    from graft.registry.promotion.line import read_line
+    from graft.registry.store.read_registry import read_registry
+
+    name = registered_name(own, params.register_)
+    try:
+        if read_line(read_registry(own), name).champion is None:
+            return
+    except GraftError as error:
+        outcome.judged_first = f"New images were not judged before training: {error.what}."
+        return
+    split()
+    try:
+        from graft.registry.promotion.ask_first import judge_first
+        from graft.registry.promotion.promote import open_registry
+
+        found = judge_first(own, params, open_registry(own, name), params.retrain.timeout_minutes * 60)
+    except Exception as error:
+        # Any kind: a champion that no longer loads raises what its libraries raise.
+        reason = error.what if isinstance(error, GraftError) else first_line(error)
+        outcome.judged_first = f"New images were not judged before training: {reason}."
+    else:
+        outcome.judged_first = " ".join(found.sentences()) if found else ""
 
 
 def judge_challenger(
@@ -26,7 +62,9 @@ def judge_challenger(
     from graft.registry.promotion.change_champion import complete_interrupted
     from graft.registry.promotion.gate import run_gate
     from graft.registry.promotion.gate_verdict import verdict_file
+    from graft.registry.promotion.line import MAX_REASON
     from graft.registry.promotion.promote import open_registry, promote, rolled_back
+    from graft.registry.promotion.standing import is_freed
 
     registry = open_registry(own, registered_name(own, params.register_))
     line, settled = complete_interrupted(registry)  # of a promotion that was cut off with the run before
@@ -55,11 +93,15 @@ def judge_challenger(
         for role, one in both.items()
         if one is not None
     }
+    deliveries = verdict.standing.deliveries
+    outcome.shown = deliveries.shown() if deliveries else ""
     if not verdict.passed:
         outcome.refused = [
             f"{rule.name}: {rule.observed} (needed: {rule.needed}). {rule.remedy}" for rule in verdict.broken
         ]
     elif params.retrain.promote == "auto":
+        if is_freed(verdict.standing, params.gate):
+            reason = f"{reason}; {outcome.shown}"[:MAX_REASON]
         promote(registry, challenger, reason)
         outcome.promoted, outcome.champion = True, challenger
 

@@ -64,9 +64,12 @@ class Outcome:
         version, strategy: of the challenger, ``""`` where none was judged.
         figures: of the challenger and the champion on today's test images: accuracy, macro_f1, log_loss.
         refused: rules of the gate that the challenger broke, each with what was found and what to do.
+        judged_first: what the champion and challengers before it were right on of images that came later, in sentences.
+        shown: what of that is shown of the champion that was judged against, ``""`` for nothing.
         promoted: whether the challenger became champion.
         champion: the version in production at the end, ``""`` for none.
-        stuck: that nothing was promoted for weeks, and why, ``""`` where that is not so.
+        stuck: that nothing was promoted for weeks, and why, or that the champion is shown to be stuck or worse than was
+            said; ``""`` where that is not so.
         failure: why the run stopped, ``""`` where it did not.
         open: what follows the commit and could not be done; the next run tries again. A sentence each.
         late: events of an earlier run about which nobody could be notified.
@@ -86,6 +89,8 @@ class Outcome:
     strategy: str = ""
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    judged_first: str = ""
+    shown: str = ""
     promoted: bool = False
     champion: str = ""
     stuck: str = ""
@@ -143,7 +148,7 @@ def headline(outcome: Outcome) -> str:
         "promoted": f"version {outcome.version} is champion",
         "refused": f"version {outcome.version} did not pass the gate",
         "quarantined": "a delivery needs a look",
-        "stuck": "nothing was promoted for weeks",
+        "stuck": "the champion is stuck",
         "nothing": "nothing to do" if not outcome.reasons else "trained, and the champion stays",
     }[outcome.events[0]]
 
@@ -173,6 +178,8 @@ def details(outcome: Outcome) -> str:
         lines.append(f"- Still arriving: {', '.join(outcome.arriving)}")
     if outcome.drift:
         lines.append(f"- {outcome.drift}")
+    if outcome.judged_first:
+        lines.append(f"- {outcome.judged_first}")
     if outcome.stuck:
         lines.append(f"- {outcome.stuck}")
     if outcome.version:

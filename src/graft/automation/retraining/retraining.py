@@ -24,6 +24,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from graft.automation.retraining import data_folder, landing, reasons, workspace
 from graft.automation.retraining import fetch_deliveries as sources
@@ -31,7 +32,7 @@ from graft.automation.retraining.data_changes import apply_changes
 from graft.automation.retraining.finishing import finish, mark_notified, report_late
 from graft.automation.retraining.forget import forget_withdrawn
 from graft.automation.retraining.intake import INCOMING, Intake
-from graft.automation.retraining.judging import mark_killed
+from graft.automation.retraining.judging import judge_deliveries, mark_killed
 from graft.automation.retraining.outcome import OpenCommit, Outcome, from_record, read_open, write_open
 from graft.automation.retraining.retrain_history import add_outcome
 from graft.automation.retraining.workspace import Workspace, grow
@@ -288,12 +289,11 @@ class Retraining:
                 apply_changes(own, checked.changes, self._intake.places)
         # The code that DVC hashes in the worktree is the code that runs.
         paths = [str(own.root / "src"), str(own.root), os.environ.get("PYTHONPATH", "")]
-        reproduce(
-            own,
-            ["--force", *stages] if self.forced else list(stages),
-            timeout=self._limit,
-            environment={"PYTHONPATH": os.pathsep.join(path for path in paths if path)},
-        )
+        environment = {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        run = partial(reproduce, own, timeout=self._limit, environment=environment)
+        if images and not stages:
+            judge_deliveries(own, self.params, self.outcome, lambda: run(["split"]))
+        run(["--force", *stages] if self.forced else list(stages))
 
     def _keep_those_that_fit(self) -> None:
         """Ask the pipeline's checks about one delivery after the other, each with data/ and those that fit before it.

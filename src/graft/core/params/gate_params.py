@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graft.core.params.sections import Section, Severity, Share
+from graft.core.params.sections import CountOrNone, Section, Severity, Share
 
 
 class GateSeverity(Section):
@@ -43,6 +43,9 @@ class GateParams(Section):
         max_calibration_error: expected calibration error, or what chance gives where that is more.
         max_latency_ms: median of single photographs, decoding included.
         max_size_mb: of the registered model's files, in units of a million bytes.
+        challengers_asked: latest challengers that are asked besides the champion about images that came after them.
+        deliveries: ``shown``: what came of that is a line of the verdict; ``decide``: a champion that is shown to be
+            stuck is also left for a candidate that cannot be told from it and is not expected to lose.
         severity: of each rule.
     """
 
@@ -55,4 +58,6 @@ class GateParams(Section):
     max_calibration_error: Share = 0.1
     max_latency_ms: Annotated[float, Field(gt=0)] = 200
     max_size_mb: Annotated[float, Field(gt=0)] = 500
+    challengers_asked: CountOrNone = 2
+    deliveries: Literal["shown", "decide"] = "decide"
     severity: GateSeverity = GateSeverity()

@@ -39,8 +39,8 @@ def in_words(report: DriftReport) -> str:
         also = f" Drift in {', '.join(found)} too." if found else ""
         return (
             f"Drift: of {recent.readable:,} recent images, all but {len(recent):,} nearly repeat another one. "
-            f"A camera that is stuck, or covered, looks like that.{broken}{also}"
-        )
+            f"A camera that is stuck, or covered, looks like that.{broken}{also} {report.champion}"
+        ).strip()
     verdict = f"Drift in {', '.join(found)}" if found else f"No drift in {len(report.checks)} checks"
     left_out = [
         f"{count:,} {words}"
@@ -55,8 +55,8 @@ def in_words(report: DriftReport) -> str:
     return (
         f"{verdict}: {len(recent):,} of {recent.seen + recent.passed_over:,} recent images{rest}, against "
         f"{len(report.reference):,} of training. "
-        f"Where nothing has changed, this says drift once in {1 / report.alpha:,.0f} times at most."
-    )
+        f"Where nothing has changed, this says drift once in {1 / report.alpha:,.0f} times at most. {report.champion}"
+    ).strip()
 
 
 def write_page(folder: Path, report: DriftReport) -> Path:

@@ -42,6 +42,7 @@ class DriftReport:
         reference, recent: the two samples.
         stuck: readable recent images were many, and so few of them independent that nothing can be said of them: the
             same picture again and again. That counts as drift.
+        champion: what images that came after the champion have shown of it, in sentences; ``""`` for nothing.
     """
 
     dataset: str
@@ -55,6 +56,7 @@ class DriftReport:
     reference: Sample
     recent: Sample
     stuck: bool = False
+    champion: str = ""
 
     @property
     def expected(self) -> float | None:
@@ -80,6 +82,7 @@ class DriftReport:
             "drift": self.drift,
             "expected_accuracy": self.expected,
             "stuck": self.stuck,
+            "champion": self.champion,
             "alpha": self.alpha,
             "reference": self.reference.counts(),
             "recent": self.recent.counts(),
@@ -213,4 +216,19 @@ def _monitor(
         reference=reference,
         recent=recent,
         stuck=len(recent) < params.monitor.min_images <= recent.readable,
+        champion=_shown(project, params),
     )
+
+
+def _shown(project: Project, params: Params) -> str:
+    """Return what deliveries have shown of the champion, or why that cannot be read."""
+    from graft.registry.aliases import registered_name
+    from graft.registry.promotion.delivery_evidence import shown_of_champion
+    from graft.registry.promotion.line import read_line
+    from graft.registry.store.read_registry import read_registry
+
+    try:
+        registry = read_registry(project)
+        return shown_of_champion(registry, read_line(registry, registered_name(project, params.register_)))
+    except GraftError as error:
+        return f"What deliveries have shown of the champion cannot be read: {error.what}."

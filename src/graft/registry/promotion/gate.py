@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,14 +18,15 @@ from graft.data.splits.image_groups import read_groups
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation.comparison import compare
 from graft.evaluation.intervals import number_of_groups
+from graft.registry.promotion.ask_first import ask_first
 from graft.registry.promotion.at_work import ShadowAnswer, seen_at_work
 from graft.registry.promotion.change_champion import Registry
 from graft.registry.promotion.gate_rules import Evidence, SeenTestImages, apply_rules
 from graft.registry.promotion.gate_verdict import GateVerdict, JudgedOn, publish_verdict, verdict_file
-from graft.registry.promotion.judge_challenger import CANDIDATE, ask_version, judge
-from graft.registry.promotion.judged_line import latest_judged, members_of
+from graft.registry.promotion.judge_challenger import CANDIDATE, judge
+from graft.registry.promotion.judged_line import members_of
 from graft.registry.promotion.judged_predictions import VersionPredictions
-from graft.registry.promotion.later_images import ASKED_AGAIN, later_images, new_to
+from graft.registry.promotion.later_images import later_images, new_to
 from graft.registry.promotion.origin import reproducibility, state_of_data
 from graft.registry.promotion.promote import find_version
 from graft.registry.promotion.standing import stand
@@ -81,7 +81,7 @@ def run_gate(
     seen = [_seen(registry, candidate, test, CANDIDATE)]
     champion = comparison = None
     right, groups = _right(predictions, test), test["group"].to_numpy(str)
-    later = test.head(0)
+    later, deliveries = test.head(0), None
     if line.champion is not None and not is_champion:
         later = later_images(project)
         other = client.get_model_version(model, line.champion)
@@ -89,14 +89,12 @@ def run_gate(
         champion, asked[line.champion] = judge(project, registry, other, test, batch, "champion", limit, new)
         seen.append(_seen(registry, other, test, "champion"))
         comparison = compare(right, _right(asked[line.champion], test), params.gate.confidence, groups)
-        for earlier in latest_judged(registry, number, ASKED_AGAIN):
-            if str(earlier.version) not in asked:
-                asked |= _asked_again(project, registry, earlier, new_to(registry, earlier, later), batch, limit)
+        asked, deliveries = ask_first(project, params, registry, other, number, later, test, limit, asked)
     now = datetime.now(UTC)
     since = next((entry.at for entry in reversed(line.entries) if champion and entry.version == champion.version), "")
     members, count = members_of(registry, asked)
     against = champion.version if champion else None
-    standing = stand(members, count, test, later, number, against, params.gate, comparison, since, now)
+    standing = stand(members, count, test, later, number, against, params.gate, comparison, since, now, deliveries)
     run = client.get_run(candidate.run_id)
     record = read_seen_images(client, candidate.run_id)
     answers = [] if is_champion else shadow(number)
@@ -142,18 +140,6 @@ def run_gate(
     write_file(verdict_file(project), verdict.text())
     publish_verdict(client, verdict)
     return verdict
-
-
-def _asked_again(
-    project: Project, registry: Registry, version: ModelVersion, new: pd.DataFrame, batch: int, limit: float | None
-) -> dict[str, VersionPredictions]:
-    """Return the predictions of an earlier challenger, also for images that came after it; empty where it cannot."""
-    number = str(version.version)
-    try:
-        return {number: ask_version(project, registry, version, new, batch, f"version {number}", limit)[0]}
-    except GraftError as error:
-        print(f"Version {number} was not asked about the images that came after it: {error.what}", file=sys.stderr)
-        return {}
 
 
 def _right(predictions: VersionPredictions, test: pd.DataFrame) -> np.ndarray:

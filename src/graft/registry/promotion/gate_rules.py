@@ -12,7 +12,7 @@ from graft.evaluation.comparison import Comparison
 from graft.evaluation.intervals import share_interval
 from graft.registry.promotion.at_work import AtWork
 from graft.registry.promotion.gate_verdict import GateRule, Judged, JudgedOn
-from graft.registry.promotion.standing import Standing, is_no_loss
+from graft.registry.promotion.standing import Standing, is_freed, is_no_loss
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,8 @@ def _not_worse(evidence: Evidence, params: GateParams) -> RuleFinding:
     else:
         needed, value = f"at worst -{points}, {sure}", standing.lower
         is_worse = (standing.difference or 0) < -params.max_loss
+    if is_freed(standing, params) and standing.deliveries:
+        observed = f"{standing.deliveries.shown()} {observed[0].upper()}{observed[1:]}"
     if passed:
         remedy = ""
     elif is_worse:

@@ -36,9 +36,18 @@ def members_of(registry: Registry, asked: dict[str, VersionPredictions]) -> tupl
     return members, len(ordered)
 
 
-def latest_judged(registry: Registry, before: str, count: int) -> list[ModelVersion]:
-    """Return the last versions that were judged, of those made before version ``before``, the latest first."""
-    earlier = [version for version in _judged(registry) if int(version.version) < int(before)]
+def latest_judged(registry: Registry, before: str | None, count: int, besides: str) -> list[ModelVersion]:
+    """Return the last versions that were judged, the latest first.
+
+    Args:
+        before: only those made before this version; None: all.
+        besides: a version that is none of them.
+    """
+    earlier = [
+        version
+        for version in _judged(registry)
+        if str(version.version) != besides and (before is None or int(version.version) < int(before))
+    ]
     return sorted(earlier, key=lambda version: int(version.version), reverse=True)[:count]
 
 

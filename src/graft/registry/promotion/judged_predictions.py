@@ -64,6 +64,14 @@ class VersionPredictions:
         existing = set(self.sha256)
         return [digest for digest in dict.fromkeys(sha256) if digest not in existing]
 
+    def part(self, sha256: Sequence[str]) -> VersionPredictions:
+        """Return those of some images; what it has no prediction for is passed over."""
+        wanted = set(sha256)
+        rows = [row for row, digest in enumerate(self.sha256) if digest in wanted]
+        answers = None if self.answers is None else [self.answers[row] for row in rows]
+        hashes = [self.sha256[row] for row in rows]
+        return VersionPredictions(self.digest, self.classes, hashes, self.probabilities[rows], self.latency_ms, answers)
+
     def joined(self, later: VersionPredictions) -> VersionPredictions:
         """Return these and later ones of the same model, whose latency it is."""
         if not self.sha256:

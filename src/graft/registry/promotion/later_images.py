@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from graft.registry.promotion.change_champion import Registry
 
-# Challengers before the candidate that are asked besides the champion: each takes the time to load it.
-ASKED_AGAIN = 2
 # Images that one is asked about at most, beside those of test.
 _MOST = 1000
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from graft.core.params.gate_params import GateParams
-from graft.evaluation.betting import winnings
 from graft.evaluation.comparison import Comparison
-from graft.evaluation.intervals import quantile_for
+from graft.evaluation.intervals import quantile_for, share_interval
 from graft.evaluation.line_figures import NOT_ASKED, LineFigures, Metric, measure_line
 from graft.evaluation.shrinkage import Shrunk, is_worth_it, shrink
+from graft.registry.promotion.delivery_evidence import DeliveryEvidence
 from graft.registry.promotion.judged_predictions import LineMember
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ _TO_BE_SEEN = 2.487
 COLUMNS = ["sha256", "label", "group"]
 # Versions of one recipe, from which their line decides; before, the images alone do.
 LINE = 5
-# Winnings that show a difference at 5 %.
-_SHOWN = 20
 # Times as many images as there are, beyond which nobody brings them.
 _MOST_TIMES = 50
 
@@ -49,10 +47,8 @@ class Standing(BaseModel):
         images: in test.
         images_more: test images more, of the same kind, that would settle it if figures stayed; 0 where it is settled,
             None where not even 50 times as many would do.
-        later_images: that came after the champion and after a challenger that was asked about them too.
-        champion_later, challengers_later: shares of these that the champion is right on, and the latest challenger that
-            each image was new to.
-        evidence: of the champion's being worse, see :func:`graft.evaluation.betting.winnings`; 20 shows it.
+        promised: lower end of the candidate's accuracy on test, one-sided at ``gate.confidence``.
+        deliveries: what images that came after the champion say of it; None without another champion.
         champion_since: when it became champion, UTC, ISO 8601, or "".
         champion_days: since then.
         challengers_since: versions judged after the champion was made.
@@ -74,10 +70,8 @@ class Standing(BaseModel):
     visible: float | None = None
     images: int
     images_more: int | None = 0
-    later_images: int = 0
-    champion_later: float | None = None
-    challengers_later: float | None = None
-    evidence: float = 1.0
+    promised: float | None = None
+    deliveries: DeliveryEvidence | None = None
     champion_since: str = ""
     champion_days: int = 0
     challengers_since: int = 0
@@ -100,14 +94,7 @@ class Standing(BaseModel):
         elif self.images_more:
             seen += f"; about {self.images_more:,} more would settle this one"
         said.append(f"{seen}.")
-        if self.champion_later is not None and self.challengers_later is not None:
-            shown = "which shows it" if self.evidence >= _SHOWN else f"{_SHOWN} would show it"
-            said.append(
-                f"Of {_count(self.later_images, 'image')} that came later the champion has {self.champion_later:.1%} "
-                f"right, challengers {self.challengers_later:.1%}: evidence {self.evidence:.1f} to 1 that it is worse; "
-                f"{shown}."
-            )
-        return said
+        return said + (self.deliveries.sentences() if self.deliveries else [])
 
 
 def stand(
@@ -121,6 +108,7 @@ def stand(
     comparison: Comparison | None,
     since: str,
     now: datetime,
+    deliveries: DeliveryEvidence | None = None,
 ) -> Standing:
     """Return where the candidate stands.
 
@@ -133,6 +121,7 @@ def stand(
         champion: None where there is none, or where it is the candidate; then there is no ``comparison``.
         gate: the limits.
         since: when the champion became that, UTC, ISO 8601, or "".
+        deliveries: what is known of the champion from images that came after it.
     """
     chosen, figures = _measured(members, test, later, gate.metric)
     places = np.array([member.place for member in chosen])
@@ -144,12 +133,15 @@ def stand(
 
     expected = shrunk(1).expected()[0]
     one = numbers.index(candidate)
+    of_candidate = chosen[one].predictions.by_image()
+    is_right = np.array([of_candidate[image] == label for image, label in test[COLUMNS[:2]].to_numpy(str).tolist()])
     alone = Standing(
         metric=gate.metric,
         judged=judged,
         candidate=float(expected[one]),
         candidate_flattery=float(figures.figures[one] - expected[one]),
         images=len(test),
+        promised=share_interval(is_right, test["group"].to_numpy(str), 2 * gate.confidence - 1).low,
     )
     if champion is None or comparison is None:
         return alone
@@ -183,30 +175,7 @@ def stand(
             "challengers_since": sum(int(member.version) > int(champion) for member in members),
         }
     )
-    later_facts = _evidence(chosen, numbers.index(champion), later)
-    return found.model_copy(update={"images_more": _images_more(found, odds, gate), **later_facts})
-
-
-def _evidence(members: Sequence[LineMember], champion: int, later: pd.DataFrame) -> dict[str, Any]:
-    """Return the fields of :class:`Standing` about later images, in the order in which the champion was asked."""
-    facts = {image: (label, group) for image, label, group in later[COLUMNS].to_numpy(str).tolist()}
-    predicted = [member.predictions.by_image() for member in members]
-    rights: dict[str, list[tuple[bool, bool]]] = {}
-    for image, answer in predicted[champion].items():
-        others = [of[image] for place, of in enumerate(predicted) if image in of and place != champion]
-        if image in facts and others:
-            label, group = facts[image]
-            rights.setdefault(group, []).append((others[-1] == label, answer == label))
-    if not rights:
-        return {}
-    both = np.concatenate([np.array(of_group, float) for of_group in rights.values()])
-    differences = np.array([np.mean([one - other for one, other in of_group]) for of_group in rights.values()])
-    return {
-        "later_images": len(both),
-        "champion_later": float(both[:, 1].mean()),
-        "challengers_later": float(both[:, 0].mean()),
-        "evidence": winnings(differences),
-    }
+    return found.model_copy(update={"images_more": _images_more(found, odds, gate), "deliveries": deliveries})
 
 
 def is_no_loss(standing: Standing, gate: GateParams) -> bool:
@@ -217,9 +186,23 @@ def is_no_loss(standing: Standing, gate: GateParams) -> bool:
     """
     if standing.gain is None or standing.risk is None or standing.lower is None:
         return True  # no other champion
+    if is_freed(standing, gate):
+        return True
     if not standing.by_line:
         return standing.lower >= -gate.max_loss
     return bool(is_worth_it(np.array(standing.gain), np.array(standing.risk), gate.max_loss, gate.confidence))
+
+
+def is_freed(standing: Standing, gate: GateParams) -> bool:
+    """Return whether a stuck champion gives way: deliveries show challengers to be better, ``gate.deliveries`` lets
+    them decide, and the candidate is neither shown nor expected to be worse on test.
+    """
+    if gate.deliveries != "decide" or not (standing.deliveries and standing.deliveries.is_stuck):
+        return False
+    if standing.gain is None or standing.difference is None or standing.lower is None:
+        return False
+    high = 2 * standing.difference - standing.lower  # the other end of its interval, nearly
+    return standing.gain >= 0 and high >= 0
 
 
 def _images_more(standing: Standing, odds: Callable[[float], tuple[float, float]], gate: GateParams) -> int | None:
