@@ -40,7 +40,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
         manifest = read_manifest(project.manifest, columns=FOR_SPLIT)
         near_duplicates = read_near_duplicates(project.near_duplicates)
         division = make_split(manifest, params.split, read_memory(project), near_duplicates)
-        write_split_tables(division.tables, division.summary, project.artifacts("split"))
+        write_split_tables(division.tables, division.summary, project.artifacts("split"), division.new_test)
         write_split_groups(division.tables, near_duplicates, project)
     _print_summary(division.summary, manifest, params.split)
     if params.train.validates_in_folds(few := division.summary["images"]["val"]):
@@ -58,6 +58,8 @@ def _print_summary(summary: dict[str, Any], manifest: pd.DataFrame, params: Spli
     counts = ", ".join(f"{count} {split}" for split, count in summary["images"].items())
     dropped = len(summary["duplicates_dropped"])
     print(f"{summary['method']} split: {counts}" + (f"; {dropped} leaking copies left out" if dropped else ""))
+    if new := summary.get("new_test"):
+        print(f"Beside them {new['images']} new test images in {new['groups']} groups (split.new_to_test)")
     if params.group_by == "none" and (brought := set(manifest["group"].unique()) - {""}):
         print(f"The data brings {len(brought)} groups, and split.group_by is none: set it to column to keep them whole")
     if near := summary["near_duplicates_dropped"]:

@@ -163,6 +163,19 @@ def test_the_first_candidate_stands_alone() -> None:
     assert alone.sentences() == ["Expected on new images: accuracy 90.0%, as measured; judged on test: 1 version."]
 
 
+def test_images_that_were_in_many_verdicts_and_new_ones_beside_an_official_test_are_told_of() -> None:
+    line = [member(version, np.arange(60) >= version) for version in range(1, 5)]
+    found = standing_of(line, table(60), GateParams(worn_after=3))
+    assert found.worn == 60
+    assert "60 test images were in many verdicts: new ones would tell more." in found.sentences()
+    assert standing_of(line, table(60), GateParams(worn_after=4)).worn == 0
+    beside = found.model_copy(update={"new": 40, "candidate_new": 0.9, "champion_new": 0.875})
+    assert "Beside the official test, of 40 new test images the candidate has 90.0% right, the champion 87.5%." in (
+        beside.sentences()
+    )
+    assert [beside.candidate, beside.gain] == [found.candidate, found.gain]
+
+
 def test_another_recipe_has_a_level_of_its_own() -> None:
     """A network that is right on 8 points more is not drawn to the trend of the one before."""
     line = []

@@ -90,5 +90,6 @@ def read_existing(project: Project, params: ValidateParams, manifest: Path) -> E
 def _test_images(project: Project, images: pd.DataFrame) -> set[str]:
     """Return the test images of the last split; before the first one, those of a test folder in data/."""
     table = project.split_table("test")
-    rows = read_split_table(table) if table.is_file() else images[images["split"] == "test"]
-    return set(rows["sha256"])
+    if not table.is_file():
+        return set(images.loc[images["split"] == "test", "sha256"])
+    return {digest for origin in ("official", "new") for digest in read_split_table(table, origin)["sha256"]}

@@ -43,6 +43,7 @@ class GateParams(Section):
         max_calibration_error: expected calibration error, or what chance gives where that is more.
         max_latency_ms: median of single photographs, decoding included.
         max_size_mb: of the registered model's files, in units of a million bytes.
+        worn_after: verdicts that a test image has taken part in, beyond which it is counted; nothing follows from it.
         challengers_asked: latest challengers that are asked besides the champion about images that came after them.
         deliveries: ``shown``: what came of that is a line of the verdict; ``decide``: a champion that is shown to be
             stuck is also left for a candidate that cannot be told from it and is not expected to lose.
@@ -58,6 +59,7 @@ class GateParams(Section):
     max_calibration_error: Share = 0.1
     max_latency_ms: Annotated[float, Field(gt=0)] = 200
     max_size_mb: Annotated[float, Field(gt=0)] = 500
+    worn_after: Annotated[int, Field(ge=1, le=24)] = 20
     challengers_asked: CountOrNone = 2
     deliveries: Literal["shown", "decide"] = "decide"
     severity: GateSeverity = GateSeverity()

@@ -21,7 +21,7 @@ from graft.core.params.gate_params import GateParams
 from graft.core.params.monitor_params import MonitorParams
 from graft.core.params.prune_params import PruneParams
 from graft.core.params.retrain_params import RetrainParams
-from graft.core.params.sections import Count, ImageSeverity, Section, Severity, Share
+from graft.core.params.sections import Count, Fraction, ImageSeverity, Section, Severity, Share
 from graft.core.params.serve_params import ServeParams
 from graft.core.params.sweep_params import SweepParams
 from graft.core.params.train_params import TrainParams
@@ -147,6 +147,8 @@ class SplitParams(Section):
             one named ``group``) is the group.
         test_size: of all images, a fraction or a number; only where neither data nor fold says what test is.
         val_size: of the images that are not in test, a fraction or a number; only where the data brings no val.
+        new_to_test: share of the groups that come after an official split which are kept as test images of their own,
+            beside the official ones; 0 for none.
         folds: parts of ``k_fold``.
         fold: which of them is test, from 0.
         seed: of the assignment.
@@ -161,6 +163,7 @@ class SplitParams(Section):
     group_by: Annotated[str, AfterValidator(_grouping)] = "none"
     val_size: Size = 0.15
     test_size: Size = 0.2
+    new_to_test: Fraction = 0.0
     folds: Annotated[int, Field(ge=2)] = 5
     fold: Annotated[int, Field(ge=0)] = 0
     seed: int = 13
@@ -174,6 +177,8 @@ class SplitParams(Section):
     def _method_fits(self) -> SplitParams:
         if self.fold >= self.folds:
             raise ValueError(f"fold is {self.fold}, but with folds: {self.folds} the folds are 0 to {self.folds - 1}")
+        if self.new_to_test and self.method not in ("auto", "official"):
+            raise ValueError("new_to_test is for an official split: with another method new images are in test anyway")
         if self.method == "group" and self.group_by == "none":
             raise ValueError(
                 "method is group, but group_by is none. Set group_by to near_duplicates, to column, or to a "

@@ -23,6 +23,7 @@ from graft.core.project import SPLITS
 from graft.data.scan.manifest import FOR_SPLIT
 from graft.data.splits.assignment import Draw, assign, exact_quotas, hash_position, position_in
 from graft.data.splits.grouping import group_images
+from graft.data.splits.new_test import set_aside
 from graft.data.splits.numbered_images import Names, as_tables, coded, mapped, members, numbered
 from graft.data.splits.settled_groups import kept_together, name_groups, naming_key
 from graft.data.splits.split_checks import (
@@ -47,11 +48,13 @@ class Split:
         tables: by split (train, val, test), columns sha256, label, path, group (all str), sorted.
         summary: JSON-able; see :func:`_summary`.
         memory: what was assigned for good, to be passed on when the grown data is split again.
+        new_test: a table of test images beside an official split, see :mod:`graft.data.splits.new_test`; None: off.
     """
 
     tables: dict[str, pd.DataFrame]
     summary: dict[str, Any]
     memory: Memory
+    new_test: pd.DataFrame | None = None
 
 
 def make_split(
@@ -106,6 +109,9 @@ def make_split(
         images = images.assign(declared=torn[0])
     images, dropped = drop_leaks(images)
     images, near_dropped = drop_near_duplicates(images, digests, near_duplicates)
+    aside = None
+    if method == "official" and params.new_to_test:
+        images, aside, memory = set_aside(images, names, params, memory)
     images, small = drop_small_classes(images, _needed(steps))
     refuse_unknown_classes(images)
     if torn is not None:
@@ -143,7 +149,11 @@ def make_split(
         "left_out": int((manifest["left_out"] != "").sum()),
         "duplicates_dropped": sorted(dropped + dropped_later, key=lambda entry: entry["path"]),
     }
-    return Split(tables, summary, carver.memory)
+    if aside is None:
+        return Split(tables, summary, carver.memory)
+    summary["new_test"] = {"images": len(aside), "groups": int(aside["group"].nunique())}
+    new_test = as_tables(aside.assign(split="test"), digests, names)["test"]
+    return Split(tables, summary, carver.memory, new_test)
 
 
 @dataclass(frozen=True)
@@ -208,7 +218,7 @@ def _named(
             "Find them with `dvc repro validate`",
         )
     draws = [step.draw for step in steps if step.draw is not None]
-    if not draws:
+    if not draws and not params.new_to_test:
         return units, memory, []  # numbers of images are met exactly, and do not survive growth
     key = naming_key(params.seed, params.group_by)
     remembered = memory.names.get(key)

@@ -22,24 +22,46 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ["sha256", "label"]
+# Of a table that has images beside the official split's: official or new.
+ORIGIN = "origin"
 _FIX = "Make it with `dvc repro split`"
 
 
-def write_split_tables(tables: dict[str, pd.DataFrame], summary: dict[str, Any], folder: Path) -> None:
-    """Write ``train.csv``, ``val.csv``, ``test.csv``, ``summary.json``: UTF-8, LF, equal for equal input."""
+def write_split_tables(
+    tables: dict[str, pd.DataFrame], summary: dict[str, Any], folder: Path, new_test: pd.DataFrame | None = None
+) -> None:
+    """Write ``train.csv``, ``val.csv``, ``test.csv``, ``summary.json``: UTF-8, LF, equal for equal input.
+
+    Args:
+        new_test: images that stand in ``test.csv`` too, with ``new`` in a column of its own; None: no such column.
+    """
+    import pandas as pd
+
     for name, table in tables.items():
+        columns = COLUMNS
+        if name == "test" and new_test is not None:
+            table = pd.concat([table.assign(**{ORIGIN: "official"}), new_test.assign(**{ORIGIN: "new"})])
+            columns = [*COLUMNS, ORIGIN]
         with replaced_file(folder / f"{name}.csv") as partial:
-            table[COLUMNS].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+            table[columns].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
     write_file(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_split_table(path: Path) -> pd.DataFrame:
+def read_split_table(path: Path, origin: str = "official") -> pd.DataFrame:
     """Return one split's table: columns sha256, label (str, never null), sorted by them.
+
+    Args:
+        origin: ``new``: the images beside an official split's alone (``split.new_to_test``), which are else left out.
 
     Raises:
         GraftError: there is no table at ``path``, or it is not one of graft's.
     """
-    return read_text_table(path, "a split table", _FIX, COLUMNS)
+    table = read_text_table(path, "a split table", _FIX)
+    if list(table.columns) not in (COLUMNS, [*COLUMNS, ORIGIN]):
+        raise GraftError(f"{path} has the columns {', '.join(table.columns)} instead of {', '.join(COLUMNS)}", _FIX)
+    if ORIGIN not in table:
+        return table if origin == "official" else table.head(0)
+    return table.loc[table[ORIGIN] == origin, COLUMNS].reset_index(drop=True)
 
 
 def read_splits(project: Project, names: Sequence[str]) -> dict[str, pd.DataFrame]:
@@ -50,6 +72,17 @@ def read_splits(project: Project, names: Sequence[str]) -> dict[str, pd.DataFram
     """
     manifest = read_manifest(project.manifest, columns=FOR_SPLIT)
     return {name: with_paths(read_split_table(project.split_table(name)), manifest, name) for name in names}
+
+
+def read_new_test(project: Project) -> pd.DataFrame:
+    """Return the test images beside an official split's: columns path, label, sha256, and group, each its own.
+
+    Empty where ``split.new_to_test`` is 0. Errors as of :func:`read_splits`.
+    """
+    table = with_paths(
+        read_split_table(project.split_table("test"), "new"), read_manifest(project.manifest, columns=FOR_SPLIT)
+    )
+    return table.assign(group=table["sha256"])
 
 
 def with_paths(table: pd.DataFrame, manifest: pd.DataFrame, split: str = "") -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from graft.core.model_folders import model_folders
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.data.splits.image_groups import read_groups
-from graft.data.splits.split_tables import read_splits
+from graft.data.splits.split_tables import read_new_test, read_splits
 from graft.evaluation.comparison import compare
 from graft.evaluation.intervals import number_of_groups
 from graft.registry.promotion.ask_first import ask_first
@@ -62,6 +62,8 @@ def run_gate(
         GraftError: there is no such version, it has no run to put the verdict into, there is no test split, or a
             model cannot be asked.
     """
+    import pandas as pd
+
     client, model = registry.client, registry.model
     line = registry.line()
     candidate = find_version(registry, line, version)
@@ -76,7 +78,9 @@ def run_gate(
     batch = params.evaluate.batch_size
 
     is_champion = number == line.champion
-    judged, predictions = judge(project, registry, candidate, test, batch, CANDIDATE, limit)
+    aside = read_new_test(project)
+    aside = new_to(registry, candidate, aside) if len(aside) else aside
+    judged, predictions = judge(project, registry, candidate, test, batch, CANDIDATE, limit, aside)
     asked = {number: predictions}
     seen = [_seen(registry, candidate, test, CANDIDATE)]
     champion = comparison = None
@@ -85,7 +89,8 @@ def run_gate(
     if line.champion is not None and not is_champion:
         later = later_images(project)
         other = client.get_model_version(model, line.champion)
-        new = new_to(registry, other, later)
+        aside = new_to(registry, other, aside) if len(aside) else aside
+        new = pd.concat([new_to(registry, other, later), aside], ignore_index=True)
         champion, asked[line.champion] = judge(project, registry, other, test, batch, "champion", limit, new)
         seen.append(_seen(registry, other, test, "champion"))
         comparison = compare(right, _right(asked[line.champion], test), params.gate.confidence, groups)
@@ -95,6 +100,8 @@ def run_gate(
     members, count = members_of(registry, asked)
     against = champion.version if champion else None
     standing = stand(members, count, test, later, number, against, params.gate, comparison, since, now, deliveries)
+    of_champion = asked[champion.version] if champion else None
+    standing = standing.model_copy(update=_on_new(aside, predictions, of_champion))
     run = client.get_run(candidate.run_id)
     record = read_seen_images(client, candidate.run_id)
     answers = [] if is_champion else shadow(number)
@@ -140,6 +147,14 @@ def run_gate(
     write_file(verdict_file(project), verdict.text())
     publish_verdict(client, verdict)
     return verdict
+
+
+def _on_new(aside: pd.DataFrame, candidate: VersionPredictions, champion: VersionPredictions | None) -> dict[str, Any]:
+    """Return the fields of a standing about test images beside an official split's."""
+    if not len(aside):
+        return {}
+    found = {"new": len(aside), "candidate_new": float(_right(candidate, aside).mean())}
+    return found if champion is None else {**found, "champion_new": float(_right(champion, aside).mean())}
 
 
 def _right(predictions: VersionPredictions, test: pd.DataFrame) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -48,6 +49,9 @@ class Standing(BaseModel):
         images_more: test images more, of the same kind, that would settle it if figures stayed; 0 where it is settled,
             None where not even 50 times as many would do.
         promised: lower end of the candidate's accuracy on test, one-sided at ``gate.confidence``.
+        worn: test images that more than ``gate.worn_after`` verdicts asked about.
+        new: test images beside an official split's that neither model has seen, in no figure but the next two.
+        candidate_new, champion_new: accuracy on these; None without any.
         deliveries: what images that came after the champion say of it; None without another champion.
         champion_since: when it became champion, UTC, ISO 8601, or "".
         champion_days: since then.
@@ -71,6 +75,10 @@ class Standing(BaseModel):
     images: int
     images_more: int | None = 0
     promised: float | None = None
+    worn: int = 0
+    new: int = 0
+    candidate_new: float | None = None
+    champion_new: float | None = None
     deliveries: DeliveryEvidence | None = None
     champion_since: str = ""
     champion_days: int = 0
@@ -82,7 +90,7 @@ class Standing(BaseModel):
         said = [f"Expected on new images: {name} {self.candidate:.1%}, {_flattery(self.candidate_flattery)}"]
         if self.champion is None or self.champion_flattery is None or self.visible is None:
             said[0] += f"; judged on test: {_count(self.judged, 'version')}."
-            return said
+            return said + self._of_new()
         said[0] += f"; of the champion {self.champion:.1%}, {_flattery(self.champion_flattery)}."
         said.append(
             f"Judged on test: {_count(self.judged, 'version')}. The champion is "
@@ -94,7 +102,18 @@ class Standing(BaseModel):
         elif self.images_more:
             seen += f"; about {self.images_more:,} more would settle this one"
         said.append(f"{seen}.")
-        return said + (self.deliveries.sentences() if self.deliveries else [])
+        if self.worn:
+            said.append(f"{_count(self.worn, 'test image')} were in many verdicts: new ones would tell more.")
+        return said + self._of_new() + (self.deliveries.sentences() if self.deliveries else [])
+
+    def _of_new(self) -> list[str]:
+        if self.candidate_new is None:
+            return []
+        of_champion = "" if self.champion_new is None else f", the champion {self.champion_new:.1%}"
+        return [
+            f"Beside the official test, of {_count(self.new, 'new test image')} the candidate has "
+            f"{self.candidate_new:.1%} right{of_champion}."
+        ]
 
 
 def stand(
@@ -135,12 +154,14 @@ def stand(
     one = numbers.index(candidate)
     of_candidate = chosen[one].predictions.by_image()
     is_right = np.array([of_candidate[image] == label for image, label in test[COLUMNS[:2]].to_numpy(str).tolist()])
+    times = Counter(image for member in chosen for image in member.predictions.sha256)
     alone = Standing(
         metric=gate.metric,
         judged=judged,
         candidate=float(expected[one]),
         candidate_flattery=float(figures.figures[one] - expected[one]),
         images=len(test),
+        worn=sum(times[image] > gate.worn_after for image in test["sha256"]),
         promised=share_interval(is_right, test["group"].to_numpy(str), 2 * gate.confidence - 1).low,
     )
     if champion is None or comparison is None:
