@@ -13,6 +13,7 @@ from graft.automation.prefect_server import free_port
 from graft.cli.main import app, main
 from graft.core.errors import GraftError
 from graft.core.project import Project
+from graft.registry.promotion.delivery_evidence import SHOWN_TAG
 from graft.registry.store.tracking_store import open_store
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +93,9 @@ def test_what_programs_read_is_json_and_nothing_else(there: Project) -> None:
 def test_an_alias_that_was_moved_by_hand_is_told(there: Project) -> None:
     run("promote", "--version", "1", "--without-gate", "--reason", "first")
     open_store(there).set_registered_model_alias("tints", "champion", "2")
+    open_store(there).set_model_version_tag("tints", "2", SHOWN_TAG, "The champion is stuck.")
     told = run("history")
+    assert "The champion is stuck." in told
     assert "The alias champion now names version 2: something else than graft has moved it." in told
     assert " now " not in told.split("The alias")[0]
 

@@ -2,6 +2,7 @@
 
 import re
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from browser import needs_browser, require_good
 
 from graft.core.params.monitor_params import MonitorParams
 from graft.deployment.monitor.checks import run_checks
-from graft.deployment.monitor.drift_page import LATEST, write_page
+from graft.deployment.monitor.drift_page import LATEST, in_words, write_page
 from graft.deployment.monitor.log_samples import FIGURES, ModelPredictions, Sample
 from graft.deployment.monitor.monitor_predictions import DriftReport
 
@@ -86,6 +87,13 @@ def test_c8_a_camera_that_is_stuck_is_said_with_all_its_images(tmp_path: Path) -
     assert "of 4,960 recent images, all but 1 nearly repeat another one" in html
     assert "40 more cannot be read" in html
     assert "Not compared: images, 1 of 4,960 readable images are independent of each other" in html
+
+
+def test_what_deliveries_have_shown_of_the_champion_is_said(tmp_path: Path) -> None:
+    found = replace(report(sample(40, 3)), champion="The champion is worse than it was said to be.")
+    assert in_words(found).endswith("The champion is worse than it was said to be.")
+    assert found.as_record()["champion"] == found.champion
+    assert found.champion in write_page(tmp_path, found).read_text(encoding="utf-8")
 
 
 @needs_browser

@@ -18,6 +18,7 @@ from graft.core.errors import GraftError
 from graft.core.params.models import RegisterParams
 from graft.core.project import Project
 from graft.data.checks.check_verdict import Verdict, write_verdict
+from graft.data.splits.image_groups import read_groups
 from graft.data.splits.split_tables import read_split_table, read_splits
 from graft.evaluation.intervals import share_interval
 from graft.evaluation.metrics import evaluate
@@ -29,6 +30,7 @@ from graft.registry.promotion.gate import run_gate
 from graft.registry.promotion.gate_verdict import GateVerdict, fetch_verdict, verdict_file
 from graft.registry.promotion.judge_challenger import ask
 from graft.registry.promotion.judged_predictions import VersionPredictions, read_predictions
+from graft.registry.promotion.later_images import later_images
 from graft.registry.promotion.promote import open_registry, promote
 from graft.registry.register import register_best
 from graft.registry.store.logged_models import HASH_TAG, model_hash
@@ -116,17 +118,20 @@ def test_candidate_and_champion_are_judged_as_they_are_registered_on_the_same_im
     # them, so that it is no challenger.
     run_id, record = verdict.champion.run_id, read_seen_images(registry.client, verdict.champion.run_id)
     assert record is not None
-    log_seen_images(registry.client, run_id, record.iloc[6:])
+    later = later_images(project)
+    unseen = set(later.loc[later["group"].isin(later["group"].unique()[:3]), "sha256"])
+    log_seen_images(registry.client, run_id, record[~record["sha256"].isin(unseen)])
     for _ in range(2):
         evidence = judge_first(project, tiny_params(), registry)
         assert evidence is not None
         rows = read_evidence(registry.client, run_id)
-        assert set(rows["sha256"]) == set(record["sha256"][:6]) - set(record["sha256"][6:])
+        assert set(rows["sha256"]) == unseen
         assert (rows["challenger"] == "").all()
-        assert (evidence.images, evidence.alone) == (0, rows["sha256"].nunique())
+        assert (evidence.images, evidence.alone) == (0, len(unseen))
         assert rows["log_loss"].between(0, 40).all()
     assert roles == ["candidate", "champion"]
-    assert evidence.promised == pytest.approx(share_interval(right["first"], None, 0.9).low)
+    groups = read_groups(project.test_groups, list(test["sha256"]))
+    assert evidence.promised == pytest.approx(share_interval(right["first"], groups, 0.9).low)
 
     # This project is in no repository, and no test image was in training.
     outcomes = {rule.name: rule.passed for rule in verdict.rules}
