@@ -100,8 +100,8 @@ def run_gate(
     members, count = members_of(registry, asked)
     against = champion.version if champion else None
     standing = stand(members, count, test, later, number, against, params.gate, comparison, since, now, deliveries)
-    of_champion = asked[champion.version] if champion else None
-    standing = standing.model_copy(update=_on_new(aside, predictions, of_champion))
+    also = asked[champion.version] if champion else None
+    standing = standing.model_copy(update=_on_new(aside, predictions, also))
     run = client.get_run(candidate.run_id)
     record = read_seen_images(client, candidate.run_id)
     answers = [] if is_champion else shadow(number)
