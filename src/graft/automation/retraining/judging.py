@@ -13,7 +13,7 @@ from graft.core.project import Project
 from graft.data.folder.versioning import run_dvc
 
 
-def judge_deliveries(own: Project, params: Params, outcome: Outcome, split: Callable[[], None]) -> None:
+def judge_deliveries(own: Project, params: Params, outcome: Outcome, split: Callable[[], object]) -> None:
     """Have champion and latest challengers answer for new images before a model is trained on them.
 
     What hinders that stops no training: the gate asks afterwards, of what is lacking.
