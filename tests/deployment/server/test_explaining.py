@@ -10,12 +10,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from graft.bundle.images import WHOLE
 from graft.deployment.server import explaining
 from graft.deployment.server.admission import BusyError
 from graft.deployment.server.explaining import MOST_WAITING, Explainer
 from graft.deployment.server.served_model import ServedModel
 from graft.networks.explain.heat_maps import NoHeatMapError
 
+
+def turned_photograph() -> bytes:
+    """Of 40 x 20 pixels, to be seen as 20 x 40."""
+    stream, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20), (90, 90, 90)).save(stream, "JPEG", exif=exif)
+    return stream.getvalue()
+
+
+PHOTOGRAPH = turned_photograph()
 PIXELS = {8: np.full((8, 8, 3), 90, np.uint8), 16: np.full((16, 16, 3), 90, np.uint8)}
 
 
@@ -23,6 +34,7 @@ class Heats:
     """A stand-in that is hot in the upper half."""
 
     opened: ClassVar[list[Path]] = []
+    view = WHOLE
 
     def __init__(self, bundle: Path) -> None:
         self.opened.append(bundle)
@@ -46,20 +58,20 @@ def model(name: str) -> ServedModel:
 
 def test_a_picture_is_drawn_and_a_model_opened_once() -> None:
     async def ask(explainer: Explainer, served: ServedModel) -> list[bytes]:
-        return [await explainer.picture(served, PIXELS, 0) for _ in range(2)]
+        return [await explainer.picture(served, PHOTOGRAPH, PIXELS, 0) for _ in range(2)]
 
     explainer = Explainer()
     found = asyncio.run(ask(explainer, model("with")))
     explainer.stop()
     assert len(Heats.opened) == 1
     picture = np.asarray(Image.open(io.BytesIO(found[0])).convert("RGB"), np.int16)
-    assert picture.shape == (16, 16, 3)
+    assert picture.shape == (16, 8, 3)  # upright, and as narrow as the photograph
     assert (picture[1, :, 0] - picture[1, :, 2]).min() > 60 > 10 > abs(picture[15, :, 0] - picture[15, :, 2]).max()
 
 
 def test_a_network_without_maps_says_so() -> None:
     async def ask(explainer: Explainer) -> Any:
-        return await explainer.picture(model("without"), PIXELS, 0)
+        return await explainer.picture(model("without"), PHOTOGRAPH, PIXELS, 0)
 
     explainer = Explainer()
     with pytest.raises(NoHeatMapError, match="stand-in"):
@@ -72,7 +84,8 @@ def test_only_so_many_wait() -> None:
         served = model("with")
         return list(
             await asyncio.gather(
-                *(explainer.picture(served, PIXELS, 0) for _ in range(MOST_WAITING + 3)), return_exceptions=True
+                *(explainer.picture(served, PHOTOGRAPH, PIXELS, 0) for _ in range(MOST_WAITING + 3)),
+                return_exceptions=True,
             )
         )
 

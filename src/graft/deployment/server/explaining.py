@@ -4,9 +4,9 @@ import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
 
-from PIL import Image
+from PIL import ExifTags, Image
 
-from graft.bundle.images import WHOLE
+from graft.bundle.images import WHOLE, open_image
 from graft.deployment.server.admission import BusyError
 from graft.deployment.server.served_model import Pixels, ServedModel
 from graft.networks.explain.heat_maps import HeatMaps
@@ -24,10 +24,12 @@ class Explainer:
         self._waiting = 0
         self._opened: tuple[ServedModel, HeatMaps] | None = None
 
-    async def picture(self, model: ServedModel, pixels: Pixels, label: int) -> bytes:
-        """Return a decoded photograph, as the network sees it, with what speaks for a class, as the bytes of a JPEG.
+    async def picture(self, model: ServedModel, image: bytes, pixels: Pixels, label: int) -> bytes:
+        """Return a photograph, of its own proportions, with what speaks for a class, as the bytes of a JPEG.
 
         Args:
+            image: its file's bytes.
+            pixels: what the network sees of it.
             label: index of the class.
 
         Raises:
@@ -38,7 +40,9 @@ class Explainer:
             raise BusyError("too many wait for their pictures")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._draw, model, pixels, label)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._draw, model, image, pixels, label
+            )
         finally:
             self._waiting -= 1
 
@@ -46,12 +50,28 @@ class Explainer:
         """Take no more; what is being drawn is nobody's any more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _draw(self, model: ServedModel, pixels: Pixels, label: int) -> bytes:
+    def _draw(self, model: ServedModel, image: bytes, pixels: Pixels, label: int) -> bytes:
         if self._opened is None or self._opened[0] is not model:
             self._opened = model, HeatMaps(model.source.bundle)
-        (heat,) = self._opened[1].of({size: one[None] for size, one in pixels.items()}, [label])
+        network = self._opened[1]
+        (heat,) = network.of({size: one[None] for size, one in pixels.items()}, [label])
         side = max(pixels)
-        picture = heat_picture(Image.fromarray(pixels[side]), heat, WHOLE, side)
+        seen = Image.fromarray(pixels[side])
+        if network.view == WHOLE:  # squeezed into a square; of others the square is what it is
+            width, height = _upright_size(image)
+            longer = max(width, height)
+            seen = seen.resize((max(1, side * width // longer), max(1, side * height // longer)))
         stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=85)
+        heat_picture(seen, heat, WHOLE, side).save(stream, "JPEG", quality=85)
         return stream.getvalue()
+
+
+def _upright_size(image: bytes) -> tuple[int, int]:
+    """Return width and height of a photograph as it is to be seen, from its header."""
+    opened = open_image(image)
+    width, height = opened.size
+    try:
+        is_turned = int(opened.getexif().get(ExifTags.Base.Orientation, 1)) >= 5  # by 90 degrees either way
+    except Exception:  # Pillow raises anything on tags that are not as the standard has them
+        is_turned = False
+    return (height, width) if is_turned else (width, height)

@@ -121,7 +121,9 @@ class Predictor:
             raise RefusedError(422, "One image is explained at a time.")
         with self._timed("explain"):
             try:
-                return await self._explainer.picture(model, pixels[0], int(answers[0].probabilities.argmax()))
+                return await self._explainer.picture(
+                    model, images[0], pixels[0], int(answers[0].probabilities.argmax())
+                )
             except NoHeatMapError as error:
                 raise RefusedError(422, str(error)) from None
 
