@@ -22,12 +22,14 @@ _PNM_MARK = re.compile(rb"P[1-6][\s#]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers that give the size
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BANDS = 277  # SamplesPerPixel
 _TEXT_TYPES = (1, 2, 6, 7)  # kept as bytes
 
 
 def why_too_costly(data: bytes) -> str:
     """Return why a file would take more memory or time than its size and pixels explain; ``""`` where it does not."""
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if data[:4] in _TIFF_STARTS:
         return why_tags_are_too_costly(data)
     if data.startswith(b"\xff\xd8"):
         return _why_jpeg_is_too_costly(data)
@@ -39,24 +41,35 @@ def why_too_costly(data: bytes) -> str:
 def why_tags_are_too_costly(data: bytes) -> str:
     """Return the same for a TIFF file, or for what is built as one (Exif), by its first list of tags."""
     data = data.removeprefix(b"Exif\0\0")
+    tags = _tags(data)
+    if sum(values * _TIFF_SIZES.get(kind, 0) for _, kind, values, _ in tags) > len(data) + 8 * len(tags):
+        return "its tags name more bytes than it has"
+    if any(kind not in _TEXT_TYPES and values > MAX_TAG_VALUES for _, kind, values, _ in tags):
+        return f"a tag has more than {MAX_TAG_VALUES} values"
+    return ""
+
+
+def tiff_bands(data: bytes) -> int:
+    """Return how many samples a pixel of a TIFF file has; 0 of any other file."""
+    values = [value for tag, *_, value in _tags(data) if tag == _BANDS] if data[:4] in _TIFF_STARTS else []
+    return int.from_bytes(values[0][:2], "little" if data[:2] == b"II" else "big") if values else 0
+
+
+def _tags(data: bytes) -> list[tuple[int, int, int, bytes]]:
+    """Return number, kind, count of values and field of each tag in the first list; nothing where it is cut off."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
-        return ""
+        return []
     # A BigTIFF has 64 bits where others have 16 or 32.
     is_big = data[2:4] in (b"+\0", b"\0+")
-    at, number, entry = (8, "Q", "HHQ8x") if is_big else (4, "H", "HHI4x")
+    at, number, entry = (8, "Q", "HHQ8s") if is_big else (4, "H", "HHI4s")
     try:
         (start,) = struct.unpack_from(f"{order}{'Q' if is_big else 'I'}", data, at)
         (count,) = struct.unpack_from(f"{order}{number}", data, start)
         first, size = start + struct.calcsize(f"{order}{number}"), struct.calcsize(f"{order}{entry}")
-        tags = list(struct.iter_unpack(f"{order}{entry}", data[first : first + size * count]))
+        return list(struct.iter_unpack(f"{order}{entry}", data[first : first + size * count]))
     except struct.error:
-        return ""  # cut off: what reads it will say so
-    if sum(values * _TIFF_SIZES.get(kind, 0) for _, kind, values in tags) > len(data) + 8 * len(tags):
-        return "its tags name more bytes than it has"
-    if any(kind not in _TEXT_TYPES and values > MAX_TAG_VALUES for _, kind, values in tags):
-        return f"a tag has more than {MAX_TAG_VALUES} values"
-    return ""
+        return []  # cut off: what reads it will say so
 
 
 def _why_jpeg_is_too_costly(data: bytes) -> str:

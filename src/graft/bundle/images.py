@@ -5,6 +5,8 @@ write, takes the package pillow-heif; without it such a file is refused by name.
 """
 
 import io
+import logging
+import re
 import warnings
 
 import numpy as np
@@ -13,8 +15,9 @@ from PIL.ImageFile import ImageFile
 
 from .content import but_it_is
 from .depth import declared_bits, eight_bits, is_deep
-from .file_costs import why_tags_are_too_costly, why_too_costly
+from .file_costs import tiff_bands, why_tags_are_too_costly, why_too_costly
 
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # it prints what is raised as well, for each file
 DEFAULT_MAX_PIXELS = 100_000_000
 # What of a photograph a network is shown. ImageNet's networks are measured on the central 224 of 256 pixels: on 1,399
 # photographs of cats and dogs that is better than the whole squeezed to a square, which makes animals thin or fat.
@@ -138,9 +141,12 @@ def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image
         if is_deep(image):
             image.info[DECLARED_BITS] = declared_bits(image, data)
     except Image.DecompressionBombError as error:
-        raise TooLargeError(f"too many pixels: {error}") from None
+        (found,) = re.findall(r"\d+(?= pixels\) exceeds)", str(error)) or ["more than can be read"]
+        raise TooLargeError(f"too many pixels: {found}, more than {max_pixels}") from None
     except Exception as error:
         # Pillow's plugins raise anything from SyntaxError to struct.error on damaged headers.
+        if (bands := tiff_bands(data)) > 4:
+            raise UnreadableImageError(f"a TIFF of {bands} bands: save three of them as RGB") from None
         begun = is_image_start(data[:START_BYTES])
         what = ": damaged or cut off near its beginning" if begun else but_it_is(data)
         raise UnreadableImageError(f"not an image that can be read{what}") from error

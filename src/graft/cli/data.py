@@ -109,15 +109,22 @@ def import_data(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Of names in an archive or folder that are not in UTF-8, such as gbk, shift_jis or cp850.",
+            help="Of names in an archive, folder or table that are not in UTF-8, such as gbk, shift_jis or cp850.",
             show_default=False,
         ),
     ] = None,
+    labels_from_names: Annotated[
+        bool, typer.Option("--labels-from-names", help="The files' names say the classes: cat.1.jpg, dog_2.jpg.")
+    ] = False,
 ) -> None:
     """Bring your own images into data/. They are copied; what you have stays as it is."""
     from graft.data.sources.importing import import_images
 
-    _report(import_images(find_project(), path, name=name, replace=replace, encoding=encoding))
+    project = find_project()
+    imported = import_images(
+        project, path, name=name, replace=replace, encoding=encoding, labels_from_names=labels_from_names
+    )
+    _report(imported)
 
 
 @app.command(epilog="Example: graft data inspect --open")

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 
 from graft.core.errors import GraftError
 from graft.data.folder import versioning
-from graft.data.sources.importing import Copies, bring_in, import_images
+from graft.data.sources.feeds import Copies
+from graft.data.sources.importing import bring_in, import_images
 from graft.data.sources.readers import AnyReader
 
 pytestmark = pytest.mark.usefixtures("quick_dvc")
@@ -30,6 +31,7 @@ HOSTILE = {
     "hidden": ".escaped",
     "very long": "a" * 300,
 }
+ELSEWHERE = (".", "/tmp/graft-escaped", "a//b")  # as a path, these may be of another machine
 
 
 def reader(**settings):
@@ -121,7 +123,12 @@ def test_every_reader_takes_an_honest_name(make, project, tmp_path):
 
 @pytest.mark.parametrize(
     "column, name",
-    [(c, name) for c in ("label", "path", "split") for name in HOSTILE.values() if (c, name) != ("path", ".")],
+    [
+        (c, name)
+        for c in ("label", "path", "split")
+        for name in HOSTILE.values()
+        if c != "path" or name not in ELSEWHERE
+    ],
 )
 def test_a3_no_table_takes_an_image_out_of_data(column, name, project, tmp_path):
     cells = {"label": "a", "path": "1.png", "split": "train"}
@@ -130,6 +137,13 @@ def test_a3_no_table_takes_an_image_out_of_data(column, name, project, tmp_path)
     files = {"t.csv": f"path,label,split\n{rows}".encode(), "1.png": png(1), "2.png": png(2)}
     source = write(tmp_path / "source", files)
     refused(project, tmp_path, lambda: import_images(project, source / "t.csv"))
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a3_a_path_of_another_machine_finds_what_lies_below_the_tables_folder_alone(name, project, tmp_path):
+    files = {"t.csv": f"path,label\n{name}/1.png,a\n2.png,b\n".encode(), "1.png": png(1), "2.png": png(2)}
+    import_images(project, write(tmp_path / "source", files) / "t.csv")
+    assert tree(project.data) == {"a/1.png": png(1), "b/2.png": png(2)}
 
 
 def test_a3_a_group_with_an_odd_name_becomes_one_folder(project, tmp_path):

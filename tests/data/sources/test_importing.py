@@ -161,7 +161,7 @@ def test_a_pointer_to_images_that_are_not_here_is_kept_too(project, photos, tmp_
 
 REFUSED = {
     "empty": ({}, "holds no images"),
-    "no images": ({"cat/1.txt": b"x", "notes.pdf": b"x"}, r"holds no images \(2 other files\).*ends in one of"),
+    "no images": ({"cat/1.txt": b"x", "notes.pdf": b"x"}, r"holds no images, but 1 .txt, 1 .pdf.*ends in one of"),
     "loose images": ({"1.png": b"x", "2.png": b"y"}, "2 images lie in no class folder, for example '1.png'"),
     "one loose image": ({"1.png": b"x", "a/2.png": b"y", "b/3.png": b"z"}, "1 images lie in no class folder"),
     "loose in a split": (

@@ -163,8 +163,8 @@ def test_class_folders_are_not_repeated(project, tmp_path):
 
 
 WRONG = {
-    "no label": ("path,class\nshots/0.png,a\n", r"no column 'label': its columns are path, class"),
-    "nearly": ("path,lable\nshots/0.png,a\n", r"no column 'label'.*Did you mean 'lable'"),
+    "no label": ("path,colour,x\nshots/0.png,a,b\n", r"no column 'label': its columns are path, colour, x"),
+    "nearly": ("path,lable,x\nshots/0.png,a,b\n", r"no column 'label'.*Did you mean 'lable'"),
     "empty": ("", "no column 'path': its columns are none"),
     "only a header": ("path,label\n", "has no rows"),
     "a column twice": ("path,label,label\nshots/0.png,a,b\n", "has a column twice"),

@@ -1,6 +1,7 @@
 """Read names in archives and folders that older programs wrote in their country's encoding, not in UTF-8."""
 
 import codecs
+import re
 import struct
 import zipfile
 import zlib
@@ -45,7 +46,9 @@ def encoding_of(names: Iterable[bytes], encoding: str | None, path: Path) -> str
 
 
 def read_name(name: str, encoding: str | None, path: Path) -> str:
-    """Return a name that Python has read as UTF-8, which it was not, in its own encoding. Raises as above."""
+    """Return a name that Python has read as UTF-8, where it was not, in its own encoding. Raises as above."""
+    if not re.search(r"[\udc80-\udcff]", name):
+        return name
     raw = name.encode("utf-8", "surrogateescape")
     return raw.decode(encoding_of([raw], encoding, path))
 

@@ -24,13 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
-from graft.bundle.content import but_it_is
-from graft.core.errors import GraftError
+from graft.bundle.content import but_it_is, content_name
+from graft.core.errors import GraftError, did_you_mean
 from graft.core.outside import is_plain
 from graft.data.archives.name_encoding import read_name
-from graft.data.folder.photographs import LEFTOVER, is_in_dvc_cache, is_leftover
+from graft.data.folder.photographs import LEFTOVER, is_image_file, is_in_dvc_cache, is_leftover
 
 CHUNK = 1 << 20
+_PACKED = (b"Rar!", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd")  # RAR, 7z, Zstandard
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -62,11 +63,13 @@ class Source(abc.ABC):
 
     Attributes:
         left_out: names of files and folders that are not taken, with the reason.
+        unpacked: names of archives in it whose members stand for them.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.left_out: dict[str, str] = {}
+        self.unpacked: set[str] = set()
 
     def passes_over(self, name: str) -> bool:
         """Return whether a member is what a system left behind, or lies in such a folder; that is listed then."""
@@ -119,7 +122,9 @@ def open_source(
     if path.is_dir():
         return FolderSource(path, lenient, encoding)
     if not path.is_file():
-        raise GraftError(f"There is no {path}", "Name a folder of photographs, or a zip or tar archive of one")
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        fix = did_you_mean(path.name, beside, "Name a folder of photographs, or a zip or tar archive of one")
+        raise GraftError(f"There is no {path}", fix)
     from graft.data.archives.tar_source import TarSource, is_tar
 
     with damage(path):
@@ -136,10 +141,12 @@ def open_source(
             from graft.data.archives.zip_source import ZipSource
 
             return ZipSource(path, limit, encoding, guess)
-    if start.startswith(b"Rar!"):
-        raise GraftError(f"{path} is a RAR archive, which graft does not read", "Unpack it and name the folder")
     if alone:
         return LoneFile(path, alone)
+    if start.startswith(_PACKED):
+        raise GraftError(f"{path} is {content_name(start)}, which graft does not read", "Unpack it and name the folder")
+    if is_image_file(path):
+        raise GraftError(f"{path} is one photograph", "Name the folder around the class folders")
     raise GraftError(
         f"{path} is neither a folder nor an archive that can be read{but_it_is(path)}",
         "If it should be a zip or tar archive, fetch it again: it may be cut off",
@@ -257,7 +264,9 @@ def safe_name(name: str, source: Path, is_folder: bool = False) -> str:
     if name.startswith("/") or _DRIVE.match(name) or ".." in parts:
         raise GraftError(
             f"{source}: '{name}' would be written outside the folder it belongs in",
-            "Do not use this archive, or unpack it where it can do no harm and import the folder",
+            "Rename it: to Windows it is a place on another drive"
+            if source.is_dir()
+            else "Do not use this archive, or unpack it where it can do no harm and import the folder",
         )
     normalised = "/".join(part for part in parts if part not in ("", "."))
     if normalised and not is_plain(normalised):

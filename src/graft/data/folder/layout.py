@@ -25,6 +25,8 @@ from graft.data.folder.split_folders import split_folders, split_of
 
 # What a folder's name cannot hold, on one system or another.
 UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]')
+LONGEST_NAME = 200  # bytes of a folder's name; file systems allow 255
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 GROUP_PREFIX = "group="
 # A table in data/: a column path or sha256, and whatever else is known of images. `graft data import TABLE` writes it.
 COLUMNS_FILE = "columns.csv"
@@ -55,6 +57,23 @@ class Layout:
             if folder.startswith(GROUP_PREFIX):
                 return unquote(folder.removeprefix(GROUP_PREFIX))
         return ""
+
+
+def folder_problem(name: str) -> str:
+    """Return why a class folder cannot have this name, on this system or another; empty where it can."""
+    if not name:
+        return "it is empty"
+    if name.startswith("."):
+        return "it begins with a dot"
+    if unsafe := UNSAFE.search(name):
+        return f"it holds {unsafe[0]!r}"
+    if name.endswith((".", " ")) or _DEVICES.fullmatch(name):
+        return "Windows does not allow it"
+    if name.startswith(GROUP_PREFIX):
+        return "folders of groups begin so"
+    if len(name.encode()) > LONGEST_NAME:
+        return f"it is longer than {LONGEST_NAME} bytes"
+    return ""
 
 
 def group_folder(group: str) -> str:

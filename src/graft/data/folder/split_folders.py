@@ -16,6 +16,7 @@ _FILLERS = frozenset(
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[A-Z]|[^\W\d_A-Za-z]+")
 _JOINED = re.compile(rf"({'|'.join(sorted(_SPLIT_WORDS, key=len, reverse=True))})({'|'.join(_FILLERS)})")
 
+FEW = 0.1  # of all images: that many may lie beside the folders that the others are in, and be left out
 
 # Of a folder whose images nobody has labelled.
 _UNLABELLED = frozenset({"pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "submission"})
@@ -26,7 +27,8 @@ def arrange(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 
     Class folders, and split folders with these inside, stay as they are. A split folder that lies in one of its own
     name is taken out of it (seg_train/seg_train/cat), and where every class has splits inside (cat/train), they come
-    first. Left out are images of test and val, or of a folder of predictions, where these have no class folders.
+    first. Left out are images of test and val, of a folder of predictions, or the few of another folder beside splits,
+    where these have no class folders: one called images, where no class of train is called so, is none.
 
     Returns:
         Name in data/ by name, and the names that are left out.
@@ -43,14 +45,19 @@ def arrange(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     for part in parts:
         below.setdefault(part[0], []).append(part)
     left: list[str] = []
+    trained = {part[1] for part in parts if tops.get(part[0]) == "train"}
     for top, inside_top in below.items():
         if all(len(part) > 2 for part in inside_top):
             (again, *others) = {part[1] for part in inside_top}
             if not others and (again == top or split_of(again) == tops.get(top, "no split")):
                 targets.update({"/".join(part): "/".join((top, *part[2:])) for part in inside_top})
-        is_flat = all(targets["/".join(part)].count("/") == 1 for part in inside_top)
+        is_flat = all(
+            targets["/".join(part)].count("/") == 1 or (part[1].lower() in _FILLERS and part[1] not in trained)
+            for part in inside_top
+        )
         words = {word.lower() for word in _WORD.findall(top)}
-        if is_flat and (tops.get(top, "train") != "train" or (top not in tops and words & _UNLABELLED)):
+        is_stray = top not in tops and (words & _UNLABELLED or len(inside_top) <= FEW * len(parts))
+        if is_flat and (tops.get(top, "train") != "train" or is_stray):
             left += ["/".join(part) for part in inside_top]
     for name in left:
         del targets[name]
@@ -61,6 +68,11 @@ def split_of(name: str) -> str:
     """Return train, val or test where a name, of a folder or in a table, says just that; else ``""``."""
     split, rest = _read(name)
     return "" if rest else split
+
+
+def split_in(name: str) -> str:
+    """Return train, val or test where a name, of a file or a folder, has one word for one of them; else ``""``."""
+    return _read(name.rpartition("/")[2].partition(".")[0])[0]
 
 
 def split_folders(names: Iterable[str]) -> dict[str, str]:

@@ -15,7 +15,8 @@ from graft.core.outside import own_path
 from graft.core.project import Project
 from graft.data.archives.open_archive import open_source
 from graft.data.folder import swap, versioning
-from graft.data.sources.importing import Copies, Counts, Imported, bring_in, require_replaceable
+from graft.data.sources.feeds import Copies
+from graft.data.sources.importing import Counts, Imported, bring_in, require_replaceable
 from graft.data.sources.published import Block, DebianPackage, NpmPackage, PythonPackage, WebFile
 from graft.data.sources.readers import AnyReader, FoldersReader
 from graft.data.sources.readers.reader import Files

@@ -15,7 +15,6 @@ Folders around an image stay, but for those that all images share and those name
 import csv
 import io
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ from typing import Any
 from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError, did_you_mean, first_line
 from graft.core.outside import own_path
-from graft.data.folder.layout import COLUMNS_FILE, GROUP_PREFIX, UNSAFE, group_folder
+from graft.data.folder.layout import COLUMNS_FILE, LONGEST_NAME, UNSAFE, folder_problem, group_folder
 from graft.data.folder.photographs import is_image_file, is_leftover
 from graft.data.folder.split_folders import split_of
 from graft.data.sources.readers.reader import Images, Plan
@@ -35,13 +34,19 @@ _COLUMNS = ("path", "label", "split", "group")
 _CSV, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")
 _ROWS = 1 << 15  # of a Parquet file in memory at a time
 _CHUNK = 1 << 20
-_LONGEST = 200  # bytes of a folder's name; file systems allow 255
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def is_table(path: Path) -> bool:
     """Return whether a path is a table of images, going by its suffix."""
     return path.is_file() and path.suffix.lower() in (*_CSV, *_PARQUET)
+
+
+class OtherTableError(GraftError):
+    """A table with other columns or text than graft's own; it may say in its own way what images are."""
+
+
+class MissingPathError(OtherTableError):
+    """A table whose path is not there as it stands; it may be of another machine, or without its folder."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Table:
             for name, row in sources.items():
                 yield name, self._pieces(row)
 
-        more = [name for name in columns if name not in _COLUMNS]
+        more = [name for name in columns if name and name not in _COLUMNS]
         if not more:
             return Plan(sizes, images)
         notes = (f"Other columns of {self.path.name} are in data/{COLUMNS_FILE}: {', '.join(more)}",)
@@ -105,7 +110,7 @@ class Table:
         names = self._parquet_names() if self._is_parquet else self._csv_header()
         for needed in ("path", "label"):
             if needed not in names:
-                raise GraftError(
+                raise OtherTableError(
                     f"{self.path} has no column '{needed}': its columns are {', '.join(names) or 'none'}",
                     did_you_mean(needed, names, "Name its columns path, label and, if you like, split and group"),
                 )
@@ -123,7 +128,7 @@ class Table:
             except UnicodeDecodeError:
                 raise self._error(_Row(number, "", "", "", ""), "a cell holds bytes that are not UTF-8") from None
             place = os.path.normpath(folder / own_path(text["path"]))
-            more = tuple(text[name] for name in columns if name not in _COLUMNS)
+            more = tuple(text[name] for name in columns if name and name not in _COLUMNS)
             row = _Row(number, place, text["label"], text["split"], text["group"], more)
             if not text["path"]:
                 raise self._error(row, "the path is empty")
@@ -138,13 +143,13 @@ class Table:
     def _require_names(self, row: _Row) -> None:
         if row.split and not split_of(row.split):
             raise self._error(row, f"'{row.split}' is no split", "Use train, val or test")
-        problem = _folder_problem(row.label)
+        problem = folder_problem(row.label)
         if problem:
             better = UNSAFE.sub("_", row.label).strip(" ._")[:40]
-            usable = better and not _folder_problem(better)
+            usable = better and not folder_problem(better)
             fix = f"Call the class '{better}', for example" if usable else "Give the class another name"
             raise self._error(row, f"the label '{row.label}' cannot be a folder's name: {problem}", fix)
-        if len(group_folder(row.group).encode()) > _LONGEST:
+        if len(group_folder(row.group).encode()) > LONGEST_NAME:
             raise self._error(row, f"the group '{row.group[:40]}...' is too long for a folder's name")
 
     def _require_splits(self, rows: list[_Row]) -> None:
@@ -166,7 +171,8 @@ class Table:
             status = Path(row.path).stat()
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             reason = error.strerror if isinstance(error, OSError) else error
-            raise self._error(row, f"{row.path!r} cannot be read: {reason}") from None
+            refused = self._error(row, f"{row.path!r} cannot be read: {reason}")
+            raise MissingPathError(refused.what, refused.fix) from None
         if not stat.S_ISREG(status.st_mode):
             raise self._error(row, f"'{row.path}' is no file")
         return status.st_size
@@ -244,9 +250,8 @@ class Table:
                     number = lines.line_num if number else 1
                     yield number, [cell.strip() for cell in cells] if number == 1 else cells
         except (csv.Error, UnicodeDecodeError) as error:
-            raise GraftError(
-                f"{self.path} cannot be read after row {number}: {error}", "Save it as CSV in UTF-8"
-            ) from None
+            kind = OtherTableError if isinstance(error, UnicodeDecodeError) else GraftError
+            raise kind(f"{self.path} cannot be read after row {number}: {error}", "Save it as CSV in UTF-8") from None
         except OSError as error:
             raise GraftError(f"{self.path} cannot be read: {error.strerror}", "Check its permissions") from None
 
@@ -268,23 +273,6 @@ def _text(cell: Any) -> str:
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
     return str(cell).strip()
-
-
-def _folder_problem(name: str) -> str:
-    """Return why a class folder cannot have this name, on this system or another; empty where it can."""
-    if not name:
-        return "it is empty"
-    if name.startswith("."):
-        return "it begins with a dot"
-    if unsafe := UNSAFE.search(name):
-        return f"it holds {unsafe[0]!r}"
-    if name.endswith((".", " ")) or _DEVICES.fullmatch(name):
-        return "Windows does not allow it"
-    if name.startswith(GROUP_PREFIX):
-        return "folders of groups begin so"
-    if len(name.encode()) > _LONGEST:
-        return f"it is longer than {_LONGEST} bytes"
-    return ""
 
 
 def _common_folder(rows: list[_Row]) -> str:

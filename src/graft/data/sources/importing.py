@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 from graft.core.download.fetch import SPARE_BYTES
 from graft.core.errors import GraftError
@@ -23,12 +23,10 @@ from graft.core.lock import project_lock
 from graft.core.outside import is_plain, own_path, path_below
 from graft.core.progress import Advance, progress_bar
 from graft.core.project import SPLITS, Project
-from graft.data.archives.open_archive import open_source
 from graft.data.folder import swap, versioning
 from graft.data.folder.layout import Layout, read_layout
-from graft.data.sources.image_tables import Table, is_table
-from graft.data.sources.readers.folders import FoldersReader
-from graft.data.sources.readers.reader import Files, Plan, Reader
+from graft.data.sources.feeds import Feed, feed_of
+from graft.data.sources.readers.reader import Plan
 
 NOT_STATED = "not stated"
 _LONGEST_NAME = 255  # bytes, on nearly every file system
@@ -65,43 +63,14 @@ class Imported:
         return sum(sum(classes.values()) for classes in self.counts.values())
 
 
-class Feed(Protocol):
-    """A source of images to import."""
-
-    def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
-        """Return the plan of what will be written into data/; what has to stay open until then closes with ``stack``.
-
-        Raises GraftError: what is there cannot be read, or unpacks to more than ``limit`` bytes.
-        """
-
-
-@dataclass(frozen=True)
-class Copies:
-    """A feed of folders and archives that one reader knows how to read.
-
-    Attributes:
-        paths: where each lies, and the name it was published under.
-        reader: of their layout.
-        classes: names of the classes in the order of their numbers, where the reader needs them.
-        encoding: of names that do not say theirs; by default UTF-8.
-    """
-
-    paths: Mapping[Path, str]
-    reader: Reader
-    classes: Sequence[str] = ()
-    encoding: str | None = None
-
-    def open(self, stack: contextlib.ExitStack, limit: int) -> Plan:
-        """Return the plan; see :class:`Feed`."""
-        sources = [
-            stack.enter_context(open_source(path, limit, alone, lenient=True, encoding=self.encoding))
-            for path, alone in self.paths.items()
-        ]
-        return self.reader.plan(Files(sources), self.classes)
-
-
 def import_images(
-    project: Project, source: Path, *, name: str | None = None, replace: bool = False, encoding: str | None = None
+    project: Project,
+    source: Path,
+    *,
+    name: str | None = None,
+    replace: bool = False,
+    encoding: str | None = None,
+    labels_from_names: bool = False,
 ) -> Imported:
     """Import the user's own images.
 
@@ -110,7 +79,9 @@ def import_images(
             or a table of images (:mod:`graft.data.sources.image_tables`).
         name: of the data set; by default the source's.
         replace: whether a data/ that holds something may be replaced; DVC then keeps the old one.
-        encoding: of names in a folder or archive that do not say theirs, for example gbk; by default UTF-8.
+        encoding: of names in a folder or archive, and of tables, that do not say theirs, for example gbk; by default
+            UTF-8.
+        labels_from_names: whether the files' names say the classes, as in cat.1.jpg, and not their folders.
 
     Raises:
         GraftError: see :func:`bring_in`; or the name is not one, or source and data/ lie in each other.
@@ -125,8 +96,7 @@ def import_images(
     dataset = name or _name_of(here)
     meta = {"dataset": dataset, "licence": NOT_STATED, "source": here.name}
     path = own_path(source)
-    feed: Feed = Table(path) if is_table(path) else Copies({path: ""}, FoldersReader(), encoding=encoding)
-    return bring_in(project, feed, meta, replace=replace)
+    return bring_in(project, feed_of(path, encoding, labels_from_names, project.state), meta, replace=replace)
 
 
 def bring_in(
@@ -159,7 +129,7 @@ def bring_in(
         _require_space(plan.sizes.values(), free, project)
         folder = stack.enter_context(swap.incoming(project))
         _require_below(folder, plan.sizes, meta["source"])
-        counts, has_groups = _make_folders(folder, list(plan.sizes))
+        counts, has_groups = _make_folders(folder, list(plan.sizes), plan.hint)
         if check:
             check(counts)
         with progress_bar("Importing images", len(plan.sizes)) as advance:
@@ -220,10 +190,11 @@ def _require_distinct(targets: Iterable[str]) -> None:
             paths.append(folder)
         for path in paths:
             key = unicodedata.normalize("NFC", path).casefold()
-            if spelled.setdefault(key, path) != path:
+            if (other := spelled.setdefault(key, path)) != path:
+                look_alike = unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", path)
+                both = f"{other!a} and {path!a}" if look_alike else f"'{other}' and '{path}'"
                 raise GraftError(
-                    f"'{spelled[key]}' and '{path}' differ only by case or by how an accent is written, and are "
-                    "one name on many systems",
+                    f"{both} differ only by case or by how an accent is written, and are one name on many systems",
                     "Rename one of them",
                 )
 
@@ -238,7 +209,7 @@ def _require_space(sizes: Iterable[int], free: int, project: Project) -> None:
         )
 
 
-def _make_folders(root: Path, targets: Sequence[str]) -> tuple[Counts, bool]:
+def _make_folders(root: Path, targets: Sequence[str], hint: str) -> tuple[Counts, bool]:
     """Make the folders for the images to come; return their counts by split and class, and whether any has a group."""
     for folder in sorted({PurePosixPath(target).parent for target in targets}):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -248,7 +219,7 @@ def _make_folders(root: Path, targets: Sequence[str]) -> tuple[Counts, bool]:
     if loose:
         raise GraftError(
             f"{len(loose)} images lie in no class folder, for example '{loose[0]}'",
-            "Put the images of each class in a folder named after it",
+            hint or "Put the images of each class in a folder named after it",
         )
     counts: Counts = {}
     for target in targets:
@@ -259,7 +230,7 @@ def _make_folders(root: Path, targets: Sequence[str]) -> tuple[Counts, bool]:
     if len(labels) < 2:
         raise GraftError(
             f"All images lie in one class folder, '{labels.pop()}', for example '{targets[0]}'",
-            "Put the images of each class, two classes at least, in a folder named after it",
+            hint or "Put the images of each class, two classes at least, in a folder named after it",
         )
     has_groups = any(layout.group(root / target) for target in targets)
     counts = {split: dict(sorted(counts[split].items())) for split in ("", *SPLITS) if split in counts}

@@ -30,6 +30,7 @@ class Plan:
             image, going by its suffix.
         notes: sentences to print for the user.
         beside: text of files that lie beside the images in data/, by name.
+        hint: what to do where the images turn out to be in no classes, by default to put them into class folders.
     """
 
     sizes: Mapping[str, int]
@@ -37,6 +38,7 @@ class Plan:
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     beside: Mapping[str, str] = field(default_factory=dict)
+    hint: str = ""
 
 
 class Files:
@@ -51,7 +53,7 @@ class Files:
     def __init__(self, sources: Sequence[Source]) -> None:
         self._members: list[tuple[Source, Member]] = []
         for source in sources:
-            members = source.members()
+            members = [member for member in source.members() if member.name not in source.unpacked]
             repeated = [name for name, count in Counter(m.name for m in members).items() if count > 1]
             if repeated:
                 raise GraftError(
@@ -64,6 +66,11 @@ class Files:
     def where(self) -> str:
         """The sources' paths, for messages."""
         return ", ".join(str(source.path) for source in self._sources)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether they lie in one folder on the disk."""
+        return len(self._sources) == 1 and self._sources[0].path.is_dir()
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -92,8 +99,7 @@ class Files:
 
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
         """Yield the bytes of the files so named, in pieces, in the sources' own order."""
-        wanted = set(names)
-        for source in self._sources:
+        for source, wanted in self._by_source(names):
             for member, pieces in source.read(wanted):
                 yield member.name, pieces
 
@@ -102,12 +108,18 @@ class Files:
 
         A stream that ends early, or is damaged, raises GraftError while it is read.
         """
-        wanted = set(names)
-        for source in self._sources:
+        for source, wanted in self._by_source(names):
             for member, pieces in source.read(wanted):
                 if member.name.endswith(".gz"):
                     pieces = _unpacked(pieces, source.path, member.name)
                 yield member.name, io.BufferedReader(_Pieces(pieces), _PIECE)
+
+    def _by_source(self, names: Iterable[str]) -> Iterator[tuple[Source, set[str]]]:
+        wanted = set(names)
+        for source in self._sources:
+            here = {member.name for owner, member in self._members if owner is source and member.name in wanted}
+            if here:
+                yield source, here
 
     def text(self, name: str) -> str:
         """Return a small file's text. Raises GraftError where it is not UTF-8."""
