@@ -54,7 +54,8 @@ class ParquetImages:
                 data = cell.get("bytes") if isinstance(cell, dict) else cell
                 numbered = isinstance(found, int) and 0 <= found < len(names)
                 text = names[found] if numbered else str(found if found is not None else "").strip()
-                if problem := "it holds no image's bytes" if not data else folder_problem(text):
+                problem = folder_problem(text) if data else "there are no bytes of an image"
+                if problem or not data:
                     raise GraftError(f"{path}, row {number}, label '{text}': {problem}", "Correct that row")
                 split = split_in(path.name) if keep else ""
                 suffix = next((kind for start, kind in _SUFFIXES.items() if data.startswith(start)), "")

@@ -122,6 +122,7 @@ class FoldersReader(Reader):
 
     def _by_lists_or_names(self, files: Files, images: list[str]) -> _Said | None:
         """Return what tables beside the images, or their names, say of them; None where neither does."""
+        found: Listed | None
         if self.by_name:
             found = Listed(_by_names(images), ("Labels are the files' names",), ())
         elif (found := listed(files, images, self.table, self.encoding, 1.0 if self.whole else ENOUGH)) is None:
