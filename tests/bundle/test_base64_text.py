@@ -28,7 +28,7 @@ NOT = {
     "padding in the middle": (PLAIN + PLAIN, "padding .* in the middle, as where two texts were joined"),
     "a + that became a blank": (PLAIN.replace("+", " "), "a blank within a line, as forms make of a '\\+'"),
     "a letter short": (PLAIN.rstrip("=")[:-2], "it is cut off: 265 letters"),
-    "an address": ("http://localhost/photo.png", "it has ':' in it"),
+    "an address": ("http://localhost/photo.png", "it is an address, not the bytes"),
     "a name": ("photo.jpg", r"it has '\.' in it"),
     "not ASCII": ("ä" * 8, "it has 'ä' in it"),
     "escaped otherwise": ("%C3%A4" * 4, "it has "),

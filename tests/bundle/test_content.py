@@ -1,5 +1,6 @@
 import base64
 import gzip
+import struct
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -39,6 +40,11 @@ CONTENTS = {
     "base64 text, not": b"data:image/png;base64," + base64.b64encode(saved("PNG")),
     "text": "Grüße".encode() * 400,
     "zeros alone": bytes(5000),
+    "a pointer of Xet storage": b"# xet version 0\nfilesize = 9\n",
+    "a shortcut of Windows": b"[InternetShortcut]\r\nURL=https://example.org/1.jpg\r\n",
+    "an HDF5 file": b"\x89HDF\r\n\x1a\n",
+    "a MATLAB file": b"MATLAB 5.0 MAT-file, Platform: GLNXA64",
+    "a Parquet file": b"PAR1\x15\x04",
     "a PDF document": b"%PDF-1.7\n",
     "an icon": saved("ICO"),
     "a Photoshop file": b"8BPS\0\1",
@@ -64,6 +70,24 @@ def test_case_22_heic_is_read_whatever_it_is_called_and_damage_is_called_damage(
     for form in ("JPEG", "PNG", "HEIF"):
         with pytest.raises(UnreadableImageError, match="^not an image that can be read: damaged or cut off"):
             open_image(saved(form)[:30])
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_case_22_a_tiff_of_many_bands_says_so_and_nothing_is_printed(order: str, capfd: pytest.CaptureFixture) -> None:
+    """As satellites take them: EuroSAT's have 13 bands of 16 bits."""
+    bands, pixels = 13, bytes(8 * 8 * 13 * 2)
+    bits = struct.pack(f"{order}{bands}H", *[16] * bands)
+    tags = [(256, 8), (257, 8), (258, 8 + len(pixels)), (262, 1), (273, 8), (277, bands), (278, 8), (279, len(pixels))]
+    lists = b"".join(
+        struct.pack(f"{order}HHI", tag, 4 if tag in (258, 273, 279) else 3, bands if tag == 258 else 1)
+        + (struct.pack(f"{order}I", value) if tag in (258, 273, 279) else struct.pack(f"{order}HH", value, 0))
+        for tag, value in tags
+    ).replace(struct.pack(f"{order}HH", 258, 4), struct.pack(f"{order}HH", 258, 3))
+    start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(pixels) + len(bits))
+    data = start + pixels + bits + struct.pack(f"{order}H", len(tags)) + lists + bytes(4)
+    with pytest.raises(UnreadableImageError, match="^a TIFF of 13 bands: save three of them as RGB"):
+        open_image(data)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_case_22_bytes_that_tell_nothing_are_named_nothing(tmp_path: Path) -> None:

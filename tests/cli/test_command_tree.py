@@ -90,12 +90,20 @@ def test_d5_help_fills_its_lines_and_fits(path: tuple[str, ...], width: int, mon
         ("predict --modle x y", "Did you mean '--model'?"),
         ("data imprt x", "Did you mean 'import'?"),
         ("prdict x", "Did you mean 'predict'?"),
+        ("train", "'train' is a stage of the pipeline: graft run train"),
     ],
 )
 def test_d6_a_slip_is_answered_with_the_nearest_name(typed: str, answer: str) -> None:
     result = CliRunner().invoke(main.app, typed.split())
     assert result.exit_code == 2
     assert answer in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(("typed", "answer"), [("help", "Commands"), ("help data import", "--labels-from-names")])
+def test_d6_help_is_a_command_too(typed: str, answer: str) -> None:
+    result = CliRunner().invoke(main.app, typed.split())
+    assert result.exit_code == 0
+    assert answer in result.output
 
 
 def test_d7_the_version_is_said() -> None:

@@ -54,15 +54,17 @@ def import_images(
     name: str | None = None,
     replace: bool = False,
     encoding: str | None = None,
+    labels_from_names: bool = False,
 ) -> pd.DataFrame:
     """Copy photographs into the project's data/, all of them or none, and have DVC keep them.
 
     Args:
         source: a folder with a folder for each class (or with train/, val/, test/ and these inside), a zip or tar
-            archive of such a folder, or a CSV or Parquet table with the columns path and label.
+            archive of such a folder, or a table with the columns path and label, or what public data sets call these.
         name: of the data set, by default its folder's or archive's.
         replace: replace what is in data/; DVC keeps that.
-        encoding: of names in an archive or folder that are not in UTF-8, such as gbk or shift_jis.
+        encoding: of names in an archive, folder or table that are not in UTF-8, such as gbk or shift_jis.
+        labels_from_names: whether the files' names say the classes, as in cat.1.jpg.
 
     Returns:
         Number of images, int: a row for each class, and a column for each split that the data brings, or else
@@ -81,7 +83,9 @@ def import_images(
 
     from graft.data.sources import importing
 
-    imported = importing.import_images(project, Path(source), name=name, replace=replace, encoding=encoding)
+    imported = importing.import_images(
+        project, Path(source), name=name, replace=replace, encoding=encoding, labels_from_names=labels_from_names
+    )
     for note in imported.notes:
         print(f"{note}.")
     counts = {split or "images": pd.Series(classes) for split, classes in imported.counts.items()}

@@ -10,6 +10,7 @@ _DATA_URL = re.compile(r"\s*data:(?P<about>[^,]{0,200}),", re.IGNORECASE)
 _BLANK_WITHIN = re.compile(r"\S +\S")
 _FOREIGN = re.compile(r"[^A-Za-z0-9+/]")
 _PLAIN = str.maketrans("-_", "+/", "\r\n\t ")
+_ADDRESS = re.compile(r"\s*[a-z]{2,10}://", re.IGNORECASE)
 
 
 class NotBase64Error(ValueError):
@@ -34,6 +35,8 @@ def base64_bytes(text: str) -> bytes:
         if not url["about"].replace(" ", "").lower().endswith(";base64"):
             raise NotBase64Error("a data URL whose data is in another form: it lacks ';base64' before its comma")
         text = text[url.end() :]
+    elif _ADDRESS.match(text):
+        raise NotBase64Error("it is an address, not the bytes of what lies there")
     if "%" in text:
         text = unquote_to_bytes(text).decode("ascii", errors="replace")
     if _BLANK_WITHIN.search(text):

@@ -8,7 +8,12 @@ from .base64_text import NotBase64Error, base64_bytes
 LOOKED_AT = 1024  # bytes of the start that decide
 _STARTS = (
     (b"version https://git-lfs", "a Git LFS pointer: `git lfs pull` fetches the file itself"),
+    (b"# xet version", "a pointer of Xet storage: `git xet` or `hf download` fetches the file itself"),
+    (b"[InternetShortcut]", "a shortcut of Windows (.url), not the file it leads to"),
     (b"%PDF-", "a PDF document"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"MATLAB 5.0", "a MATLAB file"),
+    (b"PAR1", "a Parquet file"),
     (b"8BPS", "a Photoshop file"),
     (b"gimp xcf", "a GIMP file"),
     (b"%!PS", "a PostScript file"),

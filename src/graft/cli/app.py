@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from graft.core.params import Params
     from graft.core.project import Project
 
+_STAGES = ("validate", "split", "choose", "train", "ensemble", "evaluate", "register")  # which are no commands
+
 
 class _Shared:
     """Help whose paragraphs fill the width of the terminal, flags that show no type, and errors with the right name."""
@@ -59,6 +61,16 @@ class _Command(_Shared, TyperCommand):
 
 class _Group(_Shared, TyperGroup):
     """A group of commands that answers a mistyped name with the nearest one there is."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if ctx.parent is None and args[0] in _STAGES:
+            ctx.fail(f"'{args[0]}' is a stage of the pipeline: graft run {args[0]}")
+        if args[0] == "help":
+            args = [*args[1:], "--help"]
+            if len(args) == 1:
+                print(ctx.get_help())
+                ctx.exit()
+        return super().resolve_command(ctx, args)
 
 
 class Commands(typer.Typer):

@@ -83,7 +83,7 @@ def _columns(path: Path) -> tuple[str, str, tuple[str, ...]] | None:
         if kinds.is_binary(field.type) or (kinds.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
     ]
     labels = [name for name in (*LABELS, "fine_label") if name in schema.names and name not in images]
-    if len(images) != 1 or not labels:
+    if len(images) != 1 or not labels or "path" in schema.names:  # graft's own table names files
         return None
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
