@@ -72,7 +72,8 @@ def champions(project: Project) -> Path:
 def judge_first(own: Project, params: Params, outcome: Outcome, split: Callable[[], None]) -> None:
     """The pipeline runs up to its split, and the images that no model was trained on are named."""
     split()
-    trained = set((own.artifacts("train") / "model.txt").read_text().splitlines())
+    model = own.artifacts("train") / "model.txt"
+    trained = set(model.read_text().splitlines()) if model.is_file() else set()
     outcome.judged_first = " ".join(sorted({path.name for path in own.data.rglob("*.png")} - trained))
 
 

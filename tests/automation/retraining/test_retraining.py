@@ -57,6 +57,8 @@ def test_what_did_not_get_into_the_cache_is_not_recorded(
 
     def pipeline(own: Project, arguments: list[str], **more: Any) -> None:
         really(own, arguments, **more)
+        if arguments == ["split"]:
+            return
         pointer = own.root / ("data.dvc" if lost == "data" else "dvc.lock")
         md5 = [line.split()[-1] for line in pointer.read_text().splitlines() if "md5: " in line][-1]
         (project.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
