@@ -50,6 +50,7 @@ TABLES = {
     "excel": ("t.csv", b"sep=;\r\n" + lines("{i:03}.png;{label}", "file;class").replace(b"\n", b"\r\n")),
     "utf-16": ("t.csv", lines("{i:03}.png\t{label}", "file\tclass").decode().encode("utf-16")),
     "without a header": ("t.csv", lines("images/{i:03}.png,{label}")),
+    "a list of labels with blanks, and boxes": ("list.txt", lines("{i:03} {label} 1 2 30 40")),
     "a list": ("list.txt", lines("images/{i:03}.png {label} 1 1")),
     "hugging face, lines": ("images/metadata.jsonl", lines('{{"file_name": "{i:03}.png", "label": "{label}"}}')),
     "hugging face": ("images/metadata.csv", lines("{i:03}.png,{label}", "file_name,label")),
@@ -80,6 +81,16 @@ def test_case_7_lists_of_train_and_val_are_splits_and_numbers_get_their_names(pr
     }
     imported = import_images(project, write(tmp_path / "set", {**FLAT, **lists}))
     assert imported.counts == {"train": {"cat": 4, "dog": 4}, "val": {"cat": 2, "dog": 2}}
+
+
+def test_case_7_tables_that_contradict_each_other_take_one_command(project, tmp_path):
+    """FGVC-Aircraft: a list for each of variant, family and maker."""
+    other = b"".join(b"%03d Boeing 7%d7\n" % (i, i % 3) for i in range(12))
+    source = write(tmp_path / "set", {**FLAT, "maker.txt": lines("{i:03} {label}"), "variant.txt": other})
+    with pytest.raises(GraftError, match=f"contradict each other.*: graft data import {source}/variant.txt"):
+        import_images(project, source)
+    imported = import_images(project, source / "variant.txt")
+    assert imported.counts == {"": {f"Boeing 7{i}7": 4 for i in range(3)}}
 
 
 def test_case_7_a_table_gives_the_classes_of_a_test_folder_without_any(project, tmp_path):

@@ -7,6 +7,7 @@ where the user says so, the images' own names: cat.1.jpg.
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from shlex import quote
 from typing import Literal
@@ -95,7 +96,9 @@ class FoldersReader(Reader):
         depth = shared_folders([name for name in images if name not in loose])
         below = {name.split("/", depth)[depth]: name for name in images if name not in loose}
         places, unlabelled = arrange(list(below))
-        found = listed(files, [below[name] for name in unlabelled], encoding=self.encoding) if unlabelled else None
+        found = None
+        with suppress(UnsaidError):
+            found = listed(files, [below[name] for name in unlabelled], encoding=self.encoding) if unlabelled else None
         if found:
             labels = {place.split("/")[1] for place in places.values() if place.count("/") > 1}
             tables = {below[name]: name for name in unlabelled}

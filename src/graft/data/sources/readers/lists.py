@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 from graft.core.errors import GraftError
@@ -125,6 +126,9 @@ def listed(
         table: the one that is asked; by default all that can be read as one.
         encoding: of tables that are not in UTF-8.
         enough: share of a table's rows that have to name an image.
+
+    Raises:
+        UnsaidError: two tables say different things of an image.
     """
     finder = _Finder(images)
     sizes = files.sizes
@@ -147,9 +151,12 @@ def listed(
     with_split = {name for name, (places, _) in found.items() if all(split for split, _, _ in places.values())}
     found = {name: one for name, one in found.items() if not with_split or name in with_split}
     places: dict[str, ImagePlace] = {}
-    for read_places, _ in found.values():
-        if any(places.get(name, place) != place for name, place in read_places.items()):
-            return None
+    for table, (read_places, _) in found.items():
+        if odd := next((name for name, place in read_places.items() if places.get(name, place) != place), ""):
+            raise UnsaidError(
+                f"The tables {', '.join(found)} in {files.where} contradict each other, for example on '{odd}'",
+                f"Name the one to take: graft data import {quote(f'{files.where}/{table}')}",
+            )
         places |= read_places
     if not places:
         return None
@@ -244,7 +251,7 @@ def _rows(name: str, text: str) -> Iterator[list[str]]:
     separator = max(",;\t", key=first.count)
     if separator not in first:
         lines = text.splitlines() if suffix in (".txt", ".lst", ".list") else []
-        yield from (line.split() for line in lines if line.strip() and not line.startswith("#"))
+        yield from (_words(line) for line in lines if line.strip() and not line.startswith("#"))
         return
     try:
         for cells in csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True):
@@ -252,6 +259,15 @@ def _rows(name: str, text: str) -> Iterator[list[str]]:
                 yield [cell.strip() for cell in cells]
     except csv.Error:
         return
+
+
+def _words(line: str) -> list[str]:
+    """Return the cells of a line with blanks between them: a label may have some itself, and a box behind it."""
+    path, *words = line.split()
+    numbers = len(list(takewhile(lambda word: word.replace(".", "").isdecimal(), reversed(words))))
+    if numbers > 1 and numbers < len(words):
+        del words[-numbers:]
+    return [path, *words] if numbers == len(words) else [path, " ".join(words)]
 
 
 def _rows_of_json(content: Any) -> Iterator[list[str]]:
