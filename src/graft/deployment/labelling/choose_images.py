@@ -100,7 +100,7 @@ def choose_to_label(
     for index in worth_labelling(np.concatenate(features), p, count):
         (sha256, name, data), label = rows[index]
         best = float(p[index].max())
-        why = "none of the classes, it seems" if label not in classifier.classes else f"{best:.0%} sure"
+        why = "but maybe none of the classes" if label not in classifier.classes else f"{best:.0%} sure"
         suggested = classifier.classes[int(p[index].argmax())]
         task.add(data, Item(sha256, "", name, suggested, best, why))
     task.write()
