@@ -101,7 +101,7 @@ def test_nothing_promoted_for_weeks_is_a_message_once_a_week(project: Project, c
     assert is_stuck(project, params(), NOW) == said
     assert is_stuck(project, params(0), NOW) == ""
     outcome = Outcome(NOW.isoformat(), "hands", stuck=said)
-    assert (outcome.events, headline(outcome)) == (["stuck"], "the champion is stuck")
+    assert (outcome.events, headline(outcome)) == (["stuck"], "the champion needs a look")
     assert f"- {said}" in details(outcome)
     add_outcome(project, outcome)
     assert is_stuck(project, params(), NOW + timedelta(days=6)) == ""
@@ -119,7 +119,7 @@ def test_what_deliveries_have_shown_of_the_champion_is_a_message_at_once(project
     add_outcome(project, judged(0.1, "not_worse", shown="The champion is stuck."))
     champion_since(0.2, "The champion is stuck.")
     outcome = Outcome(NOW.isoformat(), "hands", stuck=is_stuck(project, params(), NOW))
-    assert (outcome.events, headline(outcome)) == (["stuck"], "the champion is stuck")
+    assert (outcome.events, headline(outcome)) == (["stuck"], "the champion needs a look")
     add_outcome(project, outcome)
     assert is_stuck(project, params(), NOW + timedelta(days=6)) == "", "once a week"
 

@@ -148,7 +148,7 @@ def headline(outcome: Outcome) -> str:
         "promoted": f"version {outcome.version} is champion",
         "refused": f"version {outcome.version} did not pass the gate",
         "quarantined": "a delivery needs a look",
-        "stuck": "the champion is stuck",
+        "stuck": "the champion needs a look",
         "nothing": "nothing to do" if not outcome.reasons else "trained, and the champion stays",
     }[outcome.events[0]]
 
