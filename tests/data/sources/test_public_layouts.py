@@ -93,6 +93,30 @@ def test_case_7_tables_that_contradict_each_other_take_one_command(project, tmp_
     assert imported.counts == {"": {f"Boeing 7{i}7": 4 for i in range(3)}}
 
 
+def test_case_7_numbered_parts_are_no_classes(project, tmp_path):
+    """HAM10000: images_part_1 and 2 with a table; and folds with classes inside."""
+    files = {f"images_part_{1 + i // 6}/{i:03}.png": png(i) for i in range(12)}
+    files |= {"meta.csv": lines("{i},{i:03},{label}", "lesion_id,image_id,dx")}
+    import_images(project, write(tmp_path / "parts", files))
+    assert tree(project.data) == LABELLED
+    folds = {f"fold{1 + i // 6}/{name}": data for i, (name, data) in enumerate(LABELLED.items())}
+    imported = import_images(project, write(tmp_path / "folds", folds), replace=True)
+    assert imported.counts == {"": {"cat": 6, "dog": 6}}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (lines("{i:03}.png,{label},0", "Image Index,Finding,Age"), "none .* known to say the class: Image Index, F.*"),
+        (lines("{i:03}.png,{label}", "file,class") + b"000.png,dog\n", "gives 'images/000.png' more than one label.*"),
+    ],
+)
+def test_case_7_a_table_that_names_images_and_not_their_class_is_named(table, message, project, tmp_path):
+    source = write(tmp_path / "set", {**FLAT, "entry.csv": table, "devkit/annotations.mat": b"MATLAB 5.0"})
+    with pytest.raises(GraftError, match=f"{message}called label, and: graft data import {source}/entry.csv"):
+        import_images(project, source)
+
+
 def test_case_7_a_table_gives_the_classes_of_a_test_folder_without_any(project, tmp_path):
     """GTSRB and Tiny ImageNet: class folders to train on, and a table for the rest; icons of the classes beside."""
     files = {f"Train/{label}/{i}.png": png(50 * label + i) for label in (0, 1, 14) for i in range(12)}

@@ -19,7 +19,24 @@ UNREAD = frozenset(
 # What people write about photographs, never opened: there may be one for each.
 NOTES = frozenset(
     {".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html", ".htm", ".xmp", ".aae"}
-    | {".pdf", ".doc", ".docx", ".odt", ".rtf", ".xls", ".xlsx", ".ods", ".ini", ".log", ".db", ".url", ".lnk", ".py"}
+    | {
+        ".pdf",
+        ".doc",
+        ".docx",
+        ".odt",
+        ".rtf",
+        ".xls",
+        ".xlsx",
+        ".ods",
+        ".ini",
+        ".log",
+        ".db",
+        ".url",
+        ".lnk",
+        ".py",
+        ".m",
+    }
+    | {".mat", ".ipynb", ".sh", ".bib"}
     | {".part", ".partial", ".crdownload", ".filepart", ".tmp"}  # downloads that are not whole
 )
 _NEVER_OPENED = UNREAD | NOTES

@@ -1,7 +1,7 @@
 """Recognise the folders of splits by the names that people give them: train, seg_train, Test Set, dev."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 _SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
@@ -16,6 +16,7 @@ _FILLERS = frozenset(
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[A-Z]|[^\W\d_A-Za-z]+")
 _JOINED = re.compile(rf"({'|'.join(sorted(_SPLIT_WORDS, key=len, reverse=True))})({'|'.join(_FILLERS)})")
 
+_PART = re.compile(r"(?:^|[^a-z])(?:part|fold|chunk|shard|batch|images?|imgs?)[\s_-]*\d+$", re.IGNORECASE)
 FEW = 0.1  # of all images: that many may lie beside the folders that the others are in, and be left out
 
 # Of a folder whose images nobody has labelled.
@@ -26,9 +27,10 @@ def arrange(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Return where images belong in data/, by their names below the folders around all of them.
 
     Class folders, and split folders with these inside, stay as they are. A split folder that lies in one of its own
-    name is taken out of it (seg_train/seg_train/cat), and where every class has splits inside (cat/train), they come
-    first. Left out are images of test and val, of a folder of predictions, or the few of another folder beside splits,
-    where these have no class folders: one called images, where no class of train is called so, is none.
+    name is taken out of it (seg_train/seg_train/cat), and where every class has splits inside (cat/train), or classes
+    lie in parts (fold1/cat), the inner folders come first. Left out are images of test and val, of a folder of
+    predictions, or the few of another folder beside splits, where these have no class folders: one called images,
+    where no class of train is called so, is none.
 
     Returns:
         Name in data/ by name, and the names that are left out.
@@ -38,7 +40,8 @@ def arrange(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     tops = split_folders(sorted({part[0] for part in parts if len(part) > 1}))
     if not tops:
         inside = {part[1] for part in parts if len(part) > 2}
-        if all(len(part) > 2 for part in parts) and inside and split_folders(inside).keys() == inside:
+        are_inner = inside and (split_folders(inside).keys() == inside or are_parts({part[0] for part in parts}))
+        if all(len(part) > 2 for part in parts) and are_inner:
             targets = {"/".join(part): "/".join((part[1], part[0], *part[2:])) for part in parts}
         return targets, []
     below: dict[str, list[list[str]]] = {}
@@ -62,6 +65,15 @@ def arrange(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     for name in left:
         del targets[name]
     return targets, left
+
+
+def are_parts(names: Collection[str]) -> bool:
+    """Return whether folders beside each other are numbered parts of one thing: fold1, fold2; images_part_1, _2."""
+    return (
+        len(names) > 1
+        and len({name.rstrip("0123456789").lower() for name in names}) == 1
+        and all(_PART.search(name) for name in names)
+    )
 
 
 def split_of(name: str) -> str:

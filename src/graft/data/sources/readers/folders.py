@@ -18,7 +18,7 @@ from graft.bundle.images import SUFFIXES
 from graft.core.errors import GraftError
 from graft.data.folder.layout import UNSAFE, folder_problem
 from graft.data.folder.photographs import LEFTOVER, NOTES, UNREAD, by_suffix, images_among, no_notes, suffix_of
-from graft.data.folder.split_folders import FEW, arrange, split_folders, split_in
+from graft.data.folder.split_folders import FEW, are_parts, arrange, split_folders, split_in
 from graft.data.sources.readers.lists import ENOUGH, ImagePlace, Listed, UnsaidError, listed
 from graft.data.sources.readers.no_examples import no_examples
 from graft.data.sources.readers.reader import Files, Plan, Reader
@@ -78,16 +78,21 @@ class FoldersReader(Reader):
         said = None if self.table or self.by_name else self._by_folders(files, images)
         hint = ""
         if said is None or not _has_classes(said.targets.values()):
-            hint = self._hint(files, images)
-            said = self._by_lists_or_names(files, images) or said or _Said({}, {})
+            listed_or_named = self._by_lists_or_names(files, images)
+            hint = "" if listed_or_named else self._hint(files, images)
+            said = listed_or_named or said or _Said({}, {})
+        elif are_parts({place.split("/")[0] for place in said.targets.values()}):  # no classes, where a table says so
+            with suppress(UnsaidError):
+                said = self._by_lists_or_names(files, images) or said
         plan = files.copy(said.targets)
         used = {*said.targets, *aside, *said.left, *said.tables}
         left_out = {**{name: "" for name in sizes if name not in used}, **files.left_out}
         depth = shared_folders(list(said.targets))
-        require_most_of_each_class(
-            [name.split("/", depth)[-1] for name in said.targets],
-            {name.split("/", depth)[-1]: why for name, why in left_out.items()},
-        )
+        if not hint:
+            require_most_of_each_class(
+                [name.split("/", depth)[-1] for name in said.targets],
+                {name.split("/", depth)[-1]: why for name, why in left_out.items()},
+            )
         return Plan(plan.sizes, plan.images, {**left_out, **aside, **said.left}, said.notes, hint=hint)
 
     def _by_folders(self, files: Files, images: list[str]) -> _Said:
@@ -226,7 +231,7 @@ def _doubt(files: Files, images: list[str], depth: int) -> tuple[str, ...]:
             inside.setdefault(parts[0], Counter())[parts[1] if len(parts) > 2 else ""] += 1
     nested = {top: kinds for top, kinds in inside.items() if len(kinds.keys() - {""}) > 1 and "" not in kinds}
     same = {frozenset(kinds) for kinds in nested.values()}
-    if not nested or len(same) > 1 or split_folders(inside):
+    if not nested or len(same) > 1 or split_folders(inside) or are_parts(inside):
         return ()
     if len(nested) < len(inside) and sum(sum(kinds.values()) for kinds in nested.values()) < (1 - FEW) * len(images):
         return ()

@@ -128,7 +128,7 @@ def listed(
         enough: share of a table's rows that have to name an image.
 
     Raises:
-        UnsaidError: two tables say different things of an image.
+        UnsaidError: two tables say different things of an image; or none says what images are, and one names them.
     """
     finder = _Finder(images)
     sizes = files.sizes
@@ -142,11 +142,14 @@ def listed(
         ]
     )
     found: dict[str, tuple[dict[str, ImagePlace], str]] = {}
+    doubts: list[tuple[str, str]] = []
     for name, stream in files.open(names):
         rows = list(_rows(name, _text(stream.read())))
         columns = _columns(rows, finder, name)
         read = columns and _read(rows, columns, finder, name, enough)
-        if columns and read:
+        if columns and isinstance(read, str):
+            doubts.append((name, read))
+        elif columns and read:
             found[name] = (read[0], f"{columns.words}{read[1]}")
     with_split = {name for name, (places, _) in found.items() if all(split for split, _, _ in places.values())}
     found = {name: one for name, one in found.items() if not with_split or name in with_split}
@@ -158,6 +161,12 @@ def listed(
                 f"Name the one to take: graft data import {quote(f'{files.where}/{table}')}",
             )
         places |= read_places
+    if not places and doubts:
+        name, why = doubts[0]
+        raise UnsaidError(
+            f"'{name}' in {files.where} names the images, but {why}",
+            f"Give it one column called label, and: graft data import {quote(f'{files.where}/{name}')}",
+        )
     if not places:
         return None
     labels = {label: read_name(label, encoding, Path(next(iter(found)))) for _, label, _ in places.values()}
@@ -177,8 +186,14 @@ def listed(
 
 def _read(
     rows: Sequence[Sequence[str]], columns: _Columns, finder: _Finder, table: str, enough: float
-) -> tuple[dict[str, ImagePlace], str] | None:
-    """Return the place of each image that a table names, and what to say of rows that name none; None if too few."""
+) -> tuple[dict[str, ImagePlace], str] | str | None:
+    """Return the place of each image that a table names, and what to say of rows that name none.
+
+    Returns:
+        Why it does not say what images are, where it names some; None where it names too few.
+    """
+    if columns.classes == {}:
+        return columns.words
     places: dict[str, ImagePlace] = {}
     missing = []
     split = split_in(table) or next(filter(None, map(split_in, table.split("/")[-2::-1])), "")
@@ -192,7 +207,7 @@ def _read(
         group = group_folder(cells[columns.group]) if 0 <= columns.group < len(cells) and cells[columns.group] else ""
         place = ImagePlace(own, label, group)
         if places.setdefault(name, place) != place:
-            return None
+            return f"it gives '{name}' more than one label"
     if len(missing) > (1 - enough) * len(rows):
         return None
     rest = f"; {len(missing):,} of its rows name no image and label, for example '{missing[0]}'" if missing else ""
@@ -230,7 +245,10 @@ def _columns(rows: list[list[str]], finder: _Finder, table: str) -> _Columns | N
         if place not in (path, split, group) and all(len(cells) > place and _is_mark(cells[place]) for cells in rows)
     }
     words = f", column {header[path]} and one for each of {len(marks)} classes"
-    return _Columns(path, -1, split, group, marks, words) if len(marks) > 1 else None
+    if len(marks) > 1:
+        return _Columns(path, -1, split, group, marks, words)
+    unknown = f"none of its columns is known to say the class: {', '.join(header)}"
+    return _Columns(path, -1, classes={}, words=unknown) if len(header) > 1 else None
 
 
 def _rows(name: str, text: str) -> Iterator[list[str]]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 COPY = "a second copy of what lies beside it"  # as a reason why images are left out
 MASK = "a mask of an image beside it"
 _MASK = re.compile(r"(.+?)[\s_-]+(?:mask|segmentation|seg|annotation)(?:[\s_-]?\d+)?", re.IGNORECASE)
-_MASKS = re.compile(r"(.*[_-])?(masks?|segmentations?)", re.IGNORECASE)
+_MASKS = re.compile(r"(.*[_-])?(masks?|segmentations?|segmentation(class|object))", re.IGNORECASE)
+_IMAGES = ("images", "Images", "image", "img", "imgs", "JPEGImages")
 
 
 def no_examples(images: Sequence[str], sizes: Mapping[str, int]) -> dict[str, str]:
@@ -22,9 +23,10 @@ def no_examples(images: Sequence[str], sizes: Mapping[str, int]) -> dict[str, st
         match = _MASK.fullmatch(stem)
         if match and "/".join((*folders, match[1])) in stems:
             found[name] = MASK
-        elif folders and _MASKS.fullmatch(folders[-1]):
-            beside = (kind for kind in ("images", "Images", "image", "img", "imgs"))
-            if any("/".join((*folders[:-1], kind, stem)) in stems for kind in beside):
+        for place, folder in enumerate(folders):
+            if _MASKS.fullmatch(folder) and any(
+                "/".join((*folders[:place], kind, *folders[place + 1 :], stem)) in stems for kind in _IMAGES
+            ):
                 found[name] = MASK
     return found
 
