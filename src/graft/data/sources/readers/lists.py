@@ -146,8 +146,8 @@ def listed(
     for name, stream in files.open(names):
         rows = list(_rows(name, _text(stream.read())))
         columns = _columns(rows, finder, name)
-        read = columns and _read(rows, columns, finder, name, enough)
-        if columns and isinstance(read, str):
+        read = _read(rows, columns, finder, name, enough) if columns else None
+        if isinstance(read, str):
             doubts.append((name, read))
         elif columns and read:
             found[name] = (read[0], f"{columns.words}{read[1]}")
