@@ -158,7 +158,8 @@ def _run() -> None:
     project = Project(Path.cwd())
     configure(project)
     candidate = SimpleNamespace(strategy="none", accuracy=1.0, macro_f1=1.0, log_loss=0.0)
-    verdict = SimpleNamespace(passed=True, candidate=candidate, champion=None, broken=[])
+    standing = SimpleNamespace(deliveries=None)
+    verdict = SimpleNamespace(passed=True, candidate=candidate, champion=None, broken=[], standing=standing)
     gate.run_gate = lambda *arguments, **more: verdict  # type: ignore[assignment]
     really = promote.promote
     promote.promote = lambda registry, version, reason: really(registry, version, reason, forced=True)  # type: ignore[assignment]

@@ -103,6 +103,13 @@ def test_deliveries_are_judged_once_they_are_split_and_where_there_is_a_champion
     if champion:
         assert outcome.judged_first == "New images were not judged before training: The champion cannot be loaded."
 
+    def fail_to_split() -> None:
+        raise GraftError("There is no stage 'split'", "")
+
+    judge_deliveries(Project(tmp_path), params, outcome, fail_to_split)
+    if champion:
+        assert outcome.judged_first == "New images were not judged before training: There is no stage 'split'."
+
 
 def test_m2_what_the_commit_registered_is_judged_and_not_what_the_alias_names_by_now(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

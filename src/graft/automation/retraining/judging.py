@@ -33,14 +33,15 @@ def judge_deliveries(own: Project, params: Params, outcome: Outcome, split: Call
     except GraftError as error:
         outcome.judged_first = f"New images were not judged before training: {error.what}."
         return
-    split()
     try:
+        split()
         from graft.registry.promotion.ask_first import judge_first
         from graft.registry.promotion.promote import open_registry
 
         found = judge_first(own, params, open_registry(own, name), params.retrain.timeout_minutes * 60)
     except Exception as error:
-        # Any kind: a champion that no longer loads raises what its libraries raise.
+        # Any kind: a champion that no longer loads raises what its libraries raise. Where the split itself failed, the
+        # pipeline as a whole will.
         reason = error.what if isinstance(error, GraftError) else first_line(error)
         outcome.judged_first = f"New images were not judged before training: {reason}."
     else:
