@@ -8,14 +8,12 @@ each command in a process of its own. The second run of a command counts: the fi
 
 import argparse
 import re
-import subprocess
 import tempfile
 from pathlib import Path
 
+from benchmarks.fresh_project import RUN, change_params, commit, fresh_copy
 from benchmarks.machine import Measured, cold_cache, measure
-from benchmarks.pipeline import RUN, fresh_copy
 from benchmarks.table import Row, as_text
-from benchmarks.year import change_params
 from graft.bundle.images import SUFFIXES
 from graft.core.project import Project, find_project
 
@@ -48,7 +46,7 @@ def rows(home: Project, folder: Path) -> list[Row]:
         cold_cache(home.cache, project.own_cache)
         for command in (["data", "import", str(folder), "--name", "photographs"], ["run"]):
             _graft(project, *command)
-            _commit(project)
+            commit(project.root, "A step of the benchmark")
         _graft(project, "gate")
         _graft(project, "promote")
         photograph = next(path for path in sorted(project.data.rglob("*")) if path.suffix.lower() in SUFFIXES)
@@ -109,12 +107,6 @@ def _sweeps(project: Project) -> Row:
         5,
         "%",
     )
-
-
-def _commit(project: Project) -> None:
-    identity = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
-    for command in (("add", "-A"), (*identity, "commit", "-qm", "A step of the benchmark")):
-        subprocess.run(["git", *command], cwd=project.root, check=True, capture_output=True)
 
 
 def _graft(project: Project, *arguments: str) -> Measured:

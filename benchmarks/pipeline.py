@@ -8,10 +8,10 @@ data, as their clocks have it (:mod:`graft.core.timing`): checking, dividing, de
 
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
+from benchmarks.fresh_project import RUN, fresh_copy
 from benchmarks.machine import cold_cache, measure
 from benchmarks.table import Row, as_text
 from graft.core.project import Project, find_project
@@ -20,7 +20,6 @@ TIME = re.compile(
     r"Time: (?P<wall>\d+) s, of which compute (?P<compute>\d+), imports (?P<imports>\d+), Prefect (?P<prefect>\d+), "
     r"MLflow (?P<mlflow>\d+), DVC (?P<dvc>\d+)"
 )
-RUN = "from graft.cli.main import main; main()"
 
 
 def main() -> None:
@@ -53,20 +52,6 @@ def rows(home: Project, data: Path | None = None) -> list[Row]:
             1.2,
         )
     ]
-
-
-def fresh_copy(home: Project, target: Path) -> Path:
-    """Copy the project's tracked files as they are now to a repository of their own: DVC and provenance ask for one."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=home.root, check=True, capture_output=True, text=True)
-    for name in filter(None, listed.stdout.split("\0")):
-        source = home.root / name
-        if source.is_file() and not name.startswith("artifacts/") and name != "dvc.lock":
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target / name)
-    identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
-    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "A fresh copy"]):
-        subprocess.run(["git", *command], cwd=target, check=True, capture_output=True)
-    return target
 
 
 def _stages(copy: Path) -> str:

@@ -13,10 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.fresh_project import RUN, change_params, commit, fresh_copy
 from benchmarks.machine import Measured, cold_cache, measure
-from benchmarks.pipeline import RUN, fresh_copy
 from benchmarks.table import Row, as_text
-from benchmarks.year import change_params
 from graft.bundle.images import SUFFIXES
 from graft.core.project import Project, find_project
 
@@ -39,8 +38,7 @@ def rows(home: Project, folder: Path) -> list[Row]:
         delivery = _divide(folder, Path(place) / "first", Path(place) / "delivery")
         cold_cache(home.cache, project.own_cache)
         _graft(project, "data", "import", str(Path(place) / "first"), "--name", "photographs")
-        _git(project, "add", "-A")
-        _git(project, "-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "-qm", "First images")
+        commit(project.root, "First images")
         first, first_features = _retrain(project)
         (project.root / "inbox").mkdir(exist_ok=True)
         delivery.rename(project.root / "inbox" / "one-percent")
@@ -113,10 +111,6 @@ def _took(measured: Measured) -> str:
 
 def _graft(project: Project, *arguments: str) -> None:
     subprocess.run([sys.executable, "-c", RUN, *arguments], cwd=project.root, check=True, capture_output=True)
-
-
-def _git(project: Project, *arguments: str) -> None:
-    subprocess.run(["git", *arguments], cwd=project.root, check=True, capture_output=True)
 
 
 if __name__ == "__main__":

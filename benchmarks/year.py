@@ -28,7 +28,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pipeline import RUN, fresh_copy
+from benchmarks.fresh_project import RUN, change_params, commit, fresh_copy
+from benchmarks.machine import cold_cache
 from benchmarks.year_deliveries import Week, first_images, make_weeks, put
 from benchmarks.year_events import WITHDRAWAL, Events, Traffic, eventful_weeks, places_left, settings, spoil
 from benchmarks.year_holdout import HoldOut, set_aside
@@ -106,23 +107,16 @@ def begin(home: Project, arguments: argparse.Namespace) -> tuple[Project, list[W
         traffic = Traffic(hold_out, events, arguments.work / "camera")
     root = fresh_copy(home, arguments.work / "project")
     project = Project(root.resolve())
+    cold_cache(home.cache, root / ".graft" / "cache")
     configure_anew(project)
-    share_downloads(home, project)
-    run(
-        "graft",
-        "data",
-        "import",
-        str(first),
-        "--name",
-        data.parent.name if data.name == "data" else data.name,
-        cwd=root,
-    )
+    name = data.parent.name if data.name == "data" else data.name
+    command = [sys.executable, "-c", RUN, "data", "import", str(first), "--name", name]
+    subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)
     changes = {**SETTINGS, "split.group_by": arguments.group_by}
     changes |= settings() if traffic else {}
     changes |= dict(text.split("=", 1) for text in arguments.set)
     change_params(project, changes)
-    run("git", "add", "-A", cwd=root)
-    run("git", "-c", "user.name=year", "-c", "user.email=year@localhost", "commit", "-qm", "The year begins", cwd=root)
+    commit(root, "The year begins")
     return project, weeks, hold_out, traffic
 
 
@@ -311,23 +305,6 @@ def inbox_of(project: Project) -> Path:
     return project.root / "inbox"
 
 
-def change_params(project: Project, changes: dict[str, Any]) -> None:
-    """Set dotted keys in params.yaml, comments kept."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.width = 10_000
-    document = yaml.load(project.params_file.read_text(encoding="utf-8"))
-    for key, value in changes.items():
-        *sections, last = key.split(".")
-        place = document
-        for section in sections:
-            place = place[section]
-        place[last] = YAML(typ="safe").load(value) if isinstance(value, str) else value
-    with project.params_file.open("w", encoding="utf-8") as file:
-        yaml.dump(document, file)
-
-
 def configure_anew(project: Project) -> None:
     """Remove settings of another project from this process' environment, which must not lead there."""
     for name in (
@@ -341,19 +318,6 @@ def configure_anew(project: Project) -> None:
         os.environ.pop(name, None)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(project.root / "src"), str(project.root)])
     configure(project)
-
-
-def share_downloads(home: Project, project: Project) -> None:
-    project.cache.mkdir(parents=True, exist_ok=True)
-    for name in ("weights", "downloads"):
-        if (home.root / ".graft/cache" / name).is_dir():
-            (project.cache / name).symlink_to(home.root / ".graft/cache" / name)
-
-
-def run(*command: str, cwd: Path) -> None:
-    if command[0] == "graft":
-        command = (sys.executable, "-c", RUN, *command[1:])
-    subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
 
 
 def _shuffled(path: Path) -> str:
