@@ -9,6 +9,7 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 from recorded import NAMES, copy_of, recorded_params, set_figures, train_and_record
 from tiny import CLASSES
@@ -23,7 +24,7 @@ from graft.data.splits.split_tables import read_splits
 from graft.evaluation.prediction_table import read_prediction_table
 from graft.registry.register import Registered, choose_best, register_best
 from graft.registry.resolve import resolve_model
-from graft.registry.runs.strategy_runs import read_run
+from graft.registry.runs.strategy_runs import DESCRIPTION_TAG, read_run
 from graft.registry.store.logged_models import HASH_TAG, delete_model, files_of_version
 from graft.registry.store.tracking_store import open_store
 
@@ -68,6 +69,11 @@ def folders(project: Project, *names: str) -> dict[str, Path]:
 def aliases(client: MlflowClient) -> dict[str, str]:
     found = client.get_registered_model(MODEL).aliases
     return {alias: str(version) for alias, version in found.items()}
+
+
+def figures_of(model: LoggedModel) -> set[tuple[str, float, str]]:
+    """What the model's page in MLflow shows: metric, value, data set."""
+    return {(metric.key, metric.value, metric.dataset_name) for metric in model.metrics or []}
 
 
 def versions(client: MlflowClient) -> list[str]:
@@ -230,5 +236,13 @@ def test_what_is_decided_is_in_a_version_of_its_own(project: Project, client: Ml
     assert (found["precision"], found["costs"]) == ({"red": 0.9}, {"red": {"blue": 5.0}})
     assert found["thresholds"].keys() == {"red"}
     assert ImageClassifier(resolved.bundle).decided == found
+    trained, own = (
+        client.get_logged_model(client.get_model_version(MODEL, number).source.removeprefix("models:/"))
+        for number in (plain.version, first.version)
+    )
+    assert own.source_run_id == trained.source_run_id == first.run_id
+    assert trained.metrics
+    assert figures_of(own) == figures_of(trained)
+    assert "before anything is decided" in own.tags[DESCRIPTION_TAG]
     with pytest.raises(GraftError, match="names 'purple', which is no class"):
         decided(precision={"purple": 0.9})

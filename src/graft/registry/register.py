@@ -23,7 +23,8 @@ from graft.data.splits.split_tables import read_splits
 from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.evaluation.prediction_table import read_prediction_table
 from graft.registry.aliases import CHALLENGER, registered_name
-from graft.registry.runs.strategy_runs import read_run
+from graft.registry.runs.logged_metrics import log_metrics
+from graft.registry.runs.strategy_runs import DESCRIPTION_TAG, read_run
 from graft.registry.store.logged_models import HASH_TAG, log_bundle
 from graft.registry.store.provenance import provenance_tags
 from graft.registry.store.tracking_store import open_store
@@ -170,7 +171,7 @@ def register_best(
         }
         uri = run["model_uri"]
         if decided or not _has_files(uri):  # pruned, where DVC brought back an earlier training
-            uri, tags[HASH_TAG] = _log_decided(project, client, folders[strategy], decided, run["run_id"])
+            uri, tags[HASH_TAG] = _log_decided(project, client, folders[strategy], decided, run)
         if decided:
             tags[DECIDED_TAG] = described
         # A tracking server that is not this machine's takes a version only of the model that is named beside it.
@@ -221,17 +222,44 @@ def _decisions(bundle: Path, decide: DecideParams | None) -> dict[str, Any]:
 
 
 def _log_decided(
-    project: Project, client: MlflowClient, made: Path, decided: Mapping[str, Any], run_id: str
+    project: Project, client: MlflowClient, made: Path, decided: Mapping[str, Any], run: Mapping[str, Any]
 ) -> tuple[str, str]:
-    """Log a copy of a strategy's or ensemble's bundle in which the decisions stand; return its URI and hash."""
-    import mlflow
+    """Log a copy of a strategy's or ensemble's bundle in which the decisions stand; return its URI and hash.
 
-    mlflow.set_experiment(experiment_id=client.get_run(run_id).info.experiment_id)
-    example = project.data / read_splits(project, ["val"])["val"]["path"].iloc[0]
+    Its page in MLflow has the figures of the model as it was trained, and says so.
+    """
+    from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
+
+    example, run_id = project.data / read_splits(project, ["val"])["val"]["path"].iloc[0], run["run_id"]
+    try:
+        trained = client.get_logged_model(run["model_uri"].removeprefix("models:/"))
+        words, metrics = trained.tags.get(DESCRIPTION_TAG, ""), trained.metrics or []
+    except MlflowException:  # pruned
+        words, metrics = "", []
+    if decided:
+        words = f"{words} Figures are of its answers before anything is decided (params.yaml, decide).".strip()
+    experiment = client.get_run(run_id).info.experiment_id
+    tags = {DESCRIPTION_TAG: words} if words else {}
+    model_id = client.create_logged_model(experiment, made.name, source_run_id=run_id, tags=tags).model_id
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "model"
         _copy_decided(made / "model", decided, copy)
-        return log_bundle(copy, example, made.name)
+        logged = log_bundle(copy, example, made.name, model_id)
+    copies = [
+        Metric(
+            one.key,
+            one.value,
+            one.timestamp,
+            one.step,
+            model_id=model_id,
+            dataset_name=one.dataset_name,
+            dataset_digest=one.dataset_digest,
+        )
+        for one in metrics
+    ]
+    log_metrics(client, run_id, copies)
+    return logged
 
 
 def _copy_decided(bundle: Path, decided: Mapping[str, Any], target: Path) -> None:

@@ -37,7 +37,7 @@ CODE_PACKAGE = "graft_model"
 PACKAGES = ("tensorflow", "numpy", "pandas", "pillow")
 
 
-def log_bundle(bundle: Path, example: Path, name: str) -> tuple[str, str]:
+def log_bundle(bundle: Path, example: Path, name: str, model_id: str | None = None) -> tuple[str, str]:
     """Log the bundle into the active run, if there is one, as a pyfunc model; return its URI and the hash of all files.
 
     The hash becomes a tag of the run and of the logged model, see :mod:`graft.registry.store.logged_models`.
@@ -45,6 +45,7 @@ def log_bundle(bundle: Path, example: Path, name: str) -> tuple[str, str]:
     Args:
         example: an image file of the data set, logged with the model as its input example.
         name: of the strategy or ensemble, which MLflow's pages list the model by.
+        model_id: of a logged model that waits for its files; None makes one.
     """
     import mlflow
     import pandas as pd
@@ -78,6 +79,7 @@ def log_bundle(bundle: Path, example: Path, name: str) -> tuple[str, str]:
             signature=signature,
             input_example=pd.DataFrame({INPUT_COLUMN: [text]}),
             pip_requirements=[f"{package}=={version(package)}" for package in PACKAGES],
+            model_id=model_id,
         )
         client = mlflow.MlflowClient()
         location = client.get_logged_model(info.model_id).artifact_location
