@@ -134,7 +134,7 @@ def run_year(
     with scheduled(project):
         wait_for_runs(project, 1)  # the first one trains the first champion
         test = test_images(project)
-        rows.append(look(project, Week(-1, "the beginning", {}), test, bad, outcomes(project)[-1:], hold_out))
+        rows.append(look(project, Week(-1, "the beginning", {}), test, bad, outcomes(project)[-1:], hold_out, traffic))
         report(rows[-1])
         for week in weeks:
             before = len(outcomes(project))
@@ -241,7 +241,9 @@ def look(
     judged = [outcome for outcome in ended if "challenger" in outcome["figures"]]
     classes = traffic.classes(week.number + 1) if traffic else None
     promised, right = (
-        traffic.ask(project, line.model, line.champion or "", week.number + 1) if traffic else (float("nan"),) * 2
+        traffic.ask(project, line.model, line.champion or "", week.number + 1)
+        if traffic and week.number >= 0
+        else (float("nan"),) * 2
     )
     left = places_left(project, traffic.withdrawn) if traffic and week.number + 1 >= WITHDRAWAL and judged else 0
     return Seen(

@@ -171,7 +171,7 @@ def draw(rows: list[Seen], path: Path) -> None:
         axes.plot(weeks, [100 * row.measured for row in rows], color="#7b3f8c", linewidth=1, label="measured at work")
     axes.set_xlabel("week")
     axes.set_ylabel("accuracy, %")
-    axes.legend(loc="lower right", frameon=False, fontsize=7, ncols=2)
+    figure.legend(loc="outside upper center", frameon=False, fontsize=7, ncols=5)
     images = axes.twinx()
     images.plot(weeks, [row.train for row in rows], color="#999999", linewidth=1)
     images.set_ylabel("training images")
