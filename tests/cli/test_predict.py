@@ -74,6 +74,16 @@ def test_the_most_likely_classes_of_one_of_imagenets_networks(
     assert not project.prediction_log.exists()
 
 
+def test_what_a_cluster_cannot_be_given_is_predicted_here(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFT_RAY_ADDRESS", "nowhere:1")
+    monkeypatch.setenv("GRAFT_RAY_MIN_IMAGES", "1")
+    with zipfile.ZipFile("some.zip", "w") as made:
+        made.write("data/red/train-3.png")
+    text = run("some.zip")
+    assert "Predicted here, not on Ray: archives are read from front to back" in text
+    assert "1 photograph: " in text
+
+
 @pytest.mark.parametrize("where", [("--json",), ("--out", "out.csv")])
 def test_the_most_likely_classes_are_for_the_terminal(project: Project, where: tuple[str, ...]) -> None:
     assert "--top is for the terminal" in run("data", "--top", "2", *where, fails=True)

@@ -1,7 +1,10 @@
 """Stages, scans and features on a cluster of two nodes of Ray's on this machine make what one process makes."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -20,17 +23,18 @@ from pydantic import TypeAdapter
 from ray_cluster import Cluster, connected_cluster
 from real_project import CHECKOUT
 from ruamel.yaml import YAML
-from tiny import clock
+from tiny import clock, make_project, tiny_params
 
 from benchmarks.machine import cold_cache
 from graft.automation.examine_services import examine_services
-from graft.core.cluster import ADDRESS, MIN_IMAGES, use_compute
+from graft.core.cluster import ADDRESS, MIN_IMAGES, TASK_CPUS, TASK_GPUS, use_compute
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
-from graft.core.params import load_params
+from graft.core.params import load_params, parse_params
 from graft.core.params.backbone_params import BackboneParams
 from graft.core.params.models import ValidateParams
 from graft.core.project import Project
+from graft.core.run_each import run_each
 from graft.data.folder.layout import read_layout
 from graft.data.scan.scan_images import scan
 from graft.data.split_stage import split_images
@@ -125,7 +129,7 @@ def run_stages(root: Path, photographs: Path, cache: Path, compute: dict[str, st
     del params["train"]["strategies"]["frozen"]["members"]  # auto: as stage choose measured
     yaml.dump(params, project.params_file)
     with pytest.MonkeyPatch.context() as patch:
-        for name in (ADDRESS, MIN_IMAGES):
+        for name in (ADDRESS, MIN_IMAGES, TASK_CPUS, TASK_GPUS):
             patch.setenv(name, "")  # so that it is taken back afterwards
             patch.delenv(name)
         patch.setenv("GRAFT_CACHE", str(root / "cache"))
@@ -163,6 +167,30 @@ def test_ray_makes_the_same_splits_rows_and_figures(
         np.testing.assert_allclose(stores[1][key], row, atol=1e-5)
     figures = [json.loads((p.artifacts("evaluate") / "metrics/frozen.json").read_text())["test"] for p in (here, there)]
     assert figures[1] == pytest.approx(figures[0], rel=1e-3)
+    same_predictions(there, cluster, photographs, tmp_path)
+
+
+def same_predictions(project: Project, cluster: Cluster, photographs: Path, folder: Path) -> None:
+    """`graft predict` of a folder on Ray makes the table that one process makes."""
+    from graft.deployment.predict.inputs import find_photographs
+    from graft.deployment.predict.predict_on_cluster import predict_on_cluster
+    from graft.deployment.predict.predict_photographs import predict_photographs
+    from graft.networks.engines.open_classifier import open_classifier
+
+    (folder / "torn.jpg").write_bytes(b"nothing")
+    (source, torn), bundle = find_photographs([str(photographs), str(folder / "torn.jpg")]), project.strategy("frozen")
+    stream = [*source.read(), *torn.read()]
+    here = list(predict_photographs(open_classifier(bundle / "model"), stream))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ADDRESS, cluster.address)
+        there = list(predict_on_cluster(bundle / "model", len(stream), None, stream))
+    for what in ("names", "keys", "problems", "labels"):
+        values = [[one for some in found for one in getattr(some, what)] for found in (here, there)]
+        assert values[0] == values[1]
+        assert len(values[0]) == len(stream)
+    rows = [np.concatenate([some.probabilities for some in found]) for found in (here, there)]
+    np.testing.assert_allclose(rows[1], rows[0], atol=1e-5)
+    assert np.isnan(rows[0][-1]).all()
 
 
 def test_a_scan_on_two_nodes_makes_the_same_manifest(noise: Path, tmp_path: Path, on_ray: None) -> None:
@@ -280,3 +308,116 @@ def test_what_a_node_cannot_do_is_said_in_a_sentence(
 
 def plain() -> Any:
     return lambda pixels: np.asarray(pixels, np.float32).mean(axis=(1, 2))
+
+
+def dies_once(marker: Path, number: int) -> int:
+    if number == 1 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 3:
+        raise GraftError("There is no third", "Take another")
+    return 2 * number
+
+
+def test_pieces_come_in_their_order_a_killed_worker_costs_its_own_and_an_error_is_the_same(
+    tmp_path: Path, on_ray: None
+) -> None:
+    pieces = run_each(partial(dies_once, tmp_path / "died"), iter(range(4)))
+    assert [next(pieces), next(pieces), next(pieces)] == [0, 2, 4]
+    assert (tmp_path / "died").exists()
+    with pytest.raises(GraftError, match="There is no third") as raised:
+        next(pieces)
+    assert raised.value.fix == "Take another"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TASK_CPUS, "64")
+        with pytest.raises(GraftError, match=r"No node .* has the 64 CPUs .*compute.task_cpus"):
+            list(run_each(abs, [1]))
+
+
+def test_seeds_options_trials_and_folds_are_tasks_with_the_figures_of_one_process(
+    tmp_path: Path, on_ray: None, cluster: Cluster
+) -> None:
+    from graft.training.run_sweep import Trial, run_sweep
+    from graft.training.studies.ablation import ablate
+    from graft.training.studies.cross_validation import cross_validated
+    from graft.training.studies.study_images import StudyImages, StudyMember
+    from graft.training.train import fit_strategy
+
+    chance = np.random.default_rng(2)
+    labels, names = np.arange(300) % 3, [f"{number:064x}" for number in range(300)]
+    members = tuple(StudyMember(name, chance.normal(0, 1, (300, 6)).astype(np.float32), (), 6) for name in "ab")
+    study = StudyImages("frozen", members, labels, ["r", "g", "b"], np.array(names), names, "balanced", 5)
+    small = {**tiny_params().train.strategies["small"].model_dump(mode="json", exclude_unset=True), "epochs": 1}
+    raw = tiny_params(strategies={"small": small}, validation="auto").model_dump(by_alias=True, mode="json")
+    params = parse_params({**raw, "sweep": {"order": "grid", "try": {"small": {"learning_rate": [0.02]}}}})
+    in_split = params.model_copy(update={"train": params.train.model_copy(update={"validation": "split"})})
+
+    def run(root: Path) -> tuple[Any, Any, list[Trial], np.ndarray]:
+        project, seen = make_project(root), list[Trial]()
+        run_sweep(project, in_split, seen.append)
+        fitted = fit_strategy(project, params.train, "small", clock())
+        assert fitted.task.folds == 5
+        return cross_validated(study, 4, [0, 1]), ablate(study, 4, 0), seen, fitted.calibration.probabilities
+
+    crossed, without, trials, probabilities = run(tmp_path / "there")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(ADDRESS)
+        expected = run(tmp_path / "here")
+    np.testing.assert_array_equal(crossed.probabilities, expected[0].probabilities)
+    pd.testing.assert_frame_equal(crossed.by_fold, expected[0].by_fold)
+    assert [(one.option, one.log_loss) for one in without] == [(one.option, one.log_loss) for one in expected[1]]
+    assert [(one.number, one.settings, bool(one.problem)) for one in trials] == [
+        (0, {}, False),
+        (1, trials[1].settings, False),
+    ]
+    for one, other in zip(trials, expected[2], strict=True):
+        assert one.figures == pytest.approx(other.figures, rel=1e-4)
+        assert (one.gain, one.error) == pytest.approx((other.gain, other.error), abs=1e-5)
+    np.testing.assert_allclose(probabilities, expected[3], atol=1e-5)
+
+
+def test_a_driver_that_was_killed_is_followed_by_one_that_computes_what_is_left(
+    images: Photographs, tmp_path: Path, on_ray: None
+) -> None:
+    from ray import cloudpickle
+
+    counted = [tmp_path / name for name in ("first", "second")]
+    for folder in counted:
+        folder.mkdir()
+    work = tmp_path / "work.pickle"
+    work.write_bytes(cloudpickle.dumps(partial(extract_slowly, images, tmp_path / "store", counted[0], 2.0)))
+    code = "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))()"
+    driver = subprocess.Popen([sys.executable, "-c", code, str(work)], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not rows_of_store(tmp_path / "store") and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    driver.kill()
+    _, problem = driver.communicate(timeout=60)
+    before = len(rows_of_store(tmp_path / "store"))
+    assert 0 < before < COUNT, problem.decode()[-2000:]
+    rows = extract_slowly(images, tmp_path / "store", counted[1], 0.0)
+    np.testing.assert_allclose(rows, images.at(np.arange(COUNT)).mean(axis=(1, 2)), atol=1e-3)
+    assert {key for _, key in rows_of_store(tmp_path / "store")} == {key.hex() for key in images.keys}
+    assert 0 < sum(int(one.read_text()) for one in counted[1].iterdir()) <= COUNT - before
+
+
+def extract_slowly(images: Photographs, folder: Path, counted: Path, seconds: float) -> np.ndarray:
+    """Mean colours of images, from a store or by a network on Ray that takes its time."""
+    from graft.networks.features.compute import fill
+
+    rows = np.empty((len(images), 3), np.float32)
+    space = FeatureStore(folder, 10**9).space({"what": "mean colours"})
+    remote = Remote(partial(slow, counted, seconds))
+    fill(rows, lambda count: plain(), images, "colours", space, None, lambda: remote)
+    return rows
+
+
+def slow(folder: Path, seconds: float) -> Any:
+    run = plain()
+
+    def counted(pixels: np.ndarray) -> np.ndarray:
+        time.sleep(seconds)
+        (folder / uuid.uuid4().hex).write_text(str(len(pixels)))
+        return run(pixels)
+
+    return counted

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from graft.training.batches import Batches, balanced_class_weights
+from graft.networks.class_weights import balanced_class_weights
+from graft.training.batches import Batches
 
 INPUTS = np.arange(23, dtype=np.float32)[:, None]
 LABELS = np.arange(23) % 3

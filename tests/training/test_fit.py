@@ -11,10 +11,11 @@ from tiny import tinted_images
 
 from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FitParams, HeadParams, ScratchParams
+from graft.networks.class_weights import balanced_class_weights
 from graft.networks.head import build_head
 from graft.networks.temperature import softmax
 from graft.training import fit as fit_module
-from graft.training.batches import Batches, balanced_class_weights
+from graft.training.batches import Batches
 from graft.training.checkpoint import TrainingState
 from graft.training.fit import EpochLines, FitResult, Labelled, fit
 from graft.training.strategies.scratch import build_network

@@ -91,7 +91,7 @@ def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
         figures = {"log_loss": loss, "accuracy": 0.5, "macro_f1": 0.5}
         return SimpleNamespace(
             validation=SimpleNamespace(headline=lambda: figures),
-            clean_up=lambda: None,
+            task=SimpleNamespace(checkpoint=project.checkpoints / "none"),
             validation_losses=lambda metric: np.array([loss, loss + 0.1]),
             val_table=pd.DataFrame({"sha256": ["a", "b"]}),
         )

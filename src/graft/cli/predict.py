@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from graft.bundle.model import ImageClassifier
     from graft.core.project import Project
     from graft.deployment.monitor.watch_logged import Watcher
-    from graft.deployment.predict.inputs import PhotographSource, Wanted
+    from graft.deployment.predict.inputs import Photograph, PhotographSource, Wanted
     from graft.deployment.predict.predict_photographs import PredictedBatch
     from graft.deployment.predict.prediction_tables import Sets
     from graft.deployment.predict.results import Run
     from graft.registry.resolve import ResolvedModel
+
+    Ask = Callable[[Iterable[Photograph]], Iterator[PredictedBatch]]
 
 # Rows that a terminal is given to read; a file takes all.
 SHOWN = 100
@@ -86,8 +88,12 @@ def predict(
 
     Images that cannot be read are reported and stop nothing; the exit code is 1 only where none could be read.
     """
+    from graft.core.cluster import is_for_cluster, use_compute
+    from graft.core.params import load_params
     from graft.deployment.predict.imagenet import imagenet_model, is_imagenet
     from graft.deployment.predict.inputs import find_photographs
+    from graft.deployment.predict.predict_on_cluster import predict_on_cluster
+    from graft.deployment.predict.predict_photographs import predict_photographs
     from graft.deployment.predict.results import Run
     from graft.networks.engines.open_classifier import open_classifier
     from graft.registry.resolve import resolve_model, wanted_decisions
@@ -100,6 +106,8 @@ def predict(
         raise GraftError("--json prints what --out writes", "Leave one out, or name an --out that ends in .json")
     project = find_project()
     configure(project)
+    if project.params_file.is_file():
+        use_compute(load_params(project.params_file).compute)
     if out is not None:
         _require_writable(out, replace)
     if explain is not None and explain.exists():
@@ -122,12 +130,15 @@ def predict(
             find_sets = _sets(classifier, sets)
             say(f"{resolved}: {len(classifier.classes)} classes")
             with _watching(project, resolved, classifier, log) as watcher:
+                ask: Ask = partial(predict_photographs, classifier)
+                if is_for_cluster(total) and _can_be_sent(photographs, watcher):
+                    ask = partial(predict_on_cluster, resolved.bundle, total, wanted)
                 if file is None:
-                    counts = _show(classifier, photographs, total, watcher, top, find_sets)
+                    counts = _show(classifier, ask, photographs, total, watcher, top, find_sets)
                 else:
                     arguments = tuple(os.path.abspath(path) for path in paths)  # noqa: PTH100
                     run = Run(resolved.digest, arguments, json.dumps(classifier.decided))
-                    counts = _write(classifier, photographs, total, run, file, replace, watcher, find_sets)
+                    counts = _write(classifier, ask, photographs, total, run, file, replace, watcher, find_sets)
             if explain is not None:
                 _explain(classifier, resolved.bundle, photographs, total, explain)
             none_read = not set(counts) - {""}
@@ -205,8 +216,20 @@ def _watching(
                 say(words, style="red")
 
 
+def _can_be_sent(photographs: list[PhotographSource], watcher: Watcher | None) -> bool:
+    """Return whether the nodes of a cluster can read and answer for the photographs; print why they cannot."""
+    from graft.deployment.predict.inputs import PhotographFiles
+
+    if watcher is None and all(isinstance(some, PhotographFiles) for some in photographs):
+        return True
+    what = "archives are read from front to back" if watcher is None else "predictions are logged where they are made"
+    say(f"Predicted here, not on Ray: {what}")
+    return False
+
+
 def _write(
     classifier: ImageClassifier,
+    ask: Ask,
     photographs: list[PhotographSource],
     total: int,
     run: Run,
@@ -221,7 +244,7 @@ def _write(
         _require_writable(out, replace)  # again: another process may have just finished it
         if len(results):
             console.print(f"{len(results):,} of {total:,} are in {results.path} already", markup=False)
-        for some in _predict(classifier, photographs, total - len(results), results.wants, watcher):
+        for some in _predict(ask, photographs, total - len(results), results.wants, watcher):
             results.add(some)
         with console.status(f"Writing {out}"):
             return results.finish()
@@ -229,6 +252,7 @@ def _write(
 
 def _show(
     classifier: ImageClassifier,
+    ask: Ask,
     photographs: list[PhotographSource],
     total: int,
     watcher: Watcher | None,
@@ -242,7 +266,7 @@ def _show(
 
     table = table_of("~photograph", "label", ">", *(["~one of"] if sets else []))
     counts: Counter[str] = Counter()
-    for some in _predict(classifier, photographs, total, None, watcher):
+    for some in _predict(ask, photographs, total, None, watcher):
         answers = some.answered(classifier.classes)
         among = sets(some.probabilities) if sets else np.zeros((len(some.names), 0), bool)
         each = zip(some.names, some.problems, some.labels, answers, some.probabilities, among, strict=True)
@@ -270,18 +294,13 @@ def _show(
 
 
 def _predict(
-    classifier: ImageClassifier,
-    photographs: list[PhotographSource],
-    count: int,
-    wanted: Wanted | None,
-    watcher: Watcher | None,
+    ask: Ask, photographs: list[PhotographSource], count: int, wanted: Wanted | None, watcher: Watcher | None
 ) -> Iterator[PredictedBatch]:
     from graft.deployment.predict.inputs import all_of_them
-    from graft.deployment.predict.predict_photographs import predict_photographs
 
     stream = (photograph for some in photographs for photograph in some.read(wanted or all_of_them))
     with progress_bar("Photographs", max(0, count)) as advance:
-        for some in predict_photographs(classifier, watcher.watch(stream) if watcher else stream):
+        for some in ask(watcher.watch(stream) if watcher else stream):
             advance(len(some.names))
             if watcher is not None:
                 watcher.log(some)

@@ -10,13 +10,14 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from graft.core.errors import GraftError, first_line
 from graft.core.params.compute_params import ComputeParams
 
 ADDRESS = "GRAFT_RAY_ADDRESS"
 MIN_IMAGES = "GRAFT_RAY_MIN_IMAGES"
+TASK_CPUS, TASK_GPUS = "GRAFT_RAY_TASK_CPUS", "GRAFT_RAY_TASK_GPUS"
 INSTALL = "pip install 'graft[ray]', the same version on every node"
 # Rows of a block: some MB of decoded images. Smaller blocks cost more messages, larger ones make a node that dies cost
 # more.
@@ -29,6 +30,8 @@ def use_compute(params: ComputeParams) -> None:
     if params.engine == "ray":
         os.environ.setdefault(ADDRESS, params.address)
     os.environ.setdefault(MIN_IMAGES, str(params.min_images))
+    os.environ.setdefault(TASK_CPUS, str(params.task_cpus))
+    os.environ.setdefault(TASK_GPUS, str(params.task_gpus))
 
 
 def ray_address() -> str:
@@ -39,6 +42,14 @@ def ray_address() -> str:
 def is_for_cluster(count: int) -> bool:
     """Return whether so many images are worth a cluster, and there is one."""
     return bool(ray_address()) and count >= int(os.environ.get(MIN_IMAGES, ComputeParams().min_images))
+
+
+def task_size(gpus: int) -> tuple[float, float]:
+    """Return the CPUs and GPUs of a task, for a cluster with so many GPUs; with 0 the task takes none."""
+    defaults = ComputeParams()
+    wanted = os.environ.get(TASK_GPUS, str(defaults.task_gpus))
+    each = float(gpus > 0) if wanted == "auto" else float(wanted)
+    return float(os.environ.get(TASK_CPUS, defaults.task_cpus)), each if gpus else 0.0
 
 
 def connected() -> Any:
@@ -183,10 +194,15 @@ def rows_on_cluster(columns: Mapping[str, Iterable[Any]], *steps: ClusterStep) -
     try:
         yield from dataset.iter_rows()
     except Exception as error:
-        cause = getattr(error, "cause", error)
-        if isinstance(cause, GraftError):
-            raise GraftError(cause.what, cause.fix) from None  # Ray's own class of it prints its traceback
-        raise GraftError(
-            f"Ray's cluster at {ray_address()} has not finished its work: {first_line(error)}",
-            "See `ray status` and Ray's dashboard, then run the same command again: what was computed is kept",
-        ) from error
+        raise_failure(error)
+
+
+def raise_failure(error: Exception) -> NoReturn:
+    """Raise what a step or task failed of: its own GraftError, or that the cluster has not finished its work."""
+    cause = getattr(error, "cause", error)
+    if isinstance(cause, GraftError):
+        raise GraftError(cause.what, cause.fix) from None  # Ray's own class of it prints its traceback
+    raise GraftError(
+        f"Ray's cluster at {ray_address()} has not finished its work: {first_line(error)}",
+        "See `ray status` and Ray's dashboard, then run the same command again: what was computed is kept",
+    ) from error

@@ -84,9 +84,3 @@ class Batches(keras.utils.PyDataset):
         self.order = np.arange(len(self.labels))
         if self.seed is not None:
             np.random.default_rng((self.seed, epoch)).shuffle(self.order)
-
-
-def balanced_class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return weights N / (C * N_c), float32 ``[C]``: every class then counts the same in the loss (mean weight 1)."""
-    counts = np.bincount(labels, minlength=classes)
-    return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)

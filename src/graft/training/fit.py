@@ -14,9 +14,10 @@ import pandas as pd
 from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FitParams
 from graft.core.progress import console
+from graft.networks.class_weights import balanced_class_weights
 from graft.networks.engines.devices import device_count
 from graft.training.batch_norm import has_batch_norm, set_batch_norm_statistics
-from graft.training.batches import Batches, Mix, balanced_class_weights
+from graft.training.batches import Batches, Mix
 from graft.training.checkpoint import TrainingState
 from graft.training.graph_epochs import fit_features, suits_graph
 from graft.training.optimizers import build_optimizer

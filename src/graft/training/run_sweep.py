@@ -18,8 +18,10 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +29,18 @@ import keras
 import numpy as np
 
 from graft.core.errors import GraftError
-from graft.core.files import replaced_file
 from graft.core.lock import locked
 from graft.core.paired import difference
 from graft.core.params.models import Params
 from graft.core.params.strategy_params import StrategyParams
 from graft.core.params.sweep_params import Range, SweepParams, whole, with_settings
 from graft.core.project import Project
+from graft.core.run_each import run_each
 from graft.core.timing import StageClock
 from graft.data.splits.image_groups import read_groups
 from graft.evaluation.metrics import HIGHER_IS_BETTER
-from graft.training.train import FittedStrategy, checkpoint_folder, fit_strategy, work_key
+from graft.networks.engines.tensorflow_import import with_tensorflow
+from graft.training.train import checkpoint_folder, fit_strategy, work_key
 
 STRATEGY = "strategy"
 
@@ -145,39 +148,40 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
             study.tell(trial.number, state=state.FAIL)  # cut off, and as good as never begun
         ended = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
         trials = [Trial(**json.loads(trial.user_attrs["trial"])) for trial in ended]
-        runs = _Runs(project, params, folder / study.study_name)
+        # Of strategies as they are: what trials are compared with.
+        losses = {
+            name: np.array(one.user_attrs["losses"])
+            for one in ended
+            if "losses" in one.user_attrs
+            for name in [json.loads(one.user_attrs["trial"])["strategy"]]
+        }
+        under_way: deque[tuple[int, str, dict[str, Any], Any]] = deque()
 
-        def run(name: str, settings: dict[str, Any], asked: Any = None) -> None:
-            done, fitted = runs.run(name, settings, len(trials))
+        def draw() -> Iterator[tuple[str, dict[str, Any]]]:
+            for asked in _asked(study, params, trials, [one.params for one in ended]):
+                under_way.append(asked)
+                yield asked[1:3]
+
+        train = partial(with_tensorflow, __name__, "train_trial", (project, params))
+        together = len(combinations(sweep)) + len(sweep.settings) if sweep.order == "grid" else None
+        for trained in run_each(train, draw(), together=together, trains=True):
+            number, name, settings, asked = under_way.popleft()
+            if not settings and not trained.problem:
+                losses[name] = trained.losses
+            gain, error = _gained(project, trained, losses.get(name))
+            done = Trial(number, name, settings, trained.figures, trained.seconds, trained.problem, gain, error)
             if on_trial:
                 on_trial(done)
             if asked is None:  # as it is: nothing that Optuna chose
                 asked = study.ask()
+                asked.set_user_attr("losses", trained.losses.tolist())
             asked.set_user_attr("trial", json.dumps(vars(done)))
             if done.problem:
                 study.tell(asked, state=state.PRUNED)  # remembered, and not tried again
             else:
                 study.tell(asked, done.figures[sweep.metric])
-            if fitted is not None:
-                fitted.clean_up()
+            shutil.rmtree(trained.checkpoint, ignore_errors=True)  # once it is recorded
             trials.append(done)
-
-        for name in sweep.settings:
-            if not any(trial.is_own and trial.strategy == name for trial in trials):
-                run(name, {})
-        earlier = [trial.params for trial in ended]
-        drawn = sum(not trial.is_own for trial in trials)
-        wanted = combinations(sweep) if sweep.order == "grid" else [{}] * (sweep.trials - drawn)
-        for combination in [one for one in wanted if one not in earlier or not one]:
-            # One for all trials would go through its random numbers from the first again in every process.
-            seed = int(np.random.SeedSequence([params.train.seed, len(trials)]).generate_state(1)[0])
-            study.sampler = optuna.samplers.TPESampler(seed=seed)
-            if combination:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # that it is experimental
-                    study.sampler = optuna.samplers.PartialFixedSampler(combination, study.sampler)
-            asked = study.ask()
-            run(*_suggest(sweep, asked), asked)
     sign = -1 if HIGHER_IS_BETTER[sweep.metric] else 1
     trials.sort(key=lambda trial: (bool(trial.problem), sign * trial.figures.get(sweep.metric, 0.0), trial.number))
     drawn_trials = [trial for trial in trials if not trial.is_own]
@@ -186,45 +190,81 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
     return trials
 
 
-class _Runs:
-    """Runs of trials, each compared with its strategy as it is, whose losses are kept in a file for that."""
+def _asked(
+    study: Any, params: Params, trials: list[Trial], earlier: list[dict[str, Any]]
+) -> Iterator[tuple[int, str, dict[str, Any], Any]]:
+    """Yield the number, strategy, settings and Optuna's trial of what is missing; None for a strategy as it is.
 
-    def __init__(self, project: Project, params: Params, kept: Path) -> None:
-        self.project, self.params, self._kept = project, params, kept
+    What TPE draws follows from the trials that have ended by then.
 
-    def run(self, name: str, settings: dict[str, Any], number: int) -> tuple[Trial, FittedStrategy | None]:
-        """Train a strategy with settings of a trial; what was trained is None where that failed."""
-        train = self.params.train
-        strategy = with_settings(train.strategies[name], settings)
-        changed = train.model_copy(update={"strategies": {**train.strategies, name: strategy}})
-        started = time.perf_counter()
-        figures: dict[str, float] = {}
-        gain = error = None
+    Args:
+        trials: that have ended before.
+        earlier: Optuna's parameters of these.
+    """
+    import optuna
+
+    sweep, first = params.sweep, len(trials)
+    owns = [name for name in sweep.settings if not any(one.is_own and one.strategy == name for one in trials)]
+    drawn = sum(not trial.is_own for trial in trials)
+    for number, name in enumerate(owns, first):
+        yield number, name, {}, None
+    wanted = combinations(sweep) if sweep.order == "grid" else [{}] * (sweep.trials - drawn)
+    missing = [one for one in wanted if one not in earlier or not one]
+    for number, combination in enumerate(missing, first + len(owns)):
+        # One for all trials would go through its random numbers from the first again in every process.
+        seed = int(np.random.SeedSequence([params.train.seed, number]).generate_state(1)[0])
+        study.sampler = optuna.samplers.TPESampler(seed=seed)
+        if combination:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it is experimental
+                study.sampler = optuna.samplers.PartialFixedSampler(combination, study.sampler)
+        asked = study.ask()
+        yield number, *_suggest(sweep, asked), asked
+
+
+@dataclass(frozen=True)
+class TrainedTrial:
+    """What comes back from a training, which may have been on another machine.
+
+    Attributes:
+        figures, seconds, problem: as of :class:`Trial`.
+        losses: of each validated image, float64 ``[N]``, and its ``sha256``; empty where it failed.
+        checkpoint: to be removed once the trial is recorded.
+    """
+
+    figures: dict[str, float]
+    seconds: float
+    problem: str
+    losses: np.ndarray
+    sha256: list[str]
+    checkpoint: Path
+
+
+def train_trial(project: Project, params: Params, trial: tuple[str, dict[str, Any]]) -> TrainedTrial:
+    """Train a strategy, by its name, with the settings of a trial."""
+    name, settings = trial
+    strategy = with_settings(params.train.strategies[name], settings)
+    changed = params.train.model_copy(update={"strategies": {**params.train.strategies, name: strategy}})
+    started = time.perf_counter()
+    try:
+        fitted = fit_strategy(project, changed, name, StageClock("sweep"))
+        figures, losses = fitted.validation.headline(), fitted.validation_losses(params.sweep.metric)
+        checkpoint, sha256 = fitted.task.checkpoint, list(fitted.val_table["sha256"])
         problem = ""
-        fitted = None
-        try:
-            fitted = fit_strategy(self.project, changed, name, StageClock("sweep"))
-            figures = fitted.validation.headline()
-            gain, error = self._gained(name, fitted, is_own=not settings)
-        except GraftError as raised:
-            problem = str(raised)  # of these settings; the sweep goes on
-            shutil.rmtree(checkpoint_folder(self.project, changed, name), ignore_errors=True)  # it is not tried again
-        finally:
-            keras.utils.clear_session()
-        seconds = time.perf_counter() - started
-        return Trial(number, name, settings, figures, seconds, problem, gain, error), fitted
+    except GraftError as raised:  # of these settings; the sweep goes on
+        figures, losses, sha256, problem = {}, np.empty(0), [], str(raised)
+        checkpoint = checkpoint_folder(project, changed, name)  # it is not tried again
+    finally:
+        keras.utils.clear_session()
+    return TrainedTrial(figures, time.perf_counter() - started, problem, losses, sha256, checkpoint)
 
-    def _gained(self, name: str, fitted: FittedStrategy, is_own: bool) -> tuple[float | None, float | None]:
-        file = self._kept.with_name(f"{self._kept.name}-{name}.npy")
-        losses = fitted.validation_losses(self.params.sweep.metric)
-        if is_own:
-            with replaced_file(file) as partial:
-                np.save(partial, losses)
-        if not file.exists():
-            return None, None
-        groups = read_groups(self.project.training_groups, list(fitted.val_table["sha256"]))
-        found = difference(losses, np.load(file), groups)
-        return found.gain, found.error
+
+def _gained(project: Project, trained: TrainedTrial, own: np.ndarray | None) -> tuple[float | None, float | None]:
+    """Return by how much losses are lower than ``own``, and the standard error; None where one of the two failed."""
+    if trained.problem or own is None:
+        return None, None
+    found = difference(trained.losses, own, read_groups(project.training_groups, trained.sha256))
+    return found.gain, found.error
 
 
 def _suggest(sweep: SweepParams, trial: Any) -> tuple[str, dict[str, Any]]:

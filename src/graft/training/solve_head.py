@@ -10,8 +10,8 @@ import pandas as pd
 
 from graft.core.errors import GraftError
 from graft.core.progress import console
+from graft.networks.class_weights import balanced_class_weights
 from graft.networks.exact_head import FOLDS, ExactHead, PenaltyScore, fit_exact_head
-from graft.training.batches import balanced_class_weights
 from graft.training.fit import FitResult, Labelled
 from graft.training.strategy import OutOfFoldLogits, Task
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +32,7 @@ from graft.evaluation.prediction_table import class_indices, with_probabilities
 from graft.networks.backbones import default_image_size
 from graft.networks.decode_images import Photographs
 from graft.networks.engines.devices import all_devices, arithmetic, in_float32, machine_record
+from graft.networks.engines.tensorflow_import import with_tensorflow
 from graft.networks.features.extract import predict
 from graft.networks.features.feature_store import FeatureStore
 from graft.networks.temperature import softmax
@@ -39,7 +40,7 @@ from graft.training.blend import Blend
 from graft.training.chosen_settings import with_chosen
 from graft.training.decision_evidence import collect
 from graft.training.strategy import Task, Trained
-from graft.training.validate_in_folds import FOLDS, fold_logits, groups_of_all
+from graft.training.validate_in_folds import FOLDS, fold_logits, groups_of_all, logits_of_fold
 from graft.training.write_bundle import write_bundle
 
 GRAFT = Path(__file__).parents[1]
@@ -128,13 +129,13 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
     """
     params = with_chosen(project, params, name)
     strategy, task, val_table = _prepare(project, params, name, clock)
-    # A kind of strategy is the module of its name.
-    train = partial(import_module(f"graft.training.strategies.{strategy.kind}").train, strategy)
+    train = _trains(strategy)
     with _training_context(strategy, params):
         trained: Trained = train(task)
         machine = machine_record(trained.precision)
         # A strategy that cross-validates as it is fitted has answered for all of them already.
-        in_folds = fold_logits(train, task) if len(trained.val_logits) < len(val_table) else None
+        elsewhere = partial(with_tensorflow, __name__, "train_fold", (project, params, name))
+        in_folds = fold_logits(train, task, elsewhere) if len(trained.val_logits) < len(val_table) else None
     if trained.precision != "float32":
         model = in_float32(trained.model)
         trained = replace(
@@ -161,6 +162,18 @@ def fit_strategy(project: Project, params: TrainParams, name: str, clock: StageC
     validation = evaluate(labels, calibration.probabilities, task.classes)
     folder = project.strategy(name)
     return FittedStrategy(name, task, trained, calibration, validation, cross_validation, val_table, machine, folder)
+
+
+def train_fold(project: Project, params: TrainParams, name: str, fold: int) -> np.ndarray:
+    """Return logits float32 ``[n, C]`` for the images of one of a strategy's folds, by a training without them."""
+    strategy, task, _ = _prepare(project, params, name, StageClock("fold"))
+    with _training_context(strategy, params):
+        return logits_of_fold(_trains(strategy), task, fold)
+
+
+def _trains(strategy: StrategyParams) -> Callable[[Task], Trained]:
+    """Return what trains a strategy on a task; a kind of strategy is the module of its name."""
+    return partial(import_module(f"graft.training.strategies.{strategy.kind}").train, strategy)
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from functools import cached_property
 import keras
 import numpy as np
 
+from graft.core.cluster import ray_address
 from graft.core.progress import console
+from graft.core.run_each import run_each
 from graft.networks.decode_images import LabelledImages
 from graft.networks.grouped_folds import grouped_folds
 from graft.training.strategy import Task, Trained
@@ -60,32 +62,47 @@ def groups_of_all(task: Task) -> np.ndarray:
     return np.concatenate([task.groups, task.val_groups])
 
 
-def fold_logits(train: Callable[[Task], Trained], task: Task) -> np.ndarray:
+def fold_logits(
+    train: Callable[[Task], Trained], task: Task, elsewhere: Callable[[int], np.ndarray] | None = None
+) -> np.ndarray:
     """Return logits float32 ``[N, C]`` for the images of train and then val, each by a training without its fold.
 
     Args:
         train: trains a strategy on a task.
         task: with groups and the number of folds; each training's checkpoint is below that of the task.
+        elsewhere: returns the logits of a fold's images where folds are tasks on Ray, see :func:`run_each`.
     """
-    groups = groups_of_all(task)
-    labels = np.concatenate([task.train.labels, task.val.labels])
-    fold_of = grouped_folds(labels, groups, task.folds, task.seed)
-    logits = np.empty((len(labels), len(task.classes)), np.float32)
-    for fold in range(fold_of.max() + 1):
-        name = f"{task.name}, fold {fold + 1} of {task.folds}"
-        console.print(name)
-        keras.utils.set_random_seed(task.seed)
-        held_out = fold_of == fold
-        rest, out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        part = replace(
-            task,
-            name=name,
-            train=SomeImages(task.train, task.val, rest),
-            val=SomeImages(task.train, task.val, out),
-            checkpoint=task.checkpoint / f"fold-{fold}",
-            groups=groups[rest],
-            val_groups=groups[out],
-            folds=0,
-        )
-        logits[out] = train(part).val_logits
+    fold_of = _fold_of(task)
+    logits = np.empty((len(fold_of), len(task.classes)), np.float32)
+
+    def here(fold: int) -> np.ndarray:
+        console.print(f"{task.name}, fold {fold + 1} of {task.folds}")
+        return logits_of_fold(train, task, fold)
+
+    is_here = elsewhere is None or not ray_address()
+    for fold, found in enumerate(run_each(here if is_here else elsewhere, range(fold_of.max() + 1), trains=True)):
+        logits[fold_of == fold] = found
     return logits
+
+
+def logits_of_fold(train: Callable[[Task], Trained], task: Task, fold: int) -> np.ndarray:
+    """Return logits float32 ``[n, C]`` for the images of a fold, by a training without them."""
+    groups, fold_of = groups_of_all(task), _fold_of(task)
+    keras.utils.set_random_seed(task.seed)
+    rest, out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+    part = replace(
+        task,
+        name=f"{task.name}, fold {fold + 1} of {task.folds}",
+        train=SomeImages(task.train, task.val, rest),
+        val=SomeImages(task.train, task.val, out),
+        checkpoint=task.checkpoint / f"fold-{fold}",
+        groups=groups[rest],
+        val_groups=groups[out],
+        folds=0,
+    )
+    return train(part).val_logits
+
+
+def _fold_of(task: Task) -> np.ndarray:
+    labels = np.concatenate([task.train.labels, task.val.labels])
+    return grouped_folds(labels, groups_of_all(task), task.folds, task.seed)

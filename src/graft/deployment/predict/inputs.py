@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -28,11 +29,13 @@ class Photograph:
         name: its path as it was given; in an archive, the archive's with the member's behind it.
         read: gives the bytes of its file, or raises UnreadableImageError.
         key: names the file as it was just before it is read, see :func:`file_key`.
+        path: of its file; None in an archive.
     """
 
     name: str
     read: Callable[[], bytes]
     key: str = ""
+    path: Path | None = None
 
 
 # Of a photograph's name and key.
@@ -71,7 +74,7 @@ class PhotographFiles:
         for path in self._paths():
             name, key = _printable(path), file_key(path)
             if wanted(name, key):
-                yield Photograph(name, lambda path=path: _read_file(path), key)  # type: ignore[misc]
+                yield photograph_of(path, name, key)
 
 
 class Archive:
@@ -179,6 +182,11 @@ def find_photographs(texts: Sequence[str]) -> list[PhotographSource]:
             if path.is_dir() or _is_archive(path):
                 add(path)
     return found
+
+
+def photograph_of(path: Path, name: str, key: str = "") -> Photograph:
+    """Return the photograph that a file is, which is read when it is asked for."""
+    return Photograph(name, partial(_read_file, path), key, path)
 
 
 def file_key(path: Path) -> str:

@@ -6,6 +6,8 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
 from graft.core.environment import CONVOLUTIONS
 
@@ -35,6 +37,15 @@ def import_tensorflow() -> None:
         # The GPU list is what makes the native code look for its libraries, and talk about it.
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def with_tensorflow(module: str, function: str, arguments: tuple[Any, ...], item: Any) -> Any:
+    """Call a function of a module, with ``item`` last, which may be on another machine.
+
+    It goes there by its name, so that TensorFlow is imported as it should be before the module imports it.
+    """
+    import_tensorflow()
+    return getattr(import_module(module), function)(*arguments, item)
 
 
 @contextmanager

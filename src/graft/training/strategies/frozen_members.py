@@ -11,13 +11,13 @@ import numpy as np
 
 from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FrozenParams, HeadParams, MemberParams
+from graft.networks.class_weights import balanced_class_weights
 from graft.networks.decode_images import LabelledImages, Photographs
 from graft.networks.exact_head import ExactHead, fit_exact_head
 from graft.networks.features.frozen_backbone import FrozenBackbone, frozen_backbone
 from graft.networks.features.mirror_images import view_features
 from graft.networks.head import build_head
 from graft.networks.temperature import fit_temperature, softmax
-from graft.training.batches import balanced_class_weights
 from graft.training.blend import Blend, BlendMember, mirrored_classifier
 from graft.training.ensembles.member_weights import LEAST_PROBABILITY, mix
 from graft.training.head_on_backbone import HeadOnBackbone

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from graft.core.paired import difference, log_losses
+from graft.core.run_each import run_each
 from graft.evaluation.comparison import Comparison, compare
 from graft.evaluation.metrics import Evaluation, evaluate
 from graft.training.studies.study_images import StudyImages, StudyMember, out_of_fold
@@ -31,23 +33,29 @@ class Without:
 
 
 def ablate(images: StudyImages, folds: int, seed: int) -> list[Without]:
-    """Return the strategy as it is, and without each of its options, judged on the same folds."""
-    whole, _ = out_of_fold(images, folds, seed)
-    losses, right = log_losses(whole, images.labels), whole.argmax(axis=1) == images.labels
-    found = [Without("", evaluate(images.labels, whole, images.classes))]
-    for option, changed in variants(images):
-        probabilities, _ = out_of_fold(changed, folds, seed)
-        cost = difference(losses, log_losses(probabilities, images.labels), images.groups)
+    """Return the strategy as it is, and without each of its options, judged on the same folds: on Ray, tasks."""
+    options = ["", *(option for option, _ in variants(images))]
+    judged = partial(_out_of_fold, images, folds, seed)
+    found: list[Without] = []
+    losses, right = np.empty(0), np.empty(0)
+    work = run_each(judged, range(len(options)), images=len(images.labels) * len(options))
+    for option, probabilities in zip(options, work, strict=True):
+        figures = evaluate(images.labels, probabilities, images.classes)
         is_right = probabilities.argmax(axis=1) == images.labels
-        found.append(
-            Without(
-                option,
-                evaluate(images.labels, probabilities, images.classes),
-                compare(is_right, right, 0.95, images.groups),
-                (cost.gain, cost.error),
-            )
-        )
+        if not option:
+            losses, right = log_losses(probabilities, images.labels), is_right
+            found.append(Without(option, figures))
+            continue
+        cost = difference(losses, log_losses(probabilities, images.labels), images.groups)
+        compared = compare(is_right, right, 0.95, images.groups)
+        found.append(Without(option, figures, compared, (cost.gain, cost.error)))
     return found
+
+
+def _out_of_fold(images: StudyImages, folds: int, seed: int, number: int) -> np.ndarray:
+    """Return probabilities out of fold: of the strategy as it is, 0, or of the variant of a number from 1."""
+    changed = [images, *(variant for _, variant in variants(images))][number]
+    return out_of_fold(changed, folds, seed)[0]
 
 
 def variants(images: StudyImages) -> Iterator[tuple[str, StudyImages]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graft.core.run_each import run_each
 from graft.evaluation.metrics import evaluate
 from graft.training.studies.study_images import StudyImages, out_of_fold
 
@@ -37,14 +39,16 @@ def cross_validated(images: StudyImages, folds: int, seeds: Sequence[int]) -> Cr
 
     Args:
         folds: at most; fewer where there are fewer groups.
-        seeds: each deals the groups to folds anew; one or more.
+        seeds: each deals the groups to folds anew; one or more. On Ray each is a task.
     """
     import pandas as pd
 
     rows, fold_rows = [], []
     mean = np.zeros((len(images.labels), len(images.classes)))
-    for seed in seeds:
-        probabilities, fold_of = out_of_fold(images, folds, seed)
+    dealt = partial(out_of_fold, images, folds)
+    for seed, (probabilities, fold_of) in zip(
+        seeds, run_each(dealt, seeds, images=len(images.labels) * len(seeds)), strict=True
+    ):
         mean += probabilities / len(seeds)
         rows.append({"seed": seed, **evaluate(images.labels, probabilities, images.classes).headline()})
         for fold in np.unique(fold_of).tolist():

@@ -13,10 +13,10 @@ from graft.core.paired import Difference, difference, log_losses
 from graft.evaluation.comparison import Comparison, compare
 from graft.evaluation.intervals import share_interval
 from graft.evaluation.metrics import evaluate
+from graft.networks.class_weights import balanced_class_weights
 from graft.networks.exact_head import fit_exact_head
 from graft.networks.grouped_folds import grouped_folds
 from graft.networks.temperature import fit_temperature, softmax
-from graft.training.batches import balanced_class_weights
 from graft.training.studies.study_images import StudyImages
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from graft.core.project import Project
 from graft.data.splits.image_groups import read_groups
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation.prediction_table import class_indices
+from graft.networks.class_weights import balanced_class_weights
 from graft.networks.decode_images import Photographs
 from graft.networks.exact_head import CrossValidated, cross_validate
 from graft.networks.features.feature_store import FeatureStore
 from graft.networks.temperature import fit_temperature, softmax
-from graft.training.batches import balanced_class_weights
 from graft.training.chosen_settings import with_chosen
 
 if TYPE_CHECKING:
