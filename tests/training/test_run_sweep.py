@@ -1,6 +1,9 @@
 """Sweeps: every combination once, remembered through kills, ranked on validation, in MLflow as nested runs."""
 
+from collections import deque
+from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -125,6 +128,59 @@ def test_b17_a_sweep_that_is_resumed_draws_what_it_would_have_drawn(project: Pro
 
 
 @pytest.mark.usefixtures("nothing_trained")
+def test_two_machines_share_a_sweep_and_leave_each_other_what_they_have_begun(project: Project, tmp_path: Path) -> None:
+    shared = params({**DRAWN, "trials": 6, "storage": f"sqlite:///{tmp_path / 'shared.sqlite'}"})
+    other = make_project(tmp_path / "other")
+    seen: list[Trial] = []
+
+    def stop(trial: Trial) -> None:
+        if len(seen) == 3:
+            raise StoppedError  # the third that was drawn is under way
+        seen.append(trial)
+
+    with pytest.raises(StoppedError):
+        run_sweep(project, shared, stop)
+    there: list[Trial] = []
+    done = run_sweep(other, shared, there.append)
+    assert len(there) == 3  # of six, two had ended and one was begun
+    assert all(trial.gain is not None for trial in there)  # over the other machine's training of what is as it is
+    assert len(done) == 6
+    last: list[Trial] = []
+    done = run_sweep(project, shared, last.append)
+    assert len(last) == 1
+    assert len({trial.settings["learning_rate"] for trial in done if not trial.is_own}) == 6
+    assert len({trial.number for trial in done if not trial.is_own}) == 6
+    assert run_sweep(other, shared, there.append) == done
+
+
+@pytest.mark.usefixtures("nothing_trained")
+def test_tpe_as_on_a_cluster_draws_what_was_asked_for_and_carries_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three at a time, in order, as on three CPUs."""
+
+    def three_ahead(function: Any, items: Iterator[Any], **more: Any) -> Iterator[Any]:
+        assert more == {"together": None, "trains": True}
+        ahead = deque(map(function, islice(items, 3)))
+        while ahead:
+            yield ahead.popleft()
+            ahead.extend(map(function, islice(items, 1)))
+
+    monkeypatch.setattr(module, "run_each", three_ahead)
+
+    def stop(trial: Trial) -> None:
+        if trial.number == 5:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_sweep(project, params(DRAWN), stop)
+    done = run_sweep(project, params(DRAWN))
+    assert sorted(trial.number for trial in done) == list(range(15))
+    assert len({trial.settings["learning_rate"] for trial in done if not trial.is_own}) == 14
+    assert all(trial.gain is not None for trial in done)
+
+
+@pytest.mark.usefixtures("nothing_trained")
 def test_b17_a_sweep_is_named_by_what_decides_its_outcome_alone(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +250,10 @@ def test_a_lucky_trial_does_not_choose() -> None:
 def test_refusals(project: Project) -> None:
     with pytest.raises(GraftError, match=r"sweep.try in params.yaml is empty"):
         run_sweep(project, params({}))
+    with pytest.raises(GraftError, match=r"sweep.storage is 'sweeps.sqlite'.*no address of a database"):
+        params({**GRID, "storage": "sweeps.sqlite"})
+    with pytest.raises(GraftError, match=r"memory of sweeps at nothing://here cannot be used"):
+        run_sweep(project, params({**GRID, "storage": "nothing://here"}))
     with pytest.raises(GraftError, match=r"sweep.try names 'smal'"):
         run_sweep(project, params({"try": {"smal": {}}}))
     project.sweeps.mkdir(parents=True)

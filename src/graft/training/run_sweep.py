@@ -15,6 +15,7 @@ is measured with its standard error, image by image.
 import hashlib
 import itertools
 import json
+import platform
 import shutil
 import time
 import warnings
@@ -28,7 +29,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from graft.core.errors import GraftError
+from graft.core.errors import GraftError, first_line
 from graft.core.lock import locked
 from graft.core.paired import difference
 from graft.core.params.models import Params
@@ -137,15 +138,11 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
     folder = project.sweeps
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "sweep.lock", "Another sweep of this project is under way", "Wait for it, or stop it"):
-        study = optuna.create_study(
-            storage=f"sqlite:///{folder / 'sweeps.sqlite'}",
-            study_name=_identity(project, params),
-            load_if_exists=True,
-            direction="maximize" if HIGHER_IS_BETTER[sweep.metric] else "minimize",
-        )
+        study = _study(project, params, folder)
         state = optuna.trial.TrialState
         for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
-            study.tell(trial.number, state=state.FAIL)  # cut off, and as good as never begun
+            if not sweep.storage or trial.user_attrs.get("by") == _here(project):
+                study.tell(trial.number, state=state.FAIL)  # cut off, and as good as never begun
         ended = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
         trials = [Trial(**json.loads(trial.user_attrs["trial"])) for trial in ended]
         # Of strategies as they are: what trials are compared with.
@@ -158,7 +155,7 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
         under_way: deque[tuple[int, str, dict[str, Any], Any]] = deque()
 
         def draw() -> Iterator[tuple[str, dict[str, Any]]]:
-            for asked in _asked(study, params, trials, [one.params for one in ended]):
+            for asked in _asked(study, project, params, trials):
                 under_way.append(asked)
                 yield asked[1:3]
 
@@ -174,6 +171,7 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
                 on_trial(done)
             if asked is None:  # as it is: nothing that Optuna chose
                 asked = study.ask()
+            if not settings:
                 asked.set_user_attr("losses", trained.losses.tolist())
             asked.set_user_attr("trial", json.dumps(vars(done)))
             if done.problem:
@@ -182,6 +180,9 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
                 study.tell(asked, done.figures[sweep.metric])
             shutil.rmtree(trained.checkpoint, ignore_errors=True)  # once it is recorded
             trials.append(done)
+        if sweep.storage:  # with those of other machines
+            ended = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
+            trials = [Trial(**json.loads(trial.user_attrs["trial"])) for trial in ended]
     sign = -1 if HIGHER_IS_BETTER[sweep.metric] else 1
     trials.sort(key=lambda trial: (bool(trial.problem), sign * trial.figures.get(sweep.metric, 0.0), trial.number))
     drawn_trials = [trial for trial in trials if not trial.is_own]
@@ -190,27 +191,62 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
     return trials
 
 
-def _asked(
-    study: Any, params: Params, trials: list[Trial], earlier: list[dict[str, Any]]
-) -> Iterator[tuple[int, str, dict[str, Any], Any]]:
-    """Yield the number, strategy, settings and Optuna's trial of what is missing; None for a strategy as it is.
+def _study(project: Project, params: Params, folder: Path) -> Any:
+    """Return Optuna's study of a sweep, from ``sweep.storage`` or a file in a folder.
 
-    What TPE draws follows from the trials that have ended by then.
-
-    Args:
-        trials: that have ended before.
-        earlier: Optuna's parameters of these.
+    Raises:
+        GraftError: the storage cannot be reached, or not be used.
     """
     import optuna
 
-    sweep, first = params.sweep, len(trials)
-    owns = [name for name in sweep.settings if not any(one.is_own and one.strategy == name for one in trials)]
-    drawn = sum(not trial.is_own for trial in trials)
-    for number, name in enumerate(owns, first):
-        yield number, name, {}, None
-    wanted = combinations(sweep) if sweep.order == "grid" else [{}] * (sweep.trials - drawn)
-    missing = [one for one in wanted if one not in earlier or not one]
-    for number, combination in enumerate(missing, first + len(owns)):
+    try:
+        return optuna.create_study(
+            storage=params.sweep.storage or f"sqlite:///{folder / 'sweeps.sqlite'}",
+            study_name=_identity(project, params),
+            load_if_exists=True,
+            direction="maximize" if HIGHER_IS_BETTER[params.sweep.metric] else "minimize",
+        )
+    except Exception as error:  # of Optuna, SQLAlchemy and the database's driver
+        raise GraftError(
+            f"The memory of sweeps at {params.sweep.storage or folder} cannot be used: {first_line(error)}",
+            "See that the database is there, and that its driver is installed: pip install 'graft[team]'",
+        ) from error
+
+
+def _here(project: Project) -> str:
+    """Return a name for this project on this machine, among those that share a storage."""
+    return f"{platform.node()}:{project.root}"
+
+
+def _asked(
+    study: Any, project: Project, params: Params, trials: list[Trial]
+) -> Iterator[tuple[int, str, dict[str, Any], Any]]:
+    """Yield the number, strategy, settings and Optuna's trial of what is missing; None for a strategy as it is.
+
+    What TPE draws follows from the trials that have ended by then. Trials that other machines have begun are not
+    missing, and there numbers are Optuna's own, so that no two machines draw alike.
+
+    Args:
+        trials: that have ended before.
+    """
+    import optuna
+
+    sweep, state = params.sweep, optuna.trial.TrialState
+
+    def taken() -> list[dict[str, Any]]:
+        found = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED, state.RUNNING))
+        return [trial.params for trial in found if trial.params]
+
+    numbers = itertools.count(len(trials))
+    for name in [name for name in sweep.settings if not any(one.is_own and one.strategy == name for one in trials)]:
+        yield next(numbers), name, {}, None
+    for combination in combinations(sweep) if sweep.order == "grid" else [{}] * sweep.trials:
+        before = taken()
+        if combination in before or (not combination and len(before) >= sweep.trials):
+            continue
+        asked = study.ask()
+        asked.set_user_attr("by", _here(project))
+        number = asked.number if sweep.storage else next(numbers)
         # One for all trials would go through its random numbers from the first again in every process.
         seed = int(np.random.SeedSequence([params.train.seed, number]).generate_state(1)[0])
         study.sampler = optuna.samplers.TPESampler(seed=seed)
@@ -218,7 +254,6 @@ def _asked(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that it is experimental
                 study.sampler = optuna.samplers.PartialFixedSampler(combination, study.sampler)
-        asked = study.ask()
         yield number, *_suggest(sweep, asked), asked
 
 
@@ -290,7 +325,7 @@ def _identity(project: Project, params: Params) -> str:
     images, weights, versions and code.
     """
     described = {
-        "sweep": params.sweep.model_dump(mode="json", exclude={"trials"}),
+        "sweep": params.sweep.model_dump(mode="json", exclude={"trials", "storage"}),
         "seed": params.train.seed,
         "work": [work_key(project, params.train, params.train.strategy(name)) for name in params.sweep.settings],
     }

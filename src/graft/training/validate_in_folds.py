@@ -79,8 +79,8 @@ def fold_logits(
         console.print(f"{task.name}, fold {fold + 1} of {task.folds}")
         return logits_of_fold(train, task, fold)
 
-    is_here = elsewhere is None or not ray_address()
-    for fold, found in enumerate(run_each(here if is_here else elsewhere, range(fold_of.max() + 1), trains=True)):
+    answer = elsewhere if elsewhere is not None and ray_address() else here
+    for fold, found in enumerate(run_each(answer, range(fold_of.max() + 1), trains=True)):
         logits[fold_of == fold] = found
     return logits
 

@@ -1,8 +1,9 @@
 """The section ``sweep`` of params.yaml: which settings of which strategies `graft sweep` tries."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from graft.core.errors import did_you_mean, shown
 from graft.core.params.sections import Count, Name, Section
@@ -42,6 +43,12 @@ def _choices(value: Any) -> Any:
 Choices = Annotated[list[Any] | Range, BeforeValidator(_choices)]
 
 
+def _address_of_database(address: str) -> str:
+    if address and not re.match(r"[a-z][a-z0-9+]*://", address):
+        raise ValueError(f"{shown(address)} is no address of a database, such as postgresql://USER@HOST/NAME")
+    return address
+
+
 class SweepParams(Section):
     """A sweep: strategies with settings tried in place of their own.
 
@@ -49,6 +56,9 @@ class SweepParams(Section):
         metric: of validation, which the trials are ranked by.
         order: ``tpe`` lets what was seen decide what is tried next; ``grid`` tries every combination of lists.
         trials: of ``tpe``, in all; a grid has a number of its own.
+        storage: address of a database that remembers trials, which machines with the same data and settings share,
+            such as ``postgresql://USER@HOST/NAME``; a password is best left to PGPASSWORD or ``~/.pgpass``. ``""``: a
+            file of the project.
         settings: by strategy, by setting (``learning_rate``, ``head.dropout``), the values to try. A strategy
             without any is tried as it is.
     """
@@ -56,6 +66,7 @@ class SweepParams(Section):
     metric: Literal["log_loss", "accuracy", "macro_f1"] = "log_loss"
     order: Literal["tpe", "grid"] = "tpe"
     trials: Count = 20
+    storage: Annotated[str, AfterValidator(_address_of_database)] = ""
     settings: dict[Name, dict[str, Choices]] = Field(default={}, alias="try")
 
     def check_against(self, train: TrainParams) -> None:
