@@ -250,7 +250,7 @@ def test_a_lucky_trial_does_not_choose() -> None:
 def test_refusals(project: Project) -> None:
     with pytest.raises(GraftError, match=r"sweep.try in params.yaml is empty"):
         run_sweep(project, params({}))
-    with pytest.raises(GraftError, match=r"sweep.storage is 'sweeps.sqlite'.*no address of a database"):
+    with pytest.raises(GraftError, match=r"sweep.storage: 'sweeps.sqlite' is no address of a database"):
         params({**GRID, "storage": "sweeps.sqlite"})
     with pytest.raises(GraftError, match=r"memory of sweeps at nothing://here cannot be used"):
         run_sweep(project, params({**GRID, "storage": "nothing://here"}))

@@ -45,7 +45,7 @@ Choices = Annotated[list[Any] | Range, BeforeValidator(_choices)]
 
 def _address_of_database(address: str) -> str:
     if address and not re.match(r"[a-z][a-z0-9+]*://", address):
-        raise ValueError(f"{shown(address)} is no address of a database, such as postgresql://USER@HOST/NAME")
+        raise ValueError(f"{shown(address)} is no address of a database, such as postgresql://HOST/NAME")
     return address
 
 
