@@ -37,7 +37,8 @@ def ablate(images: StudyImages, folds: int, seed: int) -> list[Without]:
     options = ["", *(option for option, _ in variants(images))]
     judged = partial(_out_of_fold, images, folds, seed)
     found: list[Without] = []
-    losses, right = np.empty(0), np.empty(0)
+    losses: np.ndarray = np.empty(0)
+    right: np.ndarray = np.empty(0, bool)
     work = run_each(judged, range(len(options)), images=len(images.labels) * len(options))
     for option, probabilities in zip(options, work, strict=True):
         figures = evaluate(images.labels, probabilities, images.classes)
