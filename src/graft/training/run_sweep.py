@@ -165,8 +165,8 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
             number, name, settings, asked = under_way.popleft()
             if not settings and not trained.problem:
                 losses[name] = trained.losses
-            gain, error = _gained(project, trained, losses.get(name))
-            done = Trial(number, name, settings, trained.figures, trained.seconds, trained.problem, gain, error)
+            gained = _gained(project, trained, losses.get(name))
+            done = Trial(number, name, settings, trained.figures, trained.seconds, trained.problem, *gained)
             if on_trial:
                 on_trial(done)
             if asked is None:  # as it is: nothing that Optuna chose
