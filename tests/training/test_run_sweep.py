@@ -256,7 +256,7 @@ def test_refusals(project: Project) -> None:
         run_sweep(project, params({**GRID, "storage": "nothing://here"}))
     with pytest.raises(GraftError, match=r"sweep.try names 'smal'"):
         run_sweep(project, params({"try": {"smal": {}}}))
-    project.sweeps.mkdir(parents=True)
+    project.sweeps.mkdir(parents=True, exist_ok=True)
     with (
         FileLock(project.sweeps / "sweep.lock"),
         pytest.raises(GraftError, match="Another sweep of this project is under way"),
