@@ -24,6 +24,7 @@ import psutil
 import pytest
 
 from graft.automation.prefect_server import HOST, free_port
+from graft.core.confined_pages import OWN_SERVER
 from graft.core.processes import end
 from graft.core.project import Project
 
@@ -153,6 +154,16 @@ def test_a1_a_page_of_another_origin_is_refused_even_with_the_password(pages: Pa
     assert pages.asked(search, known, Origin=pages.mlflow, Sec_Fetch_Site="same-origin")[0] == 200
     # DNS rebinding: the browser takes the page for one of its own host, which MLflow does not go by.
     assert pages.asked(search, known, Host="rebound.example:80", Origin="http://rebound.example:80")[0] == 403
+
+
+def test_what_pages_ask_for_stays_on_the_machine(pages: Pages) -> None:
+    """Prefect's would ask a company that counts visitors; a browser obeys the policy that a page comes with."""
+    for url, password in ((f"{pages.mlflow}/", pages.mlflow_password), (f"{pages.prefect}/", "")):
+        credentials = base64.b64encode(password.encode()).decode()
+        request = urllib.request.Request(url, headers={"Authorization": f"Basic {credentials}", "Accept": "text/html"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.headers["content-type"].startswith("text/html")
+            assert OWN_SERVER.decode() in answer.headers.get_all("content-security-policy")
 
 
 def test_a1_prefect_allows_no_other_origin(pages: Pages) -> None:

@@ -4,7 +4,10 @@
 
 Prefect makes its tables by a hundred migrations, one after the other: ten seconds of a processor for each new project.
 They are made once for each version of Prefect, and kept in graft's cache: an empty database, with nothing of a project.
+Its pages are confined to this server, see :mod:`graft.core.confined_pages`.
 """
+
+from __future__ import annotations
 
 import asyncio
 import os
@@ -16,8 +19,13 @@ import sys
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from graft.core.confined_pages import confined
 from graft.core.files import replaced_file
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def main() -> None:
@@ -26,8 +34,23 @@ def main() -> None:
     database = sqlite_file()
     if database is not None and not database.exists():
         provide_database(database, Path(cache) / "prefect" / f"{metadata.version('prefect')}.db")
+    confine_pages()
     sys.argv = ["prefect", *arguments]
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)
+
+
+def confine_pages() -> None:
+    """Have Prefect, in this process, serve its pages with a policy that keeps them to their own server."""
+    from prefect.server.api import server
+
+    make = server.create_ui_app
+
+    def create_ui_app(ephemeral: bool) -> FastAPI:
+        app = make(ephemeral)
+        app.add_middleware(confined)
+        return app
+
+    server.create_ui_app = create_ui_app
 
 
 def sqlite_file() -> Path | None:

@@ -10,13 +10,12 @@ import hmac
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
 from importlib.metadata import entry_points
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
 
+from graft.core.confined_pages import App, Receive, Scope, Send, confined
 from graft.core.errors import GraftError
 from graft.core.loopback import HOST
 from graft.core.project import Project
@@ -34,11 +33,6 @@ location.replace(`http://${location.host}/${location.search}${location.hash}`);
 """
 _PASSWORD = "GRAFT_MLFLOW_PASSWORD"
 _APP = "graft"  # its name among MLflow's server plugins, in pyproject.toml
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def start_mlflow(project: Project, port: int, password: str) -> psutil.Popen:
@@ -78,7 +72,7 @@ def create_app() -> App:
     """Return MLflow's app behind the password; MLflow's server calls this."""
     from mlflow.server.fastapi_app import app
 
-    return owner_only(app, os.environ[_PASSWORD])
+    return owner_only(confined(app), os.environ[_PASSWORD])
 
 
 def owner_only(app: App, password: str) -> App:
