@@ -69,7 +69,7 @@ def predictions(patch: pytest.MonkeyPatch) -> list[str]:
     )
     patch.setattr(predict, "_predict", lambda *arguments: [some])
     classifier = SimpleNamespace(classes=["no", label])
-    predict._show(classifier, [], 1, None, top=1, sets=None)  # type: ignore[arg-type]
+    predict._show(classifier, lambda _: iter([]), [], 1, None, top=1, sets=None)  # type: ignore[arg-type]
     return ["90.00%", "a_label_of_some"]
 
 

@@ -12,10 +12,11 @@ import functools
 import hashlib
 import importlib.util
 import json
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+from graft.core.files import write_file
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -56,10 +57,7 @@ def _kept_statements(path: Path) -> list[str]:
     statements = _statements(source.decode())
     if not sys.dont_write_bytecode:
         with suppress(OSError):  # a place that may not be written, such as an installed package's
-            kept.parent.mkdir(exist_ok=True)
-            partial = kept.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps({"source": of_source, "statements": statements}), encoding="utf-8")
-            partial.replace(kept)
+            write_file(kept, json.dumps({"source": of_source, "statements": statements}))
     return statements
 
 
