@@ -28,7 +28,7 @@ def running(token: str | None) -> Iterator[str]:
     import uvicorn
     from stand_ins import Levels, Registry, served
 
-    from graft.bundle.images import decode
+    from graft.bundle.images import WHOLE, decode
     from graft.core.params.serve_params import ServeParams
     from graft.deployment.server.access import Access
     from graft.deployment.server.connections import PatientProtocol
@@ -49,6 +49,8 @@ def running(token: str | None) -> Iterator[str]:
 
     class Evenly:
         """Heat maps of a model that has no files: every place says as much."""
+
+        view = WHOLE
 
         def __init__(self, bundle: Path) -> None: ...
 

@@ -53,7 +53,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def model(name: str) -> ServedModel:
-    return cast(ServedModel, SimpleNamespace(source=SimpleNamespace(bundle=Path(name))))
+    opened = SimpleNamespace(max_pixels=10_000)
+    return cast(ServedModel, SimpleNamespace(source=SimpleNamespace(bundle=Path(name)), classifier=opened))
 
 
 def test_a_picture_is_drawn_and_a_model_opened_once() -> None:

@@ -58,7 +58,7 @@ class Explainer:
         side = max(pixels)
         seen = Image.fromarray(pixels[side])
         if network.view == WHOLE:  # squeezed into a square; of others the square is what it is
-            width, height = _upright_size(image)
+            width, height = _upright_size(image, model.classifier.max_pixels)
             longer = max(width, height)
             seen = seen.resize((max(1, side * width // longer), max(1, side * height // longer)))
         stream = io.BytesIO()
@@ -66,9 +66,9 @@ class Explainer:
         return stream.getvalue()
 
 
-def _upright_size(image: bytes) -> tuple[int, int]:
+def _upright_size(image: bytes, max_pixels: int) -> tuple[int, int]:
     """Return width and height of a photograph as it is to be seen, from its header."""
-    opened = open_image(image)
+    opened = open_image(image, max_pixels)
     width, height = opened.size
     try:
         is_turned = int(opened.getexif().get(ExifTags.Base.Orientation, 1)) >= 5  # by 90 degrees either way
