@@ -44,11 +44,16 @@ def with_imports(path: Path) -> list[Path]:
     return sorted(found)
 
 
+@functools.cache
+def _own_text() -> bytes:
+    return Path(__file__).read_bytes()
+
+
 def _kept_statements(path: Path) -> list[str]:
     """Return the statements of a module, see :func:`_statements`, as kept beside it or worked out now."""
     source = path.read_bytes()
     # With this file's own text: where it changes what counts as the same, what was kept counts no more.
-    of_source = hashlib.sha256(source + Path(__file__).read_bytes()).hexdigest()
+    of_source = hashlib.sha256(source + _own_text()).hexdigest()
     kept = Path(importlib.util.cache_from_source(str(path))).with_suffix(".statements")
     with suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads(kept.read_text(encoding="utf-8"))

@@ -72,7 +72,7 @@ def is_stuck(project: Project, params: Params, now: datetime) -> str:
         ``""`` where that is not so, and within a week of the last time.
     """
     limit, runs = params.retrain.notify.stuck_weeks, last_outcomes(project, _RUNS)
-    is_shown = any(run.shown for run in [run for run in runs if run.version][:1])
+    is_shown = next((bool(run.shown) for run in runs if run.version), False)  # by the last that judged
     is_young = not runs or now - datetime.fromisoformat(runs[-1].at) < timedelta(weeks=limit)
     if not limit or (is_young and not is_shown):
         return ""  # the registry is not asked

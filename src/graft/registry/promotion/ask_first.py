@@ -85,12 +85,28 @@ def ask_first(
     Raises:
         GraftError: the champion cannot be asked. A challenger that cannot is passed over, and named.
     """
-    asked, record = _ask(project, params, registry, champion, before, later, limit, asked)
-    least = _promised(registry, champion, asked[str(champion.version)], test, params.gate)
+    predicted, own, batch = dict(asked or {}), str(champion.version), params.evaluate.batch_size
+    new = new_to(registry, champion, later)
+    if own not in predicted:
+        predicted[own] = ask_version(project, registry, champion, new, batch, "champion", limit)[0]
+    challengers = []
+    for version in latest_judged(registry, before, params.gate.challengers_asked, own):
+        number = str(version.version)
+        images = new_to(registry, version, later)
+        try:
+            predicted[number] = ask_version(project, registry, version, images, batch, f"version {number}", limit)[0]
+        except GraftError as error:
+            print(f"Version {number} was not asked about the images that came after it: {error.what}", file=sys.stderr)
+        else:
+            challengers.append((number, predicted[number].part(list(images["sha256"]))))
+    record = read_evidence(registry.client, champion.run_id)
+    rows = rows_of(new[~new["sha256"].isin(record["sha256"])], predicted[own], challengers)
+    record = add_evidence(registry.client, champion.run_id, record, rows)
+    least = _promised(registry, champion, predicted[own], test, params.gate)
     found = weigh(record, later, least, params.gate)
     if found.shown() != champion.tags.get(SHOWN_TAG, ""):
         registry.client.set_model_version_tag(registry.model, str(champion.version), SHOWN_TAG, found.shown())
-    return asked, found
+    return predicted, found
 
 
 def _promised(
@@ -108,33 +124,3 @@ def _promised(
         return None
     is_right = (known["sha256"].map(predictions.by_image()) == known["label"]).to_numpy(bool)
     return share_interval(is_right, known["group"].to_numpy(str), 2 * gate.confidence - 1).low
-
-
-def _ask(
-    project: Project,
-    params: Params,
-    registry: Registry,
-    champion: ModelVersion,
-    before: str | None,
-    later: pd.DataFrame,
-    limit: float | None,
-    asked: dict[str, VersionPredictions] | None,
-) -> tuple[dict[str, VersionPredictions], pd.DataFrame]:
-    """Ask as :func:`ask_first` does; return the predictions by version, and all the evidence about the champion."""
-    found, own, batch = dict(asked or {}), str(champion.version), params.evaluate.batch_size
-    new = new_to(registry, champion, later)
-    if own not in found:
-        found[own] = ask_version(project, registry, champion, new, batch, "champion", limit)[0]
-    challengers = []
-    for version in latest_judged(registry, before, params.gate.challengers_asked, own):
-        number = str(version.version)
-        images = new_to(registry, version, later)
-        try:
-            found[number] = ask_version(project, registry, version, images, batch, f"version {number}", limit)[0]
-        except GraftError as error:
-            print(f"Version {number} was not asked about the images that came after it: {error.what}", file=sys.stderr)
-        else:
-            challengers.append((number, found[number].part(list(images["sha256"]))))
-    record = read_evidence(registry.client, champion.run_id)
-    rows = rows_of(new[~new["sha256"].isin(record["sha256"])], found[own], challengers)
-    return found, add_evidence(registry.client, champion.run_id, record, rows)
