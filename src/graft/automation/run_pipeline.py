@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,22 @@ class StrategyResult:
     run_id: str
 
 
+@contextmanager
+def stage_services(project: Project, environment: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
+    """Yield the environment of stages that share one Prefect server and, on Linux, libraries imported once.
+
+    In a block of this, :func:`reproduce` that is given what it yields starts neither again.
+
+    Args:
+        environment: of the stages, on top of this process's own.
+    """
+    with (
+        shared_server(project) as prefect,
+        warm_stages(project, {**_environment(), **prefect, **(environment or {})}) as of_stages,
+    ):
+        yield of_stages
+
+
 def reproduce(
     project: Project,
     arguments: list[str],
@@ -79,10 +96,7 @@ def reproduce(
         from graft.registry.store.tracking_store import open_store
 
         open_store(project)  # raises where the server does not let us in: not only once there is something to write
-    with (
-        shared_server(project) as prefect,
-        warm_stages(project, {**_environment(), **prefect, **(environment or {})}) as of_stages,
-    ):
+    with stage_services(project, environment) as of_stages:
         _run_dvc(project, arguments, of_stages, timeout)
         if "--dry" not in arguments and all(argument.startswith("-") for argument in arguments):
             from graft.core.params import load_params

@@ -40,6 +40,12 @@ def make_quick_project(root: Path) -> Project:
     return project
 
 
+@contextlib.contextmanager
+def no_services(own: Project, variables: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Start neither Prefect nor a server of libraries: the pipeline here needs none."""
+    yield variables
+
+
 def pipeline(own: Project, arguments: list[str], **more: Any) -> None:
     """What `dvc repro` would leave; fails over an image called poison, and refuses one called refused."""
     names = sorted(path.name for path in own.data.rglob("*.png"))
@@ -104,6 +110,7 @@ def in_this_process() -> Iterator[pytest.MonkeyPatch]:
         before = dict(os.environ)
         patch.setenv("DVC_TEST", "true")  # else it writes around a stdout that was put in place of the one before
         patch.setattr("graft.data.folder.versioning.subprocess.run", run)
+        patch.setattr("graft.automation.retraining.retraining.stage_services", no_services)
         patch.setattr("graft.automation.retraining.retraining.reproduce", pipeline)
         patch.setattr("graft.automation.retraining.retraining.judge_deliveries", judge_first)
         patch.setattr("graft.automation.retraining.finishing.judge_challenger", judge)

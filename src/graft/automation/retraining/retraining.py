@@ -36,7 +36,7 @@ from graft.automation.retraining.judging import judge_deliveries, mark_killed
 from graft.automation.retraining.outcome import OpenCommit, Outcome, from_record, read_open, write_open
 from graft.automation.retraining.retrain_history import add_outcome
 from graft.automation.retraining.workspace import Workspace, grow
-from graft.automation.run_pipeline import reproduce
+from graft.automation.run_pipeline import reproduce, stage_services
 from graft.core.credentials import without_credentials
 from graft.core.errors import GraftError
 from graft.core.lock import project_lock, retraining_lock
@@ -290,10 +290,11 @@ class Retraining:
         # The code that DVC hashes in the worktree is the code that runs.
         paths = [str(own.root / "src"), str(own.root), os.environ.get("PYTHONPATH", "")]
         environment = {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-        run = partial(reproduce, own, timeout=self._limit, environment=environment)
-        if images and not stages:
-            judge_deliveries(own, self.params, self.outcome, lambda: run(["split"]))
-        run(["--force", *stages] if self.forced else list(stages))
+        with stage_services(own, environment) as of_stages:
+            run = partial(reproduce, own, timeout=self._limit, environment=of_stages)
+            if images and not stages:
+                judge_deliveries(own, self.params, self.outcome, lambda: run(["split"]))
+            run(["--force", *stages] if self.forced else list(stages))
 
     def _keep_those_that_fit(self) -> None:
         """Ask the pipeline's checks about one delivery after the other, each with data/ and those that fit before it.
