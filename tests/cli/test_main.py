@@ -1,8 +1,10 @@
 """The command line as a whole: help, exit codes, and what starting it costs."""
 
+import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -55,6 +57,46 @@ def test_a_problem_is_one_sentence_and_exit_code_1(
 ) -> None:
     assert run_main(monkeypatch, GraftError("data/a.jpg is empty", "Remove it")) == 1
     assert capsys.readouterr().err == "graft: data/a.jpg is empty. Remove it.\n"
+
+
+WITH_A_PROCESS = """
+import subprocess
+from graft.cli import main
+from graft.core.processes import wait_for
+
+def app():
+    with subprocess.Popen(["sleep", "600"]) as process:
+        print(process.pid, flush=True)
+        wait_for(process)
+
+main.app = app
+main.main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_what_a_command_has_started_ends_with_it(name: str) -> None:
+    """A supervisor's stop, `timeout`, or a terminal that is closed."""
+    command = [sys.executable, "-c", WITH_A_PROCESS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        started = psutil.Process(int(process.stdout.readline()))
+        process.send_signal(signal.Signals[name])
+        _, words = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.Signals[name]
+    assert words == f"\ngraft: ended by {name}; what was done before is kept.\n"
+    assert not started.is_running()
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    command = ["sh", "-c", 'trap "" HUP; exec "$0" -c "$1"', sys.executable, WITH_A_PROCESS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from graft.automation.warm import REPORT
 from graft.automation.warm.start import warm_stages
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.git import repository_top
-from graft.core.processes import end_tree
+from graft.core.processes import wait_for
 from graft.core.project import Project
 from graft.core.quotas import memory_kills
 from graft.core.timing import Breakdown, read_breakdown
@@ -118,21 +118,12 @@ def _run_dvc(project: Project, arguments: list[str], environment: Mapping[str, s
     kills = memory_kills()
     with subprocess.Popen(command, cwd=project.root, env=environment) as process:
         try:
-            code = process.wait(timeout)
+            code = wait_for(process, timeout)
         except subprocess.TimeoutExpired:
-            end_tree(process.pid)
             raise GraftError(
                 f"The pipeline had not ended after {timeout:.0f} s, and was ended",
                 "Raise the limit, or look at what held it up: graft ui",
             ) from None
-        except KeyboardInterrupt:
-            # The terminal has sent Ctrl-C to DVC and the stage too: let them put things away.
-            process.wait()
-            raise
-        except BaseException:
-            # Prefect makes an exception of a SIGTERM, which has come here alone.
-            end_tree(process.pid)
-            raise
     if code != 0:
         if killed := forget_killed(project):
             raise killed_error(killed[-1], memory_kills() > kills)

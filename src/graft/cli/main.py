@@ -5,8 +5,10 @@ Commands import what they need when they run: TensorFlow, MLflow, DVC and pandas
 
 import contextlib
 import os
+import signal
 import sys
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -104,10 +106,29 @@ app.command("migrate", epilog="Example: graft migrate http://mlflow:5000 --datab
 app.command("doctor", epilog="Example: graft doctor")(doctor.doctor)
 
 
+class _Ended(BaseException):
+    """Raised where a supervisor, `timeout` or a closed terminal ends a command: what it has started ends with it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+
+def _raise_ended(number: int, _: FrameType | None) -> NoReturn:
+    raise _Ended(number)
+
+
 def main() -> None:
     """Run the `graft` command."""
     try:
+        # Commands that serve have handlers of their own. What `nohup` ignores stays ignored.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, _raise_ended)
         app()
+    except _Ended as ended:
+        print(f"\ngraft: ended by {ended.signal.name}; what was done before is kept.", file=sys.stderr)
+        sys.exit(128 + ended.signal)  # as shells report it
     except GraftError as error:
         print(f"graft: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILURE)

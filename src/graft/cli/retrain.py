@@ -13,6 +13,7 @@ from graft.cli.app import opened
 from graft.cli.options import ForceOption
 from graft.cli.output import say
 from graft.core.outside import own_path
+from graft.core.processes import wait_for
 from graft.core.project import Project
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def retrain(
         return
     with shared_server(project) as prefect:
         command = [sys.executable, "-m", "pipelines.retrain", *(["--force"] if force else [])]
-        done = subprocess.run(command, cwd=project.root, env={**os.environ, **prefect})
-    raise typer.Exit(done.returncode)
+        with subprocess.Popen(command, cwd=project.root, env={**os.environ, **prefect}) as flow:
+            code = wait_for(flow)
+    raise typer.Exit(code)
 
 
 def _without_a_run(project: Project, params: Params, accept: str, abandon: bool, dry_run: bool, force: bool) -> None:

@@ -1,12 +1,30 @@
 """End processes that were started, with all that they started."""
 
 import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
 _PATIENCE_SECONDS = 10
+
+
+def wait_for(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+    """Return a process's exit code; where waiting ends before that, end it and everything below it.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer than ``timeout`` seconds.
+    """
+    try:
+        return process.wait(timeout)
+    except KeyboardInterrupt:
+        # The terminal has sent Ctrl-C to all of them: let them put things away.
+        process.wait()
+        raise
+    except BaseException:
+        end_tree(process.pid)
+        raise
 
 
 def end_tree(pid: int) -> None:
