@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from graft.bundle.file_costs import why_too_costly
-from graft.bundle.images import UnreadableImageError, decode
+from graft.bundle.images import UnreadableImageError, decode, open_image, to_rgb
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8))
 
@@ -57,11 +59,6 @@ BOMBS = {
     "tags of a TIFF": (tags(SHARED, bytes(4000)), "name more bytes than it has"),
     "tags of a TIFF, big end first": (tags(SHARED, bytes(4000), ">"), "name more bytes than it has"),
     "tags of a BigTIFF": (big_tags([(273, 16, 2**60, 16)]), "name more bytes than it has"),
-    "Exif of a JPEG": (with_segments(segment(0xE1, b"Exif\0\0" + tags(SHARED))), "name more bytes than it has"),
-    "Exif of a JPEG in parts": (
-        with_segments(*(segment(0xE1, b"Exif\0\0" + tags(SHARED, bytes(9))[at : at + 8000]) for at in (0, 8000))),
-        "name more bytes than it has",
-    ),
     "index of several pictures in a JPEG": (
         with_segments(segment(0xE2, b"MPF\0" + tags(SHARED))),
         "name more bytes than it has",
@@ -82,27 +79,41 @@ def test_a7_bombs_are_refused_before_pillow_reads_them(name: str, monkeypatch: p
         decode(data, 8)
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before", "behind"])
-def test_a7_exif_of_a_png_is_refused_before_it_is_read(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_png(exif: bytes, before: bool) -> bytes:
+    """Exif in a chunk of its own, before the pixels or behind them."""
+    png = encoded("PNG")
+    at = 33 if before else len(png) - 12
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    return png[:at] + chunk + png[at:]
+
+
+def in_text(exif: bytes) -> bytes:
+    text = PngInfo()
+    text.add_text("Raw profile type exif", "\nexif\n1\n" + exif.hex(), zip=True)
+    return encoded("PNG", pnginfo=text)
+
+
+SIDEWAYS = tags([(0x0112, 3, 1, 6), *SHARED], bytes(9))
+COSTLY_EXIF = {
+    "JPEG": with_segments(segment(0xE1, b"Exif\0\0" + SIDEWAYS)),
+    "JPEG in parts": with_segments(
+        *(segment(0xE1, b"Exif\0\0" + SIDEWAYS[at : at + 8000]) for at in range(0, len(SIDEWAYS), 8000))
+    ),
+    "PNG": in_png(SIDEWAYS, before=True),
+    "PNG behind its pixels": in_png(SIDEWAYS, before=False),
+    "PNG as text": in_text(SIDEWAYS),
+    "WebP": encoded("WEBP", exif=SIDEWAYS),
+}
+
+
+@pytest.mark.parametrize("form", COSTLY_EXIF)
+def test_a7_of_costly_exif_the_orientation_alone_is_read(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*arguments: Any) -> None:
         raise AssertionError("Exif was read")
 
-    png = encoded("PNG")
-    at = 33 if before else len(png) - 12
-    body = b"eXIf" + tags(SHARED)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     monkeypatch.setattr(Image.Exif, "load", read)
-    with pytest.raises(UnreadableImageError, match="name more bytes than it has"):
-        decode(png[:at] + chunk + png[at:], 8)
-
-
-def test_a7_exif_as_text_is_refused_before_it_is_read() -> None:
-    from PIL.PngImagePlugin import PngInfo
-
-    text = PngInfo()
-    text.add_text("Raw profile type exif", "\nexif\n1\n" + tags(SHARED).hex(), zip=True)
-    with pytest.raises(UnreadableImageError, match="name more bytes than it has"):
-        decode(encoded("PNG", pnginfo=text), 8)
+    monkeypatch.setattr(ImageFileDirectory_v2, "load", read)
+    assert to_rgb(open_image(COSTLY_EXIF[form])).size == (60, 80)
 
 
 def test_ordinary_files_are_not_refused() -> None:

@@ -290,6 +290,10 @@ ODD_TAGS = {
     "type_that_is_none": (0x9999, 99, 1, bytes(4)),
     "maker_not_in_ascii": (0x010F, 2, 4, b"\xff\xfe\x80\0"),
     "xmp_as_a_number": (0x02BC, 3, 1, struct.pack("<HH", 6, 0)),
+    "description_outside_of_the_file": (0x010E, 2, 20, struct.pack("<I", 60000)),
+    "description_longer_than_the_file": (0x010E, 2, 500, struct.pack("<I", 40)),
+    "description_of_four_gigabytes": (0x010E, 2, 2**32 - 1, struct.pack("<I", 40)),
+    "more_numbers_than_are_kept": (0x0132, 3, 300_000, struct.pack("<I", 40)),
 }
 
 

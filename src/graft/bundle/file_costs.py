@@ -3,13 +3,15 @@
 Pixels have a limit of their own. These have none in Pillow:
 
 * JPEG: each scan goes over all pixels, and 14 bytes are a scan: 12,600 in 0.2 MB took minutes.
-* TIFF, and Exif, which is one: each tag's values are copied out, also where a thousand tags name the same bytes, and
-  each strip becomes an object of 330 bytes.
+* TIFF: each tag's values are copied out, also where a thousand tags name the same bytes, and each strip becomes an
+  object of 330 bytes. Exif is one too: where it costs so much, Pillow does not get to see it.
 * PGM and PPM: comments before the size are read letter by letter.
 """
 
 import re
 import struct
+
+from .jpeg_file import EXIF, FRAMES, SCAN, START, exif_of, segments
 
 # Ten scans are usual in a progressive JPEG; more are taken of small pictures. At 4 ns each this is some seconds.
 USUAL_SCANS, MAX_SCANNED_PIXELS = 16, 1_000_000_000
@@ -18,35 +20,54 @@ MAX_TAG_VALUES = 200_000
 _PNM_HEAD_BYTES = 4096
 _PNM_HEAD = re.compile(rb"P[1-6](?:(?:\s|#[^\r\n]*[\r\n])+\d+){2}")
 _PNM_MARK = re.compile(rb"P[1-6][\s#]")
-# A marker that ends the coded data of a scan: neither a stuffed FF, nor a restart, nor a filling byte.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers that give the size
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BANDS = 277  # SamplesPerPixel
-_TEXT_TYPES = (1, 2, 6, 7)  # kept as bytes
+_BANDS, _ORIENTATION = 277, 274  # SamplesPerPixel, and how the camera was held (Exif 2.32)
+_TEXT = 2
+_TEXT_TYPES = (1, _TEXT, 6, 7)  # kept as bytes
 
 
 def why_too_costly(data: bytes) -> str:
     """Return why a file would take more memory or time than its size and pixels explain; ``""`` where it does not."""
     if data[:4] in _TIFF_STARTS:
         return why_tags_are_too_costly(data)
-    if data.startswith(b"\xff\xd8"):
+    if data.startswith(START):
         return _why_jpeg_is_too_costly(data)
     if _PNM_MARK.match(data) and not _PNM_HEAD.match(data[:_PNM_HEAD_BYTES]):
         return f"its size does not stand in its first {_PNM_HEAD_BYTES} bytes"
     return ""
 
 
+def without_costly_exif(data: bytes) -> bytes:
+    """Return a file with its Exif under another name, where that is what costs; the pixels of a JPEG do not need it."""
+    return data.replace(EXIF, bytes(len(EXIF))) if why_tags_are_too_costly(exif_of(data)) else data
+
+
 def why_tags_are_too_costly(data: bytes) -> str:
     """Return the same for a TIFF file, or for what is built as one (Exif), by its first list of tags."""
-    data = data.removeprefix(b"Exif\0\0")
     tags = _tags(data)
     if sum(values * _TIFF_SIZES.get(kind, 0) for _, kind, values, _ in tags) > len(data) + 8 * len(tags):
         return "its tags name more bytes than it has"
     if any(kind not in _TEXT_TYPES and values > MAX_TAG_VALUES for _, kind, values, _ in tags):
         return f"a tag has more than {MAX_TAG_VALUES} values"
     return ""
+
+
+def exif_orientation(exif: bytes) -> int | None:
+    """Return how the camera was held, 1 to 8, whatever other tags there are; None where Exif does not say it.
+
+    Only the tag itself is looked at: one that names bytes which are not there, or more than there are, ends what
+    Pillow reads of the list.
+    """
+    while exif.startswith(EXIF):  # twice in some
+        exif = exif[len(EXIF) :]
+    for tag, kind, count, value in _tags(exif):
+        if tag == _ORIENTATION and count:
+            size = _TIFF_SIZES.get(kind, 1)
+            one = value[:size] if exif[:2] == b"II" else value[:size][::-1]
+            number = int.from_bytes(one, "little") - (ord("0") if kind == _TEXT else 0)
+            return number if 1 <= number <= 8 else None
+    return None
 
 
 def tiff_bands(data: bytes) -> int:
@@ -67,28 +88,22 @@ def _tags(data: bytes) -> list[tuple[int, int, int, bytes]]:
         (start,) = struct.unpack_from(f"{order}{'Q' if is_big else 'I'}", data, at)
         (count,) = struct.unpack_from(f"{order}{number}", data, start)
         first, size = start + struct.calcsize(f"{order}{number}"), struct.calcsize(f"{order}{entry}")
-        return list(struct.iter_unpack(f"{order}{entry}", data[first : first + size * count]))
+        there = max(0, min(count, (len(data) - first) // size))
+        return list(struct.iter_unpack(f"{order}{entry}", data[first : first + size * there]))
     except struct.error:
         return []  # cut off: what reads it will say so
 
 
 def _why_jpeg_is_too_costly(data: bytes) -> str:
-    pixels, scans, exif, at = 1, 0, b"", 2
-    # What follows the end mark D9 is another image, or none.
-    while (found := _JPEG_MARKER.search(data, at)) and data[found.start() + 1] != 0xD9:
-        marker, at = data[found.start() + 1], found.end()
-        size = int.from_bytes(data[at : at + 2], "big")
-        body = data[at + 2 : at + size]
-        at += size
-        if marker in _FRAMES and len(body) >= 5:
+    pixels, scans = 1, 0
+    for marker, body in segments(data):
+        if marker in FRAMES and len(body) >= 5:
             pixels = max(1, int.from_bytes(body[1:3], "big") * int.from_bytes(body[3:5], "big"))
-        elif marker == 0xE1 and body.startswith(b"Exif\0\0"):
-            exif += body[6:]  # as Pillow puts it together
         elif marker == 0xE2 and body.startswith(b"MPF\0") and (reason := why_tags_are_too_costly(body[4:])):
             return reason
-        elif marker == 0xDA:
+        elif marker == SCAN:
             scans += 1
             most = max(USUAL_SCANS, MAX_SCANNED_PIXELS // pixels)
             if scans > most:
                 return f"it has more than {most} scans"
-    return why_tags_are_too_costly(exif)
+    return ""

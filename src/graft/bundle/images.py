@@ -10,12 +10,13 @@ import re
 import warnings
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from .content import but_it_is
 from .depth import declared_bits, eight_bits, is_deep
-from .file_costs import tiff_bands, why_tags_are_too_costly, why_too_costly
+from .file_costs import exif_orientation, tiff_bands, why_too_costly, without_costly_exif
+from .jpeg_file import exif_of, lacks_its_end, whole_without_its_end
 
 logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # it prints what is raised as well, for each file
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -28,12 +29,14 @@ LARGEST_SCALED = 2.0
 # In `info` of an image of 16 bits a sample: how many its file says it takes, and once it is decoded, how many its
 # values take where it was read as 16.
 DECLARED_BITS, TAKEN_BITS = "graft declared bits", "graft taken bits"
+ENDLESS = "graft data without end mark"  # in `info` of a JPEG: its bytes, where it has no end
 # Names of Pillow's readers for what people photograph and export; anything else is refused. JPEG reads MPO too.
 READABLE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "HEIF", "AVIF", "JPEG2000")
 _HEIF = "HEIF"
 # Of ISO base media files (HEIF is ISO/IEC 23008-12, annex B): an AVIF names avif beside mif1, which both share.
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")
 # What makes an image upright, by its orientation (Exif 2.32, tag 274); 1 is upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -135,9 +138,14 @@ def open_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image
     formats = _formats_of(data)
     try:
         with warnings.catch_warnings():
-            # Pillow's own bomb limit is a process-wide global; ours is checked below, before any pixel is read.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=formats)
+            # Pillow's own bomb limit is a process-wide global; ours is checked below, before any pixel is read. Of
+            # odd tags it warns, one line each.
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(without_costly_exif(data)), formats=formats)
+        if exif := exif_of(data):
+            image.info["exif"] = exif
+        if lacks_its_end(data):
+            image.info[ENDLESS] = data
         if is_deep(image):
             image.info[DECLARED_BITS] = declared_bits(image, data)
     except Image.DecompressionBombError as error:
@@ -168,15 +176,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
         opened = image
         if isinstance(opened, ImageFile) and DECLARED_BITS in opened.info:
             image, opened.info[TAKEN_BITS] = eight_bits(opened, opened.info[DECLARED_BITS])
+        if ENDLESS in opened.info:
+            image = whole_without_its_end(opened.info[ENDLESS])
         image.load()
-        if reason := why_tags_are_too_costly(_exif_of(opened)):
-            raise UnreadableImageError(reason)
-        if (turn := _TURNS.get(_orientation(opened))) is not None:
-            image = image.transpose(turn)
-    except UnreadableImageError:
-        raise
     except Exception as error:
         raise UnreadableImageError("the file is truncated or damaged") from error
+    if (turn := _TURNS.get(orientation(opened))) is not None:
+        image = image.transpose(turn)
     if image.mode == "F":
         raise UnreadableImageError("floating-point pixels have no fixed range")
     if image.mode == "I" and opened.format != "PPM":
@@ -195,19 +201,18 @@ def to_rgb(image: Image.Image) -> Image.Image:
         raise UnreadableImageError(f"pixels of kind {image.mode} have no RGB form here") from error
 
 
-def _orientation(image: Image.Image) -> int:
-    """Return how the camera was held, 1 to 8, whatever other tags there are; 1 where nothing says it."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-        # Some programs write it as a byte, or more than once.
-        return int(value[0] if isinstance(value, bytes | tuple) else value)
-    except Exception:
-        # Pillow raises anything on lists of tags that are not as the standard has them, and the pixels are whole.
+def orientation(image: Image.Image) -> int:
+    """Return how the camera was held, 1 to 8; 1 where nothing says it, and for a TIFF, which Pillow turns."""
+    if image.format == "TIFF":
         return 1
+    about = image.info.get("XML:com.adobe.xmp") or image.info.get("xmp") or b""
+    found = exif_orientation(_exif_of(image)) or _XMP_ORIENTATION.search(
+        about.encode() if isinstance(about, str) else about
+    )
+    return int(found[1]) if isinstance(found, re.Match) else found or 1
 
 
 def _exif_of(image: Image.Image) -> bytes:
-    """Return what Pillow reads Exif from, but in JPEG and TIFF, where it does so when it opens the file."""
     text = image.info.get("Raw profile type exif", "")
     try:
         return image.info.get("exif") or bytes.fromhex("".join(text.split("\n")[3:]))

@@ -4,9 +4,9 @@ import asyncio
 import io
 from concurrent.futures import ThreadPoolExecutor
 
-from PIL import ExifTags, Image
+from PIL import Image
 
-from graft.bundle.images import WHOLE, open_image
+from graft.bundle.images import WHOLE, open_image, orientation
 from graft.deployment.server.admission import BusyError
 from graft.deployment.server.served_model import Pixels, ServedModel
 from graft.networks.explain.heat_maps import HeatMaps
@@ -70,8 +70,5 @@ def _upright_size(image: bytes, max_pixels: int) -> tuple[int, int]:
     """Return width and height of a photograph as it is to be seen, from its header."""
     opened = open_image(image, max_pixels)
     width, height = opened.size
-    try:
-        is_turned = int(opened.getexif().get(ExifTags.Base.Orientation, 1)) >= 5  # by 90 degrees either way
-    except Exception:  # Pillow raises anything on tags that are not as the standard has them
-        is_turned = False
+    is_turned = orientation(opened) >= 5  # by 90 degrees either way
     return (height, width) if is_turned else (width, height)
