@@ -76,6 +76,13 @@ def folder_problem(name: str) -> str:
     return ""
 
 
+def name_instead(label: str) -> str:
+    """Return what to do about a label that cannot be a folder's name."""
+    better = UNSAFE.sub("_", label).strip(" ._")[:40]
+    usable = better and not folder_problem(better)
+    return f"Call the class '{better}', for example" if usable else "Give the class another name"
+
+
 def group_folder(group: str) -> str:
     """Return the name of a group's folder; what a folder's name cannot hold is escaped as in a web address."""
     safe = re.sub(rf"%|{UNSAFE.pattern}|[. ]$", lambda found: f"%{ord(found[0]):02X}", group)

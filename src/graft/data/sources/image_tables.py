@@ -15,30 +15,29 @@ Folders around an image stay, but for those that all images share and those name
 import csv
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import NamedTuple
 
 from graft.bundle.content import but_it_is
-from graft.core.errors import GraftError, did_you_mean, first_line
+from graft.core.errors import GraftError, did_you_mean
 from graft.core.outside import own_path
-from graft.data.folder.layout import COLUMNS_FILE, LONGEST_NAME, UNSAFE, folder_problem, group_folder
+from graft.data.folder.layout import COLUMNS_FILE, LONGEST_NAME, folder_problem, group_folder, name_instead
 from graft.data.folder.photographs import is_image_file, is_leftover
 from graft.data.folder.split_folders import split_of
 from graft.data.sources.readers.reader import Images, Plan
+from graft.data.sources.table_rows import COLUMNS, CSV, PARQUET, Rows, rows_of
 
-_COLUMNS = ("path", "label", "split", "group")
-_CSV, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")
-_ROWS = 1 << 15  # of a Parquet file in memory at a time
 _CHUNK = 1 << 20
 
 
 def is_table(path: Path) -> bool:
     """Return whether a path is a table of images, going by its suffix."""
-    return path.is_file() and path.suffix.lower() in (*_CSV, *_PARQUET)
+    return path.is_file() and path.suffix.lower() in (*CSV, *PARQUET)
 
 
 class OtherTableError(GraftError):
@@ -49,15 +48,14 @@ class MissingPathError(OtherTableError):
     """A table whose path is not there as it stands; it may be of another machine, or without its folder."""
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(NamedTuple):
     """One row: its number (a line of a CSV file, else counted from 1), the image's place and what it is."""
 
     number: int
-    path: str
-    label: str
-    split: str
-    group: str
+    path: str = ""
+    label: str = ""
+    split: str = ""
+    group: str = ""
     more: tuple[str, ...] = ()
 
 
@@ -75,8 +73,15 @@ class Table:
                 path that is no image file or is there twice, a label that cannot be a folder's name, a split
                 that is none. ``limit`` plays no part: nothing is unpacked.
         """
-        columns = self._columns()
-        rows = list(self._rows(columns))
+        if not self._is_parquet and (found := but_it_is(self.path)) not in ("", ", but text"):
+            raise GraftError(f"{self.path} is no table{found}", "Fetch it again, or name a table of path and label")
+        try:
+            with self.path.open("rb") as stream:
+                numbered = rows_of(str(self.path), stream, strict=True)
+                columns = self._checked(next(numbered, (1, []))[1])
+                rows = list(self._rows(columns, numbered))
+        except OSError as error:
+            raise GraftError(f"{self.path} cannot be read: {error.strerror}", "Check its permissions") from None
         if not rows:
             raise GraftError(f"{self.path} has no rows", "Give it one row per image")
         self._require_splits(rows)
@@ -94,7 +99,7 @@ class Table:
             for name, row in sources.items():
                 yield name, self._pieces(row)
 
-        more = [name for name in columns if name and name not in _COLUMNS]
+        more = [name for name in columns if name and name not in COLUMNS]
         if not more:
             return Plan(sizes, images)
         notes = (f"Other columns of {self.path.name} are in data/{COLUMNS_FILE}: {', '.join(more)}",)
@@ -104,10 +109,7 @@ class Table:
         lines.writerows([name, *row.more] for name, row in sources.items())
         return Plan(sizes, images, notes=notes, beside={COLUMNS_FILE: text.getvalue()})
 
-    def _columns(self) -> list[str]:
-        if not self._is_parquet and (found := but_it_is(self.path)) not in ("", ", but text"):
-            raise GraftError(f"{self.path} is no table{found}", "Fetch it again, or name a table of path and label")
-        names = self._parquet_names() if self._is_parquet else self._csv_header()
+    def _checked(self, names: list[str]) -> list[str]:
         for needed in ("path", "label"):
             if needed not in names:
                 raise OtherTableError(
@@ -118,39 +120,36 @@ class Table:
             raise GraftError(f"{self.path} has a column twice: {', '.join(names)}", "Keep one of them")
         return names
 
-    def _rows(self, columns: list[str]) -> Iterator[_Row]:
+    def _rows(self, columns: list[str], numbered: Rows) -> Iterator[_Row]:
         folder = self.path.resolve().parent
         seen: dict[str, int] = {}
-        cells = self._parquet_cells(columns) if self._is_parquet else self._csv_cells(columns)
-        for number, cell in cells:
-            try:
-                text = {name: _text(cell.get(name)) for name in (*_COLUMNS, *columns)}
-            except UnicodeDecodeError:
-                raise self._error(_Row(number, "", "", "", ""), "a cell holds bytes that are not UTF-8") from None
-            place = os.path.normpath(folder / own_path(text["path"]))
-            more = tuple(text[name] for name in columns if name and name not in _COLUMNS)
-            row = _Row(number, place, text["label"], text["split"], text["group"], more)
-            if not text["path"]:
+        for number, cells in numbered:
+            if len(cells) != len(columns):
+                raise GraftError(
+                    f"{self.path}, row {number}: {len(cells)} cells instead of {len(columns)}",
+                    "Put a cell that holds a comma into quotation marks",
+                )
+            cell = {name: text for name, text in zip(columns, cells, strict=True) if name}
+            row = _Row(number, **{name: cell.pop(name, "") for name in COLUMNS}, more=tuple(cell.values()))
+            if re.search(r"[\udc80-\udcff]", "".join(cells)):
+                kind = GraftError if self._is_parquet else OtherTableError
+                raise self._error(row, "a cell holds bytes that are not UTF-8", "Save it in UTF-8", kind)
+            if not row.path:
                 raise self._error(row, "the path is empty")
+            place = os.path.normpath(folder / own_path(row.path))
             if place in seen:
-                raise self._error(row, f"'{text['path']}' is in row {seen[place]} already")
+                raise self._error(row, f"'{row.path}' is in row {seen[place]} already")
             seen[place] = number
             if not is_image_file(place):
-                raise self._error(row, f"'{text['path']}' is no image, going by its name")
-            self._require_names(row)
-            yield row
-
-    def _require_names(self, row: _Row) -> None:
-        if row.split and not split_of(row.split):
-            raise self._error(row, f"'{row.split}' is no split", "Use train, val or test")
-        problem = folder_problem(row.label)
-        if problem:
-            better = UNSAFE.sub("_", row.label).strip(" ._")[:40]
-            usable = better and not folder_problem(better)
-            fix = f"Call the class '{better}', for example" if usable else "Give the class another name"
-            raise self._error(row, f"the label '{row.label}' cannot be a folder's name: {problem}", fix)
-        if len(group_folder(row.group).encode()) > LONGEST_NAME:
-            raise self._error(row, f"the group '{row.group[:40]}...' is too long for a folder's name")
+                raise self._error(row, f"'{row.path}' is no image, going by its name")
+            if row.split and not split_of(row.split):
+                raise self._error(row, f"'{row.split}' is no split", "Use train, val or test")
+            if problem := folder_problem(row.label):
+                what = f"the label '{row.label}' cannot be a folder's name: {problem}"
+                raise self._error(row, what, name_instead(row.label))
+            if len(group_folder(row.group).encode()) > LONGEST_NAME:
+                raise self._error(row, f"the group '{row.group[:40]}...' is too long for a folder's name")
+            yield row._replace(path=place)
 
     def _require_splits(self, rows: list[_Row]) -> None:
         with_split = [row for row in rows if row.split]
@@ -171,8 +170,7 @@ class Table:
             status = Path(row.path).stat()
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             reason = error.strerror if isinstance(error, OSError) else error
-            refused = self._error(row, f"{row.path!r} cannot be read: {reason}")
-            raise MissingPathError(refused.what, refused.fix) from None
+            raise self._error(row, f"{row.path!r} cannot be read: {reason}", kind=MissingPathError) from None
         if not stat.S_ISREG(status.st_mode):
             raise self._error(row, f"'{row.path}' is no file")
         return status.st_size
@@ -187,92 +185,12 @@ class Table:
 
     @property
     def _is_parquet(self) -> bool:
-        return self.path.suffix.lower() in _PARQUET
+        return self.path.suffix.lower() in PARQUET
 
-    def _parquet(self) -> Any:
-        import pyarrow.parquet as pq
-
-        try:
-            return pq.ParquetFile(self.path)
-        except Exception:  # its reader raises all kinds on damaged files
-            raise GraftError(
-                f"{self.path} is not a whole Parquet file{but_it_is(self.path)}", "Write it again"
-            ) from None
-
-    def _parquet_names(self) -> list[str]:
-        """Return the columns that are taken: images as bytes, lists and the like are none."""
-        import pyarrow.types as kinds
-
-        return [
-            field.name
-            for field in self._parquet().schema_arrow
-            if field.name in _COLUMNS
-            or not (kinds.is_nested(field.type) or kinds.is_binary(field.type) or kinds.is_large_binary(field.type))
-        ]
-
-    def _parquet_cells(self, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        number = 0
-        table = self._parquet()
-        try:
-            for batch in table.iter_batches(_ROWS, columns=columns):
-                for cells in batch.to_pylist():
-                    number += 1
-                    yield number, cells
-        except Exception as error:  # also of dates that Python has not, and of text in no encoding
-            raise GraftError(
-                f"{self.path} is damaged after row {number}: {first_line(error)}", "Write it again"
-            ) from None
-
-    def _csv_header(self) -> list[str]:
-        return next(self._csv(), (1, []))[1]
-
-    def _csv_cells(self, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, cells in self._csv():
-            if number == 1 or not cells:
-                continue
-            if len(cells) != len(columns):
-                raise GraftError(
-                    f"{self.path}, row {number}: {len(cells)} cells instead of {len(columns)}",
-                    "Put a cell that holds a comma into quotation marks",
-                )
-            yield number, dict(zip(columns, cells, strict=True))
-
-    def _csv(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the lines with their numbers; the first is the header."""
-        number = 0
-        try:
-            with self.path.open(encoding="utf-8-sig", newline="") as stream:
-                first = stream.readline()
-                separator = max(",;\t", key=first.count)
-                stream.seek(0)
-                lines = csv.reader(stream, delimiter=separator, strict=True)
-                for cells in lines:
-                    number = lines.line_num if number else 1
-                    yield number, [cell.strip() for cell in cells] if number == 1 else cells
-        except (csv.Error, UnicodeDecodeError) as error:
-            kind = OtherTableError if isinstance(error, UnicodeDecodeError) else GraftError
-            raise kind(f"{self.path} cannot be read after row {number}: {error}", "Save it as CSV in UTF-8") from None
-        except OSError as error:
-            raise GraftError(f"{self.path} cannot be read: {error.strerror}", "Check its permissions") from None
-
-    def _error(self, row: _Row, what: str, fix: str = "Correct that row") -> GraftError:
-        return GraftError(f"{self.path}, row {row.number}: {what}", fix)
-
-
-def _text(cell: Any) -> str:
-    """Return a cell as text. Parquet files made from tables with gaps hold numbers as 3.0 and gaps as NaN; those of
-    older programs hold text as bytes.
-
-    Raises:
-        UnicodeDecodeError: such bytes are not UTF-8.
-    """
-    if cell is None or cell != cell:
-        return ""
-    if isinstance(cell, bytes):
-        cell = cell.decode("utf-8")
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return str(cell).strip()
+    def _error(
+        self, row: _Row, what: str, fix: str = "Correct that row", kind: type[GraftError] = GraftError
+    ) -> GraftError:
+        return kind(f"{self.path}, row {row.number}: {what}", fix)
 
 
 def _common_folder(rows: list[_Row]) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from graft.core.errors import GraftError, first_line
+from graft.core.errors import GraftError
 from graft.data.folder.layout import folder_problem
 from graft.data.folder.split_folders import split_in
 from graft.data.sources.readers.lists import LABELS
 from graft.data.sources.readers.reader import Images, Plan
+from graft.data.sources.table_rows import parquet_rows
 
 _ROWS = 64  # of images in memory at a time
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png", b"GIF": ".gif", b"BM": ".bmp", b"II*": ".tif", b"RIF": ".webp"}
@@ -49,7 +49,7 @@ class ParquetImages:
         splits = Counter(split_in(path.name) for path in self.paths)
         keep = "train" in splits and len(splits) > 1 and "" not in splits
         for path, (image, label, names) in self.paths.items():
-            for number, row in enumerate(_rows(path, [image, label]), 1):
+            for number, row in enumerate(parquet_rows(str(path), path, [image, label], _ROWS), 1):
                 cell, found = row[image], row[label]
                 data = cell.get("bytes") if isinstance(cell, dict) else cell
                 numbered = isinstance(found, int) and 0 <= found < len(names)
@@ -91,13 +91,3 @@ def _columns(path: Path) -> tuple[str, str, tuple[str, ...]] | None:
     except (KeyError, TypeError, ValueError):
         names = ()
     return images[0], labels[0], names
-
-
-def _rows(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    try:
-        for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=columns):
-            yield from batch.to_pylist()
-    except Exception as error:  # on damaged files, of all kinds
-        raise GraftError(f"{path} is damaged: {first_line(error)}", "Fetch it again") from None

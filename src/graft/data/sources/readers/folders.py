@@ -16,10 +16,10 @@ from pydantic import Field
 
 from graft.bundle.images import SUFFIXES
 from graft.core.errors import GraftError
-from graft.data.folder.layout import UNSAFE, folder_problem
+from graft.data.folder.layout import folder_problem, name_instead
 from graft.data.folder.photographs import LEFTOVER, NOTES, UNREAD, by_suffix, images_among, no_notes, suffix_of
 from graft.data.folder.split_folders import FEW, are_parts, arrange, split_folders, split_in
-from graft.data.sources.readers.lists import ENOUGH, ImagePlace, Listed, UnsaidError, listed
+from graft.data.sources.readers.lists import ENOUGH, ImagePlace, Listed, UnsaidError, listed, with_whole_splits
 from graft.data.sources.readers.no_examples import no_examples
 from graft.data.sources.readers.reader import Files, Plan, Reader
 
@@ -144,10 +144,9 @@ class FoldersReader(Reader):
             return None
         for name, place in found.places.items():
             if problem := folder_problem(place.label):
-                better = UNSAFE.sub("_", place.label).strip(" ._")[:40] or "another name"
                 raise GraftError(
                     f"'{name}' has the label '{place.label}', which cannot be a folder's name: {problem}",
-                    f"Call the class {better}, for example",
+                    name_instead(place.label),
                 )
         short = {name: "/".join(filter(None, (*place, name.split("/")[-1]))) for name, place in found.places.items()}
         if len(set(short.values())) < len(short):
@@ -183,9 +182,7 @@ def _by_names(images: Iterable[str]) -> dict[str, ImagePlace]:
         if match := _NUMBERED.fullmatch(last.rpartition(".")[0] or last):
             split = next(filter(None, map(split_in, reversed(folders))), "")
             found[name] = ImagePlace(split, match[1].strip(" ._-("), "")
-    splits = {place.split for place in found.values()}
-    keep = "train" in splits and len(splits) > 1
-    return {name: place if keep else place._replace(split="") for name, place in found.items()}
+    return with_whole_splits(found)
 
 
 def _least_folders(places: Iterable[str]) -> int:
