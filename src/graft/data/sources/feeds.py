@@ -11,10 +11,10 @@ from graft.data.archives.nested_source import with_archives_inside
 from graft.data.archives.open_archive import open_source
 from graft.data.sources.image_tables import MissingPathError, OtherTableError, Table, is_table
 from graft.data.sources.parquet_images import parquet_images
-from graft.data.sources.readers import lists
 from graft.data.sources.readers.folders import FoldersReader
 from graft.data.sources.readers.lists import UnsaidError
 from graft.data.sources.readers.reader import Files, Plan, Reader
+from graft.data.sources.table_rows import SPREADSHEETS, SUFFIXES
 
 
 class Feed(Protocol):
@@ -93,9 +93,9 @@ def feed_of(path: Path, encoding: str | None, by_name: bool, scratch: Path) -> F
     if shards := parquet_images(path):
         return shards
     suffix = path.suffix.lower() if path.is_file() else ""
-    if suffix in (".xlsx", ".xls", ".ods"):
+    if suffix in SPREADSHEETS:
         raise GraftError(f"{path} is a spreadsheet", "Save it as CSV in UTF-8 beside the images, and import that")
-    if suffix in lists.SUFFIXES or is_table(path):
+    if suffix in SUFFIXES or is_table(path):
         return AnyTable(path, encoding)
     reader = FoldersReader(by_name=by_name, encoding=encoding)
     return Copies({path: ""}, reader, encoding=encoding, scratch=scratch)

@@ -1,6 +1,6 @@
-"""Read a table as rows of text, whatever wrote it: CSV, lists with blanks, JSON, Parquet.
+"""Read a table as rows of text, whatever wrote it: CSV, lists with blanks, JSON, Parquet, MATLAB.
 
-The first row is the header, where there is one: of JSON and Parquet always. Each comes with its number, for messages:
+The first row is the header, where there is one: of text it may be missing. Each comes with its number, for messages:
 of its line in a text, else counted from 1. Text that is not UTF-8 stays as it is, as surrogates.
 """
 
@@ -14,10 +14,13 @@ from typing import IO, Any
 from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError, first_line
 from graft.data.folder.photographs import suffix_of
+from graft.data.folder.split_folders import split_of
 
 COLUMNS = ("path", "label", "split", "group")  # of graft's own tables
 CSV, PARQUET, LISTS = (".csv", ".tsv"), (".parquet", ".pq"), (".txt", ".lst", ".list")
-SUFFIXES = (*CSV, *LISTS, ".json", ".jsonl")
+SUFFIXES = (*CSV, *LISTS, ".json", ".jsonl", ".mat")
+SPREADSHEETS = (".xlsx", ".xls", ".ods")  # not read
+LARGEST_TABLE = 100_000_000  # bytes of one that lies beside images and is read
 _BATCH = 1 << 12  # rows of a Parquet file in memory at a time
 
 Rows = Iterator[tuple[int, list[str]]]
@@ -36,6 +39,9 @@ def rows_of(name: str, stream: IO[bytes], strict: bool = False) -> Rows:
     suffix = suffix_of(name)
     if suffix in PARQUET:
         yield from _rows_of_parquet(name, stream)
+        return
+    if suffix == ".mat":
+        yield from enumerate(_rows_of_objects(_objects_of_mat(vectors_of_mat(name, stream.read()))))
         return
     text = text_of(stream.read())
     if suffix in (".json", ".jsonl"):
@@ -118,24 +124,76 @@ def _words(line: str) -> list[str]:
     return [path, *words] if numbers == len(words) else [path, " ".join(words)]
 
 
+def vectors_of_mat(name: str, data: bytes) -> dict[str, list[Any]]:
+    """Return the vectors in a file of MATLAB by name. Raises GraftError where it is damaged, or of version 7.3."""
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(io.BytesIO(data), simplify_cells=True)
+    except Exception as error:  # of all kinds on damaged files
+        raise GraftError(f"{name} is no MATLAB file that can be read: {first_line(error)}", "Save it as CSV") from None
+    vectors = {key: value.tolist() if getattr(value, "ndim", 0) == 1 else value for key, value in content.items()}
+    return {key: vector for key, vector in vectors.items() if isinstance(vector, list) and vector}
+
+
+def _objects_of_mat(vectors: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a list of structs, else of the longest vectors, a column each."""
+    for vector in vectors.values():
+        if all(isinstance(one, dict) for one in vector):
+            return vector
+    length = max(map(len, vectors.values()), default=0)
+    columns = {key: vector for key, vector in vectors.items() if len(vector) == length}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
 def _rows_of_json(content: Any) -> Iterator[list[str]]:
-    """Yield header and rows of a list of objects, of an object of names and labels, or of COCO's three lists."""
-    if isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations")):
-        try:
-            classes = {one["id"]: one["name"] for one in content.get("categories", [])}
-            paths = {one["id"]: one["file_name"] for one in content["images"]}
-            pairs = [(paths[one["image_id"]], classes[one["category_id"]]) for one in content["annotations"]]
-        except (KeyError, TypeError):
-            return
-        content = [{"path": path, "label": label} for path, label in pairs]
-    elif isinstance(content, dict):
-        content = [{"path": path, "label": label} for path, label in content.items()]
-    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
+    """Yield header and rows of a list of objects, or of what tools write: COCO, Datumaro, Label Studio, names by label.
+
+    Nothing where it is none of these.
+    """
+    try:
+        if isinstance(content, dict):
+            what = "split" if all(map(split_of, content)) else "label"
+            content = [{"path": path, what: value} for path, value in _pairs_of_json(content)]
+        elif content and all("annotations" in one and "data" in one for one in content):  # Label Studio
+            content = [
+                {"path": one["data"].get("image"), "label": label} for one in content for label in _choices(one) or [""]
+            ]
+    except (AttributeError, KeyError, TypeError):
         return
-    keys = list(dict.fromkeys(key for one in content for key in one))
+    if isinstance(content, list) and all(isinstance(one, dict) for one in content):
+        yield from _rows_of_objects(content)
+
+
+def _pairs_of_json(content: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield name and label of each image in COCO's lists, Datumaro's items, or an object of either by the other."""
+    if isinstance(content.get("images"), list) and isinstance(content.get("annotations"), list):
+        classes = {one["id"]: one["name"] for one in content.get("categories", [])}
+        paths = {one["id"]: one["file_name"] for one in content["images"]}
+        yield from ((paths[one["image_id"]], classes[one["category_id"]]) for one in content["annotations"])
+    elif isinstance(content.get("items"), list):
+        labels = content["categories"]["label"]["labels"]
+        for item in content["items"]:
+            path = item.get("image", {}).get("path") or item["id"]
+            yield from ((path, labels[one["label_id"]]["name"]) for one in item["annotations"] if "label_id" in one)
+    elif all(isinstance(names, list) for names in content.values()):
+        yield from ((name, label) for label, names in content.items() for name in names)
+    else:
+        yield from content.items()
+
+
+def _choices(task: dict[str, Any]) -> set[str]:
+    """Return the classes that annotators chose for an image in Label Studio."""
+    results = [result for each in task["annotations"] for result in each["result"]]
+    return {label for result in results for label in result["value"].get("choices", ())}
+
+
+def _rows_of_objects(objects: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    keys = list(dict.fromkeys(key for one in objects for key in one))
     yield keys
-    for one in content:
-        yield ["" if isinstance(cell := one.get(key), dict | list) else _text(cell) for key in keys]
+    for one in objects:
+        cells = [one.get(key) for key in keys]
+        yield ["" if hasattr(cell, "__len__") and not isinstance(cell, str) else _text(cell) for cell in cells]
 
 
 def _text(cell: Any) -> str:

@@ -6,6 +6,7 @@
     sheets    pictures with one image per row, and their labels as JSON
     table     a table that names each image and its class
     birds     the tables of CUB-200-2011
+    flowers   the numbered images of Oxford's flowers, with MATLAB's files
     signs     numbered class folders and a test table: GTSRB
 
 A block of catalogue.yaml names a reader by its ``kind`` and gives its settings. Every module here is one: a class

@@ -8,7 +8,7 @@ train_test_split.txt    1 0           1 is train, 0 is test
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal
 
 from graft.data.sources.readers.reader import Files, Plan, Reader, damaged
 
@@ -19,6 +19,7 @@ class BirdsReader(Reader):
     """The tables of CUB-200-2011; the classes are named in the archive itself."""
 
     kind: Literal["birds"]
+    tables: ClassVar = _TABLES
 
     def fits(self, files: Files) -> bool:
         return all(files.find(name) for name in _TABLES)

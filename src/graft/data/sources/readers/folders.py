@@ -4,11 +4,10 @@ Where folders do not say the classes, tables beside the images are asked (:mod:`
 where the user says so, the images' own names: cat.1.jpg.
 """
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import Literal
 
@@ -18,14 +17,17 @@ from graft.bundle.images import SUFFIXES
 from graft.core.errors import GraftError
 from graft.data.folder.layout import folder_problem, name_instead
 from graft.data.folder.photographs import LEFTOVER, NOTES, UNREAD, by_suffix, images_among, no_notes, suffix_of
-from graft.data.folder.split_folders import FEW, are_parts, arrange, split_folders, split_in
-from graft.data.sources.readers.lists import ENOUGH, ImagePlace, Listed, UnsaidError, listed, with_whole_splits
+from graft.data.folder.split_folders import FEW, are_parts, arrange, split_folders
+from graft.data.sources.readers.birds import BirdsReader
+from graft.data.sources.readers.file_names import labels_in_names, numbers_as_names_say
+from graft.data.sources.readers.flowers import FlowersReader
+from graft.data.sources.readers.lists import ENOUGH, Listed, UnsaidError, listed
 from graft.data.sources.readers.no_examples import no_examples
 from graft.data.sources.readers.reader import Files, Plan, Reader
+from graft.data.sources.table_rows import SPREADSHEETS
 
 UNLABELLED = "in a split without class folders"  # as a reason why images are left out
 LOOSE = "in no class folder"
-_NUMBERED = re.compile(r"(.*?[^\W\d_].*?)[\s._-]*(?:\(\d+\)|\d+)")  # cat.1, american_bulldog_100, dog (3)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,13 @@ class FoldersReader(Reader):
         if self.table and not images:
             raise UnsaidError(f"There are no images beside or below {self.table}", "Put it into the folder around them")
         _require_images(images, files)
+        if not (self.table or self.by_name):
+            for reader in (BirdsReader(kind="birds"), FlowersReader(kind="flowers")):
+                if reader.fits(files):
+                    plan = reader.plan(files, classes)
+                    note = f"Classes and split are those of {', '.join(reader.tables)}"
+                    rest = len(images) - len(plan.sizes)
+                    return replace(plan, notes=(f"{note}; {rest:,} images are in none of them" if rest else note,))
         aside = no_examples(images, sizes)
         images = [name for name in images if name not in aside]
         said = None if self.table or self.by_name else self._by_folders(files, images)
@@ -84,6 +93,8 @@ class FoldersReader(Reader):
         elif are_parts({place.split("/")[0] for place in said.targets.values()}):  # no classes, where a table says so
             with suppress(UnsaidError):
                 said = self._by_lists_or_names(files, images) or said
+        elif not said.tables and _least_folders(said.targets.values()) == 1:
+            said = _with_listed_split(files, said)
         plan = files.copy(said.targets)
         used = {*said.targets, *aside, *said.left, *said.tables}
         left_out = {**{name: "" for name in sizes if name not in used}, **files.left_out}
@@ -132,7 +143,7 @@ class FoldersReader(Reader):
         """Return what tables beside the images, or their names, say of them; None where neither does."""
         found: Listed | None
         if self.by_name:
-            found = Listed(_by_names(images), ("Labels are the files' names",), ())
+            found = Listed(labels_in_names(images), ("Labels are the files' names",), ())
         elif (found := listed(files, images, self.table, self.encoding, 1.0 if self.whole else ENOUGH)) is None:
             if self.table:
                 raise UnsaidError(
@@ -142,6 +153,7 @@ class FoldersReader(Reader):
             return None
         if len({place.label for place in found.places.values()}) < 2 and not self.table:
             return None
+        found = numbers_as_names_say(found)
         for name, place in found.places.items():
             if problem := folder_problem(place.label):
                 raise GraftError(
@@ -151,9 +163,9 @@ class FoldersReader(Reader):
         short = {name: "/".join(filter(None, (*place, name.split("/")[-1]))) for name, place in found.places.items()}
         if len(set(short.values())) < len(short):
             short = {name: "/".join(filter(None, (*place, name))) for name, place in found.places.items()}
-        tables = " and ".join(name.split("/")[-1] for name in found.tables)
-        why = f"in no row of {tables}" if tables else "without a class in the name"
-        return _Said(short, {name: why for name in images if name not in short}, found.notes, found.tables)
+        return _Said(
+            short, {name: _in_no_row(found) for name in images if name not in short}, found.notes, found.tables
+        )
 
     def _hint(self, files: Files, images: list[str]) -> str:
         """Return what to do with images that lie in no classes: the one command, where there is one."""
@@ -161,7 +173,9 @@ class FoldersReader(Reader):
         inside = [name.split("/", depth)[depth] for name in images]
         if _has_classes([name for name in inside if "/" in name]):
             return "Move them into the folders of their classes, or out of the folder that is imported"
-        labels = Counter(place.label for place in _by_names(images).values())
+        if unread := next((name for name in files.sizes if suffix_of(name) in (*SPREADSHEETS, ".xml", ".mat")), ""):
+            return f"If '{unread}' says the classes: graft cannot read it. Save it as CSV in UTF-8, and import that"
+        labels = Counter(place.label for place in labels_in_names(images).values())
         if len(labels) > 1 and labels.total() >= 2 * len(labels) and labels.total() > len(images) / 2:
             few = ", ".join(f"{name} {count:,}" for name, count in labels.most_common(3))
             return (
@@ -174,15 +188,27 @@ class FoldersReader(Reader):
         )
 
 
-def _by_names(images: Iterable[str]) -> dict[str, ImagePlace]:
-    """Return the class of each image whose name is one and a number."""
-    found = {}
-    for name in images:
-        *folders, last = name.split("/")
-        if match := _NUMBERED.fullmatch(last.rpartition(".")[0] or last):
-            split = next(filter(None, map(split_in, reversed(folders))), "")
-            found[name] = ImagePlace(split, match[1].strip(" ._-("), "")
-    return with_whole_splits(found)
+def _with_listed_split(files: Files, said: _Said) -> _Said:
+    """Return what folders say, with the split that lists of most of the images give: train.txt and test.txt."""
+    known = {name: place.split("/")[0] for name, place in said.targets.items()}
+    try:
+        found = listed(files, list(known), known=known)
+    except UnsaidError as error:
+        return replace(said, notes=(*said.notes, f"{error.what}: no split is taken from them"))
+    if not found or not all(place.split for place in found.places.values()):
+        return said
+    names = " and ".join(name.split("/")[-1] for name in found.tables)
+    if len(found.places) < ENOUGH * len(known):
+        few = f"{names} name {len(found.places):,} of {len(known):,} images: no split is taken from them"
+        return replace(said, notes=(*said.notes, few))
+    targets = {name: f"{place.split}/{said.targets[name]}" for name, place in found.places.items()}
+    left = {name: _in_no_row(found) for name in known if name not in targets}
+    return _Said(targets, said.left | left, (*said.notes, *found.notes), found.tables)
+
+
+def _in_no_row(found: Listed) -> str:
+    tables = " and ".join(name.split("/")[-1] for name in found.tables)
+    return f"in no row of {tables}" if tables else "without a class in the name"
 
 
 def _least_folders(places: Iterable[str]) -> int:
@@ -215,6 +241,7 @@ def _depth(name: str) -> int:
 
 def _among(label: str, labels: Collection[str]) -> str:
     """Return the class that a label means: itself, or the same number; ``""`` where there is none."""
+    label = label.partition(" ")[0] if label not in labels else label  # n02084071 dog
     same = [one for one in labels if one.isdecimal() and label.isdecimal() and int(one) == int(label)]
     return label if label in labels else same[0] if len(same) == 1 else ""
 
@@ -247,6 +274,11 @@ def _require_images(images: Collection[str], files: Files, where: str = "") -> N
     if images:
         return
     others = list(files.sizes)
+    if records := next((name for name in others if ".tfrecord" in name.rpartition("/")[2]), ""):
+        raise GraftError(
+            f"{files.where} holds no images{where}, but TFRecord files, such as {records}, which graft does not read",
+            "Have them written as photographs in class folders, or as Parquet",
+        )
     but = f", but {by_suffix(others)}" if others else ": it is empty"
     unread = any(suffix_of(name) in UNREAD for name in others)
     raise GraftError(
