@@ -116,6 +116,22 @@ def test_case_12_a_user_without_a_name_gets_one_and_others_keep_theirs(monkeypat
     assert getpass.getuser() == "somebody"
 
 
+@pytest.mark.parametrize("home", [None, "", "relative"])
+def test_case_12_a_user_without_a_name_and_home_has_the_one_of_containers(
+    home: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    name_the_user()
+    assert os.environ["HOME"] == "/home/somebody"
+    monkeypatch.delenv("HOME") if home is None else monkeypatch.setenv("HOME", home)
+    name_the_user()
+    assert os.environ["HOME"] == "/"
+
+
 def test_case_12_a_home_that_cannot_be_written_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MPLCONFIGDIR", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -97,14 +97,21 @@ def configure(project: Project) -> None:
 
 
 def name_the_user() -> None:
-    """Name a user who has a number and no name, for this process: DVC, MLflow and Prefect ask for the name.
+    """Name a user who has a number and no name, and a home, for this process: DVC, MLflow and Prefect ask for both.
 
-    Containers are often started so (``docker run -u 54321``).
+    Containers are often started so (``docker run -u 54321``), which have ``/`` for a home then.
     """
+    import pwd
+
     try:
         getpass.getuser()
     except (KeyError, OSError):
         os.environ["LOGNAME"] = f"user{os.getuid()}"  # where libraries look first
+    if not os.path.isabs(os.environ.get("HOME", "")):  # noqa: PTH117
+        try:
+            pwd.getpwuid(os.getuid())
+        except KeyError:
+            os.environ["HOME"] = "/"
 
 
 def share_with_the_group(project: Project) -> None:
