@@ -15,6 +15,7 @@ from graft.bundle.content import but_it_is
 from graft.core.errors import GraftError, first_line
 from graft.data.folder.photographs import suffix_of
 from graft.data.folder.split_folders import split_of
+from graft.data.sources.matlab_files import vectors_of_mat
 
 COLUMNS = ("path", "label", "split", "group")  # of graft's own tables
 CSV, PARQUET, LISTS = (".csv", ".tsv"), (".parquet", ".pq"), (".txt", ".lst", ".list")
@@ -122,18 +123,6 @@ def _words(line: str) -> list[str]:
     if numbers > 1 and numbers < len(words):
         del words[-numbers:]
     return [path, *words] if numbers == len(words) else [path, " ".join(words)]
-
-
-def vectors_of_mat(name: str, data: bytes) -> dict[str, list[Any]]:
-    """Return the vectors in a file of MATLAB by name. Raises GraftError where it is damaged, or of version 7.3."""
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(io.BytesIO(data), simplify_cells=True)
-    except Exception as error:  # of all kinds on damaged files
-        raise GraftError(f"{name} is no MATLAB file that can be read: {first_line(error)}", "Save it as CSV") from None
-    vectors = {key: value.tolist() if getattr(value, "ndim", 0) == 1 else value for key, value in content.items()}
-    return {key: vector for key, vector in vectors.items() if isinstance(vector, list) and vector}
 
 
 def _objects_of_mat(vectors: dict[str, list[Any]]) -> list[dict[str, Any]]:

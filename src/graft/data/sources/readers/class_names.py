@@ -6,8 +6,9 @@ from contextlib import suppress
 
 from graft.core.errors import GraftError
 from graft.data.folder.photographs import suffix_of
+from graft.data.sources.matlab_files import vectors_of_mat
 from graft.data.sources.readers.reader import Files
-from graft.data.sources.table_rows import LARGEST_TABLE, text_of, vectors_of_mat
+from graft.data.sources.table_rows import LARGEST_TABLE, text_of
 
 _NAMES_OF_CLASSES = (
     *("classes.txt", "class_names.txt", "labels.txt", "label_names.txt", "classes.names", "names.txt"),
@@ -21,31 +22,22 @@ def names_of_numbers(files: Files, labels: dict[str, str]) -> dict[str, str]:
         return labels
     numbers = {label: int(label) for label in labels}
     first = min(numbers.values())
-    for file, stream in files.open(filter(None, [files.find(*_NAMES_OF_CLASSES), *_mats(files)])):
-        data = stream.read()
-        if suffix_of(file) == ".mat":
-            names = _names_in_mat(file, data)
+    mats = [name for name, size in files.sizes.items() if suffix_of(name) == ".mat" and size < LARGEST_TABLE]
+    for file, stream in files.open(filter(None, [files.find(*_NAMES_OF_CLASSES), *mats])):
+        data, names = stream.read(), []
+        if file in mats:
+            with suppress(GraftError):
+                names = list(map(str, vectors_of_mat(file, data).get("class_names", ())))
         else:
             lines = [re.sub(r"^/\w/", "", line.strip()) for line in text_of(data).splitlines() if line.strip()]
             said = _numbered(lines)
             if said.keys() >= set(numbers.values()):
                 return {label: said[number] for label, number in numbers.items()}
             names = [re.sub(r"^\d+[\s,:]+", "", line) for line in lines]
-        if first < 2 and (
-            max(numbers.values()) - first == len(names) - 1 or (not first and len(names) > max(numbers.values()))
-        ):
+        last = max(numbers.values()) - first
+        if (last == len(names) - 1 and first < 2) or (last < len(names) and not first):  # a 0 is the first name
             return {label: names[number - first] for label, number in numbers.items()}
     return labels
-
-
-def _mats(files: Files) -> list[str]:
-    return [name for name, size in files.sizes.items() if suffix_of(name) == ".mat" and size < LARGEST_TABLE]
-
-
-def _names_in_mat(file: str, data: bytes) -> list[str]:
-    with suppress(GraftError):
-        return list(map(str, vectors_of_mat(file, data).get("class_names", ())))
-    return []
 
 
 def _numbered(lines: Sequence[str]) -> dict[int, str]:

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import ClassVar, Literal
 
 from graft.data.folder.photographs import is_image_name
+from graft.data.sources.matlab_files import vectors_of_mat
 from graft.data.sources.readers.reader import Files, Plan, Reader, damaged
-from graft.data.sources.table_rows import vectors_of_mat
 
 _LABELS, _SPLITS = "imagelabels.mat", "setid.mat"
 

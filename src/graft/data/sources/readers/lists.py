@@ -233,7 +233,7 @@ def _said(
 
 
 def _of_several(labels: Sequence[str]) -> str:
-    return f"it gives images several classes, such as {' and '.join(filter(None, labels))}: graft gives each one"
+    return f"it gives images several classes, such as {' and '.join(labels)}: graft gives each one"
 
 
 def _columns(rows: list[list[str]], finder: _Finder, table: str, without_label: bool) -> _Columns | str | None:
@@ -255,8 +255,9 @@ def _columns(rows: list[list[str]], finder: _Finder, table: str, without_label: 
         others = [place for place in range(width) if place != path]
         split = next((place for place in others if all(split_of(cells[place]) for cells in rows)), -1)
         label = next((place for place in (path + 1, path - 1) if place in others and place != split), -1)
-        if split >= 0 and (several := [cells for cells in rows if any(cells[label + 1 :]) and label > path]):
-            return _of_several(several[0][label:])  # AutoML's
+        behind = ([cell for cell in cells[label:] if not re.fullmatch(r"[\d.]*", cell)] for cells in rows)
+        if split >= 0 and label > path and (several := next((words for words in behind if len(words) > 1), None)):
+            return _of_several(several)  # AutoML's
         return _Columns(path, label, split) if label >= 0 or without_label else None
     header = rows.pop(0)[:-1]
     keys = [re.sub(r"[\W_]+", "", cell.casefold()) for cell in header]
