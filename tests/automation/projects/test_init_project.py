@@ -69,6 +69,23 @@ def test_an_empty_folder_and_an_empty_repository_are_taken(tmp_path: Path) -> No
     assert git(project.root, "status", "--porcelain") == ""
 
 
+def test_case_11_a_repository_that_git_does_not_read_is_refused_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / ".git").write_text("gitdir: /nonexistent")
+    with pytest.raises(GraftError, match="`git rev-parse` failed.*: fatal: not a git repository: /nonexistent"):
+        init_project(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".git"]
+
+
+def test_case_11_what_the_account_has_git_ignore_is_committed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text(f"[core]\n\texcludesFile = {tmp_path}/ignored\n")
+    (tmp_path / "ignored").write_text("*.yaml\npipelines\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    project = init_project(tmp_path / "new")
+    assert generated_files("new").keys() <= set(git(project.root, "ls-files").splitlines())
+
+
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(GraftError, match=r"is not empty: it holds notes\.txt\."):

@@ -54,15 +54,16 @@ def init_project(folder: Path, remote: str = "", endpoint: str = "") -> Project:
         for path, text in files.items():
             write_file(project.root / path, text)
         write_bases(project, files)
-        if not (project.root / ".git").exists():
-            run_git(project.root, "init", "--quiet")
-        run_dvc(project, "init", "--quiet")
+        is_cloned = (project.root / ".git").exists()
+        run_git(project.root, *(("rev-parse", "--git-dir") if is_cloned else ("init", "--quiet")))
+        run_dvc(project, "init")  # whose reason --quiet would hide
         write_file(project.root / ".dvc" / "config", _DVC_CONFIG)
         if remote:
-            run_dvc(project, "remote", "add", "--quiet", "--default", REMOTE, remote)
+            run_dvc(project, "remote", "add", "--default", REMOTE, remote)
         if endpoint:
-            run_dvc(project, "remote", "modify", "--quiet", REMOTE, "endpointurl", endpoint)
+            run_dvc(project, "remote", "modify", REMOTE, "endpointurl", endpoint)
         run_git(project.root, "add", "--all")
+        run_git(project.root, "add", "--force", "--", *files)  # also what the account's own list of ignored files names
         message = "A project of graft: params, pipeline and flows as they are generated"
         commit = ("-c", "commit.gpgsign=false", "commit", "--quiet", "--message", message)
         run_git(project.root, *commit, environment={**NO_HOOKS, **identity(project.root)})
