@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.entities import Dataset
 
+from graft.evaluation.all_figures import all_figures
 from graft.registry.runs.logged_metrics import (
     METRICS_PER_CALL,
     POINTS,
@@ -39,6 +40,15 @@ def test_c9_a_name_that_mlflow_takes_stays_as_it_is(label: str) -> None:
 @pytest.mark.parametrize("labels", SETS)
 def test_case_17_every_class_has_a_metric_of_its_own(labels: list[str]) -> None:
     assert len({metric_name(label) for label in labels}) == len(labels)
+
+
+def test_case_17_no_class_has_the_metric_of_a_figure_over_all_classes() -> None:
+    figures = all_figures(
+        np.array([0, 1, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]]), "ab"
+    ).figures
+    about_all = {name.rpartition("_")[0] for name in figures if name.endswith(("_precision", "_recall"))}
+    assert "macro" in about_all
+    assert not about_all & {metric_name(label) for label in about_all}
 
 
 @pytest.mark.parametrize(("label", "readable"), [("C++", "C__-"), ("no entry!", "no entry_-"), (" red ", "red-")])

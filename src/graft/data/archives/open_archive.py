@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import IO, Self
 
 from graft.bundle.content import but_it_is, content_name
@@ -163,7 +164,7 @@ class FolderSource(Source):
 
     def members(self) -> list[Member]:
         root = self.path.resolve()
-        found = []
+        found, linked = [], list[str]()
         with damage(self.path):
             for folder, subfolders, files in os.walk(root, onerror=_raise):
                 place = Path(folder).relative_to(root)
@@ -179,15 +180,20 @@ class FolderSource(Source):
                         self.left_out[relative.encode("utf-8", "backslashreplace").decode()] = reason
                         continue
                     if path.is_symlink() and (path.is_dir() or _leads_out(path.resolve(), root)):
-                        raise GraftError(
-                            f"{self.path}: '{relative}' is a link to a folder, or leads out",
-                            "Put the files themselves in its place",
-                        )
+                        linked.append(relative)
+                        continue
                     status = path.stat()
                     if stat.S_ISREG(status.st_mode):
                         found.append(Member(safe_name(relative, self.path), status.st_size))
                     elif not stat.S_ISDIR(status.st_mode):
                         raise special(relative, self.path)
+        if linked:
+            few = ", ".join(linked[:3]) + (", ..." if len(linked) > 3 else "")
+            raise GraftError(
+                f"{self.path} holds links to folders, or to files outside of it, which are not followed: "
+                f"{len(linked):,} ({few})",
+                f"Make a copy that holds what they lead to, and import that: cp -rL {quote(str(self.path))} COPY",
+            )
         return found
 
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:

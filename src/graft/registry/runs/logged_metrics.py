@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 POINTS, CLASSES, METRICS_PER_CALL = 200, 50, 1000
 # MLflow takes 250 characters, of which a prefix and a suffix need some.
 _NAME_LENGTH = 200
+# Labels whose precision and recall would have the names of figures over all classes, such as test_macro_recall.
+_OVER_ALL = frozenset({"average", "macro", "weighted"})
 
 
 def metric_name(label: str) -> str:
@@ -32,7 +34,8 @@ def metric_name(label: str) -> str:
     """
     plain = re.sub(r"[^\w\-. ]", "_", label)[:_NAME_LENGTH]
     # A label that looks as if it had a hash behind it gets one, lest it be taken for another's name.
-    if label and plain == label == label.strip() and not re.search(r"-[0-9a-f]{6}$", label):
+    is_free = label not in _OVER_ALL and not re.search(r"-[0-9a-f]{6}$", label)
+    if label and plain == label == label.strip() and is_free:
         return label
     return f"{plain.strip()}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
