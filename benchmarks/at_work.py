@@ -21,6 +21,7 @@ from graft.core.project import Project, find_project
 SETTINGS = {
     "train.run": ["frozen"],
     "choose.quality": "fast",
+    "train.strategies.frozen.members": "[]",  # a head that is trained in epochs has settings to try
     "gate.minimum": 0.01,
     "gate.min_class_recall": 0,
     "gate.max_calibration_error": 1,

@@ -15,13 +15,12 @@ from graft.bundle.decisions import Known, distances
 from graft.bundle.images import decode
 from graft.bundle.model import ImageClassifier, SavedModelNetwork
 from graft.core.errors import GraftError
-from graft.core.params.strategy_params import FrozenParams
 from graft.core.params.train_params import TrainParams
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.networks.engines.open_classifier import OpenVinoNetwork
 from graft.training.checkpoint import TrainingState
-from graft.training.train import FittedStrategy, _cross_validates, train_strategy
+from graft.training.train import FittedStrategy, train_strategy
 
 COUNT = len(CLASSES) * COUNTS["val"]
 
@@ -248,13 +247,3 @@ def test_a_project_trains_on_a_hub_module(project: Project, tmp_path: Path) -> N
     assert trained.trained.weights_source == "Hub module"
     weights = trained.trained.model.trainable_weights
     assert [tuple(weight.shape) for weight in weights] == [(8, 3), (3,)]
-
-
-def test_networks_with_solved_heads_know_what_folds_keep_together_whatever_else_is_set() -> None:
-    """A sweep over epochs, which such a head does not have, ended in an assertion under an official split."""
-    backbone = {"source": "keras", "name": "MobileNetV2", "weights": "imagenet"}
-    strategy = FrozenParams.model_validate(
-        {"kind": "frozen", "members": [{"backbone": backbone, "image_size": 96}], "epochs": 3}
-    )
-    assert strategy.solver == "sgd"
-    assert _cross_validates(strategy)

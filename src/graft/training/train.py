@@ -234,7 +234,7 @@ def _prepare(
 def _cross_validates(strategy: StrategyParams) -> bool:
     """Return whether training leaves groups of its own images out, for the penalty of a head."""
     if isinstance(strategy, FrozenParams):
-        return strategy.solver == "exact" or bool(strategy.members)  # whose heads are always solved
+        return strategy.solver == "exact"
     if isinstance(strategy, FineTuneParams):
         return strategy.head_epochs > 0 and not strategy.head.hidden
     return False

@@ -8,6 +8,7 @@ from graft.analysis.choose.choose import Choice, MeasuredImages, choose, draw
 from graft.analysis.choose.fill_in import own_size, settings_for
 from graft.analysis.choose.write_choice import write_choice
 from graft.core.params.backbone_params import KerasBackboneParams
+from graft.core.params.choose_params import ChooseParams
 from graft.core.params.models import Params
 from graft.core.project import Project
 from graft.core.timing import StageClock
@@ -39,7 +40,7 @@ def choose_for_project(project: Project, params: Params, clock: StageClock, *als
         tables = read_splits(project, ["train", "val"])
         with clock.span("choose"):
             choice = choose(
-                params.choose,
+                what_is_asked(params),
                 _default_backbone(params),
                 _sample(project, params, tables),
                 project.cache,
@@ -49,6 +50,14 @@ def choose_for_project(project: Project, params: Params, clock: StageClock, *als
         settings = {name: settings_for(one, choice, images) for name, one in strategies.items()}
     write_choice(choice, settings, project.artifacts("choose"))
     return choice
+
+
+def what_is_asked(params: Params) -> ChooseParams:
+    """Return section choose, with the size that train names for all strategies where choose names none."""
+    size = params.train.image_size
+    if params.choose.sizes or not isinstance(size, int):
+        return params.choose
+    return params.choose.model_copy(update={"sizes": [size]})
 
 
 def _default_backbone(params: Params) -> KerasBackboneParams:

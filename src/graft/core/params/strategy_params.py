@@ -216,6 +216,23 @@ class FrozenParams(TransferParams):
             )
         return settings
 
+    def require_effect(self) -> None:
+        """Raise ValueError where a setting is named that members, which have their own, would not be given."""
+        if not self.members and "members" not in self.auto:
+            return
+        named = {
+            "solver: sgd": self.solver == "sgd",  # also where settings of epochs have chosen it
+            "flip": self.flip != "none",
+            "head.pooling": self.head.pooling != "average",
+            "image_size": self.image_size is not None,
+            "backbone": self.backbone is not None,
+        }
+        if found := [name for name, is_named in named.items() if is_named]:
+            raise ValueError(
+                f"{found[0]} has no effect beside members, each of which is a network with a size, a pooling and a "
+                "solved head of its own. Leave it and settings of epochs out, or set members: [] for one backbone"
+            )
+
     @model_serializer(mode="wrap")
     def _without_what_has_no_effect(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         settings: dict[str, Any] = serialize(self)

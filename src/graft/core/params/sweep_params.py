@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from graft.core.errors import did_you_mean, shown
 from graft.core.params.sections import Count, Name, Section
-from graft.core.params.strategy_params import StrategyParams
+from graft.core.params.strategy_params import FrozenParams, StrategyParams
 from graft.core.params.train_params import TrainParams
 
 
@@ -93,9 +93,12 @@ class SweepParams(Section):
                 ends = [choices.low, choices.high] if isinstance(choices, Range) else choices
                 for value in ends:
                     try:
-                        with_settings(train.strategies[name], {key: whole(value, choices)})
-                    except ValidationError as error:
-                        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+                        tried = with_settings(train.strategies[name], {key: whole(value, choices)})
+                        if isinstance(tried, FrozenParams):
+                            tried.require_effect()
+                    except ValueError as error:
+                        problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+                        problem = problem.removeprefix("Value error, ")
                         raise ValueError(f"sweep.try.{name}.{key} tries {value!r}: {problem}") from None
 
 

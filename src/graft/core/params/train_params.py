@@ -7,9 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from graft.core.errors import did_you_mean
-from graft.core.params.backbone_params import TRAIN_IT_WHOLE, BackboneParams
+from graft.core.params.backbone_params import TRAIN_IT_WHOLE, BackboneParams, KerasBackboneParams
 from graft.core.params.sections import Name, Section
-from graft.core.params.strategy_params import FineTuneParams, ImageSize, Precision, Seed, StrategyParams, TransferParams
+from graft.core.params.strategy_params import (
+    FineTuneParams,
+    FrozenParams,
+    ImageSize,
+    Precision,
+    Seed,
+    StrategyParams,
+    TransferParams,
+)
 
 # Of these, one image is 2.5 points of accuracy, and 90 % are known to 5 points (one standard error): with fewer, what
 # chooses between strategies is luck.
@@ -69,6 +77,23 @@ class TrainParams(Section):
                 )
         if len(set(self.run)) < len(self.run):
             raise ValueError(f"run names a strategy twice: {self.run}")
+        return self
+
+    @model_validator(mode="after")
+    def _every_setting_has_an_effect(self) -> TrainParams:
+        for name, strategy in self.strategies.items():
+            if isinstance(strategy, FrozenParams):
+                try:
+                    strategy.require_effect()
+                except ValueError as error:
+                    raise ValueError(f"strategies.{name}.{error}") from None
+            open_settings = {"members", "backbone"} & set(strategy.to_choose)
+            if open_settings and not isinstance(self.backbone, KerasBackboneParams):
+                raise ValueError(
+                    f"backbone is {self.backbone.words}, and strategies.{name} would not use it: its "
+                    f"{open_settings.pop()} is auto, for which networks of keras.applications alone are measured. "
+                    "Leave that setting out"
+                )
         return self
 
     @model_validator(mode="after")
