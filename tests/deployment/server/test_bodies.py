@@ -218,3 +218,15 @@ def test_a_place_is_given_back_after_an_error() -> None:
         place.hold_images(2)
         raise KeyError
     assert (admission.images, admission.bytes) == (0, 0)
+
+
+def test_case_16_a_file_whose_name_is_not_ascii_is_a_file() -> None:
+    body = form_of(IMAGES[0]).replace(b'filename="', b"filename*=UTF-8''%C3%BC.jpg; was=\"")
+    assert b"filename=" not in body and b"filename*=" in body
+    assert images_in(Kind.FORM, FORM, body, PARAMS) == [IMAGES[0]]
+
+
+def test_case_16_a_byte_order_mark_before_json_is_passed_over() -> None:
+    assert images_in(Kind.JSON, JSON, b"\xef\xbb\xbf" + json_of({"images": [text_of(IMAGES[0])]}), PARAMS) == [
+        IMAGES[0]
+    ]

@@ -4,6 +4,7 @@ A body is read whole, never past its limit, and taken apart only then, off the e
 decides neither how much memory is taken nor how long others wait.
 """
 
+import codecs
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -179,7 +180,8 @@ class _Form:
 
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
-        if b"filename" not in options:
+        # With a star some programs write a name that is not ASCII (RFC 5987), which the parser passes over.
+        if b"filename" not in options and b"filename*=" not in self._disposition.lower():
             name = options.get(b"name", b"").decode(errors="replace")[:80]
             raise RefusedError(422, f"The form's field '{name}' is no file. Send files alone.")
         self.files.append(bytearray())
@@ -207,6 +209,7 @@ def _images_of_json(body: bytes, params: ServeParams) -> list[bytes]:
 
 def parsed_json(body: bytes, expected: str) -> Any:
     """Return a JSON body's value; ``expected`` says in a sentence what it should be. Raises RefusedError."""
+    body = body.removeprefix(codecs.BOM_UTF8)
     if sum(map(body.count, (b",", b"[", b"{", b":"))) > MAX_JSON_VALUES:
         raise RefusedError(422, f"The JSON holds more values than any request needs. {expected}")
     not_ascii = RefusedError(
