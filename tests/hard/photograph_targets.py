@@ -82,6 +82,54 @@ def read_image_table(suffix: str, data: bytes, folder: Path) -> None:
         require_place(error, path)
 
 
+LISTS = {b"c": "train.csv", b"t": "train.txt", b"j": "labels.json", b"l": "labels.jsonl"}
+
+
+def read_list(data: bytes, folder: Path) -> None:
+    """Read what a list of others says of two images, or have it say nothing."""
+    from graft.core.errors import GraftError
+    from graft.data.archives.open_archive import open_source
+    from graft.data.sources.readers.lists import listed
+    from graft.data.sources.readers.reader import Files
+
+    images = ["1.jpg", "2.jpg"]
+    (folder / "list").mkdir(exist_ok=True)
+    path = written(data[1:], folder / "list", LISTS.get(data[:1], "all.parquet"))
+    try:
+        with open_source(folder / "list") as source:
+            for known in (None, {"1.jpg": "cat", "2.jpg": "dog"}):
+                found = listed(Files([source]), images, known=known)
+                assert found is None or found.places.keys() <= set(images)
+    except GraftError as error:
+        assert str(path.parent) in str(error) or path.name in str(error)
+    finally:
+        path.unlink()
+
+
+def lists() -> list[bytes]:
+    """Return lists of others, each behind a letter for its kind."""
+    import json
+
+    labels = [{"image_id": number, "category_id": number} for number in (1, 2)]
+    coco = {
+        "images": [{"id": number, "file_name": f"{number}.jpg"} for number in (1, 2)],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": labels,
+    }
+    items = [{"id": "1", "annotations": [{"label_id": 0}]}, {"id": "2", "annotations": [{"label_id": 1}]}]
+    datumaro = {"categories": {"label": {"labels": [{"name": "cat"}, {"name": "dog"}]}}, "items": items}
+    chosen = [{"result": [{"value": {"choices": ["cat"]}}]}]
+    studio = [{"data": {"image": f"{number}.jpg"}, "annotations": chosen} for number in (1, 2)]
+    documents = (coco, datumaro, studio, {"cat": ["1.jpg"], "dog": ["2.jpg"]}, {"1.jpg": "cat", "2.jpg": 2})
+    return [
+        *(b"j" + json.dumps(document).encode() for document in documents),
+        b"cTRAIN,1.jpg,cat\nTEST,2.jpg,dog\n",
+        b"cid,cat,dog\n1,1,0\n2,0,1\n",
+        b"t1.jpg hot dog 1 2\n2.jpg cat 3 4\n",
+        b'l{"file_name": "1.jpg", "label": 1}\n{"file_name": "2.jpg", "label": 2.0}\n',
+    ]
+
+
 def csv_tables() -> list[bytes]:
     """Return tables of images as CSV."""
     rows = "1.jpg,cat,train,ann\n2.jpg,dog,test,ben\n"

@@ -27,7 +27,16 @@ from document_targets import (
     read_text_table,
     text_tables,
 )
-from photograph_targets import csv_tables, parquet_tables, predict_archive, read_archive, read_image_table, read_picture
+from photograph_targets import (
+    csv_tables,
+    lists,
+    parquet_tables,
+    predict_archive,
+    read_archive,
+    read_image_table,
+    read_list,
+    read_picture,
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ TARGETS = {
         Target("predict_archive", lambda: [*seeds.zips(), *seeds.tars()], predict_archive, mutate.with_tar_sums),
         Target("csv_table", csv_tables, functools.partial(read_image_table, ".csv")),
         Target("parquet_table", parquet_tables, functools.partial(read_image_table, ".parquet")),
+        Target("list", lists, read_list),
         Target("text_table", text_tables, read_text_table),
         Target("params", params_documents, read_params, packages=("graft", "ruamel")),
         Target("body", bodies, read_body, packages=("graft", "python_multipart")),

@@ -47,6 +47,7 @@ def test_vectors_are_read_by_name(compressed):
         (saved(labels=[[1, 2, 1]])[:-20], ""),
         (saved(True, labels=[[1, 2, 1]])[:-9], ""),
         (b"", "another version"),
+        (saved(labels=[[1, 2, 1]])[:136] + bytes(200), "it is damaged"),  # ends scipy's process
     ],
 )
 def test_what_would_take_the_memory_or_is_damaged_is_refused(data, message):

@@ -148,7 +148,7 @@ def _rows_of_json(content: Any) -> Iterator[list[str]]:
             content = [
                 {"path": one["data"].get("image"), "label": label} for one in content for label in _choices(one) or [""]
             ]
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, LookupError, TypeError):
         return
     if isinstance(content, list) and all(isinstance(one, dict) for one in content):
         yield from _rows_of_objects(content)

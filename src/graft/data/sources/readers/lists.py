@@ -21,7 +21,7 @@ from graft.data.folder.photographs import suffix_of
 from graft.data.folder.split_folders import split_in, split_of
 from graft.data.sources.readers.class_names import names_of_numbers
 from graft.data.sources.readers.reader import Files
-from graft.data.sources.table_rows import LARGEST_TABLE, SUFFIXES, rows_of
+from graft.data.sources.table_rows import LARGEST_TABLE, LISTS, SUFFIXES, rows_of
 
 # Names of columns without case and signs, the likeliest first.
 _PATHS = (
@@ -150,7 +150,9 @@ def listed(
     """
     finder = _Finder(images)
     names = [table] if table else [name for name, size in files.sizes.items() if _may_be_table(name, size)]
-    names = [name for name in names if not (known and finder.is_note(name))]
+    if known:  # an archive is not unpacked once more for a README.txt
+        said_by_name = {name for name in names if any(map(split_in, name.split("/"))) or suffix_of(name) not in LISTS}
+        names = [name for name in names if name in said_by_name and not finder.is_note(name)]
     found: dict[str, tuple[dict[str, ImagePlace], str]] = {}
     doubts: list[tuple[str, str]] = []
     for name, stream in files.open(names):
