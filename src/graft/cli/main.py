@@ -44,6 +44,7 @@ from graft.core.credentials import without_credentials
 from graft.core.environment import name_the_user, share_with_the_group
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError, first_line
 from graft.core.project import find_project
+from graft.core.restart import restart_without_harmful_settings
 
 
 def _print_version(wanted: bool) -> None:
@@ -120,6 +121,7 @@ def _raise_ended(number: int, _: FrameType | None) -> NoReturn:
 
 def main() -> None:
     """Run the `graft` command."""
+    restart_without_harmful_settings()
     try:
         # Commands that serve have handlers of their own. What `nohup` ignores stays ignored.
         for number in (signal.SIGTERM, signal.SIGHUP):

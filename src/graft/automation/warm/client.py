@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from graft.automation.warm import OFF, REPORT, VARIABLE
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED
+from graft.core.restart import restart_without_harmful_settings
 
 # What a terminal or another process may send a stage; the rest ends the client, and with it the child.
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -29,11 +30,14 @@ def hand_over() -> None:
     Returns where there is no server, this process is neither ``python -m pipelines.<stage>`` nor that of the report,
     or the server does not take it on: then nothing has happened yet.
     """
-    address = os.environ.get(VARIABLE)
-    if not address or address == OFF or sys.orig_argv[1:2] != ["-m"]:
+    if sys.orig_argv[1:2] != ["-m"]:
         return
     module, arguments = sys.orig_argv[2], sys.orig_argv[3:]
     if not module.startswith("pipelines.") and module != REPORT:
+        return
+    restart_without_harmful_settings()  # `dvc repro` hands on what a shell holds
+    address = os.environ.get(VARIABLE)
+    if not address or address == OFF:
         return
     try:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
