@@ -1,7 +1,11 @@
 """A Prefect server that the user has named and that is of no use: found out in seconds, in one sentence."""
 
 import json
+import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from graft.automation.prefect_check import check_named_server
+from graft.automation.prefect_check import check_named_server, require_database
 from graft.automation.prefect_server import HOST, PASSWORD, free_port
 from graft.core.errors import GraftError
 
@@ -34,6 +38,8 @@ def serve() -> Iterator[Callable[[Answers], str]]:
                 body = content.encode() if isinstance(content, str) else json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("Retry-After", "3600")
+                self.send_header("Location", self.path)
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -81,7 +87,8 @@ def test_d2_a_server_that_lets_this_process_in_is_fine(serve: Callable[[Answers]
         ({"/api/admin/version": (200, "<html>a router</html>")}, "not as Prefect does", "ends with /api"),
         ({"/api/admin/version": (200, '"a word"')}, "not as Prefect does", "ends with /api"),
         ({}, "not as Prefect does", "ends with /api"),
-        ({"/api/admin/version": (503, {})}, "answers with the error 503", "log"),
+        ({"/api/admin/version": (500, {})}, "answers with the error 500", "log"),
+        ({"/api/admin/version": (302, {})}, "not as Prefect does", "ends with /api"),  # to itself
     ],
 )
 def test_case_15_a_server_of_no_use_is_said_to_be_one_in_one_sentence(
@@ -136,3 +143,33 @@ def test_d2_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPa
         listener.listen()
         with pytest.raises(GraftError, match="does not answer in time"):
             check_named_server(f"http://{HOST}:{listener.getsockname()[1]}/api")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_case_15_a_server_that_says_to_come_again_in_an_hour_is_not_waited_for(
+    serve: Callable[[Answers], str], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("graft.automation.prefect_check.CHECK_SECONDS", 0.5)
+    with pytest.raises(GraftError, match="does not answer in time"):
+        check_named_server(serve({"/api/admin/version": (status, {})}))
+
+
+@pytest.mark.parametrize("name", ["PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL"])
+def test_case_15_a_database_left_over_is_named_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, f"postgresql+asyncpg://me:hush@{HOST}:{free_port()}/prefect")
+    with pytest.raises(GraftError, match=f"^{name} names a database at {HOST} .*unset {name}") as refused:
+        require_database()
+    assert "hush" not in str(refused.value)
+    monkeypatch.setenv(name, "sqlite+aiosqlite:////tmp/prefect.db")
+    require_database()
+
+
+def test_case_15_a_setting_that_prefect_does_not_take_is_named() -> None:
+    """In a process of its own, as the first import of Prefect is what fails."""
+    name, value = "PREFECT_LOGGING_LEVEL", "loud"
+    code = "from graft.automation.prefect_check import require_settings as r; import graft.core.credentials as c; "
+    command = [sys.executable, "-c", f"{code}c.guard_output(); r()"]
+    done = subprocess.run(command, env={**os.environ, name: value}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.search(rf"^{name} is '{value}', which Prefect does not take: .*\. Correct it", done.stderr, re.M | re.I)
+    assert "Traceback" not in done.stderr

@@ -52,6 +52,15 @@ def test_a_good_stage_leaves_its_times(end_stage: Callable[..., int], tmp_path: 
     assert record["total"] >= record["spans"][0]["seconds"]
 
 
+def test_case_15_a_profile_names_no_server(end_stage: Callable[..., int]) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    named: list[str | None] = []
+    with temporary_settings({PREFECT_API_URL: "https://api.prefect.cloud/api/accounts/1/workspaces/2"}):
+        assert end_stage(lambda project, clock: named.append(PREFECT_API_URL.value())) == 0
+    assert named == [None]
+
+
 def test_case_13_a_stage_stops_before_it_begins_where_git_refuses(
     end_stage: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import graft
 from graft.cli.main import app
-from graft.core.environment import SCRATCH_SECONDS, configure, name_the_user
+from graft.core.environment import OF_ANOTHER_RUN, SCRATCH_SECONDS, configure, name_the_user
 from graft.core.files import new_folder, write_file
 from graft.core.lock import locked
 from graft.core.project import Project
@@ -151,6 +151,24 @@ def test_case_12_every_command_names_the_user_also_outside_a_project(
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, ["results"]).exit_code
     assert called == [True]
+
+
+@pytest.mark.parametrize("name", ["PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "KERAS_HOME"])
+def test_case_15_a_variable_set_to_nothing_is_none(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(Project(tmp_path))
+    usual = os.environ.get(name)
+    monkeypatch.setenv(name, " ")
+    configure(Project(tmp_path))
+    assert os.environ.get(name) == usual
+
+
+@pytest.mark.parametrize("name", OF_ANOTHER_RUN)
+def test_case_15_what_another_run_has_left_is_taken_out(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "1")
+    configure(Project(tmp_path))
+    assert name not in os.environ
 
 
 def test_keras_runs_on_tensorflow_whatever_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

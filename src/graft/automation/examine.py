@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from graft.core.certificates import require_certificates
 from graft.core.credentials import without_credentials
 from graft.core.errors import GraftError, first_line
 from graft.core.git import repository_top, try_git
@@ -318,6 +319,7 @@ def _gpu(project: Project) -> Finding:
 def _proxy() -> Finding:
     for url in (SITES["TensorFlow Hub"][0], "http://example.org/"):
         require_proxy(url)
+        require_certificates(url)
     return Finding("proxy", "ok", f"{proxies_in_words()}; this machine's own servers are asked without one")
 
 

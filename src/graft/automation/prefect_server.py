@@ -77,7 +77,13 @@ def use_server(project: Project) -> None:
     """Point this process, and those that it starts, at the project's running server, if the user has named none.
 
     Where none runs, the temporary server that a flow will start for itself gets a password.
+
+    Raises:
+        GraftError: Prefect does not take one of its settings.
     """
+    from graft.automation.prefect_check import require_settings
+
+    require_settings()
     own = running_server(project)
     if URL in os.environ:
         if own and own.url == os.environ[URL]:
@@ -139,8 +145,11 @@ def require_server(project: Project) -> PrefectServer | None:
     Raises:
         GraftError: it is gone, or lets nobody in; which setting is to be looked at.
     """
+    from graft.automation.prefect_check import check_named_server, require_database
+
     url = os.environ.get(URL)
     if not url:
+        require_database()  # of the one that each flow starts for itself
         return None
     record = _record(project)
     # The password tells a server of graft's from one of the user's that has come to the same port since.
@@ -149,8 +158,6 @@ def require_server(project: Project) -> PrefectServer | None:
             raise GraftError(f"Prefect's server at {url} has ended", see_log(project))
         wait_until_ready(project, server)
         return server
-    from graft.automation.prefect_check import check_named_server
-
     check_named_server(url)
     return None
 
@@ -191,8 +198,11 @@ def start_server(project: Project, port: int, stays: bool = True) -> PrefectServ
         stays: also show pages and run the scheduler and its like, which one pipeline run has no use for.
 
     Raises:
-        GraftError: there can be no password, see :func:`graft.core.secret.project_secret`.
+        GraftError: there can be no password, see :func:`graft.core.secret.project_secret`, or its database is away.
     """
+    from graft.automation.prefect_check import require_database
+
+    require_database()
     project.prefect.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "graft.automation.prefect_process", str(project.cache)]
     command += ["server", "start", "--host", HOST, "--port", str(port)]

@@ -25,6 +25,7 @@ from graft.core.timing import Breakdown, read_breakdown
 from graft.core.yaml_text import read_mapping
 from graft.data.folder.versioning import require_repository
 from graft.evaluation.headline import Headline
+from graft.registry.store.reachable import require_answer
 
 # Of `dvc repro`; all are switches. tests/automation/test_pipeline.py compares them with DVC's own help.
 DVC_LETTERS = "hqvfispPRk"
@@ -96,6 +97,8 @@ def reproduce(
         from graft.registry.store.tracking_store import open_store
 
         open_store(project)  # raises where the server does not let us in: not only once there is something to write
+    else:
+        require_answer(project.tracking_uri)
     with stage_services(project, environment) as of_stages:
         _run_dvc(project, arguments, of_stages, timeout)
         if "--dry" not in arguments and all(argument.startswith("-") for argument in arguments):

@@ -60,15 +60,17 @@ def step(name: str, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 @contextmanager
-def _without_heartbeats() -> Iterator[None]:
-    """Run flows without the thread that tells Prefect they are alive: nobody listens, and its end takes a second."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+def _as_the_environment_says() -> Iterator[None]:
+    """Run flows at the server that the environment names, and without a thread that tells it they are alive.
 
-    if PREFECT_FLOWS_HEARTBEAT_FREQUENCY.name in os.environ:
-        yield
-        return
+    A profile or a file .env may name a server too, such as a workspace of Prefect Cloud: of photographs that are meant
+    to stay on this machine it is told nothing. Nobody listens for heartbeats, and their end takes a second.
+    """
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    settings = (PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY)
     # No environment variable can say "none".
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with temporary_settings({setting: None for setting in settings if setting.name not in os.environ}):
         yield
 
 
@@ -86,7 +88,7 @@ def run_stage(stage: str, flow: Callable[..., Any], *arguments: Any) -> None:
         require_own_version(project)
         use_compute(load_params(project.params_file).compute)
         repository_top(project.root)  # raises where git refuses: not only once all has been trained
-        with at_work(project, name), required_server(project), _without_heartbeats():
+        with at_work(project, name), required_server(project), _as_the_environment_says():
             flow(project, clock, *arguments)
     except GraftError as error:
         print(f"\n{stage} stopped: {error}", file=sys.stderr)

@@ -91,6 +91,11 @@ class _CleanRecords:
 
 
 def _show(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
+    from graft.core.errors import GraftError
+
     if issubclass(kind, SystemExit):  # of a thread
+        return
+    if issubclass(kind, GraftError):  # while a stage's file is imported, for example
+        sys.stderr.write(f"{error}\n")
         return
     sys.stderr.write(without_credentials("".join(traceback.format_exception(kind, error, trace))))

@@ -1,6 +1,6 @@
 """Set up the libraries that graft stands on, through environment variables before their import.
 
-Every value is only a default: what the user has set in the environment stays.
+Every value is only a default: what the user has set in the environment stays, but for what no run would survive.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from graft.core.certificates import set_unusable_certificates_aside
 from graft.core.credentials import guard_output
 from graft.core.files import make_private_folder
 from graft.core.project import Project
@@ -46,8 +47,39 @@ MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 # as long there to train, half of it in the kernel, which clears their memory anew in every step.
 CONVOLUTIONS = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 
+# What is left of another program's run, and is taken out; these are beginnings. Keras would end each training early and
+# say nothing, or want JAX. MLflow would write into that run. Prefect would store what steps return, try an error again
+# for minutes, or have its server where nobody looks for it, or none.
+OF_ANOTHER_RUN = (
+    "KERAS_MAX_EPOCHS",
+    "KERAS_MAX_STEPS_PER_EPOCH",
+    "KERAS_NNX_ENABLED",
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_ACTIVE_MODEL_ID",
+    "PREFECT_RESULTS_",
+    "PREFECT_DEFAULT_RESULT_STORAGE_BLOCK",
+    "PREFECT_TASKS_DEFAULT_",
+    "PREFECT_TASK_DEFAULT_",
+    "PREFECT_FLOWS_DEFAULT_",
+    "PREFECT_FLOW_DEFAULT_",
+    "PREFECT_TASKS_REFRESH_CACHE",
+    *(f"PREFECT_SERVER_{name}" for name in ("API_HOST", "API_PORT", "API_BASE_PATH", "UI_SERVE_BASE")),
+    "PREFECT_UI_SERVE_BASE",
+    "PREFECT_TEST",
+    "PREFECT_UNIT_TEST",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE",
+)
+
+_NEVER_EMPTY = ("MLFLOW_", "PREFECT_", "KERAS_HOME", "TFHUB_CACHE_DIR")
+
 # By itself MLflow tries seven times again, which takes four minutes where its server is away.
-MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3"}
+MLFLOW_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # it may say: in an hour
+}
 
 # Without a shared server each flow starts one of its own; on an empty home that takes longer than Prefect's
 # limit of 20 s on a small machine.
@@ -83,11 +115,17 @@ def configure(project: Project) -> None:
     if threads := fewer_cores():
         settings |= dict.fromkeys(THREAD_VARIABLES, str(threads))
         _limit_what_is_loaded(threads)
+    # Files for containers set variables to nothing, where MLflow and Prefect look for an address or a number.
+    for name in [name for name, value in os.environ.items() if name.startswith(_NEVER_EMPTY) and not value.strip()]:
+        del os.environ[name]
     for name, value in settings.items():
         os.environ.setdefault(name, value)
     # Bundles, exports and serving are TensorFlow's; Keras would take what somebody's variable or file says.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    for name in [name for name in os.environ if name.startswith(OF_ANOTHER_RUN)]:
+        del os.environ[name]
     normalise_proxies()
+    set_unusable_certificates_aside()
     # Prefect creates its home but not the folders above it, and then fails at its database.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     if os.environ["PREFECT_HOME"] == str(project.prefect):

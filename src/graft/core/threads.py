@@ -1,5 +1,6 @@
-"""Work on a stream in threads, some items ahead of whoever takes the results."""
+"""Work on a stream in threads, some items ahead of whoever takes the results; wait for one call no longer than so."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,3 +31,17 @@ def in_threads(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iter
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def within(seconds: float, call: Callable[[], _Result]) -> _Result:
+    """Return the call's result, or raise TimeoutError: what waits in a library's own code can only be left behind."""
+    future: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future.result(seconds)

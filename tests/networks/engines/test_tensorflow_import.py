@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from graft.networks.engines.tensorflow_import import UNUSED, hidden, without_collecting
+from graft.networks.engines.tensorflow_import import UNUSED, hidden, import_tensorflow, without_collecting
 
 
 def test_what_keras_has_no_use_for_here_is_not_imported_and_can_be_afterwards() -> None:
@@ -17,6 +17,17 @@ def test_what_keras_has_no_use_for_here_is_not_imported_and_can_be_afterwards() 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["", "42"]
+
+
+def test_case_15_keras_has_its_own_defaults_whatever_an_account_says() -> None:
+    import_tensorflow()
+    from keras import config
+
+    config.set_floatx("float16")
+    config.set_epsilon(1e-2)
+    config.set_image_data_format("channels_first")
+    import_tensorflow()
+    assert (config.floatx(), config.epsilon(), config.image_data_format()) == ("float32", 1e-7, "channels_last")
 
 
 def test_a_package_is_hidden_for_the_block_alone(monkeypatch: pytest.MonkeyPatch) -> None:

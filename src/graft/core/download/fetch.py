@@ -19,11 +19,9 @@ import errno
 import hashlib
 import re
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from graft.core.download.package_index import index_address, index_session
@@ -32,6 +30,7 @@ from graft.core.errors import GraftError
 from graft.core.files import sha256_of, sync, write_file
 from graft.core.lock import locked
 from graft.core.progress import download_bar
+from graft.core.threads import within
 
 if TYPE_CHECKING:
     import requests
@@ -45,7 +44,6 @@ SPARE_BYTES = 64 * 2**20  # left free on the disk: a full one breaks whatever el
 
 _PATIENT: Any = {"stream": True, "timeout": (CONNECT_SECONDS, READ_SECONDS)}
 _LONGEST_NAME = 100
-_T = TypeVar("_T")
 
 
 class _DroppedError(Exception):
@@ -70,7 +68,7 @@ def registry_archive(package: str, version: str, sha256: str, folder: Path) -> P
     label = f"{package} {version}"
     with PyPISimple(index_address(), session=index_session()) as client:
         try:
-            page = _within(OPEN_SECONDS, lambda: client.get_project_page(package, (CONNECT_SECONDS, READ_SECONDS)))
+            page = within(OPEN_SECONDS, lambda: client.get_project_page(package, (CONNECT_SECONDS, READ_SECONDS)))
         except NoSuchProjectError:
             raise GraftError(
                 f"The package index has no package {package}", "Name an index that has it in PIP_INDEX_URL"
@@ -197,7 +195,7 @@ def _receive(session: requests.Session, url: str, part: Path, label: str, host: 
         if tag:
             headers["If-Range"] = tag
     try:
-        response = _within(OPEN_SECONDS, lambda: session.get(url, headers=headers, **_PATIENT))
+        response = within(OPEN_SECONDS, lambda: session.get(url, headers=headers, **_PATIENT))
     except (RequestException, TimeoutError) as error:
         raise _DroppedError(_reason(error)) from None
     with response:
@@ -255,27 +253,13 @@ def _tag_of(part: Path) -> Path:
     return part.with_name(part.name + ".tag")
 
 
-def _within(seconds: float, call: Callable[[], _T]) -> _T:
-    """Return the call's result, or raise TimeoutError: a lookup in a silent name server can only be left behind."""
-    future: Future[_T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future.result(seconds)
-
-
 def _answers(session: requests.Session, url: str, seconds: float) -> bool:
     def ask() -> bool:
         with session.get(url, stream=True, timeout=seconds) as response:
             return response.status_code < 400
 
     try:
-        return _within(seconds, ask)
+        return within(seconds, ask)
     except (GraftError, OSError, ValueError):  # requests' own errors and TimeoutError are OSErrors
         return False
 

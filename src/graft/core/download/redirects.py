@@ -6,6 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from graft.core.certificates import OF_REQUESTS, require_certificates
 from graft.core.errors import GraftError
 from graft.core.proxies import require_proxy
 
@@ -26,6 +27,7 @@ def new_session() -> requests.Session:
 
         def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
             require_proxy(request.url or "")
+            require_certificates(request.url or "", OF_REQUESTS)
             return super().send(request, **options)
 
     return Session()

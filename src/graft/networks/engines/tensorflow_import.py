@@ -24,7 +24,8 @@ def import_tensorflow() -> None:
     TensorFlow's native code greets every process with lines about CPU features and missing GPU libraries that
     no setting silences, because they are printed before its log level is read. A failing import still raises.
 
-    Float32 is float32 afterwards, also on a GPU, see :func:`graft.networks.engines.devices.whole_float32`.
+    Float32 is float32 afterwards, also on a GPU, see :func:`graft.networks.engines.devices.whole_float32`; Keras has
+    its own defaults, whatever a ``keras.json`` says, since figures are not to depend on the account.
     """
     for name, value in CONVOLUTIONS.items():
         os.environ.setdefault(name, value)
@@ -37,6 +38,11 @@ def import_tensorflow() -> None:
         # The GPU list is what makes the native code look for its libraries, and talk about it.
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
+        from keras import config
+
+        config.set_floatx("float32")
+        config.set_epsilon(1e-7)
+        config.set_image_data_format("channels_last")
 
 
 def with_tensorflow(module: str, function: str, arguments: tuple[Any, ...], item: Any) -> Any:
