@@ -62,6 +62,7 @@ def server(tmp_path: Path, no_outside_settings: None, monkeypatch: pytest.Monkey
             status, body = made.answer(self.path)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body.encode())))
+            self.send_header("Retry-After", "3600")
             self.end_headers()
             self.wfile.write(body.encode())
 
@@ -93,6 +94,9 @@ REFUSALS: dict[str, tuple[Answer, str]] = {
     "another name": ((403, HOST), r"does not take requests for the name 127.0.0.1:\d+\. Have it .* --allowed-hosts"),
     "no right": ((403, "Permission denied"), r"refuses: .*403.*Ask its owner for the right"),
     "another program": ((404, "Not Found"), r"answers, but not as MLflow does\. Correct MLFLOW_TRACKING_URI"),
+    "no JSON of MLflow's": ((200, "[]"), r"answers, but not as MLflow does\. Correct MLFLOW_TRACKING_URI"),
+    "too much to do": ((429, "slow down"), r"answers with the error 429\. See to it"),
+    "a proxy without it": ((503, "<html>503</html>"), r"answers with the error 503\. See to it"),
     "a login page": ((200, "<html>Sign in</html>"), r"answers, but not as MLflow does\. Correct MLFLOW_TRACKING_URI"),
 }
 
@@ -119,6 +123,18 @@ def test_case_14_a_wrong_password_is_named_by_its_variable(
     with pytest.raises(GraftError, match="does not take that of MLFLOW_TRACKING_USERNAME") as raised:
         open_store(project)
     assert "pa55word" not in str(raised.value)
+
+
+def test_case_14_a_server_whose_database_hangs_is_found_out_in_seconds(
+    server: Server, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address answers, and so does what looks whether it lives."""
+    done = threading.Event()
+    server.answers["/api/"] = lambda: (200, "{}") if done.wait(30) else (500, "")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with pytest.raises(GraftError, match="is there, but does not answer in time"):
+        open_store(project)
+    done.set()
 
 
 def begin(project: Project) -> None:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import random
 import secrets
 import sys
@@ -43,6 +42,7 @@ from graft.registry.promotion.line import (
     read_line,
     read_reigns,
 )
+from graft.registry.store.reachable import no_longer_than
 from graft.registry.store.read_registry import ClientReader, is_missing
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Change:
                 f"Changing the champion of '{registry.model}' took too long, and was given up before anything changed",
                 "Run the command again",
             )
-        with _no_longer_than(PATIENCE / 2):
+        with no_longer_than(PATIENCE / 2):
             registry.client.set_registered_model_alias(registry.model, CHAMPION, entry.version)
         self.record(entry)
 
@@ -191,23 +191,6 @@ class Change:
         if version is not None and self.registry.exists(version):
             for name, value in tags.items():
                 self.registry.client.set_model_version_tag(self.registry.model, version, name, value)
-
-
-@contextmanager
-def _no_longer_than(seconds: float) -> Iterator[None]:
-    """Limit a call of MLflow's over HTTP to so many seconds; by itself it tries again and again for minutes."""
-    # The first is a limit for the connection and for the answer, each.
-    limits = {"MLFLOW_HTTP_REQUEST_TIMEOUT": f"{seconds / 2:g}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    before = {name: os.environ.get(name) for name in limits}
-    os.environ.update(limits)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def complete_interrupted(registry: Registry) -> tuple[Line, list[str]]:

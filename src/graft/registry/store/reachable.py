@@ -5,17 +5,24 @@ ten of a database.
 """
 
 import os
+import re
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
+from graft.core.certificates import OF_REQUESTS, require_certificates
 from graft.core.errors import GraftError, first_line
 from graft.core.proxies import require_proxy
 
 # Seconds for a connection, and for the first answer; a server of many users may take a while to wake up.
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _FIX = "Check that it runs and can be reached from here, and MLFLOW_TRACKING_URI"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_SCHEMES = (*_PORTS, "sqlite", "file", "http", "https", "databricks", "databricks-uc", "uc")
 
 
 def require_answer(uri: str) -> None:
@@ -29,10 +36,11 @@ def require_answer(uri: str) -> None:
         uri: as in ``MLFLOW_TRACKING_URI``.
 
     Raises:
-        GraftError: nothing answers there, or a database does not let us in.
+        GraftError: it is no address, nothing answers there, or a database does not let us in.
     """
-    scheme = urlsplit(uri).scheme.split("+")[0]
+    _require_scheme(uri)
     try:
+        scheme = urlsplit(uri).scheme.split("+")[0]
         if scheme in ("http", "https"):
             _ask_server(uri)
         elif scheme in _PORTS:
@@ -44,11 +52,60 @@ def require_answer(uri: str) -> None:
         raise GraftError(f"MLflow's database {uri} does not answer: {first_line(error)}", _FIX) from error
 
 
+@contextmanager
+def no_longer_than(seconds: float, retries: int = 0) -> Iterator[None]:
+    """Limit a call of MLflow's over HTTP to so many seconds; by itself it tries again and again for minutes.
+
+    Args:
+        seconds: for the connection and for the answer, half of it each.
+        retries: after which it is given up; each may take as long.
+    """
+    limits = {
+        _TIMEOUT: f"{seconds / 2:.0f}",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": f"{retries}",
+        "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a server may say: in an hour
+    }
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def answer_seconds() -> float:
+    """Return how long an answer of MLflow's server may take.
+
+    Raises:
+        GraftError: the environment's own limit is no number.
+    """
+    value = os.environ.get(_TIMEOUT, f"{ANSWER_SECONDS:.0f}")
+    if not value.isdecimal():
+        raise GraftError(f"{_TIMEOUT} is {value!r}", f"Have it be a number of seconds, or unset {_TIMEOUT}")
+    return float(value)
+
+
+def _require_scheme(uri: str) -> None:
+    """Raise GraftError for an address of a kind that neither MLflow nor a package installed here knows."""
+    scheme, _, rest = uri.partition(":")
+    kind = scheme.split("+")[0]
+    if not rest or kind in _SCHEMES or uri.startswith("/") or entry_points(group="mlflow.tracking_store", name=kind):
+        return
+    port = re.fullmatch(r"\d+(/.*)?", rest)
+    fix = f"Write http://{uri}" if port else "An address starts with http://, https:// or sqlite:///, for example"
+    raise GraftError(f"MLFLOW_TRACKING_URI is {uri}, which is no address of MLflow's", fix)
+
+
 def _ask_server(uri: str) -> None:
     import requests
 
     require_proxy(uri)
-    limit = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", ANSWER_SECONDS))
+    require_certificates(uri, OF_REQUESTS)
+    limit = answer_seconds()
     for attempt in range(2):
         try:
             # Any answer will do: a proxy in front may know no such page, or want a password first.

@@ -15,7 +15,8 @@ from graft.core.files import replaced_file
 from graft.core.lock import locked
 from graft.core.outside import path_below
 from graft.core.project import Project
-from graft.registry.store.reachable import require_answer
+from graft.core.threads import within
+from graft.registry.store.reachable import answer_seconds, no_longer_than, require_answer
 from graft.registry.store.usable import explain
 
 if TYPE_CHECKING:
@@ -56,13 +57,23 @@ def open_store(project: Project) -> MlflowClient:
                 bring_home(database, project.mlflow_artifacts)
             _point_mlflow_at(uri)
             client = MlflowClient()
-            client.search_experiments(max_results=1)
+            _ask_first(project, client)
     except GraftError:
         raise
     except Exception as error:
         # Database drivers and HTTP clients raise each their own.
         raise explain(error, uri) from error
     return client
+
+
+def _ask_first(project: Project, client: MlflowClient) -> None:
+    """Ask the store for something; of a server, whose address may answer while its database does not, not for long."""
+    if not project.tracking_is_served:
+        client.search_experiments(max_results=1)
+        return
+    seconds = 2 * answer_seconds()
+    with no_longer_than(seconds, retries=1):
+        within(2 * seconds, lambda: client.search_experiments(max_results=1))
 
 
 def _creating(project: Project) -> contextlib.AbstractContextManager[None]:

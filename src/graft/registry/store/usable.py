@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SETTINGS_FILE = "settings.json"
-_STATUS = re.compile(r"(?:error code|status code|HTTP) (\d{3})")
+_STATUS = re.compile(r"(?:error code|status code|HTTP|too many) (\d{3})")
 
 
 def explain(error: Exception, uri: str) -> GraftError:
@@ -49,11 +49,21 @@ def explain(error: Exception, uri: str) -> GraftError:
             f"{server} is older than MLflow 3, and cannot keep models as graft writes them",
             "Have it brought to MLflow 3 (mlflow db upgrade), or unset MLFLOW_TRACKING_URI",
         )
-    if status == 404 or "not a valid JSON" in text or "<html" in text.lower():
+    if status == 404 or "valid JSON" in text or "<html" in text.lower():
         return GraftError(f"{server} answers, but not as MLflow does", "Correct MLFLOW_TRACKING_URI")
-    if "certificate" in text.lower() or "SSL" in text:
+    if status is not None and (status == 429 or status >= 500):
+        return GraftError(f"{server} answers with the error {status}", "See to it, and run the same command again")
+    if isinstance(error, TimeoutError) or "timed out" in text:
+        return GraftError(f"{server} is there, but does not answer in time", "See to it, and to the database behind it")
+    if "maintenance mode" in text:
         return GraftError(
-            f"The certificate of {server} cannot be checked: {first_line(error)}",
+            f"MLFLOW_TRACKING_URI is {uri}, a folder, and MLflow does not write to folders any longer",
+            "Name a database there, sqlite:////PATH/mlflow.db, or unset it: mlflow migrate-filestore takes runs over",
+        )
+    if "certificate" in text.lower() or "SSL" in text:
+        reason = re.search(r"certificate verify failed: ([^(\n]*[^(\s])", text)
+        return GraftError(
+            f"The certificate of {server} cannot be checked: {reason[1] if reason else first_line(error)}",
             "Name the authority's file in MLFLOW_TRACKING_SERVER_CERT_PATH",
         )
     return GraftError(
