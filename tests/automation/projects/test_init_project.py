@@ -106,7 +106,7 @@ def test_another_git_repository_is_no_place_for_one(made: Project) -> None:
     assert not (made.root / "within").exists()
 
 
-@pytest.mark.parametrize("name", ["what?", "two\nlines", "back\\slash"])
+@pytest.mark.parametrize("name", ["what?", "two\nlines", "back\\slash", "${y}"])
 def test_characters_that_addresses_read_otherwise_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(GraftError, match="Choose another name or place"):
         init_project(tmp_path / name)

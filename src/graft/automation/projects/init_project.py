@@ -96,10 +96,11 @@ def read_bases(project: Project) -> dict[str, str]:
 def _require_usable(folder: Path) -> None:
     if shutil.which("git") is None:
         raise GraftError("git is not installed, and a project is a git repository", "Install git: git-scm.com")
-    if odd := sorted({letter for letter in str(folder) if letter in _ODD or not letter.isprintable()}):
+    odd = sorted({letter for letter in str(folder) if letter in _ODD or not letter.isprintable()})
+    if odd := odd + ["${"] * ("${" in str(folder)):  # DVC fills it in as a parameter
         names = " and ".join(repr(letter) for letter in odd)
         raise GraftError(
-            f"The path {str(folder)!r} has {names} in it, which databases and addresses take for something else",
+            f"The path {str(folder)!r} has {names} in it, which databases, addresses or DVC take for something else",
             "Choose another name or place",
         )
     if folder.exists() and not folder.is_dir():
