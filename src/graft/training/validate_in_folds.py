@@ -5,6 +5,7 @@ on all folds of train and val but one, each in turn, with the same settings, and
 The model that is kept is the one of the split.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -100,7 +101,9 @@ def logits_of_fold(train: Callable[[Task], Trained], task: Task, fold: int) -> n
         val_groups=groups[out],
         folds=0,
     )
-    return train(part).val_logits
+    logits = train(part).val_logits
+    gc.collect()  # networks refer to themselves; of those of five folds, Python would come to the first after the last
+    return logits
 
 
 def _fold_of(task: Task) -> np.ndarray:

@@ -95,5 +95,14 @@ def test_a_sample_holds_whole_groups_of_every_class(seed: int, most: int) -> Non
     assert rows.tolist() == draw(labels, groups, most, seed).tolist()
 
 
+def test_a_sample_stays_where_images_come_later() -> None:
+    """A retraining with 1 % new images computed the features of a quarter of the sample anew."""
+    names = np.array([f"{number:05}" for number in np.random.default_rng(3).permutation(3030)])
+    labels = np.arange(3030) % 3
+    before = set(names[:3000][draw(labels[:3000], names[:3000], 2000, 7)])
+    after = set(names[draw(labels, names, 2000, 7)])
+    assert len(after - before) <= 45  # twice the new images' share of it, and what rounding moves
+
+
 def test_a_sample_of_enough_is_all() -> None:
     assert draw(np.zeros(30, int), np.arange(30), 30, 1).tolist() == list(range(30))

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from quick import in_this_process, make_quick_project
 from small_project import deliver
 
+from graft.automation.retraining.deliveries import Delivery
 from graft.automation.retraining.idle import finish_idle
 from graft.automation.retraining.outcome import OpenCommit, Outcome, read_open, write_open
+from graft.automation.retraining.quarantine import quarantine, unacknowledged
 from graft.automation.retraining.retrain_history import last_outcomes
 from graft.automation.retraining.workspace import left_behind, open_workspace, remove_workspaces
 from graft.cli.retrain import retrain
@@ -45,6 +48,13 @@ def change(project: Project, **retrain: object) -> None:
     project.params_file.write_text(json.dumps({**params, "retrain": {**params.get("retrain", {}), **retrain}}))
 
 
+def stop_runs(project: Project) -> None:
+    """Have a delivery that was refused stop all runs."""
+    change(project, deliveries={"on_bad": "stop"})
+    bad = Delivery("bad", (deliver(project.root / "bad", {"red": 1}),))
+    quarantine(bad, project.root / "quarantine", datetime.now(UTC), ["No."], stops=True)
+
+
 def test_with_nothing_to_do_no_flow_is_started_and_the_run_is_recorded(
     quick_project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,7 +88,7 @@ def test_with_nothing_to_do_no_flow_is_started_and_the_run_is_recorded(
         ),
         pytest.param(lambda project: next(project.data.rglob("*.png")).unlink(), id="a change of data"),
         pytest.param(lambda project: change(project, source={"command": "true"}), id="a command"),
-        pytest.param(lambda project: change(project, deliveries={"on_bad": "stop"}), id="a stop of all runs"),
+        pytest.param(stop_runs, id="a stop of all runs"),
         pytest.param(
             lambda project: change(project, notify={"block": "slack/team", "events": ["nothing"]}), id="a message"
         ),
@@ -89,6 +99,11 @@ def test_whatever_there_is_to_do_is_a_flow(quick_project: Project, begin: Callab
     begin(quick_project)
     assert finish_idle(quick_project, load_params(quick_project.params_file)) is None
     assert len(last_outcomes(quick_project, 100)) == 1
+
+
+def test_where_bad_deliveries_stop_all_runs_and_none_was_refused_no_flow_is_started(quick_project: Project) -> None:
+    change(quick_project, deliveries={"on_bad": "stop"})
+    assert finish_idle(quick_project, load_params(quick_project.params_file)) is not None
 
 
 def test_a_dry_run_says_what_would_be_taken_in_and_moves_nothing(
@@ -132,11 +147,6 @@ def test_b7_only_what_stops_runs_can_be_acknowledged(project: Project) -> None:
 def test_b7_a_delivery_is_acknowledged_by_its_name(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from datetime import UTC, datetime
-
-    from graft.automation.retraining.deliveries import Delivery
-    from graft.automation.retraining.quarantine import quarantine, unacknowledged
-
     folder = project.root / "quarantine"
     bad = Delivery("bad", (deliver(tmp_path / "bad", {"red": 1}),))
     quarantine(bad, folder, datetime.now(UTC), ["No."], stops=True)

@@ -1,5 +1,6 @@
 """Choose settings: measure candidates within the time that is given, and fill in what params.yaml leaves to auto."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -195,17 +196,21 @@ def _try_mirrored(
 def draw(labels: np.ndarray, groups: np.ndarray, most: int, seed: int) -> np.ndarray:
     """Return the rows of a sample of at most about ``most`` images: whole groups, each class in its share; sorted.
 
+    Which groups come first follows from their names: where images come later, nearly all of the sample stays, and with
+    it what was computed of it.
+
     Args:
         labels: class indices ``[N]``.
-        groups: of each image, any values ``[N]``.
+        groups: of each image, names or numbers ``[N]``.
         most: images.
         seed: of the draw.
     """
     count = len(labels)
     if count <= most:
         return np.arange(count)
-    numbers = np.unique(groups, return_inverse=True)[1]
-    shuffled = np.random.default_rng(seed).permutation(numbers.max() + 1)
+    names, numbers = np.unique(groups, return_inverse=True)
+    hashes = [hashlib.sha256(f"{seed} {name}".encode()).hexdigest() for name in names.tolist()]
+    shuffled = np.argsort(np.argsort(hashes))
     rows = np.argsort(shuffled[numbers], kind="stable")  # whole groups one after the other
     wanted = np.maximum(np.bincount(labels) * most // count, 10)
     taken = np.zeros(len(wanted), np.int64)

@@ -29,15 +29,20 @@ def finish_idle(project: Project, params: Params) -> str | None:
 
 
 def _is_idle(project: Project, params: Params, retraining: Retraining) -> bool:
-    """Return whether it is plain that nothing is to be done, told or tidied up. What costs most is asked last."""
+    """Return whether it is plain that nothing is to be done, told or tidied up. What costs most is asked last.
+
+    Raises:
+        GraftError: a delivery that was refused stops all runs.
+    """
     retrain, now = params.retrain, datetime.now(UTC)
     asks_elsewhere = retrain.source.command or retrain.source.remote != "none"
     is_told = retrain.notify.block and "nothing" in retrain.notify.events
-    if asks_elsewhere or is_told or params.prune.nightly or retrain.deliveries.on_bad == "stop":
+    if asks_elsewhere or is_told or params.prune.nightly:
         return False
     if workspace.left_behind(project) or read_open(project) or to_forget(project) or not retraining.is_here:
         return False
     intake = Intake(project, params, now, retraining.outcome)
+    intake.require_acknowledged()
     if intake.find(wait=False) or retraining.outcome.arriving or retraining.outcome.deliveries:
         return False
     if any(put_away_before(intake.inbox, retrain.deliveries.keep_days)):
