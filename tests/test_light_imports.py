@@ -38,3 +38,13 @@ def loaded(repository: Path) -> dict[str, str]:
 @pytest.mark.parametrize("name", LIGHT)
 def test_importing_it_loads_nothing_heavy(loaded: dict[str, str], name: str) -> None:
     assert loaded[name] == ""
+
+
+def test_a_command_that_asks_one_thing_waits_for_neither_arithmetic_nor_processes(repository: Path) -> None:
+    """They were a third of what `graft history` takes, by way of other commands and of the evidence of deliveries."""
+    code = (
+        "import sys, graft.cli.main, graft.automation.retraining.heartbeat, graft.registry.promotion.line\n"
+        "print(*sorted({'numpy', 'psutil', 'http.client'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -13,7 +13,7 @@ from graft.automation.prefect_server import free_port
 from graft.cli.main import app, main
 from graft.core.errors import GraftError
 from graft.core.project import Project
-from graft.registry.promotion.delivery_evidence import SHOWN_TAG
+from graft.registry.promotion.line import SHOWN_TAG
 from graft.registry.store.tracking_store import open_store
 
 ROOT = Path(__file__).parents[2]

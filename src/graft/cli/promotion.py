@@ -106,8 +106,7 @@ def history(
 
     from graft.automation.retraining.heartbeat import weeks_without_promotion
     from graft.registry.aliases import registered_name
-    from graft.registry.promotion.delivery_evidence import shown_of_champion
-    from graft.registry.promotion.line import read_line, rows_of
+    from graft.registry.promotion.line import read_line, rows_of, shown_of_champion
     from graft.registry.store.read_registry import read_registry
 
     with messages_aside(as_json):

@@ -13,7 +13,6 @@ from graft.cli.app import opened
 from graft.cli.options import ForceOption
 from graft.cli.output import say
 from graft.core.outside import own_path
-from graft.core.processes import wait_for
 from graft.core.project import Project
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ def retrain(
     """
     from graft.automation.prefect_server import shared_server
     from graft.automation.retraining.idle import finish_idle
+    from graft.core.processes import wait_for
 
     project, params = opened()  # a typo in params.yaml is found before anything is started
     if accept or abandon or dry_run:

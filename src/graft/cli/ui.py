@@ -1,34 +1,27 @@
 """`graft ui`: MLflow and Prefect in the browser, on loopback, until Ctrl-C."""
 
+from __future__ import annotations
+
 import secrets
 import signal
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import psutil
 import typer
 
-from graft.automation.prefect_server import (
-    PrefectServer,
-    adopt_server,
-    has_ended,
-    listens,
-    log_file,
-    port_is_free,
-    running_server,
-    start_server,
-    stop_server,
-    wait_until_ready,
-)
 from graft.cli.output import say
 from graft.core.credentials import without_credentials
 from graft.core.environment import configure
 from graft.core.errors import GraftError
 from graft.core.loopback import HOST
-from graft.core.processes import end_tree
 from graft.core.progress import console
 from graft.core.project import Project, find_project
+
+if TYPE_CHECKING:
+    import psutil
+
+    from graft.automation.prefect_server import PrefectServer
 
 _START_LIMIT_SECONDS = 60.0
 
@@ -46,6 +39,21 @@ def ui(
     here. Where `graft schedule` has one at work, or MLFLOW_TRACKING_URI names a server of MLflow's, that is the one
     you are told of, and it stays.
     """
+    from graft.automation.prefect_server import (
+        adopt_server,
+        log_file,
+        port_is_free,
+        running_server,
+        start_server,
+        stop_server,
+        wait_until_ready,
+    )
+    from graft.core.processes import end_tree
+    from graft.data.folder.versioning import dataset_name
+    from graft.registry.store.mlflow_server import open_address, start_mlflow
+    from graft.registry.store.runs_page import runs_page
+    from graft.registry.store.tracking_store import open_store
+
     project = find_project()
     configure(project)
     prefect = running_server(project, that_stays=True)
@@ -57,11 +65,6 @@ def ui(
             raise GraftError(
                 f"Port {port} on {HOST} is in use", f"End what listens there, or name another port with {option}"
             )
-    from graft.data.folder.versioning import dataset_name
-    from graft.registry.store.mlflow_server import open_address, start_mlflow
-    from graft.registry.store.runs_page import runs_page
-    from graft.registry.store.tracking_store import open_store
-
     # A supervisor ends a service with SIGTERM; the two servers must go with it, as they do at Ctrl-C.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, signal.default_int_handler)
@@ -104,6 +107,8 @@ def ui(
 
 def _wait_for_end(started: dict[Path, psutil.Process]) -> None:
     """Wait until a server ends by itself, which raises GraftError with its log."""
+    from graft.automation.prefect_server import has_ended
+
     while True:
         for log, process in started.items():
             if has_ended(process):
@@ -112,6 +117,8 @@ def _wait_for_end(started: dict[Path, psutil.Process]) -> None:
 
 
 def _wait_for_mlflow(project: Project, process: psutil.Popen, port: int) -> None:
+    from graft.automation.prefect_server import has_ended, listens
+
     deadline = time.monotonic() + _START_LIMIT_SECONDS
     while not listens(process, port):  # and nothing else that has come to the port
         if has_ended(process) or time.monotonic() > deadline:

@@ -17,8 +17,7 @@ from graft.automation.retraining.outcome import Outcome, details, headline
 from graft.automation.retraining.retrain_history import add_outcome
 from graft.core.params.retrain_params import NotifyParams, RetrainParams
 from graft.core.project import Project
-from graft.registry.promotion.delivery_evidence import SHOWN_TAG
-from graft.registry.promotion.line import ChampionEntry, Line
+from graft.registry.promotion.line import SHOWN_TAG, ChampionEntry, Line
 
 NOW = datetime(2026, 11, 29, 3, tzinfo=UTC)
 DONE = Outcome(NOW.isoformat(), "hands", promoted=True, version="4")

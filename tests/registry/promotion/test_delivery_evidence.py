@@ -15,8 +15,9 @@ from graft.core.params.gate_params import GateParams
 from graft.core.project import Project
 from graft.evaluation.betting import winnings
 from graft.registry.promotion import ask_first, later_images
-from graft.registry.promotion.delivery_evidence import EVIDENCE_FILE, SHOWN_TAG, add_evidence, read_evidence, weigh
+from graft.registry.promotion.delivery_evidence import EVIDENCE_FILE, add_evidence, read_evidence, weigh
 from graft.registry.promotion.judged_predictions import VersionPredictions
+from graft.registry.promotion.line import SHOWN_TAG
 
 GATE = GateParams()
 TEST = pd.DataFrame({"sha256": ["t1", "t2"], "label": "a", "group": ["t1", "t2"]})

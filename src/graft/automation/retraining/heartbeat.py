@@ -17,8 +17,7 @@ from graft.core.outside import own_path
 from graft.core.params.models import Params
 from graft.core.project import Project
 from graft.registry.aliases import registered_name
-from graft.registry.promotion.delivery_evidence import shown_of_champion
-from graft.registry.promotion.line import Line, read_line
+from graft.registry.promotion.line import Line, read_line, shown_of_champion
 from graft.registry.store.read_registry import read_registry
 
 _SECONDS = 10  # that an address may take

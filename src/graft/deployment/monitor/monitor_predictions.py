@@ -223,8 +223,7 @@ def _monitor(
 def _shown(project: Project, params: Params) -> str:
     """Return what deliveries have shown of the champion, or why that cannot be read."""
     from graft.registry.aliases import registered_name
-    from graft.registry.promotion.delivery_evidence import shown_of_champion
-    from graft.registry.promotion.line import read_line
+    from graft.registry.promotion.line import read_line, shown_of_champion
     from graft.registry.store.read_registry import read_registry
 
     try:

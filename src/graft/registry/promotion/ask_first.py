@@ -12,19 +12,13 @@ from graft.core.project import Project
 from graft.data.splits.image_groups import read_groups
 from graft.data.splits.split_tables import read_splits
 from graft.evaluation.intervals import share_interval
-from graft.registry.promotion.delivery_evidence import (
-    SHOWN_TAG,
-    DeliveryEvidence,
-    add_evidence,
-    read_evidence,
-    rows_of,
-    weigh,
-)
+from graft.registry.promotion.delivery_evidence import DeliveryEvidence, add_evidence, read_evidence, rows_of, weigh
 from graft.registry.promotion.gate_verdict import fetch_verdict
 from graft.registry.promotion.judge_challenger import ask_version
 from graft.registry.promotion.judged_line import latest_judged
 from graft.registry.promotion.judged_predictions import VersionPredictions
 from graft.registry.promotion.later_images import later_images, new_to
+from graft.registry.promotion.line import SHOWN_TAG
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -30,12 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
 
-    from graft.registry.promotion.line import Line
-    from graft.registry.store.read_registry import RegistryReader
 
 EVIDENCE_FILE = "gate/deliveries.parquet"
-# On the champion: what its deliveries have shown, in sentences; "" for nothing.
-SHOWN_TAG = "gate.shown"
 _COLUMNS = ["at", "sha256", "group", "label", "predicted", "log_loss"]
 _COLUMNS += ["challenger", "challenger_predicted", "challenger_log_loss"]
 
@@ -107,12 +103,6 @@ def read_evidence(client: MlflowClient, run_id: str) -> pd.DataFrame:
         return pd.DataFrame(columns=_COLUMNS)
     with tempfile.TemporaryDirectory() as folder:
         return pd.read_parquet(client.download_artifacts(run_id, EVIDENCE_FILE, folder))
-
-
-def shown_of_champion(registry: RegistryReader, line: Line) -> str:
-    """Return what deliveries have shown of the champion, "" for nothing."""
-    champion = registry.version(line.model, line.champion) if line.champion else None
-    return "" if champion is None else champion.tags.get(SHOWN_TAG, "")
 
 
 def add_evidence(client: MlflowClient, run_id: str, record: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

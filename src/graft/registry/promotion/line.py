@@ -21,6 +21,9 @@ from graft.registry.aliases import CHAMPION, PREVIOUS_CHAMPION
 from graft.registry.store.read_registry import RegistryReader
 
 REIGNS_TAG = "champion.reigns"
+# On the champion: what its deliveries have shown, in sentences; "" for nothing. See
+# graft.registry.promotion.delivery_evidence.
+SHOWN_TAG = "gate.shown"
 # On the registered model while a change is under way, see graft.registry.promotion.change_champion.
 CHANGE_PREFIX = "champion.change."
 # An entry has to fit into a tag of the registered model, whose column has 5000 characters; the rest takes 2000.
@@ -148,6 +151,12 @@ def read_line(registry: RegistryReader, model: str) -> Line:
     under_way = [entry for key, value in changing.items() if (entry := announced(value, key))]
     moved = [one for one in under_way if one.version == registered.aliases.get(CHAMPION) and one not in entries]
     return Line(model, registered.aliases, (*entries, *moved), changing, bool(moved))
+
+
+def shown_of_champion(registry: RegistryReader, line: Line) -> str:
+    """Return what deliveries have shown of the champion, "" for nothing."""
+    champion = registry.version(line.model, line.champion) if line.champion else None
+    return "" if champion is None else champion.tags.get(SHOWN_TAG, "")
 
 
 def read_reigns(text: str, version: str) -> list[ChampionEntry]:
