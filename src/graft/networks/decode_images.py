@@ -219,6 +219,17 @@ def rows_of(array: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return found
 
 
+def rows_among(arrays: Sequence[np.ndarray], places: np.ndarray) -> np.ndarray:
+    """Copy some rows of arrays that follow one another, by their places among all of them, as :func:`rows_of` does."""
+    found = np.empty((len(places), *arrays[0].shape[1:]), arrays[0].dtype)
+    start = 0
+    for array in arrays:
+        here = (places >= start) & (places < start + len(array))
+        found[here] = rows_of(array, places[here] - start)
+        start += len(array)
+    return found
+
+
 def release_pages(array: np.ndarray) -> None:
     """Let the operating system have the pages of an array that lies in a file; leave other arrays as they are.
 

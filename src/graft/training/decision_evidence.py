@@ -15,7 +15,7 @@ from graft.networks.backbones.backbone import LayerlessNetwork
 from graft.networks.features.extract import predict_each
 from graft.networks.grouped_folds import grouped_folds
 from graft.training.blend import Blend
-from graft.training.strategy import Task, Trained
+from graft.training.strategy import RowsAt, Task, Trained
 
 # Training images that distances are measured to: 5 MB of 1,280 features; docs/unknown.md was measured with 640.
 MOST = 2000
@@ -54,28 +54,29 @@ def collect(trained: Trained, task: Task, labels: np.ndarray, probabilities: np.
     Args:
         labels, probabilities: of the images that were validated, ``[M]`` and ``[M, C]``.
     """
-    count = len(task.train.labels)
-    far = np.full(count + len(task.val.labels), np.nan)
+    count, some = len(task.train.labels), enough(len(labels))
+    asked = some if task.folds else some + count  # among the images of train and then val
+    far = np.full(len(asked), np.nan)
     features: list[np.ndarray | None]
     if trained.features is not None:
         blend = trained.network.members if isinstance(trained.network, Blend) else []
         weights = [one.weight for one in blend] or [1.0]
-        some = _some(len(far), task.seed)
+        near = _some(count + len(task.val.labels), task.seed)
         folds = _folds(task)
         parts = zip(weights, trained.features, strict=True)
-        far = np.sum([weight * _held_out(rows, some, folds) for weight, rows in parts], axis=0) / sum(weights)
-        features = [rows[some] for rows in trained.features]
+        far = np.sum([weight * _held_out(rows_at, asked, near, folds) for weight, rows_at in parts], axis=0)
+        far /= sum(weights)
+        features = [rows_at(near) for rows_at in trained.features]
     elif isinstance(trained.network, keras.Model) and (model := features_model(trained.network)) is not None:
         label, train = f"{task.name}: features of", task.train.inputs[_some(count, task.seed)]
         images = {f"{label} train images": train, f"{label} val images": task.val.inputs}
         rows, others = predict_each(model, images)
-        far[count:] = distances(others, unit(rows))
+        is_val = asked >= count
+        far[is_val] = distances(others[asked[is_val] - count], unit(rows))
         features = [rows]
     else:
         features = [None]
-    far = far if task.folds else far[count:]
-    some = enough(len(labels))
-    return DecisionEvidence(Known(labels[some], probabilities[some], far[some]), features)
+    return DecisionEvidence(Known(labels[some], probabilities[some], far), features)
 
 
 def _some(count: int, seed: int) -> np.ndarray:
@@ -94,11 +95,11 @@ def _folds(task: Task) -> np.ndarray:
     return grouped_folds(labels, groups, FOLDS, task.seed)
 
 
-def _held_out(features: np.ndarray, some: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return how far each image is from those in ``some`` that are in no fold of its own, float ``[N]``."""
-    far = np.full(len(features), np.nan)
+def _held_out(rows_at: RowsAt, asked: np.ndarray, near: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return how far each image of ``asked`` is from those of ``near`` that are in other folds, float ``[A]``."""
+    far = np.full(len(asked), np.nan)
     for fold in range(folds.max() + 1):
-        rest = some[folds[some] != fold]
+        rest, here = near[folds[near] != fold], folds[asked] == fold
         if len(rest):
-            far[folds == fold] = distances(features[folds == fold], unit(features[rest]))
+            far[here] = distances(rows_at(asked[here]), unit(rows_at(rest)))
     return far

@@ -1,7 +1,7 @@
 """The task that every strategy is given and the result that it gives back."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from graft.training.blend import Blend
 from graft.training.fit import FitResult, Labelled, fit
 from graft.training.head_on_backbone import HeadOnBackbone, as_model
 from graft.training.mixing import Mixing
+
+RowsAt = Callable[[np.ndarray], np.ndarray]  # rows of an array, which may lie in a file, by their places
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Trained:
         fit: the history of the (last) fit.
         weights_source, weights_digest: where the initial weights came from, and which they were.
         out_of_fold: of a head that was cross-validated; None of others.
-        features: of frozen networks, float32 ``[N, D]`` each, of the images of train and then val; None of others.
+        features: of frozen networks: each returns the features float32 ``[n, D]`` of some images, by their places among
+            those of train and then val; None of others.
     """
 
     network: keras.Model | HeadOnBackbone | Blend
@@ -91,7 +94,7 @@ class Trained:
     weights_source: str
     weights_digest: str
     out_of_fold: OutOfFoldLogits | None = None
-    features: Sequence[np.ndarray] | None = None
+    features: Sequence[RowsAt] | None = None
 
     @property
     def model(self) -> keras.Model:

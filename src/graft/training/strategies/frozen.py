@@ -4,13 +4,14 @@ A training image may be seen from several sides, mirrored: the features of each 
 augmentation costs no epoch anything but the rows it adds.
 """
 
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from graft.core.params.strategy_params import FitParams, Flip, FrozenParams
-from graft.networks.decode_images import large_array
+from graft.networks.decode_images import large_array, rows_among
 from graft.networks.engines.fastest import keras_engine
 from graft.networks.features.frozen_backbone import FrozenBackbone, frozen_backbone
 from graft.networks.head import build_head
@@ -54,7 +55,7 @@ def train(params: FrozenParams, task: Task) -> Trained:
         out_of_fold=out_of_fold,
         features=None
         if params.backbone.no_layers
-        else [np.concatenate([train.inputs[: len(task.train.labels)], val.inputs])],
+        else [partial(rows_among, (train.inputs[: len(task.train.labels)], val.inputs))],
     )
 
 

@@ -5,6 +5,7 @@ Heads are fitted to all images of train and val, and judged on each image by a h
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from graft.core.errors import GraftError
 from graft.core.params.strategy_params import FrozenParams, HeadParams, MemberParams
 from graft.networks.class_weights import balanced_class_weights
-from graft.networks.decode_images import LabelledImages, Photographs
+from graft.networks.decode_images import LabelledImages, Photographs, rows_of
 from graft.networks.exact_head import ExactHead, fit_exact_head
 from graft.networks.features.frozen_backbone import FrozenBackbone, frozen_backbone
 from graft.networks.features.mirror_images import view_features
@@ -79,7 +80,9 @@ def train(params: FrozenParams, task: Task) -> Trained:
         out_of_fold=cross,
         weights_source="; ".join(dict.fromkeys(one.backbone.weights_source for one in fitted)),
         weights_digest="; ".join(dict.fromkeys(one.backbone.identity["weights"] for one in fitted)),
-        features=None if any(one.member.backbone.no_layers for one in fitted) else [one.features for one in fitted],
+        features=None
+        if any(one.member.backbone.no_layers for one in fitted)
+        else [partial(rows_of, one.features) for one in fitted],
     )
 
 
