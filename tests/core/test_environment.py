@@ -155,6 +155,7 @@ def test_case_12_every_command_names_the_user_also_outside_a_project(
 
 @pytest.mark.parametrize("name", ["PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "KERAS_HOME"])
 def test_case_15_a_variable_set_to_nothing_is_none(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(name, raising=False)  # what a test before this one has left
     configure(Project(tmp_path))
     usual = os.environ.get(name)
     monkeypatch.setenv(name, " ")
