@@ -77,7 +77,8 @@ main.main()
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_what_a_command_has_started_ends_with_it(name: str) -> None:
     """A supervisor's stop, `timeout`, or a terminal that is closed."""
-    command = [sys.executable, "-c", WITH_A_PROCESS]
+    as_usual = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL)"  # whatever these tests were started by
+    command = [sys.executable, "-c", as_usual + WITH_A_PROCESS]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         started = psutil.Process(int(process.stdout.readline()))
