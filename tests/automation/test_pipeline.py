@@ -130,3 +130,11 @@ def test_case_21_a_stage_that_ended_by_itself_was_not_killed(
 ) -> None:
     text = stopped_by("itself", project, tmp_path, monkeypatch)
     assert text.startswith("The pipeline stopped at the stage named above")
+
+
+def test_a_run_within_a_block_of_services_starts_none_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server of the block may still be starting, and does not answer yet."""
+    monkeypatch.setattr(run_pipeline, "shared_server", None)
+    monkeypatch.setattr(run_pipeline, "warm_stages", None)
+    with run_pipeline.stage_services(project, {"PREFECT_API_URL": "http://127.0.0.1:9/api"}) as of_stages:
+        assert of_stages["PREFECT_API_URL"] == "http://127.0.0.1:9/api"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.automation.killed_stages import forget_killed, killed_error
-from graft.automation.prefect_server import shared_server
+from graft.automation.prefect_server import URL, shared_server
 from graft.automation.warm import REPORT
 from graft.automation.warm.start import warm_stages
 from graft.core.errors import GraftError, did_you_mean
@@ -57,6 +57,9 @@ def stage_services(project: Project, environment: Mapping[str, str] | None = Non
     Args:
         environment: of the stages, on top of this process's own.
     """
+    if environment is not None and URL in environment:  # of a block around this one, whose server may still be starting
+        yield {**_environment(), **environment}
+        return
     with (
         shared_server(project) as prefect,
         warm_stages(project, {**_environment(), **prefect, **(environment or {})}) as of_stages,
