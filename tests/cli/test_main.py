@@ -60,14 +60,11 @@ def test_a_problem_is_one_sentence_and_exit_code_1(
 
 
 WITH_A_PROCESS = """
-import subprocess
 from graft.cli import main
-from graft.core.processes import wait_for
+from graft.core.processes import run_to_end
 
 def app():
-    with subprocess.Popen(["sleep", "600"]) as process:
-        print(process.pid, flush=True)
-        wait_for(process)
+    run_to_end(["sh", "-c", "echo $$; exec sleep 600"])
 
 main.app = app
 main.main()

@@ -18,7 +18,7 @@ from graft.automation.warm import REPORT
 from graft.automation.warm.start import warm_stages
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.git import repository_top
-from graft.core.processes import wait_for
+from graft.core.processes import run_to_end
 from graft.core.project import Project
 from graft.core.quotas import memory_kills
 from graft.core.timing import Breakdown, read_breakdown
@@ -122,14 +122,13 @@ def _run_dvc(project: Project, arguments: list[str], environment: Mapping[str, s
     command = [sys.executable, "-m", "dvc", "repro", *arguments]
     forget_killed(project)
     kills = memory_kills()
-    with subprocess.Popen(command, cwd=project.root, env=environment) as process:
-        try:
-            code = wait_for(process, timeout)
-        except subprocess.TimeoutExpired:
-            raise GraftError(
-                f"The pipeline had not ended after {timeout:.0f} s, and was ended",
-                "Raise the limit, or look at what held it up: graft ui",
-            ) from None
+    try:
+        code = run_to_end(command, timeout, cwd=project.root, env=environment)
+    except subprocess.TimeoutExpired:
+        raise GraftError(
+            f"The pipeline had not ended after {timeout:.0f} s, and was ended",
+            "Raise the limit, or look at what held it up: graft ui",
+        ) from None
     if code != 0:
         if killed := forget_killed(project):
             raise killed_error(killed[-1], memory_kills() > kills)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,7 +42,7 @@ def retrain(
     """
     from graft.automation.prefect_server import shared_server
     from graft.automation.retraining.idle import finish_idle
-    from graft.core.processes import wait_for
+    from graft.core.processes import run_to_end
 
     project, params = opened()  # a typo in params.yaml is found before anything is started
     if accept or abandon or dry_run:
@@ -54,8 +53,7 @@ def retrain(
         return
     with shared_server(project) as prefect:
         command = [sys.executable, "-m", "pipelines.retrain", *(["--force"] if force else [])]
-        with subprocess.Popen(command, cwd=project.root, env={**os.environ, **prefect}) as flow:
-            code = wait_for(flow)
+        code = run_to_end(command, cwd=project.root, env={**os.environ, **prefect})
     raise typer.Exit(code)
 
 

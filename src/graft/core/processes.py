@@ -4,26 +4,37 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 _PATIENCE_SECONDS = 10
 
 
-def wait_for(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
-    """Return a process's exit code; where waiting ends before that, end it and everything below it.
+def run_to_end(command: Sequence[str] | str, timeout: float | None = None, **settings: Any) -> int:
+    """Run a command and return its exit code; where this ends before the command does, end it and everything below it.
+
+    Args:
+        command: its words, or with ``shell=True`` one line for the shell.
+        timeout: seconds; None: no limit.
+        settings: those of `subprocess.Popen`.
 
     Raises:
         subprocess.TimeoutExpired: it took longer than ``timeout`` seconds.
     """
+    process = None
     try:
+        # Not in a `with`: where a signal comes before the wait has begun, that would wait for the command.
+        process = subprocess.Popen(command, **settings)
         return process.wait(timeout)
     except KeyboardInterrupt:
         # The terminal has sent Ctrl-C to all of them: let them put things away.
-        process.wait()
+        if process is not None:
+            process.wait()
         raise
     except BaseException:
-        end_tree(process.pid)
+        if process is not None:
+            end_tree(process.pid)
         raise
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from graft.core.errors import GraftError
 from graft.core.files import write_file
 from graft.core.params.retrain_params import DeliverySourceParams
-from graft.core.processes import end_tree
+from graft.core.processes import run_to_end
 from graft.core.progress import console
 from graft.core.project import Project
 from graft.data.folder.versioning import run_dvc
@@ -78,26 +78,19 @@ def _shell(project: Project, params: DeliverySourceParams) -> None:
     # Not subprocess.run: it ends the shell alone at a timeout, and then waits for what the shell had started.
     # Into a file: what it leaves at work in the background may hold its output open for ever.
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            params.command, shell=True, cwd=project.root, stdout=output, stderr=subprocess.STDOUT
-        )
+        to_file = {"stdout": output, "stderr": subprocess.STDOUT}
         try:
-            process.wait(params.timeout_seconds)
-        except BaseException as error:
-            end_tree(process.pid)
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
+            code = run_to_end(params.command, params.timeout_seconds, shell=True, cwd=project.root, **to_file)
+        except subprocess.TimeoutExpired:
             raise GraftError(
                 f"retrain.source.command had not ended after {params.timeout_seconds} s, and was ended",
                 "Raise retrain.source.timeout_seconds, or look at what held it up",
             ) from None
         output.seek(0)
         lines = output.read().decode(errors="replace").strip().splitlines()
-    if process.returncode:
+    if code:
         last = " / ".join(lines[-_LINES_KEPT:]) or "it printed nothing"
-        raise GraftError(
-            f"retrain.source.command ended with {process.returncode}: {last}", "Run it by hand in the project"
-        )
+        raise GraftError(f"retrain.source.command ended with {code}: {last}", "Run it by hand in the project")
 
 
 def _repeated(action: Callable[[], object], retries: int, wait: Callable[[float], None]) -> None:
