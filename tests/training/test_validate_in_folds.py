@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from tiny import CLASSES, COUNTS, clock, make_project, tinted_images, tiny_params
 
+from graft.core.params.train_params import VALIDATION_FOLDS
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.networks.decode_images import DecodedImages
 from graft.training.strategy import Task, Trained
 from graft.training.train import FittedStrategy, train_strategy
-from graft.training.validate_in_folds import FOLDS, SomeImages, fold_logits
+from graft.training.validate_in_folds import SomeImages, fold_logits
 
 COUNT = len(CLASSES) * (COUNTS["train"] + COUNTS["val"])
 
@@ -44,7 +45,19 @@ def test_every_image_is_answered_once_by_a_training_without_its_group(tmp_path: 
     train, val = (DecodedImages(*tinted_images(size, 8, seed=size)) for size in sizes)
     groups = np.array([f"g{number // 2}" for number in range(sum(sizes))])
     task = Task(
-        "few", ["a", "b"], train, val, 8, 7, tmp_path, tmp_path / "work", clock(), None, groups[:14], groups[14:], FOLDS
+        "few",
+        ["a", "b"],
+        train,
+        val,
+        8,
+        7,
+        tmp_path,
+        tmp_path / "work",
+        clock(),
+        None,
+        groups[:14],
+        groups[14:],
+        VALIDATION_FOLDS,
     )
     place = {key: row for row, key in enumerate([*train.keys, *val.keys])}
     folders = []
@@ -61,7 +74,7 @@ def test_every_image_is_answered_once_by_a_training_without_its_group(tmp_path: 
 
     found = fold_logits(answer, task)
     np.testing.assert_array_equal(found[:, 0], np.arange(20))
-    assert len({str(folder) for folder in folders}) == FOLDS
+    assert len({str(folder) for folder in folders}) == VALIDATION_FOLDS
     assert all(folder.parent == task.checkpoint for folder in folders)
 
 
@@ -72,7 +85,7 @@ def test_with_few_images_for_validation_the_figures_are_of_train_and_val_out_of_
     splits = read_splits(project, ["train", "val"])
     assert table["sha256"].tolist() == [*splits["train"]["sha256"], *splits["val"]["sha256"]]
     figures = json.loads((project.strategy("small") / "metrics.json").read_text())
-    assert figures == {"val": fitted.validation.headline(), "folds": {"folds": FOLDS, "images": COUNT}}
+    assert figures == {"val": fitted.validation.headline(), "folds": {"folds": VALIDATION_FOLDS, "images": COUNT}}
     assert fitted.validation.confusion.sum() == COUNT
     # The model is that of the split, whichever way it is validated.
     other = train(project, validation="split")

@@ -20,7 +20,7 @@ from graft.core.files import sha256_of, write_file
 from graft.core.paired import log_losses
 from graft.core.params.backbone_params import BackboneParams
 from graft.core.params.strategy_params import FineTuneParams, FrozenParams, StrategyParams, TransferParams
-from graft.core.params.train_params import TrainParams
+from graft.core.params.train_params import VALIDATION_FOLDS, TrainParams
 from graft.core.project import Project
 from graft.core.source_digest import source_digest
 from graft.core.timing import StageClock
@@ -40,7 +40,7 @@ from graft.training.blend import Blend
 from graft.training.chosen_settings import with_chosen
 from graft.training.decision_evidence import collect
 from graft.training.strategy import Task, Trained
-from graft.training.validate_in_folds import FOLDS, fold_logits, groups_of_all, logits_of_fold
+from graft.training.validate_in_folds import fold_logits, groups_of_all, logits_of_fold
 from graft.training.write_bundle import write_bundle
 
 GRAFT = Path(__file__).parents[1]
@@ -226,8 +226,8 @@ def _prepare(
         groups=groups["train"],
         val_groups=groups["val"],
     )
-    if in_folds and len(np.unique(groups_of_all(task))) >= FOLDS:
-        return strategy, replace(task, folds=FOLDS), pd.concat([tables["train"], tables["val"]], ignore_index=True)
+    if in_folds and len(np.unique(groups_of_all(task))) >= VALIDATION_FOLDS:
+        return strategy, replace(task, folds=VALIDATION_FOLDS), pd.concat(list(tables.values()), ignore_index=True)
     return strategy, task, tables["val"]
 
 

@@ -20,8 +20,6 @@ from graft.networks.decode_images import LabelledImages
 from graft.networks.grouped_folds import grouped_folds
 from graft.training.strategy import Task, Trained
 
-FOLDS = 5  # each training sees 80 % of the images; more cost more and say little more
-
 
 class SomeImages:
     """Some of the images of train and val.

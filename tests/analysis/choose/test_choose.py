@@ -128,6 +128,13 @@ def test_more_images_are_fine_tuned_at_fewer_pixels_and_never_for_less_than_the_
         assert few["epochs"] > many["epochs"] == least
 
 
+def test_folds_cost_epochs_and_no_pixels(run: Callable[..., Choice]) -> None:
+    choice = run(unlike_imagenet)
+    once, in_folds = (settings_for(fine_tune(), choice, 200, trainings) for trainings in (1, 6))
+    assert in_folds == {**once, "epochs": 8}
+    assert once["epochs"] > 8
+
+
 def test_more_images_are_trained_from_scratch_at_fewer_pixels_then_for_fewer_epochs(run: Callable[..., Choice]) -> None:
     given = {"kind": "scratch", "epochs": "auto", "image_size": "auto", "augment": "auto", "learning_rate": 0.001}
     scratch = ScratchParams.model_validate(given)

@@ -10,6 +10,7 @@ from graft.analysis.choose.write_choice import write_choice
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.choose_params import ChooseParams
 from graft.core.params.models import Params
+from graft.core.params.train_params import VALIDATION_FOLDS
 from graft.core.project import Project
 from graft.core.timing import StageClock
 from graft.data.scan.manifest import read_manifest
@@ -47,7 +48,8 @@ def choose_for_project(project: Project, params: Params, clock: StageClock, *als
                 FeatureStore(project.features, train.store.limit_bytes, train.store.precision),
             )
         images = len(tables["train"])
-        settings = {name: settings_for(one, choice, images) for name, one in strategies.items()}
+        trainings = 1 + (VALIDATION_FOLDS if train.validates_in_folds(len(tables["val"])) else 0)
+        settings = {name: settings_for(one, choice, images, trainings) for name, one in strategies.items()}
     write_choice(choice, settings, project.artifacts("choose"))
     return choice
 

@@ -44,20 +44,21 @@ SCRATCH_EPOCHS = 20
 AUGMENT = {"rotate": 0.04, "zoom": 0.15, "translate": 0.08, "contrast": 0.2, "brightness": 0.1}
 
 
-def settings_for(strategy: StrategyParams, choice: Choice, train_images: int) -> dict[str, Any]:
+def settings_for(strategy: StrategyParams, choice: Choice, train_images: int, trainings: int = 1) -> dict[str, Any]:
     """Return values for the settings of a strategy that say ``auto``, as params.yaml would have them.
 
     Args:
         strategy: with what it shares filled in.
         choice: what was measured.
         train_images: that it will be trained on.
+        trainings: how many that is, of networks that are trained: one more than there are folds.
     """
     if isinstance(strategy, FrozenParams):
         values = _frozen(choice)
     elif isinstance(strategy, FineTuneParams):
-        values = _fine_tune(strategy, choice, train_images)
+        values = _fine_tune(strategy, choice, train_images, trainings)
     else:
-        values = {**_scratch(choice, train_images), "augment": _augment(choice)}
+        values = {**_scratch(choice, train_images, trainings), "augment": _augment(choice)}
     return {key: value for key, value in values.items() if key in strategy.to_choose} | own_size(strategy)
 
 
@@ -86,7 +87,7 @@ def _frozen(choice: Choice) -> dict[str, Any]:
     return {"members": members, "backbone": best.backbone.model_dump(), "image_size": best.image_size}
 
 
-def _fine_tune(strategy: FineTuneParams, choice: Choice, train_images: int) -> dict[str, Any]:
+def _fine_tune(strategy: FineTuneParams, choice: Choice, train_images: int, trainings: int) -> dict[str, Any]:
     """Return settings: the network that costs least a pixel, the most pixels that time allows, the first layer by
     errors.
     """
@@ -111,9 +112,11 @@ def _fine_tune(strategy: FineTuneParams, choice: Choice, train_images: int) -> d
     budget = choice.minutes * 60 * (SHARE_WHERE_PROMISING if promising else SHARE_ELSE)
     sizes = [size for size in FINE_TUNING_SIZES if size <= default_image_size(network.backbone)]
     smaller = [replace(network, image_size=size) for size in sizes or [network.image_size]]
-    fits = [(one, _epochs(one, share, settings["views"], train_images, budget)) for one in smaller]
+    work = share, settings["views"], train_images, budget
     least = LEAST_EPOCHS if promising else LEAST_EPOCHS_OF_UPPER
-    network, epochs = next((one for one in fits if one[1] >= least), fits[-1])
+    # Folds cost epochs and no pixels: they are trained to say how good the model is, which is not to suffer for it.
+    network = next((one for one in smaller if _epochs(one, *work) >= least), smaller[-1])
+    epochs = _epochs(network, *work, trainings)
     return {
         **settings,
         "backbone": network.backbone.model_dump(),
@@ -137,17 +140,18 @@ def is_promising(choice: Choice) -> bool:
     return not depths or min(depths) < LOWER_LAYERS_HELP * top.log_loss
 
 
-def _epochs(network: Candidate, share: float, views: int, images: int, budget: float) -> int:
+def _epochs(network: Candidate, share: float, views: int, images: int, budget: float, trainings: int = 1) -> int:
     """Return how many epochs of training a share of a network's layers fit into so many seconds."""
     view = network.seconds(images) + images * VIEW_SECONDS_PER_PIXEL * network.image_size**2 / cores()
-    starting = STARTING_SECONDS / cores() + views * view
+    # What a view comes to is cached: of all images it is computed once, however many trainings they take part in.
+    starting = trainings * STARTING_SECONDS / cores() + views * view
     epoch = images * network.multiply_adds * share * PASSES_PER_EPOCH / SPEED / cores()
-    return int((budget - starting) / epoch)
+    return int((budget - starting) / (trainings * epoch))
 
 
-def _scratch(choice: Choice, train_images: int) -> dict[str, Any]:
+def _scratch(choice: Choice, train_images: int, trainings: int) -> dict[str, Any]:
     """Return settings: the most pixels that the usual epochs fit into the time with, else fewer epochs of the least."""
-    budget = choice.minutes * 60 * SHARE_FOR_SCRATCH * cores()
+    budget = choice.minutes * 60 * SHARE_FOR_SCRATCH * cores() / trainings
     for size in SCRATCH_SIZES:
         epochs = int(budget / (train_images * size**2 * SCRATCH_SECONDS_PER_PIXEL))
         if epochs >= SCRATCH_EPOCHS:

@@ -22,6 +22,7 @@ from graft.core.params.strategy_params import (
 # Of these, one image is 2.5 points of accuracy, and 90 % are known to 5 points (one standard error): with fewer, what
 # chooses between strategies is luck.
 FEW_IMAGES = 40
+VALIDATION_FOLDS = 5  # each training sees 80 % of the images; more cost more and say little more
 
 
 class StoreParams(Section):
