@@ -9,7 +9,7 @@ import typer
 
 from graft.cli import completion
 from graft.cli.app import opened
-from graft.cli.options import JsonOption
+from graft.cli.options import JsonOption, place_to_write
 from graft.cli.output import messages_aside, say, short, table_of
 from graft.core.progress import console
 
@@ -32,7 +32,12 @@ def compare(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the images that they disagree on as CSV.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Write the images that they disagree on as CSV.",
+            show_default=False,
+            callback=place_to_write,
+        ),
     ] = None,
     at_work: Annotated[
         bool, typer.Option("--at-work", help="Compare what was answered at work with the model in the shadow instead.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graft.cli.options import ModelOption
+from graft.cli.options import ModelOption, place_to_write
 from graft.cli.output import print_table, table_of
 from graft.core.environment import configure
 from graft.core.errors import GraftError
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 def export(
     out: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Each format becomes a folder in it.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="FOLDER", help="Each format becomes a folder in it.", show_default=False, callback=place_to_write
+        ),
     ],
     formats: Annotated[
         list[str],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli.app import opened
-from graft.cli.options import ModelOption
+from graft.cli.options import ModelOption, place_to_write
 from graft.cli.output import print_next, say, short
 from graft.core.errors import GraftError
 from graft.core.loopback import HOST
@@ -33,7 +33,12 @@ def label(
     model: ModelOption = None,
     label_studio: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write tasks for Label Studio instead of a page.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Write tasks for Label Studio instead of a page.",
+            show_default=False,
+            callback=place_to_write,
+        ),
     ] = None,
     take: Annotated[
         Path | None,

@@ -1,10 +1,12 @@
 """Options that several commands have in common, each with one meaning."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from graft.cli import completion
+from graft.core.project import require_outside_of_project
 
 FORCE_HELP = "Do it all anew, also where nothing has changed."
 
@@ -28,3 +30,14 @@ LogOption = Annotated[
         help="Add to this project's prediction log, for graft monitor; by default as monitor.log in params.yaml says.",
     ),
 ]
+
+
+def place_to_write(path: Path | None) -> Path | None:
+    """Return the value of an option that names what to write; refuse what the project keeps for itself.
+
+    Raises:
+        GraftError: it is in there.
+    """
+    if path is not None:
+        require_outside_of_project(path)
+    return path

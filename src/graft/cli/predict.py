@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graft.cli.options import JsonOption, LogOption, ModelOption
+from graft.cli.options import JsonOption, LogOption, ModelOption, place_to_write
 from graft.cli.output import messages_aside, say, table_of
 from graft.core.environment import configure
 from graft.core.errors import EXIT_FAILURE, GraftError
@@ -57,6 +57,7 @@ def predict(
         typer.Option(
             metavar="FILE",
             help="Where to write all answers: .parquet, .csv, .json or .jsonl. A run that was stopped carries on.",
+            callback=place_to_write,
         ),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace FILE where there is one.")] = False,
@@ -74,6 +75,7 @@ def predict(
             metavar="FOLDER",
             help="Write a picture of where the model looked, of each photograph, into a folder that is new.",
             show_default=False,
+            callback=place_to_write,
         ),
     ] = None,
     log: LogOption = None,

@@ -7,6 +7,7 @@ import typer
 
 from graft.cli import completion
 from graft.cli.app import opened
+from graft.cli.options import place_to_write
 from graft.cli.output import messages_aside, say, short
 
 ModelOption = Annotated[
@@ -26,7 +27,10 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Where to write it; by default artifacts/report/NAME.html.", show_default=False
+            metavar="FILE",
+            help="Where to write it; by default artifacts/report/NAME.html.",
+            show_default=False,
+            callback=place_to_write,
         ),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -51,7 +55,10 @@ def report(
 def card(
     strategy: ModelOption = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write it there; by default print it.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write it there; by default print it.", show_default=False, callback=place_to_write
+        ),
     ] = None,
 ) -> None:
     """Show the model card: Markdown with the metadata that Hugging Face's hub reads."""

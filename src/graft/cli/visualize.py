@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from graft.cli.app import Commands, opened
-from graft.cli.options import ModelOption
+from graft.cli.options import ModelOption, place_to_write
 from graft.cli.output import say
 from graft.core.errors import GraftError
 
 app = Commands(help="Draw a network's kernels, its maps of a photograph, or where photographs lie among its features.")
-OutOption = Annotated[Path, typer.Option(metavar="FILE", help="The PNG to write.")]
+OutOption = Annotated[Path, typer.Option(metavar="FILE", help="The PNG to write.", callback=place_to_write)]
 
 
 @app.command(epilog="Example: graft visualize kernels --model artifacts/train/scratch")

@@ -23,6 +23,12 @@ GRAFT_FOLDER = ".graft"
 # A relative path to a database or a folder: no colon, no slash in front, and not the name that MLflow knows.
 _LOCAL_STORE = re.compile(r"(sqlite(?:\+\w+)?:///|file:|)((?!databricks$)[^:/][^:]*)")
 SPLITS = ("train", "val", "test")
+# What commands that are told where to write are not to write into: photographs, settings, records, outputs of stages.
+_KEPT = (
+    *("data", "data.dvc", "dvc.yaml", "dvc.lock", "params.yaml", "prefect.yaml", "graft.version", "pipelines"),
+    *(".git", ".dvc", GRAFT_FOLDER, "mlartifacts", "mlflow.db"),
+    *(f"artifacts/{stage}" for stage in ("validate", "split", "choose", "train", "ensemble", "evaluate", "register")),
+)
 
 
 @dataclass(frozen=True)
@@ -228,6 +234,22 @@ def _own(folder: Path) -> Path:
     except OSError:
         return folder
     return folder.with_name(f"{folder.name}-{os.getuid()}") if is_another else folder
+
+
+def require_outside_of_project(path: Path) -> None:
+    """Refuse a path to write to that lies in what the project around it keeps: data/, a setting, a stage's output.
+
+    Raises:
+        GraftError: it does.
+    """
+    # Links on the way are followed, but not the last: it is what would be replaced.
+    place = path.parent.resolve() / path.name
+    for folder in place.parents:
+        if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+            for name in _KEPT:
+                if place.is_relative_to(folder / name):
+                    raise GraftError(f"{path} is no place to write to: {name} is the project's own", "Name another")
+            return
 
 
 def find_project(start: Path | None = None) -> Project:
