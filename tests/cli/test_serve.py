@@ -54,7 +54,16 @@ def test_a4_by_default_the_token_is_the_projects_own(served_project: Project) ->
 def test_a_port_in_use_is_named(served_project: Project) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"127.0.0.1, port {port}, cannot be listened on" in str(serve("--port", str(port)))
+        said = str(serve("--port", str(port)))
+        assert f"127.0.0.1, port {port}, cannot be listened on" in said
+        assert "another port with --port" in said
+
+
+def test_an_address_of_another_machine_is_named(served_project: Project) -> None:
+    # 203.0.113.0/24 is set aside for examples, RFC 5737.
+    said = str(serve("--host", "203.0.113.7", "--token", "0123456789abcdef"))
+    assert "203.0.113.7, port 8000, cannot be listened on" in said
+    assert "an address of this machine with --host" in said
 
 
 def test_without_a_champion_it_says_how_to_get_one(served_project: Project) -> None:

@@ -1,5 +1,6 @@
 """Run the application on a port until it is stopped."""
 
+import errno
 import logging
 import socket
 import warnings
@@ -7,6 +8,7 @@ import warnings
 import uvicorn
 
 from graft.core.errors import GraftError
+from graft.core.loopback import HOST
 from graft.core.params.serve_params import ServeParams
 from graft.core.project import Project
 from graft.deployment.monitor.prediction_log import PredictionLog
@@ -120,6 +122,8 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise GraftError(
             f"{host}, port {port}, cannot be listened on: {error.strerror or error}",
-            "End what listens there, or name another port with --port",
+            "End what listens there, or name another port with --port"
+            if error.errno in (errno.EADDRINUSE, errno.EACCES)
+            else f"Name an address of this machine with --host, such as {HOST}",
         ) from error
     return listener
