@@ -33,7 +33,9 @@ def add_row(file: Path, part: str, row: Row) -> None:
 
 
 def write_tables(document: Path, file: Path) -> None:
-    """Put each part's table between its marks ``<!-- PART: begin -->`` and ``<!-- PART: end -->``.
+    """Put each part's rows into its table between the marks ``<!-- PART: begin -->`` and ``<!-- PART: end -->``.
+
+    A row replaces that of its name; rows of the document that were not run again stay.
 
     Raises:
         ValueError: the document has no such place for a part that has rows.
@@ -41,28 +43,29 @@ def write_tables(document: Path, file: Path) -> None:
     latest: dict[str, dict[str, dict]] = {}
     for line in file.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        latest.setdefault(row["part"], {})[str(next(iter(row["cells"].values())))] = row
+        latest.setdefault(row["part"], {})[_cell(next(iter(row["cells"].values())))] = row
     text = document.read_text(encoding="utf-8")
     for part, rows in latest.items():
         begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
-        place = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        if not place.search(text):
+        place = re.search(f"{re.escape(begin)}(.*?){re.escape(end)}", text, re.DOTALL)
+        if not place:
             raise ValueError(f"{document} has no place {begin} {end}")
-        table = f"{begin}\n\n{as_markdown(list(rows.values()))}\n\n{end}"
-        text = place.sub(lambda _, table=table: table, text)
+        titles = list(next(iter(rows.values()))["cells"])
+        written = [line for line in place[1].splitlines() if line.startswith("| ")][1:]
+        lines = {line[2:].split(" | ")[0].strip("*"): line for line in written}
+        lines |= {name: as_markdown(row, titles) for name, row in rows.items()}
+        head = [f"| {' | '.join([*titles, 'day'])} |", "|---" * (len(titles) + 1) + "|"]
+        table = "\n".join([*head, *lines.values()])
+        text = f"{text[: place.start()]}{begin}\n\n{table}\n\n{end}{text[place.end() :]}"
     document.write_text(text, encoding="utf-8")
 
 
-def as_markdown(rows: list[dict]) -> str:
-    """The table; what is not good is in bold, and each row has the day on which it ran."""
-    titles = list(rows[0]["cells"])
-    lines = [f"| {' | '.join([*titles, 'day'])} |", "|---" * (len(titles) + 1) + "|"]
-    for row in rows:
-        cells = [_cell(row["cells"].get(title, "")) for title in titles]
-        if not row["is_good"]:
-            cells = [f"**{cell}**" for cell in cells]
-        lines.append(f"| {' | '.join([*cells, row['date']])} |")
-    return "\n".join(lines)
+def as_markdown(row: dict, titles: list[str]) -> str:
+    """Return a row as a line of the table, with the day on which it ran; what is not good is in bold."""
+    cells = [_cell(row["cells"].get(title, "")) for title in titles]
+    if not row["is_good"]:
+        cells = [f"**{cell}**" for cell in cells]
+    return f"| {' | '.join([*cells, row['date']])} |"
 
 
 def _cell(value: str | int | float) -> str:
