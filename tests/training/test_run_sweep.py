@@ -5,30 +5,24 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from filelock import FileLock
+from sweeps import DRAWN, StoppedError, nothing_trained, params
 from tiny import make_project, tiny_params
 
 from graft.core.errors import GraftError
 from graft.core.paired import difference
-from graft.core.params import Params, parse_params
 from graft.core.project import Project
 from graft.training import run_sweep as module
 from graft.training.checkpoint import TrainingState
 from graft.training.run_sweep import Trial, combinations, run_sweep, tried
 from graft.training.train import checkpoint_folder
 
+__all__ = ["nothing_trained"]
 GRID = {"order": "grid", "metric": "accuracy", "try": {"small": {"learning_rate": [0.001, 0.01], "epochs": [1]}}}
-
-
-def params(sweep: dict[str, Any], **train: Any) -> Params:
-    raw = tiny_params(**train).model_dump(by_alias=True, mode="json")
-    return parse_params({**raw, "sweep": sweep})
 
 
 def test_a_grid_tries_every_combination_once_and_ranks_by_validation(project: Project) -> None:
@@ -81,31 +75,6 @@ def test_tpe_runs_as_many_trials_as_asked_and_more_when_asked_for_more(project: 
     assert {trial.number for trial in done} < {trial.number for trial in more}
 
 
-class StoppedError(Exception):
-    """As a kill would."""
-
-
-@pytest.fixture
-def nothing_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trials whose figures follow from their settings at once."""
-
-    def fit(project: Project, train: Any, name: str, clock: Any) -> Any:
-        loss = abs(np.log(train.strategies[name].learning_rate) + 4)
-        figures = {"log_loss": loss, "accuracy": 0.5, "macro_f1": 0.5}
-        return SimpleNamespace(
-            validation=SimpleNamespace(headline=lambda: figures),
-            task=SimpleNamespace(checkpoint=project.checkpoints / "none"),
-            validation_losses=lambda metric: np.array([loss, loss + 0.1]),
-            val_table=pd.DataFrame({"sha256": ["a", "b"]}),
-        )
-
-    monkeypatch.setattr(module, "fit_strategy", fit)
-    monkeypatch.setattr(module, "read_groups", lambda path, images: np.array(images))
-
-
-DRAWN = {"trials": 14, "try": {"small": {"learning_rate": {"low": 0.0001, "high": 1.0}}}}
-
-
 @pytest.mark.usefixtures("nothing_trained")
 def test_b17_a_sweep_that_is_resumed_draws_what_it_would_have_drawn(project: Project, tmp_path: Path) -> None:
     def drawn(trials: list[Trial]) -> list[float]:
@@ -125,32 +94,6 @@ def test_b17_a_sweep_that_is_resumed_draws_what_it_would_have_drawn(project: Pro
     done = run_sweep(other, params(DRAWN))
     assert drawn(done) == whole
     assert sorted(trial.number for trial in done) == list(range(15))
-
-
-@pytest.mark.usefixtures("nothing_trained")
-def test_two_machines_share_a_sweep_and_leave_each_other_what_they_have_begun(project: Project, tmp_path: Path) -> None:
-    shared = params({**DRAWN, "trials": 6, "storage": f"sqlite:///{tmp_path / 'shared.sqlite'}"})
-    other = make_project(tmp_path / "other")
-    seen: list[Trial] = []
-
-    def stop(trial: Trial) -> None:
-        if len(seen) == 3:
-            raise StoppedError  # the third that was drawn is under way
-        seen.append(trial)
-
-    with pytest.raises(StoppedError):
-        run_sweep(project, shared, stop)
-    there: list[Trial] = []
-    done = run_sweep(other, shared, there.append)
-    assert len(there) == 3  # of six, two had ended and one was begun
-    assert all(trial.gain is not None for trial in there)  # over the other machine's training of what is as it is
-    assert len(done) == 6
-    last: list[Trial] = []
-    done = run_sweep(project, shared, last.append)
-    assert len(last) == 1
-    assert len({trial.settings["learning_rate"] for trial in done if not trial.is_own}) == 6
-    assert len({trial.number for trial in done if not trial.is_own}) == 6
-    assert run_sweep(other, shared, there.append) == done
 
 
 @pytest.mark.usefixtures("nothing_trained")

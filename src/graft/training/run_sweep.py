@@ -12,10 +12,8 @@ Of many trials the best is the luckiest too. So each strategy is trained as it i
 is measured with its standard error, image by image.
 """
 
-import hashlib
 import itertools
 import json
-import platform
 import shutil
 import time
 import warnings
@@ -29,7 +27,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from graft.core.errors import GraftError, first_line
+from graft.core.errors import GraftError
 from graft.core.lock import locked
 from graft.core.paired import difference
 from graft.core.params.models import Params
@@ -41,7 +39,8 @@ from graft.core.timing import StageClock
 from graft.data.splits.image_groups import read_groups
 from graft.evaluation.metrics import HIGHER_IS_BETTER
 from graft.networks.engines.tensorflow_import import with_tensorflow
-from graft.training.train import checkpoint_folder, fit_strategy, work_key
+from graft.training.sweep_memory import sweep_study, this_machine
+from graft.training.train import checkpoint_folder, fit_strategy
 
 STRATEGY = "strategy"
 
@@ -112,7 +111,7 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
     Each strategy is first trained as it is; these come on top of the trials that are asked for.
 
     A sweep that was stopped or killed carries on as if it had not been: what trial n tries follows from the seed, n and
-    the trials before it. Trials are remembered under what decides their outcome, see :func:`_identity`.
+    the trials before it. Trials are remembered under what decides their outcome.
 
     Args:
         params: with ``sweep`` and the strategies it names.
@@ -137,11 +136,13 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = project.sweeps
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / "sweep.lock", "Another sweep of this project is under way", "Wait for it, or stop it"):
-        study = _study(project, params, folder)
+    with (
+        locked(folder / "sweep.lock", "Another sweep of this project is under way", "Wait for it, or stop it"),
+        sweep_study(project, params, folder) as study,
+    ):
         state = optuna.trial.TrialState
         for trial in study.get_trials(deepcopy=False, states=(state.RUNNING,)):
-            if not sweep.storage or trial.user_attrs.get("by") == _here(project):
+            if not sweep.storage or trial.user_attrs.get("by") == this_machine(project):
                 study.tell(trial.number, state=state.FAIL)  # cut off, and as good as never begun
         ended = study.get_trials(deepcopy=False, states=(state.COMPLETE, state.PRUNED))
         trials = [Trial(**json.loads(trial.user_attrs["trial"])) for trial in ended]
@@ -191,33 +192,6 @@ def run_sweep(project: Project, params: Params, on_trial: Callable[[Trial], None
     return trials
 
 
-def _study(project: Project, params: Params, folder: Path) -> Any:
-    """Return Optuna's study of a sweep, from ``sweep.storage`` or a file in a folder.
-
-    Raises:
-        GraftError: the storage cannot be reached, or not be used.
-    """
-    import optuna
-
-    try:
-        return optuna.create_study(
-            storage=params.sweep.storage or f"sqlite:///{folder / 'sweeps.sqlite'}",
-            study_name=_identity(project, params),
-            load_if_exists=True,
-            direction="maximize" if HIGHER_IS_BETTER[params.sweep.metric] else "minimize",
-        )
-    except Exception as error:  # of Optuna, SQLAlchemy and the database's driver
-        raise GraftError(
-            f"The memory of sweeps at {params.sweep.storage or folder} cannot be used: {first_line(error)}",
-            "See that the database is there, and that its driver is installed: pip install 'graft[team]'",
-        ) from error
-
-
-def _here(project: Project) -> str:
-    """Return a name for this project on this machine, among those that share a storage."""
-    return f"{platform.node()}:{project.root}"
-
-
 def _asked(
     study: Any, project: Project, params: Params, trials: list[Trial]
 ) -> Iterator[tuple[int, str, dict[str, Any], Any]]:
@@ -245,7 +219,7 @@ def _asked(
         if combination in before or (not combination and len(before) >= sweep.trials):
             continue
         asked = study.ask()
-        asked.set_user_attr("by", _here(project))
+        asked.set_user_attr("by", this_machine(project))
         number = asked.number if sweep.storage else next(numbers)
         # One for all trials would go through its random numbers from the first again in every process.
         seed = int(np.random.SeedSequence([params.train.seed, number]).generate_state(1)[0])
@@ -315,18 +289,3 @@ def _suggest(sweep: SweepParams, trial: Any) -> tuple[str, dict[str, Any]]:
             texts = [json.dumps(value) for value in choices]
             settings[key] = json.loads(trial.suggest_categorical(f"{name}.{key}", texts))
     return name, settings
-
-
-def _identity(project: Project, params: Params) -> str:
-    """Return a name of the sweep that follows from all that decides its outcome but the number of trials, which may
-    grow.
-
-    That is the section, and of each strategy in it what :func:`graft.training.train.work_key` counts: settings,
-    images, weights, versions and code.
-    """
-    described = {
-        "sweep": params.sweep.model_dump(mode="json", exclude={"trials", "storage"}),
-        "seed": params.train.seed,
-        "work": [work_key(project, params.train, params.train.strategy(name)) for name in params.sweep.settings],
-    }
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
