@@ -84,9 +84,10 @@ def _retrain(project: Project) -> tuple[Measured, int]:
 
 def _features(project: Project) -> int:
     from graft.networks.features.feature_store import FeatureStore
+    from graft.networks.features.space_info import space_infos
 
     store = FeatureStore(project.root / ".graft" / "cache" / "features", 10**12)
-    return sum(space.rows for space in store.spaces())
+    return sum(space.rows for space in space_infos(store))
 
 
 def _divide(folder: Path, first: Path, delivery: Path) -> Path:

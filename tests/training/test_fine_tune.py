@@ -14,6 +14,7 @@ from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.strategy_params import AugmentParams, FineTuneParams, HeadParams
 from graft.networks.decode_images import DecodedImages
 from graft.networks.features.feature_store import FeatureStore
+from graft.networks.features.space_info import space_infos
 from graft.training.checkpoint import TrainingState
 from graft.training.strategies import fine_tune
 from graft.training.strategy import Task, Trained
@@ -150,7 +151,7 @@ def test_c5_the_seed_reaches_the_views(weights: Path, tmp_path: Path) -> None:
     for seed in (1, 2):
         task = Task("tune", ["a", "b"], TRAIN, VAL, SIZE, seed, tmp_path, tmp_path / f"{seed}", clock(), store)
         fine_tune.train(settings, task)
-    views = [space for space in store.spaces() if space.description["view"]]
+    views = [space for space in space_infos(store) if space.description["view"]]
     assert {space.description["view"]["seed"] for space in views} == {1, 2}
 
 

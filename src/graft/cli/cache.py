@@ -22,10 +22,11 @@ app = Commands(help="The feature store: what frozen networks made of images. Saf
 def info() -> None:
     """Show what is stored, how large it is and when it was last used."""
     from graft.networks.engines.artifact_cache import LIMIT_BYTES, folder_bytes
+    from graft.networks.features.space_info import space_infos
 
     store = _store()
     table = table_of("~backbone", "~kept", ">images", ">MB", ">used")
-    spaces = store.spaces()
+    spaces = space_infos(store)
     for space in sorted(spaces, key=lambda space: -space.last_used):
         table.add_row(
             f"{space.description.get('backbone', '?')} at {space.description.get('image_size', '?')} px",

@@ -45,7 +45,7 @@ def choose_for_project(project: Project, params: Params, clock: StageClock, *als
                 _default_backbone(params),
                 _sample(project, params, tables),
                 project.cache,
-                FeatureStore(project.features, train.store.limit_bytes, train.store.precision),
+                FeatureStore.of(project, train.store),
             )
         images = len(tables["train"])
         trainings = 1 + (VALIDATION_FOLDS if train.validates_in_folds(len(tables["val"])) else 0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from graft.core.errors import did_you_mean
+from graft.core.errors import did_you_mean, shown
 from graft.core.params.backbone_params import TRAIN_IT_WHOLE, BackboneParams, KerasBackboneParams
 from graft.core.params.sections import Name, Section
 from graft.core.params.strategy_params import (
@@ -25,16 +26,25 @@ FEW_IMAGES = 40
 VALIDATION_FOLDS = 5  # each training sees 80 % of the images; more cost more and say little more
 
 
+def _address(address: str) -> str:
+    if address and not re.match(r"[a-z][a-z0-9+]*://.", address):
+        raise ValueError(f"{shown(address)} is no address, such as s3://BUCKET/features or file:///mnt/share/features")
+    return address
+
+
 class StoreParams(Section):
     """The feature store.
 
     Attributes:
         limit_gb: gigabytes (10^9 bytes) on disk; above it, what was not used for the longest time goes.
         precision: of the numbers on disk. ``float16`` takes half the room, and is off by up to 1 in 2,000.
+        shared: address of a copy that machines share, such as ``s3://BUCKET/features``: what one has computed, the
+            others fetch. Whoever may write there decides what their models are trained on. ``""``: none.
     """
 
     limit_gb: Annotated[float, Field(ge=0)] = 20
     precision: Literal["float32", "float16"] = "float32"
+    shared: Annotated[str, AfterValidator(_address)] = ""
 
     @property
     def limit_bytes(self) -> int:

@@ -19,7 +19,7 @@ from graft.networks.decode_images import Photographs, load_images
 
 if TYPE_CHECKING:
     from graft.networks.engines.openvino_run import Run
-    from graft.networks.features.feature_store import Space
+    from graft.networks.features.feature_store import FeatureStore, Space
 
 # Pixels uint8 ``[n, S, S, 3]`` and the images' keys to what the network is given.
 Prepare = Callable[[np.ndarray, Sequence[bytes]], np.ndarray]
@@ -59,8 +59,7 @@ def compute_on_cluster(
     decode = ClusterStep(_Decode(images.root, images.size).batch)
     place = None
     if space is not None:
-        store = space.store
-        place = (space.folder, space.description, store.folder, store.limit_bytes, store.precision)
+        place = (space.folder, space.description, space.store)
     answer = ClusterStep(_Forward, (remote.open, prepare, place), remote.gpus)
     done: list[int] = []
     rows: list[np.ndarray] = []
@@ -95,15 +94,14 @@ class _Forward:
     """An actor with a network, and with the space that its rows are written to."""
 
     def __init__(
-        self, open_network: Callable[[], Run], prepare: Prepare | None, place: tuple[Path, str, Path, int, str] | None
+        self, open_network: Callable[[], Run], prepare: Prepare | None, place: tuple[Path, str, FeatureStore] | None
     ) -> None:
-        from graft.networks.features.feature_store import FeatureStore, Space
+        from graft.networks.features.feature_store import Space
 
         self._run, self._prepare = open_network(), prepare
         self._space: Any = None
         if place is not None:
-            folder, description, store, limit_bytes, precision = place
-            self._space = Space(folder, description, FeatureStore(store, limit_bytes, precision))
+            self._space = Space(*place)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         keys = [bytes.fromhex(str(key)) for key in batch["key"]]

@@ -37,6 +37,7 @@ from graft.core.project import Project
 from graft.networks.decode_images import release_pages
 from graft.networks.engines.artifact_cache import cached_folder, prune_cached
 from graft.networks.features.shards import KEY_BYTES, Shard, shards_of, write_shard
+from graft.networks.features.shared_store import SharedStore
 
 DESCRIPTION_FILE = "space.json"
 NETWORKS = "networks"
@@ -54,25 +55,32 @@ class FeatureStore:
     Args:
         limit_bytes: above it, the shards that were not used for the longest time go.
         precision: of rows, ``float32`` or ``float16``; those of one are not read by the other.
+        shared: address of a copy that machines share, see :mod:`graft.networks.features.shared_store`; ``""`` for none.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int, precision: str = "float32") -> None:
+    def __init__(self, folder: Path, limit_bytes: int, precision: str = "float32", shared: str = "") -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self.precision = precision
+        self.shared = SharedStore(shared) if shared else None
         self._until_look = 0.0
 
     @classmethod
     def of(cls, project: Project, params: StoreParams) -> FeatureStore:
-        """Return a project's store, with the limit and precision of params.yaml."""
-        return cls(project.features, params.limit_bytes, params.precision)
+        """Return a project's store, as params.yaml has it."""
+        return cls(project.features, params.limit_bytes, params.precision, params.shared)
 
     def space(self, description: Mapping[str, Any], label: str = "") -> Space:
         """Return the space for ``description`` (JSON-ready), which decides its rows; ``label`` names it for people."""
         rows = {} if self.precision == "float32" else {"rows": self.precision}
         text = json.dumps({"format": FORMAT, **rows, **description}, sort_keys=True)
         written = json.dumps({"label": label, **json.loads(text)}, indent=1)
-        return Space(self.folder / hashlib.sha256(text.encode()).hexdigest()[:24], written, self)
+        folder = self.folder / hashlib.sha256(text.encode()).hexdigest()[:24]
+        if self.shared is not None:
+            self.shared.exchange(folder, max(0, self.limit_bytes - self.bytes_used()))
+            if shards_of(folder) and not (folder / DESCRIPTION_FILE).is_file():
+                write_file(folder / DESCRIPTION_FILE, written)
+        return Space(folder, written, self)
 
     @property
     def networks(self) -> Path:
@@ -94,7 +102,7 @@ class FeatureStore:
     def shards(self) -> list[Path]:
         """Return the files of all shards, those used longest ago first."""
         found = []
-        for path in (path for folder in self._folders() for path in shards_of(folder)):
+        for path in (path for folder in self.space_folders() for path in shards_of(folder)):
             with suppress(OSError):  # another process may have pruned it
                 found.append((path.stat().st_mtime_ns, path))
         return [path for _, path in sorted(found)]
@@ -103,22 +111,8 @@ class FeatureStore:
         """Return the total size of all shards in bytes."""
         return sum(_size(path) for path in self.shards())
 
-    def spaces(self) -> list[SpaceInfo]:
-        """Return the description of each space, and its size."""
-        found = []
-        for folder in self._folders():
-            paths = shards_of(folder)
-            try:
-                description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                description = {}
-            space = Space(folder, "", self)
-            sizes = [_size(path) for path in paths]
-            used = max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
-            found.append(SpaceInfo(description, len(space), sum(sizes), used))
-        return found
-
-    def _folders(self) -> list[Path]:
+    def space_folders(self) -> list[Path]:
+        """Return the folder of each space."""
         return sorted(folder for folder in self.folder.glob("*/") if folder.name != NETWORKS)
 
     def verify(self, path: Path) -> bool:
@@ -166,7 +160,7 @@ class FeatureStore:
                 removed += size
         if limit == 0:
             removed += prune_cached(self.networks, 0)
-        for folder in self._folders():
+        for folder in self.space_folders():
             if not shards_of(folder):
                 remove_abandoned(folder)
                 # A writer that comes in between keeps the folder: only an empty one can be removed so.
@@ -174,22 +168,6 @@ class FeatureStore:
                     (folder / DESCRIPTION_FILE).unlink(missing_ok=True)
                     folder.rmdir()
         return removed
-
-
-@dataclass(frozen=True)
-class SpaceInfo:
-    """One space, from outside.
-
-    Attributes:
-        description: what it was made of; empty where that is not written down.
-        rows, bytes: how much there is.
-        last_used: seconds since the epoch.
-    """
-
-    description: dict[str, Any]
-    rows: int
-    bytes: int
-    last_used: float
 
 
 @dataclass
@@ -298,6 +276,8 @@ class Space:
                 soft_wrap=True,
             )
             return False
+        if self.store.shared is not None:
+            self.store.shared.put(path)
         self.store.grown(self._add(path, packed), keep=frozenset(self._shards))
         return True
 
