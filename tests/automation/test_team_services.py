@@ -207,15 +207,22 @@ def test_a_project_on_an_object_store_comes_to_another_machine(
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     for variable, value in keys.items():
         monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store.address)
+    settings = second / "params.yaml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text(text.replace("  store:\n", f"  store:\n    shared: s3://{BUCKET}/features\n"), encoding="utf-8")
     found = {one.what: one for one in examine_services(Project(second))}
+    for place in ("shared features", "shared features clock"):
+        assert found[place].state == "ok", found[place]
     assert found["DVC remote"].state == "ok"
     assert "written and read back" in found["DVC remote"].found
     assert found["DVC remote clock"].state == "ok"
     assert found["MLflow"].state == "note"
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
     found = {one.what: one for one in examine_services(Project(second))}
-    assert found["DVC remote"].state == "bad"
-    assert "who may write there" in found["DVC remote"].fix
+    for place in ("DVC remote", "shared features"):
+        assert found[place].state == "bad"
+        assert "who may write there" in found[place].fix
 
 
 @pytest.mark.parametrize(

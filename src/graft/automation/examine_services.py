@@ -35,6 +35,7 @@ def examine_services(project: Project) -> list[Finding]:
         ("MLflow", "bad", lambda: _mlflow(project)),
         ("Prefect", "bad", lambda: _prefect(project)),
         ("DVC remote", "bad", lambda: _remote(project)),
+        ("shared features", "bad", lambda: _shared_features(project)),
         ("Ray", "bad", lambda: _ray(project)),
     ]
     return look_at_all(probes, LIMIT_SECONDS)
@@ -171,35 +172,46 @@ def _remote(project: Project) -> Iterator[Finding]:
         if url.startswith("s3://") and importlib.util.find_spec("dvc_s3") is None:
             yield Finding(what, "bad", f"{url} needs dvc-s3, which is not installed", "pip install 'graft[team]'")
             return
-        yield from _written(repo.cloud.get_remote(name), without_credentials(url))
+        remote = repo.cloud.get_remote(name)
+        yield from _written(what, remote.fs.fs, remote.path, without_credentials(url))
 
 
-def _written(remote: Any, url: str) -> Iterable[Finding]:
-    """Yield whether a file of the remote comes back as it was written, and how its clock goes."""
-    path, word = remote.fs.join(remote.path, f".{PROBE}-{secrets.token_hex(8)}"), secrets.token_bytes(1024)
+def _shared_features(project: Project) -> Iterator[Finding]:
+    if not project.params_file.is_file():
+        return
+    address = load_params(project.params_file).train.store.shared
+    if address:
+        from graft.networks.features.shared_store import open_address
+
+        yield from _written("shared features", *open_address(address), without_credentials(address))
+
+
+def _written(what: str, files: Any, root: str, url: str) -> Iterable[Finding]:
+    """Yield whether a file below an address comes back as it was written, and how the clock there goes."""
+    path, word = f"{root}/.{PROBE}-{secrets.token_hex(8)}", secrets.token_bytes(1024)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         there, back = Path(folder) / "there", Path(folder) / "back"
         there.write_bytes(word)
         try:
-            remote.fs.put_file(str(there), path)
+            files.put_file(str(there), path)
             written = time.time()
-            remote.fs.get_file(path, str(back))
+            files.get_file(path, str(back))
             is_same = back.read_bytes() == word
-            modified = remote.fs.info(path).get("LastModified")
+            modified = files.info(path).get("LastModified")
         except Exception as error:
             fix = "See that it runs, that the bucket is there, and who may write there: AWS_ACCESS_KEY_ID, AWS_PROFILE"
-            yield Finding("DVC remote", "bad", f"{url}: {type(error).__name__}: {str(error)[:200]}", fix)
+            yield Finding(what, "bad", f"{url}: {type(error).__name__}: {str(error)[:200]}", fix)
             return
         finally:
             with contextlib.suppress(Exception):
-                remote.fs.remove(path)
+                files.rm_file(path)
     if not is_same:
-        yield Finding("DVC remote", "bad", f"{url} gives out something else than was written", "Ask its owner")
+        yield Finding(what, "bad", f"{url} gives out something else than was written", "Ask its owner")
         return
-    yield Finding("DVC remote", "ok", f"{url}, written and read back in {time.monotonic() - started:.1f} s")
+    yield Finding(what, "ok", f"{url}, written and read back in {time.monotonic() - started:.1f} s")
     if modified is not None:
-        yield _skew("DVC remote clock", modified.timestamp(), written)
+        yield _skew(f"{what} clock", modified.timestamp(), written)
 
 
 def _ray(project: Project) -> Iterator[Finding]:

@@ -89,15 +89,7 @@ class SharedStore:
         """Return what an action makes of the file system and the root there; None once it has not answered."""
         if self.address in self._away:
             return None
-        import fsspec
-
-        try:
-            files, root = fsspec.core.url_to_fs(self.address, **_OPTIONS.get(self.address.partition(":")[0], {}))
-        except (ImportError, ValueError) as error:
-            raise GraftError(
-                f"train.store.shared is {self.address}, which cannot be opened: {first_line(error)}",
-                "Name an address such as s3://bucket/features; for S3: pip install 'graft[team]'",
-            ) from error
+        files, root = open_address(self.address)
         try:
             return action(files, root)
         except Exception as error:  # of whatever client the address takes
@@ -107,6 +99,24 @@ class SharedStore:
         self._away.add(self.address)
         words = f"The shared feature store {self.address} is left out of this run: {reason}"
         console.print(without_credentials(words), soft_wrap=True)
+
+
+def open_address(address: str) -> tuple[Any, str]:
+    """Return a file system of fsspec's for an address, and the path in it.
+
+    Raises:
+        GraftError: the kind of address is not known, or its client is not installed.
+    """
+    import fsspec
+
+    try:
+        files, root = fsspec.core.url_to_fs(address.rstrip("/"), **_OPTIONS.get(address.partition(":")[0], {}))
+    except (ImportError, ValueError) as error:
+        raise GraftError(
+            f"train.store.shared is {address}, which cannot be opened: {first_line(error)}",
+            "Name an address such as s3://BUCKET/features; for S3: pip install 'graft[team]'",
+        ) from error
+    return files, root
 
 
 class AwayError(Exception):
