@@ -198,5 +198,6 @@ def test_cross_validation_alone_answers_as_the_fit_does() -> None:
     head = fit_exact_head(features, labels, 3, groups=groups)
     logits, penalty, _ = cross_validate(features, labels, 3, groups=groups)
     assert penalty == head.penalty
-    np.testing.assert_allclose(softmax(logits), softmax(head.out_of_fold), atol=0.05)
+    # To the coarser tolerance, where the loss is flat: single images differ, by how much is up to the processor.
+    assert np.abs(softmax(logits) - softmax(head.out_of_fold)).mean() < 0.005
     assert not np.allclose(logits, head.logits(features))

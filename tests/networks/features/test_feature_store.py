@@ -293,9 +293,9 @@ def test_a_shard_that_another_process_pruned_does_not_come_back_empty(filled: Pa
 
 def test_a_space_goes_with_what_a_killed_writer_left(filled: Path) -> None:
     store = FeatureStore(filled, PLENTY)
-    for folder in store._folders():
+    for folder in store.space_folders():
         partial = folder / f".shard-{'0' * 32}.partial"
         partial.write_bytes(b"half")
         os.utime(partial, (0, 0))
     store.prune(0)
-    assert store._folders() == []
+    assert store.space_folders() == []

@@ -35,7 +35,10 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     if request.param == "file":
         yield f"file://{tmp_path / 'shared'}"
         return
-    pytest.importorskip("s3fs", reason="needs the package s3fs")
+    s3fs = pytest.importorskip("s3fs", reason="needs the package s3fs")
+    # Both are of the process, and other tests' servers have other ports under the same address.
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setattr(shared_store.SharedStore, "_away", set())
     with object_store() as server:
         for name, value in server.settings.items():
             monkeypatch.setenv(name, value)
