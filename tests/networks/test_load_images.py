@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,21 @@ def test_rows_are_the_same_from_memory_and_from_a_file() -> None:
     found = images_module.rows_of(in_file, indices)
     assert type(found) is np.ndarray
     np.testing.assert_array_equal(found, images_module.rows_of(np.array(in_file), indices))
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux, which tells what of a file is held")
+def test_neither_decoding_nor_reading_holds_a_file_in_memory(root: Path) -> None:
+    image = Photographs(root, names(root)[:1] * 400, hashes(root)[:1] * 400, 96)
+    image.inputs = images_module.load_images(root, image.paths, image._sha256, 96, in_memory_bytes=0)
+    assert held(image.inputs) < image.inputs.nbytes / 4
+    for images in (image, images_module.DecodedImages(image.inputs)):
+        assert len(images.at(np.arange(400))) == 400
+        assert held(image.inputs) < image.inputs.nbytes / 4
+
+
+def held(array: np.ndarray) -> int:
+    """Bytes of a mapped file that are in the memory of this process."""
+    start = f"{array.ctypes.data:x}-"
+    blocks = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
+    (found,) = [re.findall(r"Rss: +([0-9]+) kB", block) for block in blocks if block.startswith(start)]
+    return int(found[0]) * 1024

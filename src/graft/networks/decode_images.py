@@ -78,7 +78,7 @@ class DecodedImages:
         return [hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in self.inputs]
 
     def at(self, indices: np.ndarray) -> np.ndarray:
-        return np.asarray(self.inputs[indices])
+        return rows_of(self.inputs, indices)
 
 
 class Photographs:
@@ -131,7 +131,7 @@ class Photographs:
     def at(self, indices: np.ndarray) -> np.ndarray:
         """Return the pixels of some images; decode them now, unless all of them are there."""
         if "inputs" in self.__dict__:
-            return np.asarray(self.inputs[indices])
+            return rows_of(self.inputs, indices)
         paths, sha256 = [self.paths[index] for index in indices], [self._sha256[index] for index in indices]
         return load_images(self.root, paths, sha256, self.size)
 
@@ -173,7 +173,9 @@ def load_images(
     # Pillow lets go of the interpreter lock while it decodes, so threads do work side by side.
     bar = progress_bar(label, len(paths)) if label else nullcontext(lambda steps: None)
     with ThreadPoolExecutor(cores()) as pool, bar as advance:
-        for _ in pool.map(load, range(len(paths))):
+        for done, _ in enumerate(pool.map(load, range(len(paths))), 1):
+            if done % ROWS_BETWEEN_RELEASES == 0:
+                release_pages(images)
             advance(1)
     return images
 
