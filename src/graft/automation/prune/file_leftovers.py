@@ -4,11 +4,9 @@ A file of DVC's cache stays where a commit, a branch, a tag, git's reflog, the p
 waits, or the data set that an import replaced names it in a data.dvc or dvc.lock.
 """
 
-import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from graft.core.git import run_git, try_git
 from graft.core.outside import own_path
 from graft.core.params.models import Params
 from graft.core.project import Project
-from graft.data.folder.dvc_cache import cache_folder
+from graft.data.folder.dvc_cache import cache_folder, listed_files
 from graft.deployment.monitor.log_file import LogFile
 
 _MD5 = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")
@@ -75,11 +73,8 @@ def named_objects(project: Project, objects: Path) -> set[str]:
         if blobs:
             texts.append(run_git(project.root, "cat-file", "--batch", text="\n".join(blobs) + "\n"))
     named = {md5 for text in texts for md5 in _MD5.findall(text)}
-    for md5 in [one for one in named if one.endswith(".dir")]:
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            rows = json.loads((objects / md5[:2] / md5[2:]).read_text(encoding="utf-8"))
-            named |= {row["md5"] for row in rows}
-    return named
+    folders_named = [md5 for md5 in named if md5.endswith(".dir")]
+    return named.union(*((listed_files(objects / md5[:2] / md5[2:]) or {}).values() for md5 in folders_named))
 
 
 def delivery_leftovers(project: Project, params: Params) -> Iterator[Leftover]:

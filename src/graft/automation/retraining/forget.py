@@ -21,15 +21,15 @@ import numpy as np
 
 from graft.automation.retraining import deliveries
 from graft.automation.retraining.data_changes import read_withdrawn
+from graft.core.dvc_lock import locked_outputs, outputs_of
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of, write_file
 from graft.core.git import run_git, try_git
 from graft.core.outside import own_path
 from graft.core.params.models import Params
 from graft.core.project import Project
-from graft.core.yaml_text import read_yaml
 from graft.data.archives.open_archive import open_source
-from graft.data.folder.dvc_cache import cache_folder
+from graft.data.folder.dvc_cache import cache_folder, listed_files, pointed_at
 from graft.data.folder.versioning import pointer_file
 from graft.deployment.monitor.log_file import LogFile
 from graft.networks.features.shards import Shard, shards_of, write_shard
@@ -142,26 +142,17 @@ def _forget_cached(project: Project, md5s: set[str]) -> None:
         return cache / md5[:2] / md5[2:]
 
     def below(md5: str) -> set[str]:
-        if not md5.endswith(".dir"):
-            return {md5}
-        with suppress(OSError, ValueError):
-            return {md5, *(row["md5"] for row in json.loads(place(md5).read_text(encoding="utf-8")))}
-        return {md5}
+        return {md5, *((listed_files(place(md5)) or {}).values() if md5.endswith(".dir") else ())}
 
-    def outputs(text: str) -> set[str]:
-        stages = (read_yaml(text, "dvc.lock", "Restore it with git") or {}).get("stages") or {}
-        named = [stage for name, stage in stages.items() if name.partition("@")[0] in _STAGES]
-        return {md5 for stage in named for out in stage.get("outs") or [] for md5 in below(out["md5"])}
+    def within(stages: dict[str, list[dict[str, Any]]]) -> set[str]:
+        named = [outs for name, outs in stages.items() if name.partition("@")[0] in _STAGES]
+        return {md5 for outs in named for out in outs for md5 in below(out["md5"])}
 
-    lock = project.root / "dvc.lock"
-    present = outputs(lock.read_text(encoding="utf-8")) if lock.is_file() else set()
-    earlier: set[str] = set()
+    present, earlier = within(outputs_of(project)), set[str]()
     if try_git(project.root, "rev-parse", "HEAD"):
         for commit in run_git(project.root, "log", "--format=%H", "--", "dvc.lock").split():
-            earlier |= outputs(try_git(project.root, "show", f"{commit}:./dvc.lock") or "")
-    pointer = pointer_file(project)
-    named = read_yaml(pointer.read_text(encoding="utf-8"), "data.dvc", "Restore it with git")["outs"][0]["md5"]
-    present |= below(named)
+            earlier |= within(locked_outputs(try_git(project.root, "show", f"{commit}:./dvc.lock") or ""))
+    present |= below(pointed_at(pointer_file(project).read_text(encoding="utf-8"))["md5"])
     for md5 in (md5s | earlier) - present:
         with suppress(FileNotFoundError):
             place(md5).unlink()

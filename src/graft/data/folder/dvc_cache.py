@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graft.core.dvc_lock import outputs_of
 from graft.core.errors import GraftError
 from graft.core.project import Project
 from graft.core.yaml_text import read_yaml
@@ -30,12 +31,19 @@ def files_named(cache: Path, text: str) -> dict[str, str] | None:
 
     None where the cache lacks the list of files.
     """
-    out = _out(text)
+    md5 = pointed_at(text).get("md5")
+    return listed_files(cached_object(cache, text, md5)) if md5 else None
+
+
+def listed_files(place: Path) -> dict[str, str] | None:
+    """Return the MD5 of each file of a folder, by path, as a list of DVC's cache has them (``<md5>.dir``).
+
+    None where the list is missing or damaged.
+    """
     try:
-        rows = json.loads(cached_object(cache, text, out["md5"]).read_text(encoding="utf-8"))
-    except (OSError, KeyError, ValueError):
+        return {row["relpath"]: row["md5"] for row in json.loads(place.read_text(encoding="utf-8"))}
+    except (OSError, KeyError, TypeError, ValueError):
         return None
-    return {row["relpath"]: row["md5"] for row in rows}
 
 
 def cached_object(cache: Path, text: str, md5: str) -> Path:
@@ -46,7 +54,7 @@ def cached_object(cache: Path, text: str, md5: str) -> Path:
     """
     if not _MD5.fullmatch(md5):
         raise GraftError(f"data.dvc names {md5[:80]!r} where an MD5 belongs", "Restore it with git")
-    return _place(cache, _out(text), md5)
+    return _place(cache, pointed_at(text), md5)
 
 
 def require_images_cached(project: Project) -> None:
@@ -72,19 +80,14 @@ def outputs_not_cached(project: Project) -> list[str]:
 
     Those that are left to git (``cache: false``) are among them.
     """
-    lock = project.root / "dvc.lock"
-    document = (
-        read_yaml(lock.read_text(encoding="utf-8"), "dvc.lock", "Restore it with git") if lock.is_file() else None
-    )
-    stages = (document or {}).get("stages") or {}
     cache, missing = cache_folder(project), []
-    for out in [out for stage in stages.values() for out in stage.get("outs") or []]:
+    for out in [out for outs in outputs_of(project).values() for out in outs]:
         place = _place(cache, out, out["md5"])
-        if not place.is_file():
+        files = listed_files(place) if out["md5"].endswith(".dir") else {}
+        if files is None or not place.is_file():
             missing.append(out["path"])
-        elif out["md5"].endswith(".dir"):
-            rows = json.loads(place.read_text(encoding="utf-8"))
-            absent = [row["relpath"] for row in rows if not _place(cache, out, row["md5"]).is_file()]
+        else:
+            absent = [name for name, md5 in files.items() if not _place(cache, out, md5).is_file()]
             missing += [f"{out['path']}/{name}" for name in absent]
     return missing
 
@@ -95,7 +98,8 @@ def _place(cache: Path, out: Mapping[str, Any], md5: str) -> Path:
     return folder / md5[:2] / md5[2:]
 
 
-def _out(text: str) -> dict[str, Any]:
+def pointed_at(text: str) -> dict[str, Any]:
+    """Return what the text of a data.dvc points at: md5, path and so on; empty where it names nothing."""
     document = read_yaml(text, "data.dvc", "Restore it with `git checkout data.dvc`")
     outs = document.get("outs") if isinstance(document, dict) else None
     return outs[0] if outs else {}

@@ -11,15 +11,14 @@ does not belong to the other, is an error.
 import csv
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from graft.core.dvc_lock import outputs_of
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of, write_file
 from graft.core.git import try_git
 from graft.core.project import Project
-from graft.core.yaml_text import read_mapping
 
 _COLUMNS = ["draw", "unit", "name"]
 
@@ -111,13 +110,7 @@ def _is_recorded(project: Project, path: Path) -> bool:
     name = path.relative_to(project.root).as_posix()
     if try_git(project.root, "ls-files", "--error-unmatch", "--", name) is not None:
         return True
-    return name in _locked_outputs(project.root / "dvc.lock")
-
-
-def _locked_outputs(lock: Path) -> set[str]:
-    content = read_mapping(lock, "Restore it with `git checkout dvc.lock`")
-    stages: Mapping[str, dict[str, list[dict[str, str]]]] = content.get("stages") or {}
-    return {out["path"] for out in (stages.get("split") or {}).get("outs") or []}
+    return any(out["path"] == name for out in outputs_of(project).get("split", []))
 
 
 def _lost(project: Project, path: Path) -> GraftError:

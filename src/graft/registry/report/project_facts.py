@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from graft.core.dvc_lock import outputs_of
 from graft.core.project import SPLITS, Project
 from graft.core.text_tables import read_text_table
 from graft.core.yaml_text import read_mapping
@@ -111,7 +112,11 @@ def project_facts(project: Project) -> ProjectFacts:
         tried=_rows(tried) if tried.is_file() else [],
         commit=git.get("git.commit", ""),
         is_dirty=git.get("git.dirty") == "yes",
-        outputs=_outputs(project),
+        outputs=[
+            (name, str(out["path"]), str(out.get("md5", "")))
+            for name, outputs in outputs_of(project).items()
+            for out in outputs
+        ],
     )
 
 
@@ -152,12 +157,3 @@ def _environment() -> list[tuple[str, str]]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _outputs(project: Project) -> list[tuple[str, str, str]]:
-    stages = read_mapping(project.root / "dvc.lock", "Restore it with `git checkout dvc.lock`").get("stages") or {}
-    return [
-        (str(name), str(out["path"]), str(out.get("md5", "")))
-        for name, stage in stages.items()
-        for out in stage.get("outs", [])
-    ]

@@ -2,9 +2,9 @@
 
 import os
 
+from graft.core.dvc_lock import outputs_of
 from graft.core.git import try_git
 from graft.core.project import Project
-from graft.core.yaml_text import read_mapping
 from graft.data.folder.versioning import tracked_hash
 
 # What a run itself changes, and so says nothing about what it was made from: DVC writes the lock after each stage.
@@ -26,9 +26,9 @@ def provenance_tags(project: Project) -> dict[str, str]:
             tags[tag] = value
     if data := tracked_hash(project):
         tags["dvc.data"] = data
-    stages = read_mapping(project.root / "dvc.lock", "Restore it with `git checkout dvc.lock`").get("stages") or {}
+    outputs = outputs_of(project)
     for stage in ("validate", "split"):
-        for out in stages.get(stage, {}).get("outs", []):
+        for out in outputs.get(stage, []):
             tags[f"dvc.{stage}.{out['path'].rsplit('/', 1)[-1]}"] = str(out.get("md5", ""))
     return tags
 
