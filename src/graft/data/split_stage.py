@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from graft.core.params.models import Params, SplitParams
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from graft.data.checks.check_verdict import Verdict
+    from graft.data.splits.series import Series
 
 
 _CLASSES_NAMED = 10
@@ -39,9 +41,10 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
     with clock.span("split"):
         manifest = read_manifest(project.manifest, columns=FOR_SPLIT)
         near_duplicates = read_near_duplicates(project.near_duplicates)
-        division = make_split(manifest, params.split, read_memory(project), near_duplicates)
+        series = _series(project, manifest, near_duplicates) if params.split.group_by == "none" else None
+        division = make_split(manifest, params.split, read_memory(project), near_duplicates, series)
         write_split_tables(division.tables, division.summary, project.artifacts("split"), division.new_test)
-        write_split_groups(division.tables, near_duplicates, project)
+        write_split_groups(division.tables, series.for_folds if series else near_duplicates, project)
     _print_summary(division.summary, manifest, params.split)
     if params.train.validates_in_folds(few := division.summary["images"]["val"]):
         print(
@@ -52,6 +55,26 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
     verdict = _check(project, params.split, division.tables, division.summary, near_duplicates, manifest, clock)
     write_memory(division.memory, project)
     return verdict
+
+
+def _series(project: Project, manifest: pd.DataFrame, near_duplicates: pd.DataFrame) -> Series | None:
+    import numpy as np
+
+    from graft.data.scan.manifest import read_manifest
+    from graft.data.splits.series import find_series
+
+    rows = np.flatnonzero(manifest["left_out"] == "")
+    rows = rows[np.argsort(manifest["path"].to_numpy(str)[rows], kind="stable")]
+
+    @cache
+    def pixels() -> pd.Series:
+        return read_manifest(project.manifest, thumbnails=True, columns=["thumbnail"])["thumbnail"]
+
+    def thumbnails(some: np.ndarray) -> np.ndarray:
+        return np.frombuffer(b"".join(pixels().iloc[rows[some]]), np.uint8).reshape(len(some), -1)
+
+    carved = len({"val", "test"} - set(manifest["split"]))
+    return find_series(manifest.iloc[rows].reset_index(drop=True), near_duplicates, thumbnails, carved)
 
 
 def _print_summary(summary: dict[str, Any], manifest: pd.DataFrame, params: SplitParams) -> None:
@@ -73,6 +96,8 @@ def _print_summary(summary: dict[str, Any], manifest: pd.DataFrame, params: Spli
             f"{whole['images']} near-duplicates in {whole['groups']} groups were kept together, each group in one part "
             "(split.method: auto)"
         )
+    if series := summary["series"]:
+        _print_series(series)
     if small := summary["classes_left_out"]:
         named = ", ".join(f"'{label}' ({count})" for label, count in list(small.items())[:_CLASSES_NAMED])
         more = f" and {len(small) - _CLASSES_NAMED} more" if len(small) > _CLASSES_NAMED else ""
@@ -84,7 +109,27 @@ def _print_summary(summary: dict[str, Any], manifest: pd.DataFrame, params: Spli
         example = summary["unmatched"]["example"]
         print(f"{alone} images have no group and stand for themselves, for example {example}")
     if joined := summary["groups_joined_later"]:
-        print(f"{len(joined)} groups of near-duplicates grew together; every image stays where it was")
+        print(f"{len(joined)} groups of images that are alike grew together; every image stays where it was")
+
+
+def _print_series(series: dict[str, Any]) -> None:
+    told = f"names tell them, as that of {series['example']}, and images of one series look alike"
+    if not series["together"]:
+        print(f"There are series of images: {told}. split.method: auto, or split.group_by, keeps each in one part")
+        return
+    if series["images"]:
+        print(
+            f"{series['images']} images in {series['series']} series were kept together, each in one part: {told} "
+            "(split.method: auto; stratified divides image by image)"
+        )
+    if few := series["few"]:
+        named = ", ".join(f"'{label}'" for label in few[:_CLASSES_NAMED])
+        more = f" and {len(few) - _CLASSES_NAMED} more" if len(few) > _CLASSES_NAMED else ""
+        print(
+            "Images of one series are in several parts, and figures on them promise too much, in classes with fewer "
+            f"than {series['least']} series, or with one that is most of the class: {named}{more}; {told}. Add images "
+            "of other series"
+        )
 
 
 def _check(

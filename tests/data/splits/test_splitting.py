@@ -306,6 +306,7 @@ def test_the_summary_says_how_it_came_about() -> None:
         "groups_joined_later": [],
         "near_duplicates_dropped": [],
         "near_duplicates_together": {},
+        "series": {},
         "classes_left_out": {},
         "unmatched": {"images": 0, "example": ""},
         "left_out": 0,

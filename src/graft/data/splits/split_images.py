@@ -39,6 +39,8 @@ from graft.data.splits.split_memory import Memory
 if TYPE_CHECKING:
     import pandas as pd
 
+    from graft.data.splits.series import Series
+
 
 @dataclass(frozen=True)
 class Split:
@@ -62,6 +64,7 @@ def make_split(
     params: SplitParams,
     memory: Memory | None = None,
     near_duplicates: pd.DataFrame | None = None,
+    series: Series | None = None,
 ) -> Split:
     """Divide the images of a manifest that take part (columns path, label, split, sha256, left_out, and maybe group).
 
@@ -69,12 +72,13 @@ def make_split(
     copies always land together, and so do groups. Copies that a group, or the data's own split, puts on two sides
     are kept only in the one that is further from training, and so are near-duplicates across the data's own split. A
     class that has too few images (or groups) for its parts takes no part.
-    Images that arrive join the part of their near-duplicates (:mod:`graft.data.splits.settled_groups`).
+    Images that arrive join the part of their near-duplicates and series (:mod:`graft.data.splits.settled_groups`).
 
     Args:
         memory: of the split that this one continues; small classes are divided anew without it.
         near_duplicates: among the images (columns sha256, group), see
             :func:`graft.data.scan.near_duplicates.find_near_duplicates`.
+        series: which are kept together where the method is ``auto`` and ``group_by`` names nothing.
 
     Raises:
         GraftError: no image that takes part; ``official`` without an official split, or
@@ -92,7 +96,9 @@ def make_split(
     method = _method(manifest, params)
     given = set(manifest["split"]) if method == "official" else {"train"}
     steps = _steps(params, method, [split for split in ("test", "val") if split not in given])
-    keys, memory, joined = _named(readable, found.keys, params, steps, memory, near_duplicates)
+    whole = series if params.method == "auto" and params.group_by == "none" else None
+    alike = whole.together if whole else near_duplicates
+    keys, memory, joined = _named(readable, found.keys, params, steps, memory, alike)
     if keys.equals(readable["sha256"]):
         images, names = images.assign(group=images["sha256"]), digests
     else:
@@ -143,6 +149,7 @@ def make_split(
         "exchanged": carver.exchanged(),
         "groups_joined_later": joined,
         "near_duplicates_together": kept_together(tables, near_duplicates) if params.method == "auto" else {},
+        "series": _told(series, whole is not None),
         "classes_left_out": small,
         "near_duplicates_dropped": near_dropped,
         "unmatched": unmatched,
@@ -297,6 +304,13 @@ class _Carver:
         first = [distinct[distinct["label"] == label].iloc[:count] for label, count in taken.items()]
         chosen = members(np.concatenate([part["sha256"] for part in first]), len(self.digests))
         self.images.loc[train.index[chosen[train["sha256"].to_numpy()]], "split"] = split
+
+
+def _told(series: Series | None, is_whole: bool) -> dict[str, Any]:
+    if series is None:
+        return {}
+    counts = {"images": series.images, "series": series.count, "example": series.example}
+    return {"together": is_whole, **counts, "least": series.least, "few": series.few}
 
 
 def _method(manifest: pd.DataFrame, params: SplitParams) -> str:
