@@ -140,7 +140,7 @@ class SplitParams(Section):
         method: ``official`` (train/ and test/ folders), ``stratified`` (image by image), ``group`` (whole groups),
             ``k_fold`` (test is one of ``folds`` parts; by whole groups where ``group_by`` names them), or
             ``auto``: official where the data has that, else group where ``group_by`` names groups, else stratified;
-            near-duplicates stay together then.
+            near-duplicates, and series that names tell and thumbnails confirm, stay together then.
         group_by: what may not be torn apart: ``none``, ``column`` (groups that the data brings: the column of
             an imported table, or folders ``group=NAME``), ``near_duplicates`` (as stage validate
             found them), or a regular expression searched in each path, whose capture group (the only one, or the
