@@ -63,7 +63,7 @@ ROWS = {
     "ants_and_bees": Row("hymenoptera.zip", "95.5 %", rename=("val", "test")),
     "cats_and_dogs": Row("dogs_vs_cats.zip", "99.0 %", {"method": "k_fold"}, folds=5),
     "hand_signs": Row("sign_language_digits.zip", "99.5 %"),
-    "rock_paper_scissors": Row("rock_paper_scissors.zip", "98.5 %", {"group_by": "(.+)-[0-9]+"}),
+    "rock_paper_scissors": Row("rock_paper_scissors.zip", "98.5 %"),
     "solar_cells": Row("solar_cells", "87.0 %"),
     "brain_scans": Row(
         "brain_mri.zip", "with its interval", {"method": "k_fold", "group_by": "near_duplicates"}, folds=5
