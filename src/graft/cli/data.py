@@ -14,6 +14,7 @@ from graft.cli.output import messages_aside, print_next, say, short, table_of
 from graft.core.errors import GraftError
 from graft.core.progress import console
 from graft.core.project import find_project
+from graft.core.wording import counted
 
 if TYPE_CHECKING:
     from graft.data.sources.importing import Imported
@@ -229,13 +230,12 @@ def _report(imported: Imported) -> None:
     console.print(table)
     console.print(f"data/ now holds [bold]{imported.dataset}[/]: {imported.images:,} images.")
     if others := [name for name, why in imported.left_out.items() if not why]:
-        files = "1 file" if len(others) == 1 else f"{len(others):,} files"
         of_class: dict[str, list[str]] = {}
         for name in others:
             label = next((f" of {part}" for part in name.split("/")[:-1] if part in labels), "")
             of_class.setdefault(label, []).append(name)
         kinds = "; ".join(f"{by_suffix(some)}{label}" for label, some in sorted(of_class.items()))
-        console.print(f"{files} left out: {escape(kinds)}.", soft_wrap=True)
+        console.print(f"{counted(len(others), 'file')} left out: {escape(kinds)}.", soft_wrap=True)
     reasons: dict[str, list[str]] = {}
     for name, why in imported.left_out.items():
         reasons.setdefault(why, []).append(name)

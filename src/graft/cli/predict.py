@@ -22,6 +22,7 @@ from graft.core.environment import configure
 from graft.core.errors import EXIT_FAILURE, GraftError
 from graft.core.progress import console, progress_bar
 from graft.core.project import find_project
+from graft.core.wording import counted
 
 if TYPE_CHECKING:
     from graft.bundle.model import ImageClassifier
@@ -317,7 +318,6 @@ def _print_summary(counts: Counter[str], out: Path | None) -> None:
     rest = len(counts) - 10
     more = f" and {rest} more classes" if rest > 0 else ""
     where = f" in {out}" if out else ""
-    noun = "photograph" if counts.total() == 1 else "photographs"
-    console.print(f"{counts.total():,} {noun}{escape(where)}: {labels or 'none'}{more}", soft_wrap=True)
+    console.print(f"{counted(counts.total(), 'photograph')}{escape(where)}: {labels or 'none'}{more}", soft_wrap=True)
     if broken:
         console.print(f"[red]{broken:,} could not be read[/]", soft_wrap=True)

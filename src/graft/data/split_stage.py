@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from graft.core.params.models import Params, SplitParams
 from graft.core.project import Project
 from graft.core.timing import StageClock
+from graft.core.wording import some
 from graft.data.splits.split_memory import read_memory, write_memory
 
 if TYPE_CHECKING:
@@ -99,11 +100,10 @@ def _print_summary(summary: dict[str, Any], manifest: pd.DataFrame, params: Spli
     if series := summary["series"]:
         _print_series(series)
     if small := summary["classes_left_out"]:
-        named = ", ".join(f"'{label}' ({count})" for label, count in list(small.items())[:_CLASSES_NAMED])
-        more = f" and {len(small) - _CLASSES_NAMED} more" if len(small) > _CLASSES_NAMED else ""
+        named = some([f"'{label}' ({count})" for label, count in small.items()], _CLASSES_NAMED)
         print(
             f"Classes left out, with too few different images or groups of images to be in train, val and test: "
-            f"{named}{more}. Add images of them"
+            f"{named}. Add images of them"
         )
     if alone := summary["unmatched"]["images"]:
         example = summary["unmatched"]["example"]

@@ -20,6 +20,7 @@ from graft.core.files import write_file
 from graft.core.git import NO_HOOKS, identity, repository_top, run_git
 from graft.core.outside import own_path
 from graft.core.project import Project
+from graft.core.wording import some
 from graft.data.folder.versioning import run_dvc
 
 BASES = ".graft-generated"
@@ -109,9 +110,8 @@ def _require_usable(folder: Path) -> None:
     if {"params.yaml", "dvc.yaml"} <= set(entries):
         raise GraftError(f"{folder} is a project already", "Change into it; `graft upgrade` renews its files")
     if entries:
-        more = f" and {len(entries) - 1} more" if len(entries) > 1 else ""
         raise GraftError(
-            f"{folder} is not empty: it holds {entries[0]}{more}",
+            f"{folder} is not empty: it holds {some(entries, 1)}",
             "Name a folder that is new or empty; `graft data import` brings photographs into it then",
         )
     above = next(place for place in (folder, *folder.parents) if place.is_dir())

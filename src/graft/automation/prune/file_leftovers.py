@@ -18,6 +18,7 @@ from graft.core.git import run_git, try_git
 from graft.core.outside import own_path
 from graft.core.params.models import Params
 from graft.core.project import Project
+from graft.core.wording import counted
 from graft.data.folder.dvc_cache import cache_folder, listed_files
 from graft.deployment.monitor.log_file import LogFile
 
@@ -40,7 +41,7 @@ def cached_leftovers(project: Project, params: Params) -> Iterator[Leftover]:
     if old:
         yield Leftover(
             "DVC's cache",
-            f"{len(old):,} {'file' if len(old) == 1 else 'files'}",
+            counted(len(old), "file"),
             sum(map(bytes_of, old)),
             "no commit, and nothing in the project's folder, names them",
             partial(_remove_all, old),

@@ -9,6 +9,7 @@ from graft.core.errors import first_line
 from graft.core.lock import project_lock
 from graft.core.params.models import Params
 from graft.core.project import Project
+from graft.core.wording import counted
 
 
 def find_leftovers(project: Project, params: Params) -> list[Leftover]:
@@ -26,7 +27,7 @@ def remove_leftovers(leftovers: Iterable[Leftover]) -> str:
     for leftover in leftovers:
         leftover.remove()
         count, freed = count + 1, freed + leftover.bytes
-    return f"Pruned: {count:,} {'thing' if count == 1 else 'things'}, {in_words(freed)}." if count else ""
+    return f"Pruned: {counted(count, 'thing')}, {in_words(freed)}." if count else ""
 
 
 def prune_nightly(project: Project, params: Params) -> list[str]:

@@ -26,6 +26,7 @@ from graft.core.files import md5_of, sha256_of, write_file
 from graft.core.outside import is_sha256, path_below
 from graft.core.project import Project
 from graft.core.text_tables import read_text_table
+from graft.core.wording import counted
 from graft.data.folder.layout import read_layout
 
 if TYPE_CHECKING:
@@ -62,11 +63,11 @@ class DataChanges:
         """Return what is changed, a few words each."""
         found = []
         if self.corrections:
-            found.append(f"{_count(len(self.corrections), 'label')} corrected")
+            found.append(f"{counted(len(self.corrections), 'label')} corrected")
         if self.removed:
-            found.append(f"{_count(len(self.removed), 'image')} removed")
+            found.append(f"{counted(len(self.removed), 'image')} removed")
         if self.withdrawn:
-            found.append(f"{_count(len(self.withdrawn), 'image')} withdrawn")
+            found.append(f"{counted(len(self.withdrawn), 'image')} withdrawn")
         return found
 
 
@@ -120,7 +121,7 @@ def effective(changes: DataChanges, labels: Mapping[str, str], gone: Iterable[st
     missing = [one for one in (*changes.corrections, *(changes.withdrawn - set(gone))) if one not in labels]
     corrections = {one: label for one, label in changes.corrections.items() if labels.get(one, label) != label}
     withdrawn = (changes.withdrawn & labels.keys()) | (changes.withdrawn - set(gone))
-    notes = [f"{_count(len(missing), 'image')} that it names are not in data/."] if missing else []
+    notes = [f"{counted(len(missing), 'image')} that it names are not in data/."] if missing else []
     removed = changes.removed & labels.keys()
     return DataChanges(changes.classes, corrections, withdrawn, changes.files, removed), notes
 
@@ -191,7 +192,3 @@ def _checked(own: Project, place: str, sha256: str) -> Path:
 
 def _is_name(label: str) -> bool:
     return bool(label.strip()) and label not in (".", "..") and not set(label) & {"/", "\\", "\0", "\n", "\r"}
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

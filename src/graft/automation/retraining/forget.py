@@ -28,6 +28,7 @@ from graft.core.git import run_git, try_git
 from graft.core.outside import own_path
 from graft.core.params.models import Params
 from graft.core.project import Project
+from graft.core.wording import counted
 from graft.data.archives.open_archive import open_source
 from graft.data.folder.dvc_cache import cache_folder, listed_files, pointed_at
 from graft.data.folder.versioning import pointer_file
@@ -69,7 +70,7 @@ def forget_withdrawn(project: Project, params: Params) -> list[str]:
         _forget_files(folder, hashes)
     _forget_cached(project, {row["md5"] for row in gone.values()} - {""})
     kept = _forget_models(project, hashes)
-    names = f"{len(gone)} withdrawn {'image' if len(gone) == 1 else 'images'}"
+    names = counted(len(gone), "withdrawn image")
     if kept:
         return [f"{names}: removed but for {', '.join(kept)}, whose place another model has to take first."]
     write_file(project.retraining / NOTED_FILE, json.dumps(sorted(_noted(project) | hashes)))

@@ -26,6 +26,7 @@ from graft.core.files import sha256_of
 from graft.core.outside import own_path
 from graft.core.params.models import Params
 from graft.core.project import Project
+from graft.core.wording import counted
 
 if TYPE_CHECKING:
     from graft.automation.retraining.label_doubts import DeliveryLabelCheck
@@ -169,7 +170,7 @@ class Intake:
         if stay:
             more = " and more" if len(stay) > _EXAMPLES else ""
             reasons.append(
-                f"Not in data/, so that {len(stay)} {_files(len(stay))} stay in the inbox: "
+                f"Not in data/, so that {counted(len(stay), 'file')} stay in the inbox: "
                 f"{', '.join(stay[:_EXAMPLES])}{more}."
             )
         found = self._delivery_outcome(checked, verdict, reasons, place)
@@ -230,12 +231,7 @@ def _changed(checked: CheckedDelivery) -> list[str]:
 def _left_out(checked: CheckedDelivery) -> list[str]:
     pictures, sentences = checked.pictures_left_out, []
     if pictures:
-        count = len(pictures)
-        sentences.append(f"{count} {'image' if count == 1 else 'images'} left out: {in_short(pictures)}.")
+        sentences.append(f"{counted(len(pictures), 'image')} left out: {in_short(pictures)}.")
     if others := len(checked.left_out) - len(pictures):
-        sentences.append(f"{others} other {_files(others)} left out.")
+        sentences.append(f"{counted(others, 'other file')} left out.")
     return sentences
-
-
-def _files(count: int) -> str:
-    return "file" if count == 1 else "files"

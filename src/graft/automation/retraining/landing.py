@@ -19,6 +19,7 @@ from graft.core.errors import GraftError
 from graft.core.files import sync
 from graft.core.git import remove_abandoned_lock, run_git, try_git
 from graft.core.project import Project
+from graft.core.wording import some
 from graft.data.folder.dvc_cache import outputs_not_cached, require_images_cached
 from graft.data.folder.versioning import run_dvc
 
@@ -87,7 +88,7 @@ def _require_cached(own: Project) -> None:
     ]
     if missing:
         raise GraftError(
-            f"DVC could not put {_some(missing)[:-1]} into its cache",
+            f"DVC could not put {some(missing, _NAMED)} into its cache",
             "Make room there, and see that it can be written; nothing was recorded and the deliveries wait",
         )
 
@@ -132,9 +133,9 @@ def check_out(project: Project, one: OpenCommit) -> list[str]:
     if checked_out(project) != one.branch:
         return []
     edited = _write_files(project, one)
-    left = [f"{_some(edited)} changed since and left as they are" for _ in edited[:1]]
+    left = [f"{some(edited, _NAMED)}: changed since and left as they are" for _ in edited[:1]]
     if "data.dvc" not in edited and (stays := bring_up_to_date(project)):
-        left.append(f"{_some([f'data/{name}' for name in stays])} not in data.dvc and left as they are")
+        left.append(f"{some([f'data/{name}' for name in stays], _NAMED)}: not in data.dvc and left as they are")
     if "dvc.lock" not in edited:
         try:
             run_dvc(project, "checkout", "--allow-missing", "dvc.yaml")
@@ -192,8 +193,3 @@ def _hashes(project: Project, names: Sequence[str]) -> list[str]:
     found = run_git(project.root, "hash-object", "--stdin-paths", text=lines).split() if there else []
     by_name = dict(zip(there, found, strict=True))
     return [by_name.get(name, "") for name in names]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}:"

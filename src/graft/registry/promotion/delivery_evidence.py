@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from graft.core.paired import log_losses
 from graft.core.params.gate_params import GateParams
+from graft.core.wording import counted
 from graft.evaluation.betting import winnings
 from graft.registry.promotion.judged_predictions import VersionPredictions
 
@@ -76,8 +77,8 @@ class DeliveryEvidence(BaseModel):
         """Return what a person needs to know; nothing where no image came later."""
         shown = "which shows it: the champion is stuck" if self.is_stuck else f"{self.needed:.0f} would show it"
         better = (
-            f"Of {_images(self.images)} that came later the champion has {self.champion:.1%} right, challengers "
-            f"{self.challengers:.1%}: evidence {self.better:.1f} to 1 that it is worse; {shown}."
+            f"Of {counted(self.images, 'image')} that came later the champion has {self.champion:.1%} right, "
+            f"challengers {self.challengers:.1%}: evidence {self.better:.1f} to 1 that it is worse; {shown}."
         )
         return [better] * bool(self.images) + self._broken()
 
@@ -89,7 +90,7 @@ class DeliveryEvidence(BaseModel):
         if not self.is_broken or self.promised is None:
             return []
         return [
-            f"The champion is worse than it was said to be: of {_images(self.alone)} that came later it has "
+            f"The champion is worse than it was said to be: of {counted(self.alone, 'image')} that came later it has "
             f"{self.reached:.1%} right, and {self.promised:.1%} or more were promised; evidence {self.broken:.1f} to 1."
         ]
 
@@ -183,7 +184,3 @@ def _answers(predictions: VersionPredictions, images: pd.DataFrame) -> pd.DataFr
         {"predicted": [of[one] for one in images["sha256"]], "log_loss": log_losses(probabilities, labels)},
         index=images.index,
     )
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from graft.core.errors import GraftError
 from graft.core.git import try_git
 from graft.core.project import Project
+from graft.core.wording import counted
 from graft.data.checks.check_verdict import read_verdict
 from graft.data.folder.versioning import run_dvc
 from graft.data.splits.split_tables import read_split_table
@@ -39,8 +40,7 @@ def state_of_data(project: Project, seen: pd.DataFrame | None) -> OriginFinding:
         except GraftError as error:
             return OriginFinding(False, error.what, "Run the pipeline: graft run")
         passed &= verdict.passed
-        count = len(verdict.warnings)
-        warnings = f" with {count} warning{'s' if count > 1 else ''}" if count else ""
+        warnings = f" with {counted(len(verdict.warnings), 'warning')}" if verdict.warnings else ""
         broken = f" ({', '.join(rule.name for rule in verdict.errors)})" if verdict.errors else ""
         outcomes.append(f"{stage} {'passed' if verdict.passed else 'did not pass'}{broken}{warnings}")
     observed = ", ".join(outcomes)

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from graft.core.params.gate_params import GateParams
+from graft.core.wording import counted
 from graft.evaluation.comparison import Comparison
 from graft.evaluation.intervals import quantile_for, share_interval
 from graft.evaluation.line_figures import NOT_ASKED, LineFigures, Metric, measure_line
@@ -89,12 +90,12 @@ class Standing(BaseModel):
         name = {"accuracy": "accuracy", "macro_f1": "macro-F1"}[self.metric]
         said = [f"Expected on new images: {name} {self.candidate:.1%}, {_flattery(self.candidate_flattery)}"]
         if self.champion is None or self.champion_flattery is None or self.visible is None:
-            said[0] += f"; judged on test: {_count(self.judged, 'version')}."
+            said[0] += f"; judged on test: {counted(self.judged, 'version')}."
             return said + self._of_new()
         said[0] += f"; of the champion {self.champion:.1%}, {_flattery(self.champion_flattery)}."
         said.append(
-            f"Judged on test: {_count(self.judged, 'version')}. The champion is "
-            f"{_count(self.champion_days, 'day')} old, and {_count(self.challengers_since, 'version')} came after it."
+            f"Judged on test: {counted(self.judged, 'version')}. The champion is "
+            f"{counted(self.champion_days, 'day')} old, and {counted(self.challengers_since, 'version')} came after it."
         )
         seen = f"These {self.images:,} images would show a difference of {100 * self.visible:.1f} points 4 times of 5"
         if self.images_more is None:
@@ -103,7 +104,7 @@ class Standing(BaseModel):
             seen += f"; about {self.images_more:,} more would settle this one"
         said.append(f"{seen}.")
         if self.worn:
-            said.append(f"{_count(self.worn, 'test image')} were in many verdicts: new ones would tell more.")
+            said.append(f"{counted(self.worn, 'test image')} were in many verdicts: new ones would tell more.")
         return said + self._of_new() + (self.deliveries.sentences() if self.deliveries else [])
 
     def _of_new(self) -> list[str]:
@@ -111,7 +112,7 @@ class Standing(BaseModel):
             return []
         of_champion = "" if self.champion_new is None else f", the champion {self.champion_new:.1%}"
         return [
-            f"Beside the official test, of {_count(self.new, 'new test image')} the candidate has "
+            f"Beside the official test, of {counted(self.new, 'new test image')} the candidate has "
             f"{self.candidate_new:.1%} right{of_champion}."
         ]
 
@@ -271,7 +272,3 @@ def _flattery(value: float) -> str:
     if abs(value) < 0.0005:
         return "as measured"
     return f"measured {100 * abs(value):.1f} points {'more' if value > 0 else 'less'}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

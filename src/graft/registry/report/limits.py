@@ -1,5 +1,6 @@
 """State what a model must not be used for, as far as the facts of its run say it."""
 
+from graft.core.wording import some
 from graft.registry.report.model_facts import ModelFacts
 from graft.registry.report.project_facts import ProjectFacts
 
@@ -61,5 +62,5 @@ def _of_others(model: ModelFacts) -> str:
 def named(names: list[str]) -> str:
     """Return names as an enumeration, of which the first few are spelled out."""
     if len(names) > _NAMED:
-        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more"
+        return some(names, _NAMED)
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
