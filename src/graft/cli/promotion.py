@@ -13,6 +13,7 @@ from graft.cli.output import messages_aside, print_next, say, short, table_of
 from graft.core.errors import EXIT_FAILURE
 from graft.core.progress import console
 from graft.core.project import Project
+from graft.core.wording import counted
 
 if TYPE_CHECKING:
     from graft.core.params import Params
@@ -105,15 +106,11 @@ def history(
     from datetime import UTC, datetime
 
     from graft.automation.retraining.heartbeat import weeks_without_promotion
-    from graft.registry.aliases import registered_name
-    from graft.registry.promotion.line import read_line, rows_of, shown_of_champion
-    from graft.registry.store.read_registry import read_registry
+    from graft.registry.promotion.line import read_champions, rows_of
 
     with messages_aside(as_json):
         project, params = opened()
-        registry = read_registry(project)
-        line = read_line(registry, registered_name(project, params.register_))
-        shown = shown_of_champion(registry, line)
+        line, shown = read_champions(project, params)
     rows = rows_of(line)
     if as_json:
         changes = [row.as_dict() for row in rows]
@@ -192,12 +189,8 @@ def _print_verdict(verdict: GateVerdict) -> None:
     for rule in verdict.rules:
         if not rule.passed:
             say(f"{rule.name}: {rule.remedy}.")
-    refused = len(verdict.broken)
-    console.print(
-        "[bold green]Passed[/]"
-        if verdict.passed
-        else f"[bold red]Refused[/] by {refused} rule{'s' if refused > 1 else ''}"
-    )
+    refused = f"[bold red]Refused[/] by {counted(len(verdict.broken), 'rule')}"
+    console.print("[bold green]Passed[/]" if verdict.passed else refused)
 
 
 def _print_standing(standing: Standing) -> None:

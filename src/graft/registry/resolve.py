@@ -53,7 +53,7 @@ def resolve_model(project: Project, text: str | None = None) -> ResolvedModel:
     if text is None:
         return _from_registry(project)
     if text.startswith("models:/"):
-        return _from_uri(project, text)
+        return _stored(project, *stored_model(project, text))
     folder = own_path(text)
     for bundle in (folder, folder / "model"):
         if (bundle / SETTINGS_FILE).is_file():
@@ -119,7 +119,12 @@ def _from_registry(project: Project) -> ResolvedModel:
     )
 
 
-def _from_uri(project: Project, uri: str) -> ResolvedModel:
+def stored_model(project: Project, uri: str) -> tuple[StoredModel, str]:
+    """Return the model that a URI of MLflow's names, and the alias in it, ``""`` without one.
+
+    Raises:
+        GraftError: MLflow has no such model.
+    """
     registry = read_registry(project)
     rest = uri.removeprefix("models:/")
     name, at, alias = rest.rpartition("@")
@@ -139,7 +144,7 @@ def _from_uri(project: Project, uri: str) -> ResolvedModel:
             f"MLflow has no model {uri}",
             "Write models:/NAME@ALIAS, models:/NAME/VERSION or models:/m-<id>; `graft ui` shows what there is",
         )
-    return _stored(project, stored, alias if at else "")
+    return stored, alias if at else ""
 
 
 def _stored(project: Project, stored: StoredModel, alias: str) -> ResolvedModel:

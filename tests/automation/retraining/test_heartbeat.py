@@ -17,7 +17,7 @@ from graft.automation.retraining.outcome import Outcome, details, headline
 from graft.automation.retraining.retrain_history import add_outcome
 from graft.core.params.retrain_params import NotifyParams, RetrainParams
 from graft.core.project import Project
-from graft.registry.promotion.line import SHOWN_TAG, ChampionEntry, Line
+from graft.registry.promotion.line import ChampionEntry, Line
 
 NOW = datetime(2026, 11, 29, 3, tzinfo=UTC)
 DONE = Outcome(NOW.isoformat(), "hands", promoted=True, version="4")
@@ -77,10 +77,7 @@ def champion_since(monkeypatch: pytest.MonkeyPatch) -> Any:
     def since(weeks_ago: float, shown: str = "") -> None:
         at = (NOW - timedelta(weeks=weeks_ago)).isoformat()
         line = Line("hands", {"champion": "1"}, (ChampionEntry("promoted", "1", None, at, "me"),))
-        registry = SimpleNamespace(version=lambda model, number: SimpleNamespace(tags={SHOWN_TAG: shown}))
-        monkeypatch.setattr(heartbeat, "read_registry", lambda project: registry)
-        monkeypatch.setattr(heartbeat, "registered_name", lambda project, params: "hands")
-        monkeypatch.setattr(heartbeat, "read_line", lambda registry, model: line)
+        monkeypatch.setattr(heartbeat, "read_champions", lambda project, params: (line, shown))
 
     return since
 

@@ -32,7 +32,7 @@ def test_runs_versions_and_aliases_are_compared_by_the_predictions_in_their_runs
     assert [found[name].loc[0, "predicted"] for name in names] == ["red", "red", "red", "001", "red"]
     compared = compare_named(project, params, ["champion", "models:/tints/2"])
     assert compared.differences[0].comparison.only_champion_right == 1
-    with pytest.raises(GraftError, match="no model 7"):
+    with pytest.raises(GraftError, match="no model models:/tints/7"):
         named_predictions(project, params, ["7"])
     with pytest.raises(GraftError, match="no test predictions"):
         named_predictions(project, params, ["f" * 32])

@@ -26,7 +26,7 @@ from graft.data.folder.versioning import dataset_name
 from graft.registry.aliases import registered_name
 from graft.registry.promotion.line import announced, read_line
 from graft.registry.store.logged_models import delete_model, local_folder
-from graft.registry.store.read_registry import ClientReader
+from graft.registry.store.read_registry import ClientReader, pages_of, versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,9 +52,10 @@ def registry_leftovers(project: Project, params: Params) -> Iterator[Leftover]:
     if experiment is None:
         return
     models: dict[str, Any] = {
-        one.model_id: one for one in _pages(client.search_logged_models, [experiment.experiment_id])
+        one.model_id: one for one in pages_of(client.search_logged_models, [experiment.experiment_id])
     }
-    versions = _versions(client, registered_name(project, params.register_))
+    versions = versions_of(client, registered_name(project, params.register_))
+    versions.sort(key=lambda one: -int(one.version))
     old = time.time() - params.prune.keep_days * 86400
     gone = [one for one in _superseded(client, versions, params.prune.keep_versions) if _seconds(one) < old]
     needed = {_model_id(one) for one in versions if one not in gone} | _made_here(project)
@@ -76,13 +77,6 @@ def registry_leftovers(project: Project, params: Params) -> Iterator[Leftover]:
             yield Leftover(_MODEL, model.model_id, _size(model), reason, remove)
     if project.tracking_is_own:
         yield from _deleted(project, params.prune.keep_days, versions)
-
-
-def _versions(client: MlflowClient, model: str) -> list[ModelVersion]:
-    """Return the versions of a model, the latest first."""
-    # Not by name: a filter of MLflow's cannot hold every name that its registry takes.
-    found = [one for one in _pages(client.search_model_versions) if one.name == model]
-    return sorted(found, key=lambda one: -int(one.version))
 
 
 def _superseded(client: MlflowClient, versions: Sequence[ModelVersion], latest: int) -> list[ModelVersion]:
@@ -180,13 +174,3 @@ def _model_id(version: ModelVersion) -> str:
 
 def _seconds(version: ModelVersion) -> float:
     return float(version.creation_timestamp) / 1000
-
-
-def _pages(search: Any, *arguments: Any) -> Iterator[Any]:
-    page = None
-    while True:
-        found = search(*arguments, page_token=page)
-        yield from found
-        page = found.token
-        if not page:
-            return

@@ -16,9 +16,8 @@ from graft.core.files import write_file
 from graft.core.outside import own_path
 from graft.core.params.models import Params
 from graft.core.project import Project
-from graft.registry.aliases import registered_name
-from graft.registry.promotion.line import Line, read_line, shown_of_champion
-from graft.registry.store.read_registry import read_registry
+from graft.core.wording import counted
+from graft.registry.promotion.line import Line, read_champions
 
 _SECONDS = 10  # that an address may take
 _AGAIN = timedelta(days=7)  # between two messages that nothing was promoted
@@ -75,9 +74,8 @@ def is_stuck(project: Project, params: Params, now: datetime) -> str:
     is_young = not runs or now - datetime.fromisoformat(runs[-1].at) < timedelta(weeks=limit)
     if not limit or (is_young and not is_shown):
         return ""  # the registry is not asked
-    registry = read_registry(project)
-    line = read_line(registry, registered_name(project, params.register_))
-    weeks, shown = weeks_without_promotion(project, line, now), shown_of_champion(registry, line)
+    line, shown = read_champions(project, params)
+    weeks = weeks_without_promotion(project, line, now)
     if weeks < limit and not shown:
         return ""
     if any(run.stuck and now - datetime.fromisoformat(run.at) < _AGAIN for run in runs):
@@ -98,6 +96,5 @@ def _in_words(weeks: int, recent: list[Outcome]) -> str:
     elif against:
         why = f"of {len(judged)} judged since, the gate refused by {against}"
     else:
-        count = "1 challenger" if len(judged) == 1 else f"{len(judged)} challengers"
-        why = f"{count} passed, and none was promoted: graft promote"
+        why = f"{counted(len(judged), 'challenger')} passed, and none was promoted: graft promote"
     return f"Nothing was promoted for {weeks} weeks: {why}."

@@ -71,7 +71,7 @@ class DriftReport:
         return self.stuck or any(check.drift for check in self.checks)
 
     def as_record(self) -> dict[str, Any]:
-        """Return everything but the images, JSON-ready."""
+        """Return the report without its images, JSON-ready."""
         return {
             "dataset": self.dataset,
             "source": self.source,
@@ -222,12 +222,9 @@ def _monitor(
 
 def _shown(project: Project, params: Params) -> str:
     """Return what deliveries have shown of the champion, or why that cannot be read."""
-    from graft.registry.aliases import registered_name
-    from graft.registry.promotion.line import read_line, shown_of_champion
-    from graft.registry.store.read_registry import read_registry
+    from graft.registry.promotion.line import read_champions
 
     try:
-        registry = read_registry(project)
-        return shown_of_champion(registry, read_line(registry, registered_name(project, params.register_)))
+        return read_champions(project, params)[1]
     except GraftError as error:
         return f"What deliveries have shown of the champion cannot be read: {error.what}."

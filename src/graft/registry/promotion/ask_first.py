@@ -9,15 +9,13 @@ from graft.core.errors import GraftError
 from graft.core.params import Params
 from graft.core.params.gate_params import GateParams
 from graft.core.project import Project
-from graft.data.splits.image_groups import read_groups
-from graft.data.splits.split_tables import read_splits
 from graft.evaluation.intervals import share_interval
 from graft.registry.promotion.delivery_evidence import DeliveryEvidence, add_evidence, read_evidence, rows_of, weigh
 from graft.registry.promotion.gate_verdict import fetch_verdict
 from graft.registry.promotion.judge_challenger import ask_version
 from graft.registry.promotion.judged_line import latest_judged
 from graft.registry.promotion.judged_predictions import VersionPredictions
-from graft.registry.promotion.later_images import later_images, new_to
+from graft.registry.promotion.later_images import judged_images, later_images, new_to
 from graft.registry.promotion.line import SHOWN_TAG
 
 if TYPE_CHECKING:
@@ -46,9 +44,8 @@ def judge_first(
     if line.champion is None:
         return None
     champion = registry.client.get_model_version(registry.model, line.champion)
-    test = read_splits(project, ["test"])["test"]
-    test["group"] = read_groups(project.test_groups, list(test["sha256"]))
-    return ask_first(project, params, registry, champion, None, later_images(project), test, limit)[1]
+    later, test = later_images(project), judged_images(project)
+    return ask_first(project, params, registry, champion, None, later, test, limit)[1]
 
 
 def ask_first(
@@ -116,5 +113,4 @@ def _promised(
     known = test[test["sha256"].isin(predictions.sha256)]
     if not len(known):
         return None
-    is_right = (known["sha256"].map(predictions.by_image()) == known["label"]).to_numpy(bool)
-    return share_interval(is_right, known["group"].to_numpy(str), 2 * gate.confidence - 1).low
+    return share_interval(predictions.is_right(known), known["group"].to_numpy(str), 2 * gate.confidence - 1).low

@@ -7,15 +7,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of, write_file
 from graft.core.model_folders import model_folders
 from graft.core.params import Params
 from graft.core.project import Project
-from graft.data.splits.image_groups import read_groups
-from graft.data.splits.split_tables import read_new_test, read_splits
+from graft.data.splits.split_tables import read_new_test
 from graft.evaluation.comparison import compare
 from graft.evaluation.intervals import number_of_groups
 from graft.registry.promotion.ask_first import ask_first
@@ -26,7 +23,7 @@ from graft.registry.promotion.gate_verdict import GateVerdict, JudgedOn, publish
 from graft.registry.promotion.judge_challenger import CANDIDATE, judge
 from graft.registry.promotion.judged_line import members_of
 from graft.registry.promotion.judged_predictions import VersionPredictions
-from graft.registry.promotion.later_images import later_images, new_to
+from graft.registry.promotion.later_images import judged_images, later_images, new_to
 from graft.registry.promotion.origin import reproducibility, state_of_data
 from graft.registry.promotion.promote import find_version
 from graft.registry.promotion.standing import stand
@@ -73,8 +70,7 @@ def run_gate(
             f"Version {number} of '{model}' was registered without a run, so that nothing tells how it was made",
             "Register a run's model: graft run",
         )
-    test = read_splits(project, ["test"])["test"]
-    test["group"] = read_groups(project.test_groups, list(test["sha256"]))
+    test = judged_images(project)
     batch = params.evaluate.batch_size
 
     is_champion = number == line.champion
@@ -84,7 +80,7 @@ def run_gate(
     asked = {number: predictions}
     seen = [_seen(registry, candidate, test, CANDIDATE)]
     champion = comparison = None
-    right, groups = _right(predictions, test), test["group"].to_numpy(str)
+    right, groups = predictions.is_right(test), test["group"].to_numpy(str)
     later, deliveries = test.head(0), None
     if line.champion is not None and not is_champion:
         later = later_images(project)
@@ -93,7 +89,7 @@ def run_gate(
         new = pd.concat([new_to(registry, other, later), aside], ignore_index=True)
         champion, asked[line.champion] = judge(project, registry, other, test, batch, "champion", limit, new)
         seen.append(_seen(registry, other, test, "champion"))
-        comparison = compare(right, _right(asked[line.champion], test), params.gate.confidence, groups)
+        comparison = compare(right, asked[line.champion].is_right(test), params.gate.confidence, groups)
         asked, deliveries = ask_first(project, params, registry, other, number, later, test, limit, asked)
     now = datetime.now(UTC)
     since = next((entry.at for entry in reversed(line.entries) if champion and entry.version == champion.version), "")
@@ -153,13 +149,8 @@ def _on_new(aside: pd.DataFrame, candidate: VersionPredictions, champion: Versio
     """Return the fields of a standing about test images beside an official split's."""
     if not len(aside):
         return {}
-    found = {"new": len(aside), "candidate_new": float(_right(candidate, aside).mean())}
-    return found if champion is None else {**found, "champion_new": float(_right(champion, aside).mean())}
-
-
-def _right(predictions: VersionPredictions, test: pd.DataFrame) -> np.ndarray:
-    """Return whether the most probable class of each test image is right, bool ``[N]``."""
-    return np.asarray(test["sha256"].map(predictions.by_image()) == test["label"])
+    found = {"new": len(aside), "candidate_new": float(candidate.is_right(aside).mean())}
+    return found if champion is None else {**found, "champion_new": float(champion.is_right(aside).mean())}
 
 
 def _seen(registry: Registry, version: ModelVersion, test: pd.DataFrame, role: str) -> SeenTestImages:

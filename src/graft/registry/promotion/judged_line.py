@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from graft.registry.promotion.gate_verdict import TIME_TAG
 from graft.registry.promotion.judged_predictions import LineMember, VersionPredictions, read_predictions
+from graft.registry.store.read_registry import versions_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -23,7 +24,7 @@ def members_of(registry: Registry, asked: dict[str, VersionPredictions]) -> tupl
     Args:
         asked: by version, predictions that are at hand.
     """
-    versions = {str(version.version): version for version in _judged(registry)}
+    versions = {str(version.version): version for version in versions_of(registry.client, registry.model, TIME_TAG)}
     for number in asked:
         versions.setdefault(number, registry.client.get_model_version(registry.model, number))
     ordered = sorted(versions, key=int)
@@ -45,21 +46,10 @@ def latest_judged(registry: Registry, before: str | None, count: int, besides: s
     """
     earlier = [
         version
-        for version in _judged(registry)
+        for version in versions_of(registry.client, registry.model, TIME_TAG)
         if str(version.version) != besides and (before is None or int(version.version) < int(before))
     ]
     return sorted(earlier, key=lambda version: int(version.version), reverse=True)[:count]
-
-
-def _judged(registry: Registry) -> list[ModelVersion]:
-    # Not by name: a filter of MLflow's cannot hold every name that its registry takes.
-    found, page = [], ""
-    while True:
-        some = registry.client.search_model_versions(f"tag.`{TIME_TAG}` LIKE '%'", page_token=page or None)
-        found += [version for version in some if version.name == registry.model]
-        page = some.token or ""
-        if not page:
-            return found
 
 
 def _predictions(registry: Registry, version: ModelVersion) -> VersionPredictions | None:

@@ -28,7 +28,7 @@ _FACTS = b"graft"
 
 @dataclass(frozen=True)
 class VersionPredictions:
-    """What one model predicts.
+    """The predictions of one model.
 
     Attributes:
         digest: SHA-256 over the files of the model.
@@ -59,13 +59,17 @@ class VersionPredictions:
         """Return the most probable class by image."""
         return dict(zip(self.sha256, self.predicted().tolist(), strict=True))
 
+    def is_right(self, images: pd.DataFrame) -> np.ndarray:
+        """Return whether the most probable class is an image's label, bool ``[N]``; False without a prediction."""
+        return np.asarray(images["sha256"].map(self.by_image()) == images["label"], bool)
+
     def lacking(self, sha256: Sequence[str]) -> list[str]:
         """Return the images that it has no prediction for, each once, in their order."""
         existing = set(self.sha256)
         return [digest for digest in dict.fromkeys(sha256) if digest not in existing]
 
     def part(self, sha256: Sequence[str]) -> VersionPredictions:
-        """Return those of some images; what it has no prediction for is passed over."""
+        """Return the predictions for some images; an image without one is passed over."""
         wanted = set(sha256)
         rows = [row for row, digest in enumerate(self.sha256) if digest in wanted]
         answers = None if self.answers is None else [self.answers[row] for row in rows]
@@ -73,7 +77,7 @@ class VersionPredictions:
         return VersionPredictions(self.digest, self.classes, hashes, self.probabilities[rows], self.latency_ms, answers)
 
     def joined(self, later: VersionPredictions) -> VersionPredictions:
-        """Return these and later ones of the same model, whose latency it is."""
+        """Return these predictions and later ones of the same model, with the latency of the later."""
         if not self.sha256:
             return later
         probabilities = np.concatenate([self.probabilities, later.probabilities])

@@ -35,8 +35,14 @@ def later_images(project: Project) -> pd.DataFrame:
     return images
 
 
+def judged_images(project: Project) -> pd.DataFrame:
+    """Return the test images, which every version is judged on: columns path, sha256, label and group."""
+    images = read_splits(project, ["test"])["test"]
+    return images.assign(group=read_groups(project.test_groups, list(images["sha256"])))
+
+
 def new_to(registry: Registry, version: ModelVersion, images: pd.DataFrame) -> pd.DataFrame:
-    """Return those of groups of which the version has seen no image; none where its run does not say what it has seen.
+    """Return the images whose group the version has seen nothing of; none where its run does not say what it has seen.
 
     Of very many, those with the smallest hashes: a choice that no model has a part in.
     """

@@ -17,8 +17,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from graft.core.errors import GraftError
-from graft.registry.aliases import CHAMPION, PREVIOUS_CHAMPION
-from graft.registry.store.read_registry import RegistryReader
+from graft.core.params.models import Params
+from graft.core.project import Project
+from graft.registry.aliases import CHAMPION, PREVIOUS_CHAMPION, registered_name
+from graft.registry.store.read_registry import RegistryReader, read_registry
 
 REIGNS_TAG = "champion.reigns"
 # On the champion: what its deliveries have shown, in sentences; "" for nothing. See
@@ -68,7 +70,7 @@ class ChampionEntry:
     figures: dict[str, float] = field(default_factory=dict)
 
     def text(self) -> str:
-        """Return it as JSON on one line."""
+        """Return the entry as JSON on one line."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
@@ -153,10 +155,16 @@ def read_line(registry: RegistryReader, model: str) -> Line:
     return Line(model, registered.aliases, (*entries, *moved), changing, bool(moved))
 
 
-def shown_of_champion(registry: RegistryReader, line: Line) -> str:
-    """Return what deliveries have shown of the champion, "" for nothing."""
+def read_champions(project: Project, params: Params) -> tuple[Line, str]:
+    """Return the line of the project's model, and what deliveries have shown of its champion, ``""`` for nothing.
+
+    Raises:
+        GraftError: as of :func:`read_line`; or the registry cannot be reached.
+    """
+    registry = read_registry(project)
+    line = read_line(registry, registered_name(project, params.register_))
     champion = registry.version(line.model, line.champion) if line.champion else None
-    return "" if champion is None else champion.tags.get(SHOWN_TAG, "")
+    return line, "" if champion is None else champion.tags.get(SHOWN_TAG, "")
 
 
 def read_reigns(text: str, version: str) -> list[ChampionEntry]:

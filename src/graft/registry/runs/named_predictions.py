@@ -15,10 +15,11 @@ from graft.core.project import Project
 from graft.data.splits.image_groups import read_group_names
 from graft.evaluation.compare_models import ModelComparison, compare_models
 from graft.evaluation.prediction_table import read_prediction_table
+from graft.registry.aliases import CHALLENGER, CHAMPION, registered_name
+from graft.registry.resolve import stored_model
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow import MlflowClient
 
 # Of a run, see :func:`graft.registry.runs.strategy_runs.record_evaluation`.
 FILE = "test/predictions.csv"
@@ -70,30 +71,14 @@ def compare_named(project: Project, params: Params, names: Sequence[str]) -> Mod
 
 def _run_of(project: Project, params: Params, name: str, trained: Sequence[str]) -> str:
     """Return the id of the run that a registered version was made by."""
-    from mlflow.exceptions import MlflowException
-
-    from graft.registry.aliases import CHALLENGER, CHAMPION, registered_name
-    from graft.registry.store.tracking_store import open_store
-
-    text = name.removeprefix("models:/")
     if not name.startswith("models:/"):
         if not (name.isdecimal() or name in (CHALLENGER, CHAMPION)):
             raise GraftError(
                 f"'{name}' is no evaluated strategy or ensemble, no MLflow run and no registered version",
                 did_you_mean(name, [*trained, CHALLENGER, CHAMPION]),
             )
-        text = f"{registered_name(project, params.register_)}{'/' if name.isdecimal() else '@'}{name}"
-    client: MlflowClient = open_store(project)
-    try:
-        model, at, alias = text.rpartition("@")
-        if at:
-            return str(client.get_model_version_by_alias(model, alias).run_id)
-        model, _, version = text.rpartition("/")
-        return str(client.get_model_version(model, version).run_id)
-    except MlflowException as error:
-        raise GraftError(
-            f"MLflow has no model {name} ({first_line(error)})", "`graft history` shows the versions there are"
-        ) from error
+        name = f"models:/{registered_name(project, params.register_)}{'/' if name.isdecimal() else '@'}{name}"
+    return stored_model(project, name)[0].run_id
 
 
 def _of_run(project: Project, run_id: str, name: str) -> pd.DataFrame:

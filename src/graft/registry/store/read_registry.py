@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.exceptions import MlflowException
 
 # The revisions of MLflow's tables that the SQL below was written for, as its table alembic_version names them: those of
@@ -57,7 +58,7 @@ class StoredModel:
 
 
 class RegistryReader(Protocol):
-    """What can be asked of a registry. None stands for what is not there; a store that cannot answer raises."""
+    """A reader of a registry. None stands for what is not there; a store that cannot answer raises."""
 
     def model(self, name: str) -> RegisteredModel | None:
         """Return what the registry says of a name."""
@@ -196,12 +197,7 @@ class ClientReader:
 
     def versions_with(self, name: str, tag: str) -> list[StoredModel]:
         """Return the versions that have a tag, without their location."""
-        # Not by name: a filter of MLflow's cannot hold every name that its registry takes.
-        return [
-            StoredModel(name, str(one.version), dict(one.tags), "")
-            for one in self._search(f"tag.`{tag}` LIKE '%'")
-            if one.name == name
-        ]
+        return [StoredModel(name, str(one.version), dict(one.tags), "") for one in versions_of(self._client, name, tag)]
 
     def logged_model(self, model_id: str) -> StoredModel | None:
         """Return a model as a run logged it."""
@@ -216,14 +212,23 @@ class ClientReader:
             return dict(self._client.get_run(run_id).data.metrics)
         return None
 
-    def _search(self, filter_string: str) -> Iterator[Any]:
-        page = ""
-        while True:
-            found = self._client.search_model_versions(filter_string, page_token=page or None)
-            yield from found
-            page = found.token or ""
-            if not page:
-                return
+
+def versions_of(client: MlflowClient, name: str, tag: str = "") -> list[ModelVersion]:
+    """Return the versions of a registered model, or of these the ones that have a tag, through MLflow."""
+    # Not by name: a filter of MLflow's cannot hold every name that its registry takes.
+    wanted = f"tag.`{tag}` LIKE '%'" if tag else None
+    return [one for one in pages_of(client.search_model_versions, wanted) if one.name == name]
+
+
+def pages_of(search: Any, *arguments: Any) -> Iterator[Any]:
+    """Yield what one of MLflow's searches finds, page by page."""
+    page = None
+    while True:
+        found = search(*arguments, page_token=page)
+        yield from found
+        page = found.token
+        if not page:
+            return
 
 
 @contextlib.contextmanager
