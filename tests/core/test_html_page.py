@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from graft.core.html import html_page
-from graft.core.html.charts import BarLine, BarPart, BarRow, Drawing
+from graft.core.html.charts import BarLine, BarPart, BarRow, Drawing, class_bars
 from graft.core.html.html_page import PageSection, ShownPicture, link_to, sections_by_key
 
 HOSTILE = "<script>alert('1')</script>\"'&😀"
@@ -78,3 +78,16 @@ def test_there_is_one_style_sheet_and_no_page_is_made_of_strings() -> None:
     files = [path for path in graft.rglob("*.py") if path not in others]
     tags = ("<div", "<td", "<li>", "<svg")
     assert [path.name for path in files if any(tag in path.read_text("utf-8") for tag in tags)] == []
+
+
+def test_of_many_classes_the_largest_and_the_smallest_have_a_bar_of_their_splits() -> None:
+    classes = {"few": {"train": 1}, "most": {"train": 6, "test": 2}, "many": {"train": 4}, "none": {"train": 0}}
+    first, last = class_bars(classes, ("train", "val", "test"), 2)
+    assert [first.name, last.name] == ["most", "none"]
+    (line,) = first.lines
+    assert line.words == "8"
+    assert [(part.kind, part.share, part.words) for part in line.parts] == [
+        ("split-train", 0.75, "most: 6 train"),
+        ("split-test", 0.25, "most: 2 test"),
+    ]
+    assert last.lines[0].parts == []

@@ -6,16 +6,16 @@ Every name that comes from the data is escaped; equal data gives an equal page.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.analysis.inspect.contact_sheets import contact_sheets
-from graft.analysis.inspect.inspect_report import Alike, ClassCount, Picture, Report
+from graft.analysis.inspect.inspect_report import Alike, Picture, Report
 from graft.analysis.inspect.outliers import LIMIT
 from graft.core.files import write_file
-from graft.core.html.charts import BarLine, BarPart, BarRow, histogram, size_scatter
+from graft.core.html.charts import class_bars, histogram, size_scatter
 from graft.core.html.html_page import PageSection, ShownPicture, link_to, render, sections_by_key
 from graft.data.scan.thumbnails import make_thumbnails
 
@@ -68,7 +68,7 @@ def _page(
     report: Report, images: pd.DataFrame, sheets: dict[str, list[Picture]], thumbnails: dict[str, str], link: str
 ) -> str:
     """Return the HTML; ``thumbnails`` are data URIs by path, ``link`` leads from the page's folder to data/."""
-    classes, groups = bars_shown(report.classes), [*report.copies, *report.near_duplicates]
+    groups = [*report.copies, *report.near_duplicates]
     extremes = {"Darkest": report.darkest, "Brightest": report.brightest, "Blurriest": report.blurriest}
     outliers = sum(len(part.outliers) for part in extremes.values())
     unchecked = bool(report.labels.skipped)
@@ -102,7 +102,7 @@ def _page(
         sections=sections_by_key(sections),
         report=report,
         totals=[entry.total for entry in report.classes],
-        classes=class_bars(classes, report.splits),
+        classes=class_bars({entry.label: entry.images for entry in report.classes}, report.splits, MAX_BARS),
         split_counts=[
             (f"split-{split}", split, sum(entry.images.get(split, 0) for entry in report.classes))
             for split in report.splits
@@ -161,32 +161,6 @@ def _tiles(
         ("light", counts["light"], "unusually dark, bright or blurred", ""),
         ("left_out", counts["left_out"], "files left out", "bad" if counts["left_out"] else ""),
     ]
-
-
-def class_bars(classes: Sequence[ClassCount], splits: Sequence[str]) -> list[BarRow]:
-    """Return images per class as bars, stacked by split."""
-    most = max((entry.total for entry in classes), default=0) or 1
-
-    def part(entry: ClassCount, split: str) -> BarPart:
-        count = entry.images[split]
-        words = f"{entry.label}: {count:,} {split or 'images'}"
-        return BarPart(f"split-{split or 'all'}", count / most, words)
-
-    return [
-        BarRow(
-            entry.label,
-            [BarLine([part(entry, split) for split in splits if entry.images.get(split)], f"{entry.total:,}")],
-        )
-        for entry in classes
-    ]
-
-
-def bars_shown(classes: Sequence[ClassCount]) -> list[ClassCount]:
-    """Return the classes that have a bar: all, or the largest and the smallest, in order of size."""
-    ordered = sorted(classes, key=lambda entry: (-entry.total, entry.label))
-    if len(ordered) <= MAX_BARS:
-        return ordered
-    return ordered[: MAX_BARS // 2] + ordered[-(MAX_BARS // 2) :]
 
 
 def _short_name(picture: Picture) -> str:

@@ -278,9 +278,7 @@ def _groups(rows: pd.DataFrame, params: Params) -> np.ndarray:
     from graft.data.splits.grouping import group_images
     from graft.data.splits.image_groups import image_groups
 
-    group_by = params.split.group_by
-    named = group_by if group_by != "near_duplicates" else "none"  # those are joined in any case
-    images = rows.assign(group=group_images(rows, named).keys)
+    images = rows.assign(group=group_images(rows, params.split.group_by).keys)
     together = image_groups(images, find_near_duplicates(images, Limits.of(params.validate_)))
     groups = images["sha256"].map(together.set_index("sha256")["group"]).fillna(images["sha256"])
     return groups.to_numpy(str)

@@ -3,15 +3,16 @@
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from graft.automation.retraining.deliveries import Delivery
 from graft.core.download.fetch import SPARE_BYTES
 from graft.core.errors import GraftError
+from graft.data.archives.nested_source import NestedSource
 from graft.data.archives.open_archive import Source, open_source
-from graft.data.folder.photographs import UNREAD, images_among, is_image_file
+from graft.data.folder.photographs import UNREAD, is_image_file
 from graft.data.folder.split_folders import split_of
 
 _ARCHIVES = ("zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar", "deb", "whl")
@@ -66,12 +67,12 @@ def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_offici
     beside.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         sources = [_named(stack.enter_context(_open(path, target)), delivery) for path in delivery.paths]
-        names_of = [(source, source.names()) for source in sources]
+        names_of = [(source, [member.name for member in source.members()]) for source in sources]
         everything = [name for _, some in names_of for name in some]
         if len(set(everything)) < len(everything):
             (twice, _), *_ = Counter(everything).most_common(1)
             raise GraftError(f"it holds '{twice}' more than once", "Pack it again with each file once")
-        names = [name for source, some in names_of for name in images_among(some, source.read)]
+        names = [name for source, some in names_of for name in source.images_among(some)]
         splits = {part for name in names for part in PurePosixPath(name).parts if split_of(part)}
         depth = _folders_around(names, {*classes, *(splits if is_official else ())})
         images: dict[str, str] = {}
@@ -94,9 +95,9 @@ def unpack(delivery: Delivery, target: Path, classes: Collection[str], is_offici
         place = {name: folder / where for where, name in images.items()}
         place |= {name: beside / str(number) for number, name in enumerate(astray)}
         for source in sources:
-            for name, pieces in source.read(place):
-                place[name].parent.mkdir(parents=True, exist_ok=True)
-                with place[name].open("wb") as out:
+            for member, pieces in source.read(place):
+                place[member.name].parent.mkdir(parents=True, exist_ok=True)
+                with place[member.name].open("wb") as out:
                     for piece in pieces:
                         out.write(piece)
     left = [LeftOutFile(place[name], name, why, is_picture) for name, (why, is_picture) in astray.items()]
@@ -112,27 +113,11 @@ def _not_read(name: str) -> tuple[str, bool]:
     return "no image", False
 
 
-@dataclass(frozen=True)
-class _PrefixedSource:
-    """A source whose names begin with ``prefix``: that of the class folder where the delivery has several of these."""
-
-    source: Source
-    prefix: str
-
-    def names(self) -> list[str]:
-        return [f"{self.prefix}{member.name}" for member in self.source.members()]
-
-    def read(self, wanted: Collection[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-        cut = len(self.prefix)
-        mine = {name[cut:] for name in wanted if name.startswith(self.prefix)}
-        for member, pieces in self.source.read(mine):
-            yield f"{self.prefix}{member.name}", pieces
-
-
-def _named(source: Source, delivery: Delivery) -> _PrefixedSource:
+def _named(source: Source, delivery: Delivery) -> Source:
+    """Return a source whose names begin with its folder, where that is one of several, or a class's."""
     path = source.path
     is_class = path.is_dir() and any(child.is_file() and is_image_file(child) for child in path.iterdir())
-    return _PrefixedSource(source, f"{path.name}/" if len(delivery.paths) > 1 or is_class else "")
+    return NestedSource(source, path.name) if len(delivery.paths) > 1 or is_class else source
 
 
 def _open(path: Path, target: Path) -> Source:

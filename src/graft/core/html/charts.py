@@ -1,6 +1,6 @@
 """Charts for pages as plain values: the macros ``svg`` and ``bars`` write them, the style sheet colours them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,29 @@ class BarRow:
 
     name: str
     lines: list[BarLine]
+
+
+def class_bars(classes: Mapping[str, Mapping[str, int]], splits: Sequence[str], most: int) -> list[BarRow]:
+    """Return images per class as bars, stacked by split, in order of size; of more than ``most`` both ends alone.
+
+    Args:
+        classes: images by split, ``""`` for none, by class.
+    """
+    ordered = sorted(classes.items(), key=lambda entry: (-sum(entry[1].values()), entry[0]))
+    if len(ordered) > most:
+        ordered = ordered[: most // 2] + ordered[-(most // 2) :]
+    longest = max((sum(own.values()) for _, own in ordered), default=0) or 1
+
+    def part(label: str, split: str, count: int) -> BarPart:
+        return BarPart(f"split-{split or 'all'}", count / longest, f"{label}: {count:,} {split or 'images'}")
+
+    return [
+        BarRow(
+            label,
+            [BarLine([part(label, split, own[split]) for split in splits if own.get(split)], f"{sum(own.values()):,}")],
+        )
+        for label, own in ordered
+    ]
 
 
 def size_scatter(widths: np.ndarray, heights: np.ndarray) -> Drawing:
@@ -175,7 +198,7 @@ def histogram(
 
 
 class _LogAxis:
-    """Where a number of pixels lies between two ends of a drawing."""
+    """The place of a number of pixels between two ends of a drawing."""
 
     def __init__(self, least: float, most: float, start: float, end: float) -> None:
         # Room on both sides, and some extent where all images are of one size.

@@ -13,8 +13,8 @@ from graft.data.folder.photographs import is_image_name
 _ARCHIVE = re.compile(r"(.+?)(?:\.(?:zip|tar|tgz|tbz2?|txz)|\.tar\.(?:gz|bz2|xz))", re.IGNORECASE)
 
 
-class _NestedSource(Source):
-    """The members of an archive as if they lay in a folder called as the archive."""
+class NestedSource(Source):
+    """The members of an archive or a folder as if they lay in a folder of that name."""
 
     def __init__(self, source: Source, folder: str) -> None:
         super().__init__(source.path)
@@ -67,6 +67,6 @@ def with_archives_inside(
             require_below(0, limit, source.path)
         except GraftError as error:
             raise GraftError(error.what.replace(str(place), f"'{name}' in {source.path}"), error.fix) from None
-        sources.append(_NestedSource(inner, found[name]))
+        sources.append(NestedSource(inner, found[name]))
         source.unpacked.add(name)
     return sources

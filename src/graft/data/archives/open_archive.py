@@ -29,7 +29,7 @@ from graft.bundle.content import but_it_is, content_name
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.outside import is_plain
 from graft.data.archives.name_encoding import read_name
-from graft.data.folder.photographs import LEFTOVER, is_image_file, is_in_dvc_cache, is_leftover
+from graft.data.folder.photographs import LEFTOVER, images_among, is_image_file, is_in_dvc_cache, is_leftover
 
 CHUNK = 1 << 20
 _PACKED = (b"Rar!", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd")  # RAR, 7z, Zstandard
@@ -59,8 +59,7 @@ class Member:
 
 
 class Source(abc.ABC):
-    """A folder or an archive that can be imported from; errors are GraftErrors that name the path. Errors are
-    GraftErrors that name the path.
+    """A folder or an archive that can be imported from; errors are GraftErrors that name the path.
 
     Attributes:
         left_out: names of files and folders that are not taken, with the reason.
@@ -84,6 +83,10 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def members(self) -> list[Member]:
         """Return every file that is not a system's leftover; duplicates stay in."""
+
+    def images_among(self, names: Collection[str]) -> list[str]:
+        """Return which of the members so named are images, see :func:`graft.data.folder.photographs.images_among`."""
+        return images_among(names, lambda some: ((member.name, pieces) for member, pieces in self.read(some)))
 
     @abc.abstractmethod
     def read(self, names: Collection[str]) -> Iterator[tuple[Member, Iterator[bytes]]]:

@@ -24,25 +24,36 @@ def extra_table(taken: pd.DataFrame, readable: pd.DataFrame, data: Path) -> pd.D
     Raises:
         GraftError: the table cannot be read, or has neither a column path nor sha256.
     """
-    import pandas as pd
-
     shapes = readable.drop_duplicates("path").set_index("path")[["shorter_side", "aspect"]]
     images = taken.join(shapes, on="path")
     file = data / COLUMNS_FILE
     if not file.is_file():
         return images
+    found, key = read_columns(file)
+    new = [name for name in found if name == key or name not in images]
+    return images.merge(found[new], on=key, how="left")
+
+
+def read_columns(path: Path) -> tuple[pd.DataFrame, str]:
+    """Return a table of what is known of images, a row each, and the column that names them: sha256 or path.
+
+    Other columns are of numbers where all that is not empty is one; what is empty is missing.
+
+    Raises:
+        GraftError: the table cannot be read, or has neither a column path nor sha256.
+    """
+    import pandas as pd
+
     try:
-        found = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except ValueError as error:
-        raise GraftError(f"{file} cannot be read as CSV: {first_line(error)}", "Save it as CSV in UTF-8") from None
+        found = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise GraftError(f"{path} cannot be read as CSV: {first_line(error)}", "Save it as CSV in UTF-8") from None
     key = next((name for name in ("sha256", "path") if name in found), None)
     if key is None:
-        raise GraftError(f"{file} has neither a column path nor sha256", "Add one: the place of each image below data/")
-    new = [name for name in found if name == key or name not in images]
-    for name in new:
-        if name != key:
-            found[name] = _numbers_or_text(found[name])
-    return images.merge(found[new].drop_duplicates(key), on=key, how="left")
+        raise GraftError(f"{path} has neither a column path nor sha256", "Add one: the place of each image below data/")
+    for name in set(found) - {"sha256", "path"}:
+        found[name] = _numbers_or_text(found[name])
+    return found.drop_duplicates(key), key
 
 
 def _numbers_or_text(column: pd.Series) -> pd.Series:

@@ -82,10 +82,8 @@ def with_predictions(project: Project, params: Params, sample: Sample, classifie
 def _independent(project: Project, params: Params, manifest: pd.DataFrame, split: str) -> tuple[pd.DataFrame, int]:
     """Return rows of independent images of a split, a sample of very many, and how many images repeat another one."""
     table = read_splits(project, [split])[split].drop_duplicates("sha256")
-    group_by = params.split.group_by
-    named = group_by if group_by != "near_duplicates" else "none"  # those are joined in any case
     readable = manifest[manifest["left_out"] == ""]
-    readable = readable.assign(group=group_images(readable, named).keys)
+    readable = readable.assign(group=group_images(readable, params.split.group_by).keys)
     images = readable.set_index("path").loc[table["path"]].reset_index()
     together = image_groups(images, read_near_duplicates(project.near_duplicates))
     names = together.set_index("sha256")["group"]

@@ -15,7 +15,7 @@ from typing import Protocol
 from graft.bundle.images import SUFFIXES, UnreadableImageError
 from graft.core.errors import GraftError
 from graft.data.archives.open_archive import open_source
-from graft.data.folder.photographs import images_among, images_below, is_image_file
+from graft.data.folder.photographs import images_below, is_image_file
 
 # A file larger than this is no photograph: the 100 million pixels that models take are 300 MB uncompressed.
 MAX_BYTES = 512 * 1024**2
@@ -121,8 +121,7 @@ class Archive:
 
     def _images(self) -> list[str]:
         with open_source(self._path, guess=True) as source:
-            names = [member.name for member in source.members()]
-            return images_among(names, lambda some: ((member.name, pieces) for member, pieces in source.read(some)))
+            return source.images_among([member.name for member in source.members()])
 
     def _name_of(self, member: str) -> str:
         return f"{_printable(self._path)}/{member}"

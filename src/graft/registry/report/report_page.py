@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graft.analysis.choose.chosen_values import settings_in_words
-from graft.core.html.charts import BarLine, BarPart, BarRow
+from graft.core.html.charts import class_bars
 from graft.core.html.curve_charts import Curve, unit_curves
 from graft.core.html.html_page import PageSection, figure, render, sections_by_key
 from graft.core.project import SPLITS
@@ -68,7 +68,7 @@ def report_page(
         tiles=_tiles(model),
         settings=settings_in_words(model.settings),
         digits=HASH_DIGITS,
-        bars=_class_bars(project),
+        bars=class_bars(project.classes, SPLITS, MOST_CLASSES),
         compared=_compared(model),
         differences=_differences(model),
         galleries=shown,
@@ -113,21 +113,6 @@ def _tiles(model: ModelFacts) -> list[tuple[str, str, str, str]]:
         ("classes", f"{headline['macro_f1'].value:.3f}", "macro-F1: every class counts the same", ""),
         ("certainty", f"{model.figures['calibration_error']:.3f}", "off on average are its probabilities", ""),
         ("mistakes", f"{suspects:,}", "test labels that may be wrong", "warn" if suspects else ""),
-    ]
-
-
-def _class_bars(project: ProjectFacts) -> list[BarRow]:
-    ordered = sorted(project.classes.items(), key=lambda entry: (-sum(entry[1].values()), entry[0]))
-    if len(ordered) > MOST_CLASSES:
-        ordered = ordered[: MOST_CLASSES // 2] + ordered[-MOST_CLASSES // 2 :]
-    most = max((sum(own.values()) for _, own in ordered), default=0) or 1
-
-    def part(name: str, own: dict[str, int], split: str) -> BarPart:
-        return BarPart(f"split-{split}", own.get(split, 0) / most, f"{name}: {own.get(split, 0):,} {split}")
-
-    return [
-        BarRow(name, [BarLine([part(name, own, split) for split in SPLITS], f"{sum(own.values()):,}")])
-        for name, own in ordered
     ]
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graft.core.errors import GraftError, first_line
+from graft.core.errors import GraftError
 from graft.core.params import Params
 from graft.core.project import Project
+from graft.data.checks.extra_rules import read_columns
 from graft.data.scan.manifest import read_manifest
 from graft.data.splits.image_groups import read_groups
 from graft.evaluation.image_slices import Slice, slices
@@ -44,30 +45,10 @@ def sliced(project: Project, params: Params, name: str, table: Path | None = Non
     return found, float(np.mean(is_right))
 
 
-def _numbers(column: pd.Series) -> pd.Series:
-    """Return a column of text as numbers, where all that is in it are such."""
-    import pandas as pd
-
-    try:
-        return pd.to_numeric(column)
-    except ValueError:
-        return column
-
-
 def _of_table(path: Path, images: pd.DataFrame) -> pd.DataFrame:
     """Return the other columns of a table for each image, in order; NaN where the table lacks it."""
-    import pandas as pd
-
-    try:
-        found = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise GraftError(f"{path} cannot be read as CSV: {first_line(error)}", "Name a CSV file in UTF-8") from None
-    for name in set(found) - {"sha256", "path"}:
-        found[name] = _numbers(found[name].replace("", None))
-    key = next((name for name in ("sha256", "path") if name in found), None)
-    if key is None:
-        raise GraftError(f"{path} has neither a column path nor sha256", "Add one: the place of each image below data/")
-    joined = images[[key]].merge(found.drop_duplicates(key), on=key, how="left").drop(columns=key)
+    found, key = read_columns(path)
+    joined = images[[key]].merge(found, on=key, how="left").drop(columns=key)
     if joined.isna().all(axis=None):
         raise GraftError(f"{path} names none of the test images by its column {key}", "Write them as in data/")
     return joined
