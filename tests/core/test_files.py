@@ -168,3 +168,16 @@ def test_what_a_kill_leaves_is_none_of_the_files_that_others_look_for(
     (partial,) = [path for path in seen if path.parent == tmp_path]
     assert partial.name.startswith(".")
     assert partial.suffix == ".partial"
+
+
+@pytest.mark.parametrize("text", ["", "torn {", "[1]", "\udcff"])
+def test_what_is_no_object_is_read_as_an_empty_one(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "file.json"
+    assert files.read_object(file) == {}
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")
+    assert files.read_object(file) == {}
+
+
+def test_an_object_is_read_as_it_is(tmp_path: Path) -> None:
+    files.write_file(tmp_path / "file.json", '{"a": [1]}')
+    assert files.read_object(tmp_path / "file.json") == {"a": [1]}

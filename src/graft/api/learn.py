@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,7 +149,7 @@ def compare(project: Project, *names: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from graft.core.model_folders import model_folders
+    from graft.core.model_folders import model_folders, read_figures
     from graft.core.params import load_params
     from graft.registry.register import choose_best
     from graft.registry.runs.named_predictions import compare_named
@@ -167,9 +166,7 @@ def compare(project: Project, *names: str) -> pd.DataFrame:
     rows = {}
     for name in dict.fromkeys([*(one for one in trained if one in chosen), *chosen]):
         own, against = found.figures[name], differences.get(name)
-        val = {}
-        if name in trained:
-            val = json.loads((trained[name] / "metrics.json").read_text(encoding="utf-8"))["val"]
+        val = read_figures(trained[name])["val"] if name in trained else {}
         accuracy = own["accuracy"].interval
         assert accuracy is not None
         rows[name] = {

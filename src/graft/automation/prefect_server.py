@@ -29,7 +29,7 @@ from typing import Any
 import psutil
 
 from graft.core.errors import GraftError
-from graft.core.files import write_file
+from graft.core.files import read_object, write_file
 from graft.core.lock import locked
 from graft.core.loopback import HOST
 from graft.core.processes import end
@@ -340,8 +340,4 @@ def _write_record(project: Project, record: dict[str, Any]) -> None:
 
 
 def _record(project: Project) -> dict[str, Any]:
-    try:
-        content = json.loads(_record_file(project).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_object(_record_file(project))

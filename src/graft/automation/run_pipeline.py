@@ -199,17 +199,16 @@ def read_registered(project: Project) -> dict[str, object]:
     Raises:
         GraftError: nothing has been registered yet.
     """
-    try:
-        record = json.loads((project.artifacts("register") / "registered.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise GraftError("No model has been registered yet", "Run the pipeline with `graft run`") from None
-    assert isinstance(record, dict)
+    from graft.registry.register import registered_record
+
+    record = registered_record(project)
+    if not record:
+        raise GraftError("No model has been registered yet", "Run the pipeline with `graft run`")
     return record
 
 
 def _read_result(project: Project, name: str, folder: Path) -> StrategyResult:
-    metrics = project.artifacts("evaluate") / "metrics" / f"{name}.json"
-    figures = Headline.from_json(json.loads(metrics.read_text(encoding="utf-8")))
+    figures = Headline.read(project, name)
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     return StrategyResult(strategy=name, figures=figures, seconds=record["seconds"], run_id=record["run_id"])
 

@@ -21,7 +21,8 @@ app = Commands(help="The feature store: what frozen networks made of images. Saf
 @app.command("info", epilog="Example: graft cache info")
 def info() -> None:
     """Show what is stored, how large it is and when it was last used."""
-    from graft.networks.engines.artifact_cache import LIMIT_BYTES, folder_bytes
+    from graft.core.files import folder_bytes
+    from graft.networks.engines.artifact_cache import LIMIT_BYTES
     from graft.networks.features.space_info import space_infos
 
     store = _store()

@@ -7,6 +7,7 @@ it in place, and the folder is synced so that the rename itself lasts.
 import contextlib
 import functools
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 _SUFFIX = ".partial"
@@ -32,6 +34,20 @@ def md5_of(path: Path) -> str:
     """Return the MD5 of a file as 32 hex digits, by which DVC names it. Raises OSError where it cannot be read."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the total size in bytes of all files below ``folder``."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; empty where there is no such file, or it holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def write_file(path: Path, content: str | bytes, private: bool = False) -> None:

@@ -4,7 +4,9 @@ Each has a folder of the same build: ``model/`` (a bundle), ``metrics.json`` (va
 ``val_predictions.csv`` and ``run.json`` (its MLflow run).
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 from graft.core.params import Params
 from graft.core.project import Project
@@ -15,3 +17,9 @@ def model_folders(project: Project, params: Params) -> dict[str, Path]:
     strategies = {name: project.strategy(name) for name in params.train.run}
     ensembles = {name: project.ensemble(name) for name in params.ensemble.run}
     return {**strategies, **ensembles}
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """Return the figures of a strategy or ensemble: ``val``, and ``folds`` where these are out of fold."""
+    figures: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return figures

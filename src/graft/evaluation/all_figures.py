@@ -44,7 +44,7 @@ GUESSES = (2, 3, 5)
 
 @dataclass(frozen=True)
 class AllFigures:
-    """What is known of a classifier on one split.
+    """All figures of a classifier on one split.
 
     Attributes:
         figures: by name, the three headline figures first.

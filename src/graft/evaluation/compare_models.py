@@ -14,7 +14,7 @@ from graft.evaluation.comparison import Comparison, compare
 from graft.evaluation.headline import Figure
 from graft.evaluation.intervals import CONFIDENCE, Interval, number_of_groups, quantile_for, share_interval
 from graft.evaluation.metrics import Evaluation, evaluate
-from graft.evaluation.prediction_table import class_indices
+from graft.evaluation.prediction_table import class_indices, classes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +163,7 @@ def _on_common_images(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFr
 
 def _evaluated(table: pd.DataFrame, labels: pd.Series) -> tuple[Evaluation, np.ndarray]:
     """Return the figures of a model and the log loss of each image, in nats; a class it does not know has chance 0."""
-    classes = [name.removeprefix("p_") for name in table.columns if name.startswith("p_")]
+    classes = classes_of(table)
     stated = table[[f"p_{name}" for name in classes]].to_numpy(np.float64)
     unknown = sorted(set(labels) - set(classes))
     probabilities = np.column_stack([stated, np.zeros((len(table), len(unknown)))])

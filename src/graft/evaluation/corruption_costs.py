@@ -14,7 +14,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Robustness:
-    """What one corruption costs.
+    """The cost of one corruption.
 
     Attributes:
         kind: of :data:`graft.evaluation.corruptions.CORRUPTIONS`; ``""`` for the images as they are.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from graft.core.files import write_file
+from graft.core.model_folders import read_figures
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.core.timing import StageClock
@@ -101,8 +102,7 @@ def write_together(
     for name, found in evaluated.items():
         test = found.evaluation.headline()
         figures[name] = {"acc": test["accuracy"], "f1": test["macro_f1"], "loss": test["log_loss"]}
-        validation = json.loads((folders[name] / "metrics.json").read_text(encoding="utf-8"))["val"]
-        figures[name]["val_loss"] = validation["log_loss"]
+        figures[name]["val_loss"] = read_figures(folders[name])["val"]["log_loss"]
     folder = project.artifacts("evaluate")
     write_file(folder / "metrics.json", json.dumps(figures, indent=1))
     ensembles = {name for name in evaluated if folders[name] == project.ensemble(name)}

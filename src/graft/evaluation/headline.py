@@ -1,9 +1,11 @@
 """The figures by which models are compared, with their intervals, as they are in ``artifacts/evaluate/metrics``."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graft.core.project import Project
 from graft.evaluation.intervals import Interval
 
 HEADLINE = ("accuracy", "macro_f1", "log_loss")
@@ -30,6 +32,12 @@ class Headline:
     figures: Mapping[str, Figure]
     images: int | None
     groups: int | None
+
+    @classmethod
+    def read(cls, project: Project, name: str) -> "Headline":
+        """Return the figures of an evaluated strategy or ensemble. Raises FileNotFoundError where it is none."""
+        file = project.artifacts("evaluate") / "metrics" / f"{name}.json"
+        return cls.from_json(json.loads(file.read_text(encoding="utf-8")))
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures as `dvc metrics show` lists them: ``test.accuracy``, ``low.accuracy``, ``images``."""

@@ -5,7 +5,6 @@ A page of arithmetic, as scikit-learn has it (the tests hold it to that), whose 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -37,10 +36,6 @@ class Evaluation:
     def headline(self) -> dict[str, float]:
         """Return the three figures by which strategies are compared."""
         return {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "log_loss": self.log_loss}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the figures JSON-ready: headline figures, then those of each class."""
-        return {**self.headline(), "per_class": self.per_class}
 
 
 def evaluate(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> Evaluation:

@@ -58,8 +58,13 @@ def read_prediction_table(path: Path) -> pd.DataFrame:
     return read_text_table(path, "a table of predictions", "Train it: dvc repro train", text=_TEXT)
 
 
+def classes_of(table: pd.DataFrame) -> list[str]:
+    """Return the classes that a table of predictions has a column for, in its order."""
+    return [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
+
+
 def probabilities_of(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return class indices ``[N]`` and probabilities float64 ``[N, C]``, whose rows sum to 1, of labelled images."""
-    classes = [column.removeprefix("p_") for column in table.columns if column.startswith("p_")]
+    classes = classes_of(table)
     probabilities = table[[f"p_{one}" for one in classes]].to_numpy(np.float64)
     return class_indices(table["label"], classes), probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -5,14 +5,15 @@ DVC restores the files of a stage that it ran before, and then does not run it. 
 ``registered.json`` names. So this is asked after each run of the pipeline.
 """
 
-import json
 import math
-from pathlib import Path
+from typing import Any
 
 from graft.core.model_folders import model_folders
 from graft.core.params import Params
 from graft.core.project import Project
+from graft.evaluation.headline import Headline
 from graft.registry.aliases import CHALLENGER
+from graft.registry.register import registered_record
 from graft.registry.runs.strategy_runs import read_run, record_evaluation
 from graft.registry.store.read_registry import RegistryReader, read_registry
 
@@ -33,28 +34,25 @@ def mend(project: Project, params: Params) -> list[str]:
     registry = read_registry(project)
     missing = []
     for name, folder in model_folders(project, params).items():
-        figures = project.artifacts("evaluate") / "metrics" / f"{name}.json"
         try:
-            run = read_run(folder)
-            tested = json.loads(figures.read_text(encoding="utf-8"))["test"]
+            run, tested = read_run(folder), Headline.read(project, name).figures
         except FileNotFoundError:
             continue  # not made: the pipeline is not the usual one
         recorded = registry.run_metrics(run["run_id"])
         if recorded is None or registry.logged_model(run["model_uri"].removeprefix("models:/")) is None:
             missing.append(f"{'train' if name in params.train.run else 'ensemble'}@{name}")
-        elif not all(math.isclose(recorded.get(f"test_{key}", -1), value) for key, value in tested.items()):
+        elif not all(math.isclose(recorded.get(f"test_{key}", -1), one.value) for key, one in tested.items()):
             record_evaluation(project, name, folder)
     if missing:
         return ["--force", "--downstream", *missing]
-    file = project.artifacts("register") / "registered.json"
-    if file.is_file() and not _is_registered(registry, file):
+    registered = registered_record(project)
+    if registered and not _is_registered(registry, registered):
         return ["--force", "--single-item", "register"]
     return []
 
 
-def _is_registered(registry: RegistryReader, file: Path) -> bool:
+def _is_registered(registry: RegistryReader, registered: dict[str, Any]) -> bool:
     """Return whether the challenger is the version that the stage's file names, of the same run."""
-    registered = json.loads(file.read_text(encoding="utf-8"))
     model = registry.model(registered["model"])
     challenger = registry.version(registered["model"], model.aliases.get(CHALLENGER, "")) if model else None
     named = registered["version"], registered["run_id"] or ""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from graft.bundle.decisions import DECIDE
 from graft.bundle.record import FILES, read_checked, read_settings, write_settings
 from graft.core.errors import GraftError, first_line
-from graft.core.files import new_folder, write_file
+from graft.core.files import new_folder, read_object, write_file
+from graft.core.model_folders import read_figures
 from graft.core.paired import Difference, difference, log_losses
 from graft.core.params.decide_params import DecideParams
 from graft.core.params.models import RegisterParams
@@ -87,12 +88,6 @@ def choose_best(folders: Mapping[str, Path], metric: str, groups: Path | None = 
     return best, values[best]
 
 
-def read_figures(folder: Path) -> dict[str, Any]:
-    """Return the figures of a strategy or ensemble: ``val``, and ``folds`` where these are out of fold."""
-    figures: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return figures
-
-
 def _compared(one: Path, other: Path, metric: str, groups: Path | None) -> Difference:
     """Return how much better the predictions in one folder are than those in another."""
     import numpy as np
@@ -118,6 +113,11 @@ def _losses(folder: Path, metric: str) -> tuple[list[str], np.ndarray]:
     right = np.array([columns.index(f"p_{label}") for label in table["label"]])
     is_wrong = (probabilities.argmax(axis=1) != right).astype(np.float64)
     return list(table["sha256"]), is_wrong if metric == "accuracy" else log_losses(probabilities, right)
+
+
+def registered_record(project: Project) -> dict[str, Any]:
+    """Return the record of the last register stage: the fields of :class:`Registered`; empty before the first."""
+    return read_object(project.artifacts("register") / "registered.json")
 
 
 def register_best(

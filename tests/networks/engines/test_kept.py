@@ -5,16 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from graft.core.files import folder_bytes
 from graft.networks.engines import artifact_cache as kept
-from graft.networks.engines.artifact_cache import (
-    cached_folder,
-    cached_or_made,
-    folder_bytes,
-    is_cached,
-    is_whole,
-    keep,
-    prune_cached,
-)
+from graft.networks.engines.artifact_cache import cached_folder, cached_or_made, is_cached, is_whole, keep, prune_cached
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from graft.automation.retraining.checking import CheckedDelivery
 from graft.automation.retraining.deliveries import Delivery, move_file, stamped
 from graft.automation.retraining.unpacking import LeftOutFile
 from graft.core.errors import GraftError
-from graft.core.files import new_folder, sha256_of, write_file
+from graft.core.files import new_folder, read_object, sha256_of, write_file
 from graft.core.outside import path_below
 from graft.core.project import Project
 
@@ -101,11 +101,8 @@ def acknowledge(folder: Path, name: str) -> None:
 
 def _stopping(folder: Path) -> Iterable[tuple[Path, dict[str, Any]]]:
     for file in sorted(folder.glob(f"*/{REASONS_FILE}")):
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue  # a person's own file
-        if isinstance(record, dict) and record.get("stops") and not record.get("acknowledged"):
+        record = read_object(file)  # it may be a person's own file
+        if record.get("stops") and not record.get("acknowledged"):
             yield file, record
 
 
@@ -171,8 +168,4 @@ def _key(checked: CheckedDelivery) -> str:
 
 
 def _read(project: Project) -> dict[str, int]:
-    try:
-        content = json.loads((project.retraining / "failures.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # none yet; one that cannot be read costs a delivery two more attempts
-    return content if isinstance(content, dict) else {}
+    return read_object(project.retraining / "failures.json")  # where it cannot be read, two more attempts are made

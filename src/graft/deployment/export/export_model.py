@@ -12,7 +12,7 @@ import numpy as np
 from graft.bundle.model import ImageClassifier
 from graft.bundle.record import read_checked
 from graft.core.errors import GraftError, first_line
-from graft.core.files import new_folder
+from graft.core.files import folder_bytes, new_folder
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.deployment.export import check_export as check
@@ -98,7 +98,7 @@ def export(
             calibration = _calibration(project, size) if is_int8 else None
             with new_folder(out / written, replace) as folder:
                 run = _make(name, source, folder, calibration)
-                size_in_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                size_in_bytes = folder_bytes(folder)
                 count = check.MOST_COMPARED if is_int8 else check.COMPARED
                 some = slice(0, count)
                 checked = check.check(run, validation.pixels[some], expected[some], validation.labels[some])

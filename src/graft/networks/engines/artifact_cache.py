@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from graft.core.files import new_folder, sha256_of
+from graft.core.files import folder_bytes, new_folder, sha256_of
 
 # All together; the one used longest ago goes first. Two dozen of MobileNetV2 with a head, and the largest of Keras' but
 # one once.
@@ -96,11 +96,6 @@ def prune_cached(parent: Path, limit_bytes: int, keep: Path | None = None) -> in
             shutil.rmtree(folder, ignore_errors=True)
             removed += size
     return removed
-
-
-def folder_bytes(folder: Path) -> int:
-    """Return the total size in bytes of all files below ``folder``."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def folder_digest(folder: Path) -> str:

@@ -1,9 +1,9 @@
 """What is in a feature store, space by space, for people."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from graft.core.files import read_object
 from graft.networks.features.feature_store import DESCRIPTION_FILE, FeatureStore, Space
 from graft.networks.features.shards import shards_of
 
@@ -29,10 +29,7 @@ def space_infos(store: FeatureStore) -> list[SpaceInfo]:
     found = []
     for folder in store.space_folders():
         stats = [path.stat() for path in shards_of(folder) if path.exists()]
-        try:
-            description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            description = {}
+        description = read_object(folder / DESCRIPTION_FILE)
         used = max((one.st_mtime for one in stats), default=0.0)
         found.append(SpaceInfo(description, len(Space(folder, "", store)), sum(one.st_size for one in stats), used))
     return found

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graft.core.errors import GraftError
+from graft.core.files import folder_bytes
 from graft.core.processes import end_tree
 from graft.core.progress import progress_bar
 from graft.core.project import Project
@@ -128,7 +129,7 @@ def ask_version(
                 f"{digest[:12]}..., and the version's tag {HASH_TAG} says {expected[:12]}...",
                 "Find out who changed them; train and register the model again: dvc repro -f",
             )
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        size = folder_bytes(folder)
         existing = read_predictions(registry.client, version.run_id) if version.run_id else None
         if existing is None or existing.digest != digest:
             existing = no_predictions(digest)

@@ -16,7 +16,8 @@ from graft.analysis.probe import OutOfFold
 from graft.bundle.decisions import DECIDE
 from graft.bundle.record import SETTINGS_FILE, read_settings, sha256
 from graft.core.errors import GraftError, did_you_mean
-from graft.core.model_folders import model_folders
+from graft.core.files import read_object
+from graft.core.model_folders import model_folders, read_figures
 from graft.core.params import Params
 from graft.core.project import Project
 from graft.core.text_tables import read_text_table
@@ -25,8 +26,8 @@ from graft.evaluation.compare_models import ModelComparison
 from graft.evaluation.headline import Headline
 from graft.evaluation.image_slices import Slice
 from graft.evaluation.mistakes import Mistakes, find_mistakes
-from graft.evaluation.prediction_table import probabilities_of, read_prediction_table
-from graft.registry.register import read_figures
+from graft.evaluation.prediction_table import classes_of, probabilities_of, read_prediction_table
+from graft.registry.register import registered_record
 from graft.registry.runs.named_predictions import compare_named, evaluated_names
 from graft.registry.runs.sliced_predictions import sliced
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of one model.
+    """The facts of one model.
 
     Attributes:
         name: of the strategy or ensemble.
@@ -85,7 +86,7 @@ def model_facts(project: Project, params: Params, name: str | None = None) -> Mo
     names = evaluated_names(project, params)
     if not names:
         raise GraftError("There is nothing to report: no model is evaluated", "Run the pipeline with `graft run`")
-    registered = _registered(project)
+    registered = registered_record(project)
     name = name or (registered.get("strategy") if registered.get("strategy") in names else None) or names[0]
     if name not in names:
         raise GraftError(f"'{name}' is no evaluated strategy or ensemble", did_you_mean(name, names))
@@ -94,7 +95,7 @@ def model_facts(project: Project, params: Params, name: str | None = None) -> Mo
         folder / "per_class" / f"{name}.csv", "a table of classes", "Make it with `dvc repro evaluate`", text=("class",)
     )
     images = read_prediction_table(folder / "predictions" / f"{name}.csv")
-    classes = [column.removeprefix("p_") for column in images.columns if column.startswith("p_")]
+    classes = classes_of(images)
     labels, probabilities = probabilities_of(images)
     others = [one for one in names if one != name]
     kind, settings = _made_of(project, params, name)
@@ -104,7 +105,7 @@ def model_facts(project: Project, params: Params, name: str | None = None) -> Mo
         kind=kind,
         settings=settings,
         registered=registered if is_registered else {},
-        headlines={one: _headline(project, one) for one in names},
+        headlines={one: Headline.read(project, one) for one in names},
         validation={one: read_figures(folders[one])["val"] for one in names},
         figures=json.loads((folder / "figures" / f"{name}.json").read_text(encoding="utf-8")),
         per_class=per_class,
@@ -130,18 +131,7 @@ def robustness_file(project: Project, digest: str) -> Path:
 def _robustness(project: Project, bundle: Path) -> dict[str, Any] | None:
     if not (bundle / SETTINGS_FILE).is_file():
         return None
-    file = robustness_file(project, sha256(bundle / SETTINGS_FILE))
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
-
-
-def _registered(project: Project) -> dict[str, Any]:
-    file = project.artifacts("register") / "registered.json"
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
-
-
-def _headline(project: Project, name: str) -> Headline:
-    file = project.artifacts("evaluate") / "metrics" / f"{name}.json"
-    return Headline.from_json(json.loads(file.read_text(encoding="utf-8")))
+    return read_object(robustness_file(project, sha256(bundle / SETTINGS_FILE))) or None
 
 
 def _made_of(project: Project, params: Params, name: str) -> tuple[str, dict[str, Any]]:
@@ -150,9 +140,7 @@ def _made_of(project: Project, params: Params, name: str) -> tuple[str, dict[str
         strategy = params.train.strategies[name]
         settings = {**strategy.model_dump(mode="json"), **read_chosen(project.artifacts("choose"), name)}
         return str(settings.pop("kind", name)), {key: settings[key] for key in settings if key != "auto"}
-    weights = project.ensemble(name) / "weights.json"
-    found = json.loads(weights.read_text(encoding="utf-8")) if weights.is_file() else {}
-    return "ensemble", dict(found)
+    return "ensemble", read_object(project.ensemble(name) / "weights.json")
 
 
 def _suspects(labels: np.ndarray, classes: list[str], probabilities: np.ndarray) -> list[Suspect]:

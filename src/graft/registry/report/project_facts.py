@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections import Counter
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.core.dvc_lock import outputs_of
+from graft.core.files import read_object
 from graft.core.project import SPLITS, Project
 from graft.core.text_tables import read_text_table
 from graft.core.yaml_text import read_mapping
@@ -41,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class ProjectFacts:
-    """What holds for all models of a run.
+    """The facts that hold for all models of a run.
 
     Attributes:
         dataset, source, licence: of the photographs, as data.dvc has them.
@@ -90,7 +90,7 @@ def project_facts(project: Project) -> ProjectFacts:
         GraftError: a file is there but is not what a stage writes.
     """
     meta = read_mapping(pointer_file(project), "Restore it with `git checkout data.dvc`").get("meta") or {}
-    split, choice = _json(project.artifacts("split") / "summary.json"), project.artifacts("choose")
+    split, choice = read_object(project.artifacts("split") / "summary.json"), project.artifacts("choose")
     verdicts = {}
     for name, stage in (("The photographs", "validate"), ("The split", "split")):
         if (file := project.artifacts(stage) / "verdict.json").is_file():
@@ -108,7 +108,7 @@ def project_facts(project: Project) -> ProjectFacts:
         verdicts=verdicts,
         steps=_steps(project.timings),
         environment=_environment(),
-        choice=_json(choice / "choice.json"),
+        choice=read_object(choice / "choice.json"),
         tried=_rows(tried) if tried.is_file() else [],
         commit=git.get("git.commit", ""),
         is_dirty=git.get("git.dirty") == "yes",
@@ -118,13 +118,6 @@ def project_facts(project: Project) -> ProjectFacts:
             for out in outputs
         ],
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return found if isinstance(found, dict) else {}
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -142,7 +135,7 @@ def _left_out(path: Path) -> dict[str, int]:
 def _steps(folder: Path) -> list[Step]:
     steps = []
     for path in folder.glob("*.json"):
-        record = _json(path)
+        record = read_object(path)
         compute = sum(span["seconds"] for span in record["spans"] if span["kind"] == "compute")
         ended = datetime.fromtimestamp(record["finished"], UTC)
         steps.append(Step(path.stem, ended, float(record["total"]), float(compute)))

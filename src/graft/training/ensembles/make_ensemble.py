@@ -12,6 +12,7 @@ from graft.bundle.decisions import Known, enough
 from graft.bundle.record import read_settings
 from graft.core.errors import GraftError
 from graft.core.files import write_file
+from graft.core.model_folders import read_figures
 from graft.core.params.ensemble_params import EnsembleOf
 from graft.core.project import Project
 from graft.core.timing import StageClock
@@ -134,9 +135,7 @@ def _write(project: Project, ensemble: Ensemble, table: pd.DataFrame, mixture: n
     far = _distances(list(bundles.values()), len(some))
     write_ensemble_bundle(bundles, folder / "model", Known(labels[some], mixture[some], far))
     write_file(folder / WEIGHTS_FILE, json.dumps(ensemble.weights, indent=1))
-    of_member = json.loads(
-        (project.strategy(next(iter(ensemble.weights))) / "metrics.json").read_text(encoding="utf-8")
-    )
+    of_member = read_figures(project.strategy(next(iter(ensemble.weights))))
     folds = {"folds": of_member["folds"]} if "folds" in of_member else {}
     write_file(folder / "metrics.json", json.dumps({"val": ensemble.validation.headline(), **folds}, indent=1))
     predictions = with_probabilities(table, ensemble.classes, mixture)
