@@ -4,12 +4,10 @@ from pathlib import Path
 
 from graft.core.params.monitor_params import MonitorParams
 from graft.core.project import Project
-from graft.data.folder.versioning import dataset_name
 from graft.deployment.monitor.drift_page import LATEST
 from graft.deployment.monitor.monitor_predictions import DriftReport
 from graft.registry.runs.strategy_runs import flatten
-from graft.registry.store.provenance import provenance_tags
-from graft.registry.store.tracking_store import experiment_id, open_store
+from graft.registry.store.tracking_store import start_run
 
 
 def record_comparison(project: Project, params: MonitorParams, report: DriftReport, page: Path) -> str:
@@ -20,16 +18,8 @@ def record_comparison(project: Project, params: MonitorParams, report: DriftRepo
     """
     import mlflow
 
-    client = open_store(project)
-    dataset = dataset_name(project)
-    tags = {
-        "kind": "monitor",
-        "dataset": dataset,
-        "source": report.source,
-        "model": report.model,
-        "drift": "yes" if report.drift else "no",
-        **provenance_tags(project),
-    }
+    drift = "yes" if report.drift else "no"
+    tags = {"kind": "monitor", "source": report.source, "model": report.model, "drift": drift}
     metrics = {"drift": float(report.drift)}
     metrics |= {name: float(count) for name, count in report.recent.counts().items()}
     for check in report.checks:
@@ -37,8 +27,7 @@ def record_comparison(project: Project, params: MonitorParams, report: DriftRepo
         metrics[f"{check.name}_p_adjusted"] = check.adjusted
         metrics[f"{check.name}_effect"] = check.effect
         metrics[f"{check.name}_drift"] = float(check.drift)
-    experiment = experiment_id(project, client, dataset)
-    with mlflow.start_run(experiment_id=experiment, run_name="monitor", tags=tags, log_system_metrics=False) as run:
+    with start_run(project, "monitor", tags) as run:
         mlflow.log_params(flatten(params.model_dump(mode="json", exclude={"log"})))
         mlflow.log_metrics(metrics)
         mlflow.log_dict(report.as_record(), "comparison.json")

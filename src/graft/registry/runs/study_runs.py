@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graft.core.project import Project
-from graft.data.folder.versioning import dataset_name
-from graft.registry.store.provenance import provenance_tags
-from graft.registry.store.tracking_store import experiment_id, open_store
+from graft.registry.store.tracking_store import start_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +18,7 @@ _ABOUT = ("seed", "share", "without")
 
 @dataclass(frozen=True)
 class Study:
-    """What a study came to.
+    """The results of a study.
 
     Attributes:
         kind: cv, curve or ablate.
@@ -43,16 +41,8 @@ def record_study(project: Project, study: Study) -> str:
     """Write a study into MLflow; return the id of its run."""
     import mlflow
 
-    client = open_store(project)
-    dataset = dataset_name(project)
-    experiment = experiment_id(project, client, dataset)
-    tags = {"dataset": dataset, "strategy": study.strategy, "study": study.kind}
-    with mlflow.start_run(
-        experiment_id=experiment,
-        run_name=f"{study.kind} {study.strategy}",
-        tags={**tags, **provenance_tags(project)},
-        log_system_metrics=False,
-    ) as run:
+    tags = {"strategy": study.strategy, "study": study.kind}
+    with start_run(project, f"{study.kind} {study.strategy}", tags) as run:
         mlflow.log_params(dict(study.settings))
         mlflow.log_metrics(dict(study.figures))
         for name, table in study.tables.items():
@@ -60,8 +50,7 @@ def record_study(project: Project, study: Study) -> str:
     for row in study.rows:
         about = {key: row[key] for key in _ABOUT if key in row}
         name = " ".join(f"{key} {value}" for key, value in about.items()) if any(about.values()) else "as it is"
-        nested = {**tags, "mlflow.parentRunId": run.info.run_id}
-        with mlflow.start_run(experiment_id=experiment, run_name=name, tags=nested, log_system_metrics=False):
+        with start_run(project, name, tags, parent=run.info.run_id):
             mlflow.log_params(about)
             mlflow.log_metrics({key: float(value) for key, value in row.items() if key not in about})
     return str(run.info.run_id)

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 
 from graft.core.params.models import Params
 from graft.core.project import Project
-from graft.data.folder.versioning import dataset_name
 from graft.registry.runs.strategy_runs import flatten
-from graft.registry.store.provenance import provenance_tags
-from graft.registry.store.tracking_store import experiment_id, open_store
+from graft.registry.store.tracking_store import start_run
 from graft.training.run_sweep import Trial, tried
 
 
@@ -23,21 +21,14 @@ class SweepRun:
         """Log one trial as a nested run: what was tried, its figures on validation and its seconds."""
         import mlflow
 
-        client = open_store(self.project)
-        dataset = dataset_name(self.project)
-        experiment = experiment_id(self.project, client, dataset)
         if not self.run_id:
-            tags = {"dataset": dataset, **provenance_tags(self.project)}
-            run = client.create_run(experiment, run_name="sweep", tags=tags)
-            self.run_id = run.info.run_id
-            settings = self.params.sweep.model_dump(mode="json", by_alias=True, exclude={"settings"})
-            with mlflow.start_run(run_id=self.run_id):
-                mlflow.log_params(settings)
+            with start_run(self.project, "sweep", {}) as run:
+                self.run_id = run.info.run_id
+                mlflow.log_params(self.params.sweep.model_dump(mode="json", by_alias=True, exclude={"settings"}))
                 tries = self.params.sweep.model_dump(mode="json", by_alias=True)["try"]
                 mlflow.log_dict(tries, "try.json")
-        name = f"{trial.strategy} {trial.number}"
-        tags = {"strategy": trial.strategy, "mlflow.parentRunId": self.run_id, "dataset": dataset}
-        with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
+        name, tags = f"{trial.strategy} {trial.number}", {"strategy": trial.strategy}
+        with start_run(self.project, name, tags, parent=self.run_id) as run:
             mlflow.log_params(flatten(tried(self.params, trial).model_dump()))
             mlflow.log_params({f"tried.{key}": json.dumps(value) for key, value in trial.settings.items()})
             mlflow.log_metrics({f"val_best_{key}": value for key, value in trial.figures.items()})
@@ -47,7 +38,7 @@ class SweepRun:
             if trial.problem:
                 mlflow.set_tag("problem", trial.problem)
         if trial.problem:
-            client.set_terminated(run.info.run_id, "FAILED")
+            mlflow.MlflowClient().set_terminated(run.info.run_id, "FAILED")
 
     def finish(self, trials: Sequence[Trial]) -> None:
         """Log the best trial into the sweep's run, where there is one."""

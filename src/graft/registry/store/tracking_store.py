@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,13 @@ from graft.core.lock import locked
 from graft.core.outside import path_below
 from graft.core.project import Project
 from graft.core.threads import within
+from graft.data.folder.versioning import dataset_name
+from graft.registry.store.provenance import provenance_tags
 from graft.registry.store.reachable import answer_seconds, no_longer_than, require_answer
 from graft.registry.store.usable import explain
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from mlflow import ActiveRun, MlflowClient
 
 _LOCK_SECONDS = 120  # creating the tables takes seconds
 _POINTING = threading.Lock()
@@ -144,6 +147,24 @@ def experiment_id(project: Project, client: MlflowClient, dataset: str) -> str:
     if experiment.lifecycle_stage == "deleted":  # in MLflow's UI; its name stays taken and takes no runs
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
+
+
+def start_run(project: Project, name: str, tags: Mapping[str, str], parent: str = "") -> ActiveRun:
+    """Start a run in the experiment of the project's data set, with tags that say what it was made from.
+
+    Args:
+        parent: id of the run that it belongs below, which has these tags; "" for none.
+    """
+    import mlflow
+
+    client, dataset = open_store(project), dataset_name(project)
+    of_run = {"mlflow.parentRunId": parent} if parent else provenance_tags(project)
+    return mlflow.start_run(
+        experiment_id=experiment_id(project, client, dataset),
+        run_name=name,
+        tags={**tags, "dataset": dataset, **of_run},
+        log_system_metrics=False,
+    )
 
 
 # Every column in which MLflow keeps where files lie. What a data set was read from is a record of its time, and stays.
