@@ -97,7 +97,7 @@ def mode_name(mode: str, taken: int) -> str:
 
 
 def _low_bytes(image: ImageFile) -> Image.Image | None:
-    """Return the same image with the lower byte of each sample, where Pillow can be had to take that."""
+    """Return the image with the lower byte of each sample, where Pillow can be had to take that."""
     raw = _raw_mode(image)
     other = _OTHER_BYTE.get(raw)
     if other is None:

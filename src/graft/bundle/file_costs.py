@@ -44,7 +44,7 @@ def without_costly_exif(data: bytes) -> bytes:
 
 
 def why_tags_are_too_costly(data: bytes) -> str:
-    """Return the same for a TIFF file, or for what is built as one (Exif), by its first list of tags."""
+    """Return why a TIFF file, or one built alike (Exif), takes too much by its first list of tags; else ``""``."""
     tags = _tags(data)
     if sum(values * _TIFF_SIZES.get(kind, 0) for _, kind, values, _ in tags) > len(data) + 8 * len(tags):
         return "its tags name more bytes than it has"

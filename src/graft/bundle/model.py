@@ -55,7 +55,7 @@ class Network(Protocol):
         ...
 
     def with_features(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same, and the features float32 ``[N, D]`` that the head is given."""
+        """Return the probabilities of images, and the features float32 ``[N, D]`` that the head is given."""
         ...
 
 

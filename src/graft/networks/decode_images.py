@@ -50,7 +50,7 @@ class KeyedImages(Protocol):
 
 
 class LabelledImages(KeyedImages, Protocol):
-    """The same with their class indices, and all at once; decoded no sooner than they are asked for."""
+    """Keyed images with their class indices, and all at once; decoded no sooner than they are asked for."""
 
     @property
     def labels(self) -> np.ndarray:
@@ -108,14 +108,14 @@ class Photographs:
 
     @classmethod
     def of(cls, project: Project, table: pd.DataFrame, size: int, **more: Any) -> Photographs:
-        """Return those of a project that a table names by path and sha256; ``more`` as the class takes it."""
+        """Return the photographs that a table names by path and sha256; ``more`` as the class takes it."""
         return cls(project.data, list(table["path"]), list(table["sha256"]), size, **more)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def at_size(self, size: int) -> Photographs:
-        """Return the same images at another size."""
+        """Return the photographs at another size."""
         if size == self.size:
             return self
         return Photographs(

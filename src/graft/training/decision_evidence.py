@@ -26,7 +26,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class DecisionEvidence:
-    """What decisions follow from.
+    """The evidence that decisions follow from.
 
     Attributes:
         known: see :class:`graft.bundle.decisions.Known`; None for a member of a blend, which has its own.

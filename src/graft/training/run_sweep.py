@@ -233,7 +233,7 @@ def _asked(
 
 @dataclass(frozen=True)
 class TrainedTrial:
-    """What comes back from a training, which may have been on another machine.
+    """The result of a training, which may have been on another machine.
 
     Attributes:
         figures, seconds, problem: as of :class:`Trial`.

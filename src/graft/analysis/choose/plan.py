@@ -35,26 +35,17 @@ HEADS_SECONDS, HEADS_SECONDS_PER_CLASS, HEADS_IMAGES = 16.0, 0.1, 2000
 # What is measured, the likely best for its cost first. EfficientNet-Lite2 at its own size helps photographs like
 # ImageNet's most (ants and bees 94.1 to 96.1 %, cats and dogs 99.1 to 99.4 %), Lite0 at 160 px those unlike them (hands
 # never seen: 85 to 96 % with all depths); Xception costs ten times as much and adds little.
+_GOOD = (
+    ("MobileNetV2", 224),
+    ("EfficientNetLite0", 160),
+    ("EfficientNetLite2", 260),
+    ("MobileNetV2", 160),
+    ("EfficientNetLite0", 224),
+)
 PLANS: dict[Quality, tuple[tuple[str, int], ...]] = {
     "fast": (("MobileNetV2", 224), ("MobileNetV2", 160)),
-    "good": (
-        ("MobileNetV2", 224),
-        ("EfficientNetLite0", 160),
-        ("EfficientNetLite2", 260),
-        ("MobileNetV2", 160),
-        ("EfficientNetLite0", 224),
-    ),
-    "best": (
-        ("MobileNetV2", 224),
-        ("EfficientNetLite0", 160),
-        ("EfficientNetLite2", 260),
-        ("MobileNetV2", 160),
-        ("EfficientNetLite0", 224),
-        ("EfficientNetLite2", 160),
-        ("MobileNetV2", 96),
-        ("EfficientNetLite0", 96),
-        ("Xception", 299),
-    ),
+    "good": _GOOD,
+    "best": (*_GOOD, ("EfficientNetLite2", 160), ("MobileNetV2", 96), ("EfficientNetLite0", 96), ("Xception", 299)),
 }
 USUAL = "MobileNetV2"
 # More pixels than this many times an image's own side are interpolated, and show nothing new.

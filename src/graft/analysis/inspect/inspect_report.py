@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Picture:
-    """Describe one image: path below data/ with forward slashes, label, official split (``""`` without one)."""
+    """One image: path below data/ with forward slashes, label, official split (``""`` without one)."""
 
     path: str
     label: str

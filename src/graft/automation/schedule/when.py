@@ -44,7 +44,7 @@ class When:
         return f"every {in_words(self.seconds)}"
 
     def as_prefect(self) -> Schedule:
-        """Return the same schedule for Prefect."""
+        """Return the schedule in the form that Prefect takes."""
         from prefect.schedules import Cron, Interval
 
         if self.cron:

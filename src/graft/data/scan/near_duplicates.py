@@ -57,7 +57,7 @@ class Limits:
 
     @classmethod
     def of(cls, params: ValidateParams) -> Limits:
-        """Return those of params.yaml."""
+        """Return the limits that params.yaml sets."""
         return cls(params.near_duplicate_bits, params.near_duplicate_difference)
 
 

@@ -36,7 +36,7 @@ class TrueLabel:
 
 @dataclass(frozen=True)
 class ReachedShare:
-    """How often some answers are right.
+    """The share of some answers that is right.
 
     Attributes:
         name: of the class, the week or the model; ``all``.
@@ -56,7 +56,7 @@ class ReachedShare:
 
 @dataclass(frozen=True)
 class Reached:
-    """What the answers in a log come to.
+    """The outcome of the answers in a log.
 
     Attributes:
         total: of all images with a label; ``classes`` by what they show, ``weeks`` and ``models`` by the log;
@@ -75,7 +75,7 @@ class Reached:
     missing: int
 
     def as_record(self) -> dict[str, Any]:
-        """Return all of it, JSON-ready."""
+        """Return the findings JSON-ready."""
         return asdict(self)
 
 

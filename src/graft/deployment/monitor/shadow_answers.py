@@ -45,7 +45,7 @@ class ShadowAgreement:
     examples: list[str]
 
     def as_record(self) -> dict[str, Any]:
-        """Return all of it, JSON-ready."""
+        """Return the agreement JSON-ready."""
         return asdict(self)
 
 

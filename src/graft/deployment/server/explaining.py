@@ -17,7 +17,7 @@ MOST_WAITING = 8
 
 
 class Explainer:
-    """What draws heat maps, one at a time in a thread of its own, so that predictions never wait for one."""
+    """A drawer of heat maps, one at a time in a thread of its own, so that predictions never wait for one."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain")

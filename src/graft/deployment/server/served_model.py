@@ -19,7 +19,7 @@ Pixels = Mapping[int, np.ndarray]
 
 
 class Answer(NamedTuple):
-    """What a model answers for one image.
+    """The answer of a model for one image.
 
     Attributes:
         label: one of the classes, or ``unknown``.

@@ -50,7 +50,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Migrated:
-    """What a migration did: rows and files by kind.
+    """The rows and files that a migration copied, by kind.
 
     Attributes:
         copied: rows by table, and ``files``.

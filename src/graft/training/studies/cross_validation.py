@@ -21,7 +21,7 @@ FIGURES = ("accuracy", "macro_f1", "log_loss")
 
 @dataclass(frozen=True)
 class Crossed:
-    """What cross-validation came to.
+    """The results of a cross-validation.
 
     Attributes:
         by_seed: a row for each seed, with the figures of all images out of fold.

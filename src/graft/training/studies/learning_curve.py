@@ -30,7 +30,7 @@ INNER_FOLDS = 3
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """How good heads are that were fitted to shares of the images.
+    """The figures of heads that were fitted to shares of the images.
 
     Attributes:
         points: a row for each share: share, images (fitted to, the mean over folds), accuracy with ``low`` and ``high``

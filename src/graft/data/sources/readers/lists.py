@@ -55,7 +55,7 @@ class UnsaidError(GraftError):
 
 @dataclass(frozen=True)
 class Listed:
-    """What tables say of images.
+    """The findings of tables on images.
 
     Attributes:
         places: split, label and group of each image that they name, by its name.
