@@ -57,6 +57,20 @@ def make_project(root: Path, dataset: str = "tints") -> Project:
     return project
 
 
+def write_member(folder: Path, classes: list[str], size: int, seed: int, temperature: float = 1.0) -> Path:
+    """The bundle of a network of random weights, whose answers depend on the size that it sees an image at."""
+    import keras
+
+    from graft.training.write_bundle import write_bundle
+
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((size, size, 3))
+    maps = keras.layers.Conv2D(4, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(inputs))
+    logits = keras.layers.Dense(len(classes), kernel_initializer="random_normal")(keras.layers.Flatten()(maps))
+    write_bundle(keras.Model(inputs, 5 * logits), classes, size, folder, temperature=temperature)
+    return folder
+
+
 def tiny_params(ensemble: dict[str, Any] | None = None, **train: Any) -> Params:
     """Params with a strategy ``small`` that trains within seconds, and what ``train`` adds or changes."""
     small = {

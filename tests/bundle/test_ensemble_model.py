@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tiny import CLASSES, COUNTS, clock, make_project
+from tiny import CLASSES, COUNTS, clock, make_project, write_member
 
 from graft.bundle import model as module
 from graft.bundle.model import ImageClassifier
@@ -22,24 +22,10 @@ WEIGHTS = {"small": 0.2, "large": 0.5, "other": 0.3}
 SIZES = {"small": 8, "large": 20, "other": 8}
 
 
-def write_member(folder: Path, size: int, seed: int) -> Path:
-    """A network of random weights; its answers depend on the size that it sees an image at."""
-    import keras
-
-    from graft.training.write_bundle import write_bundle
-
-    keras.utils.set_random_seed(seed)
-    inputs = keras.Input((size, size, 3))
-    maps = keras.layers.Conv2D(4, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(inputs))
-    logits = keras.layers.Dense(3, kernel_initializer="random_normal")(keras.layers.Flatten()(maps))
-    write_bundle(keras.Model(inputs, 5 * logits), CLASSES, size, folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("members")
-    return {name: write_member(folder / name, size, seed) for seed, (name, size) in enumerate(SIZES.items())}
+    return {name: write_member(folder / name, CLASSES, size, seed) for seed, (name, size) in enumerate(SIZES.items())}
 
 
 @pytest.fixture(scope="module")

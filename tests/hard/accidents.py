@@ -15,6 +15,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 import traceback
@@ -71,6 +72,15 @@ def load(*modules: str) -> None:
     """Import modules before the forks, so that no draw waits for that."""
     for module in modules:
         importlib.import_module(module)
+
+
+def rows_of(root: Path, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a project's own database of MLflow."""
+    connection = sqlite3.connect(root / "mlflow.db")
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
 
 
 @dataclass

@@ -1,11 +1,10 @@
 """`graft promote` and `graft rollback`, on MLflow's registry as the project has it."""
 
 import itertools
-import sqlite3
 from pathlib import Path
 from typing import Any
 
-from accidents import Kind, load
+from accidents import Kind, load, rows_of
 
 from graft.core.project import Project
 
@@ -34,7 +33,7 @@ class Promote(Kind):
 
     def before(self, root: Path, draw: int) -> Any:
         """The versions."""
-        return _rows(root, "SELECT version, source FROM model_versions ORDER BY version")
+        return rows_of(root, "SELECT version, source FROM model_versions ORDER BY version")
 
     def variant(self, draw: int) -> int:
         """Every third draw is a rollback."""
@@ -58,7 +57,7 @@ class Promote(Kind):
     def check_after(self, root: Path, draw: int, before: Any) -> None:
         """No version is gone, and there is one champion: the old one or the new one."""
         assert before == self.before(root, draw), "a version is gone"
-        champions = _rows(root, "SELECT version FROM registered_model_aliases WHERE alias = 'champion'")
+        champions = rows_of(root, "SELECT version FROM registered_model_aliases WHERE alias = 'champion'")
         assert len(champions) == 1, f"champions: {champions}"
         assert champions[0][0] in (1, 2, 3, 4), champions
 
@@ -87,14 +86,6 @@ def _registry(root: Path) -> Any:
     from graft.registry.promotion.promote import open_registry
 
     return open_registry(Project(root), MODEL)
-
-
-def _rows(root: Path, query: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(root / "mlflow.db")
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
 
 
 KIND = Promote()

@@ -5,11 +5,10 @@ Before each stage its outputs are removed as DVC removes them: all but those tha
 
 import csv
 import shutil
-import sqlite3
 from pathlib import Path
 from typing import Any
 
-from accidents import Kind, load
+from accidents import Kind, load, rows_of
 from tiny import clock, make_project, tinted_images
 
 from graft.core.params import Params
@@ -131,20 +130,12 @@ def _hashes(project: Project, split: str) -> set[str]:
 
 
 def _versions(root: Path) -> list[tuple[Any, ...]]:
-    return _rows(root, "SELECT version, source FROM model_versions ORDER BY version")
+    return rows_of(root, "SELECT version, source FROM model_versions ORDER BY version")
 
 
 def _champions(root: Path) -> list[tuple[str]]:
-    found = _rows(root, "SELECT version FROM registered_model_aliases WHERE alias = 'champion'")
+    found = rows_of(root, "SELECT version FROM registered_model_aliases WHERE alias = 'champion'")
     return [(str(row[0]),) for row in found]
-
-
-def _rows(root: Path, query: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(root / "mlflow.db")
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
 
 
 KIND = Stages()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_project import TRAIN_STAGE, environment, make_small_project, shell
+from small_project import TRAIN_STAGE, all_steps, environment, make_small_project, shell
 
 from graft.automation.retraining.outcome import Outcome
 from graft.core.environment import configure
@@ -148,13 +148,7 @@ def retrain(project: Project, change: Callable[[Any], None] = lambda retraining:
     configure(project)
     retraining = Retraining(project, load_params(project.params_file), **options)
     change(retraining)
-    with retraining.running():
-        for step in (retraining.recover, retraining.bring_in, retraining.look):
-            step()
-        if retraining.decide():
-            for step in (retraining.train, retraining.record, retraining.judge):
-                step()
-    retraining.notified()
+    all_steps(retraining)
     return retraining.outcome
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -163,7 +164,11 @@ def _run() -> None:
     gate.run_gate = lambda *arguments, **more: verdict  # type: ignore[assignment]
     really = promote.promote
     promote.promote = lambda registry, version, reason: really(registry, version, reason, forced=True)  # type: ignore[assignment]
-    retraining = Retraining(project, load_params(project.params_file))
+    all_steps(Retraining(project, load_params(project.params_file)))
+
+
+def all_steps(retraining: Any) -> None:
+    """Run a retraining to its end."""
     with retraining.running():
         for step in (retraining.recover, retraining.bring_in, retraining.look):
             step()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import write_member
 
 from graft.bundle.model import ImageClassifier
 from graft.core.errors import GraftError
@@ -16,22 +17,12 @@ from graft.training.ensembles.ensemble_bundle import write_ensemble_bundle
 CLASSES = ["a", "b", "c"]
 
 
-def write_member(folder: Path, size: int, seed: int) -> Path:
-    import keras
-
-    from graft.training.write_bundle import write_bundle
-
-    keras.utils.set_random_seed(seed)
-    inputs = keras.Input((size, size, 3))
-    maps = keras.layers.Conv2D(4, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(inputs))
-    logits = keras.layers.Dense(3, kernel_initializer="random_normal")(keras.layers.Flatten()(maps))
-    write_bundle(keras.Model(inputs, 5 * logits), CLASSES, size, folder, temperature=1.5)
-    return folder
-
-
 @pytest.mark.slow
 def test_members_of_one_size_become_one_graph(tmp_path: Path) -> None:
-    members = {"one": (0.3, write_member(tmp_path / "1", 8, 1)), "two": (0.7, write_member(tmp_path / "2", 8, 2))}
+    members = {
+        "one": (0.3, write_member(tmp_path / "1", CLASSES, 8, 1, 1.5)),
+        "two": (0.7, write_member(tmp_path / "2", CLASSES, 8, 2, 1.5)),
+    }
     bundle = tmp_path / "mean" / "model"
     write_ensemble_bundle(members, bundle)
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
@@ -48,7 +39,10 @@ def test_members_of_one_size_become_one_graph(tmp_path: Path) -> None:
 
 
 def test_members_of_different_sizes_are_refused(tmp_path: Path) -> None:
-    members = {"one": (0.5, write_member(tmp_path / "1", 8, 1)), "two": (0.5, write_member(tmp_path / "2", 12, 2))}
+    members = {
+        "one": (0.5, write_member(tmp_path / "1", CLASSES, 8, 1, 1.5)),
+        "two": (0.5, write_member(tmp_path / "2", CLASSES, 12, 2, 1.5)),
+    }
     write_ensemble_bundle(members, tmp_path / "bundle")
     with pytest.raises(GraftError, match=r"one at 8 px, two at 12 px.*--model .*members/<member>"):
         prepare_saved_model(tmp_path / "bundle", tmp_path / "source")
