@@ -19,7 +19,6 @@ import numpy as np
 
 from graft.core.errors import GraftError
 from graft.core.params.models import SplitParams
-from graft.core.project import SPLITS
 from graft.data.scan.manifest import FOR_SPLIT
 from graft.data.splits.assignment import Draw, assign, exact_quotas, hash_position, position_in
 from graft.data.splits.grouping import group_images
@@ -35,6 +34,7 @@ from graft.data.splits.split_checks import (
     refuse_unknown_classes,
 )
 from graft.data.splits.split_memory import Memory
+from graft.data.splits.split_tables import counts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +145,7 @@ def make_split(
         "carved": sorted(carved),
         "seed": params.seed,
         "stable_under_growth": all(size < 1 for size in asked.values()),
-        **_counts(images, asked),
+        **counts_of(images, asked),
         "exchanged": carver.exchanged(),
         "groups_joined_later": joined,
         "near_duplicates_together": kept_together(tables, near_duplicates) if params.method == "auto" else {},
@@ -325,34 +325,3 @@ def _method(manifest: pd.DataFrame, params: SplitParams) -> str:
             "Set split.method to auto in params.yaml, or put the class folders into train/ and test/",
         )
     return params.method
-
-
-def _counts(images: pd.DataFrame, asked: dict[str, float]) -> dict[str, Any]:
-    """Return images and groups per split, images per class and split, and the shares that were reached.
-
-    A share is a fraction of what the part was carved from: of all images for test, of those outside test for val.
-    ``asked`` is the fraction, or the number of images, of the params; None where the data brought the part.
-    """
-    parts = {split: images[images["split"] == split] for split in SPLITS}
-    per_class = {split: part["label"].value_counts() for split, part in parts.items()}
-    labels = [label for label in images["label"].cat.categories if sum(n[label] for n in per_class.values())]
-    classes = {label: {split: int(per_class[split][label]) for split in SPLITS} for label in labels}
-
-    def share(split: str, counts: dict[str, int]) -> float:
-        of = sum(counts.values()) - (counts["test"] if split == "val" else 0)
-        return round(counts[split] / of, 4) if of else 0.0
-
-    sizes = {split: len(part) for split, part in parts.items()}
-    return {
-        "images": sizes,
-        "groups": {split: int(part["group"].nunique()) for split, part in parts.items()},
-        "classes": classes,
-        "shares": {
-            split: {
-                "asked": asked.get(split),
-                "reached": share(split, sizes),
-                "by_class": {label: share(split, counts) for label, counts in classes.items()},
-            }
-            for split in ("val", "test")
-        },
-    }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.core.errors import GraftError
 from graft.core.files import replaced_file, write_file
-from graft.core.project import Project
+from graft.core.project import SPLITS, Project
 from graft.core.text_tables import read_text_table
 from graft.data.scan.manifest import FOR_SPLIT, read_manifest
 
@@ -45,6 +45,37 @@ def write_split_tables(
         with replaced_file(folder / f"{name}.csv") as partial:
             table[columns].to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
     write_file(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+
+
+def counts_of(images: pd.DataFrame, asked: dict[str, float]) -> dict[str, Any]:
+    """Return images and groups per split, images per class and split, and the shares that were reached.
+
+    A share is a fraction of what the part was carved from: of all images for test, of those outside test for val.
+    ``asked`` is the fraction, or the number of images, of the params; None where the data brought the part.
+    """
+    parts = {split: images[images["split"] == split] for split in SPLITS}
+    per_class = {split: part["label"].value_counts() for split, part in parts.items()}
+    labels = [label for label in images["label"].cat.categories if sum(n[label] for n in per_class.values())]
+    classes = {label: {split: int(per_class[split][label]) for split in SPLITS} for label in labels}
+
+    def share(split: str, counts: dict[str, int]) -> float:
+        of = sum(counts.values()) - (counts["test"] if split == "val" else 0)
+        return round(counts[split] / of, 4) if of else 0.0
+
+    sizes = {split: len(part) for split, part in parts.items()}
+    return {
+        "images": sizes,
+        "groups": {split: int(part["group"].nunique()) for split, part in parts.items()},
+        "classes": classes,
+        "shares": {
+            split: {
+                "asked": asked.get(split),
+                "reached": share(split, sizes),
+                "by_class": {label: share(split, counts) for label, counts in classes.items()},
+            }
+            for split in ("val", "test")
+        },
+    }
 
 
 def read_split_table(path: Path, origin: str = "official") -> pd.DataFrame:
