@@ -123,11 +123,10 @@ def _print_series(series: dict[str, Any]) -> None:
             "(split.method: auto; stratified divides image by image)"
         )
     if few := series["few"]:
-        named = ", ".join(f"'{label}'" for label in few[:_CLASSES_NAMED])
-        more = f" and {len(few) - _CLASSES_NAMED} more" if len(few) > _CLASSES_NAMED else ""
+        named = some([f"'{label}'" for label in few], _CLASSES_NAMED)
         print(
             "Images of one series are in several parts, and figures on them promise too much, in classes with fewer "
-            f"than {series['least']} series, or with one that is most of the class: {named}{more}; {told}. Add images "
+            f"than {series['least']} series, or with one that is most of the class: {named}; {told}. Add images "
             "of other series"
         )
 

@@ -176,7 +176,7 @@ def _sort_out(
     for row in rows.drop(columns="thumbnail").to_dict("records"):
         place, sha256 = row["path"], row["sha256"]
         path = unpacked.images[place]
-        found = next(_problems(row, existing, rules, labels_here[sha256], beside_test, checked.changes.classes), None)
+        found = next(_problems(row, existing, labels_here[sha256], beside_test, checked.changes.classes), None)
         if found:
             checked.left_out.append(LeftOutFile(unpacked.folder / place, path, found))
         elif sha256 in existing.labels or sha256 in taken:
@@ -191,7 +191,6 @@ def _sort_out(
 def _problems(
     row: Mapping[Hashable, Any],
     existing: ExistingImages,
-    rules: ValidateParams,
     labels_here: set[str],
     beside_test: dict[str, str],
     added: Collection[str],

@@ -125,7 +125,7 @@ def _unpacked(header_length: str | None, params: ServeParams, asked: dict[str, A
         data = tensor.get("data")
         if not isinstance(data, list):
             raise RefusedError(422, f"The input has no data. {_EXPECTED}")
-        if isinstance(data, list) and len(data) == 1 and isinstance(data[0], list):
+        if len(data) == 1 and isinstance(data[0], list):
             data = data[0]  # of the shape [1, N]
         count = len(data)
         take = lambda: [decode_base64(position, text, params) for position, text in enumerate(data)]  # noqa: E731
