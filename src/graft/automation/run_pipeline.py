@@ -16,6 +16,7 @@ from graft.automation.killed_stages import forget_killed, killed_error
 from graft.automation.prefect_server import URL, shared_server
 from graft.automation.warm import REPORT
 from graft.automation.warm.start import warm_stages
+from graft.core.dvc_rwlock import clear_abandoned_rwlock
 from graft.core.errors import GraftError, did_you_mean
 from graft.core.git import repository_top
 from graft.core.processes import run_to_end
@@ -120,6 +121,7 @@ def reproduce(
 
 def _run_dvc(project: Project, arguments: list[str], environment: Mapping[str, str], timeout: float | None) -> None:
     command = [sys.executable, "-m", "dvc", "repro", *arguments]
+    clear_abandoned_rwlock(project.root)
     forget_killed(project)
     kills = memory_kills()
     try:

@@ -28,6 +28,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from graft.core.dvc_rwlock import clear_abandoned_rwlock
 from graft.core.errors import GraftError
 from graft.core.files import write_file
 from graft.core.git import repository_top
@@ -146,6 +147,7 @@ def run_dvc(project: Project, *arguments: str, timeout: float | None = None) -> 
         GraftError: the command ends with an error, and the message gives DVC's reason; or it takes longer than
             ``timeout``; or images did not get into DVC's cache, which DVC takes for success.
     """
+    clear_abandoned_rwlock(project.root)
     command = [sys.executable, "-m", "dvc", *arguments]
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     try:
