@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
 from tiny import CLASSES, COUNTS, clock, make_project, tinted_images, tiny_params
 
-from graft.core.params.train_params import VALIDATION_FOLDS, TrainParams
+from graft.core.params.train_params import VALIDATION_FOLDS
 from graft.core.project import Project
 from graft.data.splits.split_tables import read_splits
 from graft.networks.decode_images import DecodedImages
@@ -115,20 +115,3 @@ def test_images_of_fewer_groups_than_folds_are_validated_by_the_split(project: P
     ]
     project.training_groups.write_text("\n".join(["sha256,group", *rows]) + "\n")
     assert train(project, validation="folds").task.folds == 0
-
-
-@pytest.mark.parametrize(
-    ("validation", "images", "groups", "in_folds"),
-    [
-        ("auto", 39, 39, True),
-        ("auto", 360, 3, True),
-        ("auto", 40, 10, False),
-        ("folds", 4000, 4000, True),
-        ("split", 4, 1, False),
-    ],
-)
-def test_few_images_or_few_groups_are_validated_in_folds(
-    validation: Literal["auto", "split", "folds"], images: int, groups: int, in_folds: bool
-) -> None:
-    params = TrainParams.model_construct(validation=validation)
-    assert params.validates_in_folds(images, groups) is in_folds

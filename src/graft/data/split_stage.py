@@ -35,7 +35,7 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
 
         from graft.data.scan.manifest import FOR_SPLIT, read_manifest
         from graft.data.scan.near_duplicates import read_near_duplicates
-        from graft.data.splits.image_groups import read_groups, write_split_groups
+        from graft.data.splits.image_groups import write_split_groups
         from graft.data.splits.split_images import make_split
         from graft.data.splits.split_tables import write_split_tables
 
@@ -47,13 +47,11 @@ def split_images(project: Project, params: Params, clock: StageClock) -> Verdict
         write_split_tables(division.tables, division.summary, project.artifacts("split"), division.new_test)
         write_split_groups(division.tables, series.for_folds if series else near_duplicates, project)
     _print_summary(division.summary, manifest, params.split)
-    few = division.summary["images"]["val"]
-    groups = len(set(read_groups(project.training_groups, list(division.tables["val"]["sha256"]))))
-    if params.train.validates_in_folds(few, groups):
+    if params.train.validates_in_folds(few := division.summary["images"]["val"]):
         print(
             "What chooses between strategies is measured out of fold, on the "
-            f"{division.summary['images']['train'] + few} images of train and val: the {few} of val, in {groups} "
-            f"groups, alone would choose by luck (train.validation: {params.train.validation})"
+            f"{division.summary['images']['train'] + few} images of train and val: the {few} of val alone would choose "
+            f"by luck (train.validation: {params.train.validation})"
         )
     verdict = _check(project, params.split, division.tables, division.summary, near_duplicates, manifest, clock)
     write_memory(division.memory, project)

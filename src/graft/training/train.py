@@ -208,12 +208,10 @@ def _prepare(
         labels, label = class_indices(tables[split]["label"], classes), f"{name}: {split} images"
         return Photographs.of(project, tables[split], size, labels=labels, label=label, clock=clock, split=split)
 
+    in_folds = params.validates_in_folds(len(tables["val"]))
     groups = dict.fromkeys(("train", "val"))
-    if params.validation != "split" or _cross_validates(strategy):
+    if in_folds or _cross_validates(strategy):
         groups |= {split: read_groups(project.training_groups, list(tables[split]["sha256"])) for split in groups}
-    in_folds = groups["val"] is not None and params.validates_in_folds(
-        len(tables["val"]), len(np.unique(groups["val"]))
-    )
     task = Task(
         name=name,
         classes=classes,

@@ -48,9 +48,7 @@ def choose_for_project(project: Project, params: Params, clock: StageClock, *als
                 FeatureStore.of(project, train.store),
             )
         images = len(tables["train"])
-        val_groups = set(read_groups(project.training_groups, list(tables["val"]["sha256"])))
-        in_folds = train.validates_in_folds(len(tables["val"]), len(val_groups))
-        trainings = 1 + (VALIDATION_FOLDS if in_folds else 0)
+        trainings = 1 + (VALIDATION_FOLDS if train.validates_in_folds(len(tables["val"])) else 0)
         settings = {name: settings_for(one, choice, images, trainings) for name, one in strategies.items()}
     write_choice(choice, settings, project.artifacts("choose"))
     return choice

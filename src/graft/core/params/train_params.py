@@ -21,10 +21,8 @@ from graft.core.params.strategy_params import (
 )
 
 # Of these, one image is 2.5 points of accuracy, and 90 % are known to 5 points (one standard error): with fewer, what
-# chooses between strategies is luck. Images of one group tend to be right or wrong together: of rock-paper-scissors,
-# whose val is three hands, 360 images took a model that is right on 82 % of other hands for better than one that is on
-# 100 %.
-FEW_IMAGES, FEW_GROUPS = 40, 10
+# chooses between strategies is luck.
+FEW_IMAGES = 40
 VALIDATION_FOLDS = 5  # each training sees 80 % of the images; more cost more and say little more
 
 
@@ -64,8 +62,7 @@ class TrainParams(Section):
         precision: of the arithmetic. ``auto`` is mixed_float16 where a network is trained on a GPU, else float32; a
             head on stored features is trained in float32 everywhere.
         validation: where the figures that choose come from: ``split``, the images of val; ``folds``, all images of
-            train and val, each out of fold, by five more trainings; or ``auto``, folds where val has fewer than 40
-            images or 10 groups of them.
+            train and val, each out of fold, by five more trainings; or ``auto``, folds where val has fewer than 40.
         deterministic: have TensorFlow use only operations that give the same bits each time, which costs speed.
         backbone: the pretrained network; a strategy may name its own.
         store: the store of what frozen networks make of images.
@@ -128,10 +125,9 @@ class TrainParams(Section):
                 )
         return self
 
-    def validates_in_folds(self, images: int, groups: int) -> bool:
-        """Return whether validation figures come from folds of train and val; ``images`` and ``groups`` are val's."""
-        is_small = images < FEW_IMAGES or groups < FEW_GROUPS
-        return self.validation == "folds" or (self.validation == "auto" and is_small)
+    def validates_in_folds(self, val_images: int) -> bool:
+        """Return whether validation figures come from folds of train and val, where val has so many images."""
+        return self.validation == "folds" or (self.validation == "auto" and val_images < FEW_IMAGES)
 
     def strategy(self, name: str) -> StrategyParams:
         """Return one strategy, with the shared settings filled in where it names none of its own."""
