@@ -100,6 +100,24 @@ def test_a_better_figure_within_its_error_is_no_better(project: Project) -> None
     assert choose_best(folders(project, *NAMES[::-1]), "log_loss")[0] == "second"
 
 
+def test_what_stage_choose_found_to_promise_most_is_taken_unless_another_is_better_beyond_the_error(
+    project: Project,
+) -> None:
+    def registered() -> str:
+        return register(project).strategy
+
+    assert registered() == "second"  # by far the better one
+    for name in NAMES:
+        set_figures(project, name, log_loss=0.25)
+    assert registered() == "first"
+    record = project.artifacts("choose") / "choice.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text('{"promising": ["second"]}')
+    assert registered() == "second"
+    set_figures(project, "first", log_loss=0.1)
+    assert registered() == "first"
+
+
 def test_other_validation_images_cannot_be_compared(project: Project) -> None:
     path = project.strategy("second") / "val_predictions.csv"
     read_prediction_table(path).iloc[1:].to_csv(path, index=False)

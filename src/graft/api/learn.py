@@ -149,7 +149,7 @@ def compare(project: Project, *names: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from graft.core.model_folders import model_folders, read_figures
+    from graft.core.model_folders import in_order_of_promise, model_folders, read_figures
     from graft.core.params import load_params
     from graft.registry.register import choose_best
     from graft.registry.runs.named_predictions import compare_named
@@ -158,7 +158,7 @@ def compare(project: Project, *names: str) -> pd.DataFrame:
     chosen, first = list(dict.fromkeys(names)), "the first"
     if not chosen:
         folders = _evaluated(project, params)
-        best, _ = choose_best(folders, params.register_.metric, project.training_groups)
+        best, _ = choose_best(in_order_of_promise(project, folders), params.register_.metric, project.training_groups)
         chosen, first = [best, *(name for name in folders if name != best)], "best on validation"
     found = compare_named(project, params, chosen)
     differences = {one.name: one.comparison for one in found.differences}

@@ -93,7 +93,7 @@ def results() -> None:
 def _print_results(project: Project) -> None:
     from graft.automation.run_pipeline import read_registered, read_results
     from graft.cli.figure_tables import print_figures
-    from graft.core.model_folders import model_folders
+    from graft.core.model_folders import model_folders, promising_strategies
     from graft.core.params import load_params
 
     params = load_params(project.params_file)
@@ -106,9 +106,11 @@ def _print_results(project: Project) -> None:
     print_figures({row.strategy: row.figures for row in rows}, more, str(registered["strategy"]))
     _print_comparison(project, params, str(registered["strategy"]), [row.strategy for row in rows])
     aliases = ", ".join(str(alias) for alias in registered["aliases"])  # type: ignore[attr-defined]
+    promised = registered["strategy"] in promising_strategies(project)
     console.print(
         f"\nRegistered: [bold]{registered['model']}[/] version {registered['version']} ({aliases}): "
-        f"{registered['strategy']}, best by {registered['metric']} {_validated(registered)}.",
+        f"{registered['strategy']}, best by {registered['metric']} {_validated(registered)}"
+        + ("; fine-tuning promised most (stage choose), and no other is better beyond the error." if promised else "."),
         soft_wrap=True,
     )
 

@@ -5,9 +5,11 @@ Each has a folder of the same build: ``model/`` (a bundle), ``metrics.json`` (va
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graft.core.files import read_object
 from graft.core.params import Params
 from graft.core.project import Project
 
@@ -17,6 +19,17 @@ def model_folders(project: Project, params: Params) -> dict[str, Path]:
     strategies = {name: project.strategy(name) for name in params.train.run}
     ensembles = {name: project.ensemble(name) for name in params.ensemble.run}
     return {**strategies, **ensembles}
+
+
+def in_order_of_promise(project: Project, folders: Mapping[str, Path]) -> dict[str, Path]:
+    """Return folders with the strategies first that stage choose found to promise most, else in their order."""
+    promising = promising_strategies(project)
+    return dict(sorted(folders.items(), key=lambda item: item[0] not in promising))
+
+
+def promising_strategies(project: Project) -> list[str]:
+    """Return the strategies that fine-tune, where stage choose found that this promises more than frozen networks."""
+    return list(read_object(project.artifacts("choose") / "choice.json").get("promising", []))
 
 
 def read_figures(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from graft.bundle.decisions import DECIDE
 from graft.bundle.record import FILES, read_checked, read_settings, write_settings
 from graft.core.errors import GraftError, first_line
 from graft.core.files import new_folder, read_object, write_file
-from graft.core.model_folders import read_figures
+from graft.core.model_folders import in_order_of_promise, read_figures
 from graft.core.paired import Difference, difference, log_losses
 from graft.core.params.decide_params import DecideParams
 from graft.core.params.models import RegisterParams
@@ -64,8 +64,9 @@ def choose_best(folders: Mapping[str, Path], metric: str, groups: Path | None = 
     """Return the strategy or ensemble that is best by a validation metric, and its value.
 
     The first named is taken unless another is better by more than the standard error of the difference, over the same
-    images: a few dozen of them would else choose by luck, and what stands first (``frozen``) is the cheapest. By
-    macro_f1, which is no mean over images, any difference counts.
+    images: a few dozen of them would else choose by luck. What stands first is the cheapest (``frozen``), or what
+    promises most, see :func:`graft.core.model_folders.in_order_of_promise`. By macro_f1, which is no mean over images,
+    any difference counts.
 
     Test figures are not read here, so that no test image ever chooses a model. An ensemble's weights may have been
     fitted on validation; its figures there then are those of weights fitted without the image, so that they may be
@@ -140,7 +141,8 @@ def register_best(
     from mlflow.exceptions import MlflowException
 
     client = open_store(project)
-    strategy, value = choose_best(folders, params.metric, project.training_groups)
+    ordered = in_order_of_promise(project, folders)
+    strategy, value = choose_best(ordered, params.metric, project.training_groups)
     run = read_run(folders[strategy])
     model = registered_name(project, params)
     try:

@@ -10,10 +10,10 @@ from browser import needs_browser, require_good
 
 from graft.analysis.choose import choose as module
 from graft.analysis.choose.choose import Choice, MeasuredImages, choose, tried_table
-from graft.analysis.choose.fill_in import settings_for
+from graft.analysis.choose.fill_in import is_promising, settings_for
 from graft.analysis.choose.measure import Measured
 from graft.analysis.choose.plan import Candidate
-from graft.analysis.choose.write_choice import PAGE_FILE, TRIED_FILE, write_choice
+from graft.analysis.choose.write_choice import PAGE_FILE, TRIED_FILE, record, write_choice
 from graft.core.errors import GraftError
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.choose_params import ChooseParams
@@ -121,6 +121,14 @@ def test_the_lower_layers_are_trained_only_where_the_photographs_are_unlike_imag
     found = settings_for(fine_tune(), run(accuracy), 100)
     assert found["unfreeze"] == unfreeze
     assert found["learning_rate"] == (0.001 if unfreeze == 0.65 else 0.00005)
+
+
+@pytest.mark.parametrize(("accuracy", "is_said"), [(unlike_imagenet, True), (lambda one: 0.97, False)])
+def test_the_record_says_whether_fine_tuning_promises_most(
+    run: Callable[..., Choice], accuracy: Accuracy, is_said: bool
+) -> None:
+    assert is_promising(run(accuracy)) is is_said
+    assert record(run(accuracy), ["mine"] if is_said else [])["promising"] == (["mine"] if is_said else [])
 
 
 def test_more_images_are_fine_tuned_at_fewer_pixels_and_never_for_less_than_the_least_epochs(

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from graft.analysis.choose.choose import Choice, MeasuredImages, choose, draw
-from graft.analysis.choose.fill_in import own_size, settings_for
+from graft.analysis.choose.fill_in import is_promising, own_size, settings_for
 from graft.analysis.choose.write_choice import write_choice
 from graft.core.params.backbone_params import KerasBackboneParams
 from graft.core.params.choose_params import ChooseParams
 from graft.core.params.models import Params
+from graft.core.params.strategy_params import FineTuneParams
 from graft.core.params.train_params import VALIDATION_FOLDS
 from graft.core.project import Project
 from graft.core.timing import StageClock
@@ -50,7 +51,12 @@ def choose_for_project(project: Project, params: Params, clock: StageClock, *als
         images = len(tables["train"])
         trainings = 1 + (VALIDATION_FOLDS if train.validates_in_folds(len(tables["val"])) else 0)
         settings = {name: settings_for(one, choice, images, trainings) for name, one in strategies.items()}
-    write_choice(choice, settings, project.artifacts("choose"))
+    promising = [
+        name
+        for name, one in strategies.items()
+        if choice is not None and isinstance(one, FineTuneParams) and is_promising(choice)
+    ]
+    write_choice(choice, settings, project.artifacts("choose"), promising)
     return choice
 
 

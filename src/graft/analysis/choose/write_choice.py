@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,16 @@ RECORD_FILE = "choice.json"
 PAGE_FILE = "choose.html"
 
 
-def write_choice(choice: Choice | None, settings: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+def write_choice(
+    choice: Choice | None, settings: Mapping[str, Mapping[str, Any]], folder: Path, promising: Sequence[str] = ()
+) -> None:
     """Write the outputs of stage choose.
 
     Args:
         choice: what was measured; None where nothing says auto.
         settings: by strategy, values by name.
         folder: of the stage's outputs.
+        promising: strategies that fine-tune where that promises more than frozen networks.
     """
     shutil.rmtree(folder / SETTINGS_FOLDER, ignore_errors=True)
     for name, values in settings.items():
@@ -31,7 +34,7 @@ def write_choice(choice: Choice | None, settings: Mapping[str, Mapping[str, Any]
     table = tried_table(choice).drop(columns="seconds")
     write_file(folder / TRIED_FILE, table.to_csv(index=False, float_format="%.6g"))
     write_file(folder / PAGE_FILE, choice_page(choice, settings) if choice else _empty_page())
-    write_file(folder / RECORD_FILE, json.dumps(record(choice), indent=1) + "\n")
+    write_file(folder / RECORD_FILE, json.dumps(record(choice, promising), indent=1) + "\n")
 
 
 def _empty_page() -> str:
@@ -76,7 +79,7 @@ def choice_page(choice: Choice, settings: Mapping[str, Mapping[str, Any]]) -> st
     )
 
 
-def record(choice: Choice | None) -> dict[str, Any]:
+def record(choice: Choice | None, promising: Sequence[str] = ()) -> dict[str, Any]:
     """Return the choice as JSON-ready values."""
     if choice is None:
         return {"measured": False}
@@ -88,6 +91,7 @@ def record(choice: Choice | None) -> dict[str, Any]:
         "images": choice.images,
         "members": {choice.measured[index].candidate.name: weight for index, weight in selection.weights.items()},
         "steps": selection.steps,
+        "promising": list(promising),
         "mirror_images": None
         if choice.mirror is None
         else {"gain": round(choice.mirror.gain, 6), "error": round(choice.mirror.error, 6)},
