@@ -19,7 +19,9 @@ SHOW = "import os, sys; print(sys.argv, [n for n in {names} if n in os.environ],
 def answer(command: list[str], folder: Path, **settings: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS} | settings
     command = [sys.executable, *command]
-    done = subprocess.run(command, cwd=folder, env=environment, input="", capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, input="", capture_output=True, encoding="utf-8", timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -45,3 +47,26 @@ def test_case_15_what_does_no_harm_stays(tmp_path: Path) -> None:
     restart = "from graft.core.restart import restart_without_harmful_settings as restart; restart()"
     (tmp_path / "one.py").write_text(f"{restart}; import sys; print(sys.warnoptions)")
     assert answer(["one.py"], tmp_path, PYTHONWARNINGS="once") == "['once']\n"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1:strict"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii:replace"},
+    ],
+)
+def test_case_15_names_in_every_script_are_read_and_printed(settings: dict[str, str], tmp_path: Path) -> None:
+    restart = "from graft.core.restart import restart_without_harmful_settings as restart; restart()"
+    names = "import os; [open(name).close() or print(name) for name in sorted(os.listdir()) if name != 'one.py']"
+    (tmp_path / "one.py").write_text(f"{restart}; {names}; print('\u732b')")
+    (tmp_path / "für").touch()
+    assert answer(["one.py"], tmp_path, **settings) == "für\n\u732b\n"
+
+
+def test_case_15_an_encoding_of_utf_8_by_any_name_starts_nothing_anew(tmp_path: Path) -> None:
+    restart = "from graft.core.restart import restart_without_harmful_settings as restart; restart()"
+    (tmp_path / "one.py").write_text(f"{restart}; import os; print(os.environ['PYTHONIOENCODING'])")
+    assert answer(["one.py"], tmp_path, PYTHONIOENCODING="utf8:backslashreplace") == "utf8:backslashreplace\n"

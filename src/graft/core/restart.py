@@ -4,6 +4,7 @@ They are left in a shell or a container for another program. Python reads them b
 out of the environment is not enough. Nothing heavy is imported here: every stage comes by.
 """
 
+import codecs
 import os
 import sys
 
@@ -11,6 +12,8 @@ import sys
 # prompt never ends; and `python -m pipelines.<stage>` has to find the project's own folder.
 _HARMFUL = ("PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTHONSAFEPATH")
 _WARNINGS = "PYTHONWARNINGS"
+# Classes and files have names in every script, and an encoding of less than UTF-8 ends a command at the first of them.
+_UTF8, _STREAMS = "PYTHONUTF8", "PYTHONIOENCODING"
 
 
 def restart_without_harmful_settings() -> None:
@@ -18,8 +21,13 @@ def restart_without_harmful_settings() -> None:
     names = [name for name in _HARMFUL if os.environ.get(name)]
     if "error" in os.environ.get(_WARNINGS, ""):  # libraries warn while they are imported
         names.append(_WARNINGS)
-    if not names:
+    if os.environ.get(_STREAMS) and sys.stdout and codecs.lookup(sys.stdout.encoding).name != "utf-8":
+        names.append(_STREAMS)
+    is_narrow = sys.getfilesystemencoding() != "utf-8" and os.environ.get(_UTF8) != "1"
+    if not names and not is_narrow:
         return
     for name in names:
         del os.environ[name]
+    if is_narrow:
+        os.environ[_UTF8] = "1"
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
