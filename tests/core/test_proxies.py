@@ -58,6 +58,7 @@ NO_PROXY = {
     "fd00::17": "fd00::17,",
     "10.0.0.0/8 , .example.org  *.example.net": "10.0.0.0/8,.example.org,*.example.net,",
     "localhost:*": "",
+    "example.org., .example.net.": "example.org,.example.net,",
     "intranet:8080": "intranet:8080,",
     "127.0.0.1;localhost": "127.0.0.1;localhost,",
     ",,": "",
@@ -103,6 +104,40 @@ def test_case_3_a_proxy_that_cannot_be_used_stops_what_needs_it_and_nothing_else
             ask(ELSEWHERE)
     with pytest.raises(GraftError, match=shown):
         _proxy()
+
+
+@pytest.mark.parametrize("last", ["HTTP_PROXY", "ALL_PROXY", "http_proxy"])
+def test_case_3_nothing_goes_past_one_of_several_proxies_that_cannot_be_used(last: str) -> None:
+    os.environ |= {"HTTPS_PROXY": "socks4://me:p%40ss@proxy.example:1080", last: "socks4://another.example:1080"}
+    normalise_proxies()
+    normalise_proxies()  # a process that was started with what the first has left
+    with pytest.raises(GraftError, match=r"HTTPS_PROXY is socks4://\*\*\*@proxy.example:1080, a proxy that cannot be"):
+        require_proxy("https://files.example/wheel")
+    with pytest.raises(GraftError, match=f"{last} is socks4://another.example:1080"):
+        require_proxy("http://files.example/wheel")
+
+
+@pytest.mark.parametrize("stated", ["*", " * ", "*,intranet", "intranet *"])
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+def test_case_3_a_star_among_others_is_none_for_anything(name: str, stated: str) -> None:
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+    os.environ |= {"no_proxy": "", name: stated, "http_proxy": "http://proxy.example:3128"}
+    normalise_proxies()
+    require_direct_loopback()
+    assert proxy_bypass_environment("files.example")
+
+
+def test_case_3_a_server_in_a_range_of_addresses_is_asked_without_a_proxy() -> None:
+    import httpx
+
+    os.environ |= {"NO_PROXY": "fd00::/8,10.1.2.3/8,intranet/x", "http_proxy": "http://proxy.example:3128"}
+    os.environ |= {"PREFECT_API_URL": "http://10.9.9.9:4200/api", "MLFLOW_TRACKING_URI": "http://11.1.1.1"}
+    os.environ |= {"AWS_ENDPOINT_URL": "http://store.example", "MLFLOW_S3_ENDPOINT_URL": "http://[::bad"}
+    normalise_proxies()
+    client = httpx.Client()
+    assert client._transport_for_url(httpx.URL("http://10.9.9.9:4200/api")) is client._transport
+    assert client._transport_for_url(httpx.URL("http://11.1.1.1")) is not client._transport
 
 
 def test_case_3_a_proxy_for_everything_matters_only_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
