@@ -148,9 +148,11 @@ def test_case_12_every_command_names_the_user_also_outside_a_project(
     """`graft init` calls DVC before there is a project that could be configured."""
     called: list[bool] = []
     monkeypatch.setattr("graft.cli.main.name_the_user", lambda: called.append(True))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))  # and git, which would have another repository
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, ["results"]).exit_code
     assert called == [True]
+    assert "GIT_DIR" not in os.environ
 
 
 @pytest.mark.parametrize("name", ["PREFECT_API_URL", "PREFECT_HOME", "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "KERAS_HOME"])
@@ -163,7 +165,7 @@ def test_case_15_a_variable_set_to_nothing_is_none(name: str, tmp_path: Path, mo
     assert os.environ.get(name) == usual
 
 
-@pytest.mark.parametrize("name", OF_ANOTHER_RUN)
+@pytest.mark.parametrize("name", [*OF_ANOTHER_RUN, "GIT_DIR"])
 def test_case_15_what_another_run_has_left_is_taken_out(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from graft.core.errors import GraftError
-from graft.core.git import OwnerError, repository_top, run_git, try_git
+from graft.core.git import OwnerError, leave_other_repository, repository_top, run_git, try_git, without_hooks
 from graft.core.project import Project
 from graft.data.folder.versioning import dvc_init
 from graft.registry.store.provenance import head_commit
@@ -44,3 +44,46 @@ def test_case_19_the_repository_of_a_subfolder_is_found_by_asking_git(tmp_path: 
     run_git(tmp_path, "init", "--quiet")
     assert repository_top(below) == tmp_path
     assert (dvc_init(below), dvc_init(tmp_path)) == ("dvc init --subdir", "dvc init")
+
+
+def test_case_13_the_repository_of_a_hook_or_a_shell_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a hook git names its repository by variables, and they hold in every folder."""
+    own, other = tmp_path / "own", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir()
+        run_git(folder, "init", "--quiet")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_INDEX_FILE", ".git/another")
+    assert repository_top(own) == other
+    leave_other_repository()
+    assert repository_top(own) == own
+    (own / "a").touch()
+    run_git(own, "add", "a")
+    assert (own / ".git" / "index").is_file()
+
+
+@pytest.mark.parametrize("count", [None, "", "1"])
+def test_case_11_a_hook_that_fails_stops_nothing_and_settings_of_the_environment_hold(
+    count: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (hooks / "pre-commit").chmod(0o755)
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.delenv(f"GIT_{who}_NAME", raising=False)
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "ada@example.org")
+    config = tmp_path / "config"
+    config.write_text(f"[user]\n\tname = Of the file\n[core]\n\thooksPath = {hooks}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "Ada")
+    monkeypatch.delenv("GIT_CONFIG_COUNT", raising=False)
+    if count is not None:
+        monkeypatch.setenv("GIT_CONFIG_COUNT", count)
+    run_git(tmp_path, "init", "--quiet")
+    run_git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "a", environment=without_hooks())
+    assert run_git(tmp_path, "log", "--format=%an") == ("Ada" if count == "1" else "Of the file")

@@ -43,6 +43,7 @@ from graft.cli.app import Commands
 from graft.core.credentials import without_credentials
 from graft.core.environment import name_the_user, share_with_the_group
 from graft.core.errors import EXIT_FAILURE, EXIT_INTERRUPTED, GraftError, first_line
+from graft.core.git import leave_other_repository
 from graft.core.project import find_project
 from graft.core.restart import restart_without_harmful_settings
 
@@ -66,6 +67,7 @@ def graft(
 ) -> None:
     """Prepare the process for any command; --version and --help end before that."""
     name_the_user()
+    leave_other_repository()
     with contextlib.suppress(GraftError):  # no project, which the command itself says where it needs one
         share_with_the_group(find_project())
 

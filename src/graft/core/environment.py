@@ -16,6 +16,7 @@ from pathlib import Path
 from graft.core.certificates import set_unusable_certificates_aside
 from graft.core.credentials import guard_output
 from graft.core.files import make_private_folder
+from graft.core.git import leave_other_repository
 from graft.core.project import Project
 from graft.core.proxies import normalise_proxies
 from graft.core.quotas import THREAD_VARIABLES, fewer_cores
@@ -124,6 +125,7 @@ def configure(project: Project) -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     for name in [name for name in os.environ if name.startswith(OF_ANOTHER_RUN)]:
         del os.environ[name]
+    leave_other_repository()
     normalise_proxies()
     set_unusable_certificates_aside()
     # Prefect creates its home but not the folders above it, and then fails at its database.

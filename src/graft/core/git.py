@@ -13,12 +13,41 @@ TIMEOUT_SECONDS = 120.0
 _ABANDONED_SECONDS = 5.0  # git holds its lock for a fraction of one
 # git names the setting in every language.
 _OF_ANOTHER = re.compile(r"git config --global --add safe\.directory .+")
-# A commit that graft makes is none of the user's hooks' business.
-NO_HOOKS = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.hooksPath", "GIT_CONFIG_VALUE_0": os.devnull}
+# Where a repository is. git sets these for its hooks, and a shell may hold them: every git, and DVC, would read and
+# write that one, whatever folder it runs in.
+_REPOSITORY = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_QUARANTINE_PATH",
+    "GIT_SHALLOW_FILE",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+)
 
 
 class OwnerError(GraftError):
     """git does not read a repository because another user owns it."""
+
+
+def leave_other_repository() -> None:
+    """Have git and DVC look for the repository from where they run, in this process and those it starts."""
+    for name in _REPOSITORY:
+        os.environ.pop(name, None)
+
+
+def without_hooks() -> dict[str, str]:
+    """Return variables for a command of graft's own, which is none of the user's hooks' business.
+
+    Settings that the environment has are kept: containers trust a repository by them, and name who commits.
+    """
+    count = os.environ.get("GIT_CONFIG_COUNT") or "0"
+    number = int(count) if count.isdigit() else 0
+    own = {f"GIT_CONFIG_KEY_{number}": "core.hooksPath", f"GIT_CONFIG_VALUE_{number}": os.devnull}
+    return {"GIT_CONFIG_COUNT": str(number + 1), **own}
 
 
 def run_git(

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from graft.automation.projects.generated_files import generated_files
 from graft.core.errors import GraftError
 from graft.core.files import write_file
-from graft.core.git import NO_HOOKS, identity, repository_top, run_git
+from graft.core.git import identity, repository_top, run_git, without_hooks
 from graft.core.outside import own_path
 from graft.core.project import Project
 from graft.core.wording import some
@@ -67,7 +67,7 @@ def init_project(folder: Path, remote: str = "", endpoint: str = "") -> Project:
         run_git(project.root, "add", "--force", "--", *files)  # also what the account's own list of ignored files names
         message = "A project of graft: params, pipeline and flows as they are generated"
         commit = ("-c", "commit.gpgsign=false", "commit", "--quiet", "--message", message)
-        run_git(project.root, *commit, environment={**NO_HOOKS, **identity(project.root)})
+        run_git(project.root, *commit, environment={**without_hooks(), **identity(project.root)})
     return project
 
 

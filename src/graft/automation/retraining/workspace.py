@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from graft.automation.retraining.data_folder import changes_in_data, tracked_files
 from graft.core.errors import GraftError
 from graft.core.files import sha256_of
-from graft.core.git import NO_HOOKS, identity, repository_top, run_git, try_git
+from graft.core.git import identity, repository_top, run_git, try_git, without_hooks
 from graft.core.lock import ProjectBusyError, retraining_lock
 from graft.core.progress import progress_bar
 from graft.core.project import Project
@@ -119,7 +119,7 @@ def open_workspace(
     # Another one each time: a folder that was deleted may still be in the hands of something that it started.
     folder = work_folder(project) / f"{run}.{uuid.uuid4().hex[:8]}"
     start = commit or tip or head
-    run_git(project.root, "worktree", "add", "--quiet", "--detach", str(folder), start, environment=NO_HOOKS)
+    run_git(project.root, "worktree", "add", "--quiet", "--detach", str(folder), start, environment=without_hooks())
     is_snapshot = not commit and checked_out(project) == branch
     if is_snapshot:
         _copy_changes(top, folder, [path.resolve() for path in (project.data, *without)])
@@ -246,7 +246,7 @@ def _join(folder: Path, tip: str, head: str, prefix: str, branch: str) -> str:
         raise GraftError(f"What is checked out cannot be merged into {branch}: {error.what}", advice) from None
     for path in (f"{prefix}dvc.lock", f"{prefix}artifacts"):
         if try_git(folder, "rev-parse", "--verify", "--quiet", f"{tip}:{path}"):
-            run_git(folder, "checkout", tip, "--", path)
+            run_git(folder, "checkout", tip, "--", path, environment=without_hooks())
     tree = run_git(folder, "write-tree")
     commit = commit_tree(folder, tree, [tip, head], f"Take over what was committed since into {branch}")
     run_git(folder, "update-ref", "--no-deref", "HEAD", commit)
