@@ -24,7 +24,11 @@ def named(pid: int) -> str:
     return json.dumps({"read": {}, "write": {"/somewhere": {"pid": pid, "cmd": "dvc repro"}}})
 
 
-@pytest.mark.parametrize("content", ["", '{"read": {"/some', "[]", named(os.getpid()), named(1)])
+@pytest.mark.parametrize(
+    "content",
+    ["", '{"read": {"/some', "[]", named(os.getpid()), named(1)],
+    ids=["empty", "half", "another kind", "this process", "the first process"],  # the same in all of xdist's workers
+)
 def test_what_a_killed_dvc_left_is_removed(rwlock: Path, content: str) -> None:
     """This process and the first one have the numbers, and are no DVC."""
     rwlock.write_text(content)
