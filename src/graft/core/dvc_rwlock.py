@@ -24,19 +24,9 @@ def clear_abandoned_rwlock(root: Path) -> bool:
         content = None
     if isinstance(content, dict) and not any(content.values()):
         return False
-    if _dvc_is_at_work(root.resolve()):
+    from graft.core.processes import is_at_work
+
+    if is_at_work("dvc", root.resolve()):
         return False
     path.unlink(missing_ok=True)
     return True
-
-
-def _dvc_is_at_work(root: Path) -> bool:
-    import psutil
-
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        words = process.info["cmdline"] or []  # of a zombie there are none
-        cwd = process.info["cwd"]  # None where it is another user's
-        runs_dvc = any(Path(word).name == "dvc" for word in words[:4])
-        if runs_dvc and (cwd is None or Path(cwd).is_relative_to(root)):
-            return True
-    return False

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 _PATIENCE_SECONDS = 10
+_RUN_BY = 4  # words of a command line, among which Python is told what to run
 
 
 def run_to_end(command: Sequence[str] | str, timeout: float | None = None, **settings: Any) -> int:
@@ -65,10 +66,17 @@ def end_marked(name: str, value: str) -> int:
 
 
 def is_at_work(name: str, folder: Path) -> bool:
-    """Return whether a process of this name has its working directory in a folder or below it."""
-    for process in psutil.process_iter(["name", "cwd"]):
+    """Return whether a process of this name has its working directory in a folder or below it.
+
+    A program of Python's, such as DVC, is called so by what Python was given to run. A process that was killed, and
+    that nobody has waited for yet, is at work no more.
+    """
+    for process in psutil.process_iter(["name", "cmdline", "cwd", "status"]):
+        words = process.info["cmdline"] or []
+        is_named = process.info["name"] == name or any(Path(word).name == name for word in words[:_RUN_BY])
         cwd = process.info["cwd"]  # None where it is another user's
-        if process.info["name"] == name and (cwd is None or Path(cwd).is_relative_to(folder)):
+        is_here = cwd is None or Path(cwd).is_relative_to(folder)
+        if is_named and is_here and process.info["status"] != psutil.STATUS_ZOMBIE:
             return True
     return False
 
