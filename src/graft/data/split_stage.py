@@ -65,7 +65,6 @@ def _series(project: Project, manifest: pd.DataFrame, near_duplicates: pd.DataFr
     from graft.data.splits.series import find_series
 
     rows = np.flatnonzero(manifest["left_out"] == "")
-    rows = rows[np.argsort(manifest["path"].to_numpy(str)[rows], kind="stable")]
 
     @cache
     def pixels() -> pd.Series:

@@ -39,9 +39,19 @@ def image_groups(images: pd.DataFrame, near_duplicates: pd.DataFrame) -> pd.Data
     near = near_duplicates.drop_duplicates("sha256").set_index("sha256")["group"]
     alone = images["sha256"]
     component = joined(images["group"].to_numpy(object), alone.map(near).fillna(alone).to_numpy(object))
-    images["group"] = images.groupby(component)["sha256"].transform("min")
-    together = images[images.groupby("group")["sha256"].transform("size") > 1]
-    return together.sort_values(COLUMNS, ignore_index=True)
+    return groups_of_several(images, component)
+
+
+def groups_of_several(images: pd.DataFrame, groups: np.ndarray) -> pd.DataFrame:
+    """Return the images of groups of two or more with the smallest SHA-256 of their group, sorted.
+
+    Args:
+        images: column sha256.
+        groups: of each row, any values ``[N]``; rows of equal bytes have equal ones.
+    """
+    found = images[["sha256"]].assign(group=groups).drop_duplicates("sha256")
+    found["group"] = found.groupby("group")["sha256"].transform("min")
+    return found[found.groupby("group")["sha256"].transform("size") > 1].sort_values(COLUMNS, ignore_index=True)
 
 
 def write_split_groups(tables: Mapping[str, pd.DataFrame], near_duplicates: pd.DataFrame, project: Project) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graft.data.splits.grouping import joined
+from graft.data.splits.image_groups import groups_of_several
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,8 +95,8 @@ def find_series(
     alone = len(images) + np.arange(len(images))
     together = joined(near, np.where(kept, series, alone))
     return Series(
-        _groups(images, together),
-        _groups(images, known),
+        groups_of_several(images, together),
+        groups_of_several(images, known),
         int(kept.sum()),
         len(np.unique(series[kept])),
         str(images["path"].iloc[int(np.argmax(kept if kept.any() else is_one))]),
@@ -152,19 +153,11 @@ def _sampled(told: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
     rows = np.flatnonzero(sizes[told] > 1)
     rows = rows[np.lexsort((told[rows], labels[rows]))]
     classes = np.unique(labels[rows])
-    for label in classes[:: max(1, len(classes) // _CLASSES)]:
+    for label in classes[:: -(-len(classes) // _CLASSES) or 1]:
         of_class = rows[labels[rows] == label]
         groups = np.unique(told[of_class])
         # As many groups, evenly spread, as come to the number of images.
-        step = max(1, -(-len(of_class) // _IMAGES))
+        step = -(-len(of_class) // _IMAGES)
         some = of_class[np.isin(told[of_class], groups[::step])][: 2 * _IMAGES]
         if len(np.unique(told[some])) > 1:
             yield some
-
-
-def _groups(images: pd.DataFrame, groups: np.ndarray) -> pd.DataFrame:
-    """Return images and the smallest SHA-256 of their group, of groups of two or more, sorted."""
-    found = images[["sha256"]].assign(group=groups).drop_duplicates("sha256")
-    found["group"] = found.groupby("group")["sha256"].transform("min")
-    found = found[found.groupby("group")["sha256"].transform("size") > 1]
-    return found.sort_values(["group", "sha256"], ignore_index=True)

@@ -78,7 +78,7 @@ def make_split(
         memory: of the split that this one continues; small classes are divided anew without it.
         near_duplicates: among the images (columns sha256, group), see
             :func:`graft.data.scan.near_duplicates.find_near_duplicates`.
-        series: which are kept together where the method is ``auto`` and ``group_by`` names nothing.
+        series: which are kept together where the method is ``auto``; None where ``group_by`` names groups.
 
     Raises:
         GraftError: no image that takes part; ``official`` without an official split, or
@@ -96,7 +96,7 @@ def make_split(
     method = _method(manifest, params)
     given = set(manifest["split"]) if method == "official" else {"train"}
     steps = _steps(params, method, [split for split in ("test", "val") if split not in given])
-    whole = series if params.method == "auto" and params.group_by == "none" else None
+    whole = series if params.method == "auto" else None
     alike = whole.together if whole else near_duplicates
     keys, memory, joined = _named(readable, found.keys, params, steps, memory, alike)
     if keys.equals(readable["sha256"]):
