@@ -44,7 +44,7 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-hub", "dvc", "mlflow", "prefect",
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was examined: ``bad`` stops graft, ``note`` limits it; ``fix`` mends either."""
+    """Describe one thing that was examined: ``bad`` stops graft, ``note`` limits it; ``fix`` mends either."""
 
     what: str
     state: State

@@ -1,4 +1,4 @@
-"""One Prefect server for all flows of a project, on loopback, which lets in nobody but the project's owner.
+"""Run one Prefect server for all flows of a project, on loopback, which lets in nobody but the project's owner.
 
 Without ``PREFECT_API_URL`` every flow's process would start a temporary server of its own, which takes longer
 than most stages. `graft run` starts one for the length of the pipeline, `graft ui` and `graft schedule` one that

@@ -41,7 +41,7 @@ _RESTORE = "Restore it with git"
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """One strategy's or ensemble's figures on the test split, the seconds it took to make, and its MLflow run."""
+    """Give the test figures of one strategy or ensemble, the seconds it took to make, and its MLflow run."""
 
     strategy: str
     figures: Headline

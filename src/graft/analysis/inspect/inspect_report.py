@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Picture:
-    """One image: path below data/ with forward slashes, label, official split (``""`` without one)."""
+    """Describe one image by its path below data/ (with forward slashes), label and official split (``""``: none)."""
 
     path: str
     label: str

@@ -57,7 +57,7 @@ class BarPart:
 
 @dataclass(frozen=True)
 class BarLine:
-    """One bar: its parts side by side, and the words behind it."""
+    """Describe one bar by its parts side by side, and the words behind it."""
 
     parts: list[BarPart]
     words: str

@@ -57,7 +57,7 @@ Size = Annotated[float, AfterValidator(_fraction_or_number)]
 
 
 class ValidateSeverity(Section):
-    """How grave it is that raw images break a rule of :mod:`graft.data.checks.photograph_rules`.
+    """Set how grave it is that raw images break a rule of :mod:`graft.data.checks.photograph_rules`.
 
     ``leave_out`` sets the images aside and lists them, ``error`` stops, ``warn`` is shown, ``off`` is not checked.
     """
@@ -84,7 +84,7 @@ class ValidateSeverity(Section):
 
 
 class ValidateParams(Section):
-    """What the raw images must be like before anything is trained on them.
+    """Set what the raw images must be like before anything is trained on them.
 
     Attributes:
         max_left_out: of all images, those that may be left out, for whatever reason.
@@ -124,7 +124,7 @@ class ValidateParams(Section):
 
 
 class SplitSeverity(Section):
-    """What happens where a split breaks a rule; each attribute is a rule of :mod:`graft.data.checks.split_rules`."""
+    """Set what happens where a split breaks a rule: those of :mod:`graft.data.checks.split_rules`, by name."""
 
     no_leaked_copies: Severity = "error"
     no_near_duplicates_in_test: Severity = "error"
@@ -134,7 +134,7 @@ class SplitSeverity(Section):
 
 
 class SplitParams(Section):
-    """How images are divided into train, val and test.
+    """Set how images are divided into train, val and test.
 
     Attributes:
         method: ``official`` (train/ and test/ folders), ``stratified`` (image by image), ``group`` (whole groups),
@@ -193,13 +193,13 @@ class SplitParams(Section):
 
 
 class EvaluateParams(Section):
-    """How the test split is run through the models."""
+    """Set how the test split is run through the models."""
 
     batch_size: Count = 64
 
 
 class RegisterParams(Section):
-    """How the best strategy or ensemble is chosen and under which name it is registered."""
+    """Set how the best strategy or ensemble is chosen and under which name it is registered."""
 
     metric: Literal["log_loss", "accuracy", "macro_f1"] = "log_loss"
     model_name: str = "auto"

@@ -52,7 +52,7 @@ class StoreParams(Section):
 
 
 class TrainParams(Section):
-    """Which strategies are trained, and what they share unless one says otherwise.
+    """Set which strategies are trained, and what they share unless one says otherwise.
 
     Attributes:
         run: names of the strategies to train.
