@@ -1,5 +1,6 @@
 """Measuring within a time: what is tried, what is left out and why, and what that fills in for each strategy."""
 
+import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,14 @@ def test_the_record_says_whether_fine_tuning_promises_most(
 ) -> None:
     assert is_promising(run(accuracy)) is is_said
     assert record(run(accuracy), ["mine"] if is_said else [])["promising"] == (["mine"] if is_said else [])
+
+
+def test_the_page_says_where_fine_tuning_is_registered_first(run: Callable[..., Choice], tmp_path: Path) -> None:
+    said = "Fine-tuning promises more than frozen networks here: <b>mine</b>"
+    for promising in (["<b>mine</b>"], []):
+        write_choice(run(unlike_imagenet), {}, tmp_path, promising)
+        page = (tmp_path / PAGE_FILE).read_text(encoding="utf-8")
+        assert (html.unescape(page).count(said), "<b>mine" in page) == (len(promising), False)
 
 
 def test_more_images_are_fine_tuned_at_fewer_pixels_and_never_for_less_than_the_least_epochs(

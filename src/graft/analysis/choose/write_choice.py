@@ -33,7 +33,7 @@ def write_choice(
     # Seconds differ from run to run: they stay out of what DVC compares.
     table = tried_table(choice).drop(columns="seconds")
     write_file(folder / TRIED_FILE, table.to_csv(index=False, float_format="%.6g"))
-    write_file(folder / PAGE_FILE, choice_page(choice, settings) if choice else _empty_page())
+    write_file(folder / PAGE_FILE, choice_page(choice, settings, promising) if choice else _empty_page())
     write_file(folder / RECORD_FILE, json.dumps(record(choice, promising), indent=1) + "\n")
 
 
@@ -42,7 +42,7 @@ def _empty_page() -> str:
     return render("analysis/choose/nothing.html", title="Stage choose", sections={})
 
 
-def choice_page(choice: Choice, settings: Mapping[str, Mapping[str, Any]]) -> str:
+def choice_page(choice: Choice, settings: Mapping[str, Mapping[str, Any]], promising: Sequence[str]) -> str:
     """Return the page that says what was tried, what was chosen and why; equal for equal data."""
     weights = choice.selection.weights
     return render(
@@ -64,6 +64,7 @@ def choice_page(choice: Choice, settings: Mapping[str, Mapping[str, Any]]) -> st
         steps=choice.selection.steps,
         mirror=choice.mirror,
         flips=choice.flips_do_no_harm,
+        promising=promising,
         measured=[
             {
                 "name": one.candidate.name,
